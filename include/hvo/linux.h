@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HVO_LINUX_H
+#define HVO_LINUX_H
+
+#include <hvo/hvo.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * The linux platform: a machine on real memory of this process. One sealed memfd is
+ * the arena (frame n is its bytes from n * 4096 on); the direct map and the
+ * descriptor array are mapped from it. Needs no privilege.
+ */
+
+struct hvo_linux;
+
+/**
+ * struct hvo_linux_options - zero means the default
+ * @sparse: do not allocate the arena's memory in advance. Frames then cost memory
+ *          when they are first touched, and the promise that freeing needs no
+ *          memory holds only for frames that were touched before.
+ * @no_thp: do not ask for transparent huge pages
+ * @max_mappings: own budget of mappings (default: vm.max_map_count less an eighth)
+ * @spare_mappings: kept for the way back (default 64)
+ */
+struct hvo_linux_options {
+	bool sparse;
+	bool no_thp;
+	uint32_t max_mappings;
+	uint32_t spare_mappings;
+};
+
+struct hvo_linux_info {
+	uint64_t array_bytes;	   /* address space of the descriptor array */
+	void *array;		   /* where it starts */
+	void *direct;		   /* where the direct map starts */
+	uint64_t backed_bytes;	   /* memory that the arena holds now (st_blocks) */
+	uint64_t thp_bytes;	   /* of the direct map, mapped by huge pages */
+	bool thp_asked;
+	uint32_t numa_nodes;	   /* of the host; nodes are bound to them if > 1 */
+	uint64_t nr_mappings;	   /* of the array, by the platform's own count */
+	uint64_t spare_mappings;   /* held now */
+	uint64_t max_mappings;
+};
+
+/**
+ * hvo_linux_open() - memory, mappings and the platform context for a machine
+ *
+ * Context: may wait. Installs fork handlers once per process: in the child of a
+ * fork the arena is not there, and every call on the machine is -HVO_ENODEV.
+ * Return: 0; -HVO_EINVAL; -HVO_ENOMEM (address space or memory; populating a memory
+ * that the host does not have); -HVO_EFBIG (RLIMIT_FSIZE); -HVO_ENOSYS (no memfd).
+ * After an error nothing is kept.
+ */
+HVO_MUST_CHECK int hvo_linux_open(const struct hvo_config *cfg,
+				  const struct hvo_linux_options *opt, struct hvo_linux **ret);
+void hvo_linux_close(struct hvo_linux *host); /* accepts NULL */
+
+extern const struct hvo_platform_ops hvo_linux_ops; /* context: struct hvo_linux * */
+struct hvo_page *hvo_linux_array(struct hvo_linux *host);
+
+/* Open, and build the machine on it; it goes with hvo_linux_close(). */
+HVO_MUST_CHECK int hvo_linux_create(const struct hvo_config *cfg,
+				    const struct hvo_linux_options *opt, struct hvo_linux **ret);
+struct hvo_machine *hvo_linux_machine(struct hvo_linux *host);
+
+/* What was got. Reads /proc; may wait. 0 or negative errno, *@ret untouched then. */
+int hvo_linux_info(struct hvo_linux *host, struct hvo_linux_info *ret);
+
+/* Called for each event; one function at a time. NULL for none. */
+void hvo_linux_set_trace(struct hvo_linux *host,
+			 void (*trace)(void *arg, const struct hvo_event_record *event), void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HVO_PAGE_H
+#define HVO_PAGE_H
+
+#include <hvo/types.h>
+
+/*
+ * The descriptor of a frame, the array that holds descriptors, and the
+ * arithmetic between the two. Linux: struct page, include/asm-generic/memory_model.h,
+ * compound_head().
+ *
+ * Layout of the array, for each GiB of frames: the 512 head pages first, one a
+ * block, then the 7 tail pages of block 0, of block 1, and so on. The tails of
+ * neighbouring blocks touch, so a run of folded blocks is one mapping.
+ *
+ *	 page 0        511 512       518 519       525           4095
+ *	+------ - - - ----+-------------+-------------+-- - - - ----+
+ *	| heads of 512    | tails of    | tails of    |             |
+ *	| blocks          | block 0     | block 1     |             |
+ *	+------ - - - ----+-------------+-------------+-- - - - ----+
+ *
+ * The fold map has one byte a block. Its low bits are the order (9 and above) of
+ * the one block that covers this 2 MiB, or 0 where the block is cut into smaller
+ * ones; HVO_FOLDED is set while the tail pages have no frames of their own. The
+ * head of any frame in a covered block is found from the byte alone: a folded
+ * tail is never read.
+ */
+
+/* What a frame is. The legal transitions are in src/core/page.c. */
+enum hvo_page_state {
+	HVO_PAGE_TAIL = 0,	   /* inside a block that an earlier descriptor heads */
+	HVO_PAGE_FREE = 1,	   /* head of a free block of the buddy allocator */
+	HVO_PAGE_USED = 2,	   /* head of an allocated block */
+	HVO_PAGE_HUGETLB_FREE = 3, /* head of a huge page on its pool's free list */
+	HVO_PAGE_HUGETLB_USED = 4, /* head of a huge page that a user holds */
+	HVO_PAGE_MEMMAP = 5,	   /* holds descriptors */
+	HVO_PAGE_NR_STATES
+};
+
+/* Page flags. */
+#define HVO_PF_BOOT 0x01u      /* MEMMAP: set aside when the memory came online */
+#define HVO_PF_OPTIMIZED 0x02u /* HUGETLB: folded by Linux mode */
+#define HVO_PF_SURPLUS 0x04u   /* HUGETLB_USED: allocated above the persistent target */
+
+/*
+ * struct hvo_page - descriptor of one frame, one cache line
+ * @state: enum hvo_page_state; read it with hvo_page_state()
+ * @order: of the block that this descriptor heads; of the compound page it is a
+ *         tail of, when the block is cut
+ * @flags: HVO_PF_*
+ * @refcount: 0 for what nobody holds
+ * @mapcount: how often a user says that it is mapped
+ * @next, @prev: links of the list that the owner of @state keeps
+ * @private: words for the library's user, from allocation to free
+ *
+ * A descriptor of all zero bytes is a valid tail: that is what lets one shared
+ * zero page stand for all folded tails.
+ */
+struct hvo_page {
+	uint8_t state;
+	uint8_t order;
+	uint16_t flags;
+	uint32_t refcount;
+	uint32_t mapcount;
+	uint32_t next;
+	uint32_t prev;
+	uint32_t reserved;
+	uint64_t private_data[5];
+};
+
+#ifdef __cplusplus
+static_assert(sizeof(struct hvo_page) == 64, "a descriptor is one cache line");
+#else
+_Static_assert(sizeof(struct hvo_page) == 64, "a descriptor is one cache line");
+#endif
+
+#define HVO_PAGES_PER_FRAME 64u /* descriptors in one descriptor page */
+#define HVO_FOLDED 0x80u
+#define HVO_FOLD_ORDER 0x1fu
+
+/*
+ * struct hvo_memmap - the descriptor array as a reader sees it
+ * @array: its (virtual) start
+ * @fold: the fold map
+ * @nr_frames: frames of the arena; no pfn at or above it is valid
+ * @translate: NULL where @array is real memory; else turns an address in the
+ *             array into one that can be dereferenced (simulation)
+ */
+struct hvo_memmap {
+	struct hvo_page *array;
+	const uint8_t *fold;
+	uint64_t nr_frames;
+	void *(*translate)(void *ctx, const void *addr, bool write);
+	void *ctx;
+};
+
+/* Descriptor page that holds the 64 descriptors from frame q * 64 on. */
+static inline uint64_t hvo_q_to_memmap(uint64_t q)
+{
+	uint64_t r = q & 4095;
+
+	return (q & ~UINT64_C(4095)) | ((r & 7) ? 511 + r - (r >> 3) : r >> 3);
+}
+
+static inline uint64_t hvo_memmap_to_q(uint64_t page)
+{
+	uint64_t r = page & 4095;
+
+	if (r < 512)
+		r = r << 3;
+	else
+		r = ((r - 512) / 7) * 8 + (r - 512) % 7 + 1;
+	return (page & ~UINT64_C(4095)) | r;
+}
+
+/* First head page and first tail page of a block, as pages of the array. */
+static inline uint64_t hvo_block_head_page(uint64_t block)
+{
+	return hvo_q_to_memmap(block << 3);
+}
+
+static inline uint64_t hvo_block_tail_page(uint64_t block)
+{
+	return hvo_q_to_memmap((block << 3) + 1);
+}
+
+/* The descriptor's address in the array; dereference it through hvo_page_ro(). */
+static inline struct hvo_page *hvo_page_addr(const struct hvo_memmap *mm, hvo_pfn_t pfn)
+{
+	return mm->array + hvo_q_to_memmap(pfn >> 6) * HVO_PAGES_PER_FRAME + (pfn & 63);
+}
+
+static inline hvo_pfn_t hvo_page_to_pfn(const struct hvo_memmap *mm, const struct hvo_page *page)
+{
+	uint64_t n = (uint64_t)(page - mm->array);
+
+	return (hvo_memmap_to_q(n >> 6) << 6) | (n & 63);
+}
+
+static inline const struct hvo_page *hvo_page_ro(const struct hvo_memmap *mm, hvo_pfn_t pfn)
+{
+	struct hvo_page *page = hvo_page_addr(mm, pfn);
+
+	if (__builtin_expect(!!mm->translate, 0))
+		return (const struct hvo_page *)mm->translate(mm->ctx, page, false);
+	return page;
+}
+
+static inline enum hvo_page_state hvo_page_state(const struct hvo_page *page)
+{
+	return (enum hvo_page_state)__atomic_load_n(&page->state, __ATOMIC_ACQUIRE);
+}
+
+static inline uint32_t hvo_page_refs(const struct hvo_page *page)
+{
+	return __atomic_load_n(&page->refcount, __ATOMIC_RELAXED);
+}
+
+static inline uint8_t hvo_fold_byte(const struct hvo_memmap *mm, uint64_t block)
+{
+	return __atomic_load_n(&mm->fold[block], __ATOMIC_ACQUIRE);
+}
+
+/**
+ * hvo_page_head() - head frame of the block that a frame lies in
+ * @mm: the descriptor array
+ * @pfn: any frame below mm->nr_frames
+ *
+ * Context: inside hvo_read_lock(), or with a reference on the page. Without one the
+ * answer may be stale as soon as it is given; hvo_get_page() is the safe way to a
+ * reference.
+ * Return: the head's frame number; @pfn itself where it heads a block.
+ */
+static inline hvo_pfn_t hvo_page_head(const struct hvo_memmap *mm, hvo_pfn_t pfn)
+{
+	uint8_t order = hvo_fold_byte(mm, pfn >> HVO_BLOCK_ORDER) & HVO_FOLD_ORDER;
+	const struct hvo_page *page;
+
+	if (!order) {
+		page = hvo_page_ro(mm, pfn);
+		if (hvo_page_state(page) != HVO_PAGE_TAIL)
+			return pfn;
+		order = __atomic_load_n(&page->order, __ATOMIC_RELAXED) & HVO_FOLD_ORDER;
+	}
+	return pfn & ~((UINT64_C(1) << order) - 1);
+}
+
+#endif

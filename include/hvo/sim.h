@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HVO_SIM_H
+#define HVO_SIM_H
+
+#include <hvo/hvo.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * The sim platform: the same core on simulated frames behind 4-level x86-64 page
+ * tables that are walked in software, through a software TLB that keeps entries
+ * until they are flushed. Everything follows from the seed; time is virtual.
+ */
+
+struct hvo_sim;
+
+/* What the simulated hardware caught. */
+enum hvo_sim_fault {
+	HVO_SIM_NOT_PRESENT,  /* access to an address that nothing backs */
+	HVO_SIM_WRITE_TO_TAIL, /* write to a read-only descriptor page */
+	HVO_SIM_STALE_TLB,    /* access through an entry that a flush was owed for */
+	HVO_SIM_PANIC,	      /* the core's own panic() */
+};
+
+struct hvo_sim_options {
+	uint64_t seed;
+	uint32_t tlb_entries;  /* default 64; a power of two */
+	uint32_t table_frames; /* for page tables; default: enough for every split */
+	/*
+	 * Called instead of abort() when the hardware catches something; must not
+	 * return (longjmp away, the sim can then only be closed).
+	 */
+	void (*on_fault)(void *arg, enum hvo_sim_fault fault, const char *what, uint64_t where);
+	void *on_fault_arg;
+};
+
+struct hvo_sim_stat {
+	uint64_t now_ns;
+	uint64_t tlb_hits, tlb_misses, flushes;
+	uint64_t table_frames_used; /* page-table frames in use now */
+	uint64_t pmd_splits;
+	uint64_t remapped_pages;
+	uint64_t quiesces;
+};
+
+HVO_MUST_CHECK int hvo_sim_open(const struct hvo_config *cfg, const struct hvo_sim_options *opt,
+				struct hvo_sim **ret);
+void hvo_sim_close(struct hvo_sim *sim); /* accepts NULL */
+
+extern const struct hvo_platform_ops hvo_sim_ops; /* context: struct hvo_sim * */
+struct hvo_page *hvo_sim_array(struct hvo_sim *sim);
+
+HVO_MUST_CHECK int hvo_sim_create(const struct hvo_config *cfg, const struct hvo_sim_options *opt,
+				  struct hvo_sim **ret);
+struct hvo_machine *hvo_sim_machine(struct hvo_sim *sim);
+void hvo_sim_stat(struct hvo_sim *sim, struct hvo_sim_stat *ret);
+void hvo_sim_set_trace(struct hvo_sim *sim,
+		       void (*trace)(void *arg, const struct hvo_event_record *event), void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

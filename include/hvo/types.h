@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HVO_TYPES_H
+#define HVO_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Sizes, error numbers and plain types that every other header uses.
+ *
+ * Ranges are half-open everywhere: [start, end). A frame is 4 KiB; a block is
+ * 2 MiB, the unit in which descriptors are folded; a section is 128 MiB.
+ */
+
+#define HVO_FRAME_SHIFT 12
+#define HVO_FRAME_SIZE (UINT64_C(1) << HVO_FRAME_SHIFT)
+#define HVO_BLOCK_ORDER 9
+#define HVO_BLOCK_FRAMES (1u << HVO_BLOCK_ORDER)
+#define HVO_BLOCK_SIZE (HVO_FRAME_SIZE << HVO_BLOCK_ORDER)
+#define HVO_GIGA_ORDER 18
+#define HVO_MAX_ORDER HVO_GIGA_ORDER
+#define HVO_SECTION_ORDER 15
+#define HVO_SECTION_FRAMES (UINT64_C(1) << HVO_SECTION_ORDER)
+#define HVO_SECTION_SIZE (HVO_FRAME_SIZE << HVO_SECTION_ORDER)
+
+/* Descriptor pages of one block: one head page, always present, and its tails. */
+#define HVO_BLOCK_MEMMAP 8u
+#define HVO_BLOCK_TAILS 7u
+
+#define HVO_MAX_NODES 64
+#define HVO_NODE_ANY (-1)
+
+/* A page frame number: offset in the arena / 4096. */
+typedef uint64_t hvo_pfn_t;
+#define HVO_PFN_NONE UINT64_MAX
+
+/* Results are 0 or a negative one of these; the numbers are Linux's. */
+enum hvo_errno {
+	HVO_EPERM = 1,
+	HVO_EINTR = 4,
+	HVO_EAGAIN = 11,
+	HVO_ENOMEM = 12,
+	HVO_EFAULT = 14,
+	HVO_EBUSY = 16,
+	HVO_ENODEV = 19,
+	HVO_EINVAL = 22,
+	HVO_EFBIG = 27,
+	HVO_ENOSPC = 28,
+	HVO_ERANGE = 34,
+	HVO_ENOSYS = 38,
+	HVO_EOVERFLOW = 75,
+	HVO_EOPNOTSUPP = 95,
+};
+
+#define HVO_MUST_CHECK __attribute__((warn_unused_result))
+
+struct hvo_machine;
+struct hvo_pool;
+
+#endif

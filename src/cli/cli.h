@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HVO_CLI_CLI_H
+#define HVO_CLI_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What the parts of the command share: the options, and how it gives up. */
+
+/* Exit statuses. */
+#define CLI_OK 0
+#define CLI_FAILED 1 /* it was tried and did not work, or a promise was broken */
+#define CLI_USAGE 2  /* the arguments make no sense */
+
+#define CLI_REPEAT_DEFAULT 7u
+#define CLI_REPEAT_MAX 99u
+
+/**
+ * struct cli_options - what the user asked for; zero means the command's default
+ * @memory_bytes: size of the tour's machine
+ * @seed: all that is random follows from it
+ * @nr_nodes: of the tour's machine
+ * @repeat: repetitions of the benchmark
+ * @sim: the simulated platform
+ * @json: JSON instead of text
+ * @quick: small sizes, for tests of the benchmark itself
+ * @no_host: leave the host's own pool alone
+ */
+struct cli_options {
+	uint64_t memory_bytes;
+	uint64_t seed;
+	uint32_t nr_nodes;
+	uint32_t repeat;
+	bool sim;
+	bool json;
+	bool quick;
+	bool no_host;
+};
+
+/* The commands; they return an exit status. */
+int cli_tour(const struct cli_options *opt);
+int cli_bench_remap(const struct cli_options *opt);
+
+/* One line on standard error, and out with CLI_FAILED. */
+void cli_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/* Memory of the command's own; gives up where there is none. */
+void *cli_alloc(size_t nr, size_t size) __attribute__((warn_unused_result));
+
+/* CLI_OK, or CLI_FAILED with a line if standard output could not be written. */
+int cli_flush(void);
+
+#endif

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The audit: recount everything from the descriptors up and report every
+ * difference. It shares no code with what it checks but the layout arithmetic.
+ *
+ *	FOLD-1	a folded block's tails show the shared page, a present one's do not
+ *	FOLD-2	every fold byte of a whole block is the same, its head heads it
+ *	PAGE-1	a frame's state fits its place; the inside of a whole block is TAIL
+ *	BLOCK-1	a cut block's free count is what its descriptors say
+ *	BLOCK-2	its free fragments are exactly the ones on its lists
+ *	BIN-1	a cut block with free frames is in the bin that its count says
+ *	ZONE-1	free frames of a zone; ZONE-2 cut blocks; ZONE-3 free lists
+ *	MEMMAP-1 frames in state MEMMAP; MEMMAP-2 backing frames are such frames
+ *	MANAGED-1 managed frames are those not set aside at the start
+ *	POOL-1	pages of each pool; POOL-2 free ones; POOL-3 its free lists
+ *	MAP-1	the platform's record against what is really mapped
+ *
+ * Locks: none; nobody else may use the machine meanwhile.
+ * Linux: nothing like it; closest are page_owner and CONFIG_DEBUG_VM.
+ */
+#include "machine.h"
+#include "page.h"
+#include "zone.h"
+
+struct count {
+	uint64_t free, cut, memmap, boot, whole[WHOLE_ORDERS];
+};
+
+struct audit {
+	struct hvo_machine *m;
+	void (*report)(void *arg, const struct hvo_finding *finding);
+	void *arg;
+	uint64_t findings;
+	uint64_t huge[HVO_MAX_POOLS][HVO_MAX_NODES], huge_free[HVO_MAX_POOLS][HVO_MAX_NODES];
+};
+
+static void expect(struct audit *a, const char *rule, const char *what, uint64_t where,
+		   uint64_t expected, uint64_t found)
+{
+	struct hvo_finding f = { rule, what, where, expected, found };
+
+	if (expected == found)
+		return;
+	a->findings++;
+	if (a->report)
+		a->report(a->arg, &f);
+}
+
+static void check_tails(struct audit *a, uint64_t block, bool folded, bool own_head)
+{
+	struct hvo_machine *m = a->m;
+	uint64_t page = hvo_block_tail_page(block), k;
+
+	for (k = 0; k < HVO_BLOCK_TAILS; k++) {
+		hvo_pfn_t pfn = m->ops->backing(m->ctx, page + k);
+
+		expect(a, "FOLD-1", "tail page is shared", block, folded, pfn == HVO_SHARED_TAIL);
+		if (pfn != HVO_SHARED_TAIL)
+			expect(a, "MEMMAP-2", "state of a backing frame", pfn, HVO_PAGE_MEMMAP,
+			       page_ro(m, pfn)->state);
+	}
+	expect(a, "FOLD-1", "head page is shared", block, !own_head,
+	       m->ops->backing(m->ctx, hvo_block_head_page(block)) == HVO_SHARED_TAIL);
+}
+
+static void count_huge(struct audit *a, hvo_pfn_t pfn, unsigned int order, bool free)
+{
+	unsigned int i, node = zone_of(a->m, pfn)->node;
+
+	for (i = 0; i < HVO_MAX_POOLS; i++) {
+		if (a->m->pools[i].order != order)
+			continue;
+		a->huge[i][node]++;
+		a->huge_free[i][node] += free;
+		return;
+	}
+	expect(a, "POOL-1", "huge page without a pool", pfn, 0, 1);
+}
+
+/* One whole block: free, allocated, in a pool, or full of descriptors. */
+static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, struct count *c)
+{
+	struct hvo_machine *m = a->m;
+	uint8_t byte = hvo_fold_byte(&m->mm, block_of(pfn));
+	const struct hvo_page *page = page_ro(m, pfn);
+	uint64_t nr = UINT64_C(1) << (order - HVO_BLOCK_ORDER), i, k;
+	bool folded = byte & HVO_FOLDED;
+
+	expect(a, "FOLD-2", "order of a whole block's head", pfn, order, page->order);
+	switch (page->state) {
+	case HVO_PAGE_FREE:
+		c->free += UINT64_C(1) << order;
+		c->whole[order - HVO_BLOCK_ORDER]++;
+		break;
+	case HVO_PAGE_HUGETLB_FREE:
+	case HVO_PAGE_HUGETLB_USED:
+		count_huge(a, pfn, order, page->state == HVO_PAGE_HUGETLB_FREE);
+		break;
+	case HVO_PAGE_MEMMAP:
+		c->memmap += UINT64_C(1) << order;
+		c->boot += UINT64_C(1) << order;
+		break;
+	default:
+		expect(a, "PAGE-1", "state of a whole block's head", pfn, HVO_PAGE_USED,
+		       page->state);
+	}
+	if (page->state == HVO_PAGE_FREE || page->state == HVO_PAGE_HUGETLB_FREE)
+		expect(a, "PAGE-1", "references of a free block", pfn, 0, page->refcount);
+	for (i = 0; i < nr; i++) {
+		uint64_t block = block_of(pfn) + i;
+
+		expect(a, "FOLD-2", "fold byte", block, byte, hvo_fold_byte(&m->mm, block));
+		check_tails(a, block, folded, on_demand(m) || !folded || !i);
+		for (k = i ? 0 : 1; k < (folded ? HVO_PAGES_PER_FRAME : HVO_BLOCK_FRAMES); k++)
+			expect(a, "PAGE-1", "state inside a whole block", block_pfn(block) + k,
+			       HVO_PAGE_TAIL, page_ro(m, block_pfn(block) + k)->state);
+	}
+}
+
+/* Is the fragment on its block's list? */
+static bool on_list(struct hvo_machine *m, uint64_t block, unsigned int idx, unsigned int order)
+{
+	uint32_t at = m->blocks[block].free_head[order];
+	unsigned int guard = HVO_BLOCK_FRAMES;
+
+	for (; at && guard--; at = page_ro(m, block_pfn(block) + at - 1)->next)
+		if (at == idx + 1)
+			return true;
+	return false;
+}
+
+static void audit_bin(struct audit *a, struct zone *z, uint64_t block)
+{
+	const struct block *b = &a->m->blocks[block];
+	unsigned int bin, order;
+	uint32_t at;
+
+	if (!b->nr_free)
+		return;
+	bin = block_collapsible(a->m, b) ? BIN_COLLAPSIBLE : b->nr_free >> BIN_SHIFT;
+	order = 31 - (unsigned int)__builtin_clz(b->orders);
+	/* Walking the list for every block would be quadratic: its links must agree. */
+	at = b->prev ? a->m->blocks[b->prev - 1].next : z->bins[b->migratetype].head[bin][order];
+	expect(a, "BIN-1", "link to a block in its bin", block, block + 1, at);
+	if (b->next)
+		expect(a, "BIN-1", "link back", block, block + 1, a->m->blocks[b->next - 1].prev);
+	expect(a, "BIN-1", "bin is marked", block, 1,
+	       z->bins[b->migratetype].orders[bin] >> order & 1);
+}
+
+static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct count *c)
+{
+	struct hvo_machine *m = a->m;
+	const struct block *b = &m->blocks[block];
+	hvo_pfn_t base = block_pfn(block);
+	unsigned int idx = 0, nr_free = 0;
+
+	check_tails(a, block, false, true);
+	expect(a, "BLOCK-1", "flags of a cut block", block, BLOCK_CUT,
+	       b->flags & (BLOCK_CUT | BLOCK_BUSY));
+	while (idx < HVO_BLOCK_FRAMES) {
+		const struct hvo_page *page = page_ro(m, base + idx);
+		unsigned int order = page->order;
+
+		if (page->state == HVO_PAGE_MEMMAP) {
+			c->memmap++;
+			c->boot += page->flags & HVO_PF_BOOT;
+			order = 0;
+		} else if (page->state == HVO_PAGE_FREE) {
+			expect(a, "BLOCK-2", "free fragment on its list", base + idx, 1,
+			       order < SMALL_ORDERS && on_list(m, block, idx, order));
+			expect(a, "PAGE-1", "references of a free block", base + idx, 0,
+			       page->refcount);
+			nr_free += 1u << order;
+		} else {
+			expect(a, "PAGE-1", "state of a frame in a cut block", base + idx,
+			       HVO_PAGE_USED, page->state);
+		}
+		if (order >= SMALL_ORDERS || idx & ((1u << order) - 1)) {
+			expect(a, "PAGE-1", "order fits its place", base + idx, 0, order);
+			order = 0;
+		}
+		idx += 1u << order;
+	}
+	expect(a, "BLOCK-1", "free frames of a cut block", block, nr_free, b->nr_free);
+	audit_bin(a, z, block);
+	c->free += nr_free;
+	c->cut++;
+}
+
+static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
+{
+	struct hvo_machine *m = a->m;
+	struct count c = { 0 };
+	hvo_pfn_t pfn = z->start;
+	unsigned int o;
+
+	while (pfn < z->end) {
+		unsigned int order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+
+		if (!order) {
+			audit_cut(a, z, block_of(pfn), &c);
+			pfn += HVO_BLOCK_FRAMES;
+			continue;
+		}
+		if (order < HVO_BLOCK_ORDER || order > HVO_MAX_ORDER ||
+		    pfn & ((UINT64_C(1) << order) - 1)) {
+			expect(a, "FOLD-2", "order fits its place", pfn, 0, order);
+			pfn += HVO_BLOCK_FRAMES;
+			continue;
+		}
+		audit_whole(a, pfn, order, &c);
+		pfn += UINT64_C(1) << order;
+	}
+	expect(a, "ZONE-1", "free frames", z->start, c.free, z->nr_free);
+	expect(a, "ZONE-2", "cut blocks", z->start, c.cut, z->nr_cut);
+	for (o = 0; o < WHOLE_ORDERS; o++) {
+		uint64_t nr = 0, guard = c.whole[o] + 1;
+		uint32_t at = z->whole[o];
+
+		for (; at && nr < guard; at = page_ro(m, block_pfn(at - 1))->next)
+			nr++;
+		expect(a, "ZONE-3", "blocks on a free list", o + HVO_BLOCK_ORDER, c.whole[o], nr);
+		expect(a, "ZONE-3", "count of a free list", o + HVO_BLOCK_ORDER, c.whole[o],
+		       z->nr_whole[o]);
+	}
+	expect(a, "MANAGED-1", "managed frames", z->start, z->present - c.boot, z->managed);
+	sum->memmap += c.memmap;
+	sum->boot += c.boot;
+}
+
+static void audit_pool(struct audit *a, unsigned int i)
+{
+	struct hvo_pool *pool = &a->m->pools[i];
+	uint32_t n;
+
+	for (n = 0; n < a->m->cfg.nr_nodes && pool->order; n++) {
+		struct pool_node *pn = &pool->nodes[n];
+		uint64_t nr = 0;
+		uint32_t at = pn->free_list;
+
+		for (; at && nr <= pn->free; at = page_ro(a->m, block_pfn(at - 1))->next)
+			nr++;
+		expect(a, "POOL-1", "pages of a pool", pool->order, a->huge[i][n], pn->total);
+		expect(a, "POOL-2", "free pages of a pool", pool->order, a->huge_free[i][n],
+		       pn->free);
+		expect(a, "POOL-3", "pages on its free list", pool->order, pn->free, nr);
+		expect(a, "POOL-2", "surplus within total", pool->order, 0, pn->surplus > pn->total);
+	}
+}
+
+static void mapping_mismatch(void *arg, uint64_t page, uint64_t recorded, uint64_t real)
+{
+	expect(arg, "MAP-1", "what backs a page of the array", page, recorded, real);
+}
+
+uint64_t hvo_machine_audit(struct hvo_machine *m,
+			   void (*report)(void *arg, const struct hvo_finding *finding), void *arg)
+{
+	struct audit a = { .m = m, .report = report, .arg = arg };
+	struct count sum = { 0 };
+	uint32_t n, t;
+
+	if (machine_gone(m))
+		return 0;
+	for (n = 0; n < m->cfg.nr_nodes; n++)
+		for (t = 0; t < HVO_NR_ZONES; t++)
+			audit_zone(&a, &m->nodes[n].zones[t], &sum);
+	expect(&a, "MEMMAP-1", "frames that hold descriptors", 0, sum.memmap,
+	       m->memmap + m->memmap_boot);
+	expect(&a, "MEMMAP-1", "of them, set aside at the start", 0, sum.boot, m->memmap_boot);
+	for (n = 0; n < HVO_MAX_POOLS; n++)
+		audit_pool(&a, n);
+	if (m->ops->audit)
+		m->ops->audit(m->ctx, mapping_mismatch, &a);
+	return a.findings;
+}

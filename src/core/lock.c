@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+/*
+ * One kind of lock for everything: a word that is free, held, or held and waited
+ * for. Uncontended it is two atomic operations; the rest is the platform's.
+ *
+ * Linux: spinlock_t and struct mutex; the word's protocol is that of any futex mutex.
+ */
+#include "lock.h"
+
+#define SPINS 64
+
+void lock_slow(struct hvo_machine *m, struct hvo_lock *lock)
+{
+	uint32_t word;
+	int i;
+
+	for (i = 0; i < SPINS; i++) {
+		word = 0;
+		if (__atomic_compare_exchange_n(&lock->word, &word, 1, false, __ATOMIC_ACQUIRE,
+						__ATOMIC_RELAXED))
+			return;
+	}
+	/* From here on the lock is taken as "waited for": who comes behind us may sleep. */
+	while (__atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
+		m->ops->lock_wait(m->ctx, &lock->word, 2);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HVO_CORE_LOCK_H
+#define HVO_CORE_LOCK_H
+
+#include "machine.h"
+
+void lock_slow(struct hvo_machine *m, struct hvo_lock *lock);
+
+static inline void lock_acquire(struct hvo_machine *m, struct hvo_lock *lock)
+{
+	uint32_t free_word = 0;
+
+	if (HVO_UNLIKELY(!__atomic_compare_exchange_n(&lock->word, &free_word, 1, false,
+						      __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
+		lock_slow(m, lock);
+}
+
+static inline bool lock_try(struct hvo_lock *lock)
+{
+	uint32_t free_word = 0;
+
+	return __atomic_compare_exchange_n(&lock->word, &free_word, 1, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED);
+}
+
+static inline void lock_release(struct hvo_machine *m, struct hvo_lock *lock)
+{
+	if (HVO_UNLIKELY(__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2))
+		m->ops->lock_wake(m->ctx, &lock->word);
+}
+
+#endif

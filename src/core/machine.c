@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A machine as a whole: from a configuration to nodes and zones with all their
+ * memory online, and its counters.
+ *
+ *	node n:  [start ... NORMAL ................][... MOVABLE ..... end)
+ *		 ^ descriptor frames are set aside here, at the node's start
+ *
+ * Linux: mm/mm_init.c, free_area_init(), memmap_init(); mm/sparse-vmemmap.c.
+ */
+#include "alloc.h"
+#include "hugetlb.h"
+#include "lock.h"
+#include "page.h"
+#include "vmemmap.h"
+#include "zone.h"
+
+#define ALIGN 64u
+
+void machine_panic(struct hvo_machine *m, const char *what, hvo_pfn_t pfn)
+{
+	const struct hvo_page *page = pfn < m->mm.nr_frames ? hvo_page_addr(&m->mm, pfn) : NULL;
+
+	m->ops->panic(m->ctx, what, pfn, m->mm.translate ? NULL : page);
+}
+
+/* Defaults filled in; false if it makes no sense. */
+static bool config_valid(const struct hvo_config *in, struct hvo_config *c)
+{
+	uint64_t node, normal, memmap;
+
+	if (!in)
+		return false;
+	*c = *in;
+	if (!c->nr_nodes)
+		c->nr_nodes = 1;
+	if (!c->max_order)
+		c->max_order = HVO_MAX_ORDER;
+	if (c->nr_nodes > HVO_MAX_NODES || c->max_order < HVO_BLOCK_ORDER ||
+	    c->max_order > HVO_MAX_ORDER || c->mode > HVO_LINUX || c->clear > HVO_CLEAR_NEVER)
+		return false;
+	/* Links and backing records are 32 bits of frames and blocks: up to 16 TiB. */
+	if (!c->memory_bytes || c->memory_bytes > UINT64_C(1) << 44 ||
+	    c->memory_bytes % (HVO_SECTION_SIZE * c->nr_nodes))
+		return false;
+	node = c->memory_bytes / c->nr_nodes;
+	if (c->movable_bytes >= node || c->movable_bytes % HVO_SECTION_SIZE)
+		return false;
+	normal = node - c->movable_bytes;
+	memmap = node / HVO_BLOCK_SIZE * HVO_FRAME_SIZE;
+	if (c->mode == HVO_LINUX)
+		memmap *= HVO_BLOCK_MEMMAP;
+	return memmap + 2 * HVO_BLOCK_SIZE <= normal && c->min_free_bytes < node / 2;
+}
+
+struct layout {
+	size_t fold, blocks, sections, runs, undo, total;
+};
+
+static size_t place(size_t *at, size_t bytes)
+{
+	size_t here = (*at + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+
+	*at = here + bytes;
+	return here;
+}
+
+static struct layout layout_of(const struct hvo_config *c)
+{
+	size_t nr_blocks = c->memory_bytes / HVO_BLOCK_SIZE;
+	size_t nr_sections = c->memory_bytes / HVO_SECTION_SIZE;
+	struct layout l;
+
+	l.total = sizeof(struct hvo_machine) + c->nr_nodes * sizeof(struct node);
+	l.fold = place(&l.total, nr_blocks);
+	l.sections = place(&l.total, nr_sections);
+	l.runs = place(&l.total, NR_RUNS * sizeof(struct hvo_remap));
+	l.undo = place(&l.total, NR_RUNS * sizeof(struct hvo_remap));
+	l.blocks = place(&l.total, nr_blocks * sizeof(struct block));
+	return l;
+}
+
+size_t hvo_machine_size(const struct hvo_config *cfg)
+{
+	struct hvo_config c;
+
+	return config_valid(cfg, &c) ? layout_of(&c).total : 0;
+}
+
+uint64_t hvo_memmap_pages(uint64_t memory_bytes)
+{
+	uint64_t gib = UINT64_C(1) << 30;
+
+	return (memory_bytes / gib + (memory_bytes % gib != 0)) * 4096;
+}
+
+static void init_zone(struct hvo_machine *m, struct node *n, uint32_t nid, uint32_t type,
+		      hvo_pfn_t start, hvo_pfn_t end)
+{
+	struct zone *z = &n->zones[type];
+	hvo_pfn_t pfn;
+
+	z->node = (uint8_t)nid;
+	z->type = (uint8_t)type;
+	z->start = start;
+	z->end = end;
+	z->present = end - start;
+	z->managed = z->present;
+	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
+		m->section_zone[pfn >> HVO_SECTION_ORDER] = (uint8_t)(nid * HVO_NR_ZONES + type);
+}
+
+/* Everything from @pfn on becomes free, in the largest blocks that fit. */
+static void online_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
+{
+	while (pfn < z->end) {
+		unsigned int order = m->cfg.max_order;
+
+		while (pfn & ((UINT64_C(1) << order) - 1) || pfn + (UINT64_C(1) << order) > z->end)
+			order--;
+		zone_put_whole(m, z, pfn, order);
+		pfn += UINT64_C(1) << order;
+	}
+}
+
+static int online_node(struct hvo_machine *m, uint32_t nid)
+{
+	uint64_t frames = (m->cfg.memory_bytes / m->cfg.nr_nodes) >> HVO_FRAME_SHIFT;
+	struct node *n = &m->nodes[nid];
+	hvo_pfn_t movable, first;
+	int rc;
+
+	n->start = nid * frames;
+	n->end = n->start + frames;
+	n->memmap_pfn = n->start;
+	n->memmap_frames = frames >> HVO_BLOCK_ORDER;
+	if (!on_demand(m))
+		n->memmap_frames *= HVO_BLOCK_MEMMAP;
+	movable = n->end - (m->cfg.movable_bytes >> HVO_FRAME_SHIFT);
+	init_zone(m, n, nid, HVO_ZONE_NORMAL, n->start, movable);
+	init_zone(m, n, nid, HVO_ZONE_MOVABLE, movable, n->end);
+	rc = vmemmap_online_node(m, n);
+	if (rc)
+		return rc;
+	first = n->start + n->memmap_frames + HVO_BLOCK_FRAMES - 1;
+	first &= ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1);
+	online_free(m, &n->zones[HVO_ZONE_NORMAL], first);
+	online_free(m, &n->zones[HVO_ZONE_MOVABLE], movable);
+	return 0;
+}
+
+int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,
+		     const struct hvo_platform_ops *ops, void *ctx, struct hvo_page *array,
+		     struct hvo_machine **ret)
+{
+	struct hvo_machine *m = mem;
+	struct hvo_config c;
+	struct layout l;
+	uint32_t n;
+	int rc;
+
+	if (!mem || !ops || !array || !ret || !config_valid(cfg, &c) ||
+	    (uintptr_t)mem % ALIGN)
+		return -HVO_EINVAL;
+	l = layout_of(&c);
+	if (len < l.total)
+		return -HVO_EINVAL;
+	m->cfg = c;
+	m->ops = ops;
+	m->ctx = ctx;
+	m->fold = (uint8_t *)mem + l.fold;
+	m->section_zone = (uint8_t *)mem + l.sections;
+	m->runs = (void *)((uint8_t *)mem + l.runs);
+	m->undo = (void *)((uint8_t *)mem + l.undo);
+	m->blocks = (void *)((uint8_t *)mem + l.blocks);
+	m->mm.array = array;
+	m->mm.fold = m->fold;
+	m->mm.nr_frames = c.memory_bytes >> HVO_FRAME_SHIFT;
+	m->mm.translate = ops->translate;
+	m->mm.ctx = ctx;
+	m->optimize = c.optimize;
+	for (n = 0; n < c.nr_nodes; n++) {
+		rc = online_node(m, n);
+		if (rc)
+			return rc;
+	}
+	zone_init_watermarks(m);
+	*ret = m;
+	return 0;
+}
+
+const struct hvo_memmap *hvo_machine_memmap(const struct hvo_machine *m)
+{
+	return &m->mm;
+}
+
+const struct hvo_config *hvo_machine_config(const struct hvo_machine *m)
+{
+	return &m->cfg;
+}
+
+void *hvo_window(const struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+{
+	if (machine_gone(m) || pfn >= m->mm.nr_frames || nr > m->mm.nr_frames - pfn)
+		return NULL;
+	return m->ops->window(m->ctx, pfn, nr);
+}
+
+void hvo_machine_abandon(struct hvo_machine *m)
+{
+	__atomic_store_n(&m->abandoned, 1, __ATOMIC_RELAXED);
+}
+
+static void count_free(struct zone *z, struct hvo_machine *m, struct hvo_zone_stat *s)
+{
+	uint64_t block;
+	unsigned int o;
+
+	for (o = HVO_BLOCK_ORDER; o <= HVO_MAX_ORDER; o++)
+		s->nr_free[o] = z->nr_whole[o - HVO_BLOCK_ORDER];
+	for (block = block_of(z->start); block < block_of(z->end); block++) {
+		const struct block *b = &m->blocks[block];
+
+		if (hvo_fold_byte(&m->mm, block) || !(b->flags & BLOCK_CUT) || b->flags & BLOCK_BUSY)
+			continue;
+		for (o = 0; o < SMALL_ORDERS; o++) {
+			uint32_t idx = b->free_head[o];
+
+			for (; idx; idx = page_ro(m, block_pfn(block) + idx - 1)->next)
+				s->nr_free[o]++;
+		}
+	}
+}
+
+int hvo_zone_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
+		  struct hvo_zone_stat *ret)
+{
+	struct hvo_zone_stat s = { 0 };
+	struct zone *z;
+
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	if (node < 0 || node >= (int)m->cfg.nr_nodes || (uint32_t)type >= HVO_NR_ZONES || !ret)
+		return -HVO_EINVAL;
+	z = &m->nodes[node].zones[type];
+	lock_acquire(m, &z->lock);
+	s.start_pfn = z->start;
+	s.end_pfn = z->end;
+	s.present = z->present;
+	s.managed = z->managed;
+	s.free = z->nr_free;
+	s.watermark_min = z->min;
+	s.watermark_low = z->low;
+	s.watermark_high = z->high;
+	s.nr_cut = z->nr_cut;
+	s.nr_collapsible = z->nr_collapsible;
+	count_free(z, m, &s);
+	lock_release(m, &z->lock);
+	*ret = s;
+	return 0;
+}
+
+void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
+{
+	struct hvo_machine_stat s = { 0 };
+	uint32_t n, t;
+
+	for (n = 0; n < m->cfg.nr_nodes; n++) {
+		for (t = 0; t < HVO_NR_ZONES; t++) {
+			s.total_frames += counter_read(&m->nodes[n].zones[t].managed);
+			s.free_frames += counter_read(&m->nodes[n].zones[t].nr_free);
+		}
+	}
+	s.memmap_boot = counter_read(&m->memmap_boot);
+	s.memmap = counter_read(&m->memmap);
+	s.folds = counter_read(&m->folds);
+	s.presents = counter_read(&m->presents);
+	s.cuts = counter_read(&m->cuts);
+	s.cut_failures = counter_read(&m->cut_failures);
+	s.collapses = counter_read(&m->collapses);
+	s.collapse_failures = counter_read(&m->collapse_failures);
+	*ret = s;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HVO_CORE_MACHINE_H
+#define HVO_CORE_MACHINE_H
+
+#include <hvo/hvo.h>
+
+/*
+ * The structures of a machine, and who may touch which field:
+ *
+ *	(c) constant after hvo_machine_init()	(a) atomic access
+ *	(z) under the zone's lock		(p) under the pool's lock
+ *	(v) under the memmap lock		(s) under the shrinker lock
+ *
+ * Lock order, outermost first: memmap lock, shrinker lock; then the spin locks:
+ * pool lock, zone lock. No two locks of one kind are held together. The first two
+ * may be held while waiting for memory; nothing waits under a spin lock. User
+ * functions are called without spin locks. What a shrinker may call never waits
+ * for the memmap lock, since the allocation that called it may hold it.
+ *
+ * In every link 0 is "none" and n is element n - 1, so that zeroed memory is a
+ * valid empty state and a machine of many TiB need not be written to come up.
+ */
+
+#define HVO_LIKELY(x) __builtin_expect(!!(x), 1)
+#define HVO_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* 0 free, 1 held, 2 held and somebody waits. */
+struct hvo_lock {
+	uint32_t word;
+};
+
+enum migratetype { MIGRATE_MOVABLE = 0, MIGRATE_UNMOVABLE, MIGRATE_RECLAIMABLE, MIGRATE_TYPES };
+
+#define SMALL_ORDERS HVO_BLOCK_ORDER			 /* orders 0 to 8 */
+#define WHOLE_ORDERS (HVO_MAX_ORDER - HVO_BLOCK_ORDER + 1) /* orders 9 to 18 */
+
+/* A cut block's own buddy. Meaningful only while the block is cut. All (z). */
+struct block {
+	uint32_t next, prev;		  /* bin list: block number in the machine + 1 */
+	uint16_t nr_free;		  /* frames */
+	uint16_t orders;		  /* bit o: free_head[o] is not empty */
+	uint16_t free_head[SMALL_ORDERS]; /* frame in the block + 1 */
+	uint8_t migratetype;
+	uint8_t flags; /* BLOCK_* */
+};
+_Static_assert(sizeof(struct block) == 32, "two blocks' metadata a cache line");
+
+#define BLOCK_SELF 0x1u	 /* its tails live in its own frames, HVO_BLOCK_TAILS of them */
+#define BLOCK_BUSY 0x2u	 /* being collapsed: on no bin, its frames not free */
+#define BLOCK_CUT 0x4u	 /* cut: the fields are meaningful */
+
+/*
+ * Bins of cut blocks, by how many of their frames are free: a block in bin 0 is
+ * the fullest. Allocation takes from the fullest block that can serve it, so the
+ * emptiest have a chance to become whole. Blocks that hold nothing but their
+ * descriptors are in a bin of their own, the last.
+ */
+#define BIN_SHIFT 6
+#define BIN_COLLAPSIBLE 8
+#define NR_BINS 9
+
+struct bins {
+	uint32_t head[NR_BINS][SMALL_ORDERS]; /* by largest free order */
+	uint16_t orders[NR_BINS];
+};
+
+struct zone {
+	struct hvo_lock lock;
+	uint8_t node, type;		/* (c) */
+	hvo_pfn_t start, end;		/* (c) */
+	uint64_t present;		/* (c) */
+	uint64_t managed;		/* (z), read (a) */
+	uint64_t nr_free;		/* (z), read (a) */
+	uint64_t min, low, high;	/* (c) watermarks, in frames */
+	uint32_t whole[WHOLE_ORDERS];	/* (z) free blocks by order: block + 1 */
+	uint64_t nr_whole[WHOLE_ORDERS]; /* (z) */
+	struct bins bins[MIGRATE_TYPES]; /* (z) */
+	uint64_t nr_cut;		/* (z) */
+	uint64_t nr_collapsible;	/* (z), read (a) */
+	uint32_t in_flight;		/* (z), read (a): blocks being cut or collapsed */
+};
+
+struct node {
+	hvo_pfn_t start, end;		/* (c) */
+	hvo_pfn_t memmap_pfn;		/* (c) first frame set aside for descriptors */
+	uint64_t memmap_frames;		/* (c) */
+	struct zone zones[HVO_NR_ZONES];
+};
+
+#define BATCH 512u	   /* huge pages optimized or restored together */
+#define NR_RUNS 4608u	   /* a 1 GiB page restored frame by frame fits */
+#define COLLAPSE_BATCH 64u /* blocks */
+
+struct pool_node {
+	uint32_t free_list; /* (p) block + 1, newest first */
+	uint64_t total, free, surplus, optimized; /* (p) */
+};
+
+struct hvo_pool {
+	struct hvo_machine *m;	       /* (c) */
+	uint32_t order;		       /* (c) */
+	struct hvo_lock lock;
+	struct hvo_policy policy;      /* (v) */
+	uint32_t next_node;	       /* (v) where the next page is added or removed */
+	hvo_pfn_t batch[BATCH];	       /* (v) pages on their way in or out */
+	uint64_t refused, carved;      /* (p) */
+	struct pool_node nodes[HVO_MAX_NODES];
+};
+
+struct hvo_machine {
+	struct hvo_memmap mm;	     /* (c) what readers need; first on purpose */
+	const struct hvo_platform_ops *ops; /* (c) */
+	void *ctx;		     /* (c) */
+	uint8_t *fold;		     /* (a) same as mm.fold */
+	struct block *blocks;	     /* (z) */
+	uint8_t *section_zone;	     /* (c) zone number of each section */
+	struct hvo_config cfg;	     /* (c) */
+	uint32_t abandoned;	     /* (a) */
+	uint32_t optimize;	     /* (a) the switch */
+
+	struct hvo_lock memmap_lock; /* resizing of pools, batches of remapping */
+	struct hvo_remap *runs;	     /* (v) NR_RUNS */
+	struct hvo_remap *undo;	     /* (v) NR_RUNS */
+
+	struct hvo_lock shrinker_lock;
+	struct hvo_shrinker *shrinkers; /* (s) */
+	uint64_t (*oom)(void *arg, struct hvo_machine *m, unsigned int order); /* (s) */
+	void *oom_arg;
+
+	/* (a) */
+	uint64_t memmap_boot, memmap;
+	uint64_t folds, presents, cuts, cut_failures, collapses, collapse_failures;
+
+	struct hvo_pool pools[HVO_MAX_POOLS];
+	struct node nodes[]; /* cfg.nr_nodes */
+};
+
+static inline uint64_t block_of(hvo_pfn_t pfn)
+{
+	return pfn >> HVO_BLOCK_ORDER;
+}
+
+static inline hvo_pfn_t block_pfn(uint64_t block)
+{
+	return block << HVO_BLOCK_ORDER;
+}
+
+static inline struct zone *zone_of(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	uint8_t n = m->section_zone[pfn >> HVO_SECTION_ORDER];
+
+	return &m->nodes[n / HVO_NR_ZONES].zones[n % HVO_NR_ZONES];
+}
+
+static inline bool on_demand(const struct hvo_machine *m)
+{
+	return m->cfg.mode == HVO_ON_DEMAND;
+}
+
+static inline bool machine_gone(const struct hvo_machine *m)
+{
+	return HVO_UNLIKELY(__atomic_load_n(&m->abandoned, __ATOMIC_RELAXED));
+}
+
+static inline void counter_add(uint64_t *counter, uint64_t n)
+{
+	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}
+
+static inline void counter_sub(uint64_t *counter, uint64_t n)
+{
+	__atomic_fetch_sub(counter, n, __ATOMIC_RELAXED);
+}
+
+/* A counter that only its lock's holder writes, but that others read. */
+static inline void counter_set(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, n, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t counter_read(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+static inline void trace(struct hvo_machine *m, enum hvo_event event, hvo_pfn_t pfn, uint64_t a,
+			 uint64_t b)
+{
+	struct hvo_event_record r = { event, pfn, a, b };
+
+	if (m->ops->trace)
+		m->ops->trace(m->ctx, &r);
+}
+
+/* Broken invariants stop the machine, in release builds too. */
+#define HVO_ASSERT(m, cond, what, pfn)                                                             \
+	do {                                                                                       \
+		if (HVO_UNLIKELY(!(cond)))                                                         \
+			machine_panic(m, what, pfn);                                               \
+	} while (0)
+
+void machine_panic(struct hvo_machine *m, const char *what, hvo_pfn_t pfn)
+	__attribute__((noreturn, cold));
+
+#endif

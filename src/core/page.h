@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HVO_CORE_PAGE_H
+#define HVO_CORE_PAGE_H
+
+#include "machine.h"
+
+static inline struct hvo_page *page_rw(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct hvo_page *page = hvo_page_addr(&m->mm, pfn);
+
+	if (HVO_UNLIKELY(m->mm.translate))
+		return m->mm.translate(m->mm.ctx, page, true);
+	return page;
+}
+
+static inline const struct hvo_page *page_ro(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return hvo_page_ro(&m->mm, pfn);
+}
+
+/* bit s of page_transitions[t]: a frame may go from state s to state t */
+extern const uint8_t page_transitions[HVO_PAGE_NR_STATES];
+
+/* The one place where a frame changes its state. The caller owns the frame. */
+static inline void page_set_state(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_page *page,
+				  enum hvo_page_state state, unsigned int order)
+{
+	HVO_ASSERT(m, page_transitions[state] & (1u << page->state), "PAGE-1: transition", pfn);
+	__atomic_store_n(&page->order, (uint8_t)order, __ATOMIC_RELAXED);
+	__atomic_store_n(&page->state, (uint8_t)state, __ATOMIC_RELEASE);
+}
+
+static inline void page_set_refs(struct hvo_page *page, uint32_t refs)
+{
+	__atomic_store_n(&page->refcount, refs, __ATOMIC_RELEASE);
+}
+
+/* What the fold map says of the blocks of one whole block, free or allocated. */
+void fold_set(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint8_t byte);
+
+#endif

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Restore policies, as data. One function interprets them: restore_one() in
+ * hugetlb.c. What each stands for in the history of the kernel's HVO is in
+ * DESIGN.md.
+ *
+ * Linux: alloc_vmemmap_page_list() in mm/hugetlb_vmemmap.c, over its versions.
+ */
+#include "hugetlb.h"
+
+#define MAYFAIL (HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL)
+
+static const struct hvo_policy policies[] = {
+	{ "mayfail", 1, { { HVO_RESTORE_ALLOC, MAYFAIL, 0, 0 } } },
+	{ "mayfail-node", 1, { { HVO_RESTORE_ALLOC, MAYFAIL | HVO_GFP_THISNODE, 0, 0 } } },
+	{ "noretry",
+	  1,
+	  { { HVO_RESTORE_ALLOC, HVO_GFP_KERNEL | HVO_GFP_NORETRY | HVO_GFP_THISNODE, 0, 0 } } },
+	{ "atomic", 1, { { HVO_RESTORE_ALLOC, HVO_GFP_ATOMIC, 0, 0 } } },
+	{ "retry",
+	  1,
+	  { { HVO_RESTORE_ALLOC, MAYFAIL | HVO_GFP_THISNODE | HVO_GFP_NOWARN, UINT32_MAX, 100 } } },
+	{ "oom",
+	  2,
+	  { { HVO_RESTORE_ALLOC, MAYFAIL, 0, 0 }, { HVO_RESTORE_OOM, MAYFAIL, 0, 0 } } },
+	{ "carve",
+	  2,
+	  { { HVO_RESTORE_ALLOC, MAYFAIL | HVO_GFP_NOWARN, 0, 0 },
+	    { HVO_RESTORE_CARVE, 0, 0, 0 } } },
+};
+
+#define NR_POLICIES (sizeof(policies) / sizeof(policies[0]))
+
+const struct hvo_policy *hvo_policy_get(unsigned int index)
+{
+	return index < NR_POLICIES ? &policies[index] : NULL;
+}
+
+static bool same_name(const char *a, const char *b)
+{
+	while (*a && *a == *b) {
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
+const struct hvo_policy *hvo_policy_find(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; name && i < NR_POLICIES; i++)
+		if (same_name(policies[i].name, name))
+			return &policies[i];
+	return NULL;
+}
+
+bool policy_valid(const struct hvo_policy *policy)
+{
+	unsigned int i;
+
+	if (!policy || !policy->nr_steps || policy->nr_steps > HVO_POLICY_STEPS)
+		return false;
+	for (i = 0; i < sizeof(policy->name) && policy->name[i]; i++)
+		;
+	if (!i || i == sizeof(policy->name))
+		return false;
+	for (i = 0; i < policy->nr_steps; i++) {
+		const struct hvo_restore_step *s = &policy->steps[i];
+
+		if (s->source < HVO_RESTORE_ALLOC || s->source > HVO_RESTORE_OOM ||
+		    s->gfp & ~HVO_GFP_ALL || s->gfp & HVO_GFP_MOVABLE)
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,607 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The buddy allocator of a zone, in two halves that meet at 2 MiB.
+ *
+ * Whole blocks, orders 9 to max_order: one free list for each order, linked
+ * through the head descriptors. Splitting and merging touches head pages and fold
+ * bytes only, so it works on folded memory.
+ *
+ * Small blocks, orders 0 to 8: each cut block is a buddy allocator of its own
+ * (struct block), and cut blocks are kept in bins by how many of their frames are
+ * free. The fullest block that can serve a request serves it.
+ *
+ *	bins[type].head[bin][order]:  bin 0    1 .. 63 frames free
+ *				      ...
+ *				      bin 7    448 and more
+ *				      bin 8    nothing in it but its own descriptors
+ *
+ * A block of Linux mode whose frames are all free turns whole at once; one of
+ * on-demand mode has to be folded for that (vmemmap.c), which is put off.
+ *
+ * Locks: everything here is under the zone's lock.
+ * Linux: mm/page_alloc.c, __rmqueue_smallest(), expand(), __free_one_page(),
+ * __rmqueue_fallback(), setup_per_zone_wmarks().
+ */
+#include "zone.h"
+
+#include "page.h"
+
+static void free_add(struct zone *z, uint64_t nr)
+{
+	counter_set(&z->nr_free, z->nr_free + nr);
+}
+
+static void free_sub(struct hvo_machine *m, struct zone *z, uint64_t nr)
+{
+	HVO_ASSERT(m, z->nr_free >= nr, "ZONE-1: more taken than free", z->start);
+	counter_set(&z->nr_free, z->nr_free - nr);
+}
+
+/* ---- whole blocks ------------------------------------------------------ */
+
+static void whole_add(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+{
+	uint32_t *head = &z->whole[order - HVO_BLOCK_ORDER];
+	struct hvo_page *page = page_rw(m, pfn);
+
+	page_set_state(m, pfn, page, HVO_PAGE_FREE, order);
+	page->prev = 0;
+	page->next = *head;
+	if (*head)
+		page_rw(m, block_pfn(*head - 1))->prev = (uint32_t)block_of(pfn) + 1;
+	*head = (uint32_t)block_of(pfn) + 1;
+	z->nr_whole[order - HVO_BLOCK_ORDER]++;
+}
+
+/* The page stays in state FREE: the caller says what it becomes. */
+static void whole_del(struct hvo_machine *m, struct zone *z, struct hvo_page *page,
+		      unsigned int order)
+{
+	if (page->next)
+		page_rw(m, block_pfn(page->next - 1))->prev = page->prev;
+	if (page->prev)
+		page_rw(m, block_pfn(page->prev - 1))->next = page->next;
+	else
+		z->whole[order - HVO_BLOCK_ORDER] = page->next;
+	page->next = 0;
+	page->prev = 0;
+	z->nr_whole[order - HVO_BLOCK_ORDER]--;
+}
+
+static uint8_t whole_byte(const struct hvo_machine *m, unsigned int order)
+{
+	return (uint8_t)(order | (on_demand(m) ? HVO_FOLDED : 0));
+}
+
+static bool take_from(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int have,
+		      hvo_pfn_t want, unsigned int order)
+{
+	struct hvo_page *page = page_rw(m, pfn);
+	unsigned int o = have;
+
+	whole_del(m, z, page, have);
+	page_set_state(m, pfn, page, HVO_PAGE_TAIL, 0);
+	while (o > order) {
+		hvo_pfn_t low = pfn, high = pfn + (UINT64_C(1) << (o - 1));
+		hvo_pfn_t other = want >= high ? low : high;
+
+		o--;
+		fold_set(m, other, o, whole_byte(m, o));
+		whole_add(m, z, other, o);
+		pfn = want >= high ? high : low;
+	}
+	fold_set(m, pfn, order, whole_byte(m, order));
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
+	free_sub(m, z, UINT64_C(1) << order);
+	return true;
+}
+
+bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, hvo_pfn_t *ret)
+{
+	unsigned int o;
+	hvo_pfn_t pfn;
+
+	for (o = order; o <= m->cfg.max_order; o++) {
+		if (!z->whole[o - HVO_BLOCK_ORDER])
+			continue;
+		pfn = block_pfn(z->whole[o - HVO_BLOCK_ORDER] - 1);
+		*ret = pfn;
+		return take_from(m, z, pfn, o, pfn, order);
+	}
+	return false;
+}
+
+void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+{
+	unsigned int o = order;
+	struct hvo_page *page;
+	hvo_pfn_t buddy;
+
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
+	free_add(z, UINT64_C(1) << order);
+	for (; o < m->cfg.max_order; o++) {
+		uint8_t byte;
+
+		buddy = pfn ^ (UINT64_C(1) << o);
+		if (buddy < z->start || buddy + (UINT64_C(1) << o) > z->end)
+			break;
+		byte = hvo_fold_byte(&m->mm, block_of(buddy));
+		if (byte != whole_byte(m, o) || hvo_page_state(page_ro(m, buddy)) != HVO_PAGE_FREE)
+			break;
+		page = page_rw(m, buddy);
+		whole_del(m, z, page, o);
+		page_set_state(m, buddy, page, HVO_PAGE_TAIL, 0);
+		pfn &= ~(UINT64_C(1) << o);
+	}
+	fold_set(m, pfn, o, whole_byte(m, o));
+	whole_add(m, z, pfn, o);
+}
+
+/* ---- bins of cut blocks ------------------------------------------------- */
+
+static unsigned int block_used_by_itself(const struct block *b)
+{
+	return b->flags & BLOCK_SELF ? HVO_BLOCK_TAILS : 0;
+}
+
+bool block_collapsible(struct hvo_machine *m, const struct block *b)
+{
+	return on_demand(m) && b->nr_free + block_used_by_itself(b) == HVO_BLOCK_FRAMES;
+}
+
+static uint32_t *bin_of(struct hvo_machine *m, struct zone *z, const struct block *b,
+			unsigned int *ret_bin, unsigned int *ret_order)
+{
+	unsigned int bin = block_collapsible(m, b) ? BIN_COLLAPSIBLE : b->nr_free >> BIN_SHIFT;
+	unsigned int order = 31 - (unsigned int)__builtin_clz(b->orders);
+
+	*ret_bin = bin;
+	*ret_order = order;
+	return &z->bins[b->migratetype].head[bin][order];
+}
+
+static void bin_del(struct hvo_machine *m, struct zone *z, struct block *b)
+{
+	unsigned int bin, order;
+	uint32_t *head;
+
+	if (!b->nr_free)
+		return;
+	head = bin_of(m, z, b, &bin, &order);
+	if (b->next)
+		m->blocks[b->next - 1].prev = b->prev;
+	if (b->prev)
+		m->blocks[b->prev - 1].next = b->next;
+	else
+		*head = b->next;
+	if (!*head)
+		z->bins[b->migratetype].orders[bin] &= (uint16_t) ~(1u << order);
+	b->next = 0;
+	b->prev = 0;
+	if (bin == BIN_COLLAPSIBLE)
+		counter_set(&z->nr_collapsible, z->nr_collapsible - 1);
+}
+
+static void bin_add(struct hvo_machine *m, struct zone *z, struct block *b)
+{
+	uint32_t nr = (uint32_t)(b - m->blocks) + 1;
+	unsigned int bin, order;
+	uint32_t *head;
+
+	if (!b->nr_free)
+		return;
+	head = bin_of(m, z, b, &bin, &order);
+	b->prev = 0;
+	b->next = *head;
+	if (*head)
+		m->blocks[*head - 1].prev = nr;
+	*head = nr;
+	z->bins[b->migratetype].orders[bin] |= (uint16_t)(1u << order);
+	if (bin == BIN_COLLAPSIBLE)
+		counter_set(&z->nr_collapsible, z->nr_collapsible + 1);
+}
+
+/* ---- small blocks inside one cut block ---------------------------------- */
+
+static void frag_add(struct hvo_machine *m, struct block *b, hvo_pfn_t base, unsigned int idx,
+		     unsigned int order)
+{
+	struct hvo_page *page = page_rw(m, base + idx);
+
+	page_set_state(m, base + idx, page, HVO_PAGE_FREE, order);
+	page->prev = 0;
+	page->next = b->free_head[order];
+	if (page->next)
+		page_rw(m, base + page->next - 1)->prev = idx + 1;
+	b->free_head[order] = (uint16_t)(idx + 1);
+	b->orders |= (uint16_t)(1u << order);
+	b->nr_free = (uint16_t)(b->nr_free + (1u << order));
+}
+
+/* The page stays in state FREE: the caller says what it becomes. */
+static struct hvo_page *frag_del(struct hvo_machine *m, struct block *b, hvo_pfn_t base,
+				 unsigned int idx, unsigned int order)
+{
+	struct hvo_page *page = page_rw(m, base + idx);
+
+	if (page->next)
+		page_rw(m, base + page->next - 1)->prev = page->prev;
+	if (page->prev)
+		page_rw(m, base + page->prev - 1)->next = page->next;
+	else
+		b->free_head[order] = (uint16_t)page->next;
+	if (!b->free_head[order])
+		b->orders &= (uint16_t) ~(1u << order);
+	page->next = 0;
+	page->prev = 0;
+	b->nr_free = (uint16_t)(b->nr_free - (1u << order));
+	return page;
+}
+
+/* Cut a free fragment down to the part of @order at @idx; the rest is free again. */
+static void frag_split(struct hvo_machine *m, struct block *b, hvo_pfn_t base, unsigned int head,
+		       unsigned int have, unsigned int idx, unsigned int order)
+{
+	struct hvo_page *page = frag_del(m, b, base, head, have);
+
+	page_set_state(m, base + head, page, HVO_PAGE_TAIL, 0);
+	while (have > order) {
+		have--;
+		if (idx >= head + (1u << have)) {
+			frag_add(m, b, base, head, have);
+			head += 1u << have;
+		} else {
+			frag_add(m, b, base, head + (1u << have), have);
+		}
+	}
+}
+
+static hvo_pfn_t take_from_block(struct hvo_machine *m, struct zone *z, uint64_t nr,
+				 unsigned int order)
+{
+	struct block *b = &m->blocks[nr];
+	hvo_pfn_t base = block_pfn(nr);
+	unsigned int have = (unsigned int)__builtin_ctz(b->orders & ~((1u << order) - 1u));
+	unsigned int idx = b->free_head[have] - 1u;
+
+	bin_del(m, z, b);
+	frag_split(m, b, base, idx, have, idx, order);
+	bin_add(m, z, b);
+	page_set_state(m, base + idx, page_rw(m, base + idx), HVO_PAGE_USED, order);
+	free_sub(m, z, UINT64_C(1) << order);
+	return base + idx;
+}
+
+bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
+		     enum migratetype type, hvo_pfn_t *ret)
+{
+	struct bins *bins = &z->bins[type];
+	unsigned int bin, orders;
+
+	for (bin = 0; bin < NR_BINS; bin++) {
+		orders = bins->orders[bin] & ~((1u << order) - 1u);
+		if (!orders)
+			continue;
+		*ret = take_from_block(m, z, bins->head[bin][__builtin_ctz(orders)] - 1, order);
+		return true;
+	}
+	return false;
+}
+
+/* From a block of another type; one that is mostly free changes its type with it. */
+bool zone_take_fallback(struct hvo_machine *m, struct zone *z, unsigned int order,
+			enum migratetype type, hvo_pfn_t *ret)
+{
+	static const enum migratetype others[MIGRATE_TYPES][2] = {
+		[MIGRATE_MOVABLE] = { MIGRATE_RECLAIMABLE, MIGRATE_UNMOVABLE },
+		[MIGRATE_UNMOVABLE] = { MIGRATE_RECLAIMABLE, MIGRATE_MOVABLE },
+		[MIGRATE_RECLAIMABLE] = { MIGRATE_UNMOVABLE, MIGRATE_MOVABLE },
+	};
+	unsigned int i, bin, orders;
+
+	for (i = 0; i < 2; i++) {
+		struct bins *bins = &z->bins[others[type][i]];
+
+		/* The emptiest first: it pollutes the fewest neighbours. */
+		for (bin = NR_BINS; bin-- > 0;) {
+			struct block *b;
+			uint64_t nr;
+
+			orders = bins->orders[bin] & ~((1u << order) - 1u);
+			if (!orders)
+				continue;
+			nr = bins->head[bin][__builtin_ctz(orders)] - 1;
+			b = &m->blocks[nr];
+			if (b->nr_free >= HVO_BLOCK_FRAMES / 2) {
+				bin_del(m, z, b);
+				b->migratetype = (uint8_t)type;
+				bin_add(m, z, b);
+			}
+			*ret = take_from_block(m, z, nr, order);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void free_into_block(struct hvo_machine *m, struct block *b, hvo_pfn_t base,
+			    unsigned int idx, unsigned int order)
+{
+	struct hvo_page *page;
+	unsigned int buddy;
+
+	page_set_state(m, base + idx, page_rw(m, base + idx), HVO_PAGE_FREE, order);
+	for (; order < SMALL_ORDERS - 1; order++) {
+		const struct hvo_page *other;
+
+		buddy = idx ^ (1u << order);
+		other = page_ro(m, base + buddy);
+		if (hvo_page_state(other) != HVO_PAGE_FREE || other->order != order)
+			break;
+		page = frag_del(m, b, base, buddy, order);
+		if (buddy > idx)
+			page_set_state(m, base + buddy, page, HVO_PAGE_TAIL, 0);
+		else
+			page_set_state(m, base + idx, page_rw(m, base + idx), HVO_PAGE_TAIL, 0);
+		idx &= ~(1u << order);
+	}
+	frag_add(m, b, base, idx, order);
+}
+
+/* All frames of a block of Linux mode are free: it is a whole block again. */
+static void block_turn_whole(struct hvo_machine *m, struct zone *z, struct block *b)
+{
+	uint64_t nr = (uint64_t)(b - m->blocks);
+	hvo_pfn_t base = block_pfn(nr);
+	struct hvo_page *page;
+
+	while (b->orders) {
+		unsigned int order = (unsigned int)__builtin_ctz(b->orders);
+		unsigned int idx = b->free_head[order] - 1u;
+
+		page = frag_del(m, b, base, idx, order);
+		page_set_state(m, base + idx, page, HVO_PAGE_TAIL, 0);
+	}
+	b->flags = 0;
+	z->nr_cut--;
+	free_sub(m, z, HVO_BLOCK_FRAMES);
+	fold_set(m, base, HVO_BLOCK_ORDER, HVO_BLOCK_ORDER);
+	zone_put_whole(m, z, base, HVO_BLOCK_ORDER);
+}
+
+void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+{
+	struct block *b = &m->blocks[block_of(pfn)];
+
+	bin_del(m, z, b);
+	free_into_block(m, b, block_pfn(block_of(pfn)), pfn & (HVO_BLOCK_FRAMES - 1), order);
+	free_add(z, UINT64_C(1) << order);
+	if (b->nr_free == HVO_BLOCK_FRAMES && !on_demand(m)) {
+		block_turn_whole(m, z, b);
+		return;
+	}
+	bin_add(m, z, b);
+}
+
+static unsigned int largest_order(hvo_pfn_t pfn, uint64_t nr)
+{
+	unsigned int order = pfn ? (unsigned int)__builtin_ctzll(pfn) : 63;
+	unsigned int fits = 63 - (unsigned int)__builtin_clzll(nr);
+
+	if (order > fits)
+		order = fits;
+	return order < SMALL_ORDERS ? order : SMALL_ORDERS - 1;
+}
+
+void zone_open_block(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int first,
+		     enum migratetype type, unsigned int flags)
+{
+	struct block *b = &m->blocks[block];
+	hvo_pfn_t base = block_pfn(block);
+	unsigned int idx, order;
+
+	b->next = 0;
+	b->prev = 0;
+	b->nr_free = 0;
+	b->orders = 0;
+	for (order = 0; order < SMALL_ORDERS; order++)
+		b->free_head[order] = 0;
+	b->migratetype = (uint8_t)type;
+	b->flags = (uint8_t)(flags | BLOCK_CUT);
+	for (idx = first; idx < HVO_BLOCK_FRAMES; idx += 1u << order) {
+		order = largest_order(idx, HVO_BLOCK_FRAMES - idx);
+		frag_add(m, b, base, idx, order);
+	}
+	free_add(z, HVO_BLOCK_FRAMES - first);
+	z->nr_cut++;
+	bin_add(m, z, b);
+}
+
+void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
+{
+	uint64_t i;
+
+	while (nr) {
+		unsigned int order = largest_order(pfn, nr);
+
+		for (i = 1; i < UINT64_C(1) << order; i++)
+			page_set_state(m, pfn + i, page_rw(m, pfn + i), HVO_PAGE_TAIL, 0);
+		page_set_refs(page_rw(m, pfn), 0);
+		zone_put_small(m, z, pfn, order);
+		pfn += UINT64_C(1) << order;
+		nr -= UINT64_C(1) << order;
+	}
+}
+
+/* The free fragment that a frame of a cut block lies in; false if it is not free. */
+static bool frag_find(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int *ret_idx,
+		      unsigned int *ret_order)
+{
+	unsigned int idx = pfn & (HVO_BLOCK_FRAMES - 1), order;
+	hvo_pfn_t base = pfn - idx;
+
+	for (order = 0; order < SMALL_ORDERS; order++) {
+		unsigned int head = idx & ~((1u << order) - 1u);
+		const struct hvo_page *page = page_ro(m, base + head);
+
+		if (hvo_page_state(page) != HVO_PAGE_FREE)
+			continue;
+		if (page->order < order)
+			return false;
+		*ret_idx = head;
+		*ret_order = page->order;
+		return true;
+	}
+	return false;
+}
+
+static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
+{
+	hvo_pfn_t end = pfn + nr;
+
+	if (pfn < z->start || end > z->end)
+		return false;
+	while (pfn < end) {
+		uint8_t order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+		hvo_pfn_t head = pfn & ~((UINT64_C(1) << order) - 1);
+		unsigned int idx, o;
+
+		if (order) {
+			if (hvo_page_state(page_ro(m, head)) != HVO_PAGE_FREE)
+				return false;
+			pfn = head + (UINT64_C(1) << order);
+			continue;
+		}
+		if (m->blocks[block_of(pfn)].flags & BLOCK_BUSY || !frag_find(m, pfn, &idx, &o))
+			return false;
+		pfn = block_pfn(block_of(pfn)) + idx + (1u << o);
+	}
+	return true;
+}
+
+/* Linux mode: a free block of order 9 and above becomes a cut one, all of it free. */
+static void open_free_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
+{
+	unsigned int order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+	hvo_pfn_t base = block_pfn(block_of(pfn));
+
+	take_from(m, z, pfn & ~((UINT64_C(1) << order) - 1), order, base, HVO_BLOCK_ORDER);
+	page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
+	fold_set(m, base, HVO_BLOCK_ORDER, 0);
+	zone_open_block(m, z, block_of(pfn), 0, MIGRATE_UNMOVABLE, 0);
+}
+
+static void take_range_in_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
+{
+	struct block *b = &m->blocks[block_of(pfn)];
+	hvo_pfn_t base = block_pfn(block_of(pfn)), end = pfn + nr;
+	unsigned int head, have;
+
+	bin_del(m, z, b);
+	while (pfn < end) {
+		unsigned int order = largest_order(pfn, end - pfn), i;
+
+		HVO_ASSERT(m, frag_find(m, pfn, &head, &have), "ZONE-2: range not free", pfn);
+		if (order > have)
+			order = have;
+		frag_split(m, b, base, head, have, (unsigned int)(pfn - base), order);
+		for (i = 0; i < 1u << order; i++)
+			page_set_state(m, pfn + i, page_rw(m, pfn + i), HVO_PAGE_MEMMAP, 0);
+		pfn += 1u << order;
+	}
+	free_sub(m, z, nr);
+	bin_add(m, z, b);
+}
+
+bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
+{
+	if (!range_is_free(m, z, pfn, nr))
+		return false;
+	while (nr) {
+		uint64_t in_block = HVO_BLOCK_FRAMES - (pfn & (HVO_BLOCK_FRAMES - 1));
+
+		if (in_block > nr)
+			in_block = nr;
+		if (hvo_fold_byte(&m->mm, block_of(pfn)))
+			open_free_block(m, z, pfn);
+		take_range_in_block(m, z, pfn, in_block);
+		pfn += in_block;
+		nr -= in_block;
+	}
+	return true;
+}
+
+/* ---- collapse ------------------------------------------------------------ */
+
+unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64_t *blocks,
+				   unsigned int max)
+{
+	unsigned int type, order, nr = 0;
+
+	for (type = 0; type < MIGRATE_TYPES; type++) {
+		for (order = 0; order < SMALL_ORDERS; order++) {
+			uint32_t *head = &z->bins[type].head[BIN_COLLAPSIBLE][order];
+
+			while (*head && nr < max) {
+				struct block *b = &m->blocks[*head - 1];
+
+				blocks[nr++] = *head - 1;
+				bin_del(m, z, b);
+				b->flags |= BLOCK_BUSY;
+				free_sub(m, z, b->nr_free);
+				z->in_flight++;
+			}
+		}
+	}
+	return nr;
+}
+
+void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
+{
+	struct block *b = &m->blocks[block];
+
+	b->flags &= (uint8_t)~BLOCK_BUSY;
+	free_add(z, b->nr_free);
+	z->in_flight--;
+	bin_add(m, z, b);
+}
+
+/* ---- watermarks ----------------------------------------------------------- */
+
+static uint64_t int_sqrt(uint64_t n)
+{
+	uint64_t root = 0, bit;
+
+	for (bit = UINT64_C(1) << 31; bit; bit >>= 1)
+		if ((root | bit) * (root | bit) <= n)
+			root |= bit;
+	return root;
+}
+
+/* As Linux does it: 4 * sqrt(KiB), between 128 KiB and 256 MiB, shared out by size. */
+void zone_init_watermarks(struct hvo_machine *m)
+{
+	uint64_t total = 0, reserve = m->cfg.min_free_bytes >> HVO_FRAME_SHIFT;
+	uint32_t n, t;
+
+	for (n = 0; n < m->cfg.nr_nodes; n++)
+		for (t = 0; t < HVO_NR_ZONES; t++)
+			total += m->nodes[n].zones[t].managed;
+	if (!reserve) {
+		uint64_t kib = 4 * int_sqrt(total << (HVO_FRAME_SHIFT - 10));
+
+		kib = kib < 128 ? 128 : kib > 262144 ? 262144 : kib;
+		reserve = kib >> (HVO_FRAME_SHIFT - 10);
+	}
+	for (n = 0; n < m->cfg.nr_nodes; n++) {
+		for (t = 0; t < HVO_NR_ZONES; t++) {
+			struct zone *z = &m->nodes[n].zones[t];
+			uint64_t step;
+
+			z->min = total ? reserve * z->managed / total : 0;
+			step = z->min / 4 > z->managed / 1000 ? z->min / 4 : z->managed / 1000;
+			z->low = z->min + step;
+			z->high = z->low + step;
+		}
+	}
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HVO_CORE_ZONE_H
+#define HVO_CORE_ZONE_H
+
+#include "machine.h"
+
+/* All with the zone's lock held. Blocks handed out are in state USED, refcount 0. */
+
+/* Take a block of order 9 and above off the free lists; false if there is none. */
+bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, hvo_pfn_t *ret);
+/* Give one back; merges with its neighbours. Its fold bytes say what it is to be. */
+void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order);
+
+/* The same for orders 0 to 8, from blocks that are cut. */
+bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
+		     enum migratetype type, hvo_pfn_t *ret);
+bool zone_take_fallback(struct hvo_machine *m, struct zone *z, unsigned int order,
+			enum migratetype type, hvo_pfn_t *ret);
+void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order);
+
+/*
+ * A block that the caller owns becomes a cut one; frames [first, 512) of it are free
+ * from now on (none if first is 512). Its descriptors are present.
+ */
+void zone_open_block(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int first,
+		     enum migratetype type, unsigned int flags);
+
+/* Free frames [pfn, pfn + nr) of cut blocks, each of them in state MEMMAP. */
+void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr);
+/*
+ * Take exactly the frames [pfn, pfn + nr), all of them in this zone and, if all are
+ * free, make them MEMMAP. False and nothing changed otherwise.
+ */
+bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr);
+
+/* Up to max collapsible blocks, off the bins and marked BUSY; their numbers in blocks[]. */
+unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64_t *blocks,
+				   unsigned int max);
+/* One of them is to stay cut. */
+void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block);
+
+void zone_init_watermarks(struct hvo_machine *m);
+
+bool block_collapsible(struct hvo_machine *m, const struct block *b);
+
+#endif

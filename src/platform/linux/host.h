@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HVO_LINUX_HOST_H
+#define HVO_LINUX_HOST_H
+
+#include <hvo/linux.h>
+#include <pthread.h>
+
+/*
+ * The linux platform's own state, shared by the files of this directory only.
+ *
+ * Address space, reserved once by open; nothing is ever mapped outside of it but
+ * the spare mappings and the machine's memory:
+ *
+ *	 span                                                     span + span_len
+ *	+-----+------------------+-------+---------------+-------+-------+
+ *	| pad | direct map       | guard | array         | guard | table |
+ *	|     | 1 GiB aligned    | none  | 2 MiB aligned | none  |       |
+ *	+-----+------------------+-------+---------------+-------+-------+
+ *
+ * The guards keep the array's mappings from merging with foreign ones, so that
+ * the ledger of mappings is exact.
+ *
+ * Locks, outermost first:
+ *	list lock (linux.c)	list of hosts, @machine, changes of @trace
+ *	@lock			table (writers), ledger, spare mappings, and the
+ *				mmap calls on the array
+ * Letters: (c) constant after open, (a) atomic, (l) @lock, (g) list lock.
+ */
+
+#define PAGE_BYTES ((size_t)HVO_FRAME_SIZE)
+#define PAGE_SHIFT HVO_FRAME_SHIFT
+#define TABLE_BYTES ((size_t)HVO_BLOCK_SIZE) /* address range of one page-table page */
+#define TABLE_PAGES UINT64_C(512)
+
+/*
+ * The table holds pfn + 1 in 32 bits, 0 for the shared tail: so zeroed memory is
+ * the initial state. Frame 2^32 - 1 has no entry; arenas stay below 16 TiB.
+ */
+#define MAX_FRAMES UINT64_C(0xffffffff)
+
+/* Spare mappings are given up and rebuilt so many at a time. */
+#define SPARE_CHUNK 16u
+#define SPARE_DEFAULT 64u
+#define SPARE_MAX 65536u
+
+/*
+ * struct spare - mappings that are only held to be given up
+ * @chunks: addresses of the chunks held, @nr_chunks of at most @max_chunks
+ * @undo: one more chunk, for undoing only; NULL while it is used up
+ * @credits: mappings that were given up and are not in use by the array yet
+ * @folds: runs to the shared tail since the last attempt to rebuild a chunk
+ */
+struct spare {
+	void **chunks;
+	uint32_t nr_chunks;
+	uint32_t max_chunks;
+	void *undo;
+	uint64_t credits;
+	uint32_t folds;
+};
+
+/*
+ * struct done_run - pages that a run changed, the ledger's higher value before and
+ * after, and in which call. A run inside such pages may be an undo, which must not
+ * fail. For undoing, this call and the one before matter; other threads may have
+ * made some in between.
+ */
+#define DONE_RUNS 512u
+#define DONE_CALLS 8u
+struct done_run {
+	uint64_t page, nr, high, call;
+};
+
+struct trace_slot {
+	void (*fn)(void *arg, const struct hvo_event_record *event);
+	void *arg;
+};
+
+struct hvo_linux {
+	int fd;			 /* (c) the arena; -1 in the child of a fork */
+	bool sparse;		 /* (c) */
+	bool thp_asked;		 /* (c) */
+	bool dontfork;		 /* (c) the direct map is not inherited */
+	bool hole;		 /* (c) in the child: not ours where the direct map was */
+	bool gone;		 /* (a) child of a fork: nothing is mapped any more */
+	bool punched;		 /* (a) release() was called: not all is populated */
+	uint8_t *span;		 /* (c) see above */
+	size_t span_len;	 /* (c) */
+	uint8_t *direct;	 /* (c) */
+	uint8_t *array;		 /* (c) */
+	uint64_t bytes;		 /* (c) of the arena */
+	uint64_t nr_frames;	 /* (c) */
+	uint64_t array_pages;	 /* (c) */
+	uint32_t *table;	 /* (a) written under (l); entries as above */
+	uint32_t numa_nodes;	 /* (c) of the host */
+
+	pthread_mutex_t lock;
+	uint64_t nr_mappings;	 /* (l) of the array: 1 + edges between unlike pages */
+	uint64_t max_mappings;	 /* (c) */
+	struct done_run done[DONE_RUNS]; /* (l) ring */
+	uint32_t next_done;	 /* (l) */
+	uint64_t calls;		 /* (l) of remap() */
+	struct spare spare;	 /* (l) */
+
+	struct trace_slot slots[2]; /* (g) the one that @trace does not point to */
+	struct trace_slot *trace;   /* (a) */
+
+	struct hvo_machine *machine; /* (g) */
+	void *machine_mem;	     /* (c) */
+	size_t machine_len;	     /* (c) */
+	struct hvo_linux *next;	     /* (g) */
+};
+
+/* remap.c */
+#define TAIL_MAP_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK | MAP_FIXED)
+int hvo_linux_remap(void *ctx, const struct hvo_remap *runs, unsigned int nr,
+		    unsigned int *ret_done);
+void hvo_linux_flush(void *ctx);
+hvo_pfn_t hvo_linux_backing(void *ctx, uint64_t page);
+
+/* spare.c; all but init and fini under the lock */
+int hvo_linux_spare_init(struct spare *spare, uint32_t wanted);
+void hvo_linux_spare_fini(struct spare *spare);
+bool hvo_linux_spare_drop(struct spare *spare);
+bool hvo_linux_spare_drop_undo(struct spare *spare);
+uint64_t hvo_linux_spare_use(struct spare *spare, uint64_t nr);
+void hvo_linux_spare_give(struct spare *spare, uint64_t nr);
+void hvo_linux_spare_tend(struct spare *spare, bool room);
+
+/* nt.c */
+void hvo_linux_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr);
+void hvo_linux_copy(void *ctx, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr);
+
+/* numa.c */
+uint32_t hvo_linux_numa_bind(uint8_t *direct, uint64_t bytes, uint32_t nr_nodes);
+
+/* limits.c */
+uint64_t hvo_linux_memory_available(void);
+uint64_t hvo_linux_max_map_count(void);
+bool hvo_linux_thp_allowed(void);
+
+/* proc.c */
+void hvo_linux_audit(void *ctx,
+		     void (*mismatch)(void *arg, uint64_t page, uint64_t recorded, uint64_t real),
+		     void *arg);
+
+/* ops.c */
+void hvo_linux_panic(void *ctx, const char *what, uint64_t pfn, const struct hvo_page *page)
+	__attribute__((noreturn));
+
+static inline uint8_t *host_frame(const struct hvo_linux *host, hvo_pfn_t pfn)
+{
+	return host->direct + (pfn << PAGE_SHIFT);
+}
+
+static inline bool host_is_gone(const struct hvo_linux *host)
+{
+	return __atomic_load_n(&host->gone, __ATOMIC_RELAXED);
+}
+
+#endif

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The table of operations, and those that are a system call and little more.
+ *
+ * States: none of its own. Locks: none; what it reads of the host is constant or
+ * atomic.
+ */
+#include "host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include <urcu/urcu-bp.h>
+
+static void *window(void *ctx, hvo_pfn_t pfn, uint64_t nr)
+{
+	(void)nr;
+	return host_frame(ctx, pfn);
+}
+
+static int arena_fallocate(const struct hvo_linux *host, int mode, hvo_pfn_t pfn, uint64_t nr)
+{
+	int rc;
+
+	do {
+		rc = fallocate(host->fd, mode, (off_t)(pfn << PAGE_SHIFT),
+			       (off_t)(nr << PAGE_SHIFT));
+	} while (rc && errno == EINTR);
+	return rc;
+}
+
+/* shmem takes back what it allocated when it cannot allocate all: nothing changed. */
+static int populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
+{
+	struct hvo_linux *host = ctx;
+
+	if (host_is_gone(host))
+		return -HVO_ENODEV;
+	if (!nr || (!host->sparse && !__atomic_load_n(&host->punched, __ATOMIC_ACQUIRE)))
+		return 0;
+	return arena_fallocate(host, 0, pfn, nr) ? -HVO_ENOMEM : 0;
+}
+
+static void release(void *ctx, hvo_pfn_t pfn, uint64_t nr)
+{
+	struct hvo_linux *host = ctx;
+
+	if (host_is_gone(host) || !nr)
+		return;
+	__atomic_store_n(&host->punched, true, __ATOMIC_RELEASE);
+	if (arena_fallocate(host, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, pfn, nr))
+		memset(host_frame(host, pfn), 0, (size_t)(nr << PAGE_SHIFT));
+}
+
+static void lock_wait(void *ctx, uint32_t *word, uint32_t value)
+{
+	(void)ctx;
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+static void lock_wake(void *ctx, uint32_t *word)
+{
+	(void)ctx;
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/*
+ * Readers are those of liburcu's "bullet-proof" flavour, which registers threads by
+ * itself: any thread may read. Its functions are called, not inlined (_LGPL_SOURCE
+ * is not defined), so this file's licence is unaffected. All machines of the process
+ * share one domain: quiesce() also waits for readers of the others.
+ */
+static void read_lock(void *ctx)
+{
+	(void)ctx;
+	urcu_bp_read_lock();
+}
+
+static void read_unlock(void *ctx)
+{
+	(void)ctx;
+	urcu_bp_read_unlock();
+}
+
+static void quiesce(void *ctx)
+{
+	(void)ctx;
+	urcu_bp_synchronize_rcu();
+}
+
+static uint64_t now_ns(void *ctx)
+{
+	struct timespec ts;
+
+	(void)ctx;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
+}
+
+/* Until a point in time, so that signals do not make it longer. */
+static void sleep_ns(void *ctx, uint64_t ns)
+{
+	uint64_t until = now_ns(ctx), max = (uint64_t)INT64_MAX;
+	struct timespec ts;
+
+	until = ns < max - until ? until + ns : max;
+	ts.tv_sec = (time_t)(until / UINT64_C(1000000000));
+	ts.tv_nsec = (long)(until % UINT64_C(1000000000));
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
+		;
+}
+
+/* Inside a reader's section: hvo_linux_set_trace() waits for calls that still run. */
+static void trace(void *ctx, const struct hvo_event_record *event)
+{
+	struct hvo_linux *host = ctx;
+	struct trace_slot *slot;
+
+	if (!__atomic_load_n(&host->trace, __ATOMIC_RELAXED))
+		return;
+	urcu_bp_read_lock();
+	slot = __atomic_load_n(&host->trace, __ATOMIC_ACQUIRE);
+	if (slot)
+		slot->fn(slot->arg, event);
+	urcu_bp_read_unlock();
+}
+
+/* The one place where the library prints: nobody is left to return an error to. */
+void hvo_linux_panic(void *ctx, const char *what, uint64_t pfn, const struct hvo_page *page)
+{
+	char text[512];
+	int n;
+
+	(void)ctx;
+	n = snprintf(text, sizeof(text), "hvo: panic: %s, pfn 0x%llx\n", what,
+		     (unsigned long long)pfn);
+	if (n > 0 && write(STDERR_FILENO, text, strlen(text)) < 0)
+		abort();
+	if (page) {
+		n = snprintf(text, sizeof(text),
+			     "hvo: page %p: state %u order %u flags 0x%x refcount %u mapcount %u "
+			     "next 0x%x prev 0x%x private %llx %llx %llx %llx %llx\n",
+			     (const void *)page, page->state, page->order, page->flags,
+			     page->refcount, page->mapcount, page->next, page->prev,
+			     (unsigned long long)page->private_data[0],
+			     (unsigned long long)page->private_data[1],
+			     (unsigned long long)page->private_data[2],
+			     (unsigned long long)page->private_data[3],
+			     (unsigned long long)page->private_data[4]);
+		if (n > 0 && write(STDERR_FILENO, text, strlen(text)) < 0)
+			abort();
+	}
+	abort();
+}
+
+const struct hvo_platform_ops hvo_linux_ops = {
+	.window = window,
+	.translate = NULL,
+	.remap = hvo_linux_remap,
+	.flush = hvo_linux_flush,
+	.backing = hvo_linux_backing,
+	.populate = populate,
+	.release = release,
+	.zero = hvo_linux_zero,
+	.copy = hvo_linux_copy,
+	.lock_wait = lock_wait,
+	.lock_wake = lock_wake,
+	.read_lock = read_lock,
+	.read_unlock = read_unlock,
+	.quiesce = quiesce,
+	.now_ns = now_ns,
+	.sleep_ns = sleep_ns,
+	.trace = trace,
+	.panic = hvo_linux_panic,
+	.audit = hvo_linux_audit,
+};

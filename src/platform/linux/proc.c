@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What is really mapped, as /proc tells: the audit of the table, and the facts for
+ * hvo_linux_info().
+ *
+ * States: none. Locks: the host's lock, around the count of mappings, and around an
+ * audit, so that no remap moves what is being compared.
+ */
+#include "host.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+/* What an array page shows that is neither a frame of the arena nor a shared tail. */
+#define REAL_FOREIGN (UINT64_MAX - 1)
+
+struct mapping {
+	uint64_t start, end, offset, inode;
+	unsigned int major, minor;
+	char perms[8];
+};
+
+/* struct audit - a walk; @next is the array page from which nothing was seen yet */
+struct audit {
+	struct hvo_linux *host;
+	struct stat st;
+	uint64_t next;
+	void (*mismatch)(void *arg, uint64_t page, uint64_t recorded, uint64_t real);
+	void *arg;
+};
+
+static bool parse_mapping(const char *line, struct mapping *ret)
+{
+	return sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %x:%x %" SCNu64, &ret->start,
+		      &ret->end, ret->perms, &ret->offset, &ret->major, &ret->minor,
+		      &ret->inode) == 7;
+}
+
+static uint64_t follow(uint64_t pfn, uint64_t i)
+{
+	return pfn < REAL_FOREIGN ? pfn + i : pfn;
+}
+
+/* Compare pages that really are backed from @real on; report each run of mismatches. */
+static void audit_pages(struct audit *audit, uint64_t page, uint64_t end, uint64_t real)
+{
+	uint64_t i, first = 0, recorded;
+	uint64_t prev = 0;
+	bool bad = false;
+
+	for (i = 0; page + i < end; i++) {
+		recorded = hvo_linux_backing(audit->host, page + i);
+		if (recorded == follow(real, i)) {
+			bad = false;
+			continue;
+		}
+		if (!bad || recorded != follow(prev, i - first))
+			audit->mismatch(audit->arg, page + i, recorded, follow(real, i));
+		if (!bad || recorded != follow(prev, i - first)) {
+			first = i;
+			prev = recorded;
+		}
+		bad = true;
+	}
+}
+
+static uint64_t mapping_backing(const struct audit *audit, const struct mapping *map)
+{
+	if (!strcmp(map->perms, "rw-s") && map->inode == audit->st.st_ino &&
+	    map->major == major(audit->st.st_dev) && map->minor == minor(audit->st.st_dev))
+		return map->offset >> PAGE_SHIFT;
+	if (!strcmp(map->perms, "r--p") && !map->inode)
+		return HVO_SHARED_TAIL;
+	return REAL_FOREIGN;
+}
+
+static void audit_mapping(struct audit *audit, struct mapping *map)
+{
+	uint64_t array = (uint64_t)(uintptr_t)audit->host->array, real, page, end;
+	uint64_t array_end = array + (audit->host->array_pages << PAGE_SHIFT);
+
+	if (map->end <= array || map->start >= array_end)
+		return;
+	if (map->start < array) {
+		map->offset += array - map->start;
+		map->start = array;
+	}
+	real = mapping_backing(audit, map);
+	page = (map->start - array) >> PAGE_SHIFT;
+	end = ((map->end < array_end ? map->end : array_end) - array) >> PAGE_SHIFT;
+	if (audit->next < page)
+		audit_pages(audit, audit->next, page, REAL_FOREIGN);
+	audit_pages(audit, page, end, real);
+	audit->next = end;
+}
+
+void hvo_linux_audit(void *ctx,
+		     void (*mismatch)(void *arg, uint64_t page, uint64_t recorded, uint64_t real),
+		     void *arg)
+{
+	struct audit audit = {.host = ctx, .mismatch = mismatch, .arg = arg};
+	struct mapping map;
+	size_t size = 0;
+	char *line = NULL;
+	FILE *f;
+
+	/* Without /proc there is nothing to compare with. */
+	f = fopen("/proc/self/maps", "re");
+	if (!f)
+		return;
+	pthread_mutex_lock(&audit.host->lock);
+	if (!host_is_gone(audit.host) && !fstat(audit.host->fd, &audit.st)) {
+		while (getline(&line, &size, f) > 0)
+			if (parse_mapping(line, &map))
+				audit_mapping(&audit, &map);
+		if (audit.next < audit.host->array_pages)
+			audit_pages(&audit, audit.next, audit.host->array_pages, REAL_FOREIGN);
+	}
+	pthread_mutex_unlock(&audit.host->lock);
+	free(line);
+	fclose(f);
+}
+
+/*
+ * Bytes of the direct map that huge pages map. The direct map lies below the array,
+ * so its thousands of mappings are not looked at.
+ */
+static int direct_thp_bytes(const struct hvo_linux *host, uint64_t *ret)
+{
+	uint64_t start = (uint64_t)(uintptr_t)host->direct, kb, sum = 0;
+	struct mapping map = {.start = 0};
+	size_t size = 0;
+	char *line = NULL;
+	FILE *f;
+
+	f = fopen("/proc/self/smaps", "re");
+	if (!f)
+		return -errno;
+	while (getline(&line, &size, f) > 0) {
+		if (parse_mapping(line, &map)) {
+			if (map.start >= start + host->bytes)
+				break;
+			continue;
+		}
+		if (map.start >= start && sscanf(line, "ShmemPmdMapped: %" SCNu64, &kb) == 1)
+			sum += kb << 10;
+	}
+	free(line);
+	fclose(f);
+	*ret = sum;
+	return 0;
+}
+
+int hvo_linux_info(struct hvo_linux *host, struct hvo_linux_info *ret)
+{
+	struct hvo_linux_info info = {.array = host->array, .direct = host->direct};
+	struct spare *spare = &host->spare;
+	struct stat st;
+	int rc;
+
+	if (host_is_gone(host))
+		return -HVO_ENODEV;
+	if (fstat(host->fd, &st))
+		return -errno;
+	rc = direct_thp_bytes(host, &info.thp_bytes);
+	if (rc)
+		return rc;
+	info.array_bytes = host->array_pages << PAGE_SHIFT;
+	info.backed_bytes = (uint64_t)st.st_blocks * 512;
+	info.thp_asked = host->thp_asked;
+	info.numa_nodes = host->numa_nodes;
+	info.max_mappings = host->max_mappings;
+	pthread_mutex_lock(&host->lock);
+	info.nr_mappings = host->nr_mappings;
+	info.spare_mappings = (uint64_t)spare->nr_chunks * SPARE_CHUNK;
+	pthread_mutex_unlock(&host->lock);
+	*ret = info;
+	return 0;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sim platform: bytes of frames, waiting, readers, time.
+ *
+ * Time is a counter that every question advances, and sleeping adds to. Nothing
+ * here ever sleeps for real, so a wait that nobody can end is found by counting:
+ * after spin_limit turns it is a deadlock, and a panic.
+ *
+ * Locks: none. All is atomic or belongs to the caller.
+ *
+ * In Linux: window is the direct map (page_address()), lock_wait and lock_wake are
+ * kernel/locking, quiesce is synchronize_rcu() of kernel/rcu/tree.c, release has
+ * its counterpart in mm/madvise.c.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "platform/sim/internal.h"
+
+/* What one look at the clock costs: code that polls gets somewhere. */
+#define CLOCK_STEP_NS 100
+
+/* Below this many frames a memset() is cheaper than giving memory back. */
+#define ZERO_BY_RELEASE 64
+
+/*
+ * Which sims this thread reads in, to tell quiesce() inside read_lock() from a
+ * wait for others. More sims at once than there is room for are not noticed
+ * here, only by the limit.
+ */
+#define READING_MAX 4
+static _Thread_local struct {
+	uint64_t sim_id;
+	uint64_t depth;
+} reading[READING_MAX];
+
+/* The frames' bytes, if they are all the arena's: never the shared tail's. */
+static uint8_t *arena_bytes(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, const char *what)
+{
+	if (pfn >= sim->nr_frames || nr > sim->nr_frames - pfn)
+		hvo_sim_fault(sim, HVO_SIM_PANIC, what, pfn);
+	return hvo_sim_bytes(sim, pfn);
+}
+
+void *hvo_sim_window(void *ctx, hvo_pfn_t pfn, uint64_t nr)
+{
+	return arena_bytes((struct hvo_sim *)ctx, pfn, nr, "window() outside the arena");
+}
+
+int hvo_sim_populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
+{
+	/* The host backs what is touched, as far as it has memory. */
+	arena_bytes((struct hvo_sim *)ctx, pfn, nr, "populate() outside the arena");
+	return 0;
+}
+
+static void clear(uint8_t *bytes, uint64_t nr)
+{
+	/* A private mapping without a file reads as zero afterwards. */
+	if (nr && madvise(bytes, nr * HVO_FRAME_SIZE, MADV_DONTNEED))
+		memset(bytes, 0, nr * HVO_FRAME_SIZE);
+}
+
+void hvo_sim_release(void *ctx, hvo_pfn_t pfn, uint64_t nr)
+{
+	clear(arena_bytes((struct hvo_sim *)ctx, pfn, nr, "release() outside the arena"), nr);
+}
+
+void hvo_sim_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr)
+{
+	uint8_t *bytes = arena_bytes((struct hvo_sim *)ctx, pfn, nr, "zero() outside the arena");
+
+	if (nr < ZERO_BY_RELEASE)
+		memset(bytes, 0, nr * HVO_FRAME_SIZE);
+	else
+		clear(bytes, nr);
+}
+
+void hvo_sim_copy(void *ctx, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr)
+{
+	struct hvo_sim *sim = (struct hvo_sim *)ctx;
+	uint8_t *to = arena_bytes(sim, dst, nr, "copy() outside the arena");
+	const uint8_t *from = arena_bytes(sim, src, nr, "copy() from outside the arena");
+
+	memmove(to, from, nr * HVO_FRAME_SIZE);
+}
+
+void hvo_sim_lock_wait(void *ctx, uint32_t *word, uint32_t value)
+{
+	struct hvo_sim *sim = (struct hvo_sim *)ctx;
+	uint64_t spins = 0;
+
+	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value) {
+		if (++spins > sim->spin_limit)
+			hvo_sim_fault(sim, HVO_SIM_PANIC, "deadlock: a lock is never released",
+				      value);
+		sched_yield();
+	}
+}
+
+void hvo_sim_lock_wake(void *ctx, uint32_t *word)
+{
+	/* Whoever waits looks at the word all the time. */
+	(void)ctx;
+	(void)word;
+}
+
+void hvo_sim_read_lock(void *ctx)
+{
+	struct hvo_sim *sim = (struct hvo_sim *)ctx;
+	size_t i, unused = READING_MAX;
+
+	for (i = 0; i < READING_MAX; i++) {
+		if (reading[i].depth && reading[i].sim_id == sim->id)
+			break;
+		if (!reading[i].depth)
+			unused = i;
+	}
+	if (i == READING_MAX)
+		i = unused;
+	if (i < READING_MAX) {
+		reading[i].sim_id = sim->id;
+		reading[i].depth++;
+	}
+	__atomic_add_fetch(&sim->readers, 1, __ATOMIC_SEQ_CST);
+}
+
+void hvo_sim_read_unlock(void *ctx)
+{
+	struct hvo_sim *sim = (struct hvo_sim *)ctx;
+	size_t i;
+
+	for (i = 0; i < READING_MAX; i++)
+		if (reading[i].depth && reading[i].sim_id == sim->id)
+			reading[i].depth--;
+	if (!__atomic_fetch_sub(&sim->readers, 1, __ATOMIC_SEQ_CST))
+		hvo_sim_fault(sim, HVO_SIM_PANIC, "read_unlock() without read_lock()", 0);
+}
+
+void hvo_sim_forget_reader(const struct hvo_sim *sim)
+{
+	size_t i;
+
+	for (i = 0; i < READING_MAX; i++)
+		if (reading[i].sim_id == sim->id)
+			reading[i].depth = 0;
+}
+
+/*
+ * Waits for more than it must: until there is an instant without any reader, not
+ * only for those that ran at the call.
+ */
+void hvo_sim_quiesce(void *ctx)
+{
+	struct hvo_sim *sim = (struct hvo_sim *)ctx;
+	uint64_t spins = 0;
+	size_t i;
+
+	for (i = 0; i < READING_MAX; i++)
+		if (reading[i].depth && reading[i].sim_id == sim->id)
+			hvo_sim_fault(sim, HVO_SIM_PANIC, "quiesce() inside read_lock()", 0);
+	while (__atomic_load_n(&sim->readers, __ATOMIC_SEQ_CST)) {
+		if (++spins > sim->spin_limit)
+			hvo_sim_fault(sim, HVO_SIM_PANIC, "deadlock: a reader never ends", 0);
+		sched_yield();
+	}
+	__atomic_add_fetch(&sim->quiesces, 1, __ATOMIC_RELAXED);
+}
+
+uint64_t hvo_sim_now_ns(void *ctx)
+{
+	struct hvo_sim *sim = (struct hvo_sim *)ctx;
+
+	return __atomic_add_fetch(&sim->now, CLOCK_STEP_NS, __ATOMIC_SEQ_CST);
+}
+
+void hvo_sim_sleep_ns(void *ctx, uint64_t ns)
+{
+	struct hvo_sim *sim = (struct hvo_sim *)ctx;
+
+	__atomic_add_fetch(&sim->now, ns, __ATOMIC_SEQ_CST);
+	/* Others may have something to do meanwhile. */
+	sched_yield();
+}

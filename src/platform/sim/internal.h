@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside of the sim platform: struct hvo_sim and what its three files share.
+ *
+ *	sim.c		open, close, create, statistics, faults
+ *	tables.c	page tables, TLB, remap, flush, translate, audit
+ *	host.c		bytes of frames, waiting, readers, time
+ *
+ * Physical memory of the simulated machine is one lazily backed mapping of the
+ * host: the frames of the arena, the shared tail frame, the page-table frames.
+ *
+ *	 0             nr_frames  nr_frames + 1    nr_frames + 1 + nr_tables
+ *	+-------------+----------+----------------+
+ *	| arena       | tail     | page tables    |
+ *	+-------------+----------+----------------+
+ *
+ * The descriptor array is a range of host addresses that nothing may touch
+ * (PROT_NONE): a pointer into it that skips translate() traps. To the page tables
+ * its first byte is HVO_SIM_VADDR, the same in every run, so that what a run does
+ * follows from the seed alone.
+ *
+ * An array page whose PMD is absent shows the shared tail; so the tables of an
+ * arena of terabytes are as large as what is mapped in it. A PTE is exact.
+ *
+ * Locks: @lock covers all down to the blank line; what is below is atomic, or
+ * does not change after hvo_sim_open(). No lock of the core is taken under it.
+ *
+ * In Linux: no counterpart; HVO_SIM_VADDR stands for VMEMMAP_START.
+ */
+#ifndef HVO_PLATFORM_SIM_INTERNAL_H
+#define HVO_PLATFORM_SIM_INTERNAL_H
+
+#include <pthread.h>
+
+#include <hvo/sim.h>
+
+#include "mmu/walk.h"
+
+#define HVO_SIM_VADDR UINT64_C(0xffffea0000000000)
+
+/* backing of an array page in audit(): nothing, or an entry that makes no sense */
+#define HVO_SIM_NO_BACKING (UINT64_MAX - 1)
+
+/*
+ * What remap() last did to an array page: 0 for never, else the frame plus one
+ * (0 for the shared tail) in the low bits, and above them the number of flushes
+ * at that time, so that a page whose flush is owed is known without a list.
+ */
+#define HVO_SIM_RECORD_BITS 40
+#define HVO_SIM_RECORD_MASK ((UINT64_C(1) << HVO_SIM_RECORD_BITS) - 1)
+
+struct hvo_sim_tlb_entry {
+	uint64_t page; /* of the array, plus one; 0: empty */
+	uint64_t pte;
+};
+
+struct hvo_sim {
+	pthread_mutex_t lock;
+	struct hvo_mmu mmu;
+	uint64_t tables_free;  /* first free table frame, linked through word 0; 0: none */
+	uint64_t tables_fresh; /* from here to the end they were never used */
+	uint64_t tables_used;
+	struct hvo_sim_tlb_entry *tlb;
+	uint64_t *records; /* of each array page, see above */
+	uint64_t random;
+	uint64_t tlb_hits, tlb_misses, flushes, remapped_pages;
+	pthread_t owing; /* who remapped and has not flushed yet */
+	bool owed, owed_by_many;
+
+	uint64_t readers;
+	uint64_t now;
+	uint64_t quiesces;
+
+	struct hvo_sim_options opt;
+	uint64_t id;	     /* no two sims of a process have the same */
+	uint64_t spin_limit; /* of a wait that nothing ends */
+	uint64_t nr_frames, nr_tables;
+	uint64_t nr_pages; /* of the array */
+	uint8_t *memory;   /* frame 0 */
+	struct hvo_page *array;
+	void *machine_memory;
+	size_t machine_size;
+	struct hvo_machine *machine;
+	void (*trace)(void *arg, const struct hvo_event_record *event);
+	void *trace_arg;
+};
+
+static inline uint64_t hvo_sim_tail_frame(const struct hvo_sim *sim)
+{
+	return sim->nr_frames;
+}
+
+static inline uint64_t hvo_sim_all_frames(const struct hvo_sim *sim)
+{
+	return sim->nr_frames + 1 + sim->nr_tables;
+}
+
+static inline uint8_t *hvo_sim_bytes(const struct hvo_sim *sim, uint64_t frame)
+{
+	return sim->memory + frame * HVO_FRAME_SIZE;
+}
+
+/* sim.c. Stop; @where is an array page, or the pfn of a panic. Not with @lock held. */
+void hvo_sim_fault(struct hvo_sim *sim, enum hvo_sim_fault fault, const char *what, uint64_t where)
+	__attribute__((noreturn));
+
+/* tables.c */
+HVO_MUST_CHECK int hvo_sim_tables_init(struct hvo_sim *sim);
+void *hvo_sim_translate(void *ctx, const void *addr, bool write);
+int hvo_sim_remap(void *ctx, const struct hvo_remap *runs, unsigned int nr, unsigned int *ret_done);
+void hvo_sim_flush(void *ctx);
+hvo_pfn_t hvo_sim_backing(void *ctx, uint64_t page);
+void hvo_sim_audit(void *ctx,
+		   void (*mismatch)(void *arg, uint64_t page, uint64_t recorded, uint64_t real),
+		   void *arg);
+
+/* host.c */
+void *hvo_sim_window(void *ctx, hvo_pfn_t pfn, uint64_t nr);
+int hvo_sim_populate(void *ctx, hvo_pfn_t pfn, uint64_t nr);
+void hvo_sim_release(void *ctx, hvo_pfn_t pfn, uint64_t nr);
+void hvo_sim_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr);
+void hvo_sim_copy(void *ctx, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr);
+void hvo_sim_lock_wait(void *ctx, uint32_t *word, uint32_t value);
+void hvo_sim_lock_wake(void *ctx, uint32_t *word);
+void hvo_sim_read_lock(void *ctx);
+void hvo_sim_read_unlock(void *ctx);
+void hvo_sim_quiesce(void *ctx);
+uint64_t hvo_sim_now_ns(void *ctx);
+void hvo_sim_sleep_ns(void *ctx, uint64_t ns);
+/* Forget that this thread is inside read_lock() of a sim that goes away. */
+void hvo_sim_forget_reader(const struct hvo_sim *sim);
+
+#endif

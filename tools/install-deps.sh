@@ -1,0 +1,98 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# install-deps.sh [build|check] - install what building (or also checking) needs and
+# this host lacks, with apt-get. Says nothing where nothing is missing.
+
+set -u
+
+want=${1:-build}
+case $want in
+build | check) ;;
+*)
+	echo "usage: ${0##*/} [build|check]" >&2
+	exit 2
+	;;
+esac
+
+missing=()
+
+# need PACKAGE COMMAND...: the package is missing unless the command succeeds
+need()
+{
+	local package=$1
+
+	shift
+	"$@" >/dev/null 2>&1 || missing+=("$package")
+}
+
+compiles()
+{
+	echo "#include <$1>" | gcc -E -x c - -o /dev/stdout
+}
+
+clang_sanitizes()
+{
+	local dir rc
+
+	command -v clang || return 1
+	dir=$(mktemp -d) || return 1
+	echo 'int main(void) { return 0; }' >"$dir/probe.c"
+	clang -fsanitize=thread "$dir/probe.c" -o "$dir/probe"
+	rc=$?
+	rm -rf "$dir"
+	return $rc
+}
+
+need gcc command -v gcc
+need libc6-dev compiles stdio.h
+need meson command -v meson
+need ninja-build command -v ninja
+need pkg-config command -v pkg-config
+need liburcu-dev pkg-config --exists liburcu-bp
+need libnuma-dev pkg-config --exists numa
+need libjansson-dev pkg-config --exists jansson
+if [ "$want" = check ]; then
+	need binutils command -v nm
+	need clang command -v clang++
+	version=$(clang -dumpversion 2>/dev/null)
+	version=${version%%.*}
+	need "libclang-rt-${version:-14}-dev" clang_sanitizes
+	need libcmocka-dev pkg-config --exists cmocka
+fi
+
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+echo "missing: ${missing[*]}"
+
+line="apt-get install -y --no-install-recommends ${missing[*]}"
+give_up()
+{
+	echo "$1; as root, run" >&2
+	echo "    apt-get update && $line" >&2
+	exit 1
+}
+
+command -v apt-get >/dev/null || give_up "there is no apt-get here: find these packages' equivalents"
+
+as_root=(env DEBIAN_FRONTEND=noninteractive)
+if [ "$(id -u)" -ne 0 ]; then
+	command -v sudo >/dev/null || give_up "cannot install packages"
+	if ! sudo -n true 2>/dev/null && ! { [ -t 0 ] && [ -t 2 ]; }; then
+		give_up "cannot install packages (sudo wants a password)"
+	fi
+	as_root=(sudo "${as_root[@]}")
+fi
+
+log=$(mktemp) || exit 1
+trap 'rm -f "$log"' EXIT
+echo "installing with apt-get ..."
+if ! "${as_root[@]}" apt-get -q update >"$log" 2>&1; then
+	cat "$log" >&2
+	give_up "apt-get update failed"
+fi
+# shellcheck disable=SC2086 # package names, one word each
+if ! "${as_root[@]}" $line >"$log" 2>&1 </dev/null; then
+	cat "$log" >&2
+	give_up "apt-get install failed"
+fi

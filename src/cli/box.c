@@ -160,7 +160,7 @@ void held_shuffle(struct held *held, uint64_t *rng)
 	}
 }
 
-void held_put(struct held *held, struct box *box)
+void held_put(const struct held *held, struct box *box)
 {
 	uint64_t i;
 
@@ -168,7 +168,6 @@ void held_put(struct held *held, struct box *box)
 		if (hvo_put_page(box->m, held->pfn[i]))
 			cli_die("frame %llu is ours, but could not be given back",
 				(unsigned long long)held->pfn[i]);
-	held->nr = 0;
 }
 
 void held_fill(const struct held *held, struct box *box)

@@ -55,8 +55,8 @@ uint64_t held_take_pool(struct held *held, struct hvo_pool *pool, unsigned int o
 void held_split(struct held *held, uint64_t nr, struct held *to);
 /* Random order; @rng is moved on. */
 void held_shuffle(struct held *held, uint64_t *rng);
-/* Drop the reference on each; the list is empty then. */
-void held_put(struct held *held, struct box *box);
+/* Drop the reference on each; the list stays, as a note of what was held. */
+void held_put(const struct held *held, struct box *box);
 /* Fill each with bytes that follow from the seed and the frame number. */
 void held_fill(const struct held *held, struct box *box);
 /* How many frames do not hold these bytes. */

@@ -125,8 +125,9 @@ void hvo_linux_spare_give(struct spare *spare, uint64_t nr)
  * hvo_linux_spare_tend() - after folds, the moment when memory is least short
  * @room: the budget has room, so chunks may be rebuilt without credit as well
  *
- * Without credit it is tried only every 64 folds (8 for the undo chunk). That way a machine whose growth
- * is there to stay gets its spare mappings back too. Failing is fine.
+ * Without credit it is tried only every 64 folds (8 for the undo chunk). That way a
+ * machine whose growth is there to stay gets its spare mappings back too. Failing is
+ * fine.
  */
 void hvo_linux_spare_tend(struct spare *spare, bool room)
 {

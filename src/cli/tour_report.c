@@ -156,8 +156,8 @@ static void print_run_rows(const struct tour *t, struct table *table)
 		table_number(table, r->carved);
 		table_number(table, r->frames_cut);
 		table_number(table, r->whole_again);
-		table_number(table, (uint64_t)llround(r->grow_ns_per_page));
-		table_number(table, (uint64_t)llround(r->ns_per_page));
+		table_number(table, to_integer(r->grow_ns_per_page));
+		table_number(table, to_integer(r->ns_per_page));
 	}
 }
 
@@ -174,8 +174,8 @@ static void print_host_rows(const struct tour_host *host, struct table *table)
 		table_cell(table, "-");
 		table_cell(table, "-");
 		table_cell(table, "-");
-		table_number(table, (uint64_t)llround(host->grow_ns_per_page[on]));
-		table_number(table, (uint64_t)llround(host->ns_per_page[on]));
+		table_number(table, to_integer(host->grow_ns_per_page[on]));
+		table_number(table, to_integer(host->ns_per_page[on]));
 	}
 }
 
@@ -276,7 +276,7 @@ static json_t *integer(uint64_t n)
 /* Whole nanoseconds. */
 static json_t *nanoseconds(double ns)
 {
-	return json_integer((json_int_t)llround(ns));
+	return integer(to_integer(ns));
 }
 
 static json_t *json_machine(const struct tour *t)

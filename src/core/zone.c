@@ -111,6 +111,14 @@ bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, 
 	return false;
 }
 
+static bool page_heads_free(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	const struct hvo_page *page = page_ro(m, pfn);
+
+	return hvo_page_state(page) == HVO_PAGE_FREE &&
+	       __atomic_load_n(&page->order, __ATOMIC_RELAXED) == order;
+}
+
 void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
 	unsigned int o = order;
@@ -126,7 +134,8 @@ void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 		if (buddy < z->start || buddy + (UINT64_C(1) << o) > z->end)
 			break;
 		byte = hvo_fold_byte(&m->mm, block_of(buddy));
-		if (byte != whole_byte(m, o) || hvo_page_state(page_ro(m, buddy)) != HVO_PAGE_FREE)
+		/* The order too: a block that is just collapsing has its byte already. */
+		if (byte != whole_byte(m, o) || !page_heads_free(m, buddy, o))
 			break;
 		page = page_rw(m, buddy);
 		whole_del(m, z, page, o);
@@ -332,11 +341,8 @@ static void free_into_block(struct hvo_machine *m, struct block *b, hvo_pfn_t ba
 
 	page_set_state(m, base + idx, page_rw(m, base + idx), HVO_PAGE_FREE, order);
 	for (; order < SMALL_ORDERS - 1; order++) {
-		const struct hvo_page *other;
-
 		buddy = idx ^ (1u << order);
-		other = page_ro(m, base + buddy);
-		if (hvo_page_state(other) != HVO_PAGE_FREE || other->order != order)
+		if (!page_heads_free(m, base + buddy, order))
 			break;
 		page = frag_del(m, b, base, buddy, order);
 		if (buddy > idx)

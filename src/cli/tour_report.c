@@ -4,7 +4,6 @@
 #include "table.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -140,6 +139,11 @@ void tour_print_tails(const struct tour *t)
 	(void)fflush(stdout);
 }
 
+static uint64_t to_integer(double value)
+{
+	return value > 0 ? (uint64_t)(value + 0.5) : 0;
+}
+
 static void print_run_rows(const struct tour *t, struct table *table)
 {
 	unsigned int i;
@@ -190,6 +194,16 @@ static uint64_t most_free_before(const struct tour *t)
 	return most;
 }
 
+static bool any_bounded(const struct tour *t)
+{
+	unsigned int i;
+
+	for (i = 0; i < t->nr_runs; i++)
+		if (t->run[i].bounded)
+			return true;
+	return false;
+}
+
 void tour_print_runs(const struct tour *t)
 {
 	static const char *const heads[] = { "<mode",	      "<policy",      "asked",
@@ -216,7 +230,7 @@ void tour_print_runs(const struct tour *t)
 
 	puts("\n  carved: freed at the price of 7 of its own frames, so the block stays spoilt.\n"
 	     "  oom:    asks the program to give up memory; all of it must survive here, so it gives none.");
-	if (t->run[0].asked && t->nr_runs > 1)
+	if (any_bounded(t))
 		puts("  retry * waits 100 ms and tries again without end; here it gives up after 2 times 1 ms.");
 	if (t->host.measured)
 		puts("  This kernel's pool was grown and shrunk with memory to spare, and is as it was before.");
@@ -434,7 +448,9 @@ json_t *tour_json(const struct tour *t)
 	json_object_set_new(o, "audits", integer(t->audits));
 	json_object_set_new(o, "audit_findings", integer(t->audit_findings));
 	json_object_set_new(o, "findings", json_findings(t));
-	json_object_set_new(o, "seconds", json_real(t->seconds));
+	/* A simulation prints the same for the same seed. */
+	if (!t->opt->sim)
+		json_object_set_new(o, "seconds", json_real(t->seconds));
 	json_object_set_new(o, "ok", json_boolean(t->ok));
 	return o;
 }

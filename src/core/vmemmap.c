@@ -258,6 +258,8 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 	bool self = b->flags & BLOCK_SELF;
 	unsigned int i;
 
+	if (self && m->cfg.clear == HVO_CLEAR_ON_FREE)
+		m->ops->zero(m->ctx, pfn, HVO_BLOCK_TAILS);
 	for (i = 0; i < HVO_PAGES_PER_FRAME; i++) {
 		struct hvo_page *page = page_rw(m, pfn + i);
 

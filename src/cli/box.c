@@ -116,7 +116,7 @@ static void held_add(struct held *held, hvo_pfn_t pfn)
 	held->pfn[held->nr++] = pfn;
 }
 
-uint64_t held_take_frames(struct held *held, struct box *box)
+uint64_t held_take_frames(struct held *held, struct box *box, uint64_t max)
 {
 	const unsigned int gfp = HVO_GFP_KERNEL | HVO_GFP_MOVABLE | HVO_GFP_MEMALLOC |
 				 HVO_GFP_NORETRY | HVO_GFP_NOWARN;
@@ -124,7 +124,7 @@ uint64_t held_take_frames(struct held *held, struct box *box)
 	hvo_pfn_t pfn;
 
 	held->order = 0;
-	while (!hvo_alloc_pages(box->m, gfp, 0, HVO_NODE_ANY, &pfn))
+	while (held->nr - before < max && !hvo_alloc_pages(box->m, gfp, 0, HVO_NODE_ANY, &pfn))
 		held_add(held, pfn);
 	return held->nr - before;
 }

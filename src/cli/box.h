@@ -47,8 +47,8 @@ struct held {
 	unsigned int order;
 };
 
-/* Every frame that is left, the reserves too, one by one. Returns how many. */
-uint64_t held_take_frames(struct held *held, struct box *box);
+/* Every frame that is left, the reserves too, one by one, but no more than @max. How many? */
+uint64_t held_take_frames(struct held *held, struct box *box, uint64_t max);
 /* Every page that is free in a pool. */
 uint64_t held_take_pool(struct held *held, struct hvo_pool *pool, unsigned int order);
 /* Move the last @nr entries to @to. */

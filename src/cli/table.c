@@ -122,7 +122,7 @@ static void print_cell(const struct table *t, FILE *out, unsigned int column, in
 void table_print(const struct table *t, FILE *out, unsigned int indent)
 {
 	int width[TABLE_MAX_COLUMNS];
-	bool two_lines = false;
+	bool two_lines = false, no_heads = true;
 	const char *text;
 	unsigned int c, i;
 	int len;
@@ -130,8 +130,9 @@ void table_print(const struct table *t, FILE *out, unsigned int indent)
 	for (c = 0; c < t->nr_columns; c++) {
 		width[c] = column_width(t, c);
 		two_lines = two_lines || strchr(t->heads[c], '|');
+		no_heads = no_heads && !head_line(t->heads[c], 0, &text);
 	}
-	for (i = 0; i < (two_lines ? 2u : 1u); i++) {
+	for (i = 0; i < (two_lines ? 2u : 1u) && !no_heads; i++) {
 		fprintf(out, "%*s", (int)indent, "");
 		for (c = 0; c < t->nr_columns; c++) {
 			len = head_line(t->heads[c], i, &text);

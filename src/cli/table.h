@@ -19,7 +19,7 @@ struct table;
  * table_new() - start a table
  * @heads: one word or more for each column, NULL after the last; a '<' in front
  *         aligns the column to the left, anything else is aligned to the right.
- *         A '|' in a head starts a second line.
+ *         a '|' in a head starts a second line. No line at all if all are empty.
  */
 struct table *table_new(const char *const *heads);
 /* The next cell. */

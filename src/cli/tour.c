@@ -238,7 +238,7 @@ static void fill_machine(struct tour *t, const char *name, enum hvo_mode mode, b
 	pool = create_pool(&box);
 	(void)grow_all(&box, pool, &ret->huge_pages);
 	ret->huge_pages = held_take_pool(&huge, pool, HVO_BLOCK_ORDER);
-	ret->small_frames = held_take_frames(&frames, &box);
+	ret->small_frames = held_take_frames(&frames, &box, UINT64_MAX);
 	held_fill(&huge, &box);
 	held_fill(&frames, &box);
 
@@ -303,7 +303,7 @@ static void exhaust(struct tour *t, struct rig *rig, struct tour_run *ret)
 	/* Which ones stay is left to chance, as in a machine that has run for a while. */
 	held_shuffle(&rig->huge, &rng);
 	held_split(&rig->huge, rig->huge.nr - rig->huge.nr / SHARE_IN_USE, &rig->to_free);
-	(void)held_take_frames(&rig->frames, box);
+	(void)held_take_frames(&rig->frames, box, UINT64_MAX);
 	held_fill(&rig->huge, box);
 	held_fill(&rig->frames, box);
 	/* Back to the pool's free list: to the machine they are not free memory yet. */
@@ -334,7 +334,7 @@ static void cut_and_give_back(struct tour *t, struct box *box, struct tour_run *
 	uint64_t rng = t->opt->seed + 1;
 	struct held cut = { 0 };
 
-	ret->frames_cut = held_take_frames(&cut, box);
+	ret->frames_cut = held_take_frames(&cut, box, UINT64_MAX);
 	held_fill(&cut, box);
 	ret->checksum_errors += check(t, &cut, box);
 	audit(t, box, ret->mode, ret->policy);

@@ -28,7 +28,7 @@ static void print_machine_memory(const struct tour_machine *m)
 
 	printf("  memory       %s held", table_size(size, m->backed_bytes));
 	if (!m->thp_asked)
-		puts(", in pages of 4 KiB (huge pages were not asked for)");
+		puts(", in pages of 4 KiB: this system gives such memory no huge pages");
 	else if (m->thp_bytes)
 		printf("; huge pages were asked for, %s are in them\n",
 		       table_size(part, m->thp_bytes));
@@ -232,6 +232,8 @@ void tour_print_runs(const struct tour *t)
 	     "  oom:    asks the program to give up memory; all of it must survive here, so it gives none.");
 	if (any_bounded(t))
 		puts("  retry * waits 100 ms and tries again without end; here it gives up after 2 times 1 ms.");
+	if (t->opt->sim)
+		puts("  ns:     time is virtual in a simulation; only waiting takes any.");
 	if (t->host.measured)
 		puts("  This kernel's pool was grown and shrunk with memory to spare, and is as it was before.");
 	else

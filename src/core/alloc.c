@@ -325,13 +325,17 @@ int hvo_get_page(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t *ret_head)
 /* Head of a block that somebody holds a reference on, or HVO_PFN_NONE. */
 static hvo_pfn_t held_head(struct hvo_machine *m, hvo_pfn_t pfn)
 {
+	const struct hvo_page *page;
 	hvo_pfn_t head;
 
 	if (pfn >= m->mm.nr_frames)
 		return HVO_PFN_NONE;
 	m->ops->read_lock(m->ctx);
 	head = hvo_page_head(&m->mm, pfn);
-	if (!hvo_page_refs(page_ro(m, head)))
+	page = page_ro(m, head);
+	/* A free tail still has the order of the block that it was in last. */
+	if (!hvo_page_refs(page) ||
+	    pfn - head >= UINT64_C(1) << __atomic_load_n(&page->order, __ATOMIC_RELAXED))
 		head = HVO_PFN_NONE;
 	m->ops->read_unlock(m->ctx);
 	return head;

@@ -293,7 +293,13 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64
 	sort_ascending(blocks, nr);
 	for (i = 0; i < nr; i++) {
 		fold_set(m, block_pfn(blocks[i]), HVO_BLOCK_ORDER, HVO_BLOCK_ORDER | HVO_FOLDED);
-		run_add(&l, hvo_block_tail_page(blocks[i]), HVO_SHARED_TAIL, HVO_BLOCK_TAILS);
+		/* One whose old backing is asked for below starts a run of its own. */
+		if (m->blocks[blocks[i]].flags & BLOCK_SELF)
+			run_add(&l, hvo_block_tail_page(blocks[i]), HVO_SHARED_TAIL,
+				HVO_BLOCK_TAILS);
+		else
+			runs[l.nr++] = (struct hvo_remap){ hvo_block_tail_page(blocks[i]),
+							   HVO_SHARED_TAIL, HVO_BLOCK_TAILS };
 	}
 	m->ops->quiesce(m->ctx);
 	for (i = 0; i < nr; i++) {

@@ -24,6 +24,9 @@
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -388,6 +391,15 @@ struct hvo_page *hvo_linux_array(struct hvo_linux *host)
 	return (struct hvo_page *)(void *)host->array;
 }
 
+/* Head pages are used from the first allocation on: map them now, not one by one. */
+static void map_heads(struct hvo_linux *host)
+{
+	size_t gib = 4096 << PAGE_SHIFT, heads = 512 << PAGE_SHIFT, off;
+
+	for (off = 0; !host->sparse && off < host->array_pages << PAGE_SHIFT; off += gib)
+		(void)madvise(host->array + off, heads, MADV_POPULATE_READ);
+}
+
 int hvo_linux_create(const struct hvo_config *cfg, const struct hvo_linux_options *opt,
 		     struct hvo_linux **ret)
 {
@@ -413,6 +425,7 @@ int hvo_linux_create(const struct hvo_config *cfg, const struct hvo_linux_option
 			      hvo_linux_array(host), &machine);
 	if (rc)
 		goto undo;
+	map_heads(host);
 	pthread_mutex_lock(&list_lock);
 	host->machine = machine;
 	pthread_mutex_unlock(&list_lock);

@@ -11,6 +11,10 @@
  * there are (1 + the number of edges between unlike neighbours), and how many
  * there will be after a run, before anything is touched.
  *
+ * Mappings are not populated: the first use of a page maps it and its neighbours, 16
+ * at a time. That takes no memory, since the frames and the page tables are there,
+ * and many descriptors are never looked at between a restore and the next fold.
+ *
  * Budget: growing folds stay within max_mappings; runs towards frames may use the
  * spare mappings besides; a run that does not grow the ledger has no limit but the
  * kernel's. The pages of the last runs are remembered: a run inside one of them may
@@ -53,9 +57,6 @@ struct plan {
  */
 #define UNDO_SLACK 4u
 
-/* Pages up to which a run of a sparse arena is mapped at once, not when touched. */
-#define SPARSE_POPULATE_PAGES 64u
-
 static uint32_t entry_get(const struct hvo_linux *host, uint64_t page)
 {
 	return __atomic_load_n(&host->table[page], __ATOMIC_ACQUIRE);
@@ -80,15 +81,12 @@ static bool entries_merge(uint32_t left, uint32_t right)
 static int map_once(struct hvo_linux *host, uint64_t page, uint32_t entry, uint64_t nr)
 {
 	uint8_t *addr = host->array + (page << PAGE_SHIFT);
-	bool lazy = host->sparse || __atomic_load_n(&host->punched, __ATOMIC_RELAXED);
 	int prot = PROT_READ, flags = TAIL_MAP_FLAGS, fd = -1;
 	uint64_t offset = 0;
 
 	if (entry) {
 		prot = PROT_READ | PROT_WRITE;
 		flags = MAP_SHARED | MAP_FIXED;
-		if (!lazy || nr <= SPARSE_POPULATE_PAGES)
-			flags |= MAP_POPULATE;
 		fd = host->fd;
 		offset = (uint64_t)(entry - 1) << PAGE_SHIFT;
 	}

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
+/*
+ * The measurements as tables and as JSON, and the ratios with their targets.
+ */
 #include "bench.h"
 
 #include "table.h"
@@ -7,7 +10,6 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- ratios ------------------------------------------------------------- */
@@ -39,13 +41,28 @@ static const struct ratio_def ratio_defs[] = {
 	  "one page at a time / the kernel's growing" },
 	{ "linux_restore_single_vs_kernel", "present_1", "kernel_small_shrink_diff", 0.7,
 	  "one page at a time / the kernel's shrinking" },
-	{ "restore_batch_vs_floor", "present_512", "floor", 1.6,
-	  "batch of 512 / writing 28 KiB" },
+	{ "restore_batch_vs_floor", "present_512", "floor", 1.6, "batch of 512 / writing 28 KiB" },
 	{ "mappings_per_hugepage", "mappings_fresh", NULL, 0.02, "full pool, fresh" },
 	{ "mappings_per_hugepage_churned", "mappings_churned", NULL, 1.0,
 	  "half cut up and made whole, again and again" },
 };
 
+/*
+ * The same questions, asked more strictly: with descriptors that are used between
+ * being made present and being folded, and against the floor of clearing in runs.
+ */
+static const struct ratio_def strict_defs[] = {
+	{ "linux_grow_used_vs_kernel", "fold_512_used", "kernel_small_grow_diff", 0.10,
+	  "Linux mode, growing, descriptors in use before / the kernel's" },
+	{ "linux_shrink_used_vs_kernel", "linux_small_shrink_used", "kernel_small_shrink_diff",
+	  0.30, "Linux mode, shrinking, and first use of the descriptors / the kernel's" },
+	{ "restore_batch_used_vs_floor", "present_512_used", "floor", 1.6,
+	  "batch of 512, and first use of the descriptors / writing 28 KiB" },
+	{ "restore_batch_vs_floor_in_runs", "present_512", "write_28k_clear_runs", 1.6,
+	  "batch of 512 / writing 28 KiB, 512 times in one go" },
+};
+
+#define NR_STRICT (sizeof(strict_defs) / sizeof(strict_defs[0]))
 #define NR_RATIOS (sizeof(ratio_defs) / sizeof(ratio_defs[0]))
 
 /* A ratio as measured; @nr pairs went into it, NAN and 0 where there were none. */
@@ -67,21 +84,14 @@ static const struct series *find_sized(const struct bench *b, const char *patter
 	return bench_find(b, name);
 }
 
-static int compare_double(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
 static struct ratio summary(double *value, unsigned int nr)
 {
 	struct ratio ret = { (double)NAN, (double)NAN, (double)NAN, nr };
 
 	if (!nr)
 		return ret;
-	qsort(value, nr, sizeof(*value), compare_double);
-	ret.median = nr % 2 ? value[nr / 2] : (value[nr / 2 - 1] + value[nr / 2]) / 2;
+	ret.median = cli_median(value, nr);
+	/* They are in order now. */
 	ret.min = value[0];
 	ret.max = value[nr - 1];
 	return ret;
@@ -161,9 +171,10 @@ static void pool_row(const struct bench *b, struct table *t, const char *title, 
 
 static void print_pools(const struct bench *b)
 {
-	static const char *const heads[] = { "<pool",	      "pages",	  "grow,|off",
-					     "grow,|on",      "grow,|on - off", "shrink,|off",
-					     "shrink,|on",    "shrink,|on - off", NULL };
+	static const char *const heads[] = {
+		"<pool",       "pages",	     "grow,|off",	 "grow,|on", "grow,|on - off",
+		"shrink,|off", "shrink,|on", "shrink,|on - off", NULL
+	};
 	struct table *t = table_new(heads);
 	enum bench_size s;
 
@@ -222,10 +233,13 @@ static void print_values(const struct bench *b)
 	struct table *t = table_new(heads);
 	char name[BENCH_NAME_LEN];
 
+	value_row(b, t, "first_use", "first use of the 7 descriptor pages of a 2 MiB page");
+	value_row(b, t, "fold_512_used", "fold them once they were used, 512 at a time");
 	value_row(b, t, "cut", "cut the first 4 KiB frame from a block");
 	value_row(b, t, "give_back", "give it back, and the block is whole");
 	value_row(b, t, "write_28k_memset", "floor: write 28 KiB, cold, memset()");
-	value_row(b, t, "write_28k_zero", "floor: the same, past the caches");
+	value_row(b, t, "write_28k_clear", "floor: the same, past the caches");
+	value_row(b, t, "write_28k_clear_runs", "floor: the same, for 512 pages at a time");
 	value_row(b, t, "syscall", "floor: an empty system call");
 	value_row(b, t, "page_fault", "floor: a page fault");
 	value_row(b, t, "bring_up_1tib", "bring up a machine of 1 TiB");
@@ -288,33 +302,36 @@ static void ratio_row(struct table *t, const struct ratio_def *def, const struct
 	table_cell(t, "%s", verdict(def, r));
 }
 
-static void print_ratios(const struct bench *b)
+/* Those of @defs that depend on the size of the pool, or all. */
+static void print_ratio_table(const struct bench *b, const struct ratio_def *defs, size_t nr,
+			      enum bench_size size)
 {
-	static const char *const heads[] = { "<ratio",	       "target",   "measured",
-					     "from - to", "<", NULL };
+	static const char *const heads[] = {
+		"<ratio", "target", "measured", "from - to", "<", NULL
+	};
 	struct table *t = table_new(heads);
 	struct ratio r;
 	size_t i;
 
-	puts("\nTargets: medians of ratios, taken pair by pair; lower is better\n");
-	for (i = 0; i < NR_RATIOS; i++) {
-		r = ratio_of(b, &ratio_defs[i], BENCH_SMALL);
-		ratio_row(t, &ratio_defs[i], &r);
+	for (i = 0; i < nr; i++) {
+		if (size != BENCH_SMALL && !has_sizes(&defs[i]))
+			continue;
+		r = ratio_of(b, &defs[i], size);
+		ratio_row(t, &defs[i], &r);
 	}
 	table_print(t, stdout, 2);
 	table_free(t);
+}
 
-	t = table_new(heads);
+static void print_ratios(const struct bench *b)
+{
+	puts("\nTargets: medians of ratios, taken pair by pair; lower is better\n");
+	print_ratio_table(b, ratio_defs, NR_RATIOS, BENCH_SMALL);
 	printf("\nThe same with pools of %u pages, the kernel's of %u\n\n", b->pages[BENCH_LARGE],
 	       b->host_pages[BENCH_LARGE]);
-	for (i = 0; i < NR_RATIOS; i++) {
-		if (!has_sizes(&ratio_defs[i]))
-			continue;
-		r = ratio_of(b, &ratio_defs[i], BENCH_LARGE);
-		ratio_row(t, &ratio_defs[i], &r);
-	}
-	table_print(t, stdout, 2);
-	table_free(t);
+	print_ratio_table(b, ratio_defs, NR_RATIOS, BENCH_LARGE);
+	puts("\nMore strictly: descriptors are used while present; the floor is cleared in runs\n");
+	print_ratio_table(b, strict_defs, NR_STRICT, BENCH_SMALL);
 }
 
 void bench_print(const struct bench *b)
@@ -392,38 +409,38 @@ static json_t *json_many(const struct bench_many *many)
 	return o;
 }
 
-/* What was asked of each ratio of the headline, and what it is made of. */
-static json_t *json_targets(const struct bench *b)
+/* What was asked of each ratio, and what it is made of. */
+static json_t *json_targets(const struct bench *b, const struct ratio_def *defs, size_t nr)
 {
 	json_t *o = json_object(), *t;
 	struct ratio r;
 	size_t i;
 
-	for (i = 0; i < NR_RATIOS; i++) {
-		r = ratio_of(b, &ratio_defs[i], BENCH_SMALL);
+	for (i = 0; i < nr; i++) {
+		r = ratio_of(b, &defs[i], BENCH_SMALL);
 		t = json_object();
-		json_object_set_new(t, "what", json_string(ratio_defs[i].what));
-		json_object_set_new(t, "target", json_real(ratio_defs[i].target));
+		json_object_set_new(t, "what", json_string(defs[i].what));
+		json_object_set_new(t, "target", json_real(defs[i].target));
 		json_object_set_new(t, "measured", real(r.median));
 		json_object_set_new(t, "min", real(r.min));
 		json_object_set_new(t, "max", real(r.max));
 		json_object_set_new(t, "pairs", json_integer(r.nr));
-		json_object_set_new(t, "verdict", json_string(verdict(&ratio_defs[i], &r)));
-		json_object_set_new(o, ratio_defs[i].key, t);
+		json_object_set_new(t, "verdict", json_string(verdict(&defs[i], &r)));
+		json_object_set_new(o, defs[i].key, t);
 	}
 	return o;
 }
 
-static json_t *json_ratios(const struct bench *b, enum bench_size size)
+static json_t *json_ratios(const struct bench *b, const struct ratio_def *defs, size_t nr,
+			   enum bench_size size)
 {
 	json_t *o = json_object();
 	size_t i;
 
-	for (i = 0; i < NR_RATIOS; i++) {
-		if (size != BENCH_SMALL && !has_sizes(&ratio_defs[i]))
+	for (i = 0; i < nr; i++) {
+		if (size != BENCH_SMALL && !has_sizes(&defs[i]))
 			continue;
-		json_object_set_new(o, ratio_defs[i].key,
-				    real(ratio_of(b, &ratio_defs[i], size).median));
+		json_object_set_new(o, defs[i].key, real(ratio_of(b, &defs[i], size).median));
 	}
 	return o;
 }
@@ -443,8 +460,11 @@ json_t *bench_json(const struct bench *b)
 	json_object_set_new(o, "host", json_host(b));
 	json_object_set_new(o, "measurements", all);
 	json_object_set_new(o, "many", json_many(&b->many));
-	json_object_set_new(o, "ratios", json_ratios(b, BENCH_SMALL));
-	json_object_set_new(o, "ratios_large", json_ratios(b, BENCH_LARGE));
-	json_object_set_new(o, "targets", json_targets(b));
+	json_object_set_new(o, "ratios", json_ratios(b, ratio_defs, NR_RATIOS, BENCH_SMALL));
+	json_object_set_new(o, "ratios_large", json_ratios(b, ratio_defs, NR_RATIOS, BENCH_LARGE));
+	json_object_set_new(o, "ratios_strict",
+			    json_ratios(b, strict_defs, NR_STRICT, BENCH_SMALL));
+	json_object_set_new(o, "targets", json_targets(b, ratio_defs, NR_RATIOS));
+	json_object_set_new(o, "targets_strict", json_targets(b, strict_defs, NR_STRICT));
 	return o;
 }

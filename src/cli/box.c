@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
+/*
+ * Machines on either platform, and lists of blocks that are held, filled and checked.
+ */
 #include "box.h"
 
 #include "cli.h"

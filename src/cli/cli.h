@@ -48,6 +48,9 @@ void cli_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)
 /* Memory of the command's own; gives up where there is none. */
 void *cli_alloc(size_t nr, size_t size) __attribute__((warn_unused_result));
 
+/* Median of @nr values, at least one; sorts them. */
+double cli_median(double *values, unsigned int nr);
+
 /* CLI_OK, or CLI_FAILED with a line if standard output could not be written. */
 int cli_flush(void);
 

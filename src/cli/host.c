@@ -1,4 +1,15 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
+/*
+ * The kernel's own pool of huge pages as a peer, and the guardian that puts the
+ * settings back.
+ *
+ *	hvo ----- pipe -----> guardian: sleeps in read()
+ *	 | changes settings       |
+ *	 x ends, in whatever way  +--> end of file: writes the settings back
+ *
+ * The guardian is there before the first change, in a session of its own, deaf to
+ * all signals that can be ignored.
+ */
 #include "host.h"
 
 #include <hvo/types.h>
@@ -217,8 +228,8 @@ static bool start_guardian(struct host *h)
 
 /* ---- what the others call ----------------------------------------------- */
 
-__attribute__((format(printf, 2, 3))) static bool
-refuse(char reason[HOST_REASON_LEN], const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static bool refuse(char reason[HOST_REASON_LEN],
+							 const char *fmt, ...)
 {
 	va_list args;
 

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
+/*
+ * The command: its arguments, and what to do about those that make no sense.
+ */
 #include "cli.h"
 
 #include <hvo/hvo.h>
@@ -44,6 +47,19 @@ void *cli_alloc(size_t nr, size_t size)
 	return mem;
 }
 
+static int compare_double(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+double cli_median(double *values, unsigned int nr)
+{
+	qsort(values, nr, sizeof(*values), compare_double);
+	return nr % 2 ? values[nr / 2] : (values[nr / 2 - 1] + values[nr / 2]) / 2;
+}
+
 int cli_flush(void)
 {
 	if (!fflush(stdout) && !ferror(stdout))
@@ -69,23 +85,23 @@ __attribute__((format(printf, 1, 2))) static int usage_error(const char *fmt, ..
 static const char help_text[] =
 	"hvo - memory management with HugeTLB vmemmap optimisation, for memory you own\n"
 	"\n"
-	"usage: hvo tour [options]          fill a machine, free it all with no frame left, check\n"
-	"       hvo bench remap [options]   what folding and making present costs, beside the kernel\n"
+	"usage: hvo tour [options]          fill a machine, free it with no frame left, check it\n"
+	"       hvo bench remap [options]   what folding costs, beside the running kernel\n"
 	"       hvo --help | --version\n"
 	"\n"
-	"  --memory SIZE     tour: size of the machine, such as 512M or 2G: a multiple of 128 MiB\n"
-	"                    for each node (default 1G; 256M on sim)\n"
+	"  --memory SIZE     tour: size of the machine, such as 512M or 2G: a multiple of\n"
+	"                    128 MiB for each node (default 1G; 256M on sim)\n"
 	"  --nodes N         tour: NUMA nodes (default 1)\n"
-	"  --platform NAME   tour: linux, memory of this process (default); sim, simulated memory\n"
+	"  --platform NAME   tour: linux, memory of this process (default); sim, simulated\n"
 	"  --repeat N        bench: repetitions to take the median of (default 7)\n"
 	"  --quick           bench: small sizes and 3 repetitions, to try it out\n"
 	"  --seed N          all that is random follows from it (default 1)\n"
 	"  --json            the results as JSON\n"
-	"  --no-host         leave the huge page pool of the running kernel alone. Else, as root on\n"
-	"                    a kernel with HVO, its pool of 2 MiB pages is measured too, and put\n"
-	"                    back as it was, whatever happens\n"
+	"  --no-host         leave the huge page pool of the running kernel alone. Else, as\n"
+	"                    root on a kernel with HVO, its pool of 2 MiB pages is measured\n"
+	"                    too, and put back as it was, whatever happens\n"
 	"\n"
-	"Exit status: 0 if all went well, 1 if something failed, 2 for arguments that make no sense.\n";
+	"Exit status: 0 if all went well, 1 if something failed, 2 for nonsense arguments.\n";
 
 static int print_help(void)
 {

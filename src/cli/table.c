@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
+/*
+ * Text tables, and sizes and times as people read them.
+ */
 #include "table.h"
 
 #include "cli.h"
@@ -8,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CELL_LEN 48
+#define CELL_LEN 80
 
 struct table {
 	const char *const *heads;

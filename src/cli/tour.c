@@ -1,4 +1,9 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
+/*
+ * The tour: build a machine in memory, fill it, leave no free frame, then free its
+ * pool in on-demand mode and under each policy of Linux mode, and verify every byte
+ * that must survive. Each part has a fresh machine of its own.
+ */
 #include "tour.h"
 
 #include "box.h"
@@ -377,8 +382,7 @@ static void free_pool(struct tour *t, const struct hvo_policy *policy)
 
 	cut_and_give_back(t, &rig.box, ret);
 	ret->whole_again = count_whole(&rig.box, &rig.to_free);
-	ret->checksum_errors +=
-		check(t, &rig.huge, &rig.box) + check(t, &rig.frames, &rig.box);
+	ret->checksum_errors += check(t, &rig.huge, &rig.box) + check(t, &rig.frames, &rig.box);
 	audit(t, &rig.box, ret->mode, ret->policy);
 
 	held_free(&rig.huge);
@@ -389,19 +393,6 @@ static void free_pool(struct tour *t, const struct hvo_policy *policy)
 }
 
 /* ---- 5. the kernel's own pool ------------------------------------------- */
-
-static int compare_double(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
-static double median(double *values, unsigned int nr)
-{
-	qsort(values, nr, sizeof(*values), compare_double);
-	return values[nr / 2];
-}
 
 /* Before any machine is open: the guardian of the settings is a fork. */
 static void measure_host(struct tour *t)
@@ -430,8 +421,8 @@ static void measure_host(struct tour *t)
 				ret->got[on] = got;
 		}
 	for (on = 0; on < 2; on++) {
-		ret->grow_ns_per_page[on] = median(grow[on], TOUR_HOST_ROUNDS) / HOST_PAGES;
-		ret->ns_per_page[on] = median(shrink[on], TOUR_HOST_ROUNDS) / HOST_PAGES;
+		ret->grow_ns_per_page[on] = cli_median(grow[on], TOUR_HOST_ROUNDS) / HOST_PAGES;
+		ret->ns_per_page[on] = cli_median(shrink[on], TOUR_HOST_ROUNDS) / HOST_PAGES;
 	}
 	ret->measured = true;
 	ret->put_back = host_end(&host);

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
+/*
+ * What the tour found out, as text for newcomers and as JSON for programs.
+ */
 #include "tour.h"
 
 #include "table.h"
@@ -13,12 +16,12 @@ void tour_print_intro(const struct tour *t)
 {
 	if (t->opt->json)
 		return;
-	fputs("A machine keeps a descriptor of 64 bytes for every frame of 4 KiB: 16 GiB of every TiB.\n"
-	      "The descriptors of a huge page of 2 MiB fill 8 pages, and only the first says anything.\n"
-	      "HVO (HugeTLB vmemmap optimisation) folds the other 7 onto one shared page, and gives\n"
-	      "their memory back. The price comes due when the huge page is freed: its descriptors\n"
-	      "must exist again, so that freeing memory needs memory. This tour shows both halves.\n",
-	      stdout);
+	puts("A machine keeps a descriptor of 64 bytes for every frame of 4 KiB: 16 GiB of each\n"
+	     "TiB. The descriptors of a huge page of 2 MiB fill 8 pages, and only the first says\n"
+	     "anything. HVO (HugeTLB vmemmap optimisation) folds the other 7 onto one shared\n"
+	     "page, and gives their memory back. The price comes due when the huge page is\n"
+	     "freed: its descriptors must exist again, so that freeing memory needs memory.\n"
+	     "This tour shows both halves.");
 	(void)fflush(stdout);
 }
 
@@ -51,8 +54,8 @@ void tour_print_machine(const struct tour *t)
 	if (t->opt->json)
 		return;
 	puts("\n1. The machine\n");
-	printf("  size         %s: %" PRIu64 " frames, %" PRIu64
-	       " blocks of 2 MiB, %" PRIu32 " node%s, on %s\n",
+	printf("  size         %s: %" PRIu64 " frames, %" PRIu64 " blocks of 2 MiB, %" PRIu32
+	       " node%s, on %s\n",
 	       table_size(size, t->opt->memory_bytes), m->frames, m->frames / HVO_BLOCK_FRAMES,
 	       t->opt->nr_nodes, t->opt->nr_nodes == 1 ? "" : "s",
 	       t->opt->sim ? "simulated memory" : "memory of this process");
@@ -73,9 +76,13 @@ static const char *fill_name(const char *mode)
 
 void tour_print_fill(const struct tour *t)
 {
-	static const char *const heads[] = { "<the machine",   "2 MiB|pages",
-					     "4 KiB|frames",   "bytes|filled",
-					     "frames for|descriptors", "frames|spoilt", NULL };
+	static const char *const heads[] = { "<the machine",
+					     "2 MiB|pages",
+					     "4 KiB|frames",
+					     "bytes|filled",
+					     "frames for|descriptors",
+					     "frames|spoilt",
+					     NULL };
 	struct table *table;
 	unsigned int i;
 
@@ -83,8 +90,8 @@ void tour_print_fill(const struct tour *t)
 		return;
 	puts("\n2. What a program can fill with data of its own\n"
 	     "\n"
-	     "  Each machine is made into huge pages as far as it goes; the rest is taken frame by\n"
-	     "  frame until nothing is left. All of it is written, and read again.\n");
+	     "  Each machine is made into huge pages as far as it goes; the rest is taken\n"
+	     "  frame by frame until nothing is left. All of it is written, and read again.\n");
 	table = table_new(heads);
 	for (i = 0; i < t->nr_fills; i++) {
 		const struct tour_fill *f = &t->fill[i];
@@ -133,9 +140,9 @@ void tour_print_tails(const struct tour *t)
 	}
 	table_print(table, stdout, 2);
 	table_free(table);
-	puts(tails->tails_shared && tails->heads_own
-		     ? "\n  All folded tails are one frame; each head page has its own."
-		     : "\n  Not as it should be: tails share one frame, and heads have their own.");
+	puts(tails->tails_shared && tails->heads_own ?
+		     "\n  All folded tails are one frame; each head page has its own." :
+		     "\n  Not as it should be: tails share one frame, and heads have their own.");
 	(void)fflush(stdout);
 }
 
@@ -153,7 +160,7 @@ static void print_run_rows(const struct tour *t, struct table *table)
 
 		table_cell(table, "%s", r->mode);
 		table_cell(table, "%s%s", !strcmp(r->policy, "none") ? "-" : r->policy,
-			   r->bounded ? " *" : "");
+			   r->bounded ? "*" : "");
 		table_number(table, r->asked);
 		table_number(table, r->freed);
 		table_number(table, r->refused);
@@ -206,9 +213,9 @@ static bool any_bounded(const struct tour *t)
 
 void tour_print_runs(const struct tour *t)
 {
-	static const char *const heads[] = { "<mode",	      "<policy",      "asked",
-					     "freed",	      "refused",      "carved",
-					     "4 KiB|frames", "whole|again", "grow,|ns/page",
+	static const char *const heads[] = { "<mode",	      "<policy",     "asked",
+					     "freed",	      "refused",     "carved",
+					     "4 KiB|frames",  "whole|again", "grow,|ns/page",
 					     "free,|ns/page", NULL };
 	struct table *table;
 
@@ -216,12 +223,12 @@ void tour_print_runs(const struct tour *t)
 		return;
 	printf("\n4. Giving it back, with %s frame left\n\n",
 	       most_free_before(t) ? "hardly a" : "no free");
-	puts("  Every huge page is in the pool, every other frame is in use, a quarter of the huge\n"
-	     "  pages too. Now the pool is to let go of the rest. On-demand mode makes nothing exist\n"
-	     "  for that. Linux mode must find 7 frames for each page; its policies say where, and\n"
-	     "  what it cannot restore it refuses to free. What was freed is then cut into frames of\n"
-	     "  4 KiB, these are filled, read, and given back in any order: how many blocks are\n"
-	     "  whole again?\n");
+	puts("  Every huge page is in the pool, every other frame is in use, and so is a quarter\n"
+	     "  of the huge pages. Now the pool is to let go of the rest. In on-demand mode that\n"
+	     "  needs nothing. Linux mode must find 7 frames for each page: its policies say\n"
+	     "  where, and what it cannot restore it refuses to free. What was freed is then cut\n"
+	     "  into frames of 4 KiB; these are filled, read, and given back in any order. How\n"
+	     "  many blocks are whole again?\n");
 	table = table_new(heads);
 	print_run_rows(t, table);
 	print_host_rows(&t->host, table);
@@ -229,15 +236,15 @@ void tour_print_runs(const struct tour *t)
 	table_free(table);
 
 	puts("\n  carved: freed at the price of 7 of its own frames, so the block stays spoilt.\n"
-	     "  oom:    asks the program to give up memory; all of it must survive here, so it gives none.");
+	     "  oom:    asks the program to give up memory; here all must survive, it gives none.");
 	if (any_bounded(t))
-		puts("  retry * waits 100 ms and tries again without end; here it gives up after 2 times 1 ms.");
+		puts("  retry*: waits 100 ms and tries again without end; here 2 times 1 ms.");
 	if (t->opt->sim)
 		puts("  ns:     time is virtual in a simulation; only waiting takes any.");
 	if (t->host.measured)
-		puts("  This kernel's pool was grown and shrunk with memory to spare, and is as it was before.");
+		puts("  kernel: its own pool, with memory to spare; it is as it was before.");
 	else
-		printf("  This kernel's own pool was skipped: %s.\n", t->host.reason);
+		printf("  kernel: its own pool was skipped: %s.\n", t->host.reason);
 	(void)fflush(stdout);
 }
 

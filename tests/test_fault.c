@@ -389,11 +389,11 @@ static void each_failure(enum hvo_mode mode, unsigned int order)
 	}
 }
 
-#define TEST(name, mode, order)                                                                    \
-	static void test_##name(void **state)                                                      \
-	{                                                                                          \
-		(void)state;                                                                       \
-		each_failure(mode, order);                                                         \
+#define TEST(name, mode, order)               \
+	static void test_##name(void **state) \
+	{                                     \
+		(void)state;                  \
+		each_failure(mode, order);    \
 	}
 
 TEST(on_demand_9, HVO_ON_DEMAND, 9)

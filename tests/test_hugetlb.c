@@ -64,14 +64,14 @@ static struct delta since(struct rig *r, struct hvo_machine_stat *last)
 	return d;
 }
 
-#define assert_delta(r, last, b, mm, t, f)                                                         \
-	do {                                                                                       \
-		struct delta d_ = since(r, last);                                                  \
-                                                                                                   \
-		assert_int_equal(d_.boot, b);                                                      \
-		assert_int_equal(d_.memmap, mm);                                                   \
-		assert_int_equal(d_.total, t);                                                     \
-		assert_int_equal(d_.nr_free, f);                                                   \
+#define assert_delta(r, last, b, mm, t, f)        \
+	do {                                      \
+		struct delta d_ = since(r, last); \
+                                                  \
+		assert_int_equal(d_.boot, b);     \
+		assert_int_equal(d_.memmap, mm);  \
+		assert_int_equal(d_.total, t);    \
+		assert_int_equal(d_.nr_free, f);  \
 	} while (0)
 
 /* ---- counters of Linux mode ---------------------------------------------------------- */
@@ -474,7 +474,8 @@ static void all_refused(const char *policy, unsigned int order, uint64_t nr, uin
 
 static void test_policies_refuse(void **state)
 {
-	static const char *const plain[] = { "mayfail", "mayfail-node", "noretry", "atomic", "oom" };
+	static const char *const plain[] = { "mayfail", "mayfail-node", "noretry", "atomic",
+					     "oom" };
 	unsigned int i;
 
 	(void)state;
@@ -622,8 +623,10 @@ static void test_oom(void **state)
 /* Two attempts by the reserves, 3 ms apart, then carve. */
 static void test_custom_policy(void **state)
 {
-	struct hvo_policy mine = { "mine", 2, { { HVO_RESTORE_ALLOC, HVO_GFP_ATOMIC, 1, 3 },
-						 { HVO_RESTORE_CARVE, 0, 0, 0 } } };
+	struct hvo_policy mine = { "mine",
+				   2,
+				   { { HVO_RESTORE_ALLOC, HVO_GFP_ATOMIC, 1, 3 },
+				     { HVO_RESTORE_CARVE, 0, 0, 0 } } };
 	struct hvo_policy bad;
 	struct hvo_resize_result res;
 	struct pinch p;

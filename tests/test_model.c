@@ -47,8 +47,8 @@ static void must_at(struct model *mo, bool ok, const char *what, const char *fil
 		return;
 	print_error("HVO_SEED=%" PRIu64 ", step %" PRIu64 ", mode %u, %u nodes, movable %" PRIu64
 		    " MiB: %s\n",
-		    mo->seed, mo->step, mo->cfg.mode, mo->cfg.nr_nodes,
-		    mo->cfg.movable_bytes / MIB, what);
+		    mo->seed, mo->step, mo->cfg.mode, mo->cfg.nr_nodes, mo->cfg.movable_bytes / MIB,
+		    what);
 	_fail(file, line);
 }
 
@@ -90,8 +90,8 @@ static void verify(struct model *mo, const struct entry *e)
 	const struct hvo_page *page = rig_page(&mo->r, e->pfn);
 
 	must(mo, rig_intact(&mo->r, e->pfn, size(e), e->tag));
-	must(mo, page->order == e->order && page->refcount == e->refs &&
-			 page->mapcount == e->mapped);
+	must(mo,
+	     page->order == e->order && page->refcount == e->refs && page->mapcount == e->mapped);
 	must(mo, page->state == (e->pool < 0 ? HVO_PAGE_USED : HVO_PAGE_HUGETLB_USED));
 	must(mo, hvo_page_head(hvo_machine_memmap(mo->r.m), some) == e->pfn);
 	must(mo, !hvo_get_page(mo->r.m, some, &head) && head == e->pfn);
@@ -106,7 +106,8 @@ static uint64_t descriptors(struct model *mo)
 	if (mo->cfg.mode == HVO_LINUX) {
 		nr = blocks * HVO_BLOCK_MEMMAP;
 		for (i = 0; i < POOLS; i++)
-			nr -= rig_pool(mo->pool[i], -1).optimized * ((1u << pool_order[i]) / 64 - 1);
+			nr -= rig_pool(mo->pool[i], -1).optimized *
+			      ((1u << pool_order[i]) / 64 - 1);
 		return nr;
 	}
 	nr = blocks;
@@ -158,8 +159,11 @@ static int pick_node(struct model *mo)
 
 static void op_alloc(struct model *mo)
 {
-	static const unsigned int flags[] = { HVO_GFP_KERNEL, HVO_GFP_ATOMIC, HVO_GFP_USER,
-					      HVO_GFP_MEMALLOC, HVO_GFP_KERNEL | HVO_GFP_RECLAIMABLE,
+	static const unsigned int flags[] = { HVO_GFP_KERNEL,
+					      HVO_GFP_ATOMIC,
+					      HVO_GFP_USER,
+					      HVO_GFP_MEMALLOC,
+					      HVO_GFP_KERNEL | HVO_GFP_RECLAIMABLE,
 					      HVO_GFP_MOVABLE | HVO_GFP_NORETRY };
 	unsigned int gfp = flags[pick(mo, 6)] | HVO_GFP_NOWARN, order;
 	int node = pick_node(mo), rc;
@@ -311,8 +315,8 @@ static void op_policy(struct model *mo)
 					     "atomic",	"oom",		"carve" };
 
 	hvo_set_optimize(mo->r.m, pick(mo, 3));
-	must(mo, !hvo_pool_set_policy(mo->pool[pick(mo, POOLS)],
-				      hvo_policy_find(names[pick(mo, 6)])));
+	must(mo,
+	     !hvo_pool_set_policy(mo->pool[pick(mo, POOLS)], hvo_policy_find(names[pick(mo, 6)])));
 }
 
 static void op_collapse(struct model *mo)
@@ -325,9 +329,9 @@ static void op_collapse(struct model *mo)
 static void step(struct model *mo)
 {
 	static void (*const ops[])(struct model *) = {
-		op_alloc, op_alloc, op_alloc,  op_alloc, op_alloc,  op_put,    op_put,	op_put,
-		op_put,	  op_get,   op_stray,  op_split, op_resize, op_resize, op_huge, op_huge,
-		op_stray, op_policy, op_collapse,
+		op_alloc, op_alloc, op_alloc, op_alloc,	 op_alloc,    op_put,	 op_put,
+		op_put,	  op_put,   op_get,   op_stray,	 op_split,    op_resize, op_resize,
+		op_huge,  op_huge,  op_stray, op_policy, op_collapse,
 	};
 
 	ops[pick(mo, sizeof(ops) / sizeof(ops[0]))](mo);
@@ -390,11 +394,11 @@ static void seeds(enum hvo_mode mode, uint32_t nr_nodes, uint64_t movable)
 		run(mode, nr_nodes, movable, seed);
 }
 
-#define TEST(name, mode, nodes, movable)                                                           \
-	static void test_##name(void **state)                                                      \
-	{                                                                                          \
-		(void)state;                                                                       \
-		seeds(mode, nodes, movable);                                                       \
+#define TEST(name, mode, nodes, movable)      \
+	static void test_##name(void **state) \
+	{                                     \
+		(void)state;                  \
+		seeds(mode, nodes, movable);  \
 	}
 
 TEST(on_demand, HVO_ON_DEMAND, 1, 0)
@@ -407,9 +411,12 @@ TEST(linux_two_nodes, HVO_LINUX, 2, 0)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_on_demand),	     cmocka_unit_test(test_on_demand_movable),
-		cmocka_unit_test(test_on_demand_two_nodes), cmocka_unit_test(test_linux),
-		cmocka_unit_test(test_linux_movable),	     cmocka_unit_test(test_linux_two_nodes),
+		cmocka_unit_test(test_on_demand),
+		cmocka_unit_test(test_on_demand_movable),
+		cmocka_unit_test(test_on_demand_two_nodes),
+		cmocka_unit_test(test_linux),
+		cmocka_unit_test(test_linux_movable),
+		cmocka_unit_test(test_linux_two_nodes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,7 +33,8 @@ static void test_layout(void **state)
 		assert_int_equal(hvo_q_to_memmap(hvo_memmap_to_q(q)), q);
 	}
 	for (block = 0; block < 5 * 512; block++) {
-		assert_int_equal(hvo_block_head_page(block), (block & ~UINT64_C(511)) * 8 + block % 512);
+		assert_int_equal(hvo_block_head_page(block),
+				 (block & ~UINT64_C(511)) * 8 + block % 512);
 		assert_int_equal(hvo_block_tail_page(block),
 				 (block & ~UINT64_C(511)) * 8 + 512 + block % 512 * 7);
 	}
@@ -80,18 +81,15 @@ static void test_zero_is_a_tail(void **state)
 
 /* ---- transitions ------------------------------------------------------------------- */
 
-static const char *const names[HVO_PAGE_NR_STATES] = { "tail", "free", "used",
+static const char *const names[HVO_PAGE_NR_STATES] = { "tail",	    "free",	 "used",
 						       "huge free", "huge used", "memmap" };
 
 /* legal[from][to], in the order of the names */
 static const char *const legal[HVO_PAGE_NR_STATES] = {
 	/*		 tfuHUm */
-	[HVO_PAGE_TAIL] = "yyy--y",
-	[HVO_PAGE_FREE] = "yyy---",
-	[HVO_PAGE_USED] = "yyyy-y",
-	[HVO_PAGE_HUGETLB_FREE] = "--y-y-",
-	[HVO_PAGE_HUGETLB_USED] = "--yy--",
-	[HVO_PAGE_MEMMAP] = "yy----",
+	[HVO_PAGE_TAIL] = "yyy--y",	    [HVO_PAGE_FREE] = "yyy---",
+	[HVO_PAGE_USED] = "yyyy-y",	    [HVO_PAGE_HUGETLB_FREE] = "--y-y-",
+	[HVO_PAGE_HUGETLB_USED] = "--yy--", [HVO_PAGE_MEMMAP] = "yy----",
 };
 
 static void test_transitions(void **state)

@@ -12,12 +12,12 @@
 
 #include "core/machine.h"
 
-#define BOTH(f)                                                                                    \
-	static void test_##f(void **state)                                                         \
-	{                                                                                          \
-		(void)state;                                                                       \
-		f(HVO_ON_DEMAND);                                                                  \
-		f(HVO_LINUX);                                                                      \
+#define BOTH(f)                            \
+	static void test_##f(void **state) \
+	{                                  \
+		(void)state;               \
+		f(HVO_ON_DEMAND);          \
+		f(HVO_LINUX);              \
 	}
 
 /* On-demand mode puts collapsing off: after it all that is free is whole. */
@@ -305,7 +305,8 @@ static void fullest_first(enum hvo_mode mode)
 	for (i = 0; i < 3 * 64; i++) {
 		uint64_t block = pfn[i] >> HVO_BLOCK_ORDER;
 
-		if ((block == fuller && full++ % 8 == 0) || (block == emptier && empty++ % 2 == 0)) {
+		if ((block == fuller && full++ % 8 == 0) ||
+		    (block == emptier && empty++ % 2 == 0)) {
 			rig_put(&r, pfn[i]);
 			n++;
 		}
@@ -343,9 +344,8 @@ static void migrate_types(enum hvo_mode mode)
 		for (k = 0; k < 3; k++) {
 			rig_put(&r, pfn[k]);
 			freed = pfn[k];
-			assert_int_equal(hvo_alloc_pages(r.m, kinds[i] | HVO_GFP_MEMALLOC, 0, 0,
-							 &got),
-					 0);
+			assert_int_equal(
+				hvo_alloc_pages(r.m, kinds[i] | HVO_GFP_MEMALLOC, 0, 0, &got), 0);
 			assert_int_equal(got, freed);
 			rig_audit(&r);
 		}
@@ -482,7 +482,8 @@ static void split_pair(struct rig *r, unsigned int have, unsigned int order)
 	assert_true(rig_intact(r, pfn, nr, have));
 	/* 7 frames from elsewhere for each block, and 7 more where they had to be cut. */
 	if (hvo_machine_config(r->m)->mode == HVO_ON_DEMAND) {
-		assert_int_equal(t.memmap - s.memmap, (cut ? 7 * nr / 512 : 0) + 7 * (t.cuts - s.cuts));
+		assert_int_equal(t.memmap - s.memmap,
+				 (cut ? 7 * nr / 512 : 0) + 7 * (t.cuts - s.cuts));
 		assert_int_equal(s.free_frames - t.free_frames, t.memmap - s.memmap);
 	} else {
 		assert_int_equal(s.free_frames, t.free_frames);
@@ -612,7 +613,8 @@ static void clearing(enum hvo_mode mode)
 
 				page->private_data[0] = UINT64_MAX;
 				rig_fill(&r, pfn, 16, 1);
-				h.blocks = h.blocks ? h.blocks : test_malloc(sizeof(*h.blocks) * 4096);
+				h.blocks =
+					h.blocks ? h.blocks : test_malloc(sizeof(*h.blocks) * 4096);
 				assert_true(h.nr < 4096);
 				h.blocks[h.nr++] = (struct hog_block){ pfn, 4 };
 			}
@@ -650,20 +652,13 @@ BOTH(clearing)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_orders),
-		cmocka_unit_test(test_exhaust),
-		cmocka_unit_test(test_watermarks),
-		cmocka_unit_test(test_default_watermarks),
-		cmocka_unit_test(test_nodes_and_zones),
-		cmocka_unit_test(test_reclaim),
-		cmocka_unit_test(test_fullest_first),
-		cmocka_unit_test(test_migrate_types),
-		cmocka_unit_test(test_arguments),
-		cmocka_unit_test(test_references),
-		cmocka_unit_test(test_stale_tails),
-		cmocka_unit_test(test_split),
-		cmocka_unit_test(test_split_refused),
-		cmocka_unit_test(test_split_without_memory),
+		cmocka_unit_test(test_orders),		cmocka_unit_test(test_exhaust),
+		cmocka_unit_test(test_watermarks),	cmocka_unit_test(test_default_watermarks),
+		cmocka_unit_test(test_nodes_and_zones), cmocka_unit_test(test_reclaim),
+		cmocka_unit_test(test_fullest_first),	cmocka_unit_test(test_migrate_types),
+		cmocka_unit_test(test_arguments),	cmocka_unit_test(test_references),
+		cmocka_unit_test(test_stale_tails),	cmocka_unit_test(test_split),
+		cmocka_unit_test(test_split_refused),	cmocka_unit_test(test_split_without_memory),
 		cmocka_unit_test(test_clearing),
 	};
 

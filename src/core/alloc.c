@@ -419,7 +419,6 @@ static void split_below_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int
 	hvo_pfn_t end = pfn + (UINT64_C(1) << have);
 
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
-	page_set_refs(page_rw(m, pfn), 0);
 	for (; pfn < end; pfn += HVO_BLOCK_FRAMES) {
 		lock_acquire(m, &z->lock);
 		zone_open_block(m, z, block_of(pfn), HVO_BLOCK_FRAMES, MIGRATE_MOVABLE, 0);
@@ -433,6 +432,7 @@ int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	struct hvo_page *page;
 	unsigned int have, o;
+	uint32_t refs = 1;
 	uint64_t part;
 	int rc = 0;
 
@@ -444,7 +444,10 @@ int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	have = page->order;
 	if (hvo_page_state(page) != HVO_PAGE_USED || order >= have)
 		return -HVO_EINVAL;
-	if (hvo_page_refs(page) != 1 || __atomic_load_n(&page->mapcount, __ATOMIC_RELAXED))
+	/* Frozen at no reference, nobody can take another one while the block changes. */
+	if (__atomic_load_n(&page->mapcount, __ATOMIC_RELAXED) ||
+	    !__atomic_compare_exchange_n(&page->refcount, &refs, 0, false, __ATOMIC_ACQUIRE,
+					 __ATOMIC_RELAXED))
 		return -HVO_EBUSY;
 	if (have < HVO_BLOCK_ORDER) {
 		split_into(m, pfn, pfn + (UINT64_C(1) << have), order);
@@ -452,8 +455,10 @@ int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	}
 	if (order < HVO_BLOCK_ORDER && on_demand(m))
 		rc = vmemmap_present_elsewhere(m, pfn, have);
-	if (rc)
+	if (rc) {
+		page_set_refs(page, 1);
 		return rc;
+	}
 	if (order < HVO_BLOCK_ORDER) {
 		split_below_block(m, pfn, have, order);
 		return 0;

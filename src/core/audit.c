@@ -31,7 +31,7 @@ struct audit {
 	void (*report)(void *arg, const struct hvo_finding *finding);
 	void *arg;
 	uint64_t findings;
-	uint64_t huge[HVO_MAX_POOLS][HVO_MAX_NODES], huge_free[HVO_MAX_POOLS][HVO_MAX_NODES];
+	uint32_t huge[HVO_MAX_POOLS][HVO_MAX_NODES], huge_free[HVO_MAX_POOLS][HVO_MAX_NODES];
 };
 
 static void expect(struct audit *a, const char *rule, const char *what, uint64_t where,

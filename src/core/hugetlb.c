@@ -279,8 +279,21 @@ static bool has_free_persistent(const struct pool_node *n)
 	return n->free_list && n->total > n->surplus;
 }
 
-/* Surplus pages become persistent ones (or the other way) until the number is right. */
-static void adjust_surplus(struct hvo_pool *pool, int node, uint64_t nr)
+static uint64_t persistent_now(struct hvo_pool *pool, int node)
+{
+	uint64_t nr;
+
+	lock_acquire(pool->m, &pool->lock);
+	nr = persistent(pool, node);
+	lock_release(pool->m, &pool->lock);
+	return nr;
+}
+
+/*
+ * Surplus pages become persistent ones (or the other way) until the number is right.
+ * Returns the persistent number then.
+ */
+static uint64_t adjust_surplus(struct hvo_pool *pool, int node, uint64_t nr)
 {
 	struct pool_node *n;
 
@@ -289,7 +302,9 @@ static void adjust_surplus(struct hvo_pool *pool, int node, uint64_t nr)
 		n->surplus--;
 	while (persistent(pool, node) > nr && (n = next_node(pool, node, has_persistent)))
 		n->surplus++;
+	nr = persistent(pool, node);
 	lock_release(pool->m, &pool->lock);
+	return nr;
 }
 
 static bool alloc_fresh(struct hvo_pool *pool, int node, hvo_pfn_t *ret)
@@ -339,10 +354,9 @@ static uint64_t grow(struct hvo_pool *pool, int node, uint64_t want)
 	return done;
 }
 
-static void shrink(struct hvo_pool *pool, int node, uint64_t nr, struct hvo_resize_result *res)
+static void shrink(struct hvo_pool *pool, int node, uint64_t left, struct hvo_resize_result *res)
 {
 	struct hvo_machine *m = pool->m;
-	uint64_t left = persistent(pool, node) - nr;
 
 	while (left) {
 		unsigned int taken = 0, i;
@@ -388,17 +402,15 @@ int hvo_pool_resize(struct hvo_pool *pool, int node, uint64_t nr, struct hvo_res
 	if (node >= (int)m->cfg.nr_nodes)
 		return -HVO_EINVAL;
 	lock_acquire(m, &m->memmap_lock);
-	now = persistent(pool, node);
+	now = persistent_now(pool, node);
 	if (nr > now) {
 		res.asked = nr - now;
-		adjust_surplus(pool, node, nr);
-		res.done = persistent(pool, node) - now;
-		res.done += grow(pool, node, nr - now - res.done);
+		res.done = adjust_surplus(pool, node, nr) - now;
+		res.done += grow(pool, node, res.asked - res.done);
 	} else if (nr < now) {
 		res.asked = now - nr;
-		shrink(pool, node, nr, &res);
-		if (persistent(pool, node) > nr)
-			adjust_surplus(pool, node, nr);
+		shrink(pool, node, res.asked, &res);
+		adjust_surplus(pool, node, nr);
 	}
 	lock_release(m, &m->memmap_lock);
 	if (ret)

@@ -245,6 +245,78 @@ static void together(enum rig_platform platform, enum hvo_mode mode, unsigned in
 	rig_close(&r);
 }
 
+/* ---- split against a reader ------------------------------------------------------ */
+
+#define ROUNDS 400
+
+struct split_race {
+	struct hvo_machine *m;
+	hvo_pfn_t pfn; /* atomic: what is being split */
+	bool stop;     /* atomic */
+	uint64_t got, lost;
+};
+
+/* References through any frame of the block, as quick as it can. */
+static void *reader(void *arg)
+{
+	struct split_race *s = arg;
+	uint64_t i = 0;
+	hvo_pfn_t pfn, head;
+
+	while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE)) {
+		pfn = __atomic_load_n(&s->pfn, __ATOMIC_ACQUIRE);
+		if (hvo_get_page(s->m, pfn + i++ % 2 * 5, &head))
+			continue;
+		s->got++;
+		if (hvo_put_page(s->m, head))
+			s->lost++;
+	}
+	return NULL;
+}
+
+/* A reference taken while the block is split is not lost: it counts, or is refused. */
+static void split_against_reader(enum rig_platform platform, enum hvo_mode mode)
+{
+	static const unsigned int orders[] = { 3, 9 };
+	struct hvo_config cfg = rig_config(mode, 128);
+	struct split_race s = { 0 };
+	pthread_t thread;
+	struct rig r;
+	unsigned int n, i, bad = 0;
+	hvo_pfn_t pfn;
+
+	open_quiet(&r, platform, &cfg);
+	s.m = r.m;
+	s.pfn = rig_alloc(&r, HVO_GFP_KERNEL, 3);
+	assert_int_equal(pthread_create(&thread, NULL, reader, &s), 0);
+	for (n = 0; n < ROUNDS; n++) {
+		unsigned int order = orders[n % 8 == 0];
+
+		if (hvo_alloc_pages(r.m, HVO_GFP_KERNEL, order, -1, &pfn)) {
+			bad++;
+			break;
+		}
+		__atomic_store_n(&s.pfn, pfn, __ATOMIC_RELEASE);
+		while (hvo_split_page(r.m, pfn, 0) == -HVO_EBUSY)
+			;
+		for (i = 0; i < 1u << order; i++)
+			bad += hvo_put_page(r.m, pfn + i) != 0;
+	}
+	__atomic_store_n(&s.stop, true, __ATOMIC_RELEASE);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(bad + s.lost, 0);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+static void test_split_against_reader(void **state)
+{
+	(void)state;
+	split_against_reader(RIG_SIM, HVO_ON_DEMAND);
+	split_against_reader(RIG_LINUX, HVO_ON_DEMAND);
+	split_against_reader(RIG_LINUX, HVO_LINUX);
+}
+
 static void test_sim_on_demand(void **state)
 {
 	(void)state;
@@ -276,6 +348,7 @@ int main(void)
 		cmocka_unit_test(test_sim_linux_mode),
 		cmocka_unit_test(test_linux_on_demand),
 		cmocka_unit_test(test_linux_linux_mode),
+		cmocka_unit_test(test_split_against_reader),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

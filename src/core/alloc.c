@@ -285,6 +285,27 @@ int hvo_alloc_pages(struct hvo_machine *m, unsigned int gfp, unsigned int order,
 	return 0;
 }
 
+static int put_head(struct hvo_machine *m, hvo_pfn_t head)
+{
+	struct hvo_page *page = page_rw(m, head);
+	uint32_t refs = hvo_page_refs(page);
+
+	do {
+		if (!refs)
+			return -HVO_EINVAL;
+		if (refs == 1 && __atomic_load_n(&page->mapcount, __ATOMIC_RELAXED))
+			return -HVO_EBUSY;
+	} while (!__atomic_compare_exchange_n(&page->refcount, &refs, refs - 1, true,
+					      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	if (refs > 1)
+		return 0;
+	if (hvo_page_state(page) == HVO_PAGE_HUGETLB_USED)
+		hugetlb_release(m, head, page->order);
+	else
+		free_block(m, head, page->order);
+	return 0;
+}
+
 int hvo_get_page(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t *ret_head)
 {
 	const struct hvo_page *page;
@@ -313,7 +334,8 @@ int hvo_get_page(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t *ret_head)
 		rc = -HVO_EAGAIN;
 	m->ops->read_unlock(m->ctx);
 	if (rc == -HVO_EAGAIN) {
-		rc = hvo_put_page(m, head);
+		/* Not by looking the head up again: the fold byte may be behind it. */
+		rc = put_head(m, head);
 		HVO_ASSERT(m, !rc, "PAGE-2: reference lost", head);
 		return -HVO_EBUSY;
 	}
@@ -344,30 +366,11 @@ static hvo_pfn_t held_head(struct hvo_machine *m, hvo_pfn_t pfn)
 int hvo_put_page(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	hvo_pfn_t head;
-	struct hvo_page *page;
-	uint32_t refs;
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
 	head = held_head(m, pfn);
-	if (head == HVO_PFN_NONE)
-		return -HVO_EINVAL;
-	page = page_rw(m, head);
-	refs = hvo_page_refs(page);
-	do {
-		if (!refs)
-			return -HVO_EINVAL;
-		if (refs == 1 && __atomic_load_n(&page->mapcount, __ATOMIC_RELAXED))
-			return -HVO_EBUSY;
-	} while (!__atomic_compare_exchange_n(&page->refcount, &refs, refs - 1, true,
-					      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
-	if (refs > 1)
-		return 0;
-	if (hvo_page_state(page) == HVO_PAGE_HUGETLB_USED)
-		hugetlb_release(m, head, page->order);
-	else
-		free_block(m, head, page->order);
-	return 0;
+	return head == HVO_PFN_NONE ? -HVO_EINVAL : put_head(m, head);
 }
 
 int hvo_map_page(struct hvo_machine *m, hvo_pfn_t pfn)

@@ -106,8 +106,7 @@ static int child_run(int (*fn)(void *arg), void *arg)
 		alarm(60);
 		_exit(fn(arg));
 	}
-	MUST(pid > 0);
-	return child_wait(pid);
+	return pid < 0 ? -1 : child_wait(pid);
 }
 
 static void expect_child(int (*fn)(void *arg), void *arg)
@@ -238,8 +237,9 @@ static void box_close(struct box *box)
 static void box_open_simple(struct box *box, enum hvo_mode mode, uint64_t bytes,
 			    const struct hvo_linux_options *opt)
 {
-	const struct hvo_config cfg = {
-		.memory_bytes = bytes, .mode = mode, .optimize = mode == HVO_LINUX};
+	const struct hvo_config cfg = { .memory_bytes = bytes,
+					.mode = mode,
+					.optimize = mode == HVO_LINUX };
 
 	box_open(box, &cfg, opt);
 }
@@ -249,7 +249,8 @@ static void report(void *arg, const struct hvo_finding *finding)
 	unsigned int *nr = (unsigned int *)arg;
 
 	if ((*nr)++ < 10)
-		fprintf(stderr, "audit: %s %s at 0x%" PRIx64 ": expected %" PRIx64 " found %" PRIx64 "\n",
+		fprintf(stderr,
+			"audit: %s %s at 0x%" PRIx64 ": expected %" PRIx64 " found %" PRIx64 "\n",
 			finding->rule, finding->what, finding->where, finding->expected,
 			finding->found);
 }
@@ -303,7 +304,7 @@ static void pool_expect(const struct box *box, uint64_t total, uint64_t optimize
 
 static struct hvo_pool_stat pool_stat(const struct box *box)
 {
-	struct hvo_pool_stat stat = {.total = 0};
+	struct hvo_pool_stat stat = { .total = 0 };
 
 	MUST(!hvo_pool_stat(box->pool, HVO_NODE_ANY, &stat));
 	return stat;
@@ -311,7 +312,7 @@ static struct hvo_pool_stat pool_stat(const struct box *box)
 
 static struct hvo_resize_result pool_resize(const struct box *box, uint64_t nr)
 {
-	struct hvo_resize_result res = {.asked = 0};
+	struct hvo_resize_result res = { .asked = 0 };
 
 	MUST(!hvo_pool_resize(box->pool, HVO_NODE_ANY, nr, &res));
 	return res;
@@ -491,7 +492,7 @@ static void whole_machine(const struct hvo_config *cfg, const struct hvo_linux_o
 
 static void test_on_demand(void **state)
 {
-	const struct hvo_config cfg = {.memory_bytes = 256 * MIB};
+	const struct hvo_config cfg = { .memory_bytes = 256 * MIB };
 
 	(void)state;
 	whole_machine(&cfg, NULL);
@@ -499,8 +500,9 @@ static void test_on_demand(void **state)
 
 static void test_linux_mode(void **state)
 {
-	const struct hvo_config cfg = {
-		.memory_bytes = 256 * MIB, .mode = HVO_LINUX, .optimize = true};
+	const struct hvo_config cfg = { .memory_bytes = 256 * MIB,
+					.mode = HVO_LINUX,
+					.optimize = true };
 
 	(void)state;
 	whole_machine(&cfg, NULL);
@@ -509,13 +511,13 @@ static void test_linux_mode(void **state)
 /* Two nodes, a movable zone in each, sparse, cleared when freed. */
 static void whole_machine_nodes(enum hvo_mode mode)
 {
-	const struct hvo_linux_options sparse = {.sparse = true};
-	const struct hvo_config cfg = {.memory_bytes = 512 * MIB,
-				       .movable_bytes = 128 * MIB,
-				       .nr_nodes = 2,
-				       .mode = mode,
-				       .clear = HVO_CLEAR_ON_FREE,
-				       .optimize = true};
+	const struct hvo_linux_options sparse = { .sparse = true };
+	const struct hvo_config cfg = { .memory_bytes = 512 * MIB,
+					.movable_bytes = 128 * MIB,
+					.nr_nodes = 2,
+					.mode = mode,
+					.clear = HVO_CLEAR_ON_FREE,
+					.optimize = true };
 
 	whole_machine(&cfg, &sparse);
 }
@@ -577,7 +579,7 @@ static void expect_refused(struct box *box, unsigned int order)
 
 static void test_budget_cut(void **state)
 {
-	const struct hvo_linux_options opt = {.max_mappings = 60, .spare_mappings = 32};
+	const struct hvo_linux_options opt = { .max_mappings = 60, .spare_mappings = 32 };
 	struct hvo_machine_stat stat;
 	struct box box;
 	size_t held, i;
@@ -624,7 +626,7 @@ static void test_budget_cut(void **state)
 
 static void test_budget_fold(void **state)
 {
-	const struct hvo_linux_options opt = {.max_mappings = 60, .spare_mappings = 32};
+	const struct hvo_linux_options opt = { .max_mappings = 60, .spare_mappings = 32 };
 	struct hvo_resize_result res;
 	struct hvo_pool_stat stat;
 	uint64_t nr, folded, start, pages;
@@ -749,7 +751,7 @@ static bool cut_or_nothing(struct box *box)
 
 static int limit_on_demand(void *arg)
 {
-	const struct hvo_linux_options opt = {.spare_mappings = 64};
+	const struct hvo_linux_options opt = { .spare_mappings = 64 };
 	struct hvo_machine_stat before, after;
 	unsigned int round, cuts, i;
 	uint64_t spare;
@@ -806,7 +808,7 @@ static int limit_on_demand(void *arg)
 
 static int limit_linux(void *arg)
 {
-	const struct hvo_linux_options opt = {.spare_mappings = 64};
+	const struct hvo_linux_options opt = { .spare_mappings = 64 };
 	uint64_t nr, i, k, left, optimized, mappings, spare;
 	struct hvo_resize_result res;
 	struct eater eater;
@@ -951,13 +953,21 @@ static uint64_t churn(struct box *box, unsigned int rounds)
 	return moved;
 }
 
+/* A machine that there is no room for. */
+static void refuse_another(void)
+{
+	const struct hvo_config cfg = { .memory_bytes = 128 * MIB };
+	struct hvo_linux *host = NULL;
+
+	MUST(hvo_linux_create(&cfg, NULL, &host) == -HVO_ENOMEM);
+	MUST(!host);
+}
+
 /* ---- RLIMIT_AS ---------------------------------------------------------------------------- */
 
 static int limit_address_space(void *arg)
 {
-	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
-	const struct hvo_config cfg = {.memory_bytes = 128 * MIB};
-	struct hvo_linux *other = NULL;
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
 	uint64_t kb;
 	struct box box;
 
@@ -970,9 +980,7 @@ static int limit_address_space(void *arg)
 	MUST(!setrlimit(RLIMIT_AS, &limit));
 	MUST(mmap(NULL, 64 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
 	MUST(churn(&box, CHURN_ROUNDS) >= 400 * CHURN_ROUNDS);
-	/* Another machine does not fit, and is refused in words. */
-	MUST(hvo_linux_create(&cfg, NULL, &other) == -HVO_ENOMEM);
-	MUST(!other);
+	refuse_another();
 	box_audit(&box);
 	box_close(&box);
 	return 0;
@@ -997,11 +1005,14 @@ static void test_address_space_linux(void **state)
 /* ---- memory cgroup --------------------------------------------------------------------- */
 
 /*
- * Mappings are kernel memory that the group pays for: 192 bytes each and about 30 for the
- * tree they are in, and what is freed comes back only after a grace period of the
- * kernel's. SLACK_PLACEHOLDER
+ * Mappings are kernel memory that the group pays for: 192 bytes each, besides the tree
+ * that they are in, in slabs of whole pages; what is freed comes back only after one of
+ * the kernel's grace periods. With the limit at the very usage (Linux 6.18, cgroup v1)
+ * 1 of 44 runs was killed; with 32 KiB or more on top none of 130, and the most that was
+ * used of it was 36 KiB. The kernel itself charges 256 KiB at once where there is room,
+ * so that is what is granted. Sanitizers allocate memory of their own as they go.
  */
-#define CGROUP_SLACK (MIB)
+#define CGROUP_SLACK (WITH_ASAN || WITH_TSAN ? 4 * MIB : 256 * UINT64_C(1024))
 
 struct group {
 	char dir[512];
@@ -1083,7 +1094,7 @@ static bool group_make(struct group *group)
 /* A group can be removed when the kernel is done with its last process, soon after. */
 static void group_remove(const struct group *group)
 {
-	const struct timespec wait = {0, 10000000};
+	const struct timespec wait = { 0, 10000000 };
 	int i;
 
 	for (i = 0; i < 500 && rmdir(group->dir) && errno == EBUSY; i++)
@@ -1093,35 +1104,33 @@ static void group_remove(const struct group *group)
 static int limit_group(void *arg)
 {
 	struct group *group = (struct group *)arg;
-	uint64_t usage, slack = getenv("SLACK") ? strtoull(getenv("SLACK"), NULL, 0) : CGROUP_SLACK;
+	const char *limit = group->v2 ? "memory.max" : "memory.limit_in_bytes";
+	uint64_t usage;
 	struct box box;
-	int rc;
 
 	if (write_file(group->dir, "cgroup.procs", (uint64_t)getpid()))
 		return CHILD_SKIP;
 	box_open_simple(&box, group->mode, CHURN_MEMORY, NULL);
-	/* The test's own memory and libc's, and its window's page tables. */
-	if (!getenv("NOWARM")) churn(&box, 1);
+	/* The test's own memory and libc's. */
+	churn(&box, 1);
 	/* v1: charges that CPUs hold in advance count as usage; this drops them. */
 	(void)write_file(group->dir, "memory.force_empty", 0);
 	usage = group_number(group, "memory.usage_in_bytes", "memory.current");
-	MUST(usage > CHURN_MEMORY && usage != UINT64_MAX);
-	if (!getenv("NOLIMIT")) {
-	rc = write_file(group->dir, group->v2 ? "memory.max" : "memory.limit_in_bytes",
-			usage + slack);
-	MUST(!rc);
-	}
-	write_file(group->dir, "memory.max_usage_in_bytes", 0);
+	if (usage == UINT64_MAX || usage < CHURN_MEMORY)
+		return CHILD_SKIP;
+	MUST(!write_file(group->dir, limit, usage + CGROUP_SLACK));
+	/* So it is known, and a machine that does not fit is refused, not killed. */
+	MUST(hvo_linux_memory_available() <= CGROUP_SLACK + 2 * MIB);
 	MUST(churn(&box, CHURN_ROUNDS) >= 400 * CHURN_ROUNDS);
-	fprintf(stderr, "peak %ld failcnt %ld\n", (long)(group_number(group, "memory.max_usage_in_bytes", "memory.peak") - usage), (long)group_number(group, "memory.failcnt", "x"));
-	MUST(hvo_linux_memory_available() <= slack + 2 * MIB);
+	refuse_another();
+	box_audit(&box);
 	box_close(&box);
 	return 0;
 }
 
 static void cgroup_limit(enum hvo_mode mode)
 {
-	struct group group = {.mode = mode};
+	struct group group = { .mode = mode };
 	int status;
 
 	if (!group_make(&group))
@@ -1213,21 +1222,6 @@ static void test_page_tables_stay(void **state)
 
 /* ---- fork ------------------------------------------------------------------------------------ */
 
-static uint64_t never_asked(struct hvo_shrinker *shrinker, struct hvo_machine *m, uint64_t nr)
-{
-	(void)shrinker;
-	(void)m;
-	(void)nr;
-	return 0;
-}
-
-static bool mapped(const void *p)
-{
-	unsigned char vec;
-
-	return !mincore((void *)((uintptr_t)p & ~(uintptr_t)(PAGE_BYTES - 1)), PAGE_BYTES, &vec);
-}
-
 static int read_byte(void *arg)
 {
 	return *(volatile const uint8_t *)arg & 0;
@@ -1236,7 +1230,7 @@ static int read_byte(void *arg)
 /* A child of this one would end quietly in a sanitizer's handler. */
 static bool traps(int (*fn)(void *arg), void *arg)
 {
-	struct rlimit none = {0, 0};
+	struct rlimit none = { 0, 0 };
 	pid_t pid;
 	int status;
 
@@ -1262,14 +1256,13 @@ struct forked {
 static void expect_gone(struct forked *f)
 {
 	struct hvo_machine *m = f->box.m;
-	struct hvo_shrinker shrinker = {.scan = never_asked};
 	struct hvo_resize_result res;
 	struct hvo_zone_stat zone;
 	struct hvo_linux_info info;
+	struct hvo_pool_stat stat;
 	struct hvo_pool *pool;
 	hvo_pfn_t pfn;
 
-	(void)shrinker;
 	MUST(hvo_alloc_pages(m, HVO_GFP_KERNEL, 0, HVO_NODE_ANY, &pfn) == -HVO_ENODEV);
 	MUST(hvo_alloc_pages(m, HVO_GFP_ATOMIC, 9, HVO_NODE_ANY, &pfn) == -HVO_ENODEV);
 	MUST(hvo_put_page(m, f->used) == -HVO_ENODEV);
@@ -1283,6 +1276,8 @@ static void expect_gone(struct forked *f)
 	MUST(hvo_hugetlb_alloc(f->box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &pfn) == -HVO_ENODEV);
 	MUST(hvo_hugetlb_free(f->box.pool, f->huge) == -HVO_ENODEV);
 	MUST(hvo_zone_stat(m, 0, HVO_ZONE_NORMAL, &zone) == -HVO_ENODEV);
+	MUST(hvo_pool_stat(f->box.pool, HVO_NODE_ANY, &stat) == -HVO_ENODEV);
+	MUST(hvo_pool_set_policy(f->box.pool, hvo_policy_get(0)) == -HVO_ENODEV);
 	MUST(hvo_linux_info(f->box.host, &info) == -HVO_ENODEV);
 	MUST(!hvo_window(m, f->used, 1));
 	MUST(!hvo_machine_audit(m, NULL, NULL));
@@ -1333,7 +1328,6 @@ static void fork_and_look(enum hvo_mode mode)
 	for (i = 0; i < 5000; i++)
 		MUST(take(&f.box, (unsigned int)rnd(3)));
 	f.window = hvo_window(f.box.m, f.used, 1);
-	MUST(mapped(f.window));
 	expect_child(forked_child, &f);
 	/* As if nothing had been. */
 	box_audit(&f.box);
@@ -1383,7 +1377,7 @@ static void *busy_thread(void *arg)
 
 static int busy_child(void *arg)
 {
-	const struct hvo_linux_options sparse = {.sparse = true};
+	const struct hvo_linux_options sparse = { .sparse = true };
 	struct forked *f = (struct forked *)arg;
 	struct box own;
 
@@ -1408,7 +1402,7 @@ static void test_fork_while_busy(void **state)
 	(void)state;
 	memset(&f, 0, sizeof(f));
 	box_open_simple(&f.box, HVO_ON_DEMAND, 128 * MIB, NULL);
-	busy = (struct busy){.m = f.box.m};
+	busy = (struct busy){ .m = f.box.m };
 	MUST(!pthread_create(&thread, NULL, busy_thread, &busy));
 	for (i = 0; i < 8 && !status; i++)
 		status = child_run(busy_child, &f);
@@ -1525,13 +1519,14 @@ static bool fits(uint64_t address_space, uint64_t memory)
 
 static void test_200000_huge_pages(void **state)
 {
-	const struct hvo_linux_options opt = {.sparse = true};
+	const struct hvo_linux_options opt = { .sparse = true };
 	const uint64_t nr = 200000;
-	struct hvo_config cfg = {.mode = HVO_LINUX, .optimize = true};
+	struct hvo_config cfg = { .mode = HVO_LINUX, .optimize = true };
 	struct box box;
 
 	(void)state;
-	cfg.memory_bytes = (nr * HVO_BLOCK_SIZE / 63 * 64 / HVO_SECTION_SIZE + 2) * HVO_SECTION_SIZE;
+	cfg.memory_bytes =
+		(nr * HVO_BLOCK_SIZE / 63 * 64 / HVO_SECTION_SIZE + 2) * HVO_SECTION_SIZE;
 	/* The thread sanitizer takes most of a minute. */
 	if (WITH_TSAN || !fits(2 * cfg.memory_bytes, 3 * GIB))
 		skip();
@@ -1548,9 +1543,9 @@ static void test_200000_huge_pages(void **state)
 
 static void test_16_tib(void **state)
 {
-	const struct hvo_linux_options opt = {.sparse = true};
-	const struct hvo_config cfg = {
-		.memory_bytes = 16 * TIB - 128 * MIB, .clear = HVO_CLEAR_NEVER};
+	const struct hvo_linux_options opt = { .sparse = true };
+	const struct hvo_config cfg = { .memory_bytes = 16 * TIB - 128 * MIB,
+					.clear = HVO_CLEAR_NEVER };
 	hvo_pfn_t v[64], pfn;
 	struct box box;
 	uint64_t *p;
@@ -1598,19 +1593,19 @@ static void expect_error(const struct hvo_config *cfg, const struct hvo_linux_op
 
 static void expect_invalid(struct hvo_config cfg)
 {
-	const struct hvo_linux_options sparse = {.sparse = true};
+	const struct hvo_linux_options sparse = { .sparse = true };
 
 	expect_error(&cfg, NULL, -HVO_EINVAL);
 	expect_error(&cfg, &sparse, -HVO_EINVAL);
 }
 
-#define INVALID(...) expect_invalid((struct hvo_config){__VA_ARGS__})
+#define INVALID(...) expect_invalid((struct hvo_config){ __VA_ARGS__ })
 
 static void all_wrong_arguments(void)
 {
-	const struct hvo_linux_options greedy = {.sparse = true, .spare_mappings = SPARE_MAX + 1};
-	const struct hvo_linux_options crowded = {.sparse = true, .max_mappings = 1};
-	struct hvo_config cfg = {.memory_bytes = 128 * MIB};
+	const struct hvo_linux_options greedy = { .sparse = true, .spare_mappings = SPARE_MAX + 1 };
+	const struct hvo_linux_options crowded = { .sparse = true, .max_mappings = 1 };
+	struct hvo_config cfg = { .memory_bytes = 128 * MIB };
 	struct hvo_linux *host = NULL;
 	uint32_t order;
 	int rc;
@@ -1671,8 +1666,8 @@ static void test_wrong_arguments(void **state)
 
 static int limit_file_size(void *arg)
 {
-	const struct rlimit limit = {MIB, RLIM_INFINITY};
-	const struct hvo_config cfg = {.memory_bytes = 128 * MIB};
+	const struct rlimit limit = { MIB, RLIM_INFINITY };
+	const struct hvo_config cfg = { .memory_bytes = 128 * MIB };
 	struct hvo_linux *host = NULL;
 	sigset_t pending;
 	unsigned int fds = nr_fds();
@@ -1722,8 +1717,10 @@ static void test_sealed(void **state)
 
 static void test_info(void **state)
 {
-	struct hvo_linux_options opt = {.no_thp = true, .max_mappings = 1000, .spare_mappings = 20};
-	const struct hvo_config cfg = {.memory_bytes = 384 * MIB};
+	struct hvo_linux_options opt = { .no_thp = true,
+					 .max_mappings = 1000,
+					 .spare_mappings = 20 };
+	const struct hvo_config cfg = { .memory_bytes = 384 * MIB };
 	struct hvo_linux_info info;
 	struct hvo_linux *host;
 	uint64_t max;
@@ -1742,8 +1739,7 @@ static void test_info(void **state)
 	assert_true(info.thp_bytes <= cfg.memory_bytes);
 	assert_in_range(info.numa_nodes, 1, HVO_MAX_NODES);
 	assert_in_range(info.nr_mappings, 1, 20);
-	/* Two chunks, less what the machine's own start has used. */
-	assert_in_range(info.spare_mappings, 16, 32);
+	assert_int_equal(info.spare_mappings, 32);
 	assert_int_equal(info.max_mappings, 1000);
 	hvo_linux_close(host);
 
@@ -1754,7 +1750,7 @@ static void test_info(void **state)
 	assert_in_range(info.backed_bytes, PAGE_BYTES, 64 * MIB);
 	max = hvo_linux_max_map_count();
 	assert_int_equal(info.max_mappings, max - max / 8);
-	assert_in_range(info.spare_mappings, SPARE_DEFAULT - 16, SPARE_DEFAULT);
+	assert_int_equal(info.spare_mappings, SPARE_DEFAULT);
 	hvo_linux_close(host);
 }
 
@@ -1788,6 +1784,5 @@ int main(void)
 		cmocka_unit_test(test_info),
 	};
 
-	if(getenv("T"))cmocka_set_test_filter(getenv("T"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

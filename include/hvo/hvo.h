@@ -191,7 +191,7 @@ struct hvo_shrinker {
 };
 
 void hvo_shrinker_register(struct hvo_machine *m, struct hvo_shrinker *shrinker);
-/* 0, or -HVO_EINVAL if it is not registered. Waits for a running scan. */
+/* 0, -HVO_ENODEV, or -HVO_EINVAL if it is not registered. Waits for a running scan. */
 int hvo_shrinker_unregister(struct hvo_machine *m, struct hvo_shrinker *shrinker);
 
 /*

@@ -285,7 +285,8 @@ int hvo_alloc_pages(struct hvo_machine *m, unsigned int gfp, unsigned int order,
 	return 0;
 }
 
-static int put_head(struct hvo_machine *m, hvo_pfn_t head)
+/* @mapped: also the last reference on a block that is mapped. */
+static int put_head(struct hvo_machine *m, hvo_pfn_t head, bool mapped)
 {
 	struct hvo_page *page = page_rw(m, head);
 	uint32_t refs = hvo_page_refs(page);
@@ -293,7 +294,7 @@ static int put_head(struct hvo_machine *m, hvo_pfn_t head)
 	do {
 		if (!refs)
 			return -HVO_EINVAL;
-		if (refs == 1 && __atomic_load_n(&page->mapcount, __ATOMIC_RELAXED))
+		if (refs == 1 && !mapped && __atomic_load_n(&page->mapcount, __ATOMIC_RELAXED))
 			return -HVO_EBUSY;
 	} while (!__atomic_compare_exchange_n(&page->refcount, &refs, refs - 1, true,
 					      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
@@ -335,7 +336,7 @@ int hvo_get_page(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t *ret_head)
 	m->ops->read_unlock(m->ctx);
 	if (rc == -HVO_EAGAIN) {
 		/* Not by looking the head up again: the fold byte may be behind it. */
-		rc = put_head(m, head);
+		rc = put_head(m, head, true);
 		HVO_ASSERT(m, !rc, "PAGE-2: reference lost", head);
 		return -HVO_EBUSY;
 	}
@@ -370,7 +371,7 @@ int hvo_put_page(struct hvo_machine *m, hvo_pfn_t pfn)
 	if (machine_gone(m))
 		return -HVO_ENODEV;
 	head = held_head(m, pfn);
-	return head == HVO_PFN_NONE ? -HVO_EINVAL : put_head(m, head);
+	return head == HVO_PFN_NONE ? -HVO_EINVAL : put_head(m, head, false);
 }
 
 int hvo_map_page(struct hvo_machine *m, hvo_pfn_t pfn)
@@ -486,6 +487,8 @@ void hvo_read_unlock(struct hvo_machine *m)
 
 void hvo_shrinker_register(struct hvo_machine *m, struct hvo_shrinker *shrinker)
 {
+	if (machine_gone(m))
+		return;
 	lock_acquire(m, &m->shrinker_lock);
 	shrinker->next = m->shrinkers;
 	m->shrinkers = shrinker;
@@ -497,6 +500,8 @@ int hvo_shrinker_unregister(struct hvo_machine *m, struct hvo_shrinker *shrinker
 	struct hvo_shrinker **p;
 	int rc = -HVO_EINVAL;
 
+	if (machine_gone(m))
+		return -HVO_ENODEV;
 	lock_acquire(m, &m->shrinker_lock);
 	for (p = &m->shrinkers; *p; p = &(*p)->next) {
 		if (*p != shrinker)
@@ -513,6 +518,8 @@ void hvo_set_oom_notifier(struct hvo_machine *m,
 			  uint64_t (*notify)(void *arg, struct hvo_machine *m, unsigned int order),
 			  void *arg)
 {
+	if (machine_gone(m))
+		return;
 	lock_acquire(m, &m->shrinker_lock);
 	m->oom = notify;
 	m->oom_arg = arg;

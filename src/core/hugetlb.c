@@ -207,8 +207,8 @@ void hugetlb_release(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	folded = is_optimized(m, pfn);
 	/*
 	 * A surplus page leaves, if its descriptors can be restored now. Where a
-	 * resize is under way (this may even be its own shrinker) it stays free
-	 * surplus: a later free or resize gets it.
+	 * resize is under way (this may even be its own shrinker) it stays, free and
+	 * surplus, as one whose restore failed does.
 	 */
 	locked = folded && lock_try(&m->memmap_lock);
 	lock_acquire(m, &pool->lock);
@@ -463,6 +463,8 @@ int hvo_pool_set_policy(struct hvo_pool *pool, const struct hvo_policy *policy)
 {
 	if (!pool || !policy_valid(policy))
 		return -HVO_EINVAL;
+	if (machine_gone(pool->m))
+		return -HVO_ENODEV;
 	lock_acquire(pool->m, &pool->m->memmap_lock);
 	pool->policy = *policy;
 	lock_release(pool->m, &pool->m->memmap_lock);
@@ -539,6 +541,8 @@ int hvo_pool_stat(struct hvo_pool *pool, int node, struct hvo_pool_stat *ret)
 
 	if (!pool || !ret || node < HVO_NODE_ANY || node >= (int)pool->m->cfg.nr_nodes)
 		return -HVO_EINVAL;
+	if (machine_gone(pool->m))
+		return -HVO_ENODEV;
 	lock_acquire(pool->m, &pool->lock);
 	s.total = SUM(pool, node, total);
 	s.free = SUM(pool, node, free);

@@ -121,6 +121,7 @@ hvo_pfn_t hvo_linux_backing(void *ctx, uint64_t page);
 /* spare.c; all but init and fini under the lock */
 int hvo_linux_spare_init(struct spare *spare, uint32_t wanted);
 void hvo_linux_spare_fini(struct spare *spare);
+void hvo_linux_spare_fill(struct spare *spare);
 bool hvo_linux_spare_drop(struct spare *spare);
 bool hvo_linux_spare_drop_undo(struct spare *spare);
 uint64_t hvo_linux_spare_use(struct spare *spare, uint64_t nr);

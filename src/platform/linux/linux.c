@@ -427,6 +427,9 @@ int hvo_linux_create(const struct hvo_config *cfg, const struct hvo_linux_option
 		goto undo;
 	map_heads(host);
 	pthread_mutex_lock(&list_lock);
+	pthread_mutex_lock(&host->lock);
+	hvo_linux_spare_fill(&host->spare);
+	pthread_mutex_unlock(&host->lock);
 	host->machine = machine;
 	pthread_mutex_unlock(&list_lock);
 	*ret = host;

@@ -80,6 +80,23 @@ void hvo_linux_spare_fini(struct spare *spare)
 	spare->chunks = NULL;
 }
 
+/*
+ * Hold all again, after the start of the machine: what that used up is not the way
+ * back. Failing is fine.
+ */
+void hvo_linux_spare_fill(struct spare *spare)
+{
+	void *chunk;
+
+	while (spare->nr_chunks < spare->max_chunks) {
+		chunk = chunk_build();
+		if (!chunk)
+			break;
+		spare->chunks[spare->nr_chunks++] = chunk;
+	}
+	hvo_linux_spare_give(spare, 0);
+}
+
 /* Give up a chunk; false if none is left. */
 bool hvo_linux_spare_drop(struct spare *spare)
 {

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command as a user meets it: what it refuses, with which status and how many
+ * lines, and what its JSON says.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* Output (both streams) of a command line, and its exit status. */
+static char *run(const char *args, int *ret_status)
+{
+	size_t len = 0, max = 1 << 20, n;
+	char line[512], *out = malloc(max);
+	FILE *f;
+
+	assert_non_null(out);
+	(void)snprintf(line, sizeof(line), "%s %s 2>&1", HVO_COMMAND, args);
+	f = popen(line, "r");
+	assert_non_null(f);
+	while ((n = fread(out + len, 1, max - 1 - len, f)))
+		len += n;
+	out[len] = '\0';
+	*ret_status = pclose(f);
+	assert_true(WIFEXITED(*ret_status));
+	*ret_status = WEXITSTATUS(*ret_status);
+	return out;
+}
+
+static unsigned int lines(const char *s)
+{
+	unsigned int nr = 0;
+
+	for (; *s; s++)
+		nr += *s == '\n';
+	return nr;
+}
+
+static void test_nonsense(void **state)
+{
+	static const char *const args[] = {
+		"", "nonsense", "tour nonsense", "tour --memory", "tour --memory 0",
+		"tour --memory -1", "tour --memory 1X", "tour --memory 9223372036854775808",
+		"tour --memory 99999999999999999999999", "tour --memory 100M", "tour --nodes 0",
+		"tour --nodes 65", "tour --nodes 2 --memory 128M", "tour --platform moon",
+		"tour --seed x", "tour --frob", "bench", "bench nonsense", "bench remap --repeat 0",
+	};
+	unsigned int i;
+	int status;
+	char *out;
+
+	(void)state;
+	for (i = 0; i < sizeof(args) / sizeof(args[0]); i++) {
+		out = run(args[i], &status);
+		if (status != 2 || lines(out) != 1)
+			fail_msg("hvo %s: status %d, output:\n%s", args[i], status, out);
+		free(out);
+	}
+}
+
+static void test_help_and_version(void **state)
+{
+	int status;
+	char *out;
+
+	(void)state;
+	out = run("--help", &status);
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(out, "tour"));
+	assert_non_null(strstr(out, "bench remap"));
+	free(out);
+	out = run("--version", &status);
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(out, "0.1"));
+	free(out);
+}
+
+static void check_run(const json_t *r)
+{
+	const char *mode = json_string_value(json_object_get(r, "mode"));
+	const char *policy = json_string_value(json_object_get(r, "policy"));
+	json_int_t asked = json_integer_value(json_object_get(r, "asked"));
+	json_int_t freed = json_integer_value(json_object_get(r, "freed"));
+	json_int_t refused = json_integer_value(json_object_get(r, "refused"));
+	json_int_t carved = json_integer_value(json_object_get(r, "carved"));
+	json_int_t whole = json_integer_value(json_object_get(r, "whole_again"));
+
+	assert_non_null(mode);
+	assert_non_null(policy);
+	assert_true(asked > 0);
+	assert_int_equal(freed + refused, asked);
+	assert_true(json_is_number(json_object_get(r, "ns_per_page")));
+	if (!strcmp(mode, "on-demand")) {
+		assert_int_equal(freed, asked);
+		assert_int_equal(whole, asked);
+	} else if (!strcmp(policy, "carve")) {
+		assert_int_equal(freed, asked);
+		assert_true(carved > 0);
+		assert_true(whole <= asked - carved);
+	} else {
+		assert_int_equal(freed, 0);
+	}
+}
+
+static void check_tour(const char *args)
+{
+	json_t *tour, *runs, *fill, *r;
+	json_int_t bytes[3] = { 0 };
+	int status;
+	size_t i;
+	char *out = run(args, &status);
+
+	tour = json_loads(out, 0, NULL);
+	if (status || !tour)
+		fail_msg("hvo %s: status %d, output:\n%s", args, status, out);
+	free(out);
+	assert_int_equal(json_integer_value(json_object_get(tour, "checksum_errors")), 0);
+	assert_true(json_is_integer(json_object_get(tour, "audit_findings")));
+	assert_int_equal(json_integer_value(json_object_get(tour, "audit_findings")), 0);
+	runs = json_object_get(tour, "runs");
+	assert_true(json_array_size(runs) >= 3);
+	json_array_foreach(runs, i, r)
+		check_run(r);
+	fill = json_object_get(tour, "fill");
+	assert_int_equal(json_array_size(fill), 3);
+	json_array_foreach(fill, i, r) {
+		bytes[i] = json_integer_value(json_object_get(r, "bytes_filled"));
+		assert_true(json_integer_value(json_object_get(r, "frames_for_descriptors")) > 0);
+	}
+	/* HVO off, Linux mode, on-demand mode: each leaves a program more. */
+	assert_true(bytes[0] < bytes[1]);
+	assert_true(bytes[1] <= bytes[2]);
+	json_decref(tour);
+}
+
+static void test_tour_sim(void **state)
+{
+	(void)state;
+	check_tour("tour --platform sim --memory 256M --seed 7 --json");
+}
+
+static void test_tour_linux(void **state)
+{
+	(void)state;
+	check_tour("tour --memory 256M --nodes 2 --no-host --json");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_help_and_version),
+		cmocka_unit_test(test_tour_sim),
+		cmocka_unit_test(test_tour_linux),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -47,11 +47,25 @@ static unsigned int lines(const char *s)
 static void test_nonsense(void **state)
 {
 	static const char *const args[] = {
-		"", "nonsense", "tour nonsense", "tour --memory", "tour --memory 0",
-		"tour --memory -1", "tour --memory 1X", "tour --memory 9223372036854775808",
-		"tour --memory 99999999999999999999999", "tour --memory 100M", "tour --nodes 0",
-		"tour --nodes 65", "tour --nodes 2 --memory 128M", "tour --platform moon",
-		"tour --seed x", "tour --frob", "bench", "bench nonsense", "bench remap --repeat 0",
+		"",
+		"nonsense",
+		"tour nonsense",
+		"tour --memory",
+		"tour --memory 0",
+		"tour --memory -1",
+		"tour --memory 1X",
+		"tour --memory 9223372036854775808",
+		"tour --memory 99999999999999999999999",
+		"tour --memory 100M",
+		"tour --nodes 0",
+		"tour --nodes 65",
+		"tour --nodes 2 --memory 128M",
+		"tour --platform moon",
+		"tour --seed x",
+		"tour --frob",
+		"bench",
+		"bench nonsense",
+		"bench remap --repeat 0",
 	};
 	unsigned int i;
 	int status;
@@ -127,11 +141,11 @@ static void check_tour(const char *args)
 	assert_int_equal(json_integer_value(json_object_get(tour, "audit_findings")), 0);
 	runs = json_object_get(tour, "runs");
 	assert_true(json_array_size(runs) >= 3);
-	json_array_foreach(runs, i, r)
-		check_run(r);
+	json_array_foreach(runs, i, r) check_run(r);
 	fill = json_object_get(tour, "fill");
 	assert_int_equal(json_array_size(fill), 3);
-	json_array_foreach(fill, i, r) {
+	json_array_foreach(fill, i, r)
+	{
 		bytes[i] = json_integer_value(json_object_get(r, "bytes_filled"));
 		assert_true(json_integer_value(json_object_get(r, "frames_for_descriptors")) > 0);
 	}

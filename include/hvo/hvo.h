@@ -34,7 +34,8 @@ enum hvo_clear {
 
 /**
  * struct hvo_config - what a machine is to be; zero means the default
- * @memory_bytes: all nodes together; a multiple of @nr_nodes sections (128 MiB)
+ * @memory_bytes: all nodes together; a multiple of @nr_nodes sections (128 MiB), at
+ *                most 16 TiB
  * @movable_bytes: of each node, at its end, in ZONE_MOVABLE; whole sections
  * @min_free_bytes: kept back below the min watermark of all zones (default: as
  *                  Linux computes it from the size)
@@ -136,7 +137,10 @@ HVO_MUST_CHECK int hvo_alloc_pages(struct hvo_machine *m, unsigned int gfp, unsi
  * hvo_put_page() - drop a reference; the last one frees the block
  * @pfn: any frame of an allocated block
  *
- * Context: any; never needs memory.
+ * Context: with no lock of the caller's that a shrinker takes: a block may be
+ * collapsed, or a surplus huge page restored, on the way. Never needs memory in
+ * on-demand mode; in Linux mode a surplus huge page that cannot be restored stays in
+ * its pool.
  * Return: 0; -HVO_EINVAL where no reference is held on a block there; -HVO_EBUSY if it is
  * the last one and the map count is not 0. After an error nothing has changed.
  */
@@ -332,10 +336,10 @@ int hvo_zone_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		  struct hvo_zone_stat *ret);
 
 struct hvo_machine_stat {
-	uint64_t total_frames; /* managed: MemTotal */
-	uint64_t free_frames;  /* MemFree */
-	uint64_t memmap_boot;  /* frames for descriptors, set aside at the start */
-	uint64_t memmap;       /* and allocated later (nr_memmap_pages) */
+	uint64_t total_frames;	  /* managed: MemTotal */
+	uint64_t free_frames;	  /* MemFree */
+	uint64_t memmap_boot;	  /* frames for descriptors, set aside at the start */
+	uint64_t memmap;	  /* and allocated later (nr_memmap_pages) */
 	uint64_t folds, presents; /* blocks folded, made present */
 	uint64_t cuts, cut_failures;
 	uint64_t collapses, collapse_failures;
@@ -344,10 +348,10 @@ struct hvo_machine_stat {
 void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret);
 
 enum hvo_event {
-	HVO_EVENT_ALLOC_FAILED,	 /* order a, gfp b */
-	HVO_EVENT_FREE_REFUSED,	 /* pool order a, frames missing b */
-	HVO_EVENT_CARVED,	 /* pool order a */
-	HVO_EVENT_FOLD_FAILED,	 /* blocks a, error b */
+	HVO_EVENT_ALLOC_FAILED,	  /* order a, gfp b */
+	HVO_EVENT_FREE_REFUSED,	  /* pool order a, frames missing b */
+	HVO_EVENT_CARVED,	  /* pool order a */
+	HVO_EVENT_FOLD_FAILED,	  /* blocks a, error b */
 	HVO_EVENT_PRESENT_FAILED, /* blocks a, error b */
 	HVO_EVENT_CUT,
 	HVO_EVENT_COLLAPSED,
@@ -382,8 +386,7 @@ struct hvo_finding {
  * Return: number of mismatches.
  */
 uint64_t hvo_machine_audit(struct hvo_machine *m,
-			   void (*report)(void *arg, const struct hvo_finding *finding),
-			   void *arg);
+			   void (*report)(void *arg, const struct hvo_finding *finding), void *arg);
 
 #ifdef __cplusplus
 }

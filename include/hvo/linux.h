@@ -33,15 +33,15 @@ struct hvo_linux_options {
 };
 
 struct hvo_linux_info {
-	uint64_t array_bytes;	   /* address space of the descriptor array */
-	void *array;		   /* where it starts */
-	void *direct;		   /* where the direct map starts */
-	uint64_t backed_bytes;	   /* memory that the arena holds now (st_blocks) */
-	uint64_t thp_bytes;	   /* of the direct map, mapped by huge pages */
+	uint64_t array_bytes;  /* address space of the descriptor array */
+	void *array;	       /* where it starts */
+	void *direct;	       /* where the direct map starts */
+	uint64_t backed_bytes; /* memory that the arena holds now (st_blocks) */
+	uint64_t thp_bytes;    /* of the direct map, mapped by huge pages */
 	bool thp_asked;
-	uint32_t numa_nodes;	   /* of the host; nodes are bound to them if > 1 */
-	uint64_t nr_mappings;	   /* of the array, by the platform's own count */
-	uint64_t spare_mappings;   /* held now */
+	uint32_t numa_nodes;	 /* of the host; > 1: a machine's nodes prefer them */
+	uint64_t nr_mappings;	 /* of the array, by the platform's own count */
+	uint64_t spare_mappings; /* held now */
 	uint64_t max_mappings;
 };
 
@@ -50,12 +50,12 @@ struct hvo_linux_info {
  *
  * Context: may wait. Installs fork handlers once per process: in the child of a
  * fork the arena is not there, and every call on the machine is -HVO_ENODEV.
- * Return: 0; -HVO_EINVAL; -HVO_ENOMEM (address space or memory; populating a memory
- * that the host does not have); -HVO_EFBIG (RLIMIT_FSIZE); -HVO_ENOSYS (no memfd).
+ * Return: 0; -HVO_EINVAL (also for 16 TiB exactly: one section less is the most here);
+ * -HVO_ENOMEM (address space or memory; populating memory that the host does not have); -HVO_EFBIG (RLIMIT_FSIZE); -HVO_ENOSYS (no memfd).
  * After an error nothing is kept.
  */
-HVO_MUST_CHECK int hvo_linux_open(const struct hvo_config *cfg,
-				  const struct hvo_linux_options *opt, struct hvo_linux **ret);
+HVO_MUST_CHECK int hvo_linux_open(const struct hvo_config *cfg, const struct hvo_linux_options *opt,
+				  struct hvo_linux **ret);
 void hvo_linux_close(struct hvo_linux *host); /* accepts NULL */
 
 extern const struct hvo_platform_ops hvo_linux_ops; /* context: struct hvo_linux * */

@@ -53,8 +53,10 @@ struct hvo_platform_ops {
 	 * the runs from @ret_done on are exactly as before. To HVO_SHARED_TAIL
 	 * that is an ordinary answer. Towards frames it neither allocates memory
 	 * for their content nor touches it. Inverting runs that this very call
-	 * (or the one before it, under the same memmap lock) put in force never
-	 * fails. May wait; called with the memmap lock or for pages that only the
+	 * (or the one before it, under the same memmap lock) put in force, whole
+	 * or the parts of them that belong to one huge page, never fails.
+	 * -HVO_ENODEV once the memory has gone away under the machine. May wait;
+	 * called with the memmap lock or for pages that only the
 	 * caller knows. Readers on other CPUs see the old or the new backing until
 	 * flush() returns, then only the new one.
 	 */

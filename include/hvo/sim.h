@@ -18,10 +18,10 @@ struct hvo_sim;
 
 /* What the simulated hardware caught. */
 enum hvo_sim_fault {
-	HVO_SIM_NOT_PRESENT,  /* access to an address that nothing backs */
+	HVO_SIM_NOT_PRESENT,   /* access to an address that nothing backs */
 	HVO_SIM_WRITE_TO_TAIL, /* write to a read-only descriptor page */
-	HVO_SIM_STALE_TLB,    /* access through an entry that a flush was owed for */
-	HVO_SIM_PANIC,	      /* the core's own panic() */
+	HVO_SIM_STALE_TLB, /* access through an entry that the accessing thread owed a flush for */
+	HVO_SIM_PANIC,	   /* the core's own panic() */
 };
 
 struct hvo_sim_options {

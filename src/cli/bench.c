@@ -268,11 +268,9 @@ static void measure_host(struct bench *b, enum bench_size size)
 	note(b, (shrink[1] - shrink[0]) / nr, "ns", "kernel_%s_shrink_diff", name);
 }
 
-static void measure_pool(struct bench *b, struct rig *rig, const char *mode, enum bench_size size)
+/* The time of a whole grow and shrink, [0] with the switch off and [1] with it on. */
+static void cycle_off_and_on(struct bench *b, struct rig *rig, double grow[2], double shrink[2])
 {
-	const char *name = bench_size_name(size);
-	double nr = (double)rig->pages;
-	double grow[2], shrink[2];
 	unsigned int i, on;
 
 	(void)resize(rig, rig->pages);
@@ -283,6 +281,16 @@ static void measure_pool(struct bench *b, struct rig *rig, const char *mode, enu
 		grow[on] = resize(rig, rig->pages);
 		shrink[on] = resize(rig, 0);
 	}
+}
+
+static void measure_pool(struct bench *b, struct rig *rig, const char *mode, enum bench_size size)
+{
+	const char *name = bench_size_name(size);
+	double nr = (double)rig->pages;
+	double grow[2], shrink[2];
+	unsigned int on;
+
+	cycle_off_and_on(b, rig, grow, shrink);
 	for (on = 0; on < 2; on++) {
 		note(b, grow[on] / nr, "ns", "%s_%s_grow_%s", mode, name, on ? "on" : "off");
 		note(b, shrink[on] / nr, "ns", "%s_%s_shrink_%s", mode, name, on ? "on" : "off");
@@ -373,16 +381,8 @@ static void measure_first_use(struct bench *b, struct rig *rig)
 static void measure_giga(struct bench *b, struct rig *rig)
 {
 	double grow[2], shrink[2], nr = (double)rig->pages;
-	unsigned int i, on;
 
-	(void)resize(rig, rig->pages);
-	(void)resize(rig, 0);
-	for (i = 0; i < 2; i++) {
-		on = turn(b, i);
-		hvo_set_optimize(rig->box.m, on);
-		grow[on] = resize(rig, rig->pages);
-		shrink[on] = resize(rig, 0);
-	}
+	cycle_off_and_on(b, rig, grow, shrink);
 	note(b, (grow[1] - grow[0]) / nr, "ns", "fold_1g");
 	note(b, (shrink[1] - shrink[0]) / nr, "ns", "present_1g");
 }

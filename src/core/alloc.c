@@ -112,7 +112,8 @@ static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 		if (rc && z->in_flight)
 			rc = -HVO_EAGAIN;
 		lock_release(m, &z->lock);
-		if (rc != -HVO_ENOMEM || order < HVO_BLOCK_ORDER || !counter_read(&z->nr_collapsible))
+		if (rc != -HVO_ENOMEM || order < HVO_BLOCK_ORDER ||
+		    !counter_read(&z->nr_collapsible))
 			return rc;
 		if (!vmemmap_collapse(m, z, UINT64_MAX))
 			return rc;
@@ -135,7 +136,8 @@ static int try_zones(struct hvo_machine *m, unsigned int gfp, unsigned int order
 		     type--) {
 			struct zone *z = &n->zones[type];
 
-			rc = zone_alloc(m, z, gfp, order, low ? z->low : gfp_watermark(z, gfp), ret);
+			rc = zone_alloc(m, z, gfp, order, low ? z->low : gfp_watermark(z, gfp),
+					ret);
 			if (!rc)
 				return 0;
 			if (rc == -HVO_EAGAIN)

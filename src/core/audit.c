@@ -245,7 +245,8 @@ static void audit_pool(struct audit *a, unsigned int i)
 		expect(a, "POOL-2", "free pages of a pool", pool->order, a->huge_free[i][n],
 		       pn->free);
 		expect(a, "POOL-3", "pages on its free list", pool->order, pn->free, nr);
-		expect(a, "POOL-2", "surplus within total", pool->order, 0, pn->surplus > pn->total);
+		expect(a, "POOL-2", "surplus within total", pool->order, 0,
+		       pn->surplus > pn->total);
 	}
 }
 

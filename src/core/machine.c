@@ -159,8 +159,7 @@ int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,
 	uint32_t n;
 	int rc;
 
-	if (!mem || !ops || !array || !ret || !config_valid(cfg, &c) ||
-	    (uintptr_t)mem % ALIGN)
+	if (!mem || !ops || !array || !ret || !config_valid(cfg, &c) || (uintptr_t)mem % ALIGN)
 		return -HVO_EINVAL;
 	l = layout_of(&c);
 	if (len < l.total)
@@ -221,7 +220,8 @@ static void count_free(struct zone *z, struct hvo_machine *m, struct hvo_zone_st
 	for (block = block_of(z->start); block < block_of(z->end); block++) {
 		const struct block *b = &m->blocks[block];
 
-		if (hvo_fold_byte(&m->mm, block) || !(b->flags & BLOCK_CUT) || b->flags & BLOCK_BUSY)
+		if (hvo_fold_byte(&m->mm, block) || !(b->flags & BLOCK_CUT) ||
+		    b->flags & BLOCK_BUSY)
 			continue;
 		for (o = 0; o < SMALL_ORDERS; o++) {
 			uint32_t idx = b->free_head[o];

@@ -31,7 +31,7 @@ struct hvo_lock {
 
 enum migratetype { MIGRATE_MOVABLE = 0, MIGRATE_UNMOVABLE, MIGRATE_RECLAIMABLE, MIGRATE_TYPES };
 
-#define SMALL_ORDERS HVO_BLOCK_ORDER			 /* orders 0 to 8 */
+#define SMALL_ORDERS HVO_BLOCK_ORDER			   /* orders 0 to 8 */
 #define WHOLE_ORDERS (HVO_MAX_ORDER - HVO_BLOCK_ORDER + 1) /* orders 9 to 18 */
 
 /* A cut block's own buddy. Meaningful only while the block is cut. All (z). */
@@ -45,9 +45,9 @@ struct block {
 };
 _Static_assert(sizeof(struct block) == 32, "two blocks' metadata a cache line");
 
-#define BLOCK_SELF 0x1u	 /* its tails live in its own frames, HVO_BLOCK_TAILS of them */
-#define BLOCK_BUSY 0x2u	 /* being collapsed: on no bin, its frames not free */
-#define BLOCK_CUT 0x4u	 /* cut: the fields are meaningful */
+#define BLOCK_SELF 0x1u /* its tails live in its own frames, HVO_BLOCK_TAILS of them */
+#define BLOCK_BUSY 0x2u /* being collapsed: on no bin, its frames not free */
+#define BLOCK_CUT 0x4u	/* cut: the fields are meaningful */
 
 /*
  * Bins of cut blocks, by how many of their frames are free: a block in bin 0 is
@@ -66,24 +66,24 @@ struct bins {
 
 struct zone {
 	struct hvo_lock lock;
-	uint8_t node, type;		/* (c) */
-	hvo_pfn_t start, end;		/* (c) */
-	uint64_t present;		/* (c) */
-	uint64_t managed;		/* (z), read (a) */
-	uint64_t nr_free;		/* (z), read (a) */
-	uint64_t min, low, high;	/* (c) watermarks, in frames */
-	uint32_t whole[WHOLE_ORDERS];	/* (z) free blocks by order: block + 1 */
+	uint8_t node, type;		 /* (c) */
+	hvo_pfn_t start, end;		 /* (c) */
+	uint64_t present;		 /* (c) */
+	uint64_t managed;		 /* (z), read (a) */
+	uint64_t nr_free;		 /* (z), read (a) */
+	uint64_t min, low, high;	 /* (c) watermarks, in frames */
+	uint32_t whole[WHOLE_ORDERS];	 /* (z) free blocks by order: block + 1 */
 	uint64_t nr_whole[WHOLE_ORDERS]; /* (z) */
 	struct bins bins[MIGRATE_TYPES]; /* (z) */
-	uint64_t nr_cut;		/* (z) */
-	uint64_t nr_collapsible;	/* (z), read (a) */
-	uint32_t in_flight;		/* (z), read (a): blocks being cut or collapsed */
+	uint64_t nr_cut;		 /* (z) */
+	uint64_t nr_collapsible;	 /* (z), read (a) */
+	uint32_t in_flight;		 /* (z), read (a): blocks being cut or collapsed */
 };
 
 struct node {
-	hvo_pfn_t start, end;		/* (c) */
-	hvo_pfn_t memmap_pfn;		/* (c) first frame set aside for descriptors */
-	uint64_t memmap_frames;		/* (c) */
+	hvo_pfn_t start, end;	/* (c) */
+	hvo_pfn_t memmap_pfn;	/* (c) first frame set aside for descriptors */
+	uint64_t memmap_frames; /* (c) */
 	struct zone zones[HVO_NR_ZONES];
 };
 
@@ -92,38 +92,38 @@ struct node {
 #define COLLAPSE_BATCH 64u /* blocks */
 
 struct pool_node {
-	uint32_t free_list; /* (p) block + 1, newest first */
+	uint32_t free_list;			  /* (p) block + 1, newest first */
 	uint64_t total, free, surplus, optimized; /* (p) */
 };
 
 struct hvo_pool {
-	struct hvo_machine *m;	       /* (c) */
-	uint32_t order;		       /* (c) */
+	struct hvo_machine *m; /* (c) */
+	uint32_t order;	       /* (c) */
 	struct hvo_lock lock;
-	struct hvo_policy policy;      /* (v) */
-	uint32_t next_node;	       /* (v) where the next page is added or removed */
-	hvo_pfn_t batch[BATCH];	       /* (v) pages on their way in or out */
-	uint64_t refused, carved;      /* (p) */
+	struct hvo_policy policy; /* (v) */
+	uint32_t next_node;	  /* (v) where the next page is added or removed */
+	hvo_pfn_t batch[BATCH];	  /* (v) pages on their way in or out */
+	uint64_t refused, carved; /* (p) */
 	struct pool_node nodes[HVO_MAX_NODES];
 };
 
 struct hvo_machine {
-	struct hvo_memmap mm;	     /* (c) what readers need; first on purpose */
+	struct hvo_memmap mm;		    /* (c) what readers need; first on purpose */
 	const struct hvo_platform_ops *ops; /* (c) */
-	void *ctx;		     /* (c) */
-	uint8_t *fold;		     /* (a) same as mm.fold */
-	struct block *blocks;	     /* (z) */
-	uint8_t *section_zone;	     /* (c) zone number of each section */
-	struct hvo_config cfg;	     /* (c) */
-	uint32_t abandoned;	     /* (a) */
-	uint32_t optimize;	     /* (a) the switch */
+	void *ctx;			    /* (c) */
+	uint8_t *fold;			    /* (a) same as mm.fold */
+	struct block *blocks;		    /* (z) */
+	uint8_t *section_zone;		    /* (c) zone number of each section */
+	struct hvo_config cfg;		    /* (c) */
+	uint32_t abandoned;		    /* (a) */
+	uint32_t optimize;		    /* (a) the switch */
 
 	struct hvo_lock memmap_lock; /* resizing of pools, batches of remapping */
 	struct hvo_remap *runs;	     /* (v) NR_RUNS */
 	struct hvo_remap *undo;	     /* (v) NR_RUNS */
 
 	struct hvo_lock shrinker_lock;
-	struct hvo_shrinker *shrinkers; /* (s) */
+	struct hvo_shrinker *shrinkers;					       /* (s) */
 	uint64_t (*oom)(void *arg, struct hvo_machine *m, unsigned int order); /* (s) */
 	void *oom_arg;
 
@@ -193,10 +193,10 @@ static inline void trace(struct hvo_machine *m, enum hvo_event event, hvo_pfn_t 
 }
 
 /* Broken invariants stop the machine, in release builds too. */
-#define HVO_ASSERT(m, cond, what, pfn)                                                             \
-	do {                                                                                       \
-		if (HVO_UNLIKELY(!(cond)))                                                         \
-			machine_panic(m, what, pfn);                                               \
+#define HVO_ASSERT(m, cond, what, pfn)               \
+	do {                                         \
+		if (HVO_UNLIKELY(!(cond)))           \
+			machine_panic(m, what, pfn); \
 	} while (0)
 
 void machine_panic(struct hvo_machine *m, const char *what, hvo_pfn_t pfn)

@@ -57,8 +57,9 @@ static bool run_add(struct run_list *l, uint64_t page, hvo_pfn_t pfn, uint64_t n
 	if (!nr)
 		return true;
 	if (last && last->page + last->nr == page &&
-	    (pfn == HVO_SHARED_TAIL ? last->pfn == HVO_SHARED_TAIL :
-				      last->pfn != HVO_SHARED_TAIL && last->pfn + last->nr == pfn)) {
+	    (pfn == HVO_SHARED_TAIL ?
+		     last->pfn == HVO_SHARED_TAIL :
+		     last->pfn != HVO_SHARED_TAIL && last->pfn + last->nr == pfn)) {
 		last->nr += nr;
 		return true;
 	}

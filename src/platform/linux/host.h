@@ -77,30 +77,30 @@ struct trace_slot {
 };
 
 struct hvo_linux {
-	int fd;			 /* (c) the arena; -1 in the child of a fork */
-	bool sparse;		 /* (c) */
-	bool thp_asked;		 /* (c) */
-	bool dontfork;		 /* (c) the direct map is not inherited */
-	bool hole;		 /* (c) in the child: not ours where the direct map was */
-	bool gone;		 /* (a) child of a fork: nothing is mapped any more */
-	bool punched;		 /* (a) release() was called: not all is populated */
-	uint8_t *span;		 /* (c) see above */
-	size_t span_len;	 /* (c) */
-	uint8_t *direct;	 /* (c) */
-	uint8_t *array;		 /* (c) */
-	uint64_t bytes;		 /* (c) of the arena */
-	uint64_t nr_frames;	 /* (c) */
-	uint64_t array_pages;	 /* (c) */
-	uint32_t *table;	 /* (a) written under (l); entries as above */
-	uint32_t numa_nodes;	 /* (c) of the host */
+	int fd;		      /* (c) the arena; -1 in the child of a fork */
+	bool sparse;	      /* (c) */
+	bool thp_asked;	      /* (c) */
+	bool dontfork;	      /* (c) the direct map is not inherited */
+	bool hole;	      /* (c) in the child: not ours where the direct map was */
+	bool gone;	      /* (a) child of a fork: nothing is mapped any more */
+	bool punched;	      /* (a) release() was called: not all is populated */
+	uint8_t *span;	      /* (c) see above */
+	size_t span_len;      /* (c) */
+	uint8_t *direct;      /* (c) */
+	uint8_t *array;	      /* (c) */
+	uint64_t bytes;	      /* (c) of the arena */
+	uint64_t nr_frames;   /* (c) */
+	uint64_t array_pages; /* (c) */
+	uint32_t *table;      /* (a) written under (l); entries as above */
+	uint32_t numa_nodes;  /* (c) of the host */
 
 	pthread_mutex_t lock;
-	uint64_t nr_mappings;	 /* (l) of the array: 1 + edges between unlike pages */
-	uint64_t max_mappings;	 /* (c) */
+	uint64_t nr_mappings;		 /* (l) of the array: 1 + edges between unlike pages */
+	uint64_t max_mappings;		 /* (c) */
 	struct done_run done[DONE_RUNS]; /* (l) ring */
-	uint32_t next_done;	 /* (l) */
-	uint64_t calls;		 /* (l) of remap() */
-	struct spare spare;	 /* (l) */
+	uint32_t next_done;		 /* (l) */
+	uint64_t calls;			 /* (l) of remap() */
+	struct spare spare;		 /* (l) */
 
 	struct trace_slot slots[2]; /* (g) the one that @trace does not point to */
 	struct trace_slot *trace;   /* (a) */

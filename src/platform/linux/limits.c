@@ -22,9 +22,9 @@ struct cgroup {
 };
 
 static const struct cgroup cgroups[] = {
-	{"cgroup", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file",
-	 "total_active_file"},
-	{"cgroup2", "memory.max", "memory.current", "inactive_file", "active_file"},
+	{ "cgroup", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file",
+	  "total_active_file" },
+	{ "cgroup2", "memory.max", "memory.current", "inactive_file", "active_file" },
 };
 
 /* First number after @key at the start of a line; @key "" is the file's first number. */

@@ -129,7 +129,7 @@ static void fork_install(void)
 /* ftruncate beyond RLIMIT_FSIZE raises SIGXFSZ, which kills by default. */
 static int resize_quietly(int fd, uint64_t bytes)
 {
-	const struct timespec now = {0, 0};
+	const struct timespec now = { 0, 0 };
 	sigset_t set, old, pending;
 	int rc, error;
 

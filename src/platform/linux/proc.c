@@ -103,7 +103,7 @@ void hvo_linux_audit(void *ctx,
 		     void (*mismatch)(void *arg, uint64_t page, uint64_t recorded, uint64_t real),
 		     void *arg)
 {
-	struct audit audit = {.host = ctx, .mismatch = mismatch, .arg = arg};
+	struct audit audit = { .host = ctx, .mismatch = mismatch, .arg = arg };
 	struct mapping map;
 	size_t size = 0;
 	char *line = NULL;
@@ -133,7 +133,7 @@ void hvo_linux_audit(void *ctx,
 static int direct_thp_bytes(const struct hvo_linux *host, uint64_t *ret)
 {
 	uint64_t start = (uint64_t)(uintptr_t)host->direct, kb, sum = 0;
-	struct mapping map = {.start = 0};
+	struct mapping map = { .start = 0 };
 	size_t size = 0;
 	char *line = NULL;
 	FILE *f;
@@ -158,7 +158,7 @@ static int direct_thp_bytes(const struct hvo_linux *host, uint64_t *ret)
 
 int hvo_linux_info(struct hvo_linux *host, struct hvo_linux_info *ret)
 {
-	struct hvo_linux_info info = {.array = host->array, .direct = host->direct};
+	struct hvo_linux_info info = { .array = host->array, .direct = host->direct };
 	struct spare *spare = &host->spare;
 	struct stat st;
 	int rc;

@@ -287,7 +287,7 @@ static void settle(struct hvo_linux *host, const struct plan *plan)
 /* One run, all or nothing. 0, -HVO_ENOMEM or -HVO_EINVAL. */
 static int remap_run(struct hvo_linux *host, const struct hvo_remap *run)
 {
-	struct plan plan = {.page = run->page, .nr = run->nr};
+	struct plan plan = { .page = run->page, .nr = run->nr };
 	uint64_t paid = 0;
 	int rc;
 

@@ -869,8 +869,8 @@ static int limit_linux(void *arg)
 static void test_max_map_count_on_demand(void **state)
 {
 	(void)state;
-	/* The sanitizer itself fails at the limit. */
-	if (WITH_TSAN)
+	/* The sanitizers themselves fail at the limit. */
+	if (WITH_ASAN || WITH_TSAN)
 		skip();
 	expect_child(limit_on_demand, NULL);
 }
@@ -878,7 +878,7 @@ static void test_max_map_count_on_demand(void **state)
 static void test_max_map_count_linux(void **state)
 {
 	(void)state;
-	if (WITH_TSAN)
+	if (WITH_ASAN || WITH_TSAN)
 		skip();
 	expect_child(limit_linux, NULL);
 }

@@ -2,7 +2,7 @@
 /*
  * Pools of huge pages: growing and shrinking, surplus, the switch, what memory the
  * descriptors cost and give back, and every restore policy. The numbers in names
- * such as boot_page_1 are those of the kernel's behaviour in docs/linux-behaviour.md.
+ * of tests are those that the kernel's cases have in our list of them.
  *
  * States and locks: none beyond one machine for each test.
  * In Linux: tools/testing/selftests/mm/hugetlb_*.

@@ -303,6 +303,40 @@ HVO_MUST_CHECK int hvo_hugetlb_alloc(struct hvo_pool *pool, unsigned int gfp, in
  */
 int hvo_hugetlb_free(struct hvo_pool *pool, hvo_pfn_t pfn);
 
+/**
+ * hvo_hugetlb_dissolve() - take a free huge page out of its pool and free it
+ * @pfn: any frame of it
+ *
+ * Surplus of its node is used up first; otherwise the persistent number falls by one.
+ *
+ * Context: may wait. Not from a shrinker.
+ * Return: 0, also where there is no huge page; -HVO_EINVAL: no such frame; -HVO_EBUSY: in use;
+ * -HVO_ENOMEM: its descriptors could not be restored. After an error nothing has changed.
+ */
+int hvo_hugetlb_dissolve(struct hvo_machine *m, hvo_pfn_t pfn);
+
+/**
+ * hvo_pool_set_demote_order() - into what hvo_pool_demote() turns pages of this pool
+ * @order: of another pool, smaller; at first it is the next smaller pool's
+ * Return: 0; -HVO_EINVAL, nothing changed.
+ */
+int hvo_pool_set_demote_order(struct hvo_pool *pool, unsigned int order);
+
+/**
+ * hvo_pool_demote() - turn free huge pages into smaller ones, in another pool
+ * @node: of one node, or HVO_NODE_ANY
+ * @nr: how many
+ * @ret_done: how many were; always set unless -HVO_EINVAL or -HVO_ENODEV is returned
+ *
+ * On-demand mode needs nothing for it. Linux mode restores each page and folds its
+ * parts again; frames for that come from the first step of the policy.
+ *
+ * Context: may wait. Not from a shrinker.
+ * Return: 0, with fewer than asked if no more were free; -HVO_EINVAL: no such node, or no
+ * smaller pool; -HVO_ENOMEM: the next page could not be restored and stays as it was.
+ */
+int hvo_pool_demote(struct hvo_pool *pool, int node, uint64_t nr, uint64_t *ret_done);
+
 struct hvo_pool_stat {
 	uint64_t total; /* sysfs nr_hugepages, surplus included */
 	uint64_t free;

@@ -33,7 +33,7 @@ static struct pool_node *pool_node_of(struct hvo_pool *pool, hvo_pfn_t pfn)
 
 /* ---- free lists; pool lock held --------------------------------------------- */
 
-static void free_list_add(struct hvo_pool *pool, hvo_pfn_t pfn)
+void hugetlb_free_list_add(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	struct pool_node *n = pool_node_of(pool, pfn);
 	struct hvo_machine *m = pool->m;
@@ -42,22 +42,36 @@ static void free_list_add(struct hvo_pool *pool, hvo_pfn_t pfn)
 	page_set_state(m, pfn, page, HVO_PAGE_HUGETLB_FREE, pool->order);
 	page->prev = 0;
 	page->next = n->free_list;
+	if (page->next)
+		page_rw(m, block_pfn(page->next - 1))->prev = (uint32_t)block_of(pfn) + 1;
 	n->free_list = (uint32_t)block_of(pfn) + 1;
 	n->free++;
 }
 
-static hvo_pfn_t free_list_pop(struct hvo_pool *pool, struct pool_node *n)
+static void free_list_del(struct hvo_pool *pool, struct pool_node *n, hvo_pfn_t pfn)
 {
-	struct hvo_page *page;
+	struct hvo_machine *m = pool->m;
+	struct hvo_page *page = page_rw(m, pfn);
+
+	if (page->next)
+		page_rw(m, block_pfn(page->next - 1))->prev = page->prev;
+	if (page->prev)
+		page_rw(m, block_pfn(page->prev - 1))->next = page->next;
+	else
+		n->free_list = page->next;
+	page->next = 0;
+	page->prev = 0;
+	n->free--;
+}
+
+hvo_pfn_t hugetlb_free_list_pop(struct hvo_pool *pool, struct pool_node *n)
+{
 	hvo_pfn_t pfn;
 
 	if (!n->free_list)
 		return HVO_PFN_NONE;
 	pfn = block_pfn(n->free_list - 1);
-	page = page_rw(pool->m, pfn);
-	n->free_list = page->next;
-	page->next = 0;
-	n->free--;
+	free_list_del(pool, n, pfn);
 	return pfn;
 }
 
@@ -67,7 +81,7 @@ static bool is_optimized(struct hvo_machine *m, hvo_pfn_t pfn)
 }
 
 /* A page joins the pool or leaves it. */
-static void account(struct hvo_pool *pool, hvo_pfn_t pfn, bool joins)
+void hugetlb_account(struct hvo_pool *pool, hvo_pfn_t pfn, bool joins)
 {
 	struct pool_node *n = pool_node_of(pool, pfn);
 	uint64_t one = joins ? 1 : UINT64_MAX;
@@ -148,8 +162,8 @@ static bool restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_
 static void refuse(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t missing)
 {
 	lock_acquire(pool->m, &pool->lock);
-	account(pool, pfn, true);
-	free_list_add(pool, pfn);
+	hugetlb_account(pool, pfn, true);
+	hugetlb_free_list_add(pool, pfn);
 	pool_node_of(pool, pfn)->surplus++;
 	pool->refused++;
 	lock_release(pool->m, &pool->lock);
@@ -213,10 +227,10 @@ void hugetlb_release(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	locked = folded && lock_try(&m->memmap_lock);
 	lock_acquire(m, &pool->lock);
 	if ((folded && !locked) || !n->surplus) {
-		free_list_add(pool, pfn);
+		hugetlb_free_list_add(pool, pfn);
 		lock_release(m, &pool->lock);
 	} else {
-		account(pool, pfn, false);
+		hugetlb_account(pool, pfn, false);
 		n->surplus--;
 		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
 		lock_release(m, &pool->lock);
@@ -227,6 +241,82 @@ void hugetlb_release(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	}
 	if (locked)
 		lock_release(m, &m->memmap_lock);
+}
+
+/*
+ * The pool whose free huge page covers a frame, with its lock held and *pfn the page's
+ * head. NULL without a lock: *ret_rc is -HVO_EBUSY if it is in use, 0 if no huge page.
+ */
+static struct hvo_pool *lock_pool_of(struct hvo_machine *m, hvo_pfn_t *pfn, int *ret_rc)
+{
+	unsigned int i;
+	hvo_pfn_t head;
+
+	m->ops->read_lock(m->ctx);
+	head = hvo_page_head(&m->mm, *pfn);
+	m->ops->read_unlock(m->ctx);
+	for (i = 0; i < HVO_MAX_POOLS; i++) {
+		struct hvo_pool *pool = &m->pools[i];
+		enum hvo_page_state state;
+
+		if (!__atomic_load_n(&pool->order, __ATOMIC_ACQUIRE) ||
+		    head & ((UINT64_C(1) << pool->order) - 1))
+			continue;
+		/* Pages join and leave pools under the memmap lock or in state USED. */
+		lock_acquire(m, &pool->lock);
+		state = hvo_page_state(page_ro(m, head));
+		if ((hvo_fold_byte(&m->mm, block_of(head)) & HVO_FOLD_ORDER) == pool->order) {
+			*pfn = head;
+			if (state == HVO_PAGE_HUGETLB_FREE)
+				return pool;
+			if (state == HVO_PAGE_HUGETLB_USED)
+				*ret_rc = -HVO_EBUSY;
+		}
+		lock_release(m, &pool->lock);
+	}
+	return NULL;
+}
+
+int hvo_hugetlb_dissolve(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct hvo_resize_result res = { 0 };
+	struct hvo_pool *pool;
+	struct pool_node *n;
+	uint64_t missing;
+	bool surplus;
+	int rc = 0;
+
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	if (pfn >= m->mm.nr_frames)
+		return -HVO_EINVAL;
+	lock_acquire(m, &m->memmap_lock);
+	pool = lock_pool_of(m, &pfn, &rc);
+	if (!pool)
+		goto out;
+	n = pool_node_of(pool, pfn);
+	surplus = n->surplus > 0;
+	free_list_del(pool, n, pfn);
+	hugetlb_account(pool, pfn, false);
+	n->surplus -= surplus;
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, pool->order);
+	lock_release(m, &pool->lock);
+	if (!is_optimized(m, pfn)) {
+		free_to_buddy(pool, pfn);
+	} else if (!restore_one(pool, pfn, &res, &missing)) {
+		/* Exactly as before: a refused dissolve makes no surplus. */
+		lock_acquire(m, &pool->lock);
+		hugetlb_account(pool, pfn, true);
+		hugetlb_free_list_add(pool, pfn);
+		n->surplus += surplus;
+		pool->refused++;
+		lock_release(m, &pool->lock);
+		trace(m, HVO_EVENT_FREE_REFUSED, pfn, pool->order, missing);
+		rc = -HVO_ENOMEM;
+	}
+out:
+	lock_release(m, &m->memmap_lock);
+	return rc;
 }
 
 /* ---- resizing; memmap lock held -------------------------------------------------- */
@@ -250,8 +340,8 @@ static uint64_t persistent(struct hvo_pool *pool, int node)
 }
 
 /* Nodes in turn: the next one of those allowed that @fits. */
-static struct pool_node *next_node(struct hvo_pool *pool, int node,
-				   bool (*fits)(const struct pool_node *n))
+struct pool_node *hugetlb_next_node(struct hvo_pool *pool, int node,
+				    bool (*fits)(const struct pool_node *n))
 {
 	uint32_t i, n, nr = pool->m->cfg.nr_nodes;
 
@@ -298,9 +388,9 @@ static uint64_t adjust_surplus(struct hvo_pool *pool, int node, uint64_t nr)
 	struct pool_node *n;
 
 	lock_acquire(pool->m, &pool->lock);
-	while (persistent(pool, node) < nr && (n = next_node(pool, node, has_surplus)))
+	while (persistent(pool, node) < nr && (n = hugetlb_next_node(pool, node, has_surplus)))
 		n->surplus--;
-	while (persistent(pool, node) > nr && (n = next_node(pool, node, has_persistent)))
+	while (persistent(pool, node) > nr && (n = hugetlb_next_node(pool, node, has_persistent)))
 		n->surplus++;
 	nr = persistent(pool, node);
 	lock_release(pool->m, &pool->lock);
@@ -343,8 +433,8 @@ static uint64_t grow(struct hvo_pool *pool, int node, uint64_t want)
 		}
 		lock_acquire(m, &pool->lock);
 		for (i = 0; i < nr; i++) {
-			account(pool, pool->batch[i], true);
-			free_list_add(pool, pool->batch[i]);
+			hugetlb_account(pool, pool->batch[i], true);
+			hugetlb_free_list_add(pool, pool->batch[i]);
 		}
 		lock_release(m, &pool->lock);
 		done += nr;
@@ -363,13 +453,13 @@ static void shrink(struct hvo_pool *pool, int node, uint64_t left, struct hvo_re
 
 		lock_acquire(m, &pool->lock);
 		while (taken < BATCH && taken < left) {
-			struct pool_node *n = next_node(pool, node, has_free_persistent);
+			struct pool_node *n = hugetlb_next_node(pool, node, has_free_persistent);
 			hvo_pfn_t pfn;
 
 			if (!n)
 				break;
-			pfn = free_list_pop(pool, n);
-			account(pool, pfn, false);
+			pfn = hugetlb_free_list_pop(pool, n);
+			hugetlb_account(pool, pfn, false);
 			page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, pool->order);
 			pool->batch[taken++] = pfn;
 		}
@@ -496,7 +586,7 @@ int hvo_hugetlb_alloc(struct hvo_pool *pool, unsigned int gfp, int node, hvo_pfn
 		if (i && node >= 0 && gfp & HVO_GFP_THISNODE)
 			break;
 		n = ((node < 0 ? 0 : (uint32_t)node) + i) % m->cfg.nr_nodes;
-		pfn = free_list_pop(pool, &pool->nodes[n]);
+		pfn = hugetlb_free_list_pop(pool, &pool->nodes[n]);
 	}
 	if (pfn != HVO_PFN_NONE)
 		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_HUGETLB_USED, pool->order);
@@ -507,7 +597,7 @@ int hvo_hugetlb_alloc(struct hvo_pool *pool, unsigned int gfp, int node, hvo_pfn
 		rc = clear_frames(m, pfn, UINT64_C(1) << pool->order);
 		if (rc) {
 			lock_acquire(m, &pool->lock);
-			free_list_add(pool, pfn);
+			hugetlb_free_list_add(pool, pfn);
 			lock_release(m, &pool->lock);
 			return rc;
 		}

@@ -100,6 +100,7 @@ struct hvo_pool {
 	struct hvo_machine *m; /* (c) */
 	uint32_t order;	       /* (c) */
 	struct hvo_lock lock;
+	uint32_t demote_order;	  /* (v) 0: the next smaller pool */
 	struct hvo_policy policy; /* (v) */
 	uint32_t next_node;	  /* (v) where the next page is added or removed */
 	hvo_pfn_t batch[BATCH];	  /* (v) pages on their way in or out */

@@ -51,7 +51,8 @@ struct hvo_linux_info {
  * Context: may wait. Installs fork handlers once per process: in the child of a
  * fork the arena is not there, and every call on the machine is -HVO_ENODEV.
  * Return: 0; -HVO_EINVAL (also for 16 TiB exactly: one section less is the most here);
- * -HVO_ENOMEM (address space or memory; populating memory that the host does not have); -HVO_EFBIG (RLIMIT_FSIZE); -HVO_ENOSYS (no memfd).
+ * -HVO_ENOMEM (address space or memory; populating memory that the host does not have);
+ * -HVO_EFBIG (RLIMIT_FSIZE); -HVO_ENOSYS (no memfd).
  * After an error nothing is kept.
  */
 HVO_MUST_CHECK int hvo_linux_open(const struct hvo_config *cfg, const struct hvo_linux_options *opt,

@@ -251,14 +251,10 @@ static void set_tails(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 static void publish(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	struct hvo_page *page = page_rw(m, pfn);
-	unsigned int i;
 
 	set_tails(m, pfn, order);
-	for (i = 0; i < sizeof(page->private_data) / sizeof(page->private_data[0]); i++)
-		page->private_data[i] = 0;
 	page->flags = 0;
-	__atomic_store_n(&page->mapcount, 0, __ATOMIC_RELAXED);
-	page_set_refs(page, 1);
+	page_hand_out(page);
 }
 
 int hvo_alloc_pages(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node,

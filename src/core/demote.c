@@ -38,21 +38,14 @@ static struct hvo_pool *demote_target(struct hvo_pool *pool)
 	return best;
 }
 
-static bool restore_for_demote(struct hvo_pool *pool, hvo_pfn_t pfn)
+static bool restore_for_demote(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t *ret_missing)
 {
-	struct hvo_machine *m = pool->m;
-	uint64_t missing = 0;
+	const struct hvo_restore_step *step = &pool->policy.steps[0];
 
-	if (!(page_ro(m, pfn)->flags & HVO_PF_OPTIMIZED))
+	if (!(page_ro(pool->m, pfn)->flags & HVO_PF_OPTIMIZED))
 		return true;
-	if (pool->policy.steps[0].source == HVO_RESTORE_ALLOC &&
-	    vmemmap_restore(m, &pfn, 1, pool->order, &pool->policy.steps[0], &missing))
-		return true;
-	lock_acquire(m, &pool->lock);
-	pool->refused++;
-	lock_release(m, &pool->lock);
-	trace(m, HVO_EVENT_FREE_REFUSED, pfn, pool->order, missing);
-	return false;
+	return step->source == HVO_RESTORE_ALLOC &&
+	       vmemmap_restore(pool->m, &pfn, 1, pool->order, step, ret_missing);
 }
 
 /* The page's parts, in state USED, join the target pool. */
@@ -61,21 +54,14 @@ static void split_huge(struct hvo_pool *pool, struct hvo_pool *target, hvo_pfn_t
 	uint8_t folded = hvo_fold_byte(&pool->m->mm, block_of(pfn)) & HVO_FOLDED;
 	hvo_pfn_t end = pfn + (UINT64_C(1) << pool->order);
 	struct hvo_machine *m = pool->m;
-	unsigned int nr = 0, i;
+	unsigned int nr = 0;
 
 	for (; pfn < end; pfn += UINT64_C(1) << target->order) {
 		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, target->order);
 		fold_set(m, pfn, target->order, (uint8_t)(target->order | folded));
 		target->batch[nr++] = pfn;
 	}
-	if (!on_demand(m) && __atomic_load_n(&m->optimize, __ATOMIC_RELAXED))
-		vmemmap_optimize(m, target->batch, nr, target->order);
-	lock_acquire(m, &target->lock);
-	for (i = 0; i < nr; i++) {
-		hugetlb_account(target, target->batch[i], true);
-		hugetlb_free_list_add(target, target->batch[i]);
-	}
-	lock_release(m, &target->lock);
+	hugetlb_join(target, nr);
 }
 
 /* 1: done, 0: no free page, -HVO_ENOMEM: could not be restored, as before. */
@@ -83,6 +69,7 @@ static int demote_one(struct hvo_pool *pool, struct hvo_pool *target, int node)
 {
 	struct hvo_machine *m = pool->m;
 	struct pool_node *n;
+	uint64_t missing = 0;
 	hvo_pfn_t pfn;
 
 	lock_acquire(m, &pool->lock);
@@ -91,24 +78,19 @@ static int demote_one(struct hvo_pool *pool, struct hvo_pool *target, int node)
 		lock_release(m, &pool->lock);
 		return 0;
 	}
-	pfn = hugetlb_free_list_pop(pool, n);
-	hugetlb_account(pool, pfn, false);
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, pool->order);
+	pfn = hugetlb_take_free(pool, n);
 	lock_release(m, &pool->lock);
-	if (restore_for_demote(pool, pfn)) {
-		/* A page that was surplus goes as one: there is one less of both. */
-		lock_acquire(m, &pool->lock);
-		if (n->surplus > n->total)
-			n->surplus = n->total;
-		lock_release(m, &pool->lock);
-		split_huge(pool, target, pfn);
-		return 1;
+	if (!restore_for_demote(pool, pfn, &missing)) {
+		hugetlb_refuse(pool, pfn, missing, 0);
+		return -HVO_ENOMEM;
 	}
+	/* A page that was surplus goes as one: there is one less of both. */
 	lock_acquire(m, &pool->lock);
-	hugetlb_account(pool, pfn, true);
-	hugetlb_free_list_add(pool, pfn);
+	if (n->surplus > n->total)
+		n->surplus = n->total;
 	lock_release(m, &pool->lock);
-	return -HVO_ENOMEM;
+	split_huge(pool, target, pfn);
+	return 1;
 }
 
 int hvo_pool_demote(struct hvo_pool *pool, int node, uint64_t nr, uint64_t *ret_done)

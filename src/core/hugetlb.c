@@ -33,7 +33,7 @@ static struct pool_node *pool_node_of(struct hvo_pool *pool, hvo_pfn_t pfn)
 
 /* ---- free lists; pool lock held --------------------------------------------- */
 
-void hugetlb_free_list_add(struct hvo_pool *pool, hvo_pfn_t pfn)
+static void free_list_add(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	struct pool_node *n = pool_node_of(pool, pfn);
 	struct hvo_machine *m = pool->m;
@@ -64,7 +64,7 @@ static void free_list_del(struct hvo_pool *pool, struct pool_node *n, hvo_pfn_t 
 	n->free--;
 }
 
-hvo_pfn_t hugetlb_free_list_pop(struct hvo_pool *pool, struct pool_node *n)
+static hvo_pfn_t free_list_pop(struct hvo_pool *pool, struct pool_node *n)
 {
 	hvo_pfn_t pfn;
 
@@ -81,7 +81,7 @@ static bool is_optimized(struct hvo_machine *m, hvo_pfn_t pfn)
 }
 
 /* A page joins the pool or leaves it. */
-void hugetlb_account(struct hvo_pool *pool, hvo_pfn_t pfn, bool joins)
+static void account(struct hvo_pool *pool, hvo_pfn_t pfn, bool joins)
 {
 	struct pool_node *n = pool_node_of(pool, pfn);
 	uint64_t one = joins ? 1 : UINT64_MAX;
@@ -89,6 +89,43 @@ void hugetlb_account(struct hvo_pool *pool, hvo_pfn_t pfn, bool joins)
 	n->total += one;
 	if (is_optimized(pool->m, pfn))
 		n->optimized += one;
+}
+
+hvo_pfn_t hugetlb_take_free(struct hvo_pool *pool, struct pool_node *n)
+{
+	hvo_pfn_t pfn = free_list_pop(pool, n);
+
+	account(pool, pfn, false);
+	page_set_state(pool->m, pfn, page_rw(pool->m, pfn), HVO_PAGE_USED, pool->order);
+	return pfn;
+}
+
+void hugetlb_join(struct hvo_pool *pool, unsigned int nr)
+{
+	struct hvo_machine *m = pool->m;
+	unsigned int i;
+
+	if (!on_demand(m) && __atomic_load_n(&m->optimize, __ATOMIC_RELAXED)) {
+		sort_ascending(pool->batch, nr);
+		vmemmap_optimize(m, pool->batch, nr, pool->order);
+	}
+	lock_acquire(m, &pool->lock);
+	for (i = 0; i < nr; i++) {
+		account(pool, pool->batch[i], true);
+		free_list_add(pool, pool->batch[i]);
+	}
+	lock_release(m, &pool->lock);
+}
+
+void hugetlb_refuse(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t missing, uint64_t surplus)
+{
+	lock_acquire(pool->m, &pool->lock);
+	account(pool, pfn, true);
+	free_list_add(pool, pfn);
+	pool_node_of(pool, pfn)->surplus += surplus;
+	pool->refused++;
+	lock_release(pool->m, &pool->lock);
+	trace(pool->m, HVO_EVENT_FREE_REFUSED, pfn, pool->order, missing);
 }
 
 /* ---- leaving a pool ----------------------------------------------------------- */
@@ -158,18 +195,6 @@ static bool restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_
 	return false;
 }
 
-/* As the kernel: back on the free list, and surplus from now on. */
-static void refuse(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t missing)
-{
-	lock_acquire(pool->m, &pool->lock);
-	hugetlb_account(pool, pfn, true);
-	hugetlb_free_list_add(pool, pfn);
-	pool_node_of(pool, pfn)->surplus++;
-	pool->refused++;
-	lock_release(pool->m, &pool->lock);
-	trace(pool->m, HVO_EVENT_FREE_REFUSED, pfn, pool->order, missing);
-}
-
 /* Pages that left the pool's lists, state USED, in ascending order. */
 static void release_pages(struct hvo_pool *pool, const hvo_pfn_t *pfns, unsigned int nr,
 			  struct hvo_resize_result *res)
@@ -200,7 +225,8 @@ static void release_pages(struct hvo_pool *pool, const hvo_pfn_t *pfns, unsigned
 		if (restore_one(pool, pfns[i], res, &missing)) {
 			res->done++;
 		} else {
-			refuse(pool, pfns[i], missing);
+			/* As the kernel: surplus from now on. */
+			hugetlb_refuse(pool, pfns[i], missing, 1);
 			res->refused++;
 		}
 		i++;
@@ -227,10 +253,10 @@ void hugetlb_release(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	locked = folded && lock_try(&m->memmap_lock);
 	lock_acquire(m, &pool->lock);
 	if ((folded && !locked) || !n->surplus) {
-		hugetlb_free_list_add(pool, pfn);
+		free_list_add(pool, pfn);
 		lock_release(m, &pool->lock);
 	} else {
-		hugetlb_account(pool, pfn, false);
+		account(pool, pfn, false);
 		n->surplus--;
 		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
 		lock_release(m, &pool->lock);
@@ -297,7 +323,7 @@ int hvo_hugetlb_dissolve(struct hvo_machine *m, hvo_pfn_t pfn)
 	n = pool_node_of(pool, pfn);
 	surplus = n->surplus > 0;
 	free_list_del(pool, n, pfn);
-	hugetlb_account(pool, pfn, false);
+	account(pool, pfn, false);
 	n->surplus -= surplus;
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, pool->order);
 	lock_release(m, &pool->lock);
@@ -305,13 +331,7 @@ int hvo_hugetlb_dissolve(struct hvo_machine *m, hvo_pfn_t pfn)
 		free_to_buddy(pool, pfn);
 	} else if (!restore_one(pool, pfn, &res, &missing)) {
 		/* Exactly as before: a refused dissolve makes no surplus. */
-		lock_acquire(m, &pool->lock);
-		hugetlb_account(pool, pfn, true);
-		hugetlb_free_list_add(pool, pfn);
-		n->surplus += surplus;
-		pool->refused++;
-		lock_release(m, &pool->lock);
-		trace(m, HVO_EVENT_FREE_REFUSED, pfn, pool->order, missing);
+		hugetlb_refuse(pool, pfn, missing, surplus);
 		rc = -HVO_ENOMEM;
 	}
 out:
@@ -417,9 +437,8 @@ static bool alloc_fresh(struct hvo_pool *pool, int node, hvo_pfn_t *ret)
 
 static uint64_t grow(struct hvo_pool *pool, int node, uint64_t want)
 {
-	struct hvo_machine *m = pool->m;
 	uint64_t done = 0;
-	unsigned int nr, i;
+	unsigned int nr;
 
 	while (done < want) {
 		for (nr = 0; nr < BATCH && done + nr < want; nr++)
@@ -427,16 +446,7 @@ static uint64_t grow(struct hvo_pool *pool, int node, uint64_t want)
 				break;
 		if (!nr)
 			break;
-		if (!on_demand(m) && __atomic_load_n(&m->optimize, __ATOMIC_RELAXED)) {
-			sort_ascending(pool->batch, nr);
-			vmemmap_optimize(m, pool->batch, nr, pool->order);
-		}
-		lock_acquire(m, &pool->lock);
-		for (i = 0; i < nr; i++) {
-			hugetlb_account(pool, pool->batch[i], true);
-			hugetlb_free_list_add(pool, pool->batch[i]);
-		}
-		lock_release(m, &pool->lock);
+		hugetlb_join(pool, nr);
 		done += nr;
 		if (nr < BATCH)
 			break;
@@ -454,14 +464,10 @@ static void shrink(struct hvo_pool *pool, int node, uint64_t left, struct hvo_re
 		lock_acquire(m, &pool->lock);
 		while (taken < BATCH && taken < left) {
 			struct pool_node *n = hugetlb_next_node(pool, node, has_free_persistent);
-			hvo_pfn_t pfn;
 
 			if (!n)
 				break;
-			pfn = hugetlb_free_list_pop(pool, n);
-			hugetlb_account(pool, pfn, false);
-			page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, pool->order);
-			pool->batch[taken++] = pfn;
+			pool->batch[taken++] = hugetlb_take_free(pool, n);
 		}
 		lock_release(m, &pool->lock);
 		if (!taken)
@@ -570,7 +576,6 @@ int hvo_hugetlb_alloc(struct hvo_pool *pool, unsigned int gfp, int node, hvo_pfn
 {
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 	struct hvo_machine *m;
-	struct hvo_page *page;
 	uint32_t i, n;
 	int rc;
 
@@ -586,7 +591,7 @@ int hvo_hugetlb_alloc(struct hvo_pool *pool, unsigned int gfp, int node, hvo_pfn
 		if (i && node >= 0 && gfp & HVO_GFP_THISNODE)
 			break;
 		n = ((node < 0 ? 0 : (uint32_t)node) + i) % m->cfg.nr_nodes;
-		pfn = hugetlb_free_list_pop(pool, &pool->nodes[n]);
+		pfn = free_list_pop(pool, &pool->nodes[n]);
 	}
 	if (pfn != HVO_PFN_NONE)
 		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_HUGETLB_USED, pool->order);
@@ -597,16 +602,12 @@ int hvo_hugetlb_alloc(struct hvo_pool *pool, unsigned int gfp, int node, hvo_pfn
 		rc = clear_frames(m, pfn, UINT64_C(1) << pool->order);
 		if (rc) {
 			lock_acquire(m, &pool->lock);
-			hugetlb_free_list_add(pool, pfn);
+			free_list_add(pool, pfn);
 			lock_release(m, &pool->lock);
 			return rc;
 		}
 	}
-	page = page_rw(m, pfn);
-	for (i = 0; i < sizeof(page->private_data) / sizeof(page->private_data[0]); i++)
-		page->private_data[i] = 0;
-	__atomic_store_n(&page->mapcount, 0, __ATOMIC_RELAXED);
-	page_set_refs(page, 1);
+	page_hand_out(page_rw(m, pfn));
 	*ret = pfn;
 	return 0;
 }

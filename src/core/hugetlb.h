@@ -7,11 +7,12 @@
 /* The last reference on a huge page is gone. */
 void hugetlb_release(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
-/* Free lists and counters of a pool; its lock held. Pages come and go in state USED. */
-void hugetlb_free_list_add(struct hvo_pool *pool, hvo_pfn_t pfn);
-hvo_pfn_t hugetlb_free_list_pop(struct hvo_pool *pool, struct pool_node *n);
-/* A page joins the pool or leaves it. */
-void hugetlb_account(struct hvo_pool *pool, hvo_pfn_t pfn, bool joins);
+/* A free page leaves its pool, state USED; the pool's lock held, n->free_list not empty. */
+hvo_pfn_t hugetlb_take_free(struct hvo_pool *pool, struct pool_node *n);
+/* The first @nr of pool->batch, state USED, are folded if that is on, and join it free. */
+void hugetlb_join(struct hvo_pool *pool, unsigned int nr);
+/* A page that left could not be restored: back, with @surplus, counted and reported. */
+void hugetlb_refuse(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t missing, uint64_t surplus);
 /* Nodes in turn: the next one of those allowed that @fits, or NULL. */
 struct pool_node *hugetlb_next_node(struct hvo_pool *pool, int node,
 				    bool (*fits)(const struct pool_node *n));

@@ -35,6 +35,17 @@ static inline void page_set_refs(struct hvo_page *page, uint32_t refs)
 	__atomic_store_n(&page->refcount, refs, __ATOMIC_RELEASE);
 }
 
+/* To a new user: nothing of the last one's, and one reference. */
+static inline void page_hand_out(struct hvo_page *page)
+{
+	unsigned int i;
+
+	for (i = 0; i < sizeof(page->private_data) / sizeof(page->private_data[0]); i++)
+		page->private_data[i] = 0;
+	__atomic_store_n(&page->mapcount, 0, __ATOMIC_RELAXED);
+	page_set_refs(page, 1);
+}
+
 /* What the fold map says of the blocks of one whole block, free or allocated. */
 void fold_set(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint8_t byte);
 

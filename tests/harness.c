@@ -57,22 +57,20 @@ static bool is_way_back(const struct rig_fault *f, const struct hvo_remap *runs,
 	return true;
 }
 
-/* How many of the next @nr points pass; @nr if all do. */
+/* How many of the next @nr points pass; @nr if all do. What is behind a failure does not count. */
 static unsigned int pass_points(struct rig_fault *f, unsigned int nr)
 {
-	uint64_t first = f->points + 1;
+	unsigned int i;
 
-	if (!f->armed)
-		return nr;
-	f->points += nr;
-	if (f->sticky && f->failures) {
+	for (i = 0; f->armed && i < nr; i++) {
+		f->points++;
+		if (f->points != f->fail_at && f->points != f->fail_also &&
+		    !(f->sticky && f->failures))
+			continue;
 		f->failures++;
-		return 0;
+		return i;
 	}
-	if (!f->fail_at || f->fail_at < first || f->fail_at >= first + nr)
-		return nr;
-	f->failures++;
-	return (unsigned int)(f->fail_at - first);
+	return nr;
 }
 
 static void remember(struct rig_fault *f, const struct hvo_remap *runs, unsigned int nr)
@@ -196,6 +194,11 @@ static uint64_t faulty_now_ns(void *ctx)
 	return hvo_sim_ops.now_ns(((struct rig *)ctx)->sim);
 }
 
+static void faulty_work(void *ctx)
+{
+	hvo_sim_ops.work(((struct rig *)ctx)->sim);
+}
+
 static void faulty_panic(void *ctx, const char *what, uint64_t pfn, const struct hvo_page *page)
 	__attribute__((noreturn));
 
@@ -229,6 +232,7 @@ static const struct hvo_platform_ops faulty_ops = {
 	.quiesce = faulty_quiesce,
 	.now_ns = faulty_now_ns,
 	.sleep_ns = faulty_sleep_ns,
+	.work = faulty_work,
 	.trace = record_event,
 	.panic = faulty_panic,
 	.audit = faulty_audit,
@@ -241,9 +245,16 @@ void rig_arm(struct rig *r, uint64_t fail_at, bool sticky)
 	f->armed = true;
 	f->sticky = sticky;
 	f->fail_at = fail_at;
+	f->fail_also = 0;
 	f->points = 0;
 	f->failures = 0;
 	f->nr_last = 0;
+}
+
+void rig_arm_pair(struct rig *r, uint64_t first, uint64_t second)
+{
+	rig_arm(r, first, false);
+	r->fault.fail_also = second;
 }
 
 bool rig_disarm(struct rig *r)
@@ -409,6 +420,24 @@ void rig_fill(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag)
 bool rig_intact(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag)
 {
 	return each_word(r, pfn, nr, tag, word_is);
+}
+
+void rig_fill_some(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag)
+{
+	uint64_t i;
+
+	for (i = 0; i < nr; i += SAMPLE)
+		rig_fill(r, pfn + i, 1, tag);
+}
+
+bool rig_some_intact(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag)
+{
+	uint64_t i;
+
+	for (i = 0; i < nr; i += SAMPLE)
+		if (!rig_intact(r, pfn + i, 1, tag))
+			return false;
+	return true;
 }
 
 bool rig_zero(struct rig *r, hvo_pfn_t pfn, uint64_t nr)

@@ -6,7 +6,7 @@
  *
  * Points: where a rig on RIG_FAULTY can fail, counted from rig_arm() on. Each
  * populate() is one, and each run of a remap(). A remap() that fails at a run has
- * done the runs before it, as the contract says.
+ * done the runs before it, as the contract says, and never comes to those after it.
  *
  * In Linux: lib/fault-inject.c, tools/testing/memblock.
  */
@@ -34,9 +34,10 @@ enum rig_platform { RIG_SIM, RIG_FAULTY, RIG_LINUX };
 
 struct rig_fault {
 	bool armed;
-	bool sticky;	  /* all fail from the first failure on, but for the way back */
-	uint64_t fail_at; /* this point fails, from 1; 0: none */
-	uint64_t points;  /* since rig_arm() */
+	bool sticky;	    /* all fail from the first failure on, but for the way back */
+	uint64_t fail_at;   /* this point fails, from 1; 0: none */
+	uint64_t fail_also; /* and this one, of those after the first failure */
+	uint64_t points;    /* since rig_arm() */
 	uint64_t failures;
 	/* What the last remap() that counted put in force: to undo it never fails. */
 	struct hvo_remap *last;
@@ -74,6 +75,8 @@ void rig_close(struct rig *r);
 
 /* Point @fail_at is the one to fail; 0 counts only. */
 void rig_arm(struct rig *r, uint64_t fail_at, bool sticky);
+/* Two points, the second one counted on the way that things take after the first. */
+void rig_arm_pair(struct rig *r, uint64_t first, uint64_t second);
 /* Returns whether something failed. */
 bool rig_disarm(struct rig *r);
 
@@ -90,6 +93,9 @@ uint64_t rig_findings(struct rig *r);
 /* One word in each 64 bytes; of a very large range, not of every frame. */
 void rig_fill(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag);
 bool rig_intact(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag);
+/* The same for one frame in 61, where all would take too long. */
+void rig_fill_some(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag);
+bool rig_some_intact(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag);
 bool rig_zero(struct rig *r, hvo_pfn_t pfn, uint64_t nr);
 
 /* ---- memory that somebody else has -------------------------------------------- */

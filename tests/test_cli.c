@@ -66,6 +66,11 @@ static void test_nonsense(void **state)
 		"bench",
 		"bench nonsense",
 		"bench remap --repeat 0",
+		"bench remap --rounds 5",
+		"bench boundary --rounds 0",
+		"bench boundary --rounds x",
+		"bench boundary --repeat 3",
+		"bench boundary --platform moon",
 	};
 	unsigned int i;
 	int status;
@@ -90,6 +95,7 @@ static void test_help_and_version(void **state)
 	assert_int_equal(status, 0);
 	assert_non_null(strstr(out, "tour"));
 	assert_non_null(strstr(out, "bench remap"));
+	assert_non_null(strstr(out, "bench boundary"));
 	free(out);
 	out = run("--version", &status);
 	assert_int_equal(status, 0);
@@ -106,21 +112,30 @@ static void check_run(const json_t *r)
 	json_int_t refused = json_integer_value(json_object_get(r, "refused"));
 	json_int_t carved = json_integer_value(json_object_get(r, "carved"));
 	json_int_t whole = json_integer_value(json_object_get(r, "whole_again"));
+	json_int_t spoilt = json_integer_value(json_object_get(r, "still_spoilt"));
 
 	assert_non_null(mode);
 	assert_non_null(policy);
 	assert_true(asked > 0);
 	assert_int_equal(freed + refused, asked);
 	assert_true(json_is_number(json_object_get(r, "ns_per_page")));
+	assert_true(json_is_integer(json_object_get(r, "still_spoilt")));
 	if (!strcmp(mode, "on-demand")) {
 		assert_int_equal(freed, asked);
 		assert_int_equal(whole, asked);
+		assert_int_equal(spoilt, 0);
 	} else if (!strcmp(policy, "carve")) {
 		assert_int_equal(freed, asked);
 		assert_true(carved > 0);
 		assert_true(whole <= asked - carved);
+		assert_true(spoilt > 0 && spoilt <= carved);
+	} else if (!strcmp(policy, "carve-heal")) {
+		assert_int_equal(freed, asked);
+		assert_true(carved > 0);
+		assert_int_equal(spoilt, 0);
 	} else {
 		assert_int_equal(freed, 0);
+		assert_int_equal(spoilt, 0);
 	}
 }
 
@@ -140,7 +155,8 @@ static void check_tour(const char *args)
 	assert_true(json_is_integer(json_object_get(tour, "audit_findings")));
 	assert_int_equal(json_integer_value(json_object_get(tour, "audit_findings")), 0);
 	runs = json_object_get(tour, "runs");
-	assert_true(json_array_size(runs) >= 3);
+	/* On-demand mode, and each policy of Linux mode. */
+	assert_int_equal(json_array_size(runs), 9);
 	json_array_foreach(runs, i, r) check_run(r);
 	fill = json_object_get(tour, "fill");
 	assert_int_equal(json_array_size(fill), 3);
@@ -167,12 +183,52 @@ static void test_tour_linux(void **state)
 	check_tour("tour --memory 256M --nodes 2 --no-host --json");
 }
 
+/* At a boundary a block is cut once, however often one goes to and fro. */
+static void check_boundary(const char *args)
+{
+	static const json_int_t cuts[] = { 1, 1, 0 };
+	json_t *all, *runs, *r;
+	int status;
+	size_t i;
+	char *out = run(args, &status);
+
+	all = json_loads(out, 0, NULL);
+	if (status || !all)
+		fail_msg("hvo %s: status %d, output:\n%s", args, status, out);
+	free(out);
+	assert_int_equal(json_integer_value(json_object_get(all, "rounds")), 3000);
+	runs = json_object_get(all, "runs");
+	assert_int_equal(json_array_size(runs), 3);
+	json_array_foreach(runs, i, r)
+	{
+		assert_true(json_is_integer(json_object_get(r, "folds")));
+		assert_int_equal(json_integer_value(json_object_get(r, "cuts")), cuts[i]);
+		assert_int_equal(json_integer_value(json_object_get(r, "folds")), 0);
+		assert_int_equal(json_integer_value(json_object_get(r, "collapses")), 0);
+		assert_true(json_is_true(json_object_get(r, "ok")));
+	}
+	json_decref(all);
+}
+
+static void test_boundary(void **state)
+{
+	int status;
+	char *out;
+
+	(void)state;
+	check_boundary("bench boundary --rounds 3000 --json");
+	check_boundary("bench boundary --platform sim --rounds 3000 --json");
+	out = run("bench boundary --rounds 100", &status);
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(out, "collapses"));
+	free(out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nonsense),
-		cmocka_unit_test(test_help_and_version),
-		cmocka_unit_test(test_tour_sim),
+		cmocka_unit_test(test_nonsense),   cmocka_unit_test(test_help_and_version),
+		cmocka_unit_test(test_boundary),   cmocka_unit_test(test_tour_sim),
 		cmocka_unit_test(test_tour_linux),
 	};
 

@@ -246,12 +246,13 @@ static void test_demote_order(void **state)
 }
 
 /* Every fallible call on the way fails once; then it works. */
-static void test_demote_faults(void **state)
+static void demote_faults(uint32_t flags)
 {
+	struct hvo_policy policy = *hvo_policy_find("mayfail");
 	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
 	uint64_t point;
 
-	(void)state;
+	policy.flags = flags;
 	for (point = 1;; point++) {
 		struct hvo_pool *large, *small;
 		uint64_t done = 0;
@@ -263,6 +264,7 @@ static void test_demote_faults(void **state)
 		small = pool_new(&r, 9);
 		large = pool_new(&r, 12);
 		rig_resize(large, ANY, 2);
+		assert_int_equal(hvo_pool_set_policy(large, &policy), 0);
 		rig_arm(&r, point, false);
 		rc = hvo_pool_demote(large, ANY, 2, &done);
 		failed = rig_disarm(&r);
@@ -278,7 +280,125 @@ static void test_demote_faults(void **state)
 		if (!failed)
 			break;
 	}
-	assert_true(point > 4);
+	assert_true(point > 3);
+}
+
+static void test_demote_faults(void **state)
+{
+	(void)state;
+	demote_faults(0);
+	demote_faults(HVO_POLICY_DEMOTE_HEADS);
+}
+
+/* Reserved pages are not demoted; neither are poisoned ones. */
+static void demote_spares(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 256);
+	struct hvo_pool *large, *small;
+	uint64_t done = 99;
+	struct rig r;
+	hvo_pfn_t page;
+
+	rig_open(&r, RIG_SIM, &cfg);
+	small = pool_new(&r, 9);
+	large = pool_new(&r, 12);
+	rig_resize(large, ANY, 6);
+	assert_int_equal(hvo_hugetlb_reserve(large, ANY, 4), 0);
+	assert_int_equal(hvo_pool_demote(large, ANY, 6, &done), 0);
+	assert_int_equal(done, 2);
+	expect_pool(large, 4, 4, 0);
+	expect_pool(small, 16, 16, 0);
+	assert_int_equal(hvo_pool_demote(large, 0, 1, &done), 0);
+	assert_int_equal(done, 0);
+	assert_int_equal(hvo_hugetlb_unreserve(large, 3), 0);
+	/* A frame fails in a page that somebody has; the page stays, free but never handed out. */
+	page = take(large);
+	assert_int_equal(hvo_memory_failure(r.m, page + 7), -HVO_EBUSY);
+	assert_int_equal(rig_pool(large, ANY).poisoned, 1);
+	assert_int_equal(hvo_pool_demote(large, ANY, 9, &done), 0);
+	assert_int_equal(done, 2);
+	expect_pool(large, 2, 1, 0);
+	rig_put(&r, page);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+static void test_demote_spares(void **state)
+{
+	(void)state;
+	demote_spares(HVO_ON_DEMAND);
+	demote_spares(HVO_LINUX);
+}
+
+/*
+ * Linux mode: the kernel's way needs all of a page's frames for a moment, the other
+ * way one for each part but the first. Both end with the same counters.
+ */
+static void demote_needs(unsigned int from, unsigned int to, uint64_t mib)
+{
+	uint64_t all = (UINT64_C(1) << from) / 64 - 1, heads = (UINT64_C(1) << (from - to)) - 1;
+	struct hvo_policy thrifty = *hvo_policy_find("mayfail");
+	struct hvo_config cfg = rig_config(HVO_LINUX, mib);
+	struct hvo_machine_stat before, after;
+	struct hvo_pool *large, *small;
+	struct hog hog = { 0 };
+	uint64_t done = 99;
+	struct rig r;
+	hvo_pfn_t part;
+
+	thrifty.flags = HVO_POLICY_DEMOTE_HEADS;
+	rig_open(&r, RIG_SIM, &cfg);
+	small = pool_new(&r, to);
+	large = pool_new(&r, from);
+	assert_int_equal(rig_resize(large, ANY, 2).done, 2);
+	/* One for the reserve. */
+	hog_all(&r, &hog, heads, true);
+	assert_int_equal(hvo_pool_set_policy(large, &thrifty), 0);
+	before = rig_stat(&r);
+	assert_int_equal(hvo_pool_demote(large, ANY, 1, &done), -HVO_ENOMEM);
+	assert_int_equal(done, 0);
+	after = rig_stat(&r);
+	assert_memory_equal(&before, &after, sizeof(before));
+	rig_audit(&r);
+	hog_release(&r, &hog, 1);
+	before = rig_stat(&r);
+	assert_true(before.free_frames <= all);
+	assert_int_equal(hvo_pool_set_policy(large, hvo_policy_find("mayfail")), 0);
+	assert_int_equal(hvo_pool_demote(large, ANY, 1, &done), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_set_policy(large, &thrifty), 0);
+	assert_int_equal(hvo_pool_demote(large, ANY, 1, &done), 0);
+	assert_int_equal(done, 1);
+	after = rig_stat(&r);
+	assert_int_equal(after.memmap - before.memmap, heads);
+	assert_int_equal(before.free_frames - after.free_frames, heads);
+	expect_pool(small, heads + 1, heads + 1, 0);
+	assert_int_equal(rig_pool(small, ANY).optimized, heads + 1);
+	rig_audit(&r);
+	assert_true(hog_intact(&r, &hog));
+	/* The kernel's way, with memory there: the same counters. */
+	hog_release(&r, &hog, UINT64_MAX);
+	before = rig_stat(&r);
+	assert_int_equal(hvo_pool_set_policy(large, hvo_policy_find("mayfail")), 0);
+	assert_int_equal(hvo_pool_demote(large, ANY, 1, &done), 0);
+	after = rig_stat(&r);
+	assert_int_equal(after.memmap - before.memmap, heads);
+	rig_audit(&r);
+	part = take(small);
+	rig_fill(&r, part, UINT64_C(1) << to, 4);
+	assert_int_equal(rig_resize(small, ANY, 0).refused, 0);
+	assert_true(rig_intact(&r, part, UINT64_C(1) << to, 4));
+	rig_put(&r, part);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+static void test_demote_heads(void **state)
+{
+	(void)state;
+	demote_needs(12, 9, 512);
+	demote_needs(13, 10, 512);
+	demote_needs(18, 9, 4096);
+	demote_needs(18, 12, 4096);
 }
 
 int main(void)
@@ -287,7 +407,8 @@ int main(void)
 		cmocka_unit_test(test_dissolve),       cmocka_unit_test(test_dissolve_refused),
 		cmocka_unit_test(test_demote),	       cmocka_unit_test(test_demote_1g),
 		cmocka_unit_test(test_demote_refused), cmocka_unit_test(test_demote_order),
-		cmocka_unit_test(test_demote_faults),
+		cmocka_unit_test(test_demote_faults),  cmocka_unit_test(test_demote_spares),
+		cmocka_unit_test(test_demote_heads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

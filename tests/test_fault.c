@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
  * Whatever can fail fails, once each: an operation is run once to count the points
- * where it could (see harness.h), then again with a failure at each of them, alone
- * and with everything after it. After each failure the audit is clean, contents
- * are intact, no frame is lost, and the operation can be repeated with success.
+ * where it could (see harness.h), then again with a failure at each of them: alone,
+ * with everything after it, and (at order 9) with each single one after it. After that
+ * the audit is clean, contents are intact, no frame is lost, and the operation can be
+ * repeated with success.
  *
  * States: a scene has nr blocks of its order that are free (holes) between as many
  * that are not (keepers), single free frames with others between them, and nothing
@@ -17,14 +18,17 @@
 
 #define HOLES 6
 #define SINGLES 9000
+#define PAIRS 300 /* of failures, of each operation; all of them where there are fewer */
 
 struct scene {
 	struct rig r;
-	struct hvo_pool *pool;
+	struct hvo_pool *pool, *parts; /* the latter: what demotion makes */
 	struct hog h;
 	unsigned int order;
 	enum hvo_mode mode;
-	uint64_t nr; /* holes */
+	uint64_t nr;	       /* holes */
+	hvo_pfn_t user[HOLES]; /* huge pages in use */
+	uint64_t nr_users;
 	hvo_pfn_t hole[HOLES], keep[HOLES], subject;
 	unsigned int keep_order;
 	/* Free ones are the even ones, from scatter() on. */
@@ -46,12 +50,20 @@ struct operation {
 
 /* ---- the scene --------------------------------------------------------------------------- */
 
+static uint64_t huge_frames(struct hvo_pool *pool, unsigned int order)
+{
+	struct hvo_pool_stat st = rig_pool(pool, HVO_NODE_ANY);
+
+	return (st.total + st.deferred) << order;
+}
+
 /* Frames that somebody has, by kind; the sum never changes while users hold the same. */
 static uint64_t balance(struct scene *s)
 {
 	struct hvo_machine_stat m = rig_stat(&s->r);
 
-	return m.free_frames + m.memmap + m.memmap_boot + (rig_pool(s->pool, -1).total << s->order);
+	return m.free_frames + m.memmap + m.memmap_boot + huge_frames(s->pool, s->order) +
+	       (s->parts ? huge_frames(s->parts, HVO_BLOCK_ORDER) : 0);
 }
 
 static void scene_open(struct scene *s, enum hvo_mode mode, unsigned int order)
@@ -69,7 +81,7 @@ static void scene_open(struct scene *s, enum hvo_mode mode, unsigned int order)
 	for (i = 0; i < s->nr; i++) {
 		s->hole[i] = rig_alloc(&s->r, HVO_GFP_KERNEL, order);
 		s->keep[i] = rig_alloc(&s->r, HVO_GFP_KERNEL, s->keep_order);
-		rig_fill(&s->r, s->keep[i], HVO_BLOCK_FRAMES, 5);
+		rig_fill_some(&s->r, s->keep[i], HVO_BLOCK_FRAMES, 5);
 	}
 	want = (s->nr << order) / 64 + 64;
 	s->single_order = order == HVO_GIGA_ORDER ? 2 : 0;
@@ -105,15 +117,16 @@ static void check(struct scene *s)
 	rig_audit(&s->r);
 	assert_int_equal(balance(s), s->balance);
 	for (i = 0; i < s->nr; i++)
-		assert_true(rig_intact(&s->r, s->keep[i], HVO_BLOCK_FRAMES, 5));
+		assert_true(rig_some_intact(&s->r, s->keep[i], HVO_BLOCK_FRAMES, 5));
+	for (i = 0; i < s->nr_users; i++)
+		assert_true(rig_some_intact(&s->r, s->user[i], UINT64_C(1) << s->order, i));
 }
 
-/* Everything can still be given back. */
+/* After check(). Everything can still be given back. */
 static void scene_close(struct scene *s)
 {
 	uint64_t i;
 
-	check(s);
 	for (i = 1; i < s->nr_singles; i += 2)
 		rig_put(&s->r, s->single[i]);
 	for (i = 0; i < s->nr; i++)
@@ -145,6 +158,17 @@ static bool linux_only(enum hvo_mode mode, unsigned int order)
 	return mode == HVO_LINUX;
 }
 
+static bool large_only(enum hvo_mode mode, unsigned int order)
+{
+	(void)mode;
+	return order > HVO_BLOCK_ORDER;
+}
+
+static bool large_linux_only(enum hvo_mode mode, unsigned int order)
+{
+	return linux_only(mode, order) && large_only(mode, order);
+}
+
 static void nothing(struct scene *s)
 {
 	(void)s;
@@ -161,7 +185,9 @@ static bool run_grow(struct scene *s)
 {
 	struct hvo_pool_stat st;
 
-	rig_resize(s->pool, HVO_NODE_ANY, s->nr);
+	/* As the kernel: what folding gave back serves the next call. */
+	while (rig_resize(s->pool, HVO_NODE_ANY, s->nr).done)
+		;
 	st = rig_pool(s->pool, HVO_NODE_ANY);
 	if (s->mode == HVO_LINUX)
 		assert_int_equal(st.total, s->nr);
@@ -267,7 +293,7 @@ static void prepare_split(struct scene *s)
 	scatter(s);
 	rig_put(&s->r, s->single[0]);
 	s->subject = s->hole[0];
-	rig_fill(&s->r, s->subject, UINT64_C(1) << s->order, 7);
+	rig_fill_some(&s->r, s->subject, UINT64_C(1) << s->order, 7);
 }
 
 static bool run_split(struct scene *s)
@@ -276,7 +302,7 @@ static bool run_split(struct scene *s)
 	uint64_t nr = UINT64_C(1) << s->order, i;
 	int rc = hvo_split_page(s->r.m, s->subject, to);
 
-	assert_true(rig_intact(&s->r, s->subject, nr, 7));
+	assert_true(rig_some_intact(&s->r, s->subject, nr, 7));
 	if (rc) {
 		assert_int_equal(rc, -HVO_ENOMEM);
 		assert_int_equal(rig_page(&s->r, s->subject)->order, s->order);
@@ -318,12 +344,294 @@ static bool run_clear_huge(struct scene *s)
 	return true;
 }
 
+/* dissolve: page by page; a refusal leaves no trace. */
+static bool run_dissolve(struct scene *s)
+{
+	uint64_t i, refused = 0;
+
+	for (i = 0; i < s->nr; i++) {
+		struct hvo_pool_stat before = rig_pool(s->pool, HVO_NODE_ANY), now;
+		uint64_t memmap = rig_stat(&s->r).memmap;
+		int rc = hvo_hugetlb_dissolve(s->r.m, s->hole[i]);
+
+		now = rig_pool(s->pool, HVO_NODE_ANY);
+		if (!rc)
+			continue;
+		assert_int_equal(rc, -HVO_ENOMEM);
+		assert_int_equal(rig_stat(&s->r).memmap, memmap);
+		before.refused_total++;
+		assert_memory_equal(&now, &before, sizeof(now));
+		refused++;
+	}
+	assert_int_equal(rig_pool(s->pool, HVO_NODE_ANY).total, refused);
+	return !refused;
+}
+
+/* demote: the parts join folded, or as they are. */
+static void prepare_demote_home(struct scene *s)
+{
+	prepare_restore_home(s);
+	assert_int_equal(hvo_pool_create(s->r.m, HVO_BLOCK_ORDER, &s->parts), 0);
+}
+
+static void prepare_demote(struct scene *s)
+{
+	prepare_restore(s);
+	assert_int_equal(hvo_pool_create(s->r.m, HVO_BLOCK_ORDER, &s->parts), 0);
+}
+
+static void prepare_demote_heads(struct scene *s)
+{
+	struct hvo_policy policy = *hvo_policy_find("mayfail");
+
+	prepare_demote(s);
+	policy.flags |= HVO_POLICY_DEMOTE_HEADS;
+	assert_int_equal(hvo_pool_set_policy(s->pool, &policy), 0);
+}
+
+static bool run_demote(struct scene *s)
+{
+	uint64_t parts = UINT64_C(1) << (s->order - HVO_BLOCK_ORDER), done = UINT64_MAX;
+	uint64_t nr = rig_pool(s->pool, HVO_NODE_ANY).total;
+	int rc = hvo_pool_demote(s->pool, HVO_NODE_ANY, nr, &done);
+	struct hvo_pool_stat from = rig_pool(s->pool, HVO_NODE_ANY);
+	struct hvo_pool_stat to = rig_pool(s->parts, HVO_NODE_ANY);
+
+	assert_true(rc ? rc == -HVO_ENOMEM && done < nr : done == nr);
+	assert_int_equal(from.total, nr - done);
+	assert_true(from.free == from.total && from.optimized == from.total && !from.surplus);
+	assert_int_equal(to.total, (s->nr - from.total) * parts);
+	assert_true(to.free == to.total && !to.surplus);
+	return !rc && to.optimized == to.total;
+}
+
+static void undo_demote(struct scene *s)
+{
+	assert_int_equal(rig_resize(s->parts, HVO_NODE_ANY, 0).refused, 0);
+	assert_true(run_grow(s));
+}
+
+/* reserve: surplus pages come for the promise and leave with it. */
+static void prepare_reserve(struct scene *s)
+{
+	open_holes(s);
+	assert_int_equal(hvo_pool_set_overcommit(s->pool, s->nr), 0);
+}
+
+static void prepare_reserve_collapse(struct scene *s)
+{
+	prepare_collapse(s);
+	assert_int_equal(hvo_pool_set_overcommit(s->pool, s->nr), 0);
+}
+
+static bool run_reserve(struct scene *s)
+{
+	int rc = hvo_hugetlb_reserve(s->pool, HVO_NODE_ANY, s->nr);
+	struct hvo_pool_stat st = rig_pool(s->pool, HVO_NODE_ANY);
+
+	rig_audit(&s->r);
+	if (rc) {
+		assert_int_equal(rc, -HVO_ENOMEM);
+		assert_true(!st.reserved && !st.total && !st.surplus);
+		return false;
+	}
+	assert_true(st.reserved == s->nr && st.surplus == s->nr && st.free == s->nr);
+	assert_int_equal(hvo_hugetlb_unreserve(s->pool, s->nr), 0);
+	st = rig_pool(s->pool, HVO_NODE_ANY);
+	assert_true(!st.reserved && st.surplus == st.total && st.free == st.total);
+	return !st.total;
+}
+
+/* Pages that could not leave become persistent, and leave as those. */
+static void free_refused(struct scene *s)
+{
+	unrefuse(s);
+	shrink_all(s);
+}
+
+/* A surplus page that is allocated, folded and cleared for one user. */
+static bool run_surplus(struct scene *s)
+{
+	struct hvo_pool_stat before = rig_pool(s->pool, HVO_NODE_ANY), st;
+	hvo_pfn_t pfn = HVO_PFN_NONE;
+	uint64_t nr_free = rig_free(&s->r);
+	int rc = hvo_hugetlb_alloc(s->pool, HVO_GFP_KERNEL | HVO_GFP_ZERO, HVO_NODE_ANY, &pfn);
+
+	st = rig_pool(s->pool, HVO_NODE_ANY);
+	if (rc) {
+		assert_true(rc == -HVO_ENOMEM && pfn == HVO_PFN_NONE);
+		/* What was allocated for it has left, or waits to, or was refused. */
+		while (hvo_work(s->r.m, UINT64_MAX))
+			;
+		st = rig_pool(s->pool, HVO_NODE_ANY);
+		assert_int_equal(st.refused_total - before.refused_total, st.total);
+		assert_true(st.total || rig_free(&s->r) == nr_free);
+		return false;
+	}
+	assert_true(st.total == 1 && st.surplus == 1 && !st.free);
+	assert_true(rig_zero(&s->r, pfn, UINT64_C(1) << s->order));
+	rig_audit(&s->r);
+	assert_int_equal(hvo_hugetlb_free(s->pool, pfn), 0);
+	(void)hvo_work(s->r.m, UINT64_MAX);
+	return !rig_pool(s->pool, HVO_NODE_ANY).total;
+}
+
+/* Deferred frees: pages in use are surplus; their users leave, the work is done later. */
+static void take_users(struct scene *s)
+{
+	while (!hvo_hugetlb_alloc(s->pool, 0, HVO_NODE_ANY, &s->user[s->nr_users])) {
+		rig_fill_some(&s->r, s->user[s->nr_users], UINT64_C(1) << s->order, s->nr_users);
+		s->nr_users++;
+	}
+	assert_int_equal(rig_resize(s->pool, HVO_NODE_ANY, 0).done, 0);
+	assert_int_equal(rig_pool(s->pool, HVO_NODE_ANY).surplus, s->nr_users);
+}
+
+static void prepare_deferred_home(struct scene *s)
+{
+	prepare_restore_home(s);
+	take_users(s);
+}
+
+static void prepare_deferred(struct scene *s)
+{
+	prepare_restore(s);
+	take_users(s);
+}
+
+static bool run_deferred(struct scene *s)
+{
+	uint64_t deferred = s->mode == HVO_LINUX ? s->nr_users : 0;
+	struct hvo_pool_stat st;
+
+	while (s->nr_users)
+		assert_int_equal(hvo_hugetlb_free(s->pool, s->user[--s->nr_users]), 0);
+	st = rig_pool(s->pool, HVO_NODE_ANY);
+	assert_true(!st.total && !st.surplus && st.deferred == deferred);
+	rig_audit(&s->r);
+	assert_true(hvo_work(s->r.m, UINT64_MAX) >= deferred);
+	st = rig_pool(s->pool, HVO_NODE_ANY);
+	assert_true(!st.deferred && st.free == st.total && st.surplus == st.total);
+	return !st.total;
+}
+
+static void defer_again(struct scene *s)
+{
+	unrefuse(s);
+	take_users(s);
+}
+
+/* Fold what joined while the switch was off, in use or not. */
+static void prepare_optimize(struct scene *s)
+{
+	open_holes(s);
+	hvo_set_optimize(s->r.m, false);
+	assert_int_equal(rig_resize(s->pool, HVO_NODE_ANY, s->nr).done, s->nr);
+	assert_int_equal(rig_pool(s->pool, HVO_NODE_ANY).optimized, 0);
+	hvo_set_optimize(s->r.m, true);
+	assert_int_equal(hvo_hugetlb_alloc(s->pool, 0, HVO_NODE_ANY, &s->user[0]), 0);
+	rig_fill_some(&s->r, s->user[0], UINT64_C(1) << s->order, 0);
+	s->nr_users = 1;
+}
+
+static bool run_optimize(struct scene *s)
+{
+	uint64_t before = rig_pool(s->pool, HVO_NODE_ANY).optimized, done = UINT64_MAX;
+	int rc = hvo_hugetlb_optimize_pool(s->pool, &done);
+	struct hvo_pool_stat st = rig_pool(s->pool, HVO_NODE_ANY);
+
+	assert_int_equal(st.optimized, before + done);
+	assert_true(st.total == s->nr && st.free == s->nr - 1);
+	assert_true(rc ? rc == -HVO_ENOMEM && st.optimized < s->nr : st.optimized == s->nr);
+	return !rc;
+}
+
+/*
+ * heal: the descriptors that carve left in a huge page move out of it, to frames that others
+ * gave back. (What the pages freed themselves does not do: it waits for what was carved.)
+ */
+static void prepare_heal(struct scene *s)
+{
+	prepare_carve(s);
+	assert_int_equal(hvo_pool_set_policy(s->pool, hvo_policy_find("carve-heal")), 0);
+	assert_true(run_shrink(s));
+	scatter(s);
+	assert_true(rig_stat(&s->r).carved_blocks > 0);
+}
+
+static bool run_heal(struct scene *s)
+{
+	struct hvo_machine_stat before = rig_stat(&s->r), now;
+	uint64_t healed = s->r.events[HVO_EVENT_HEALED], done;
+
+	done = hvo_work(s->r.m, UINT64_MAX);
+	now = rig_stat(&s->r);
+	assert_int_equal(now.moved, before.moved + done);
+	assert_int_equal(now.memmap, before.memmap);
+	assert_int_equal(before.carved_blocks - now.carved_blocks,
+			 s->r.events[HVO_EVENT_HEALED] - healed);
+	return !now.carved_blocks;
+}
+
+/* move: one frame of descriptors, those of a huge page that left or of a block that was split. */
+static void prepare_move(struct scene *s)
+{
+	struct hvo_page page;
+
+	if (s->mode == HVO_LINUX) {
+		prepare_restore(s);
+		assert_true(run_shrink(s));
+	} else {
+		scatter(s);
+		rig_put(&s->r, s->single[0]);
+		assert_int_equal(hvo_split_page(s->r.m, s->hole[0], 6), 0);
+	}
+	do {
+		assert_true(++s->subject < hvo_machine_memmap(s->r.m)->nr_frames);
+		page = *rig_page(&s->r, s->subject);
+	} while (page.state != HVO_PAGE_MEMMAP || page.flags & HVO_PF_BOOT ||
+		 hvo_memmap_to_q(page.private_data[0]) >> 3 != s->hole[0] >> HVO_BLOCK_ORDER);
+}
+
+static bool run_move(struct scene *s)
+{
+	struct hvo_page before = *rig_page(&s->r, s->subject), now;
+	uint64_t memmap = rig_stat(&s->r).memmap;
+	int rc = hvo_move_memmap(s->r.m, s->subject);
+
+	now = *rig_page(&s->r, s->subject);
+	assert_int_equal(rig_stat(&s->r).memmap, memmap);
+	if (!rc) {
+		assert_int_not_equal(now.state, HVO_PAGE_MEMMAP);
+		return true;
+	}
+	assert_int_equal(rc, -HVO_ENOMEM);
+	assert_memory_equal(&now, &before, sizeof(now));
+	return false;
+}
+
 static const struct operation operations[] = {
 	{ "grow", both_modes, open_holes, run_grow, shrink_all, false },
 	{ "grow by collapsing", on_demand_only, prepare_collapse, run_grow, nothing, false },
 	{ "shrink, home", both_modes, prepare_restore_home, run_shrink, unrefuse, false },
 	{ "shrink, single frames", both_modes, prepare_restore, run_shrink, unrefuse, false },
 	{ "shrink, carve", linux_only, prepare_carve, run_shrink, unrefuse, false },
+	{ "dissolve, home", both_modes, prepare_restore_home, run_dissolve, nothing, false },
+	{ "dissolve, single frames", both_modes, prepare_restore, run_dissolve, nothing, false },
+	{ "dissolve, carve", linux_only, prepare_carve, run_dissolve, nothing, false },
+	{ "demote, home", large_only, prepare_demote_home, run_demote, undo_demote, false },
+	{ "demote, single frames", large_only, prepare_demote, run_demote, undo_demote, false },
+	{ "demote, heads", large_linux_only, prepare_demote_heads, run_demote, undo_demote, false },
+	{ "reserve", both_modes, prepare_reserve, run_reserve, free_refused, false },
+	{ "reserve by collapsing", on_demand_only, prepare_reserve_collapse, run_reserve, nothing,
+	  false },
+	{ "surplus page", both_modes, prepare_reserve, run_surplus, free_refused, false },
+	{ "deferred, home", both_modes, prepare_deferred_home, run_deferred, defer_again, false },
+	{ "deferred, single frames", both_modes, prepare_deferred, run_deferred, defer_again,
+	  false },
+	{ "optimize pool", linux_only, prepare_optimize, run_optimize, nothing, false },
+	{ "heal", linux_only, prepare_heal, run_heal, nothing, false },
+	{ "move descriptors", both_modes, prepare_move, run_move, nothing, true },
 	{ "cut", on_demand_only, open_holes, run_cut, nothing, true },
 	{ "collapse", on_demand_only, prepare_collapse, run_collapse, nothing, false },
 	{ "split", both_modes, prepare_split, run_split, nothing, false },
@@ -333,41 +641,85 @@ static const struct operation operations[] = {
 
 /* ---- the loop ------------------------------------------------------------------------------------ */
 
-/* One failure, at a point or (0) none; returns the points that there were. */
+/* What fails: nothing (0), a point, all from it on, or a second one too. */
+struct failure {
+	uint64_t at, also;
+	bool sticky;
+};
+
+/* Returns the points that there were. */
 static uint64_t fail_once(const struct operation *op, enum hvo_mode mode, unsigned int order,
-			  uint64_t at, bool sticky)
+			  struct failure f)
 {
 	static struct scene s;
-	uint64_t before, points;
-	bool failed, done;
+	uint64_t before, points, failures;
+	bool done;
 
 	scene_open(&s, mode, order);
 	op->prepare(&s);
 	before = rig_free(&s.r);
 	s.balance = balance(&s);
-	rig_arm(&s.r, at, sticky);
+	rig_arm_pair(&s.r, f.at, f.also);
+	s.r.fault.sticky = f.sticky;
 	done = op->run(&s);
 	points = s.r.fault.points;
-	failed = rig_disarm(&s.r);
-	assert_int_equal(failed, at && at <= points);
-	if (!failed)
+	failures = s.r.fault.failures;
+	assert_int_equal(rig_disarm(&s.r), failures > 0);
+	if (f.sticky)
+		assert_true(failures >= 1);
+	else
+		assert_int_equal(failures, (f.at && f.at <= points) + (f.also && f.also <= points));
+	if (!failures)
 		assert_true(done);
 	check(&s);
 	if (!done && op->all_or_nothing)
 		assert_int_equal(rig_free(&s.r), before);
 	if (!done) {
 		op->again(&s);
+		check(&s);
 		if (!op->run(&s))
-			fail_msg("%s, order %u: not possible after a failure", op->name, order);
+			fail_msg("%s, order %u: not possible after failures at %llu, %llu",
+				 op->name, order, (unsigned long long)f.at,
+				 (unsigned long long)f.also);
 		check(&s);
 	}
 	scene_close(&s);
 	return points;
 }
 
+/*
+ * Each point with each one that comes after it, or PAIRS of them by chance. Failures on
+ * the way change what comes: the second one is chosen among the points there are then.
+ */
+static uint64_t each_pair(const struct operation *op, enum hvo_mode mode, unsigned int order,
+			  uint64_t points)
+{
+	uint64_t random = points, after[128], pairs = 0, i, k, at;
+
+	assert_true(points <= 128);
+	for (at = 1; at <= points; at++) {
+		after[at - 1] = fail_once(op, mode, order, (struct failure){ at, 0, false });
+		pairs += after[at - 1] - at;
+	}
+	if (pairs > PAIRS) {
+		for (i = 0; i < PAIRS; i++) {
+			do
+				at = 1 + rig_random(&random) % points;
+			while (after[at - 1] == at);
+			k = at + 1 + rig_random(&random) % (after[at - 1] - at);
+			fail_once(op, mode, order, (struct failure){ at, k, false });
+		}
+		return PAIRS;
+	}
+	for (at = 1; at <= points; at++)
+		for (k = at + 1; k <= after[at - 1]; k++)
+			fail_once(op, mode, order, (struct failure){ at, k, false });
+	return pairs;
+}
+
 static void each_failure(enum hvo_mode mode, unsigned int order)
 {
-	uint64_t most = order == HVO_GIGA_ORDER ? 2 : order == 12 ? 5 : 12, points, at, step;
+	uint64_t most = order == HVO_GIGA_ORDER ? 2 : order == 12 ? 5 : 12, points, at, step, pairs;
 	unsigned int i;
 
 	for (i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
@@ -375,17 +727,18 @@ static void each_failure(enum hvo_mode mode, unsigned int order)
 
 		if (!op->applies(mode, order))
 			continue;
-		points = fail_once(op, mode, order, 0, false);
+		points = fail_once(op, mode, order, (struct failure){ 0 });
 		step = points / most + 1;
 		for (at = 1; at <= points; at += at < 3 && order == 9 ? 1 : step) {
-			fail_once(op, mode, order, at, false);
+			fail_once(op, mode, order, (struct failure){ at, 0, false });
 			if (points > 1 && order != HVO_GIGA_ORDER)
-				fail_once(op, mode, order, at, true);
+				fail_once(op, mode, order, (struct failure){ at, 0, true });
 		}
 		if (points > 1)
-			fail_once(op, mode, order, points, false);
-		print_message("%-22s order %2u: %llu points\n", op->name, order,
-			      (unsigned long long)points);
+			fail_once(op, mode, order, (struct failure){ points, 0, false });
+		pairs = order == 9 ? each_pair(op, mode, order, points) : 0;
+		print_message("%-23s order %2u: %4llu points, %3llu pairs\n", op->name, order,
+			      (unsigned long long)points, (unsigned long long)pairs);
 	}
 }
 

@@ -243,6 +243,11 @@ static void surplus(enum hvo_mode mode)
 		assert_int_equal(hvo_hugetlb_free(pool, pfn[i]), 0);
 		assert_pool(pool, ANY, i < 4 ? 5 - (uint64_t)i : 2, i < 4 ? 0 : (uint64_t)i - 3,
 			    i < 4 ? 3 - (uint64_t)i : 0);
+		assert_int_equal(rig_pool(pool, ANY).deferred, mode == HVO_LINUX && i < 4);
+		rig_audit(&r);
+		/* Nobody waited for its descriptors; now they are restored. */
+		assert_int_equal(hvo_work(r.m, UINT64_MAX), mode == HVO_LINUX && i < 4);
+		assert_int_equal(rig_pool(pool, ANY).deferred, 0);
 		assert_delta(&r, &last, 0, i < 4 ? tails : 0, 0, i < 4 ? 512 - tails : 0);
 		rig_audit(&r);
 	}
@@ -275,7 +280,11 @@ static void test_surplus_refused(void **state)
 	rig_resize(pool, ANY, 0);
 	hog_all(&r, &h, 0, false);
 	assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+	assert_pool(pool, ANY, 0, 0, 0);
+	assert_int_equal(hvo_work(r.m, UINT64_MAX), 1);
 	assert_pool(pool, ANY, 1, 1, 1);
+	assert_int_equal(r.events[HVO_EVENT_FREE_REFUSED], 1);
+	assert_int_equal(r.last_event[HVO_EVENT_FREE_REFUSED].c, HVO_REFUSED_NO_FRAMES);
 	rig_audit(&r);
 	hog_release(&r, &h, UINT64_MAX);
 	rig_resize(pool, ANY, 1);
@@ -422,6 +431,71 @@ static void test_arguments(void **state)
 	assert_int_equal(take(pool, ANY), page);
 	rig_audit(&r);
 	rig_close(&r);
+}
+
+/* 41: pages reserved at boot never had frames for their tails, and count one frame each. */
+static void boot_in(enum hvo_mode mode, bool optimize, uint64_t movable)
+{
+	struct hvo_config cfg = rig_config(mode, 2 * 5120);
+	struct hvo_machine_stat plain, booted, last;
+	bool early = mode == HVO_LINUX && optimize;
+	struct hvo_pool *pool;
+	struct rig r;
+	hvo_pfn_t pfn;
+
+	cfg.nr_nodes = 2;
+	cfg.optimize = optimize;
+	cfg.movable_bytes = movable;
+	rig_open(&r, RIG_SIM, &cfg);
+	plain = rig_stat(&r);
+	rig_close(&r);
+	cfg.boot_gigantic = 3;
+	rig_open(&r, RIG_SIM, &cfg);
+	booted = rig_stat(&r);
+	pool = hvo_pool_find(r.m, 18);
+	assert_non_null(pool);
+	assert_pool(pool, ANY, 3, 3, 0);
+	assert_true(rig_pool(pool, 0).total == 2 && rig_pool(pool, 1).total == 1);
+	assert_int_equal(rig_pool(pool, ANY).optimized, mode == HVO_LINUX && !optimize ? 0 : 3);
+	assert_int_equal(plain.memmap_boot - booted.memmap_boot, early ? 3 * 4095 : 0);
+	assert_int_equal(booted.total_frames - plain.total_frames, early ? 3 * 4095 : 0);
+	assert_int_equal(booted.memmap, plain.memmap);
+	rig_audit(&r);
+	pfn = take(pool, ANY);
+	rig_fill(&r, pfn, UINT64_C(1) << 18, 4);
+	assert_true(rig_intact(&r, pfn, UINT64_C(1) << 18, 4));
+	assert_int_equal(hvo_put_page(r.m, pfn), 0);
+	/* 4: leaving, they are restored like any other. */
+	last = rig_stat(&r);
+	assert_int_equal(rig_resize(pool, ANY, 0).done, 3);
+	assert_delta(&r, &last, 0, mode == HVO_LINUX && optimize ? 3 * 4095 : 0, 0,
+		     (3 << 18) - (early ? 3 * 4095 : 0));
+	rig_audit(&r);
+	assert_int_equal(rig_resize(pool, ANY, 3).done, 3);
+	rig_audit(&r);
+	assert_int_equal(rig_resize(pool, ANY, 0).done, 3);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+static void test_boot_gigantic(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_LINUX, 3072);
+	struct rig r;
+
+	(void)state;
+	boot_in(HVO_ON_DEMAND, true, 0);
+	boot_in(HVO_LINUX, true, 0);
+	boot_in(HVO_LINUX, false, 0);
+	boot_in(HVO_LINUX, true, 1280 * MIB);
+	/* More than fit: as many as do. */
+	cfg.boot_gigantic = 7;
+	rig_open(&r, RIG_SIM, &cfg);
+	assert_pool(hvo_pool_find(r.m, 18), ANY, 2, 2, 0);
+	rig_audit(&r);
+	rig_close(&r);
+	cfg.max_order = 17;
+	assert_int_equal(hvo_machine_size(&cfg), 0);
 }
 
 /* ---- policies -------------------------------------------------------------------------------- */
@@ -615,7 +689,8 @@ static void test_oom(void **state)
 	assert_true(res.done == 0 && res.refused == 1);
 	assert_int_equal(hvo_pool_set_policy(p.pool, hvo_policy_find("oom")), 0);
 	res = rig_resize(p.pool, ANY, 0);
-	assert_true(res.done == 9 && res.refused == 0);
+	/* And the one that was refused before. */
+	assert_true(res.done == 10 && res.refused == 0);
 	hvo_set_oom_notifier(p.r.m, NULL, NULL);
 	pinch_close(&p);
 }
@@ -624,6 +699,7 @@ static void test_oom(void **state)
 static void test_custom_policy(void **state)
 {
 	struct hvo_policy mine = { "mine",
+				   0,
 				   2,
 				   { { HVO_RESTORE_ALLOC, HVO_GFP_ATOMIC, 1, 3 },
 				     { HVO_RESTORE_CARVE, 0, 0, 0 } } };
@@ -644,7 +720,7 @@ static void test_custom_policy(void **state)
 		assert_ptr_equal(hvo_policy_find(hvo_policy_get(i)->name), hvo_policy_get(i));
 		assert_int_equal(hvo_pool_set_policy(p.pool, hvo_policy_get(i)), 0);
 	}
-	assert_int_equal(i, 7);
+	assert_int_equal(i, 8);
 	assert_null(hvo_policy_find("none"));
 	assert_null(hvo_policy_find(NULL));
 	assert_int_equal(hvo_pool_set_policy(p.pool, NULL), -HVO_EINVAL);
@@ -708,6 +784,7 @@ int main(void)
 		cmocka_unit_test(test_carve),
 		cmocka_unit_test(test_carve_large),
 		cmocka_unit_test(test_retry),
+		cmocka_unit_test(test_boot_gigantic),
 		cmocka_unit_test(test_oom),
 		cmocka_unit_test(test_custom_policy),
 		cmocka_unit_test(test_node_policies),

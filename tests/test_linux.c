@@ -839,6 +839,8 @@ static int limit_linux(void *arg)
 		k = pool_stat(&box).total;
 		MUST(!hvo_hugetlb_free(box.pool, all[i]));
 		all[i] = HVO_PFN_NONE;
+		/* What cannot leave is surplus again after that. */
+		hvo_work(box.m, UINT64_MAX);
 		left += k - pool_stat(&box).total;
 	}
 	MUST(left >= spare / 2);
@@ -1415,6 +1417,338 @@ static void test_fork_while_busy(void **state)
 	box_close(&f.box);
 }
 
+/* ---- the worker -------------------------------------------------------------------------------- */
+
+static const struct hvo_linux_options with_worker = { .worker = true };
+
+/* Threads of this process by that name; @ret_tid: one of them. */
+static unsigned int nr_workers(pid_t *ret_tid)
+{
+	DIR *dir = opendir("/proc/self/task");
+	char path[300], name[32];
+	struct dirent *entry;
+	unsigned int nr = 0;
+	FILE *f;
+
+	MUST(dir);
+	while ((entry = readdir(dir))) {
+		(void)snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
+		f = entry->d_name[0] == '.' ? NULL : fopen(path, "re");
+		if (!f)
+			continue;
+		if (fgets(name, sizeof(name), f) && !strcmp(name, "hvo-work\n")) {
+			*ret_tid = (pid_t)strtol(entry->d_name, NULL, 10);
+			nr++;
+		}
+		fclose(f);
+	}
+	closedir(dir);
+	return nr;
+}
+
+/* It names itself when it starts to run: that may be a moment later. */
+static pid_t find_worker(void)
+{
+	pid_t tid = 0;
+	int i;
+
+	for (i = 0; i < 30000 && !nr_workers(&tid); i++)
+		usleep(1000);
+	MUST(nr_workers(&tid) == 1);
+	return tid;
+}
+
+static uint64_t nr_collapsible(const struct box *box)
+{
+	struct hvo_zone_stat zone;
+	uint64_t nr = 0;
+	int type;
+
+	for (type = 0; type < HVO_NR_ZONES; type++) {
+		MUST(!hvo_zone_stat(box->m, 0, (enum hvo_zone_type)type, &zone));
+		nr += zone.nr_collapsible;
+	}
+	return nr;
+}
+
+/*
+ * Blocks of a zone that stay cut for the next small allocations, and how many may wait
+ * before whoever frees collapses some himself: a machine of COLLAPSE_BYTES has fewer.
+ */
+#define COLLAPSE_KEPT 64u
+#define COLLAPSE_BYTES (256 * MIB)
+
+/* Cut the whole machine into frames, and give them back. */
+static void make_collapsible(struct box *box)
+{
+	uint64_t i;
+
+	while (!hvo_alloc_pages(box->m, GFP_LAST, 0, HVO_NODE_ANY, &box->v[box->nr]))
+		box->nr++;
+	MUST(box->nr > box->free_frames / 2);
+	for (i = 0; i < box->nr; i++)
+		MUST(!hvo_put_page(box->m, box->v[i]));
+	box->nr = 0;
+}
+
+static void await_collapse(const struct box *box)
+{
+	int i;
+
+	for (i = 0; i < 30000 && nr_collapsible(box) > COLLAPSE_KEPT; i++)
+		usleep(1000);
+	MUST(nr_collapsible(box) <= COLLAPSE_KEPT);
+}
+
+static void test_worker(void **state)
+{
+	pid_t tid = 0;
+	struct box box;
+	unsigned int i;
+
+	(void)state;
+	/* None that was not asked for, and then nobody does it. */
+	assert_int_equal(nr_workers(&tid), 0);
+	box_open_simple(&box, HVO_ON_DEMAND, COLLAPSE_BYTES, NULL);
+	assert_int_equal(nr_workers(&tid), 0);
+	make_collapsible(&box);
+	assert_true(nr_collapsible(&box) > COLLAPSE_KEPT);
+	box_close(&box);
+
+	box_open_simple(&box, HVO_ON_DEMAND, COLLAPSE_BYTES, &with_worker);
+	(void)find_worker();
+	for (i = 0; i < 3; i++) {
+		make_collapsible(&box);
+		await_collapse(&box);
+	}
+	box_close(&box);
+	assert_int_equal(nr_workers(&tid), 0);
+}
+
+/* A surplus page that its last user frees leaves the pool without anybody's doing. */
+static void test_worker_surplus(void **state)
+{
+	struct hvo_pool_stat stat;
+	hvo_pfn_t huge[20];
+	struct box box;
+	unsigned int i;
+
+	(void)state;
+	box_open_simple(&box, HVO_LINUX, 256 * MIB, &with_worker);
+	MUST(pool_resize(&box, 20).done == 20);
+	for (i = 0; i < 20; i++)
+		MUST(!hvo_hugetlb_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &huge[i]));
+	pool_resize(&box, 0);
+	stat = pool_stat(&box);
+	assert_int_equal(stat.surplus, 20);
+	for (i = 0; i < 20; i++)
+		MUST(!hvo_hugetlb_free(box.pool, huge[i]));
+	for (i = 0; i < 30000 && free_frames(&box) < box.free_frames; i++)
+		usleep(1000);
+	assert_int_equal(free_frames(&box), box.free_frames);
+	stat = pool_stat(&box);
+	assert_int_equal(stat.total, 0);
+	assert_int_equal(stat.deferred, 0);
+	box_close(&box);
+}
+
+/* A policy that would try again in seven weeks, and then without end: close ends it. */
+static void test_worker_retries(void **state)
+{
+	struct hvo_policy policy = { .name = "patient",
+				     .nr_steps = 1,
+				     .steps = { { HVO_RESTORE_ALLOC,
+						  HVO_GFP_KERNEL | HVO_GFP_NORETRY, UINT32_MAX,
+						  UINT32_MAX } } };
+	struct box box;
+	hvo_pfn_t huge;
+	pid_t tid = 0;
+	int i;
+
+	(void)state;
+	box_open_simple(&box, HVO_LINUX, 128 * MIB, &with_worker);
+	MUST(!hvo_pool_set_policy(box.pool, &policy));
+	MUST(pool_resize(&box, 1).done == 1);
+	MUST(!hvo_hugetlb_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &huge));
+	pool_resize(&box, 0);
+	while (take(&box, 0))
+		;
+	assert_int_equal(free_frames(&box), 0);
+	MUST(!hvo_hugetlb_free(box.pool, huge));
+	/* Taken up by the worker, which cannot finish it. */
+	for (i = 0; i < 30000 && pool_stat(&box).deferred; i++)
+		usleep(1000);
+	assert_int_equal(pool_stat(&box).deferred, 0);
+	assert_int_equal(pool_stat(&box).total, 0);
+	assert_int_equal(free_frames(&box), 0);
+	box_close(&box);
+	assert_int_equal(nr_workers(&tid), 0);
+}
+
+/* Asked from many threads, slept in between, closed at any moment of its work. */
+static void *asking_thread(void *arg)
+{
+	unsigned int i;
+
+	for (i = 0; i < 20000; i++)
+		hvo_linux_ops.work(arg);
+	return NULL;
+}
+
+static void test_worker_asked(void **state)
+{
+	const struct hvo_linux_options opt = { .worker = true, .sparse = true };
+	pthread_t thread[3];
+	pid_t tid = 0;
+	struct box box;
+	unsigned int i, k;
+
+	(void)state;
+	for (i = 0; i < 20; i++) {
+		box_open_simple(&box, HVO_ON_DEMAND, 256 * MIB, &opt);
+		for (k = 0; k < 3; k++)
+			MUST(!pthread_create(&thread[k], NULL, asking_thread, box.host));
+		if (i & 1)
+			make_collapsible(&box);
+		for (k = 0; k < 3; k++)
+			pthread_join(thread[k], NULL);
+		box_close(&box);
+		assert_int_equal(nr_workers(&tid), 0);
+	}
+}
+
+/* What SigBlk of a thread says; all that can be blocked but the faults. */
+static void test_worker_signals(void **state)
+{
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };
+	sigset_t before, after;
+	char path[64];
+	struct box box;
+	uint64_t blocked, expected = 0;
+	unsigned int i;
+	int sig;
+
+	(void)state;
+	MUST(!pthread_sigmask(SIG_BLOCK, NULL, &before));
+	box_open_simple(&box, HVO_ON_DEMAND, 128 * MIB, &with_worker);
+	MUST(!pthread_sigmask(SIG_BLOCK, NULL, &after));
+	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/status", (int)find_worker());
+	blocked = file_number(path, "SigBlk: %" SCNx64);
+	/* Those of the C library's own, 32 and 33, nobody can block. */
+	for (sig = 1; sig <= 64; sig++) {
+		MUST(sig == 32 || sig == 33 ||
+		     sigismember(&before, sig) == sigismember(&after, sig));
+		if (sig != SIGKILL && sig != SIGSTOP && sig != 32 && sig != 33)
+			expected |= UINT64_C(1) << (sig - 1);
+	}
+	for (i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		expected &= ~(UINT64_C(1) << (faults[i] - 1));
+	assert_int_equal(blocked & ~(UINT64_C(3) << 31), expected);
+	box_close(&box);
+}
+
+static int worker_child(void *arg)
+{
+	struct forked *f = (struct forked *)arg;
+	pid_t tid = 0;
+
+	MUST(!nr_workers(&tid));
+	MUST(hvo_work(f->box.m, 1) == 0);
+	hvo_linux_close(f->box.host);
+	return 0;
+}
+
+/* Whatever it is at when the program forks. */
+static void test_worker_fork(void **state)
+{
+	struct forked f;
+	int i;
+
+	(void)state;
+	memset(&f, 0, sizeof(f));
+	box_open_simple(&f.box, HVO_ON_DEMAND, COLLAPSE_BYTES, &with_worker);
+	for (i = 0; i < 8; i++) {
+		make_collapsible(&f.box);
+		expect_child(worker_child, &f);
+	}
+	await_collapse(&f.box);
+	(void)find_worker();
+	box_close(&f.box);
+}
+
+static int worker_of_child(void *arg)
+{
+	struct box own;
+
+	worker_child(arg);
+	box_open_simple(&own, HVO_ON_DEMAND, COLLAPSE_BYTES, &with_worker);
+	(void)find_worker();
+	make_collapsible(&own);
+	await_collapse(&own);
+	box_close(&own);
+	return 0;
+}
+
+static void test_worker_of_child(void **state)
+{
+	struct forked f;
+
+	(void)state;
+	/* It lets no child of a process with threads start one. */
+	if (WITH_TSAN)
+		skip();
+	memset(&f, 0, sizeof(f));
+	box_open_simple(&f.box, HVO_ON_DEMAND, COLLAPSE_BYTES, &with_worker);
+	expect_child(worker_of_child, &f);
+	box_close(&f.box);
+}
+
+/* No thread has room for a stack of that size. */
+static void test_worker_fails(void **state)
+{
+	const struct hvo_config cfg = { .memory_bytes = 128 * MIB };
+	struct hvo_linux *host = NULL;
+	unsigned int fds = nr_fds();
+	pthread_attr_t attr;
+	size_t size;
+	int rc;
+
+	(void)state;
+	MUST(!pthread_getattr_default_np(&attr));
+	MUST(!pthread_attr_getstacksize(&attr, &size));
+	MUST(!pthread_attr_setstacksize(&attr, (size_t)1 << 48));
+	MUST(!pthread_setattr_default_np(&attr));
+	rc = hvo_linux_create(&cfg, &with_worker, &host);
+	MUST(!pthread_attr_setstacksize(&attr, size));
+	MUST(!pthread_setattr_default_np(&attr));
+	pthread_attr_destroy(&attr);
+	assert_int_equal(rc, -HVO_ENOMEM);
+	assert_null(host);
+	assert_int_equal(nr_fds(), fds);
+	assert_int_equal(hvo_linux_create(&cfg, &with_worker, &host), 0);
+	hvo_linux_close(host);
+}
+
+/* Who sleeps is woken by close; so this ends at all. */
+static int closed_asleep(void *arg)
+{
+	const struct hvo_config cfg = { .memory_bytes = 128 * MIB };
+	struct hvo_linux *host;
+
+	(void)arg;
+	MUST(!hvo_linux_create(&cfg, NULL, &host));
+	__atomic_store_n(&host->worker.stop, 1, __ATOMIC_RELEASE);
+	hvo_linux_ops.sleep_ns(host, UINT64_MAX);
+	hvo_linux_close(host);
+	return 0;
+}
+
+static void test_closed_asleep(void **state)
+{
+	(void)state;
+	expect_child(closed_asleep, NULL);
+}
+
 /* ---- folded tails ------------------------------------------------------------------------------ */
 
 static int write_byte(void *arg)
@@ -1774,6 +2108,15 @@ int main(void)
 		cmocka_unit_test(test_page_tables_stay),
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_fork_while_busy),
+		cmocka_unit_test(test_worker),
+		cmocka_unit_test(test_worker_surplus),
+		cmocka_unit_test(test_worker_retries),
+		cmocka_unit_test(test_worker_asked),
+		cmocka_unit_test(test_worker_signals),
+		cmocka_unit_test(test_worker_fork),
+		cmocka_unit_test(test_worker_of_child),
+		cmocka_unit_test(test_worker_fails),
+		cmocka_unit_test(test_closed_asleep),
 		cmocka_unit_test(test_stray_write),
 		cmocka_unit_test(test_one_tail_frame),
 		cmocka_unit_test(test_200000_huge_pages),

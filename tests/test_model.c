@@ -35,6 +35,7 @@ struct model {
 	unsigned int nr;
 	uint8_t *owned; /* of each frame */
 	uint64_t nr_frames;
+	uint64_t reserved[POOLS];
 };
 
 static const unsigned int pool_order[POOLS] = { 9, 12 };
@@ -106,7 +107,8 @@ static uint64_t descriptors(struct model *mo)
 	if (mo->cfg.mode == HVO_LINUX) {
 		nr = blocks * HVO_BLOCK_MEMMAP;
 		for (i = 0; i < POOLS; i++)
-			nr -= rig_pool(mo->pool[i], -1).optimized *
+			nr -= (rig_pool(mo->pool[i], -1).optimized +
+			       rig_pool(mo->pool[i], -1).deferred) *
 			      ((1u << pool_order[i]) / 64 - 1);
 		return nr;
 	}
@@ -134,7 +136,8 @@ static void check(struct model *mo)
 
 		must(mo, p.total - p.free == in_use[i]);
 		must(mo, p.surplus <= p.total);
-		in_pools += p.total << pool_order[i];
+		must(mo, p.reserved == mo->reserved[i] && p.reserved <= p.free);
+		in_pools += (p.total + p.deferred) << pool_order[i];
 	}
 	must(mo, s.memmap + s.memmap_boot == descriptors(mo));
 	must(mo, s.total_frames == mo->nr_frames - s.memmap_boot);
@@ -297,26 +300,119 @@ static void op_resize(struct model *mo)
 static void op_huge(struct model *mo)
 {
 	unsigned int i = (unsigned int)pick(mo, POOLS);
-	uint64_t had = rig_pool(mo->pool[i], -1).free;
+	struct hvo_pool_stat had = rig_pool(mo->pool[i], -1), now;
+	unsigned int gfp = pick(mo, 2) ? HVO_GFP_KERNEL : 0;
 	hvo_pfn_t pfn = HVO_PFN_NONE;
-	int rc;
+	bool reserved = pick(mo, 3) == 0;
+	int node = pick_node(mo), rc;
 
 	if (mo->nr == BLOCKS)
 		return;
-	rc = hvo_hugetlb_alloc(mo->pool[i], 0, pick_node(mo), &pfn);
-	must(mo, rc == (had ? 0 : -HVO_ENOMEM));
-	if (!rc)
-		add(mo, pfn, pool_order[i], (int)i);
+	if (reserved)
+		rc = hvo_hugetlb_alloc_reserved(mo->pool[i], gfp, node, &pfn);
+	else
+		rc = hvo_hugetlb_alloc(mo->pool[i], gfp, node, &pfn);
+	now = rig_pool(mo->pool[i], -1);
+	if (rc) {
+		must(mo, pfn == HVO_PFN_NONE && now.total == had.total && now.free == had.free);
+		if (reserved)
+			must(mo, rc == -HVO_EINVAL && !had.reserved);
+		else
+			must(mo, rc == -HVO_ENOMEM && had.free == had.reserved);
+		return;
+	}
+	mo->reserved[i] -= reserved;
+	if (reserved || had.free > had.reserved)
+		must(mo, now.free == had.free - 1 && now.total == had.total);
+	else
+		must(mo, gfp && now.total == had.total + 1 && now.surplus == had.surplus + 1 &&
+				 now.surplus <= had.overcommit);
+	add(mo, pfn, pool_order[i], (int)i);
+}
+
+static void op_reserve(struct model *mo)
+{
+	unsigned int i = (unsigned int)pick(mo, POOLS);
+	struct hvo_pool_stat had = rig_pool(mo->pool[i], -1), now;
+	uint64_t nr = pick(mo, 6);
+	int rc;
+
+	if (pick(mo, 2)) {
+		rc = hvo_hugetlb_unreserve(mo->pool[i], nr);
+		must(mo, rc == (nr <= mo->reserved[i] ? 0 : -HVO_EINVAL));
+		mo->reserved[i] -= rc ? 0 : nr;
+		return;
+	}
+	rc = hvo_hugetlb_reserve(mo->pool[i], pick_node(mo), nr);
+	now = rig_pool(mo->pool[i], -1);
+	if (had.free >= had.reserved + nr)
+		must(mo, !rc);
+	must(mo, !rc || rc == -HVO_ENOMEM);
+	mo->reserved[i] += rc ? 0 : nr;
+	/* Refused frees apart, surplus pages keep within their limit. */
+	if (now.surplus > had.surplus && now.refused_total == had.refused_total)
+		must(mo, now.surplus <= had.overcommit);
+}
+
+static void op_overcommit(struct model *mo)
+{
+	must(mo, !hvo_pool_set_overcommit(mo->pool[pick(mo, POOLS)], pick(mo, 5)));
+}
+
+static void op_dissolve(struct model *mo)
+{
+	hvo_pfn_t pfn = pick(mo, mo->nr_frames);
+	unsigned int i;
+	int rc = hvo_hugetlb_dissolve(mo->r.m, pfn);
+
+	must(mo, !rc || rc == -HVO_EBUSY || (rc == -HVO_ENOMEM && mo->cfg.mode == HVO_LINUX));
+	for (i = 0; i < mo->nr; i++)
+		if (mo->entry[i].pool >= 0 && pfn >= mo->entry[i].pfn &&
+		    pfn < mo->entry[i].pfn + size(&mo->entry[i]))
+			must(mo, rc == -HVO_EBUSY);
+}
+
+static void op_demote(struct model *mo)
+{
+	uint64_t nr = pick(mo, 3), done = 99, small = rig_pool(mo->pool[0], -1).total;
+	struct hvo_pool_stat had = rig_pool(mo->pool[1], -1);
+	int rc = hvo_pool_demote(mo->pool[1], pick_node(mo), nr, &done);
+
+	must(mo, done <= nr && done <= had.free - had.reserved);
+	must(mo, !rc || (rc == -HVO_ENOMEM && mo->cfg.mode == HVO_LINUX));
+	must(mo, rig_pool(mo->pool[1], -1).total == had.total - done);
+	must(mo, rig_pool(mo->pool[0], -1).total == small + done * 8);
+}
+
+static void op_optimize(struct model *mo)
+{
+	unsigned int i = (unsigned int)pick(mo, POOLS);
+	struct hvo_pool_stat had = rig_pool(mo->pool[i], -1);
+	uint64_t done = 99;
+
+	must(mo, !hvo_hugetlb_optimize_pool(mo->pool[i], &done));
+	must(mo, done == had.total - had.optimized);
+	must(mo, rig_pool(mo->pool[i], -1).optimized == had.total);
+}
+
+static void op_work(struct model *mo)
+{
+	uint64_t max = pick(mo, 4) ? UINT64_MAX : pick(mo, 3);
+
+	must(mo, hvo_work(mo->r.m, max) <= max);
+	if (max == UINT64_MAX)
+		must(mo,
+		     !rig_pool(mo->pool[0], -1).deferred && !rig_pool(mo->pool[1], -1).deferred);
 }
 
 static void op_policy(struct model *mo)
 {
-	static const char *const names[] = { "mayfail", "mayfail-node", "noretry",
-					     "atomic",	"oom",		"carve" };
+	static const char *const names[] = { "mayfail", "mayfail-node", "noretry",   "atomic",
+					     "oom",	"carve",	"carve-heal" };
 
 	hvo_set_optimize(mo->r.m, pick(mo, 3));
 	must(mo,
-	     !hvo_pool_set_policy(mo->pool[pick(mo, POOLS)], hvo_policy_find(names[pick(mo, 6)])));
+	     !hvo_pool_set_policy(mo->pool[pick(mo, POOLS)], hvo_policy_find(names[pick(mo, 7)])));
 }
 
 static void op_collapse(struct model *mo)
@@ -329,9 +425,11 @@ static void op_collapse(struct model *mo)
 static void step(struct model *mo)
 {
 	static void (*const ops[])(struct model *) = {
-		op_alloc, op_alloc, op_alloc, op_alloc,	 op_alloc,    op_put,	 op_put,
-		op_put,	  op_put,   op_get,   op_stray,	 op_split,    op_resize, op_resize,
-		op_huge,  op_huge,  op_stray, op_policy, op_collapse,
+		op_alloc,    op_alloc,	  op_alloc,   op_alloc,	  op_alloc,	 op_put,
+		op_put,	     op_put,	  op_put,     op_get,	  op_stray,	 op_split,
+		op_resize,   op_resize,	  op_huge,    op_huge,	  op_stray,	 op_policy,
+		op_collapse, op_huge,	  op_reserve, op_reserve, op_overcommit, op_dissolve,
+		op_demote,   op_optimize, op_work,
 	};
 
 	ops[pick(mo, sizeof(ops) / sizeof(ops[0]))](mo);
@@ -379,6 +477,8 @@ static void run(enum hvo_mode mode, uint32_t nr_nodes, uint64_t movable, uint64_
 	}
 	check(mo);
 	check_all(mo);
+	for (i = 0; i < POOLS; i++)
+		must(mo, !hvo_hugetlb_unreserve(mo->pool[i], mo->reserved[i]));
 	free(mo->owned);
 	rig_close(&mo->r);
 }

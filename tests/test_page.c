@@ -82,14 +82,16 @@ static void test_zero_is_a_tail(void **state)
 /* ---- transitions ------------------------------------------------------------------- */
 
 static const char *const names[HVO_PAGE_NR_STATES] = { "tail",	    "free",	 "used",
-						       "huge free", "huge used", "memmap" };
+						       "huge free", "huge used", "memmap",
+						       "poisoned" };
 
 /* legal[from][to], in the order of the names */
 static const char *const legal[HVO_PAGE_NR_STATES] = {
-	/*		 tfuHUm */
-	[HVO_PAGE_TAIL] = "yyy--y",	    [HVO_PAGE_FREE] = "yyy---",
-	[HVO_PAGE_USED] = "yyyy-y",	    [HVO_PAGE_HUGETLB_FREE] = "--y-y-",
-	[HVO_PAGE_HUGETLB_USED] = "--yy--", [HVO_PAGE_MEMMAP] = "yy----",
+	/*		 tfuHUmp */
+	[HVO_PAGE_TAIL] = "yyy--yy",	     [HVO_PAGE_FREE] = "yyy----",
+	[HVO_PAGE_USED] = "yyyyyyy",	     [HVO_PAGE_HUGETLB_FREE] = "--y-y--",
+	[HVO_PAGE_HUGETLB_USED] = "--yy---", [HVO_PAGE_MEMMAP] = "yy----y",
+	[HVO_PAGE_POISONED] = "--y----",
 };
 
 static void test_transitions(void **state)

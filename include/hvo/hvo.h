@@ -43,7 +43,10 @@ enum hvo_clear {
  * @max_order: largest free block, 9 to 18 (default 18; Linux has 10)
  * @mode: enum hvo_mode
  * @clear: enum hvo_clear
- * @optimize: Linux mode: the switch hugetlb_optimize_vmemmap at creation
+ * @boot_gigantic: 1 GiB pages reserved before anything else, node after node in turn, as
+ *                 hugepagesz=1G hugepages=N: their pool is there from the start
+ * @optimize: Linux mode: the switch hugetlb_optimize_vmemmap at creation. Boot-time
+ *            gigantic pages then never had frames for their tails
  */
 struct hvo_config {
 	uint64_t memory_bytes;
@@ -53,6 +56,7 @@ struct hvo_config {
 	uint32_t max_order;
 	uint32_t mode;
 	uint32_t clear;
+	uint32_t boot_gigantic;
 	bool optimize;
 };
 
@@ -162,6 +166,21 @@ int hvo_map_page(struct hvo_machine *m, hvo_pfn_t pfn);
 int hvo_unmap_page(struct hvo_machine *m, hvo_pfn_t pfn);
 
 /**
+ * hvo_page_set_private() - store one of the words that a block's holder has
+ * @pfn: any frame of a block that the caller holds a reference on
+ * @i: 0 to HVO_PAGE_PRIVATE - 1
+ *
+ * The words are zero when the block is allocated. Two who store to one word at a time agree
+ * between themselves on the order.
+ *
+ * Context: any; takes no lock, but waits while descriptors are on the move.
+ * Return: 0; -HVO_EINVAL: no such word, or nobody holds a block there. Nothing changed then.
+ */
+int hvo_page_set_private(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int i, uint64_t value);
+/* Read one of them, with a reference too. The same errors; *@ret is untouched after one. */
+int hvo_page_private(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int i, uint64_t *ret);
+
+/**
  * hvo_split_page() - split an allocated block into blocks of a lower order
  * @pfn: its head; one reference, not mapped, no HugeTLB page
  * @order: order of the parts; each gets one reference of its own
@@ -218,6 +237,56 @@ void hvo_set_oom_notifier(struct hvo_machine *m,
  */
 uint64_t hvo_collapse(struct hvo_machine *m, uint64_t max_blocks);
 
+/**
+ * hvo_work() - do what was put off, in bounded steps
+ * @max: at most so many steps: a huge page freed, a descriptor frame moved, a block collapsed
+ *
+ * Finishes deferred frees, moves descriptors out of blocks that policy carve-heal carved,
+ * and collapses blocks as long as more of them wait than are worth keeping. A thread
+ * that the linux platform can run calls this; so may anybody else.
+ *
+ * Context: may wait. Not from a shrinker.
+ * Return: steps done; fewer than @max: there is no more that can be done now.
+ */
+uint64_t hvo_work(struct hvo_machine *m, uint64_t max);
+
+/**
+ * hvo_move_memmap() - move the descriptors that a frame holds to another frame
+ * @pfn: a frame that holds descriptors (state HVO_PAGE_MEMMAP)
+ *
+ * Readers of those descriptors never notice; who takes or drops a reference on one of them
+ * meanwhile waits until it is done. The new frame is the one that these descriptors had when
+ * memory came online, if that is free (Linux mode), else an ordinary allocation from NORMAL.
+ *
+ * Context: may wait. Not from a shrinker, not inside hvo_read_lock().
+ * Return: 0; -HVO_EINVAL: it holds none, or ones that never move (set aside when memory came
+ * online, or those of its own block); -HVO_EBUSY: one of them is just being changed, try
+ * again; -HVO_ENOMEM: no frame, or no mapping. After an error nothing has changed.
+ */
+int hvo_move_memmap(struct hvo_machine *m, hvo_pfn_t pfn);
+
+/* ---- frames that failed ------------------------------------------------ */
+
+/**
+ * hvo_memory_failure() - a frame is broken: never hand it out again
+ * @pfn: any frame
+ *
+ * A free frame is taken out at once; a free huge page is dissolved without it, or, if its
+ * descriptors cannot be restored, stays and is never handed out. What is in use stays with its
+ * user; when it is freed the broken frame is left out. A frame of descriptors is replaced
+ * if it can move (hvo_move_memmap()), else it stays in use as long as they do.
+ *
+ * Context: may wait. Not from a shrinker.
+ * Return: 0: taken out; -HVO_EINVAL: no such frame; -HVO_EBUSY: in use, recorded, taken out
+ * when it is freed; -HVO_ENOMEM: recorded, but what holds it could not be cut yet: it is
+ * never handed out meanwhile; -HVO_ENOSPC: too many are recorded, what holds it will not be
+ * freed any more.
+ */
+int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn);
+
+/* The frames that failed, ascending: up to @max of them go to @pfns. Returns how many there are. */
+uint64_t hvo_poisoned(struct hvo_machine *m, hvo_pfn_t *pfns, uint64_t max);
+
 /* ---- HugeTLB ---------------------------------------------------------- */
 
 /*
@@ -238,14 +307,27 @@ struct hvo_restore_step {
 	uint32_t delay_ms; /* before each further attempt */
 };
 
+/*
+ * Without flags a policy is as Linux in everything: the same number written again does
+ * nothing, demotion restores all of a page.
+ */
+#define HVO_POLICY_RETRY 0x1u /* every resize tries again to free what was refused */
+#define HVO_POLICY_HEAL 0x2u  /* descriptors are moved out of carved blocks, see hvo_work() */
+#define HVO_POLICY_DEMOTE_HEADS 0x4u /* demotion restores the head pages of the parts only */
+#define HVO_POLICY_FLAGS 0x7u
+
 #define HVO_POLICY_STEPS 4
 struct hvo_policy {
 	char name[16];
+	uint32_t flags; /* HVO_POLICY_* */
 	uint32_t nr_steps;
 	struct hvo_restore_step steps[HVO_POLICY_STEPS];
 };
 
-/* "mayfail", "mayfail-node", "noretry", "atomic", "retry", "oom", "carve"; NULL if unknown. */
+/*
+ * "mayfail", "mayfail-node", "noretry", "atomic", "retry", "oom", "carve", "carve-heal";
+ * NULL if unknown.
+ */
 const struct hvo_policy *hvo_policy_find(const char *name);
 /* The policies by number from 0; NULL after the last. */
 const struct hvo_policy *hvo_policy_get(unsigned int index);
@@ -268,6 +350,20 @@ int hvo_pool_set_policy(struct hvo_pool *pool, const struct hvo_policy *policy);
 /* The switch hugetlb_optimize_vmemmap; acts on later allocations only. */
 void hvo_set_optimize(struct hvo_machine *m, bool on);
 
+/**
+ * hvo_hugetlb_optimize_pool() - fold what is present: pages that joined while the switch was
+ * off, or that could not be folded then
+ * @ret_done: NULL, or how many were folded
+ *
+ * Free pages and pages in use alike; whoever holds one notices nothing. Pages in use that
+ * get freed meanwhile are skipped. On-demand mode has nothing to fold.
+ *
+ * Context: may wait. Not from a shrinker.
+ * Return: 0; -HVO_EINVAL; -HVO_ENODEV; -HVO_ENOMEM where a mapping was refused: what is folded
+ * stays so, the rest is as before.
+ */
+int hvo_hugetlb_optimize_pool(struct hvo_pool *pool, uint64_t *ret_done);
+
 struct hvo_resize_result {
 	uint64_t asked;	  /* pages to add or to remove */
 	uint64_t done;	  /* added or freed */
@@ -281,10 +377,11 @@ struct hvo_resize_result {
  * @nr: persistent pages wanted
  * @ret: NULL, or what was done
  *
- * Growing turns surplus into persistent pages first, then allocates; shrinking
- * frees free pages, one node after the other, and turns the excess of pages in
- * use into surplus. As in Linux, doing less than asked is not an error: read @ret or
- * hvo_pool_stat().
+ * Frees that were deferred are finished first. Growing turns surplus into persistent
+ * pages first, then allocates; shrinking frees free pages that nobody reserved, one node
+ * after the other, and turns the excess into surplus. As in Linux, doing less than asked
+ * is not an error: read @ret or hvo_pool_stat(). With HVO_POLICY_RETRY every call also
+ * tries to free surplus pages that are free, whatever @nr.
  *
  * Context: may wait. Not from a shrinker.
  * Return: 0; -HVO_EINVAL for no such node.
@@ -292,16 +389,80 @@ struct hvo_resize_result {
 int hvo_pool_resize(struct hvo_pool *pool, int node, uint64_t nr, struct hvo_resize_result *ret);
 
 /**
- * hvo_hugetlb_alloc() - take a huge page out of a pool
- * Return: 0; -HVO_EINVAL; -HVO_ENOMEM if the pool has no free page there.
+ * struct hvo_resize_options - zero means the default
+ * @nodes: bit n allows node n, as a memory policy does (nr_hugepages_mempolicy); 0: all.
+ *         Only with HVO_NODE_ANY
+ * @progress: called after each batch; false ends the resize there, what was done stays. It
+ *            may allocate and free, and must not resize, dissolve, demote or split
+ */
+struct hvo_resize_options {
+	uint64_t nodes;
+	bool (*progress)(void *arg, const struct hvo_resize_result *so_far);
+	void *arg;
+};
+
+/* The same with options. -HVO_EINVAL also for @nodes without any node of the machine. */
+int hvo_pool_resize_with(struct hvo_pool *pool, int node, uint64_t nr,
+			 const struct hvo_resize_options *opt, struct hvo_resize_result *ret);
+
+/* nr_overcommit_hugepages: new surplus pages are allocated below this number. */
+int hvo_pool_set_overcommit(struct hvo_pool *pool, uint64_t nr);
+
+/**
+ * hvo_hugetlb_reserve() - promise @nr huge pages to somebody, before they are taken
+ * @node: where surplus pages come from first, or HVO_NODE_ANY
+ *
+ * Where the pool has too few free pages, surplus ones are allocated within the
+ * overcommit limit and wait on the free list.
+ *
+ * Context: may wait. Not from a shrinker.
+ * Return: 0; -HVO_EINVAL; -HVO_ENOMEM: too few, nothing is reserved.
+ */
+HVO_MUST_CHECK int hvo_hugetlb_reserve(struct hvo_pool *pool, int node, uint64_t nr);
+
+/**
+ * hvo_hugetlb_unreserve() - take back a promise that was not used
+ *
+ * As many surplus pages as that leave the pool if they are free.
+ *
+ * Context: may wait. Not from a shrinker.
+ * Return: 0; -HVO_EINVAL: so many are not reserved, nothing changed.
+ */
+int hvo_hugetlb_unreserve(struct hvo_pool *pool, uint64_t nr);
+
+/**
+ * hvo_hugetlb_alloc() - take a huge page that nobody has reserved
+ *
+ * From the free list, else, with HVO_GFP_RECLAIM, as a surplus page within the overcommit
+ * limit.
+ *
+ * Context: with HVO_GFP_RECLAIM it may wait; not from a shrinker then.
+ * Return: 0; -HVO_EINVAL; -HVO_ENOMEM: no free page there, nothing changed.
  */
 HVO_MUST_CHECK int hvo_hugetlb_alloc(struct hvo_pool *pool, unsigned int gfp, int node,
 				     hvo_pfn_t *ret);
-/*
- * Give it back: one reference less; the last one returns it to the pool, or to the
- * free lists if the node has surplus. Same as hvo_put_page().
+/* The same by a reservation, which is used up. -HVO_EINVAL also where none is left. */
+HVO_MUST_CHECK int hvo_hugetlb_alloc_reserved(struct hvo_pool *pool, unsigned int gfp, int node,
+					      hvo_pfn_t *ret);
+
+/**
+ * hvo_hugetlb_free() - drop a reference on a huge page, as hvo_put_page() does
+ * @pfn: its head
+ *
+ * The last one returns it to the pool; if its node has surplus it leaves the pool at
+ * once, and if its descriptors have to be restored for that, that is deferred: nobody
+ * who frees has to wait. hvo_work(), every call that changes a pool, and an allocation
+ * that finds no memory finish what was deferred.
+ *
+ * Context: any without locks of the core's; needs no memory and does not wait.
+ * Return: 0; -HVO_EINVAL; -HVO_EBUSY as hvo_put_page(). After an error nothing has changed.
  */
 int hvo_hugetlb_free(struct hvo_pool *pool, hvo_pfn_t pfn);
+/*
+ * Give back a page of hvo_hugetlb_alloc_reserved() that was not put to use: the
+ * reservation is there again. -HVO_EBUSY if others hold it or it is mapped.
+ */
+int hvo_hugetlb_free_reserved(struct hvo_pool *pool, hvo_pfn_t pfn);
 
 /**
  * hvo_hugetlb_dissolve() - take a free huge page out of its pool and free it
@@ -310,8 +471,9 @@ int hvo_hugetlb_free(struct hvo_pool *pool, hvo_pfn_t pfn);
  * Surplus of its node is used up first; otherwise the persistent number falls by one.
  *
  * Context: may wait. Not from a shrinker.
- * Return: 0, also where there is no huge page; -HVO_EINVAL: no such frame; -HVO_EBUSY: in use;
- * -HVO_ENOMEM: its descriptors could not be restored. After an error nothing has changed.
+ * Return: 0, also where there is no huge page; -HVO_EINVAL: no such frame; -HVO_EBUSY: in use,
+ * or all free pages are reserved; -HVO_ENOMEM: its descriptors could not be restored. After
+ * an error nothing has changed.
  */
 int hvo_hugetlb_dissolve(struct hvo_machine *m, hvo_pfn_t pfn);
 
@@ -329,11 +491,13 @@ int hvo_pool_set_demote_order(struct hvo_pool *pool, unsigned int order);
  * @ret_done: how many were; always set unless -HVO_EINVAL or -HVO_ENODEV is returned
  *
  * On-demand mode needs nothing for it. Linux mode restores each page and folds its
- * parts again; frames for that come from the first step of the policy.
+ * parts again; frames for that come from the first step of the policy. Poisoned and
+ * reserved pages stay.
  *
  * Context: may wait. Not from a shrinker.
  * Return: 0, with fewer than asked if no more were free; -HVO_EINVAL: no such node, or no
- * smaller pool; -HVO_ENOMEM: the next page could not be restored and stays as it was.
+ * smaller pool; -HVO_EBUSY: all that are free are poisoned; -HVO_ENOMEM: the next page could
+ * not be restored and stays as it was.
  */
 int hvo_pool_demote(struct hvo_pool *pool, int node, uint64_t nr, uint64_t *ret_done);
 
@@ -342,7 +506,11 @@ struct hvo_pool_stat {
 	uint64_t free;
 	uint64_t surplus;
 	uint64_t optimized; /* folded */
+	uint64_t poisoned;  /* of them, pages with a frame that failed */
 	/* whole pool only: */
+	uint64_t reserved;
+	uint64_t overcommit;
+	uint64_t deferred;	/* left the pool, wait for hvo_work() */
 	uint64_t refused_total; /* frees refused since creation */
 	uint64_t carved_total;
 };
@@ -377,25 +545,36 @@ struct hvo_machine_stat {
 	uint64_t folds, presents; /* blocks folded, made present */
 	uint64_t cuts, cut_failures;
 	uint64_t collapses, collapse_failures;
+	uint64_t moved;		/* descriptor frames */
+	uint64_t carved_blocks; /* spoiled by carve and not whole again */
+	uint64_t poisoned;	/* frames that failed */
 };
 
 void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret);
 
 enum hvo_event {
 	HVO_EVENT_ALLOC_FAILED,	  /* order a, gfp b */
-	HVO_EVENT_FREE_REFUSED,	  /* pool order a, frames missing b */
+	HVO_EVENT_FREE_REFUSED,	  /* pool order a, frames missing b, enum hvo_refusal c */
 	HVO_EVENT_CARVED,	  /* pool order a */
 	HVO_EVENT_FOLD_FAILED,	  /* blocks a, error b */
 	HVO_EVENT_PRESENT_FAILED, /* blocks a, error b */
 	HVO_EVENT_CUT,
 	HVO_EVENT_COLLAPSED,
+	HVO_EVENT_HEALED,   /* block at pfn holds no descriptors any more */
+	HVO_EVENT_POISONED, /* frame */
 	HVO_EVENT_NR
+};
+
+/* Why a huge page could not be freed. */
+enum hvo_refusal {
+	HVO_REFUSED_NO_FRAMES = 1,  /* frames for its descriptors are missing */
+	HVO_REFUSED_NO_MAPPING = 2, /* the platform refused to map them */
 };
 
 struct hvo_event_record {
 	enum hvo_event event;
 	hvo_pfn_t pfn;
-	uint64_t a, b;
+	uint64_t a, b, c;
 };
 
 /**

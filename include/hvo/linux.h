@@ -24,10 +24,16 @@ struct hvo_linux;
  * @no_thp: do not ask for transparent huge pages
  * @max_mappings: own budget of mappings (default: vm.max_map_count less an eighth)
  * @spare_mappings: kept for the way back (default 64)
+ * @worker: run a thread that calls hvo_work() when there is something to do, and every
+ *          second. From hvo_linux_create() to hvo_linux_close(), which waits for it; not in
+ *          the child of a fork. Shrinkers, the out-of-memory notifier and the trace function
+ *          may be called by it. It is named "hvo-work" and blocks all signals but those for
+ *          its own faults. Without it some thread of the program should call hvo_work()
  */
 struct hvo_linux_options {
 	bool sparse;
 	bool no_thp;
+	bool worker;
 	uint32_t max_mappings;
 	uint32_t spare_mappings;
 };
@@ -57,12 +63,16 @@ struct hvo_linux_info {
  */
 HVO_MUST_CHECK int hvo_linux_open(const struct hvo_config *cfg, const struct hvo_linux_options *opt,
 				  struct hvo_linux **ret);
-void hvo_linux_close(struct hvo_linux *host); /* accepts NULL */
+/* Accepts NULL. Not from what the worker calls. */
+void hvo_linux_close(struct hvo_linux *host);
 
 extern const struct hvo_platform_ops hvo_linux_ops; /* context: struct hvo_linux * */
 struct hvo_page *hvo_linux_array(struct hvo_linux *host);
 
-/* Open, and build the machine on it; it goes with hvo_linux_close(). */
+/*
+ * Open, and build the machine on it; it goes with hvo_linux_close(). -HVO_ENOMEM also where
+ * the thread of @opt->worker could not be started.
+ */
 HVO_MUST_CHECK int hvo_linux_create(const struct hvo_config *cfg,
 				    const struct hvo_linux_options *opt, struct hvo_linux **ret);
 struct hvo_machine *hvo_linux_machine(struct hvo_linux *host);

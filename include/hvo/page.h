@@ -33,14 +33,17 @@ enum hvo_page_state {
 	HVO_PAGE_USED = 2,	   /* head of an allocated block */
 	HVO_PAGE_HUGETLB_FREE = 3, /* head of a huge page on its pool's free list */
 	HVO_PAGE_HUGETLB_USED = 4, /* head of a huge page that a user holds */
-	HVO_PAGE_MEMMAP = 5,	   /* holds descriptors */
+	HVO_PAGE_MEMMAP = 5,	   /* holds descriptors; private_data[0]: which page of the array */
+	HVO_PAGE_POISONED = 6,	   /* failed: a frame, or a block that could not be cut around it */
 	HVO_PAGE_NR_STATES
 };
 
 /* Page flags. */
-#define HVO_PF_BOOT 0x01u      /* MEMMAP: set aside when the memory came online */
-#define HVO_PF_OPTIMIZED 0x02u /* HUGETLB: folded by Linux mode */
-#define HVO_PF_SURPLUS 0x04u   /* HUGETLB_USED: allocated above the persistent target */
+#define HVO_PF_BOOT 0x01u	/* MEMMAP: set aside when the memory came online */
+#define HVO_PF_OPTIMIZED 0x02u	/* HUGETLB: folded by Linux mode */
+#define HVO_PF_POISONED 0x04u	/* a frame of the block that this heads failed */
+#define HVO_PF_UNRELIABLE 0x08u /* and which one is not recorded: it is never freed */
+#define HVO_PF_DEFERRED 0x10u	/* USED: a huge page that left its pool, waits for hvo_work() */
 
 /*
  * struct hvo_page - descriptor of one frame, one cache line
@@ -51,11 +54,14 @@ enum hvo_page_state {
  * @refcount: 0 for what nobody holds
  * @mapcount: how often a user says that it is mapped
  * @next, @prev: links of the list that the owner of @state keeps
- * @private: words for the library's user, from allocation to free
+ * @private_data: words for the library's user, from allocation to free. Written through
+ *                hvo_page_set_private() only: the frame that the descriptor is in may
+ *                be moved at any time, and a plain store can miss that
  *
  * A descriptor of all zero bytes is a valid tail: that is what lets one shared
  * zero page stand for all folded tails.
  */
+#define HVO_PAGE_PRIVATE 5u
 struct hvo_page {
 	uint8_t state;
 	uint8_t order;
@@ -65,7 +71,7 @@ struct hvo_page {
 	uint32_t next;
 	uint32_t prev;
 	uint32_t reserved;
-	uint64_t private_data[5];
+	uint64_t private_data[HVO_PAGE_PRIVATE];
 };
 
 #ifdef __cplusplus
@@ -73,6 +79,12 @@ static_assert(sizeof(struct hvo_page) == 64, "a descriptor is one cache line");
 #else
 _Static_assert(sizeof(struct hvo_page) == 64, "a descriptor is one cache line");
 #endif
+
+/*
+ * In refcount and mapcount: the frame that this descriptor is in is just being
+ * moved; who wants to change the count waits. hvo_page_refs() masks it.
+ */
+#define HVO_HOLD 0x80000000u
 
 #define HVO_PAGES_PER_FRAME 64u /* descriptors in one descriptor page */
 #define HVO_FOLDED 0x80u
@@ -153,7 +165,7 @@ static inline enum hvo_page_state hvo_page_state(const struct hvo_page *page)
 
 static inline uint32_t hvo_page_refs(const struct hvo_page *page)
 {
-	return __atomic_load_n(&page->refcount, __ATOMIC_RELAXED);
+	return __atomic_load_n(&page->refcount, __ATOMIC_RELAXED) & ~HVO_HOLD;
 }
 
 static inline uint8_t hvo_fold_byte(const struct hvo_memmap *mm, uint64_t block)

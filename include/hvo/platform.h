@@ -11,7 +11,8 @@
  * seed.
  *
  * Results are 0 or negative errno values. "May wait" means that the caller holds
- * no spin lock (zone or pool lock).
+ * no spin lock (zone or pool lock). remap() of one page to one frame, and flush(), are the
+ * exception: where a frame of descriptors is moved they are called under spin locks.
  */
 
 /* In struct hvo_remap::pfn: map the shared, read-only tail page instead of frames. */
@@ -59,11 +60,18 @@ struct hvo_platform_ops {
 	 * called with the memmap lock or for pages that only the
 	 * caller knows. Readers on other CPUs see the old or the new backing until
 	 * flush() returns, then only the new one.
+	 * One page that goes from one frame to another may be remapped under spin locks, and
+	 * while others, even readers, wait for that page: then it waits for no lock of
+	 * the core, for no reader (quiesce()), and for nobody who waits for those. Others
+	 * may write to that page meanwhile, and the write may reach either frame.
 	 */
 	int (*remap)(void *ctx, const struct hvo_remap *runs, unsigned int nr,
 		     unsigned int *ret_done);
 
-	/* flush() - after one or many remap() calls, before anything relies on them. */
+	/*
+	 * flush() - after one or many remap() calls, before anything relies on them. Under
+	 * spin locks too.
+	 */
 	void (*flush)(void *ctx);
 
 	/* backing() - frame that backs a page of the array, or HVO_SHARED_TAIL. Any context. */
@@ -101,6 +109,12 @@ struct hvo_platform_ops {
 	/* now_ns() - monotonic time; sleep_ns() - wait; virtual in a simulation. */
 	uint64_t (*now_ns)(void *ctx);
 	void (*sleep_ns)(void *ctx, uint64_t ns);
+
+	/*
+	 * work() - NULL, or: hvo_work() is worth calling. Must not call it itself. Any
+	 * context, also under spin locks.
+	 */
+	void (*work)(void *ctx);
 
 	/* trace() - NULL, or sees every event. Any context, also under spin locks. */
 	void (*trace)(void *ctx, const struct hvo_event_record *event);

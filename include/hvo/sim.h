@@ -43,6 +43,7 @@ struct hvo_sim_stat {
 	uint64_t pmd_splits;
 	uint64_t remapped_pages;
 	uint64_t quiesces;
+	uint64_t works; /* how often hvo_work() was asked for */
 };
 
 HVO_MUST_CHECK int hvo_sim_open(const struct hvo_config *cfg, const struct hvo_sim_options *opt,

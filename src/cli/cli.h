@@ -15,13 +15,16 @@
 
 #define CLI_REPEAT_DEFAULT 7u
 #define CLI_REPEAT_MAX 99u
+#define CLI_ROUNDS_DEFAULT UINT64_C(1000000)
+#define CLI_ROUNDS_MAX UINT64_C(1000000000)
 
 /**
  * struct cli_options - what the user asked for; zero means the command's default
  * @memory_bytes: size of the tour's machine
  * @seed: all that is random follows from it
  * @nr_nodes: of the tour's machine
- * @repeat: repetitions of the benchmark
+ * @rounds: of bench boundary, at each boundary
+ * @repeat: repetitions of bench remap
  * @sim: the simulated platform
  * @json: JSON instead of text
  * @quick: small sizes, for tests of the benchmark itself
@@ -30,6 +33,7 @@
 struct cli_options {
 	uint64_t memory_bytes;
 	uint64_t seed;
+	uint64_t rounds;
 	uint32_t nr_nodes;
 	uint32_t repeat;
 	bool sim;
@@ -41,6 +45,7 @@ struct cli_options {
 /* The commands; they return an exit status. */
 int cli_tour(const struct cli_options *opt);
 int cli_bench_remap(const struct cli_options *opt);
+int cli_bench_boundary(const struct cli_options *opt);
 
 /* One line on standard error, and out with CLI_FAILED. */
 void cli_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));

@@ -85,16 +85,19 @@ __attribute__((format(printf, 1, 2))) static int usage_error(const char *fmt, ..
 static const char help_text[] =
 	"hvo - memory management with HugeTLB vmemmap optimisation, for memory you own\n"
 	"\n"
-	"usage: hvo tour [options]          fill a machine, free it with no frame left, check it\n"
-	"       hvo bench remap [options]   what folding costs, beside the running kernel\n"
+	"usage: hvo tour [options]            fill a machine, free it with no frame left, check it\n"
+	"       hvo bench remap [options]     what folding costs, beside the running kernel\n"
+	"       hvo bench boundary [options]  to and fro where a block must be cut: cut once?\n"
 	"       hvo --help | --version\n"
 	"\n"
 	"  --memory SIZE     tour: size of the machine, such as 512M or 2G: a multiple of\n"
 	"                    128 MiB for each node (default 1G; 256M on sim)\n"
 	"  --nodes N         tour: NUMA nodes (default 1)\n"
-	"  --platform NAME   tour: linux, memory of this process (default); sim, simulated\n"
-	"  --repeat N        bench: repetitions to take the median of (default 7)\n"
-	"  --quick           bench: small sizes and 3 repetitions, to try it out\n"
+	"  --platform NAME   tour, boundary: linux, memory of this process (default); sim,\n"
+	"                    simulated\n"
+	"  --rounds N        boundary: how often (default 1000000)\n"
+	"  --repeat N        remap: repetitions to take the median of (default 7)\n"
+	"  --quick           remap: small sizes and 3 repetitions, to try it out\n"
 	"  --seed N          all that is random follows from it (default 1)\n"
 	"  --json            the results as JSON\n"
 	"  --no-host         leave the huge page pool of the running kernel alone. Else, as\n"
@@ -204,6 +207,11 @@ static int set_repeat(struct cli_options *opt, const char *value)
 	return status;
 }
 
+static int set_rounds(struct cli_options *opt, const char *value)
+{
+	return set_number("--rounds", value, 1, CLI_ROUNDS_MAX, &opt->rounds);
+}
+
 static int set_platform(struct cli_options *opt, const char *value)
 {
 	if (strcmp(value, "linux") != 0 && strcmp(value, "sim") != 0)
@@ -247,7 +255,8 @@ static int set_no_host(struct cli_options *opt, const char *value)
 /* ---- options ------------------------------------------------------------ */
 
 #define FOR_TOUR 1u
-#define FOR_BENCH 2u
+#define FOR_REMAP 2u
+#define FOR_BOUNDARY 4u
 
 struct option_spec {
 	const char *name;
@@ -259,12 +268,13 @@ struct option_spec {
 static const struct option_spec option_specs[] = {
 	{ "--memory", true, FOR_TOUR, set_memory },
 	{ "--nodes", true, FOR_TOUR, set_nodes },
-	{ "--platform", true, FOR_TOUR, set_platform },
-	{ "--repeat", true, FOR_BENCH, set_repeat },
-	{ "--quick", false, FOR_BENCH, set_quick },
-	{ "--seed", true, FOR_TOUR | FOR_BENCH, set_seed },
-	{ "--json", false, FOR_TOUR | FOR_BENCH, set_json },
-	{ "--no-host", false, FOR_TOUR | FOR_BENCH, set_no_host },
+	{ "--platform", true, FOR_TOUR | FOR_BOUNDARY, set_platform },
+	{ "--repeat", true, FOR_REMAP, set_repeat },
+	{ "--quick", false, FOR_REMAP, set_quick },
+	{ "--rounds", true, FOR_BOUNDARY, set_rounds },
+	{ "--seed", true, FOR_TOUR | FOR_REMAP | FOR_BOUNDARY, set_seed },
+	{ "--json", false, FOR_TOUR | FOR_REMAP | FOR_BOUNDARY, set_json },
+	{ "--no-host", false, FOR_TOUR | FOR_REMAP, set_no_host },
 };
 
 static const struct option_spec *find_option(const char *arg, size_t len, unsigned int command)
@@ -348,19 +358,23 @@ static int run_tour(char **args)
 
 static int run_bench(char **args)
 {
-	struct cli_options opt = { .seed = 1 };
+	struct cli_options opt = { .seed = 1, .rounds = CLI_ROUNDS_DEFAULT };
+	bool boundary;
 	int status;
 
 	if (wants_help(args))
 		return print_help();
 	if (!*args)
-		return usage_error("bench needs the name of a benchmark: hvo bench remap");
-	if (strcmp(*args, "remap") != 0)
+		return usage_error("bench needs the name of a benchmark: remap or boundary");
+	boundary = !strcmp(*args, "boundary");
+	if (!boundary && strcmp(*args, "remap") != 0)
 		return usage_error("there is no benchmark '%s'", *args);
-	status = parse_options(&opt, FOR_BENCH, args + 1);
+	status = parse_options(&opt, boundary ? FOR_BOUNDARY : FOR_REMAP, args + 1);
+	if (status)
+		return status;
 	if (!opt.repeat)
 		opt.repeat = opt.quick ? 3 : CLI_REPEAT_DEFAULT;
-	return status ? status : cli_bench_remap(&opt);
+	return boundary ? cli_bench_boundary(&opt) : cli_bench_remap(&opt);
 }
 
 int main(int argc, char **argv)

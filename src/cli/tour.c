@@ -364,6 +364,21 @@ static void shrink(struct rig *rig, struct tour_run *ret)
 	ret->carved = res.carved;
 }
 
+/* All memory back, and the time for what was put off: what is not whole now never will be. */
+static void give_all_back(struct rig *rig, struct tour_run *ret)
+{
+	struct hvo_resize_result res;
+	struct hvo_machine_stat stat;
+
+	held_put(&rig->frames, &rig->box);
+	held_put(&rig->huge, &rig->box);
+	if (hvo_pool_resize(rig->pool, HVO_NODE_ANY, 0, &res))
+		cli_die("the pool of huge pages could not be resized");
+	(void)hvo_work(rig->box.m, UINT64_MAX);
+	hvo_machine_stat(rig->box.m, &stat);
+	ret->still_spoilt = stat.carved_blocks;
+}
+
 /* @policy: of Linux mode; NULL for on-demand mode. */
 static void free_pool(struct tour *t, const struct hvo_policy *policy)
 {
@@ -374,6 +389,8 @@ static void free_pool(struct tour *t, const struct hvo_policy *policy)
 	(void)snprintf(ret->policy, sizeof(ret->policy), "%s", policy ? policy->name : "none");
 	open_machine(t, &rig.box, policy ? HVO_LINUX : HVO_ON_DEMAND, policy != NULL);
 	rig.pool = create_pool(&rig.box);
+	/* Nothing is ever carved in on-demand mode. */
+	ret->heals = !policy || policy->flags & HVO_POLICY_HEAL;
 	if (policy)
 		set_policy(rig.pool, policy, &ret->bounded);
 	exhaust(t, &rig, ret);
@@ -383,6 +400,9 @@ static void free_pool(struct tour *t, const struct hvo_policy *policy)
 	cut_and_give_back(t, &rig.box, ret);
 	ret->whole_again = count_whole(&rig.box, &rig.to_free);
 	ret->checksum_errors += check(t, &rig.huge, &rig.box) + check(t, &rig.frames, &rig.box);
+	audit(t, &rig.box, ret->mode, ret->policy);
+
+	give_all_back(&rig, ret);
 	audit(t, &rig.box, ret->mode, ret->policy);
 
 	held_free(&rig.huge);
@@ -455,9 +475,14 @@ static void check_room(const struct cli_options *opt)
 static void judge(struct tour *t)
 {
 	const struct tour_run *ondemand = &t->run[0];
+	uint64_t not_healed = 0;
+	unsigned int i;
 
+	for (i = 0; i < t->nr_runs; i++)
+		if (t->run[i].heals)
+			not_healed += t->run[i].still_spoilt;
 	t->ok = !t->checksum_errors && !t->audit_findings && t->host.put_back &&
-		ondemand->freed == ondemand->asked && !ondemand->refused;
+		ondemand->freed == ondemand->asked && !ondemand->refused && !not_healed;
 }
 
 int cli_tour(const struct cli_options *opt)

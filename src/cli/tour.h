@@ -68,6 +68,9 @@ struct tour_tails {
  * @free_before: free frames of the machine when the shrink began
  * @frames_cut: frames of 4 KiB that the freed memory was cut into
  * @whole_again: freed huge pages whose block is one free block again at the end
+ * @still_spoilt: blocks that policy carve spoilt and that stay so with all memory given back
+ *                and nothing left for hvo_work() to do
+ * @heals: the policy promises that there are none
  * @bounded: the policy's endless waiting was cut short
  */
 struct tour_run {
@@ -77,9 +80,11 @@ struct tour_run {
 	uint64_t asked, freed, refused, carved;
 	uint64_t frames_cut;
 	uint64_t whole_again;
+	uint64_t still_spoilt;
 	uint64_t checksum_errors;
 	double grow_ns_per_page;
 	double ns_per_page;
+	bool heals;
 	bool bounded;
 };
 

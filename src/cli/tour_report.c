@@ -167,6 +167,7 @@ static void print_run_rows(const struct tour *t, struct table *table)
 		table_number(table, r->carved);
 		table_number(table, r->frames_cut);
 		table_number(table, r->whole_again);
+		table_number(table, r->still_spoilt);
 		table_number(table, to_integer(r->grow_ns_per_page));
 		table_number(table, to_integer(r->ns_per_page));
 	}
@@ -174,17 +175,15 @@ static void print_run_rows(const struct tour *t, struct table *table)
 
 static void print_host_rows(const struct tour_host *host, struct table *table)
 {
-	unsigned int on;
+	unsigned int on, i;
 
 	for (on = 0; on < 2 && host->measured; on++) {
-		table_cell(table, "this kernel");
+		table_cell(table, "kernel");
 		table_cell(table, "HVO %s", on ? "on" : "off");
 		table_number(table, host->pages);
 		table_number(table, host->got[on]);
-		table_cell(table, "-");
-		table_cell(table, "-");
-		table_cell(table, "-");
-		table_cell(table, "-");
+		for (i = 0; i < 5; i++)
+			table_cell(table, "-");
 		table_number(table, to_integer(host->grow_ns_per_page[on]));
 		table_number(table, to_integer(host->ns_per_page[on]));
 	}
@@ -213,10 +212,10 @@ static bool any_bounded(const struct tour *t)
 
 void tour_print_runs(const struct tour *t)
 {
-	static const char *const heads[] = { "<mode",	      "<policy",     "asked",
-					     "freed",	      "refused",     "carved",
-					     "4 KiB|frames",  "whole|again", "grow,|ns/page",
-					     "free,|ns/page", NULL };
+	static const char *const heads[] = { "<mode",	      "<policy",       "asked",
+					     "freed",	      "refused",       "carved",
+					     "4 KiB|frames",  "whole|again",   "still|spoilt",
+					     "grow,|ns/page", "free,|ns/page", NULL };
 	struct table *table;
 
 	if (t->opt->json)
@@ -228,14 +227,16 @@ void tour_print_runs(const struct tour *t)
 	     "  needs nothing. Linux mode must find 7 frames for each page: its policies say\n"
 	     "  where, and what it cannot restore it refuses to free. What was freed is then cut\n"
 	     "  into frames of 4 KiB; these are filled, read, and given back in any order. How\n"
-	     "  many blocks are whole again?\n");
+	     "  many blocks are whole again? At last all memory is given back, and what was put\n"
+	     "  off is done (hvo_work). How many blocks stay spoilt?\n");
 	table = table_new(heads);
 	print_run_rows(t, table);
 	print_host_rows(&t->host, table);
 	table_print(table, stdout, 2);
 	table_free(table);
 
-	puts("\n  carved: freed at the price of 7 of its own frames, so the block stays spoilt.\n"
+	puts("\n  carved: freed at the price of 7 of its own frames, which spoils the block until its\n"
+	     "          descriptors move elsewhere: carve never moves them, carve-heal does.\n"
 	     "  oom:    asks the program to give up memory; here all must survive, it gives none.");
 	if (any_bounded(t))
 		puts("  retry*: waits 100 ms and tries again without end; here 2 times 1 ms.");
@@ -394,6 +395,7 @@ static json_t *json_runs(const struct tour *t)
 		json_object_set_new(o, "carved", integer(r->carved));
 		json_object_set_new(o, "frames_cut", integer(r->frames_cut));
 		json_object_set_new(o, "whole_again", integer(r->whole_again));
+		json_object_set_new(o, "still_spoilt", integer(r->still_spoilt));
 		json_object_set_new(o, "checksum_errors", integer(r->checksum_errors));
 		json_object_set_new(o, "grow_ns_per_page", nanoseconds(r->grow_ns_per_page));
 		json_object_set_new(o, "ns_per_page", nanoseconds(r->ns_per_page));

@@ -8,7 +8,9 @@
  * descriptors are prepared, then the reference is published with release order.
  * Locks: takes the zone lock, drops it around every remapping. Blocks in
  * transition are counted in zone->in_flight, so that another thread waits for
- * them instead of failing.
+ * them instead of failing; as does one that may reclaim for blocks that are isolated.
+ * Counts of a held block change by compare-and-swap in a reader's section, and wait while
+ * the descriptor is on the move (move.c).
  *
  * Linux: mm/page_alloc.c, __alloc_pages_slowpath(), get_page_from_freelist(),
  * free_unref_page(), split_page(); include/linux/mm.h, try_get_page().
@@ -18,7 +20,9 @@
 #include "hugetlb.h"
 #include "lock.h"
 #include "page.h"
+#include "poison.h"
 #include "vmemmap.h"
+#include "work.h"
 #include "zone.h"
 
 #define RECLAIM_ROUNDS 16
@@ -60,7 +64,7 @@ static int cut_one(struct hvo_machine *m, struct zone *z, enum migratetype type)
 		}
 		z->in_flight++;
 		lock_release(m, &z->lock);
-		rc = vmemmap_cut(m, block_of(pfn));
+		rc = vmemmap_cut(m, block_of(pfn), 0);
 		lock_acquire(m, &z->lock);
 		z->in_flight--;
 		if (!rc) {
@@ -78,18 +82,31 @@ static int take_small(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 		      hvo_pfn_t *ret)
 {
 	enum migratetype type = gfp_type(gfp);
+	bool split = !(gfp & GFP_MEMMAP);
 	int tries;
 
 	for (tries = 0; tries < 2; tries++) {
 		if (zone_take_small(m, z, order, type, ret))
 			return 0;
+		if (type == MIGRATE_MOVABLE && split &&
+		    zone_take_small(m, z, order, MIGRATE_SPLIT, ret))
+			return 0;
 		if (cut_one(m, z, type))
 			break;
 	}
 	return zone_take_small(m, z, order, type, ret) ||
-			       zone_take_fallback(m, z, order, type, ret) ?
+			       zone_take_fallback(m, z, order, type, split, ret) ?
 		       0 :
 		       -HVO_ENOMEM;
+}
+
+/*
+ * Whoever isolates waits for shrinkers, and what those allocate must not set RECLAIM: so
+ * that waiting for isolated blocks ends.
+ */
+static bool may_wait_for_isolated(unsigned int gfp)
+{
+	return (gfp & (HVO_GFP_RECLAIM | GFP_ISOLATING)) == HVO_GFP_RECLAIM;
 }
 
 /* -HVO_EAGAIN: not now, but a block of the zone is in transition. */
@@ -109,7 +126,7 @@ static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 			else
 				rc = take_small(m, z, gfp, order, ret);
 		}
-		if (rc && z->in_flight)
+		if (rc && (z->in_flight || (z->nr_isolated && may_wait_for_isolated(gfp))))
 			rc = -HVO_EAGAIN;
 		lock_release(m, &z->lock);
 		if (rc != -HVO_ENOMEM || order < HVO_BLOCK_ORDER ||
@@ -178,6 +195,8 @@ static bool reclaim(struct hvo_machine *m, unsigned int gfp, unsigned int order,
 
 	if (!(gfp & HVO_GFP_RECLAIM) || (gfp & HVO_GFP_NORETRY && *rounds))
 		return false;
+	if (work_under_pressure(m))
+		return true;
 	freed = call_shrinkers(m, UINT64_C(1) << (order > 5 ? order : 5));
 	++*rounds;
 	if (freed && (*rounds < RECLAIM_ROUNDS || order <= COSTLY_ORDER))
@@ -217,6 +236,10 @@ void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 
 	if (m->cfg.clear == HVO_CLEAR_ON_FREE)
 		m->ops->zero(m->ctx, pfn, UINT64_C(1) << order);
+	if (HVO_UNLIKELY(page_ro(m, pfn)->flags & HVO_PF_POISONED)) {
+		poison_free_block(m, pfn, order);
+		return;
+	}
 	lock_acquire(m, &z->lock);
 	if (order >= HVO_BLOCK_ORDER)
 		zone_put_whole(m, z, pfn, order);
@@ -224,7 +247,7 @@ void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 		zone_put_small(m, z, pfn, order);
 	lock_release(m, &z->lock);
 	/* Bounds what waits to be collapsed; hysteresis: some stay cut for the next one. */
-	if (counter_read(&z->nr_collapsible) >= 2 * COLLAPSE_BATCH)
+	if (counter_read(&z->nr_collapsible) >= COLLAPSE_KEEP + COLLAPSE_BATCH)
 		vmemmap_collapse(m, z, COLLAPSE_BATCH);
 }
 
@@ -283,32 +306,68 @@ int hvo_alloc_pages(struct hvo_machine *m, unsigned int gfp, unsigned int order,
 	return 0;
 }
 
-/* @mapped: also the last reference on a block that is mapped. */
-static int put_head(struct hvo_machine *m, hvo_pfn_t head, bool mapped)
+/*
+ * Drop a reference, inside a reader's section. 1: it was the last one, the block is
+ * the caller's to free. @mapped: also the last one on a block that is mapped.
+ */
+static int drop_ref(struct hvo_machine *m, hvo_pfn_t head, bool mapped)
 {
-	struct hvo_page *page = page_rw(m, head);
-	uint32_t refs = hvo_page_refs(page);
+	for (;;) {
+		uint32_t refs = page_count(m, head, PAGE_REFCOUNT);
 
-	do {
 		if (!refs)
 			return -HVO_EINVAL;
-		if (refs == 1 && !mapped && __atomic_load_n(&page->mapcount, __ATOMIC_RELAXED))
+		if (refs == 1 && !mapped && page_count(m, head, PAGE_MAPCOUNT))
 			return -HVO_EBUSY;
-	} while (!__atomic_compare_exchange_n(&page->refcount, &refs, refs - 1, true,
-					      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
-	if (refs > 1)
-		return 0;
+		if (page_count_change(m, head, PAGE_REFCOUNT, refs, refs - 1))
+			return refs == 1;
+	}
+}
+
+/* Nobody holds it any more. */
+static void free_head(struct hvo_machine *m, hvo_pfn_t head)
+{
+	const struct hvo_page *page = page_ro(m, head);
+
 	if (hvo_page_state(page) == HVO_PAGE_HUGETLB_USED)
 		hugetlb_release(m, head, page->order);
 	else
 		free_block(m, head, page->order);
-	return 0;
+}
+
+/* Head of the block around a frame, and does it reach that far? */
+static bool head_covers(struct hvo_machine *m, hvo_pfn_t head, hvo_pfn_t pfn)
+{
+	const struct hvo_page *page = page_ro(m, head);
+
+	return pfn - head < UINT64_C(1) << __atomic_load_n(&page->order, __ATOMIC_RELAXED);
+}
+
+void put_page_mapped(struct hvo_machine *m, hvo_pfn_t head)
+{
+	int last;
+
+	m->ops->read_lock(m->ctx);
+	last = drop_ref(m, head, true);
+	m->ops->read_unlock(m->ctx);
+	HVO_ASSERT(m, last >= 0, "PAGE-2: reference lost", head);
+	if (last)
+		free_head(m, head);
+}
+
+int freeze_page(struct hvo_machine *m, hvo_pfn_t head)
+{
+	int rc;
+
+	m->ops->read_lock(m->ctx);
+	rc = page_count(m, head, PAGE_MAPCOUNT) || !page_freeze(m, head) ? -HVO_EBUSY : 0;
+	m->ops->read_unlock(m->ctx);
+	return rc;
 }
 
 int hvo_get_page(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t *ret_head)
 {
-	const struct hvo_page *page;
-	int rc = -HVO_EBUSY;
+	int rc = -HVO_EBUSY, last = 0;
 	uint32_t refs;
 	hvo_pfn_t head;
 
@@ -318,90 +377,158 @@ int hvo_get_page(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t *ret_head)
 		return -HVO_EINVAL;
 	m->ops->read_lock(m->ctx);
 	head = hvo_page_head(&m->mm, pfn);
-	page = page_ro(m, head);
-	refs = hvo_page_refs(page);
-	while (refs && refs < UINT32_MAX) {
-		if (!__atomic_compare_exchange_n(&page_rw(m, head)->refcount, &refs, refs + 1, true,
-						 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-			continue;
-		rc = 0;
-		break;
+	do {
+		refs = page_count(m, head, PAGE_REFCOUNT);
+		if (!refs || refs == PAGE_COUNT_MAX)
+			goto out;
+	} while (!page_count_change(m, head, PAGE_REFCOUNT, refs, refs + 1));
+	rc = 0;
+	/*
+	 * Before the reference was there the block could change under us. It is given
+	 * back without looking the head up again: the fold byte may be behind it.
+	 */
+	if (hvo_page_head(&m->mm, pfn) != head || !head_covers(m, head, pfn)) {
+		rc = -HVO_EBUSY;
+		last = drop_ref(m, head, true);
+		HVO_ASSERT(m, last >= 0, "PAGE-2: reference lost", head);
 	}
-	/* Before the reference was there the block could change under us. */
-	if (!rc && (hvo_page_head(&m->mm, pfn) != head ||
-		    pfn - head >= UINT64_C(1) << __atomic_load_n(&page->order, __ATOMIC_RELAXED)))
-		rc = -HVO_EAGAIN;
+out:
 	m->ops->read_unlock(m->ctx);
-	if (rc == -HVO_EAGAIN) {
-		/* Not by looking the head up again: the fold byte may be behind it. */
-		rc = put_head(m, head, true);
-		HVO_ASSERT(m, !rc, "PAGE-2: reference lost", head);
-		return -HVO_EBUSY;
-	}
+	if (last)
+		free_head(m, head);
 	if (!rc && ret_head)
 		*ret_head = head;
 	return rc;
 }
 
-/* Head of a block that somebody holds a reference on, or HVO_PFN_NONE. */
+/*
+ * Head of a block that somebody holds a reference on, or HVO_PFN_NONE. Inside a
+ * reader's section.
+ */
 static hvo_pfn_t held_head(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	const struct hvo_page *page;
 	hvo_pfn_t head;
 
 	if (pfn >= m->mm.nr_frames)
 		return HVO_PFN_NONE;
-	m->ops->read_lock(m->ctx);
 	head = hvo_page_head(&m->mm, pfn);
-	page = page_ro(m, head);
 	/* A free tail still has the order of the block that it was in last. */
-	if (!hvo_page_refs(page) ||
-	    pfn - head >= UINT64_C(1) << __atomic_load_n(&page->order, __ATOMIC_RELAXED))
-		head = HVO_PFN_NONE;
-	m->ops->read_unlock(m->ctx);
+	if (!hvo_page_refs(page_ro(m, head)) || !head_covers(m, head, pfn))
+		return HVO_PFN_NONE;
 	return head;
 }
 
 int hvo_put_page(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	hvo_pfn_t head;
+	int rc;
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
+	m->ops->read_lock(m->ctx);
 	head = held_head(m, pfn);
-	return head == HVO_PFN_NONE ? -HVO_EINVAL : put_head(m, head, false);
+	rc = head == HVO_PFN_NONE ? -HVO_EINVAL : drop_ref(m, head, false);
+	m->ops->read_unlock(m->ctx);
+	if (rc <= 0)
+		return rc;
+	free_head(m, head);
+	return 0;
+}
+
+static int add_mapping(struct hvo_machine *m, hvo_pfn_t pfn, uint32_t limit, uint32_t one)
+{
+	int rc = -HVO_EINVAL;
+	hvo_pfn_t head;
+	uint32_t n;
+
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	m->ops->read_lock(m->ctx);
+	head = held_head(m, pfn);
+	while (rc && head != HVO_PFN_NONE) {
+		n = page_count(m, head, PAGE_MAPCOUNT);
+		if (n == limit)
+			break;
+		if (page_count_change(m, head, PAGE_MAPCOUNT, n, n + one))
+			rc = 0;
+	}
+	m->ops->read_unlock(m->ctx);
+	return rc;
 }
 
 int hvo_map_page(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	hvo_pfn_t head;
-
-	if (machine_gone(m))
-		return -HVO_ENODEV;
-	head = held_head(m, pfn);
-	if (head == HVO_PFN_NONE)
-		return -HVO_EINVAL;
-	__atomic_fetch_add(&page_rw(m, head)->mapcount, 1, __ATOMIC_RELAXED);
-	return 0;
+	return add_mapping(m, pfn, PAGE_COUNT_MAX, 1);
 }
 
 int hvo_unmap_page(struct hvo_machine *m, hvo_pfn_t pfn)
 {
+	return add_mapping(m, pfn, 0, UINT32_MAX);
+}
+
+/* Wait until no descriptors are on the move; what page_private() is checked against. */
+static uint32_t move_seq_even(struct hvo_machine *m)
+{
+	unsigned int turns = 0;
+	uint32_t seq;
+
+	while ((seq = __atomic_load_n(&m->move_seq, __ATOMIC_ACQUIRE)) & 1)
+		page_wait(m, &turns);
+	return seq;
+}
+
+/* Nothing moved since? The fence pairs with the one in move.c. */
+static bool move_seq_same(struct hvo_machine *m, uint32_t seq)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return __atomic_load_n(&m->move_seq, __ATOMIC_RELAXED) == seq;
+}
+
+int hvo_page_set_private(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int i, uint64_t value)
+{
 	hvo_pfn_t head;
-	uint32_t *count, n;
+	uint32_t seq;
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
+	if (i >= HVO_PAGE_PRIVATE)
+		return -HVO_EINVAL;
+	m->ops->read_lock(m->ctx);
 	head = held_head(m, pfn);
+	/* A store that may have gone to the old frame after it was copied is done again. */
+	if (head != HVO_PFN_NONE)
+		do {
+			seq = move_seq_even(m);
+			__atomic_store_n(&page_rw(m, head)->private_data[i], value,
+					 __ATOMIC_RELAXED);
+		} while (!move_seq_same(m, seq));
+	m->ops->read_unlock(m->ctx);
+	return head == HVO_PFN_NONE ? -HVO_EINVAL : 0;
+}
+
+int hvo_page_private(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int i, uint64_t *ret)
+{
+	uint64_t value = 0;
+	hvo_pfn_t head;
+	uint32_t seq;
+
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	if (i >= HVO_PAGE_PRIVATE || !ret)
+		return -HVO_EINVAL;
+	m->ops->read_lock(m->ctx);
+	head = held_head(m, pfn);
+	/* So that nobody sees a new value in the old frame and then the old one in the new. */
+	if (head != HVO_PFN_NONE)
+		do {
+			seq = move_seq_even(m);
+			value = __atomic_load_n(&page_ro(m, head)->private_data[i],
+						__ATOMIC_RELAXED);
+		} while (!move_seq_same(m, seq));
+	m->ops->read_unlock(m->ctx);
 	if (head == HVO_PFN_NONE)
 		return -HVO_EINVAL;
-	count = &page_rw(m, head)->mapcount;
-	n = __atomic_load_n(count, __ATOMIC_RELAXED);
-	do {
-		if (!n)
-			return -HVO_EINVAL;
-	} while (!__atomic_compare_exchange_n(count, &n, n - 1, true, __ATOMIC_RELAXED,
-					      __ATOMIC_RELAXED));
+	*ret = value;
 	return 0;
 }
 
@@ -423,46 +550,71 @@ static void split_below_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 	for (; pfn < end; pfn += HVO_BLOCK_FRAMES) {
 		lock_acquire(m, &z->lock);
-		zone_open_block(m, z, block_of(pfn), HVO_BLOCK_FRAMES, MIGRATE_MOVABLE, 0);
+		zone_open_block(m, z, block_of(pfn), HVO_BLOCK_FRAMES,
+				on_demand(m) ? MIGRATE_SPLIT : MIGRATE_MOVABLE, 0);
 		lock_release(m, &z->lock);
 		split_into(m, pfn, pfn + HVO_BLOCK_FRAMES, order);
 		fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
 	}
 }
 
+/* Frames that failed stay with the parts that they are in. */
+static void mark_parts(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have, unsigned int order,
+		       uint16_t bad)
+{
+	hvo_pfn_t end = pfn + (UINT64_C(1) << have), part = pfn;
+
+	if (bad & HVO_PF_UNRELIABLE)
+		for (; part < end; part += UINT64_C(1) << order)
+			page_rw(m, part)->flags |= bad;
+	else if (bad)
+		poison_mark_parts(m, pfn, end - pfn);
+}
+
+/* Frozen at no reference, nobody can take another one while the block changes. */
+static int freeze_for_split(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order,
+			    unsigned int *ret_have)
+{
+	const struct hvo_page *page;
+
+	if (held_head(m, pfn) != pfn)
+		return -HVO_EINVAL;
+	page = page_ro(m, pfn);
+	*ret_have = __atomic_load_n(&page->order, __ATOMIC_RELAXED);
+	if (hvo_page_state(page) != HVO_PAGE_USED || order >= *ret_have)
+		return -HVO_EINVAL;
+	return page_count(m, pfn, PAGE_MAPCOUNT) || !page_freeze(m, pfn) ? -HVO_EBUSY : 0;
+}
+
 int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
-	struct hvo_page *page;
-	unsigned int have, o;
-	uint32_t refs = 1;
+	unsigned int have = 0, o;
+	uint16_t bad;
 	uint64_t part;
-	int rc = 0;
+	int rc;
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	if (held_head(m, pfn) != pfn)
-		return -HVO_EINVAL;
-	page = page_rw(m, pfn);
-	have = page->order;
-	if (hvo_page_state(page) != HVO_PAGE_USED || order >= have)
-		return -HVO_EINVAL;
-	/* Frozen at no reference, nobody can take another one while the block changes. */
-	if (__atomic_load_n(&page->mapcount, __ATOMIC_RELAXED) ||
-	    !__atomic_compare_exchange_n(&page->refcount, &refs, 0, false, __ATOMIC_ACQUIRE,
-					 __ATOMIC_RELAXED))
-		return -HVO_EBUSY;
+	m->ops->read_lock(m->ctx);
+	rc = freeze_for_split(m, pfn, order, &have);
+	m->ops->read_unlock(m->ctx);
+	if (rc)
+		return rc;
+	bad = page_ro(m, pfn)->flags & (HVO_PF_POISONED | HVO_PF_UNRELIABLE);
 	if (have < HVO_BLOCK_ORDER) {
 		split_into(m, pfn, pfn + (UINT64_C(1) << have), order);
+		mark_parts(m, pfn, have, order, bad);
 		return 0;
 	}
 	if (order < HVO_BLOCK_ORDER && on_demand(m))
 		rc = vmemmap_present_elsewhere(m, pfn, have);
 	if (rc) {
-		page_set_refs(page, 1);
+		page_set_refs(page_rw(m, pfn), 1);
 		return rc;
 	}
 	if (order < HVO_BLOCK_ORDER) {
 		split_below_block(m, pfn, have, order);
+		mark_parts(m, pfn, have, order, bad);
 		return 0;
 	}
 	o = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLDED;
@@ -470,6 +622,7 @@ int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 		fold_set(m, pfn + part, order, (uint8_t)(order | o));
 		split_into(m, pfn + part, pfn + part + (UINT64_C(1) << order), order);
 	}
+	mark_parts(m, pfn, have, order, bad);
 	return 0;
 }
 

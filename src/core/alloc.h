@@ -4,11 +4,21 @@
 
 #include "machine.h"
 
+/* Beside HVO_GFP_*: do not wait for blocks that are isolated; it is the caller who did it. */
+#define GFP_ISOLATING 0x80000000u
+/* For descriptors: not from MIGRATE_SPLIT. */
+#define GFP_MEMMAP 0x40000000u
+
 /* hvo_alloc_pages() without clearing and without a reference: state USED. */
 int alloc_block(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node,
 		hvo_pfn_t *ret);
 /* The way back of alloc_block(); clears if the machine clears on free. */
 void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
+
+/* Take the only reference on a block that is not mapped away from it; -HVO_EBUSY otherwise. */
+HVO_MUST_CHECK int freeze_page(struct hvo_machine *m, hvo_pfn_t head);
+/* Drop a reference that the core itself took, whatever the user's map count is. */
+void put_page_mapped(struct hvo_machine *m, hvo_pfn_t head);
 
 /* Zero frames that nobody else uses; -HVO_ENOMEM where the platform has no memory for them. */
 int clear_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);

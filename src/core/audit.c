@@ -10,9 +10,14 @@
  *	BLOCK-2	its free fragments are exactly the ones on its lists
  *	BIN-1	a cut block with free frames is in the bin that its count says
  *	ZONE-1	free frames of a zone; ZONE-2 cut blocks; ZONE-3 free lists
+ *	ZONE-4	isolated blocks of a zone, which are in no bin
  *	MEMMAP-1 frames in state MEMMAP; MEMMAP-2 backing frames are such frames
+ *	MEMMAP-3 the page that a frame in a cut block says it backs; MEMMAP-4 carved blocks
  *	MANAGED-1 managed frames are those not set aside at the start
  *	POOL-1	pages of each pool; POOL-2 free ones; POOL-3 its free lists
+ *	POOL-4	folded pages, poisoned pages; POOL-5 pages that wait to be freed
+ *	POOL-6	what is reserved is there
+ *	POISON-1 frames that are out of use are the recorded ones, and the other way round
  *	MAP-1	the platform's record against what is really mapped
  *
  * Locks: none; nobody else may use the machine meanwhile.
@@ -23,7 +28,11 @@
 #include "zone.h"
 
 struct count {
-	uint64_t free, cut, memmap, boot, whole[WHOLE_ORDERS];
+	uint64_t free, cut, memmap, boot, isolated, carved, poisoned, whole[WHOLE_ORDERS];
+};
+
+struct pool_count {
+	uint64_t total, free, optimized, poisoned;
 };
 
 struct audit {
@@ -31,7 +40,8 @@ struct audit {
 	void (*report)(void *arg, const struct hvo_finding *finding);
 	void *arg;
 	uint64_t findings;
-	uint32_t huge[HVO_MAX_POOLS][HVO_MAX_NODES], huge_free[HVO_MAX_POOLS][HVO_MAX_NODES];
+	struct pool_count pool[HVO_MAX_POOLS]; /* of the node that is looked at */
+	uint64_t deferred[HVO_MAX_POOLS];
 };
 
 static void expect(struct audit *a, const char *rule, const char *what, uint64_t where,
@@ -63,18 +73,35 @@ static void check_tails(struct audit *a, uint64_t block, bool folded, bool own_h
 	       m->ops->backing(m->ctx, hvo_block_head_page(block)) == HVO_SHARED_TAIL);
 }
 
-static void count_huge(struct audit *a, hvo_pfn_t pfn, unsigned int order, bool free)
+static unsigned int pool_index(const struct hvo_machine *m, unsigned int order)
 {
-	unsigned int i, node = zone_of(a->m, pfn)->node;
+	unsigned int i;
 
-	for (i = 0; i < HVO_MAX_POOLS; i++) {
-		if (a->m->pools[i].order != order)
-			continue;
-		a->huge[i][node]++;
-		a->huge_free[i][node] += free;
+	for (i = 0; i < HVO_MAX_POOLS; i++)
+		if (m->pools[i].order == order)
+			break;
+	return i;
+}
+
+/* A huge page of a pool, or one that left it and waits to be freed. */
+static void count_huge(struct audit *a, hvo_pfn_t pfn, const struct hvo_page *page)
+{
+	unsigned int i = pool_index(a->m, page->order);
+	struct pool_count *c;
+
+	if (i == HVO_MAX_POOLS) {
+		expect(a, "POOL-1", "huge page without a pool", pfn, 0, 1);
 		return;
 	}
-	expect(a, "POOL-1", "huge page without a pool", pfn, 0, 1);
+	if (page->state == HVO_PAGE_USED) {
+		a->deferred[i]++;
+		return;
+	}
+	c = &a->pool[i];
+	c->total++;
+	c->free += page->state == HVO_PAGE_HUGETLB_FREE;
+	c->optimized += !!(page->flags & HVO_PF_OPTIMIZED);
+	c->poisoned += !!(page->flags & HVO_PF_POISONED);
 }
 
 /* One whole block: free, allocated, in a pool, or full of descriptors. */
@@ -94,7 +121,9 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		break;
 	case HVO_PAGE_HUGETLB_FREE:
 	case HVO_PAGE_HUGETLB_USED:
-		count_huge(a, pfn, order, page->state == HVO_PAGE_HUGETLB_FREE);
+		count_huge(a, pfn, page);
+		break;
+	case HVO_PAGE_POISONED:
 		break;
 	case HVO_PAGE_MEMMAP:
 		c->memmap += UINT64_C(1) << order;
@@ -103,6 +132,8 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 	default:
 		expect(a, "PAGE-1", "state of a whole block's head", pfn, HVO_PAGE_USED,
 		       page->state);
+		if (page->flags & HVO_PF_DEFERRED)
+			count_huge(a, pfn, page);
 	}
 	if (page->state == HVO_PAGE_FREE || page->state == HVO_PAGE_HUGETLB_FREE)
 		expect(a, "PAGE-1", "references of a free block", pfn, 0, page->refcount);
@@ -148,6 +179,17 @@ static void audit_bin(struct audit *a, struct zone *z, uint64_t block)
 	       z->bins[b->migratetype].orders[bin] >> order & 1);
 }
 
+static void expect_backs(struct audit *a, hvo_pfn_t pfn, uint64_t page)
+{
+	struct hvo_machine *m = a->m;
+	bool valid = page < hvo_memmap_pages(m->cfg.memory_bytes);
+
+	expect(a, "MEMMAP-3", "page that a frame backs is one", pfn, 1, valid);
+	if (valid)
+		expect(a, "MEMMAP-3", "frame behind the page that it backs", page, pfn,
+		       m->ops->backing(m->ctx, page));
+}
+
 static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct count *c)
 {
 	struct hvo_machine *m = a->m;
@@ -165,6 +207,10 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 		if (page->state == HVO_PAGE_MEMMAP) {
 			c->memmap++;
 			c->boot += page->flags & HVO_PF_BOOT;
+			expect_backs(a, base + idx, page->private_data[0]);
+			order = 0;
+		} else if (page->state == HVO_PAGE_POISONED) {
+			c->poisoned++;
 			order = 0;
 		} else if (page->state == HVO_PAGE_FREE) {
 			expect(a, "BLOCK-2", "free fragment on its list", base + idx, 1,
@@ -183,9 +229,15 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 		idx += 1u << order;
 	}
 	expect(a, "BLOCK-1", "free frames of a cut block", block, nr_free, b->nr_free);
+	c->cut++;
+	c->carved += !!(b->flags & BLOCK_CARVED);
+	if (b->flags & BLOCK_ISOLATED) {
+		c->isolated++;
+		expect(a, "ZONE-4", "links of an isolated block", block, 0, b->next | b->prev);
+		return;
+	}
 	audit_bin(a, z, block);
 	c->free += nr_free;
-	c->cut++;
 }
 
 static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
@@ -214,6 +266,7 @@ static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
 	}
 	expect(a, "ZONE-1", "free frames", z->start, c.free, z->nr_free);
 	expect(a, "ZONE-2", "cut blocks", z->start, c.cut, z->nr_cut);
+	expect(a, "ZONE-4", "isolated blocks", z->start, c.isolated, z->nr_isolated);
 	for (o = 0; o < WHOLE_ORDERS; o++) {
 		uint64_t nr = 0, guard = c.whole[o] + 1;
 		uint32_t at = z->whole[o];
@@ -227,27 +280,79 @@ static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
 	expect(a, "MANAGED-1", "managed frames", z->start, z->present - c.boot, z->managed);
 	sum->memmap += c.memmap;
 	sum->boot += c.boot;
+	sum->poisoned += c.poisoned;
+	sum->carved += c.carved;
+}
+
+static void audit_pool_node(struct audit *a, unsigned int i, uint32_t node)
+{
+	const struct hvo_pool *pool = &a->m->pools[i];
+	const struct pool_node *n = &pool->nodes[node];
+	const struct pool_count *c = &a->pool[i];
+	uint64_t nr = 0;
+	uint32_t at;
+
+	for (at = n->free_list; at && nr <= n->free; at = page_ro(a->m, block_pfn(at - 1))->next)
+		nr++;
+	expect(a, "POOL-1", "pages of a pool", pool->order, c->total, n->total);
+	expect(a, "POOL-2", "free pages of a pool", pool->order, c->free, n->free);
+	expect(a, "POOL-3", "pages on its free list", pool->order, n->free, nr);
+	expect(a, "POOL-2", "surplus within total", pool->order, 0, n->surplus > n->total);
+	expect(a, "POOL-4", "folded pages of a pool", pool->order, c->optimized, n->optimized);
+	expect(a, "POOL-4", "poisoned pages of a pool", pool->order, c->poisoned, n->poisoned);
 }
 
 static void audit_pool(struct audit *a, unsigned int i)
 {
-	struct hvo_pool *pool = &a->m->pools[i];
-	uint32_t n;
+	const struct hvo_pool *pool = &a->m->pools[i];
+	uint64_t nr = 0, free = 0, poisoned = 0;
+	uint32_t n, at;
 
 	for (n = 0; n < a->m->cfg.nr_nodes && pool->order; n++) {
-		struct pool_node *pn = &pool->nodes[n];
-		uint64_t nr = 0;
-		uint32_t at = pn->free_list;
-
-		for (; at && nr <= pn->free; at = page_ro(a->m, block_pfn(at - 1))->next)
-			nr++;
-		expect(a, "POOL-1", "pages of a pool", pool->order, a->huge[i][n], pn->total);
-		expect(a, "POOL-2", "free pages of a pool", pool->order, a->huge_free[i][n],
-		       pn->free);
-		expect(a, "POOL-3", "pages on its free list", pool->order, pn->free, nr);
-		expect(a, "POOL-2", "surplus within total", pool->order, 0,
-		       pn->surplus > pn->total);
+		free += pool->nodes[n].free;
+		poisoned += pool->nodes[n].poisoned;
 	}
+	for (at = pool->deferred.first; at && nr <= pool->deferred.nr;
+	     at = page_ro(a->m, block_pfn(at - 1))->next)
+		nr++;
+	expect(a, "POOL-5", "pages that wait to be freed", pool->order, a->deferred[i],
+	       pool->deferred.nr);
+	expect(a, "POOL-5", "on their list", pool->order, pool->deferred.nr, nr);
+	if (!poisoned)
+		expect(a, "POOL-6", "reserved pages that are not there", pool->order, 0,
+		       pool->reserved > free ? pool->reserved - free : 0);
+	expect(a, "POOL-6", "pages in flight", pool->order, 0, pool->in_flight);
+}
+
+static void audit_node(struct audit *a, uint32_t node, struct count *sum)
+{
+	struct hvo_machine *m = a->m;
+	unsigned int i;
+
+	for (i = 0; i < HVO_MAX_POOLS; i++)
+		a->pool[i] = (struct pool_count){ 0 };
+	for (i = 0; i < HVO_NR_ZONES; i++)
+		audit_zone(a, &m->nodes[node].zones[i], sum);
+	for (i = 0; i < HVO_MAX_POOLS; i++)
+		if (m->pools[i].order)
+			audit_pool_node(a, i, node);
+}
+
+static void audit_poison(struct audit *a, const struct count *sum)
+{
+	struct hvo_machine *m = a->m;
+	uint64_t i, out = 0;
+
+	for (i = 0; i < m->nr_poison; i++) {
+		hvo_pfn_t pfn = m->poison[i].pfn;
+
+		if (m->poison[i].state != POISON_OUT)
+			continue;
+		out++;
+		expect(a, "POISON-1", "state of a frame that failed", pfn, HVO_PAGE_POISONED,
+		       page_ro(m, pfn)->state);
+	}
+	expect(a, "POISON-1", "frames out of use", 0, out + m->unrecorded_poison, sum->poisoned);
 }
 
 static void mapping_mismatch(void *arg, uint64_t page, uint64_t recorded, uint64_t real)
@@ -260,18 +365,19 @@ uint64_t hvo_machine_audit(struct hvo_machine *m,
 {
 	struct audit a = { .m = m, .report = report, .arg = arg };
 	struct count sum = { 0 };
-	uint32_t n, t;
+	uint32_t n;
 
 	if (machine_gone(m))
 		return 0;
 	for (n = 0; n < m->cfg.nr_nodes; n++)
-		for (t = 0; t < HVO_NR_ZONES; t++)
-			audit_zone(&a, &m->nodes[n].zones[t], &sum);
+		audit_node(&a, n, &sum);
 	expect(&a, "MEMMAP-1", "frames that hold descriptors", 0, sum.memmap,
 	       m->memmap + m->memmap_boot);
 	expect(&a, "MEMMAP-1", "of them, set aside at the start", 0, sum.boot, m->memmap_boot);
+	expect(&a, "MEMMAP-4", "carved blocks", 0, sum.carved, m->carved_blocks);
 	for (n = 0; n < HVO_MAX_POOLS; n++)
 		audit_pool(&a, n);
+	audit_poison(&a, &sum);
 	if (m->ops->audit)
 		m->ops->audit(m->ctx, mapping_mismatch, &a);
 	return a.findings;

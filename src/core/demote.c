@@ -4,7 +4,9 @@
  *
  * The head pages of the parts are there already in on-demand mode, so each part
  * gets a head descriptor and a fold byte and nothing else. Linux mode restores the
- * page as a whole and folds the parts anew, as the kernel does.
+ * pages as a whole and folds the parts anew, as the kernel does (4095 frames for a
+ * 1 GiB page); or, by HVO_POLICY_DEMOTE_HEADS, just the head pages that the parts need
+ * (511), and what was folded stays folded.
  *
  * States: HUGETLB_FREE -> USED, parts TAIL -> USED -> HUGETLB_FREE of the other pool.
  * Nobody holds a reference on any of them meanwhile, so readers find none to take.
@@ -13,8 +15,12 @@
  */
 #include "hugetlb.h"
 #include "lock.h"
-#include "page.h"
 #include "vmemmap.h"
+
+struct demote {
+	struct hvo_pool *pool, *target;
+	uint64_t nodes, done;
+};
 
 static bool has_free(const struct pool_node *n)
 {
@@ -38,98 +44,193 @@ static struct hvo_pool *demote_target(struct hvo_pool *pool)
 	return best;
 }
 
-static bool restore_for_demote(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t *ret_missing)
-{
-	const struct hvo_restore_step *step = &pool->policy.steps[0];
-
-	if (!(page_ro(pool->m, pfn)->flags & HVO_PF_OPTIMIZED))
-		return true;
-	return step->source == HVO_RESTORE_ALLOC &&
-	       vmemmap_restore(pool->m, &pfn, 1, pool->order, step, ret_missing);
-}
-
 /* The page's parts, in state USED, join the target pool. */
-static void split_huge(struct hvo_pool *pool, struct hvo_pool *target, hvo_pfn_t pfn)
+static void split_huge(struct demote *d, hvo_pfn_t pfn)
 {
-	uint8_t folded = hvo_fold_byte(&pool->m->mm, block_of(pfn)) & HVO_FOLDED;
-	hvo_pfn_t end = pfn + (UINT64_C(1) << pool->order);
-	struct hvo_machine *m = pool->m;
+	struct hvo_machine *m = d->pool->m;
+	uint8_t folded = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLDED;
+	uint16_t flags = page_ro(m, pfn)->flags & HVO_PF_OPTIMIZED;
+	hvo_pfn_t end = pfn + (UINT64_C(1) << d->pool->order);
+	struct hvo_pool *target = d->target;
 	unsigned int nr = 0;
 
 	for (; pfn < end; pfn += UINT64_C(1) << target->order) {
-		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, target->order);
+		struct hvo_page *page = page_rw(m, pfn);
+
+		page_set_state(m, pfn, page, HVO_PAGE_USED, target->order);
+		page->flags = flags;
 		fold_set(m, pfn, target->order, (uint8_t)(target->order | folded));
 		target->batch[nr++] = pfn;
 	}
-	hugetlb_join(target, nr);
+	if (!flags)
+		hugetlb_fold_batch(target, nr);
+	hugetlb_add_batch(target, nr);
+	d->done++;
 }
 
-/* 1: done, 0: no free page, -HVO_ENOMEM: could not be restored, as before. */
-static int demote_one(struct hvo_pool *pool, struct hvo_pool *target, int node)
+/* Back to the pool they came from; the first one is the one that failed. */
+static void put_back(struct demote *d, struct page_list *list, uint64_t missing)
 {
+	struct hvo_pool *pool = d->pool;
 	struct hvo_machine *m = pool->m;
-	struct pool_node *n;
+	hvo_pfn_t pfn = page_list_pop(m, list);
+
+	if (pfn == HVO_PFN_NONE)
+		return;
+	hugetlb_refuse(pool, pfn, missing, 0);
+	lock_acquire(m, &pool->lock);
+	while ((pfn = page_list_pop(m, list)) != HVO_PFN_NONE) {
+		hugetlb_account(pool, pfn, 0);
+		hugetlb_enqueue(pool, pfn);
+	}
+	lock_release(m, &pool->lock);
+}
+
+static bool restore(struct demote *d, hvo_pfn_t pfn, uint64_t *ret_missing)
+{
+	const struct hvo_restore_step *step = &d->pool->policy.steps[0];
+	struct hvo_machine *m = d->pool->m;
+
+	*ret_missing = 0;
+	if (!page_optimized(m, pfn))
+		return true;
+	if (step->source != HVO_RESTORE_ALLOC)
+		return false;
+	if (d->pool->policy.flags & HVO_POLICY_DEMOTE_HEADS &&
+	    __atomic_load_n(&m->optimize, __ATOMIC_RELAXED))
+		return vmemmap_restore_heads(m, pfn, d->pool->order, d->target->order, step,
+					     ret_missing);
+	return vmemmap_restore(m, &pfn, 1, d->pool->order, step, ret_missing);
+}
+
+/*
+ * Restore all, then split all that could be: the kernel's order, which decides how
+ * many can be when memory is short.
+ */
+static int demote_list(struct demote *d, struct page_list *list)
+{
+	struct hvo_machine *m = d->pool->m;
+	struct page_list ready = { 0 };
 	uint64_t missing = 0;
 	hvo_pfn_t pfn;
+	int rc = 0;
 
-	lock_acquire(m, &pool->lock);
-	n = hugetlb_next_node(pool, node, has_free);
-	if (!n) {
-		lock_release(m, &pool->lock);
+	while ((pfn = page_list_pop(m, list)) != HVO_PFN_NONE) {
+		if (!restore(d, pfn, &missing)) {
+			page_list_add(m, list, pfn);
+			rc = -HVO_ENOMEM;
+			break;
+		}
+		page_list_add(m, &ready, pfn);
+	}
+	while ((pfn = page_list_pop(m, &ready)) != HVO_PFN_NONE)
+		split_huge(d, pfn);
+	put_back(d, list, missing);
+	return rc;
+}
+
+/* Sound free pages of one node leave the pool. Pool lock held. */
+static void take_sound(struct demote *d, struct pool_node *n, uint64_t max, struct page_list *list)
+{
+	struct hvo_machine *m = d->pool->m;
+	uint32_t at = n->free_list, next;
+
+	for (; at && list->nr < max; at = next) {
+		hvo_pfn_t pfn = block_pfn(at - 1);
+
+		next = page_ro(m, pfn)->next;
+		if (page_poisoned(m, pfn))
+			continue;
+		hugetlb_remove(d->pool, pfn, 0);
+		page_list_add(m, list, pfn);
+	}
+}
+
+/* A page that was surplus goes as one: there is one less of both. */
+static void drop_surplus(struct hvo_pool *pool)
+{
+	uint32_t i;
+
+	lock_acquire(pool->m, &pool->lock);
+	for (i = 0; i < pool->m->cfg.nr_nodes; i++)
+		if (pool->nodes[i].surplus > pool->nodes[i].total)
+			pool->nodes[i].surplus = pool->nodes[i].total;
+	lock_release(pool->m, &pool->lock);
+}
+
+/* How many may go, of the node if it is one: what is reserved stays. Pool lock held. */
+static uint64_t available(const struct demote *d)
+{
+	struct hvo_pool *pool = d->pool;
+	uint64_t free = POOL_SUM(pool, free), of_nodes = 0;
+	uint32_t n;
+
+	for (n = 0; n < pool->m->cfg.nr_nodes; n++)
+		if (d->nodes >> n & 1)
+			of_nodes += pool->nodes[n].free;
+	free = free > pool->reserved ? free - pool->reserved : 0;
+	return free < of_nodes ? free : of_nodes;
+}
+
+/* 1: some were demoted, 0: none is left to be; -HVO_EBUSY: what is left is poisoned. */
+static int demote_some(struct demote *d, uint64_t want)
+{
+	struct hvo_pool *pool = d->pool;
+	struct page_list list = { 0 };
+	struct pool_node *n;
+	uint64_t max;
+	unsigned int left;
+
+	lock_acquire(pool->m, &pool->lock);
+	max = available(d);
+	if (max > want)
+		max = want;
+	if (!max) {
+		lock_release(pool->m, &pool->lock);
 		return 0;
 	}
-	pfn = hugetlb_take_free(pool, n);
-	lock_release(m, &pool->lock);
-	if (!restore_for_demote(pool, pfn, &missing)) {
-		hugetlb_refuse(pool, pfn, missing, 0);
-		return -HVO_ENOMEM;
+	/* Nodes in turn; one whose free pages are all poisoned gives none. */
+	for (left = nr_of_nodes(d->nodes); left && !list.nr; left--) {
+		n = hugetlb_next_node(pool, &pool->next_free, d->nodes, has_free);
+		if (n)
+			take_sound(d, n, max, &list);
 	}
-	/* A page that was surplus goes as one: there is one less of both. */
-	lock_acquire(m, &pool->lock);
-	if (n->surplus > n->total)
-		n->surplus = n->total;
-	lock_release(m, &pool->lock);
-	split_huge(pool, target, pfn);
-	return 1;
+	lock_release(pool->m, &pool->lock);
+	if (!list.nr)
+		return -HVO_EBUSY;
+	return demote_list(d, &list) ? -HVO_ENOMEM : 1;
 }
 
 int hvo_pool_demote(struct hvo_pool *pool, int node, uint64_t nr, uint64_t *ret_done)
 {
+	struct demote d = { .pool = pool };
 	struct hvo_machine *m;
-	struct hvo_pool *target;
-	uint64_t done = 0;
-	int rc = 1;
+	int rc = pool_check(pool, node);
 
-	if (!pool || !ret_done || node < HVO_NODE_ANY)
-		return -HVO_EINVAL;
+	if (rc || !ret_done)
+		return rc ? rc : -HVO_EINVAL;
 	m = pool->m;
-	if (machine_gone(m))
-		return -HVO_ENODEV;
-	if (node >= (int)m->cfg.nr_nodes)
-		return -HVO_EINVAL;
+	d.nodes = node >= 0 ? UINT64_C(1) << node : all_nodes(m);
 	lock_acquire(m, &m->memmap_lock);
-	target = demote_target(pool);
-	if (!target) {
+	d.target = demote_target(pool);
+	if (!d.target) {
 		lock_release(m, &m->memmap_lock);
 		return -HVO_EINVAL;
 	}
-	while (done < nr) {
-		rc = demote_one(pool, target, node);
-		if (rc <= 0)
-			break;
-		done++;
-	}
+	for (rc = 1; d.done < nr && rc > 0;)
+		rc = demote_some(&d, nr - d.done);
+	drop_surplus(pool);
 	lock_release(m, &m->memmap_lock);
-	*ret_done = done;
+	*ret_done = d.done;
 	return rc < 0 ? rc : 0;
 }
 
 int hvo_pool_set_demote_order(struct hvo_pool *pool, unsigned int order)
 {
-	if (!pool)
-		return -HVO_EINVAL;
-	if (machine_gone(pool->m))
-		return -HVO_ENODEV;
+	int rc = pool_check(pool, HVO_NODE_ANY);
+
+	if (rc)
+		return rc;
 	if (order >= pool->order || !hvo_pool_find(pool->m, order))
 		return -HVO_EINVAL;
 	lock_acquire(pool->m, &pool->m->memmap_lock);

@@ -3,19 +3,102 @@
 #define HVO_CORE_HUGETLB_H
 
 #include "machine.h"
+#include "page.h"
 
-/* The last reference on a huge page is gone. */
+/* ---- hugetlb.c: lists and counters; the pool's lock held ------------------------- */
+
+/* A page, state USED, joins the pool's counters; @surplus more of it are surplus. */
+void hugetlb_account(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus);
+/* It goes on the free list; it is accounted already. */
+void hugetlb_enqueue(struct hvo_pool *pool, hvo_pfn_t pfn);
+/* A free page leaves pool and list, with @surplus less: state USED. */
+void hugetlb_remove(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus);
+/* The newest one of a node that has one, onto a list. */
+void hugetlb_remove_to(struct hvo_pool *pool, struct pool_node *n, uint64_t surplus,
+		       struct page_list *list);
+/* The same for a page in use that nobody holds any more. */
+void hugetlb_remove_used(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus);
+
+/* The last reference on a huge page is gone. Takes the pool's lock itself. */
 void hugetlb_release(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
-/* A free page leaves its pool, state USED; the pool's lock held, n->free_list not empty. */
-hvo_pfn_t hugetlb_take_free(struct hvo_pool *pool, struct pool_node *n);
-/* The first @nr of pool->batch, state USED, are folded if that is on, and join it free. */
-void hugetlb_join(struct hvo_pool *pool, unsigned int nr);
+/*
+ * The pool whose huge page covers a frame, with its lock held and *pfn the page's head;
+ * *ret_used says whether somebody has it. NULL without a lock: no huge page there. Under
+ * the memmap lock.
+ */
+struct hvo_pool *hugetlb_lock_pool_of(struct hvo_machine *m, hvo_pfn_t *pfn, bool *ret_used);
+/* Dissolve the free page that was found so; drops the pool's lock. */
+HVO_MUST_CHECK int hugetlb_dissolve_locked(struct hvo_pool *pool, hvo_pfn_t pfn);
+
+/* What every call on a pool refuses: no pool, a machine that is gone, no such node. */
+static inline int pool_check(const struct hvo_pool *pool, int node)
+{
+	if (!pool || node < HVO_NODE_ANY)
+		return -HVO_EINVAL;
+	if (machine_gone(pool->m))
+		return -HVO_ENODEV;
+	return node >= (int)pool->m->cfg.nr_nodes ? -HVO_EINVAL : 0;
+}
+
+struct pool_node *hugetlb_node(struct hvo_pool *pool, hvo_pfn_t pfn);
+
+/* Sum of a field of struct pool_node over all nodes. */
+uint64_t hugetlb_sum(const struct hvo_pool *pool, size_t offset);
+#define POOL_SUM(pool, field) hugetlb_sum(pool, offsetof(struct pool_node, field))
+
+static inline bool page_optimized(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return page_ro(m, pfn)->flags & HVO_PF_OPTIMIZED;
+}
+
+static inline bool page_poisoned(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return page_ro(m, pfn)->flags & HVO_PF_POISONED;
+}
+
+/* ---- release.c: leaving a pool; the memmap lock held -------------------------------- */
+
+void page_list_add(struct hvo_machine *m, struct page_list *list, hvo_pfn_t pfn);
+/* HVO_PFN_NONE if it is empty. */
+hvo_pfn_t page_list_pop(struct hvo_machine *m, struct page_list *list);
+
+/* Restore and free pages that left the pool. Those that cannot be come back as surplus. */
+void hugetlb_release_list(struct hvo_pool *pool, struct page_list *list,
+			  struct hvo_resize_result *res);
+/* One page by the pool's policy; false: as before, *ret_missing frames were missing. */
+bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res,
+			 uint64_t *ret_missing);
 /* A page that left could not be restored: back, with @surplus, counted and reported. */
 void hugetlb_refuse(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t missing, uint64_t surplus);
-/* Nodes in turn: the next one of those allowed that @fits, or NULL. */
-struct pool_node *hugetlb_next_node(struct hvo_pool *pool, int node,
+/* A page that is present goes back to the buddy allocator. */
+void hugetlb_free_page(struct hvo_pool *pool, hvo_pfn_t pfn);
+/* Finish frees that were deferred, up to @max; returns how many pages were tried. */
+uint64_t hugetlb_flush(struct hvo_pool *pool, uint64_t max);
+/* Of all pools, as everything does that changes one. */
+void hugetlb_flush_all(struct hvo_machine *m);
+
+/* ---- resize.c: nodes in turn, joining a pool; the memmap lock held ----------------------- */
+
+uint64_t all_nodes(const struct hvo_machine *m);
+unsigned int nr_of_nodes(uint64_t nodes);
+/* The next node in turn of those in @nodes that @fits; NULL after one round. */
+struct pool_node *hugetlb_next_node(struct hvo_pool *pool, uint32_t *turn, uint64_t nodes,
 				    bool (*fits)(const struct pool_node *n));
+bool hugetlb_has_free_surplus(const struct pool_node *n);
+/* A new page for the pool, from this node: state USED, not folded, in no counter. */
+HVO_MUST_CHECK int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node,
+				       hvo_pfn_t *ret);
+/* The first @nr of pool->batch are folded, if that is on. */
+void hugetlb_fold_batch(struct hvo_pool *pool, unsigned int nr);
+/* They join the pool, free. */
+void hugetlb_add_batch(struct hvo_pool *pool, unsigned int nr);
+
+/* ---- resv.c ------------------------------------------------------------------------------------- */
+
+/* A new surplus page, in nobody's hands: state USED, accounted. -HVO_ENOMEM: not allowed, or none. */
+HVO_MUST_CHECK int hugetlb_alloc_surplus(struct hvo_pool *pool, unsigned int gfp, int node,
+					 hvo_pfn_t *ret);
 
 bool policy_valid(const struct hvo_policy *policy);
 

@@ -36,6 +36,8 @@ static bool config_valid(const struct hvo_config *in, struct hvo_config *c)
 		c->nr_nodes = 1;
 	if (!c->max_order)
 		c->max_order = HVO_MAX_ORDER;
+	if (c->boot_gigantic && c->max_order < HVO_GIGA_ORDER)
+		return false;
 	if (c->nr_nodes > HVO_MAX_NODES || c->max_order < HVO_BLOCK_ORDER ||
 	    c->max_order > HVO_MAX_ORDER || c->mode > HVO_LINUX || c->clear > HVO_CLEAR_NEVER)
 		return false;
@@ -54,7 +56,7 @@ static bool config_valid(const struct hvo_config *in, struct hvo_config *c)
 }
 
 struct layout {
-	size_t fold, blocks, sections, runs, undo, total;
+	size_t fold, blocks, sections, runs, undo, poison, total;
 };
 
 static size_t place(size_t *at, size_t bytes)
@@ -76,6 +78,7 @@ static struct layout layout_of(const struct hvo_config *c)
 	l.sections = place(&l.total, nr_sections);
 	l.runs = place(&l.total, NR_RUNS * sizeof(struct hvo_remap));
 	l.undo = place(&l.total, NR_RUNS * sizeof(struct hvo_remap));
+	l.poison = place(&l.total, NR_POISON * sizeof(struct poison));
 	l.blocks = place(&l.total, nr_blocks * sizeof(struct block));
 	return l;
 }
@@ -110,16 +113,43 @@ static void init_zone(struct hvo_machine *m, struct node *n, uint32_t nid, uint3
 		m->section_zone[pfn >> HVO_SECTION_ORDER] = (uint8_t)(nid * HVO_NR_ZONES + type);
 }
 
-/* Everything from @pfn on becomes free, in the largest blocks that fit. */
-static void online_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
+/* Frames [pfn, end) become free, in the largest blocks that fit. */
+static void online_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo_pfn_t end)
 {
-	while (pfn < z->end) {
+	while (pfn < end) {
 		unsigned int order = m->cfg.max_order;
 
-		while (pfn & ((UINT64_C(1) << order) - 1) || pfn + (UINT64_C(1) << order) > z->end)
+		while (pfn & ((UINT64_C(1) << order) - 1) || pfn + (UINT64_C(1) << order) > end)
 			order--;
 		zone_put_whole(m, z, pfn, order);
 		pfn += UINT64_C(1) << order;
+	}
+}
+
+/*
+ * 1 GiB pages whose descriptors are never all there: at the end of NORMAL, as many of the
+ * node's share as leave room for what is.
+ */
+static void place_boot_gigantic(struct hvo_machine *m, struct node *n, uint32_t nid,
+				hvo_pfn_t movable)
+{
+	uint64_t giga = UINT64_C(1) << HVO_GIGA_ORDER, saved = giga / HVO_PAGES_PER_FRAME - 1;
+	uint64_t nr = m->cfg.boot_gigantic / m->cfg.nr_nodes;
+
+	nr += nid < m->cfg.boot_gigantic % m->cfg.nr_nodes;
+	n->boot_start = movable;
+	n->boot_end = movable;
+	if (on_demand(m) || !m->cfg.optimize || !nr || (movable & ~(giga - 1)) <= n->start)
+		return;
+	n->boot_start = movable & ~(giga - 1);
+	n->boot_end = n->boot_start;
+	for (; nr && n->boot_start >= n->start + giga; nr--) {
+		uint64_t left = n->memmap_frames - saved;
+
+		if (n->boot_start - giga < n->start + left + 2 * HVO_BLOCK_FRAMES)
+			break;
+		n->boot_start -= giga;
+		n->memmap_frames = left;
 	}
 }
 
@@ -137,6 +167,7 @@ static int online_node(struct hvo_machine *m, uint32_t nid)
 	if (!on_demand(m))
 		n->memmap_frames *= HVO_BLOCK_MEMMAP;
 	movable = n->end - (m->cfg.movable_bytes >> HVO_FRAME_SHIFT);
+	place_boot_gigantic(m, n, nid, movable);
 	init_zone(m, n, nid, HVO_ZONE_NORMAL, n->start, movable);
 	init_zone(m, n, nid, HVO_ZONE_MOVABLE, movable, n->end);
 	rc = vmemmap_online_node(m, n);
@@ -144,9 +175,31 @@ static int online_node(struct hvo_machine *m, uint32_t nid)
 		return rc;
 	first = n->start + n->memmap_frames + HVO_BLOCK_FRAMES - 1;
 	first &= ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1);
-	online_free(m, &n->zones[HVO_ZONE_NORMAL], first);
-	online_free(m, &n->zones[HVO_ZONE_MOVABLE], movable);
+	online_free(m, &n->zones[HVO_ZONE_NORMAL], first, n->boot_start);
+	online_free(m, &n->zones[HVO_ZONE_NORMAL], n->boot_end, movable);
+	online_free(m, &n->zones[HVO_ZONE_MOVABLE], movable, n->end);
 	return 0;
+}
+
+/* As many as there are; the kernel too boots with fewer. */
+static int boot_gigantic(struct hvo_machine *m)
+{
+	struct hvo_pool *pool;
+	hvo_pfn_t pfn;
+	uint32_t n;
+	int rc;
+
+	if (!m->cfg.boot_gigantic)
+		return 0;
+	rc = hvo_pool_create(m, HVO_GIGA_ORDER, &pool);
+	for (n = 0; n < m->cfg.nr_nodes && !rc; n++) {
+		for (pfn = m->nodes[n].boot_start; pfn < m->nodes[n].boot_end;) {
+			pool->batch[0] = pfn;
+			pfn = vmemmap_boot_gigantic(m, pfn);
+			hugetlb_add_batch(pool, 1);
+		}
+	}
+	return rc ? rc : hvo_pool_resize(pool, HVO_NODE_ANY, m->cfg.boot_gigantic, NULL);
 }
 
 int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,
@@ -171,6 +224,7 @@ int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,
 	m->section_zone = (uint8_t *)mem + l.sections;
 	m->runs = (void *)((uint8_t *)mem + l.runs);
 	m->undo = (void *)((uint8_t *)mem + l.undo);
+	m->poison = (void *)((uint8_t *)mem + l.poison);
 	m->blocks = (void *)((uint8_t *)mem + l.blocks);
 	m->mm.array = array;
 	m->mm.fold = m->fold;
@@ -184,6 +238,9 @@ int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,
 			return rc;
 	}
 	zone_init_watermarks(m);
+	rc = boot_gigantic(m);
+	if (rc)
+		return rc;
 	*ret = m;
 	return 0;
 }
@@ -221,7 +278,7 @@ static void count_free(struct zone *z, struct hvo_machine *m, struct hvo_zone_st
 		const struct block *b = &m->blocks[block];
 
 		if (hvo_fold_byte(&m->mm, block) || !(b->flags & BLOCK_CUT) ||
-		    b->flags & BLOCK_BUSY)
+		    b->flags & (BLOCK_BUSY | BLOCK_ISOLATED))
 			continue;
 		for (o = 0; o < SMALL_ORDERS; o++) {
 			uint32_t idx = b->free_head[o];
@@ -279,5 +336,8 @@ void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
 	s.cut_failures = counter_read(&m->cut_failures);
 	s.collapses = counter_read(&m->collapses);
 	s.collapse_failures = counter_read(&m->collapse_failures);
+	s.poisoned = counter_read(&m->nr_poison);
+	s.moved = counter_read(&m->moved);
+	s.carved_blocks = counter_read(&m->carved_blocks);
 	*ret = s;
 }

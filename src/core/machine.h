@@ -12,8 +12,9 @@
  *	(v) under the memmap lock		(s) under the shrinker lock
  *
  * Lock order, outermost first: memmap lock, shrinker lock; then the spin locks:
- * pool lock, zone lock. No two locks of one kind are held together. The first two
- * may be held while waiting for memory; nothing waits under a spin lock. User
+ * pool lock, zone lock, poison lock. No two locks of one kind are held together. The
+ * first two may be held while waiting for memory; nothing waits under a spin lock, but for the
+ * one page that a move remaps (move.c), a call that waits for no lock of ours. User
  * functions are called without spin locks. What a shrinker may call never waits
  * for the memmap lock, since the allocation that called it may hold it.
  *
@@ -29,7 +30,17 @@ struct hvo_lock {
 	uint32_t word;
 };
 
-enum migratetype { MIGRATE_MOVABLE = 0, MIGRATE_UNMOVABLE, MIGRATE_RECLAIMABLE, MIGRATE_TYPES };
+/*
+ * MIGRATE_SPLIT: a block of on-demand mode whose own descriptors lie elsewhere. It gets no
+ * descriptors of others: what waits for each other never becomes whole.
+ */
+enum migratetype {
+	MIGRATE_MOVABLE = 0,
+	MIGRATE_UNMOVABLE,
+	MIGRATE_RECLAIMABLE,
+	MIGRATE_SPLIT,
+	MIGRATE_TYPES
+};
 
 #define SMALL_ORDERS HVO_BLOCK_ORDER			   /* orders 0 to 8 */
 #define WHOLE_ORDERS (HVO_MAX_ORDER - HVO_BLOCK_ORDER + 1) /* orders 9 to 18 */
@@ -45,9 +56,11 @@ struct block {
 };
 _Static_assert(sizeof(struct block) == 32, "two blocks' metadata a cache line");
 
-#define BLOCK_SELF 0x1u /* its tails live in its own frames, HVO_BLOCK_TAILS of them */
-#define BLOCK_BUSY 0x2u /* being collapsed: on no bin, its frames not free */
-#define BLOCK_CUT 0x4u	/* cut: the fields are meaningful */
+#define BLOCK_SELF 0x1u	    /* its tails live in its own frames, HVO_BLOCK_TAILS of them */
+#define BLOCK_BUSY 0x2u	    /* being collapsed: on no bin, its frames not free */
+#define BLOCK_CUT 0x4u	    /* cut: the fields are meaningful */
+#define BLOCK_ISOLATED 0x8u /* being emptied: on no bin, what is free in it is not counted */
+#define BLOCK_CARVED 0x10u  /* frames of it stayed behind for descriptors, by policy carve */
 
 /*
  * Bins of cut blocks, by how many of their frames are free: a block in bin 0 is
@@ -78,35 +91,60 @@ struct zone {
 	uint64_t nr_cut;		 /* (z) */
 	uint64_t nr_collapsible;	 /* (z), read (a) */
 	uint32_t in_flight;		 /* (z), read (a): blocks being cut or collapsed */
+	uint32_t nr_isolated;		 /* (z): blocks */
 };
 
 struct node {
 	hvo_pfn_t start, end;	/* (c) */
 	hvo_pfn_t memmap_pfn;	/* (c) first frame set aside for descriptors */
 	uint64_t memmap_frames; /* (c) */
+	/*
+	 * (c) 1 GiB pages reserved at boot in Linux mode with HVO on: [start, end). Of their
+	 * descriptor pages only the first ones ever had a frame.
+	 */
+	hvo_pfn_t boot_start, boot_end;
 	struct zone zones[HVO_NR_ZONES];
 };
 
 #define BATCH 512u	   /* huge pages optimized or restored together */
 #define NR_RUNS 4608u	   /* a 1 GiB page restored frame by frame fits */
 #define COLLAPSE_BATCH 64u /* blocks */
+#define COLLAPSE_KEEP 64u  /* of each zone, stay cut for the next small allocations */
 
 struct pool_node {
-	uint32_t free_list;			  /* (p) block + 1, newest first */
-	uint64_t total, free, surplus, optimized; /* (p) */
+	uint32_t free_list;				    /* (p) block + 1, newest first */
+	uint64_t total, free, surplus, optimized, poisoned; /* (p) */
+};
+
+/* Huge pages that left their pool: state USED, linked by @next of their heads. */
+struct page_list {
+	uint32_t first; /* block + 1 */
+	uint64_t nr;
 };
 
 struct hvo_pool {
 	struct hvo_machine *m; /* (c) */
 	uint32_t order;	       /* (c) */
 	struct hvo_lock lock;
-	uint32_t demote_order;	  /* (v) 0: the next smaller pool */
-	struct hvo_policy policy; /* (v) */
-	uint32_t next_node;	  /* (v) where the next page is added or removed */
-	hvo_pfn_t batch[BATCH];	  /* (v) pages on their way in or out */
-	uint64_t refused, carved; /* (p) */
+	uint32_t demote_order;		/* (v) 0: the next smaller pool */
+	struct hvo_policy policy;	/* (v) */
+	uint32_t next_alloc, next_free; /* (v) the node whose turn it is */
+	hvo_pfn_t batch[BATCH];		/* (v) pages on their way in or out */
+	struct page_list deferred;	/* (p) */
+	uint64_t reserved, overcommit;	/* (p) */
+	uint64_t in_flight;		/* (p) free pages that are being folded, on no list */
+	uint64_t refused, carved;	/* (p) */
 	struct pool_node nodes[HVO_MAX_NODES];
 };
+
+/* A frame that failed. In use: what holds it is marked and gives it up when it is freed. */
+enum poison_state { POISON_IN_USE = 0, POISON_OUT, POISON_STUCK };
+
+struct poison {
+	hvo_pfn_t pfn;
+	uint32_t state; /* enum poison_state */
+};
+#define NR_POISON 1024u
 
 struct hvo_machine {
 	struct hvo_memmap mm;		    /* (c) what readers need; first on purpose */
@@ -122,15 +160,24 @@ struct hvo_machine {
 	struct hvo_lock memmap_lock; /* resizing of pools, batches of remapping */
 	struct hvo_remap *runs;	     /* (v) NR_RUNS */
 	struct hvo_remap *undo;	     /* (v) NR_RUNS */
+	uint32_t move_seq;	     /* (a), written (v): odd while a frame of descriptors moves */
+	uint64_t carved_lo, carved_hi; /* (v) all carved blocks are in [lo, hi) */
+	uint64_t heal_next;	       /* (v) block where the next healing goes on */
 
 	struct hvo_lock shrinker_lock;
 	struct hvo_shrinker *shrinkers;					       /* (s) */
 	uint64_t (*oom)(void *arg, struct hvo_machine *m, unsigned int order); /* (s) */
 	void *oom_arg;
 
+	struct hvo_lock poison_lock;
+	struct poison *poison;	    /* under its lock; NR_POISON, ascending */
+	uint64_t nr_poison;	    /* under the poison lock, read (a) */
+	uint64_t unrecorded_poison; /* (a) small frames out of use with them for want of room */
+
 	/* (a) */
 	uint64_t memmap_boot, memmap;
 	uint64_t folds, presents, cuts, cut_failures, collapses, collapse_failures;
+	uint64_t moved, carved_blocks;
 
 	struct hvo_pool pools[HVO_MAX_POOLS];
 	struct node nodes[]; /* cfg.nr_nodes */
@@ -184,13 +231,26 @@ static inline uint64_t counter_read(const uint64_t *counter)
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
-static inline void trace(struct hvo_machine *m, enum hvo_event event, hvo_pfn_t pfn, uint64_t a,
-			 uint64_t b)
+static inline void trace3(struct hvo_machine *m, enum hvo_event event, hvo_pfn_t pfn, uint64_t a,
+			  uint64_t b, uint64_t c)
 {
-	struct hvo_event_record r = { event, pfn, a, b };
+	struct hvo_event_record r = { event, pfn, a, b, c };
 
 	if (m->ops->trace)
 		m->ops->trace(m->ctx, &r);
+}
+
+static inline void trace(struct hvo_machine *m, enum hvo_event event, hvo_pfn_t pfn, uint64_t a,
+			 uint64_t b)
+{
+	trace3(m, event, pfn, a, b, 0);
+}
+
+/* hvo_work() has something to do. */
+static inline void work_wanted(struct hvo_machine *m)
+{
+	if (m->ops->work)
+		m->ops->work(m->ctx);
 }
 
 /* Broken invariants stop the machine, in release builds too. */

@@ -6,29 +6,77 @@
  *	FREE -> USED -> FREE	allocation
  *	TAIL -> USED		a part of a split allocation gets a head of its own
  *	USED -> TAIL		a block is cut, or collapses: its head is no head any more
- *	USED -> HUGETLB_FREE <-> HUGETLB_USED	in a pool
+ *	USED -> HUGETLB_FREE <-> HUGETLB_USED	in a pool; USED -> HUGETLB_USED: a surplus page
  *	HUGETLB_* -> USED	out of it
  *	USED, TAIL -> MEMMAP -> FREE, TAIL	frames that hold descriptors
+ *	USED, TAIL, MEMMAP -> POISONED	for good; a whole block that could not be cut: -> USED
  *
  * The owner of a frame changes its state: the holder of the zone lock for free
  * frames, whoever took it off the free lists otherwise. Readers without a lock see
  * single bytes change and check again after they got a reference.
  *
- * Linux: include/linux/page-flags.h, PageBuddy(), PageHuge(), PageTail().
+ * Linux: include/linux/page-flags.h, PageBuddy(), PageHuge(), PageTail();
+ * include/linux/page_ref.h, page_ref_freeze().
  */
 #include "page.h"
+
+#define WAIT_TURNS 64
+#define WAIT_NS 1000
 
 #define FROM(state) (uint8_t)(1u << HVO_PAGE_##state)
 
 const uint8_t page_transitions[HVO_PAGE_NR_STATES] = {
 	[HVO_PAGE_TAIL] = FROM(TAIL) | FROM(FREE) | FROM(USED) | FROM(MEMMAP),
 	[HVO_PAGE_FREE] = FROM(TAIL) | FROM(FREE) | FROM(USED) | FROM(MEMMAP),
-	[HVO_PAGE_USED] =
-		FROM(TAIL) | FROM(FREE) | FROM(USED) | FROM(HUGETLB_FREE) | FROM(HUGETLB_USED),
+	[HVO_PAGE_USED] = FROM(TAIL) | FROM(FREE) | FROM(USED) | FROM(HUGETLB_FREE) |
+			  FROM(HUGETLB_USED) | FROM(POISONED),
 	[HVO_PAGE_HUGETLB_FREE] = FROM(USED) | FROM(HUGETLB_USED),
-	[HVO_PAGE_HUGETLB_USED] = FROM(HUGETLB_FREE),
+	[HVO_PAGE_HUGETLB_USED] = FROM(HUGETLB_FREE) | FROM(USED),
 	[HVO_PAGE_MEMMAP] = FROM(TAIL) | FROM(USED),
+	[HVO_PAGE_POISONED] = FROM(TAIL) | FROM(USED) | FROM(MEMMAP),
 };
+
+void page_wait(struct hvo_machine *m, unsigned int *turns)
+{
+	if (++*turns > WAIT_TURNS)
+		m->ops->sleep_ns(m->ctx, WAIT_NS);
+}
+
+static uint32_t *count_of(struct hvo_page *page, size_t which)
+{
+	return (uint32_t *)(void *)((char *)page + which);
+}
+
+uint32_t page_count(struct hvo_machine *m, hvo_pfn_t pfn, size_t which)
+{
+	unsigned int turns = 0;
+
+	for (;;) {
+		/* Where it is, is looked up each time: that is what a move changes. */
+		const char *page = (const char *)page_ro(m, pfn);
+		uint32_t n = __atomic_load_n((const uint32_t *)(const void *)(page + which),
+					     __ATOMIC_RELAXED);
+
+		if (HVO_LIKELY(!(n & HVO_HOLD)))
+			return n;
+		page_wait(m, &turns);
+	}
+}
+
+bool page_count_change(struct hvo_machine *m, hvo_pfn_t pfn, size_t which, uint32_t from,
+		       uint32_t to)
+{
+	return __atomic_compare_exchange_n(count_of(page_rw(m, pfn), which), &from, to, false,
+					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+bool page_freeze(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	while (page_count(m, pfn, PAGE_REFCOUNT) == 1)
+		if (page_count_change(m, pfn, PAGE_REFCOUNT, 1, 0))
+			return true;
+	return false;
+}
 
 void fold_set(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint8_t byte)
 {

@@ -35,12 +35,29 @@ static inline void page_set_refs(struct hvo_page *page, uint32_t refs)
 	__atomic_store_n(&page->refcount, refs, __ATOMIC_RELEASE);
 }
 
+/*
+ * Counts of a block that somebody may hold. The frame that its descriptor is in may be
+ * on the move (move.c): reading waits until it is not. Inside a reader's section.
+ */
+#define PAGE_REFCOUNT offsetof(struct hvo_page, refcount)
+#define PAGE_MAPCOUNT offsetof(struct hvo_page, mapcount)
+#define PAGE_COUNT_MAX (HVO_HOLD - 1)
+
+uint32_t page_count(struct hvo_machine *m, hvo_pfn_t pfn, size_t which);
+/* False if it is not @from any more, or on the move: read it again. */
+bool page_count_change(struct hvo_machine *m, hvo_pfn_t pfn, size_t which, uint32_t from,
+		       uint32_t to);
+/* The only reference becomes none: nobody can take one any more. False: there are others. */
+bool page_freeze(struct hvo_machine *m, hvo_pfn_t pfn);
+/* For a loop that waits for another thread: a few turns at once, then slowly. */
+void page_wait(struct hvo_machine *m, unsigned int *turns);
+
 /* To a new user: nothing of the last one's, and one reference. */
 static inline void page_hand_out(struct hvo_page *page)
 {
 	unsigned int i;
 
-	for (i = 0; i < sizeof(page->private_data) / sizeof(page->private_data[0]); i++)
+	for (i = 0; i < HVO_PAGE_PRIVATE; i++)
 		page->private_data[i] = 0;
 	__atomic_store_n(&page->mapcount, 0, __ATOMIC_RELAXED);
 	page_set_refs(page, 1);

@@ -28,9 +28,16 @@
 
 #include "alloc.h"
 #include "lock.h"
+#include "move.h"
 #include "page.h"
+#include "poison.h"
 #include "sort.h"
 #include "zone.h"
+
+#define WAITS_STEPS 64
+#define WAITS_AVOIDED 16
+
+#define GIGA_MEMMAP (HVO_BLOCK_MEMMAP << (HVO_GIGA_ORDER - HVO_BLOCK_ORDER))
 
 struct node *node_of(struct hvo_machine *m, hvo_pfn_t pfn)
 {
@@ -96,27 +103,49 @@ static uint64_t nr_tails(const struct tails *t)
 
 /* ---- frames that hold descriptors ------------------------------------------- */
 
-/* Give descriptor frames back to their zones. */
-static void put_memmap_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+/* Frames of cut blocks back these pages of the array from now on. */
+static void set_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint64_t nr)
+{
+	while (nr--)
+		page_rw(m, pfn++)->private_data[0] = page++;
+}
+
+/* Of their descriptors nothing is left; returns how many were set aside at the start. */
+static uint64_t clear_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+{
+	uint64_t boot = 0;
+
+	while (nr--) {
+		struct hvo_page *page = page_rw(m, pfn++);
+
+		boot += page->flags & HVO_PF_BOOT;
+		page->flags = 0;
+		page->private_data[0] = 0;
+	}
+	return boot;
+}
+
+void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 {
 	while (nr) {
 		struct zone *z = zone_of(m, pfn);
-		uint64_t n = min_u64(nr, z->end - pfn), boot = 0, i;
+		uint64_t n = min_u64(nr, z->end - pfn), boot;
+		bool bad;
 
 		if (m->cfg.clear == HVO_CLEAR_ON_FREE)
 			m->ops->zero(m->ctx, pfn, n);
-		for (i = 0; i < n; i++) {
-			struct hvo_page *page = page_rw(m, pfn + i);
-
-			boot += page->flags & HVO_PF_BOOT;
-			page->flags = 0;
-		}
+		/* All under the lock: a collapse does this while descriptors may be moved. */
+		lock_acquire(m, &z->lock);
+		boot = clear_backs(m, pfn, n);
+		counter_set(&z->managed, z->managed + boot);
+		bad = poison_in(m, pfn, pfn + n);
+		if (!bad)
+			zone_put_range(m, z, pfn, n);
+		lock_release(m, &z->lock);
+		if (bad)
+			poison_free_frames(m, pfn, n);
 		counter_sub(&m->memmap_boot, boot);
 		counter_sub(&m->memmap, n - boot);
-		lock_acquire(m, &z->lock);
-		counter_set(&z->managed, z->managed + boot);
-		zone_put_range(m, z, pfn, n);
-		lock_release(m, &z->lock);
 		pfn += n;
 		nr -= n;
 	}
@@ -125,11 +154,15 @@ static void put_memmap_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 static void put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr)
 {
 	while (nr--)
-		put_memmap_frames(m, runs[nr].pfn, runs[nr].nr);
+		vmemmap_put_frames(m, runs[nr].pfn, runs[nr].nr);
 }
 
-/* Frames of an allocated block become descriptor frames; the ones from @keep on are freed. */
-static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint64_t keep)
+/*
+ * Frames of an allocated block become descriptor frames, for the pages of the array from
+ * @page on; the ones from @keep on are freed.
+ */
+static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint64_t page,
+			uint64_t keep)
 {
 	uint64_t nr = UINT64_C(1) << order, i;
 	struct zone *z = zone_of(m, pfn);
@@ -147,13 +180,14 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 		lock_release(m, &z->lock);
 	}
 	for (i = 0; i < nr; i++) {
-		struct hvo_page *page = page_rw(m, pfn + i);
+		struct hvo_page *p = page_rw(m, pfn + i);
 
-		if (page->state == HVO_PAGE_USED && i)
+		if (p->state == HVO_PAGE_USED && i)
 			HVO_ASSERT(m, false, "MEMMAP-1: frame in use", pfn + i);
-		page_set_state(m, pfn + i, page, HVO_PAGE_MEMMAP, 0);
-		page->flags = 0;
+		page_set_state(m, pfn + i, p, HVO_PAGE_MEMMAP, 0);
+		p->flags = 0;
 	}
+	set_backs(m, pfn, page, keep);
 	if (keep < nr) {
 		lock_acquire(m, &z->lock);
 		zone_put_range(m, z, pfn + keep, nr - keep);
@@ -180,21 +214,21 @@ static uint64_t gather(struct hvo_machine *m, unsigned int gfp, int node, uint64
 		order--;
 	while (want) {
 		uint64_t size = UINT64_C(1) << order, keep = min_u64(size, want);
-		unsigned int flags = gfp;
+		unsigned int flags = gfp | GFP_MEMMAP;
 		hvo_pfn_t pfn = 0;
 
 		/* Only single frames are worth waiting for. */
 		if (order)
-			flags = (gfp & ~HVO_GFP_RECLAIM) | HVO_GFP_NOWARN;
+			flags = (flags & ~HVO_GFP_RECLAIM) | HVO_GFP_NOWARN;
 		if (alloc_block(m, flags, order, node, &pfn)) {
 			if (!order)
 				return want;
 			order--;
 			continue;
 		}
-		claim_block(m, pfn, order, keep);
+		claim_block(m, pfn, order, page, keep);
 		if (!run_add(l, page, pfn, keep)) {
-			put_memmap_frames(m, pfn, keep);
+			vmemmap_put_frames(m, pfn, keep);
 			return want;
 		}
 		page += keep;
@@ -220,10 +254,10 @@ static int clear_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsig
 
 /* ---- on-demand mode: cut and collapse ---------------------------------------- */
 
-int vmemmap_cut(struct hvo_machine *m, uint64_t block)
+int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 {
 	hvo_pfn_t pfn = block_pfn(block), i;
-	struct hvo_remap run = { hvo_block_tail_page(block), pfn, HVO_BLOCK_TAILS };
+	struct hvo_remap run = { hvo_block_tail_page(block), pfn + at, HVO_BLOCK_TAILS };
 	unsigned int done;
 	int rc;
 
@@ -237,8 +271,9 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block)
 	}
 	m->ops->flush(m->ctx);
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
-	for (i = 0; i < HVO_BLOCK_TAILS; i++)
+	for (i = at; i < at + HVO_BLOCK_TAILS; i++)
 		page_set_state(m, pfn + i, page_rw(m, pfn + i), HVO_PAGE_MEMMAP, 0);
+	set_backs(m, pfn + at, run.page, HVO_BLOCK_TAILS);
 	fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
 	counter_add(&m->memmap, HVO_BLOCK_TAILS);
 	counter_add(&m->cuts, 1);
@@ -256,7 +291,7 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 {
 	struct block *b = &m->blocks[block];
 	hvo_pfn_t pfn = block_pfn(block);
-	bool self = b->flags & BLOCK_SELF;
+	bool self = b->flags & BLOCK_SELF, bad = poison_in(m, pfn, pfn + HVO_BLOCK_FRAMES);
 	unsigned int i;
 
 	if (self && m->cfg.clear == HVO_CLEAR_ON_FREE)
@@ -268,6 +303,7 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 		page->next = 0;
 		page->prev = 0;
 		page->flags = 0;
+		page->private_data[0] = 0;
 	}
 	lock_acquire(m, &z->lock);
 	b->flags = 0;
@@ -275,8 +311,14 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 	b->orders = 0;
 	z->nr_cut--;
 	z->in_flight--;
-	zone_put_whole(m, z, pfn, HVO_BLOCK_ORDER);
+	/* A frame of its descriptors failed: now it can be left out. */
+	if (bad)
+		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, HVO_BLOCK_ORDER);
+	else
+		zone_put_whole(m, z, pfn, HVO_BLOCK_ORDER);
 	lock_release(m, &z->lock);
+	if (bad)
+		poison_free_block(m, pfn, HVO_BLOCK_ORDER);
 	if (self)
 		counter_sub(&m->memmap, HVO_BLOCK_TAILS);
 	else
@@ -434,12 +476,12 @@ static void put_folded_backing(struct hvo_machine *m, const struct run_list *old
 		const struct hvo_remap *r = &old->runs[i];
 
 		if (all) {
-			put_memmap_frames(m, r->pfn, r->nr);
+			vmemmap_put_frames(m, r->pfn, r->nr);
 			continue;
 		}
 		for (k = 0; k < r->nr; k++)
 			if (m->ops->backing(m->ctx, r->page + k) == HVO_SHARED_TAIL)
-				put_memmap_frames(m, r->pfn + k, 1);
+				vmemmap_put_frames(m, r->pfn + k, 1);
 	}
 }
 
@@ -535,6 +577,17 @@ unsigned int vmemmap_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsi
 
 /* ---- Linux mode: restore --------------------------------------------------------- */
 
+/* Frames that the boot-time gigantic pages below a block of the node saved. */
+static uint64_t boot_saved(const struct node *n, uint64_t block)
+{
+	hvo_pfn_t pfn = block_pfn(block);
+
+	if (pfn <= n->boot_start)
+		return 0;
+	pfn = min_u64(pfn, n->boot_end);
+	return ((pfn - n->boot_start) >> HVO_GIGA_ORDER) * (GIGA_MEMMAP - 1);
+}
+
 hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page)
 {
 	uint64_t q = hvo_memmap_to_q(page), block = q >> 3, k = q & 7;
@@ -544,7 +597,9 @@ hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page)
 	/* The part of this GiB that belongs to the node: heads first, then tails. */
 	from = from < first ? first : from;
 	to = min_u64(to, last);
-	base = n->memmap_pfn + (from - first) * HVO_BLOCK_MEMMAP;
+	base = n->memmap_pfn + (from - first) * HVO_BLOCK_MEMMAP - boot_saved(n, from);
+	if (block_pfn(from) >= n->boot_start && block_pfn(from) < n->boot_end)
+		return block == from && !k ? base : HVO_PFN_NONE;
 	if (!k)
 		return base + (block - from);
 	return base + (to - from) + (block - from) * HVO_BLOCK_TAILS + k - 1;
@@ -552,25 +607,110 @@ hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page)
 
 /* The frames that these descriptors had at the start, if they are free. */
 static bool take_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, uint64_t nr,
-		      struct node *n, struct run_list *l)
+		      const struct node *n, hvo_pfn_t *ret)
 {
 	hvo_pfn_t pfn = vmemmap_home(n, page);
-	struct zone *z = zone_of(m, pfn);
+	struct zone *z;
 	bool ok;
 
+	if (pfn == HVO_PFN_NONE)
+		return false;
+	z = zone_of(m, pfn);
 	lock_acquire(m, &z->lock);
 	ok = z->nr_free >= nr + gfp_watermark(z, gfp) && zone_take_range(m, z, pfn, nr);
 	lock_release(m, &z->lock);
 	if (!ok)
 		return false;
-	if (!run_add(l, page, pfn, nr)) {
-		lock_acquire(m, &z->lock);
-		zone_put_range(m, z, pfn, nr);
-		lock_release(m, &z->lock);
-		return false;
-	}
+	set_backs(m, pfn, page, nr);
 	counter_add(&m->memmap, nr);
+	*ret = pfn;
 	return true;
+}
+
+static bool gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, uint64_t nr,
+			const struct node *n, struct run_list *l)
+{
+	hvo_pfn_t pfn;
+
+	if (!take_home(m, gfp, page, nr, n, &pfn))
+		return false;
+	if (run_add(l, page, pfn, nr))
+		return true;
+	vmemmap_put_frames(m, pfn, nr);
+	return false;
+}
+
+/*
+ * Linux mode: can a block be folded only after @target was, since the frames of its
+ * descriptors are in there, or in one of which that is true? Many steps: say yes.
+ */
+static bool waits_for(struct hvo_machine *m, uint64_t block, uint64_t target, unsigned int *steps)
+{
+	uint64_t page = hvo_block_tail_page(block), last = block;
+	unsigned int k;
+
+	if (block == target || ++*steps > WAITS_STEPS)
+		return true;
+	for (k = 0; k < HVO_BLOCK_TAILS; k++) {
+		hvo_pfn_t pfn = m->ops->backing(m->ctx, page + k);
+
+		if (pfn == HVO_SHARED_TAIL || block_of(pfn) == block || block_of(pfn) == last)
+			continue;
+		last = block_of(pfn);
+		if (waits_for(m, last, target, steps))
+			return true;
+	}
+	return false;
+}
+
+/* A frame for descriptors of @target, not in a block that waits for it. */
+static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, uint64_t target,
+			     hvo_pfn_t *ret)
+{
+	uint64_t avoided[WAITS_AVOIDED];
+	unsigned int nr = 0, steps = 0;
+	struct zone *z;
+	int rc;
+
+	while (!(rc = alloc_block(m, gfp, 0, node, ret)) && !on_demand(m) &&
+	       waits_for(m, block_of(*ret), target, &steps)) {
+		z = zone_of(m, *ret);
+		if (nr < WAITS_AVOIDED) {
+			avoided[nr++] = block_of(*ret);
+			lock_acquire(m, &z->lock);
+			zone_isolate_block(m, z, block_of(*ret));
+			lock_release(m, &z->lock);
+		} else {
+			rc = -HVO_ENOMEM;
+		}
+		free_block(m, *ret, 0);
+		if (rc)
+			break;
+		steps = 0;
+	}
+	while (nr) {
+		z = zone_of(m, block_pfn(avoided[--nr]));
+		lock_acquire(m, &z->lock);
+		zone_unisolate_block(m, z, avoided[nr]);
+		lock_release(m, &z->lock);
+	}
+	return rc;
+}
+
+int vmemmap_take_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
+{
+	hvo_pfn_t described = hvo_memmap_to_q(page) * HVO_PAGES_PER_FRAME, pfn = 0;
+	int rc;
+
+	if (!on_demand(m) && take_home(m, gfp, page, 1, node_of(m, described), ret))
+		return 0;
+	rc = alloc_not_waiting(m, gfp | GFP_MEMMAP, zone_of(m, described)->node,
+			       block_of(described), &pfn);
+	if (rc)
+		return rc;
+	claim_block(m, pfn, 0, page, 1);
+	*ret = pfn;
+	return 0;
 }
 
 static uint64_t gather_page(struct hvo_machine *m, hvo_pfn_t pfn, const struct tails *t,
@@ -590,7 +730,7 @@ static uint64_t gather_page(struct hvo_machine *m, hvo_pfn_t pfn, const struct t
 			own += t->nr[j];
 			continue;
 		}
-		if (take_home(m, step->gfp, t->page[j], t->nr[j], n, l))
+		if (gather_home(m, step->gfp, t->page[j], t->nr[j], n, l))
 			continue;
 		missing = gather(m, step->gfp, zone_of(m, pfn)->node, t->page[j], t->nr[j], l);
 		if (missing)
@@ -606,12 +746,12 @@ static void truncate_runs(struct hvo_machine *m, struct run_list *l, unsigned in
 	while (l->nr > nr) {
 		l->nr--;
 		if (put)
-			put_memmap_frames(m, l->runs[l->nr].pfn, l->runs[l->nr].nr);
+			vmemmap_put_frames(m, l->runs[l->nr].pfn, l->runs[l->nr].nr);
 	}
 	if (nr && l->runs[nr - 1].nr > last_nr) {
 		if (put)
-			put_memmap_frames(m, l->runs[nr - 1].pfn + last_nr,
-					  l->runs[nr - 1].nr - last_nr);
+			vmemmap_put_frames(m, l->runs[nr - 1].pfn + last_nr,
+					   l->runs[nr - 1].nr - last_nr);
 		l->runs[nr - 1].nr = last_nr;
 	}
 }
@@ -673,7 +813,7 @@ static unsigned int keep_complete(struct hvo_machine *m, const hvo_pfn_t *pfns, 
 	for (i = 0; i < l->nr && put; i++)
 		for (k = 0; k < l->runs[i].nr; k++)
 			if (m->ops->backing(m->ctx, l->runs[i].page + k) == HVO_SHARED_TAIL)
-				put_memmap_frames(m, l->runs[i].pfn + k, 1);
+				vmemmap_put_frames(m, l->runs[i].pfn + k, 1);
 	return complete;
 }
 
@@ -718,6 +858,45 @@ unsigned int vmemmap_restore(struct hvo_machine *m, const hvo_pfn_t *pfns, unsig
 	return taken;
 }
 
+bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order,
+			   unsigned int part_order, const struct hvo_restore_step *step,
+			   uint64_t *ret_missing)
+{
+	uint64_t stride = UINT64_C(1) << (part_order - HVO_BLOCK_ORDER), i;
+	uint64_t nr = UINT64_C(1) << (order - HVO_BLOCK_ORDER);
+	uint64_t page = hvo_block_head_page(block_of(pfn));
+	uint64_t each = stride == 1 ? nr - 1 : 1;
+	struct tails heads = { { page, 0 }, { nr, 0 } };
+	struct run_list l = { m->runs, 0, NR_RUNS };
+	unsigned int done = 0;
+	int rc;
+
+	*ret_missing = 0;
+	for (i = stride; i < nr; i += each == 1 ? stride : each) {
+		if (gather_home(m, step->gfp, page + i, each, node_of(m, pfn), &l))
+			continue;
+		*ret_missing = gather(m, step->gfp, zone_of(m, pfn)->node, page + i, each, &l);
+		if (*ret_missing) {
+			put_runs(m, l.runs, l.nr);
+			return false;
+		}
+	}
+	rc = clear_runs(m, l.runs, l.nr);
+	if (!rc)
+		rc = m->ops->remap(m->ctx, l.runs, l.nr, &done);
+	if (rc) {
+		trace(m, HVO_EVENT_PRESENT_FAILED, pfn, l.nr - done, (uint64_t)-rc);
+		/* The page's own head page was and is there: all but that. */
+		heads.page[0]++;
+		heads.nr[0]--;
+		undo_partial_restore(m, &heads);
+	}
+	m->ops->flush(m->ctx);
+	if (rc)
+		put_runs(m, l.runs, l.nr);
+	return !rc;
+}
+
 void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	struct tails t = tails_of(pfn, order);
@@ -726,6 +905,9 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 
 	counter_add(&m->memmap, keep);
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
+	set_backs(m, pfn, t.page[0], t.nr[0]);
+	set_backs(m, pfn + t.nr[0], t.page[1], t.nr[1]);
+	vmemmap_note_carved(m, block_of(pfn), (keep + HVO_BLOCK_FRAMES - 1) / HVO_BLOCK_FRAMES);
 	for (first = 0; first < nr; first += HVO_BLOCK_FRAMES) {
 		uint64_t used = keep > first ? min_u64(keep - first, HVO_BLOCK_FRAMES) : 0;
 		hvo_pfn_t block = pfn + first;
@@ -739,7 +921,7 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 		lock_acquire(m, &z->lock);
 		if (used)
 			zone_open_block(m, z, block_of(block), (unsigned int)used,
-					MIGRATE_UNMOVABLE, 0);
+					MIGRATE_UNMOVABLE, BLOCK_CARVED);
 		else
 			zone_put_whole(m, z, block, HVO_BLOCK_ORDER);
 		lock_release(m, &z->lock);
@@ -747,6 +929,16 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 }
 
 /* ---- coming online --------------------------------------------------------------- */
+
+hvo_pfn_t vmemmap_boot_gigantic(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct hvo_page *page = page_rw(m, pfn);
+
+	fold_set(m, pfn, HVO_GIGA_ORDER, HVO_GIGA_ORDER | HVO_FOLDED);
+	page_set_state(m, pfn, page, HVO_PAGE_USED, HVO_GIGA_ORDER);
+	page->flags = HVO_PF_OPTIMIZED;
+	return pfn + (UINT64_C(1) << HVO_GIGA_ORDER);
+}
 
 /* Map the descriptor pages of one GiB's part of the node; heads, and in Linux mode tails. */
 static int online_gib(struct hvo_machine *m, const struct node *n, uint64_t from, uint64_t to)
@@ -759,6 +951,10 @@ static int online_gib(struct hvo_machine *m, const struct node *n, uint64_t from
 				      to - from };
 	if (!on_demand(m)) {
 		runs[0].pfn = vmemmap_home(n, runs[0].page);
+		if (block_pfn(from) >= n->boot_start && block_pfn(from) < n->boot_end) {
+			runs[0].nr = 1;
+			return m->ops->remap(m->ctx, runs, 1, &done);
+		}
 		runs[1].page = hvo_block_tail_page(from);
 		runs[1].pfn = vmemmap_home(n, runs[1].page);
 		runs[1].nr = (to - from) * HVO_BLOCK_TAILS;
@@ -816,6 +1012,7 @@ static int online_memmap_blocks(struct hvo_machine *m, struct node *n)
 			m->ops->flush(m->ctx);
 		}
 		online_frames(m, pfn, used + tails);
+		set_backs(m, pfn + used, hvo_block_tail_page(block_of(pfn)), tails);
 		fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
 		counter_add(&m->memmap_boot, tails);
 		z->managed -= tails;
@@ -823,6 +1020,26 @@ static int online_memmap_blocks(struct hvo_machine *m, struct node *n)
 				MIGRATE_UNMOVABLE, 0);
 	}
 	return 0;
+}
+
+/*
+ * Which page each of the node's frames backs. In on-demand mode those that fill a whole
+ * block have no descriptors to say it in.
+ */
+static void online_backs(struct hvo_machine *m, const struct node *n)
+{
+	uint64_t first = block_of(n->start), block, k, page;
+	hvo_pfn_t pfn;
+
+	for (block = first; block < block_of(n->end); block++) {
+		for (k = 0; k < (on_demand(m) ? 1 : HVO_BLOCK_MEMMAP); k++) {
+			page = hvo_q_to_memmap(block * HVO_BLOCK_MEMMAP + k);
+			pfn = on_demand(m) ? n->memmap_pfn + (block - first) :
+					     vmemmap_home(n, page);
+			if (pfn != HVO_PFN_NONE && !hvo_fold_byte(&m->mm, block_of(pfn)))
+				set_backs(m, pfn, page, 1);
+		}
+	}
 }
 
 int vmemmap_online_node(struct hvo_machine *m, struct node *n)
@@ -839,5 +1056,8 @@ int vmemmap_online_node(struct hvo_machine *m, struct node *n)
 	m->ops->flush(m->ctx);
 	counter_add(&m->memmap_boot, n->memmap_frames);
 	n->zones[HVO_ZONE_NORMAL].managed -= n->memmap_frames;
-	return online_memmap_blocks(m, n);
+	rc = online_memmap_blocks(m, n);
+	if (!rc)
+		online_backs(m, n);
+	return rc;
 }

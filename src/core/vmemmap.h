@@ -10,8 +10,11 @@ struct tails {
 	uint64_t nr[2];	  /* 0: no such run */
 };
 
-/* On-demand mode. @block is folded and the caller's own (state USED, order 9). */
-HVO_MUST_CHECK int vmemmap_cut(struct hvo_machine *m, uint64_t block);
+/*
+ * On-demand mode. @block is folded and the caller's own (state USED, order 9). Its tails
+ * are in its own frames from then on, from the one with index @at.
+ */
+HVO_MUST_CHECK int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at);
 /* Make up to @max collapsible blocks of a zone whole; returns how many. */
 uint64_t vmemmap_collapse(struct hvo_machine *m, struct zone *z, uint64_t max);
 /*
@@ -37,11 +40,30 @@ unsigned int vmemmap_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsi
 unsigned int vmemmap_restore(struct hvo_machine *m, const hvo_pfn_t *pfns, unsigned int nr,
 			     unsigned int order, const struct hvo_restore_step *step,
 			     uint64_t *ret_missing);
+/*
+ * Only the head pages that parts of @part_order need; the rest stays folded. Frames by
+ * @step, which allocates. False: as before.
+ */
+bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order,
+			   unsigned int part_order, const struct hvo_restore_step *step,
+			   uint64_t *ret_missing);
 /* After a restore by HVO_RESTORE_CARVE: free the page, less the frames it keeps. */
 void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
+/*
+ * A new frame for one page of the array, in state MEMMAP: the one it had at the start if
+ * that is free, else any. Memmap lock held.
+ */
+HVO_MUST_CHECK int vmemmap_take_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page,
+				      hvo_pfn_t *ret);
+/* Give descriptor frames that back no page any more to their zones. */
+void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
+
 /* Set descriptor frames aside and map them; for hvo_machine_init(). */
 HVO_MUST_CHECK int vmemmap_online_node(struct hvo_machine *m, struct node *n);
+
+/* A 1 GiB page reserved at boot is one from now on, folded, state USED; returns its end. */
+hvo_pfn_t vmemmap_boot_gigantic(struct hvo_machine *m, hvo_pfn_t pfn);
 
 /* Where Linux mode keeps a page of the array from the start. */
 hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page);

@@ -16,11 +16,13 @@
  *				      bin 8    nothing in it but its own descriptors
  *
  * A block of Linux mode whose frames are all free turns whole at once; one of
- * on-demand mode has to be folded for that (vmemmap.c), which is put off.
+ * on-demand mode has to be folded for that (vmemmap.c), which is put off. A cut block
+ * that is isolated is in no bin and serves nobody until it is put back.
  *
  * Locks: everything here is under the zone's lock.
  * Linux: mm/page_alloc.c, __rmqueue_smallest(), expand(), __free_one_page(),
- * __rmqueue_fallback(), setup_per_zone_wmarks().
+ * __rmqueue_fallback(), setup_per_zone_wmarks(); mm/page_isolation.c,
+ * start_isolate_page_range().
  */
 #include "zone.h"
 
@@ -297,39 +299,46 @@ bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
 	return false;
 }
 
-/* From a block of another type; one that is mostly free changes its type with it. */
-bool zone_take_fallback(struct hvo_machine *m, struct zone *z, unsigned int order,
-			enum migratetype type, hvo_pfn_t *ret)
+/* The emptiest block of a type: that pollutes the fewest neighbours. */
+static bool take_emptiest(struct hvo_machine *m, struct zone *z, unsigned int order,
+			  enum migratetype from, enum migratetype to, hvo_pfn_t *ret)
 {
-	static const enum migratetype others[MIGRATE_TYPES][2] = {
-		[MIGRATE_MOVABLE] = { MIGRATE_RECLAIMABLE, MIGRATE_UNMOVABLE },
-		[MIGRATE_UNMOVABLE] = { MIGRATE_RECLAIMABLE, MIGRATE_MOVABLE },
-		[MIGRATE_RECLAIMABLE] = { MIGRATE_UNMOVABLE, MIGRATE_MOVABLE },
-	};
-	unsigned int i, bin, orders;
+	struct bins *bins = &z->bins[from];
+	unsigned int bin, orders;
+	struct block *b;
+	uint64_t nr;
 
-	for (i = 0; i < 2; i++) {
-		struct bins *bins = &z->bins[others[type][i]];
-
-		/* The emptiest first: it pollutes the fewest neighbours. */
-		for (bin = NR_BINS; bin-- > 0;) {
-			struct block *b;
-			uint64_t nr;
-
-			orders = bins->orders[bin] & ~((1u << order) - 1u);
-			if (!orders)
-				continue;
-			nr = bins->head[bin][__builtin_ctz(orders)] - 1;
-			b = &m->blocks[nr];
-			if (b->nr_free >= HVO_BLOCK_FRAMES / 2) {
-				bin_del(m, z, b);
-				b->migratetype = (uint8_t)type;
-				bin_add(m, z, b);
-			}
-			*ret = take_from_block(m, z, nr, order);
-			return true;
+	for (bin = NR_BINS; bin-- > 0;) {
+		orders = bins->orders[bin] & ~((1u << order) - 1u);
+		if (!orders)
+			continue;
+		nr = bins->head[bin][__builtin_ctz(orders)] - 1;
+		b = &m->blocks[nr];
+		/* One that is mostly free changes its type with it. */
+		if (b->nr_free >= HVO_BLOCK_FRAMES / 2 && from != MIGRATE_SPLIT) {
+			bin_del(m, z, b);
+			b->migratetype = (uint8_t)to;
+			bin_add(m, z, b);
 		}
+		*ret = take_from_block(m, z, nr, order);
+		return true;
 	}
+	return false;
+}
+
+bool zone_take_fallback(struct hvo_machine *m, struct zone *z, unsigned int order,
+			enum migratetype type, bool split, hvo_pfn_t *ret)
+{
+	static const enum migratetype others[][3] = {
+		[MIGRATE_MOVABLE] = { MIGRATE_RECLAIMABLE, MIGRATE_UNMOVABLE, MIGRATE_SPLIT },
+		[MIGRATE_UNMOVABLE] = { MIGRATE_RECLAIMABLE, MIGRATE_MOVABLE, MIGRATE_SPLIT },
+		[MIGRATE_RECLAIMABLE] = { MIGRATE_UNMOVABLE, MIGRATE_MOVABLE, MIGRATE_SPLIT },
+	};
+	unsigned int i, nr = split ? 3 : 2;
+
+	for (i = 0; i < nr; i++)
+		if (take_emptiest(m, z, order, others[type][i], type, ret))
+			return true;
 	return false;
 }
 
@@ -368,6 +377,8 @@ static void block_turn_whole(struct hvo_machine *m, struct zone *z, struct block
 		page = frag_del(m, b, base, idx, order);
 		page_set_state(m, base + idx, page, HVO_PAGE_TAIL, 0);
 	}
+	if (b->flags & BLOCK_CARVED)
+		counter_sub(&m->carved_blocks, 1);
 	b->flags = 0;
 	z->nr_cut--;
 	free_sub(m, z, HVO_BLOCK_FRAMES);
@@ -375,18 +386,50 @@ static void block_turn_whole(struct hvo_machine *m, struct zone *z, struct block
 	zone_put_whole(m, z, base, HVO_BLOCK_ORDER);
 }
 
+/* A block with free frames is to serve requests, or to be whole. */
+static void block_settle(struct hvo_machine *m, struct zone *z, struct block *b)
+{
+	if (b->nr_free == HVO_BLOCK_FRAMES && !on_demand(m))
+		block_turn_whole(m, z, b);
+	else
+		bin_add(m, z, b);
+}
+
 void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
 	struct block *b = &m->blocks[block_of(pfn)];
+	bool isolated = b->flags & BLOCK_ISOLATED;
 
-	bin_del(m, z, b);
+	if (!isolated)
+		bin_del(m, z, b);
 	free_into_block(m, b, block_pfn(block_of(pfn)), pfn & (HVO_BLOCK_FRAMES - 1), order);
-	free_add(z, UINT64_C(1) << order);
-	if (b->nr_free == HVO_BLOCK_FRAMES && !on_demand(m)) {
-		block_turn_whole(m, z, b);
+	if (isolated)
 		return;
-	}
-	bin_add(m, z, b);
+	free_add(z, UINT64_C(1) << order);
+	block_settle(m, z, b);
+}
+
+void zone_isolate_block(struct hvo_machine *m, struct zone *z, uint64_t block)
+{
+	struct block *b = &m->blocks[block];
+
+	HVO_ASSERT(m, (b->flags & (BLOCK_CUT | BLOCK_BUSY | BLOCK_ISOLATED)) == BLOCK_CUT,
+		   "ZONE-4: block cannot be isolated", block_pfn(block));
+	bin_del(m, z, b);
+	b->flags |= BLOCK_ISOLATED;
+	z->nr_isolated++;
+	free_sub(m, z, b->nr_free);
+}
+
+void zone_unisolate_block(struct hvo_machine *m, struct zone *z, uint64_t block)
+{
+	struct block *b = &m->blocks[block];
+
+	HVO_ASSERT(m, b->flags & BLOCK_ISOLATED, "ZONE-4: block is not isolated", block_pfn(block));
+	b->flags &= (uint8_t)~BLOCK_ISOLATED;
+	z->nr_isolated--;
+	free_add(z, b->nr_free);
+	block_settle(m, z, b);
 }
 
 static unsigned int largest_order(hvo_pfn_t pfn, uint64_t nr)
@@ -478,7 +521,8 @@ static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, 
 			pfn = head + (UINT64_C(1) << order);
 			continue;
 		}
-		if (m->blocks[block_of(pfn)].flags & BLOCK_BUSY || !frag_find(m, pfn, &idx, &o))
+		if (m->blocks[block_of(pfn)].flags & (BLOCK_BUSY | BLOCK_ISOLATED) ||
+		    !frag_find(m, pfn, &idx, &o))
 			return false;
 		pfn = block_pfn(block_of(pfn)) + idx + (1u << o);
 	}
@@ -535,6 +579,21 @@ bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint6
 		nr -= in_block;
 	}
 	return true;
+}
+
+bool zone_take_frame(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
+{
+	return !hvo_fold_byte(&m->mm, block_of(pfn)) && zone_take_range(m, z, pfn, 1);
+}
+
+bool zone_take_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
+{
+	unsigned int order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+	hvo_pfn_t head = pfn & ~((UINT64_C(1) << order) - 1);
+
+	if (!order || !page_heads_free(m, head, order))
+		return false;
+	return take_from(m, z, head, order, block_pfn(block_of(pfn)), HVO_BLOCK_ORDER);
 }
 
 /* ---- collapse ------------------------------------------------------------ */

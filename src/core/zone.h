@@ -14,8 +14,9 @@ void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 /* The same for orders 0 to 8, from blocks that are cut. */
 bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
 		     enum migratetype type, hvo_pfn_t *ret);
+/* From a block of another type; @split: also of MIGRATE_SPLIT. */
 bool zone_take_fallback(struct hvo_machine *m, struct zone *z, unsigned int order,
-			enum migratetype type, hvo_pfn_t *ret);
+			enum migratetype type, bool split, hvo_pfn_t *ret);
 void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order);
 
 /*
@@ -33,11 +34,26 @@ void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64
  */
 bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr);
 
+/*
+ * Take one frame of a cut block (state MEMMAP), or the 2 MiB around a frame of a whole
+ * one (state USED). False and nothing changed if it is not free.
+ */
+bool zone_take_frame(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
+bool zone_take_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
+
 /* Up to max collapsible blocks, off the bins and marked BUSY; their numbers in blocks[]. */
 unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64_t *blocks,
 				   unsigned int max);
 /* One of them is to stay cut. */
 void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block);
+
+/*
+ * Isolation: a cut block serves nobody any more, and what is freed in it stays in it, so
+ * that it can be emptied. Its free frames are not counted as free meanwhile. Putting it
+ * back also makes it whole, or collapsible, if it is empty by then.
+ */
+void zone_isolate_block(struct hvo_machine *m, struct zone *z, uint64_t block);
+void zone_unisolate_block(struct hvo_machine *m, struct zone *z, uint64_t block);
 
 void zone_init_watermarks(struct hvo_machine *m);
 

@@ -22,8 +22,11 @@
  *
  * Locks, outermost first:
  *	list lock (linux.c)	list of hosts, @machine, changes of @trace
+ *	what liburcu locks	while it waits for readers, too
  *	@lock			table (writers), ledger, spare mappings, and the
  *				mmap calls on the array
+ * @lock is the innermost of all, the core's spin locks included: remap() is called under
+ * those, while readers wait for its caller. So under it nobody waits for a reader.
  * Letters: (c) constant after open, (a) atomic, (l) @lock, (g) list lock.
  */
 
@@ -76,6 +79,17 @@ struct trace_slot {
 	void *arg;
 };
 
+/*
+ * struct worker - the thread that calls hvo_work(), see worker.c
+ * @stop: close has begun, or there is no such thread in this process: nothing sleeps now
+ */
+struct worker {
+	pthread_t thread; /* (c) */
+	bool started;	  /* (c) but not in the child of a fork */
+	uint32_t word;	  /* (a) */
+	uint32_t stop;	  /* (a) */
+};
+
 struct hvo_linux {
 	int fd;		      /* (c) the arena; -1 in the child of a fork */
 	bool sparse;	      /* (c) */
@@ -104,6 +118,8 @@ struct hvo_linux {
 
 	struct trace_slot slots[2]; /* (g) the one that @trace does not point to */
 	struct trace_slot *trace;   /* (a) */
+
+	struct worker worker;
 
 	struct hvo_machine *machine; /* (g) */
 	void *machine_mem;	     /* (c) */
@@ -145,7 +161,13 @@ void hvo_linux_audit(void *ctx,
 		     void (*mismatch)(void *arg, uint64_t page, uint64_t recorded, uint64_t real),
 		     void *arg);
 
+/* worker.c */
+void hvo_linux_work(void *ctx);
+int hvo_linux_worker_start(struct hvo_linux *host);
+void hvo_linux_worker_stop(struct hvo_linux *host);
+
 /* ops.c */
+void hvo_linux_sleep_ns(void *ctx, uint64_t ns);
 void hvo_linux_panic(void *ctx, const char *what, uint64_t pfn, const struct hvo_page *page)
 	__attribute__((noreturn));
 

@@ -8,7 +8,7 @@
  * reverse order; close can undo a half-built host, so both are one function.
  *
  * Locks: list_lock protects the list and the machine of each host, for the fork
- * handlers. Order: list_lock, then a host's lock, then what liburcu locks.
+ * handlers. Order: list_lock, then what liburcu locks, then a host's lock.
  */
 #include "host.h"
 
@@ -44,30 +44,34 @@ static int fork_result;
 
 /* ---- fork ------------------------------------------------------------- */
 
-/* No remap may be half done in the child, and no lock taken by a thread it lacks. */
+/*
+ * No remap may be half done in the child, and no lock taken by a thread it lacks. Readers'
+ * locks come before the hosts': who waits for readers may wait for one that waits for a
+ * remap, since that is what moves a frame of descriptors.
+ */
 static void fork_prepare(void)
 {
 	struct hvo_linux *host;
 
 	pthread_mutex_lock(&list_lock);
+	urcu_bp_before_fork();
 	for (host = hosts; host; host = host->next)
 		pthread_mutex_lock(&host->lock);
-	urcu_bp_before_fork();
 }
 
-static void fork_unlock(void)
+static void fork_unlock_hosts(void)
 {
 	struct hvo_linux *host;
 
 	for (host = hosts; host; host = host->next)
 		pthread_mutex_unlock(&host->lock);
-	pthread_mutex_unlock(&list_lock);
 }
 
 static void fork_parent(void)
 {
+	fork_unlock_hosts();
 	urcu_bp_after_fork_parent();
-	fork_unlock();
+	pthread_mutex_unlock(&list_lock);
 }
 
 /*
@@ -105,10 +109,12 @@ static void fork_child(void)
 {
 	struct hvo_linux *host;
 
-	urcu_bp_after_fork_child();
 	for (host = hosts; host; host = host->next) {
 		if (host_is_gone(host))
 			continue;
+		/* No such thread here: nobody to wait for. */
+		host->worker.started = false;
+		__atomic_store_n(&host->worker.stop, 1, __ATOMIC_RELAXED);
 		__atomic_store_n(&host->gone, true, __ATOMIC_RELAXED);
 		fork_cover(host);
 		close(host->fd);
@@ -116,7 +122,9 @@ static void fork_child(void)
 		if (host->machine)
 			hvo_machine_abandon(host->machine);
 	}
-	fork_unlock();
+	fork_unlock_hosts();
+	urcu_bp_after_fork_child();
+	pthread_mutex_unlock(&list_lock);
 }
 
 static void fork_install(void)
@@ -370,6 +378,7 @@ void hvo_linux_close(struct hvo_linux *host)
 
 	if (!host)
 		return;
+	hvo_linux_worker_stop(host);
 	pthread_mutex_lock(&list_lock);
 	for (link = &hosts; *link && *link != host; link = &(*link)->next)
 		;
@@ -432,6 +441,11 @@ int hvo_linux_create(const struct hvo_config *cfg, const struct hvo_linux_option
 	pthread_mutex_unlock(&host->lock);
 	host->machine = machine;
 	pthread_mutex_unlock(&list_lock);
+	if (opt && opt->worker) {
+		rc = hvo_linux_worker_start(host);
+		if (rc)
+			goto undo;
+	}
 	*ret = host;
 	return 0;
 undo:

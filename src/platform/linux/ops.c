@@ -104,17 +104,27 @@ static uint64_t now_ns(void *ctx)
 	return (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
 }
 
-/* Until a point in time, so that signals do not make it longer. */
-static void sleep_ns(void *ctx, uint64_t ns)
+/*
+ * Until a point in time, so that signals do not make it longer; or until the machine is
+ * closed, which waits for the thread that sleeps here.
+ */
+void hvo_linux_sleep_ns(void *ctx, uint64_t ns)
 {
+	struct hvo_linux *host = ctx;
 	uint64_t until = now_ns(ctx), max = (uint64_t)INT64_MAX;
 	struct timespec ts;
+	long rc = 0;
 
 	until = ns < max - until ? until + ns : max;
 	ts.tv_sec = (time_t)(until / UINT64_C(1000000000));
 	ts.tv_nsec = (long)(until % UINT64_C(1000000000));
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
-		;
+	/* An absolute time, of CLOCK_MONOTONIC. */
+	while (!rc && !__atomic_load_n(&host->worker.stop, __ATOMIC_ACQUIRE)) {
+		rc = syscall(SYS_futex, &host->worker.stop, FUTEX_WAIT_BITSET_PRIVATE, 0, &ts, NULL,
+			     FUTEX_BITSET_MATCH_ANY);
+		if (rc && (errno == EINTR || errno == EAGAIN))
+			rc = 0;
+	}
 }
 
 /* Inside a reader's section: hvo_linux_set_trace() waits for calls that still run. */
@@ -176,7 +186,8 @@ const struct hvo_platform_ops hvo_linux_ops = {
 	.read_unlock = read_unlock,
 	.quiesce = quiesce,
 	.now_ns = now_ns,
-	.sleep_ns = sleep_ns,
+	.sleep_ns = hvo_linux_sleep_ns,
+	.work = hvo_linux_work,
 	.trace = trace,
 	.panic = hvo_linux_panic,
 	.audit = hvo_linux_audit,

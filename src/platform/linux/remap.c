@@ -26,7 +26,9 @@
  * covers all of its 2 MiB. In a populated arena no call does: runs are cut at odd
  * MiB addresses, so the way back finds all page tables where they were.
  *
- * Locks: the host's lock for all but backing(), which reads the table atomically.
+ * Locks: the host's lock for all but backing(), which reads the table atomically. The core
+ * remaps single pages under its spin locks while readers wait for that: so whoever has
+ * the host's lock waits for no reader and for no lock of the core.
  */
 #include "host.h"
 

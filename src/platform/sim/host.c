@@ -83,10 +83,13 @@ void hvo_sim_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 void hvo_sim_copy(void *ctx, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr)
 {
 	struct hvo_sim *sim = (struct hvo_sim *)ctx;
-	uint8_t *to = arena_bytes(sim, dst, nr, "copy() outside the arena");
-	const uint8_t *from = arena_bytes(sim, src, nr, "copy() from outside the arena");
+	uint64_t *to = (void *)arena_bytes(sim, dst, nr, "copy() outside the arena");
+	const uint64_t *from = (void *)arena_bytes(sim, src, nr, "copy() from outside the arena");
+	uint64_t i;
 
-	memmove(to, from, nr * HVO_FRAME_SIZE);
+	/* Word by word: descriptors that are being copied may be written to at that moment. */
+	for (i = 0; i < nr * HVO_FRAME_SIZE / sizeof(*to); i++)
+		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 }
 
 void hvo_sim_lock_wait(void *ctx, uint32_t *word, uint32_t value)
@@ -169,6 +172,12 @@ void hvo_sim_quiesce(void *ctx)
 		sched_yield();
 	}
 	__atomic_add_fetch(&sim->quiesces, 1, __ATOMIC_RELAXED);
+}
+
+/* No thread of its own, so that everything follows from the seed: whoever tests looks here. */
+void hvo_sim_work(void *ctx)
+{
+	__atomic_add_fetch(&((struct hvo_sim *)ctx)->works, 1, __ATOMIC_RELAXED);
 }
 
 uint64_t hvo_sim_now_ns(void *ctx)

@@ -70,6 +70,7 @@ struct hvo_sim {
 	uint64_t readers;
 	uint64_t now;
 	uint64_t quiesces;
+	uint64_t works;
 
 	struct hvo_sim_options opt;
 	uint64_t id;	     /* no two sims of a process have the same */
@@ -125,6 +126,7 @@ void hvo_sim_lock_wake(void *ctx, uint32_t *word);
 void hvo_sim_read_lock(void *ctx);
 void hvo_sim_read_unlock(void *ctx);
 void hvo_sim_quiesce(void *ctx);
+void hvo_sim_work(void *ctx);
 uint64_t hvo_sim_now_ns(void *ctx);
 void hvo_sim_sleep_ns(void *ctx, uint64_t ns);
 /* Forget that this thread is inside read_lock() of a sim that goes away. */

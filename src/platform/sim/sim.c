@@ -78,6 +78,7 @@ const struct hvo_platform_ops hvo_sim_ops = {
 	.quiesce = hvo_sim_quiesce,
 	.now_ns = hvo_sim_now_ns,
 	.sleep_ns = hvo_sim_sleep_ns,
+	.work = hvo_sim_work,
 	.trace = sim_trace,
 	.panic = sim_panic,
 	.audit = hvo_sim_audit,
@@ -242,6 +243,7 @@ void hvo_sim_stat(struct hvo_sim *sim, struct hvo_sim_stat *ret)
 	pthread_mutex_unlock(&sim->lock);
 	ret->now_ns = __atomic_load_n(&sim->now, __ATOMIC_SEQ_CST);
 	ret->quiesces = __atomic_load_n(&sim->quiesces, __ATOMIC_RELAXED);
+	ret->works = __atomic_load_n(&sim->works, __ATOMIC_RELAXED);
 }
 
 void hvo_sim_set_trace(struct hvo_sim *sim,

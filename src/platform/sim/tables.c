@@ -262,12 +262,14 @@ static uint64_t next_random(struct hvo_sim *sim)
  * Whether this thread may use an entry that the tables have moved on from. Another
  * CPU's reader may until flush() returns: that is the contract of remap(). Who
  * remapped must flush first; and a write would go to a frame that has been taken
- * away. With several who owe a flush nobody knows whose page this is.
+ * away, but where another one took its place: that is a move, and who writes knows. With
+ * several who owe a flush nobody knows whose page this is.
  */
-static bool may_be_stale(const struct hvo_sim *sim, bool write)
+static bool may_be_stale(const struct hvo_sim *sim, bool write, uint64_t old_pte, uint64_t pte)
 {
-	return !write && sim->owed &&
-	       (sim->owed_by_many || !pthread_equal(sim->owing, pthread_self()));
+	if (write && !(old_pte & pte & HVO_MMU_RW))
+		return false;
+	return sim->owed && (sim->owed_by_many || !pthread_equal(sim->owing, pthread_self()));
 }
 
 /* The PTE that an access to an array page goes through; NULL or what is wrong. */
@@ -279,7 +281,7 @@ static const char *access_page(struct hvo_sim *sim, uint64_t page, bool write, u
 
 	if (entry->page == page + 1 && next_random(sim) % EVICT_ONE_IN) {
 		sim->tlb_hits++;
-		if (entry->pte != pte && !may_be_stale(sim, write)) {
+		if (entry->pte != pte && !may_be_stale(sim, write, entry->pte, pte)) {
 			*ret_fault = HVO_SIM_STALE_TLB;
 			return flush_owed(sim, page) ?
 				       "access through a stale TLB entry" :

@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Moving descriptors: the frame behind one page of the array is replaced by another,
+ * while everybody goes on using the 64 descriptors in it; and, built on that, healing of
+ * blocks in which policy carve left descriptors.
+ *
+ *	1. a new frame, populated, in state MEMMAP
+ *	2. locks: memmap, pool (if a huge page is described), zone of the described frames
+ *	3. all 64 descriptors are at rest, or -HVO_EBUSY; those that somebody holds are held
+ *	4. copy, remap, flush		5. let go, unlock	6. the old frame is free
+ *
+ * All that can fail comes before the flush of step 4, and nothing has changed by then.
+ * No reader is waited for: one sees the old frame or the new one, and both say the same.
+ *
+ * Who may write to a descriptor, and why no write is lost between the copy and the flush:
+ *
+ *  - zone code, under the lock of its zone: step 2.
+ *  - pool code, on heads in state HUGETLB_FREE under the pool's lock: step 2.
+ *  - code under the memmap lock: the caller has it.
+ *  - an owner without a lock: of a block between the zone and its first reference, or
+ *    between its last one and the zone; who splits a frozen block, cuts or collapses
+ *    one. Then the head's state is USED or HUGETLB_USED and its refcount 0, or it is no
+ *    head, or the block is BUSY, or not CUT yet: not at rest. The owner gets it and
+ *    gives it back under the zone's lock, so this does not begin after step 3. The
+ *    head may lie in another page of descriptors than the tails that its owner writes:
+ *    step 3 starts from the head of the block that reaches into this page.
+ *  - whoever has a reference, on refcount and mapcount, by compare-and-swap: HVO_HOLD is
+ *    set in both, so all that was read before does not compare any more, and who reads
+ *    now waits (page_count()). This also keeps the owner of a held block from
+ *    freezing it, so its order and its tails stay as they are. HOLD is set only while
+ *    refcount is not 0, by compare-and-swap too: order and state are read after that.
+ *  - the library's user, private_data of a block that it holds: hvo_page_set_private()
+ *    stores again if m->move_seq says that something moved meanwhile. Each of us writes
+ *    his word, passes a fence, and reads the other's: so either the copy has the new value or
+ *    the user sees an odd number.
+ *
+ * A waiter may be inside a reader's section, and may hold a lock that is not of ours: nothing
+ * here waits for readers or allocates while HOLD is set, and remap() of one page must not
+ * either. A platform that translates in software has users with an address of the old frame
+ * in their hands, even after the flush: there, readers are waited for before step 6.
+ *
+ * Locks: as above. Zone locks are taken one after the other, never two.
+ * Linux: mm/migrate.c, folio_ref_freeze(), as the idea; descriptors do not move there.
+ */
+#include "move.h"
+
+#include "alloc.h"
+#include "lock.h"
+#include "page.h"
+#include "vmemmap.h"
+#include "zone.h"
+
+#define GFP_MOVE (HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN | GFP_ISOLATING)
+
+/* ---- holding writers ------------------------------------------------------------ */
+
+/* Heads with HVO_HOLD set: of the blocks that reach into one page of descriptors. */
+struct held {
+	hvo_pfn_t heads[HVO_PAGES_PER_FRAME];
+	unsigned int nr;
+};
+
+/* False: nobody has a reference, so its owner may be at work without one. */
+static bool hold_head(struct hvo_machine *m, struct held *h, hvo_pfn_t head)
+{
+	struct hvo_page *page = page_rw(m, head);
+	uint32_t refs = __atomic_load_n(&page->refcount, __ATOMIC_RELAXED);
+
+	do {
+		if (!refs)
+			return false;
+	} while (!__atomic_compare_exchange_n(&page->refcount, &refs, refs | HVO_HOLD, true,
+					      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	__atomic_fetch_or(&page->mapcount, HVO_HOLD, __ATOMIC_ACQ_REL);
+	h->heads[h->nr++] = head;
+	return true;
+}
+
+static void let_go(struct hvo_machine *m, const struct held *h)
+{
+	unsigned int i;
+
+	for (i = 0; i < h->nr; i++) {
+		struct hvo_page *page = page_rw(m, h->heads[i]);
+
+		__atomic_fetch_and(&page->mapcount, ~HVO_HOLD, __ATOMIC_RELEASE);
+		__atomic_fetch_and(&page->refcount, ~HVO_HOLD, __ATOMIC_RELEASE);
+	}
+}
+
+/* Frames of the block that a descriptor heads, at rest from now on; 0 if it is not. */
+static uint64_t hold_block(struct hvo_machine *m, struct held *h, hvo_pfn_t head)
+{
+	const struct hvo_page *page = page_ro(m, head);
+
+	switch (hvo_page_state(page)) {
+	case HVO_PAGE_FREE:
+	case HVO_PAGE_HUGETLB_FREE:
+	case HVO_PAGE_MEMMAP:
+	case HVO_PAGE_POISONED:
+		break;
+	case HVO_PAGE_USED:
+	case HVO_PAGE_HUGETLB_USED:
+		if (!hold_head(m, h, head))
+			return 0;
+		break;
+	default:
+		return 0;
+	}
+	return UINT64_C(1) << (__atomic_load_n(&page->order, __ATOMIC_RELAXED) & HVO_FOLD_ORDER);
+}
+
+/* The head of what a frame of a cut block lies in, as far as the descriptors tell. */
+static hvo_pfn_t small_head(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	unsigned int order;
+	hvo_pfn_t head;
+
+	for (order = 0; order < SMALL_ORDERS; order++) {
+		head = pfn & ~((UINT64_C(1) << order) - 1);
+		if (hvo_page_state(page_ro(m, head)) != HVO_PAGE_TAIL)
+			return head;
+	}
+	return pfn;
+}
+
+/* Hold all 64 descriptors from the one of @first on; false: one of them is changing. */
+static bool hold_page(struct hvo_machine *m, struct held *h, hvo_pfn_t first, unsigned int order)
+{
+	const struct block *b = &m->blocks[block_of(first)];
+	hvo_pfn_t pfn, end = first + HVO_PAGES_PER_FRAME;
+	uint64_t nr;
+
+	if (b->flags & BLOCK_BUSY)
+		return false;
+	if (order)
+		return hold_block(m, h, first & ~((UINT64_C(1) << order) - 1)) == UINT64_C(1)
+											  << order;
+	if (!(b->flags & BLOCK_CUT))
+		return false;
+	for (pfn = small_head(m, first); pfn < end; pfn += nr) {
+		nr = hold_block(m, h, pfn);
+		if (!nr || pfn + nr <= first)
+			return false;
+	}
+	return true;
+}
+
+/* ---- one frame ------------------------------------------------------------------- */
+
+static unsigned int order_of(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+}
+
+/* Does a page of the array describe the block that a frame is in? */
+static bool page_describes(uint64_t page, hvo_pfn_t pfn)
+{
+	return hvo_memmap_to_q(page) >> 3 == block_of(pfn);
+}
+
+/* May this frame move, and which page of the array does it back? */
+static int movable_page(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
+{
+	const struct block *b = &m->blocks[block_of(pfn)];
+	struct zone *z = zone_of(m, pfn);
+	const struct hvo_page *page;
+	int rc = -HVO_EINVAL;
+
+	lock_acquire(m, &z->lock);
+	page = page_ro(m, pfn);
+	/* In a whole block there are only those that were set aside at the start. */
+	if (!order_of(m, pfn) && (b->flags & (BLOCK_CUT | BLOCK_BUSY)) == BLOCK_CUT &&
+	    hvo_page_state(page) == HVO_PAGE_MEMMAP && !(page->flags & HVO_PF_BOOT) &&
+	    !(b->flags & BLOCK_SELF && page_describes(page->private_data[0], pfn))) {
+		*ret_page = page->private_data[0];
+		rc = 0;
+	}
+	lock_release(m, &z->lock);
+	return rc;
+}
+
+/* Steps 3 and 4, with the locks of step 2. */
+static int replace_backing(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, hvo_pfn_t new)
+{
+	struct hvo_remap run = { page, new, 1 };
+	uint32_t seq = m->move_seq;
+	unsigned int done;
+	int rc;
+
+	__atomic_store_n(&m->move_seq, seq + 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	m->ops->copy(m->ctx, new, old, 1);
+	rc = m->ops->remap(m->ctx, &run, 1, &done);
+	if (!rc)
+		m->ops->flush(m->ctx);
+	__atomic_store_n(&m->move_seq, seq + 2, __ATOMIC_RELEASE);
+	return rc;
+}
+
+static int hold_and_replace(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, hvo_pfn_t new)
+{
+	hvo_pfn_t first = hvo_memmap_to_q(page) * HVO_PAGES_PER_FRAME;
+	unsigned int order = order_of(m, first);
+	struct hvo_pool *pool = hvo_pool_find(m, order);
+	struct zone *z = zone_of(m, first);
+	struct held h = { .nr = 0 };
+	int rc = -HVO_EBUSY;
+
+	if (pool)
+		lock_acquire(m, &pool->lock);
+	lock_acquire(m, &z->lock);
+	/* Not the old frame's any more: a collapse has just taken the page away from it. */
+	if (order_of(m, first) == order && m->ops->backing(m->ctx, page) == old &&
+	    hold_page(m, &h, first, order))
+		rc = replace_backing(m, page, old, new);
+	let_go(m, &h);
+	lock_release(m, &z->lock);
+	if (pool)
+		lock_release(m, &pool->lock);
+	return rc;
+}
+
+int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	hvo_pfn_t new = 0;
+	uint64_t page = 0;
+	int rc;
+
+	if (pfn >= m->mm.nr_frames)
+		return -HVO_EINVAL;
+	rc = movable_page(m, pfn, &page);
+	if (rc)
+		return rc;
+	rc = vmemmap_take_frame(m, GFP_MOVE, page, &new);
+	if (rc)
+		return rc;
+	rc = m->ops->populate(m->ctx, new, 1);
+	if (!rc)
+		rc = hold_and_replace(m, page, pfn, new);
+	if (!rc) {
+		if (m->mm.translate)
+			m->ops->quiesce(m->ctx);
+		counter_add(&m->moved, 1);
+	}
+	vmemmap_put_frames(m, rc ? new : pfn, 1);
+	return rc;
+}
+
+int hvo_move_memmap(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	int rc;
+
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	lock_acquire(m, &m->memmap_lock);
+	rc = vmemmap_move_frame(m, pfn);
+	lock_release(m, &m->memmap_lock);
+	return rc;
+}
+
+/* ---- healing --------------------------------------------------------------------- */
+
+void vmemmap_note_carved(struct hvo_machine *m, uint64_t block, uint64_t nr)
+{
+	if (!counter_read(&m->carved_blocks)) {
+		m->carved_lo = block;
+		m->carved_hi = block;
+	}
+	if (block < m->carved_lo)
+		m->carved_lo = block;
+	if (block + nr > m->carved_hi)
+		m->carved_hi = block + nr;
+	counter_add(&m->carved_blocks, nr);
+}
+
+/* A cut block with these flags? Its zone's lock is taken only if it is a cut one. */
+static bool test_flags(struct hvo_machine *m, uint64_t block, unsigned int flags)
+{
+	struct zone *z = zone_of(m, block_pfn(block));
+	bool set;
+
+	if (order_of(m, block_pfn(block)))
+		return false;
+	flags |= BLOCK_CUT;
+	lock_acquire(m, &z->lock);
+	set = (m->blocks[block].flags & flags) == flags;
+	lock_release(m, &z->lock);
+	return set;
+}
+
+/*
+ * All of them before anything moves: what leaves one must not go into another. They stay in
+ * use by those who have frames in them; who wants one meanwhile waits.
+ */
+static void isolate_carved(struct hvo_machine *m)
+{
+	uint64_t block;
+
+	for (block = m->carved_lo; block < m->carved_hi; block++) {
+		struct zone *z = zone_of(m, block_pfn(block));
+
+		if (order_of(m, block_pfn(block)))
+			continue;
+		lock_acquire(m, &z->lock);
+		if ((m->blocks[block].flags & (BLOCK_CUT | BLOCK_CARVED)) ==
+		    (BLOCK_CUT | BLOCK_CARVED))
+			zone_isolate_block(m, z, block);
+		lock_release(m, &z->lock);
+	}
+}
+
+/* Back to their zones, and the range becomes what it has to be. */
+static void unisolate_carved(struct hvo_machine *m)
+{
+	uint64_t block, lo = m->carved_hi, hi = m->carved_lo;
+
+	for (block = m->carved_lo; block < m->carved_hi; block++) {
+		struct zone *z = zone_of(m, block_pfn(block));
+
+		if (!test_flags(m, block, BLOCK_ISOLATED))
+			continue;
+		lock_acquire(m, &z->lock);
+		zone_unisolate_block(m, z, block);
+		lock_release(m, &z->lock);
+		if (!test_flags(m, block, BLOCK_CARVED))
+			continue;
+		if (block < lo)
+			lo = block;
+		hi = block + 1;
+	}
+	m->carved_lo = lo;
+	m->carved_hi = hi;
+}
+
+static void block_healed(struct hvo_machine *m, uint64_t block)
+{
+	struct zone *z = zone_of(m, block_pfn(block));
+
+	lock_acquire(m, &z->lock);
+	m->blocks[block].flags &= (uint8_t)~BLOCK_CARVED;
+	lock_release(m, &z->lock);
+	counter_sub(&m->carved_blocks, 1);
+	trace(m, HVO_EVENT_HEALED, block_pfn(block), 0, 0);
+}
+
+/* Empty one isolated block of descriptors. -HVO_ENOMEM: it is of no use to go on. */
+static int heal_block(struct hvo_machine *m, uint64_t block, uint64_t max, uint64_t *moved)
+{
+	hvo_pfn_t pfn = block_pfn(block), end = pfn + HVO_BLOCK_FRAMES;
+	bool left = false;
+	int rc;
+
+	for (; pfn < end; pfn++) {
+		/* Only under the memmap lock does a frame here begin or cease to be one. */
+		if (hvo_page_state(page_ro(m, pfn)) != HVO_PAGE_MEMMAP)
+			continue;
+		if (*moved == max)
+			return 0;
+		rc = vmemmap_move_frame(m, pfn);
+		if (!rc) {
+			(*moved)++;
+			continue;
+		}
+		if (rc != -HVO_EBUSY)
+			return rc;
+		/* The next healing comes back to it. */
+		left = true;
+	}
+	if (!left)
+		block_healed(m, block);
+	return 0;
+}
+
+uint64_t vmemmap_heal(struct hvo_machine *m, uint64_t max)
+{
+	uint64_t moved = 0, nr, block;
+
+	if (!max || !counter_read(&m->carved_blocks))
+		return 0;
+	isolate_carved(m);
+	/* Round the range once, from where the last healing stopped. */
+	block = m->heal_next;
+	for (nr = m->carved_hi - m->carved_lo; nr; nr--, block++) {
+		if (block < m->carved_lo || block >= m->carved_hi)
+			block = m->carved_lo;
+		m->heal_next = block;
+		if (!test_flags(m, block, BLOCK_ISOLATED))
+			continue;
+		if (heal_block(m, block, max, &moved) || moved == max)
+			break;
+	}
+	unisolate_carved(m);
+	return moved;
+}

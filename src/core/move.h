@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HVO_CORE_MOVE_H
+#define HVO_CORE_MOVE_H
+
+#include "machine.h"
+
+/*
+ * All with the memmap lock held. hvo_move_memmap() but for the lock; the contract is there.
+ */
+HVO_MUST_CHECK int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn);
+
+/* Policy carve keeps frames of the blocks [block, block + nr), which get BLOCK_CARVED. */
+void vmemmap_note_carved(struct hvo_machine *m, uint64_t block, uint64_t nr);
+/*
+ * Move descriptors out of blocks that policy carve spoiled, at most @max frames of them.
+ * Returns how many were moved: fewer than @max if there are no more, or no memory.
+ */
+uint64_t vmemmap_heal(struct hvo_machine *m, uint64_t max);
+
+#endif

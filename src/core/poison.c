@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Frames that failed. They are recorded, ascending, and leave circulation as soon as
+ * nobody uses them: the block that such a frame is in is freed without it.
+ *
+ * States of a recorded frame:
+ *	IN_USE	somebody has it; the head of its block is marked HVO_PF_POISONED
+ *	OUT	its descriptor says POISONED, nothing will touch it again
+ *	STUCK	its 2 MiB could not be cut around it: all of that is POISONED, until
+ *		poison_retry() can
+ * HVO_PF_UNRELIABLE: there was no room to record it, so the block is never freed.
+ *
+ * The tails of a block that is cut around a bad frame lie in the first 8-frame group
+ * of it that has none.
+ *
+ * Locks: the poison lock for the record, innermost; whoever frees a block owns it.
+ * Linux: mm/memory-failure.c, memory_failure(), hugetlb_update_hwpoison(),
+ * take_page_off_buddy(); mm/hugetlb.c, folio_clear_hugetlb_hwpoison().
+ */
+#include "poison.h"
+
+#include "alloc.h"
+#include "hugetlb.h"
+#include "lock.h"
+#include "move.h"
+#include "page.h"
+#include "vmemmap.h"
+#include "zone.h"
+
+#define ATTEMPTS 16
+#define WAIT_NS 1000
+
+/* ---- the record --------------------------------------------------------------------- */
+
+/* Index of the first recorded frame at or behind @pfn. Poison lock held. */
+static uint64_t find(const struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	uint64_t low = 0, high = m->nr_poison;
+
+	while (low < high) {
+		uint64_t mid = (low + high) / 2;
+
+		if (m->poison[mid].pfn < pfn)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* 0: recorded now; 1: it was; -HVO_ENOSPC. */
+static int record(struct hvo_machine *m, hvo_pfn_t pfn, enum poison_state *ret)
+{
+	uint64_t i, at;
+	int rc = 0;
+
+	lock_acquire(m, &m->poison_lock);
+	at = find(m, pfn);
+	if (at < m->nr_poison && m->poison[at].pfn == pfn) {
+		*ret = (enum poison_state)m->poison[at].state;
+		rc = 1;
+	} else if (m->nr_poison == NR_POISON) {
+		rc = -HVO_ENOSPC;
+	} else {
+		for (i = m->nr_poison; i > at; i--)
+			m->poison[i] = m->poison[i - 1];
+		m->poison[at] = (struct poison){ pfn, POISON_IN_USE };
+		counter_set(&m->nr_poison, m->nr_poison + 1);
+	}
+	lock_release(m, &m->poison_lock);
+	return rc;
+}
+
+/* The first recorded frame in [pfn, end), or HVO_PFN_NONE. */
+static hvo_pfn_t first_in(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	hvo_pfn_t found = HVO_PFN_NONE;
+	uint64_t at;
+
+	lock_acquire(m, &m->poison_lock);
+	at = find(m, pfn);
+	if (at < m->nr_poison && m->poison[at].pfn < end)
+		found = m->poison[at].pfn;
+	lock_release(m, &m->poison_lock);
+	return found;
+}
+
+bool poison_find(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	return first_in(m, pfn, end) != HVO_PFN_NONE;
+}
+
+static void set_states(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, enum poison_state state)
+{
+	uint64_t at;
+
+	lock_acquire(m, &m->poison_lock);
+	for (at = find(m, pfn); at < m->nr_poison && m->poison[at].pfn < end; at++)
+		m->poison[at].state = state;
+	lock_release(m, &m->poison_lock);
+}
+
+uint64_t hvo_poisoned(struct hvo_machine *m, hvo_pfn_t *pfns, uint64_t max)
+{
+	uint64_t nr, i;
+
+	if (machine_gone(m))
+		return 0;
+	lock_acquire(m, &m->poison_lock);
+	nr = m->nr_poison;
+	for (i = 0; pfns && i < nr && i < max; i++)
+		pfns[i] = m->poison[i].pfn;
+	lock_release(m, &m->poison_lock);
+	return nr;
+}
+
+/* ---- freeing around them ---------------------------------------------------------------- */
+
+/* Frames [pfn, end) of a cut block, in nobody's hands: the sound ones are free now. */
+static void free_sound(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	while (pfn < end) {
+		hvo_pfn_t bad = first_in(m, pfn, end), to = bad < end ? bad : end;
+
+		if (to > pfn) {
+			lock_acquire(m, &z->lock);
+			zone_put_range(m, z, pfn, to - pfn);
+			lock_release(m, &z->lock);
+		}
+		if (to < end) {
+			struct hvo_page *page = page_rw(m, to);
+
+			page_set_state(m, to, page, HVO_PAGE_POISONED, 0);
+			page->flags = 0;
+			trace(m, HVO_EVENT_POISONED, to, 0, 0);
+		}
+		pfn = to + 1;
+	}
+}
+
+void poison_free_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+{
+	free_sound(m, zone_of(m, pfn), pfn, pfn + nr);
+	set_states(m, pfn, pfn + nr, POISON_OUT);
+}
+
+/* Where the tails of a block can lie: the first group of 8 frames without a bad one. */
+static unsigned int sound_group(struct hvo_machine *m, hvo_pfn_t block)
+{
+	unsigned int at;
+
+	for (at = 0; at < HVO_BLOCK_FRAMES; at += HVO_BLOCK_MEMMAP)
+		if (first_in(m, block + at, block + at + HVO_BLOCK_MEMMAP) == HVO_PFN_NONE)
+			break;
+	return at;
+}
+
+/* A whole 2 MiB block in state USED with bad frames. False: it cannot be cut. */
+static bool free_block_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
+{
+	unsigned int at = sound_group(m, pfn);
+	hvo_pfn_t end = pfn + HVO_BLOCK_FRAMES;
+
+	if (on_demand(m) && (at == HVO_BLOCK_FRAMES || vmemmap_cut(m, block_of(pfn), at)))
+		return false;
+	if (!on_demand(m)) {
+		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
+		fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
+	}
+	lock_acquire(m, &z->lock);
+	zone_open_block(m, z, block_of(pfn), HVO_BLOCK_FRAMES, MIGRATE_MOVABLE,
+			on_demand(m) ? BLOCK_SELF : 0);
+	lock_release(m, &z->lock);
+	if (on_demand(m)) {
+		free_sound(m, z, pfn, pfn + at);
+		free_sound(m, z, pfn + at + HVO_BLOCK_TAILS, end);
+	} else {
+		free_sound(m, z, pfn, end);
+	}
+	set_states(m, pfn, end, POISON_OUT);
+	return true;
+}
+
+static void set_aside(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_POISONED, order);
+	set_states(m, pfn, pfn + (UINT64_C(1) << order), POISON_STUCK);
+}
+
+static void free_whole(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	uint8_t folded = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLDED;
+	hvo_pfn_t end = pfn + (UINT64_C(1) << order);
+	struct zone *z = zone_of(m, pfn);
+
+	/* Parts of 2 MiB; the sound ones merge again. */
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
+	for (; pfn < end; pfn += HVO_BLOCK_FRAMES) {
+		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, HVO_BLOCK_ORDER);
+		fold_set(m, pfn, HVO_BLOCK_ORDER, HVO_BLOCK_ORDER | folded);
+		if (first_in(m, pfn, pfn + HVO_BLOCK_FRAMES) == HVO_PFN_NONE)
+			free_block(m, pfn, HVO_BLOCK_ORDER);
+		else if (!free_block_around(m, z, pfn))
+			set_aside(m, pfn, HVO_BLOCK_ORDER);
+	}
+}
+
+/* Which of its frames failed is not known: none of them is used again. */
+static void lose(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	hvo_pfn_t end = pfn + (UINT64_C(1) << order);
+
+	if (order >= HVO_BLOCK_ORDER) {
+		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_POISONED, order);
+		return;
+	}
+	counter_add(&m->unrecorded_poison, end - pfn);
+	for (; pfn < end; pfn++)
+		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_POISONED, 0);
+}
+
+void poison_free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	hvo_pfn_t end = pfn + (UINT64_C(1) << order);
+	struct hvo_page *page = page_rw(m, pfn);
+
+	if (page->flags & HVO_PF_UNRELIABLE) {
+		lose(m, pfn, order);
+		return;
+	}
+	page->flags = 0;
+	if (order >= HVO_BLOCK_ORDER) {
+		free_whole(m, pfn, order);
+		return;
+	}
+	page_set_state(m, pfn, page, HVO_PAGE_TAIL, 0);
+	poison_free_frames(m, pfn, end - pfn);
+}
+
+void poison_mark_parts(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+{
+	hvo_pfn_t end = pfn + nr;
+
+	while ((pfn = first_in(m, pfn, end)) != HVO_PFN_NONE) {
+		page_rw(m, hvo_page_head(&m->mm, pfn))->flags |= HVO_PF_POISONED;
+		pfn++;
+	}
+}
+
+/* A recorded frame whose block is set aside; HVO_PFN_NONE if there is none behind @pfn. */
+static hvo_pfn_t next_stuck(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	hvo_pfn_t found = HVO_PFN_NONE;
+	uint64_t at;
+
+	lock_acquire(m, &m->poison_lock);
+	for (at = find(m, pfn); at < m->nr_poison; at++) {
+		if (m->poison[at].state != POISON_STUCK)
+			continue;
+		found = m->poison[at].pfn;
+		break;
+	}
+	lock_release(m, &m->poison_lock);
+	return found;
+}
+
+uint64_t poison_retry(struct hvo_machine *m, uint64_t max)
+{
+	hvo_pfn_t pfn = 0;
+	uint64_t done = 0;
+
+	while (done < max && (pfn = next_stuck(m, pfn)) != HVO_PFN_NONE) {
+		pfn &= ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1);
+		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, HVO_BLOCK_ORDER);
+		if (!free_block_around(m, zone_of(m, pfn), pfn)) {
+			set_aside(m, pfn, HVO_BLOCK_ORDER);
+			break;
+		}
+		done++;
+		pfn += HVO_BLOCK_FRAMES;
+	}
+	return done;
+}
+
+/* ---- a frame fails ------------------------------------------------------------------------ */
+
+static int result(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	int rc = -HVO_EBUSY;
+	uint64_t at;
+
+	lock_acquire(m, &m->poison_lock);
+	at = find(m, pfn);
+	if (m->poison[at].state == POISON_OUT)
+		rc = 0;
+	else if (m->poison[at].state == POISON_STUCK)
+		rc = -HVO_ENOMEM;
+	lock_release(m, &m->poison_lock);
+	return rc;
+}
+
+/* @flags for the head of a huge page; a free one is dissolved. Pool lock held, dropped. */
+static int fail_huge(struct hvo_machine *m, struct hvo_pool *pool, hvo_pfn_t head, bool used,
+		     uint16_t flags, hvo_pfn_t pfn)
+{
+	struct hvo_page *page = page_rw(m, head);
+	int rc = -HVO_EBUSY;
+
+	if (!(page->flags & HVO_PF_POISONED))
+		hugetlb_node(pool, head)->poisoned++;
+	page->flags |= flags;
+	if (used)
+		lock_release(m, &pool->lock);
+	else
+		rc = hugetlb_dissolve_locked(pool, head);
+	return rc || flags & HVO_PF_UNRELIABLE ? rc : result(m, pfn);
+}
+
+/* A free frame leaves the zone for good: 0, or -HVO_EAGAIN if it is not free. */
+static int fail_free(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t flags)
+{
+	struct zone *z = zone_of(m, pfn);
+	hvo_pfn_t block;
+
+	lock_acquire(m, &z->lock);
+	if (zone_take_frame(m, z, pfn)) {
+		lock_release(m, &z->lock);
+		block = pfn;
+	} else if (zone_take_block(m, z, pfn)) {
+		lock_release(m, &z->lock);
+		block = pfn & ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1);
+	} else {
+		lock_release(m, &z->lock);
+		return -HVO_EAGAIN;
+	}
+	page_rw(m, block)->flags |= flags;
+	poison_free_block(m, block, page_ro(m, block)->order);
+	return 0;
+}
+
+/* Somebody holds a block there: 0 marked, -HVO_EAGAIN otherwise. */
+static int fail_used(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t flags)
+{
+	hvo_pfn_t head = HVO_PFN_NONE;
+
+	if (hvo_get_page(m, pfn, &head))
+		return -HVO_EAGAIN;
+	__atomic_fetch_or(&page_rw(m, head)->flags, flags, __ATOMIC_RELAXED);
+	/* The last reference may be ours by now: then this takes the frame out. */
+	put_page_mapped(m, head);
+	return 0;
+}
+
+static int fail(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t flags)
+{
+	hvo_pfn_t head = pfn;
+	struct hvo_pool *pool;
+	bool used = false;
+	int i;
+
+	for (i = 0; i < ATTEMPTS; i++) {
+		pool = hugetlb_lock_pool_of(m, &head, &used);
+		if (pool)
+			return fail_huge(m, pool, head, used, flags, pfn);
+		if (!fail_free(m, pfn, flags) || !fail_used(m, pfn, flags))
+			return flags & HVO_PF_UNRELIABLE ? 0 : result(m, pfn);
+		/* Descriptors leave it, and with them it leaves. */
+		if (!vmemmap_move_frame(m, pfn))
+			return result(m, pfn);
+		/* It is on its way from one hand to another. */
+		m->ops->sleep_ns(m->ctx, WAIT_NS);
+	}
+	return -HVO_EBUSY;
+}
+
+int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	enum poison_state state;
+	uint16_t flags = HVO_PF_POISONED;
+	int rc;
+
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	if (pfn >= m->mm.nr_frames)
+		return -HVO_EINVAL;
+	lock_acquire(m, &m->memmap_lock);
+	hugetlb_flush_all(m);
+	rc = record(m, pfn, &state);
+	if (rc > 0) {
+		rc = result(m, pfn);
+	} else {
+		if (rc)
+			flags |= HVO_PF_UNRELIABLE;
+		if (!rc)
+			rc = fail(m, pfn, flags);
+		else
+			(void)fail(m, pfn, flags);
+	}
+	lock_release(m, &m->memmap_lock);
+	return rc;
+}

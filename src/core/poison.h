@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HVO_CORE_POISON_H
+#define HVO_CORE_POISON_H
+
+#include "machine.h"
+
+/*
+ * Free a block (state USED, HVO_PF_POISONED, present if it is of Linux mode) without
+ * the frames in it that failed. Where it cannot be cut it is set aside as a whole.
+ */
+void poison_free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
+/* The same for frames of a cut block that held descriptors. */
+void poison_free_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
+bool poison_find(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end);
+/* Did a frame of [pfn, end) fail? */
+static inline bool poison_in(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	return HVO_UNLIKELY(counter_read(&m->nr_poison)) && poison_find(m, pfn, end);
+}
+/* A block with failed frames was split: mark the parts that have them now. */
+void poison_mark_parts(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
+/* Try again to cut what was set aside; up to @max blocks, returns how many could be. */
+uint64_t poison_retry(struct hvo_machine *m, uint64_t max);
+
+#endif

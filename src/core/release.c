@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Leaving a pool: what becomes of a huge page whose descriptors have to be restored
+ * before its memory can be used, the interpreter of restore policies, and frees that
+ * are put off.
+ *
+ *	in a pool --> list of pages that left --> present --> free lists
+ *	    ^		       |
+ *	    +--- refused, surplus: its descriptors cannot be had
+ *
+ * States: HUGETLB_* -> USED on the list; USED -> FREE, or back to HUGETLB_FREE.
+ * HVO_PF_DEFERRED while a page is on its pool's deferred list.
+ * Locks: the memmap lock throughout; the pool's lock for counters.
+ * Linux: mm/hugetlb.c, update_and_free_pages_bulk(), bulk_vmemmap_restore_error(),
+ * free_hpage_workfn(), flush_free_hpage_work().
+ */
+#include "alloc.h"
+#include "hugetlb.h"
+#include "lock.h"
+#include "sort.h"
+#include "vmemmap.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+
+void page_list_add(struct hvo_machine *m, struct page_list *list, hvo_pfn_t pfn)
+{
+	page_rw(m, pfn)->next = list->first;
+	list->first = (uint32_t)block_of(pfn) + 1;
+	list->nr++;
+}
+
+hvo_pfn_t page_list_pop(struct hvo_machine *m, struct page_list *list)
+{
+	struct hvo_page *page;
+	hvo_pfn_t pfn;
+
+	if (!list->first)
+		return HVO_PFN_NONE;
+	pfn = block_pfn(list->first - 1);
+	page = page_rw(m, pfn);
+	list->first = page->next;
+	list->nr--;
+	page->next = 0;
+	return pfn;
+}
+
+void hugetlb_free_page(struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	page_rw(pool->m, pfn)->flags &= HVO_PF_POISONED | HVO_PF_UNRELIABLE;
+	free_block(pool->m, pfn, pool->order);
+}
+
+void hugetlb_refuse(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t missing, uint64_t surplus)
+{
+	lock_acquire(pool->m, &pool->lock);
+	hugetlb_account(pool, pfn, surplus);
+	hugetlb_enqueue(pool, pfn);
+	pool->refused++;
+	lock_release(pool->m, &pool->lock);
+	trace3(pool->m, HVO_EVENT_FREE_REFUSED, pfn, pool->order, missing,
+	       missing ? HVO_REFUSED_NO_FRAMES : HVO_REFUSED_NO_MAPPING);
+}
+
+static void note_carved(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res)
+{
+	lock_acquire(pool->m, &pool->lock);
+	pool->carved++;
+	lock_release(pool->m, &pool->lock);
+	res->carved++;
+	trace(pool->m, HVO_EVENT_CARVED, pfn, pool->order, 0);
+	if (pool->policy.flags & HVO_POLICY_HEAL)
+		work_wanted(pool->m);
+}
+
+static bool try_step(struct hvo_pool *pool, hvo_pfn_t pfn, const struct hvo_restore_step *step,
+		     uint64_t *ret_missing)
+{
+	struct hvo_restore_step alloc = *step;
+
+	if (step->source == HVO_RESTORE_OOM) {
+		if (!call_oom_notifier(pool->m, 0))
+			return false;
+		alloc.source = HVO_RESTORE_ALLOC;
+	}
+	/* Frames that failed must not get descriptors, and which ones they are is in the record. */
+	if (step->source == HVO_RESTORE_CARVE && page_poisoned(pool->m, pfn))
+		return false;
+	return vmemmap_restore(pool->m, &pfn, 1, pool->order, &alloc, ret_missing);
+}
+
+bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res,
+			 uint64_t *ret_missing)
+{
+	struct hvo_machine *m = pool->m;
+	uint64_t missing = 0;
+	uint32_t i, attempt;
+
+	*ret_missing = 0;
+	for (i = 0; i < pool->policy.nr_steps; i++) {
+		const struct hvo_restore_step *step = &pool->policy.steps[i];
+
+		for (attempt = 0;; attempt++) {
+			if (try_step(pool, pfn, step, &missing)) {
+				if (step->source == HVO_RESTORE_CARVE) {
+					vmemmap_free_carved(m, pfn, pool->order);
+					note_carved(pool, pfn, res);
+				} else {
+					hugetlb_free_page(pool, pfn);
+				}
+				return true;
+			}
+			if (missing)
+				*ret_missing = missing;
+			if (step->retries != UINT32_MAX && attempt >= step->retries)
+				break;
+			if (machine_gone(m))
+				return false;
+			m->ops->sleep_ns(m->ctx, step->delay_ms * NS_PER_MS);
+		}
+	}
+	return false;
+}
+
+/* Pages that are present need nothing, and what they free may serve the others. */
+static void free_present(struct hvo_pool *pool, struct page_list *list,
+			 struct hvo_resize_result *res)
+{
+	struct hvo_machine *m = pool->m;
+	struct page_list folded = { 0 };
+	hvo_pfn_t pfn;
+
+	while ((pfn = page_list_pop(m, list)) != HVO_PFN_NONE) {
+		if (page_optimized(m, pfn)) {
+			page_list_add(m, &folded, pfn);
+			continue;
+		}
+		hugetlb_free_page(pool, pfn);
+		res->done++;
+	}
+	*list = folded;
+}
+
+/* As many as can be restored together, quietly: the policy is for the page where that ends. */
+static unsigned int release_bulk(struct hvo_pool *pool, const hvo_pfn_t *pfns, unsigned int nr)
+{
+	struct hvo_restore_step bulk = pool->policy.steps[0];
+	unsigned int done, i;
+	uint64_t missing;
+
+	if (bulk.source != HVO_RESTORE_ALLOC)
+		return 0;
+	bulk.gfp = (bulk.gfp & ~HVO_GFP_RECLAIM) | HVO_GFP_NOWARN;
+	done = vmemmap_restore(pool->m, pfns, nr, pool->order, &bulk, &missing);
+	for (i = 0; i < done; i++)
+		hugetlb_free_page(pool, pfns[i]);
+	return done;
+}
+
+/* One page by the policy: freed, or surplus from now on, as in the kernel. */
+static void release_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res)
+{
+	uint64_t missing;
+
+	if (hugetlb_restore_one(pool, pfn, res, &missing)) {
+		res->done++;
+		return;
+	}
+	hugetlb_refuse(pool, pfn, missing, 1);
+	res->refused++;
+}
+
+void hugetlb_release_list(struct hvo_pool *pool, struct page_list *list,
+			  struct hvo_resize_result *res)
+{
+	unsigned int nr, i, done;
+
+	free_present(pool, list, res);
+	while (list->nr) {
+		for (nr = 0; nr < BATCH && list->nr; nr++)
+			pool->batch[nr] = page_list_pop(pool->m, list);
+		sort_ascending(pool->batch, nr);
+		for (i = 0; i < nr; i += done) {
+			done = release_bulk(pool, pool->batch + i, nr - i);
+			res->done += done;
+			if (done)
+				continue;
+			release_one(pool, pool->batch[i], res);
+			done = 1;
+		}
+	}
+}
+
+uint64_t hugetlb_flush(struct hvo_pool *pool, uint64_t max)
+{
+	struct hvo_resize_result res = { 0 };
+	struct hvo_machine *m = pool->m;
+	struct page_list list = { 0 };
+	uint64_t nr;
+	hvo_pfn_t pfn;
+
+	lock_acquire(m, &pool->lock);
+	while (list.nr < max && (pfn = page_list_pop(m, &pool->deferred)) != HVO_PFN_NONE) {
+		page_rw(m, pfn)->flags &= (uint16_t)~HVO_PF_DEFERRED;
+		page_list_add(m, &list, pfn);
+	}
+	lock_release(m, &pool->lock);
+	nr = list.nr;
+	hugetlb_release_list(pool, &list, &res);
+	return nr;
+}
+
+void hugetlb_flush_all(struct hvo_machine *m)
+{
+	unsigned int i;
+
+	for (i = 0; i < HVO_MAX_POOLS; i++)
+		if (m->pools[i].order)
+			hugetlb_flush(&m->pools[i], UINT64_MAX);
+}

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The number of pages of a pool: growing and shrinking it, over nodes in turn.
+ *
+ * Order of work, as in Linux: finish deferred frees; surplus becomes persistent; new
+ * pages are allocated and folded in batches; free pages that nobody reserved leave, one
+ * node after the other; what is still too much becomes surplus.
+ *
+ * States: FREE -> USED -> HUGETLB_FREE on the way in.
+ * Locks: the memmap lock throughout; the pool's lock for lists and counters.
+ * Linux: mm/hugetlb.c, set_max_huge_pages(), adjust_pool_surplus(),
+ * alloc_pool_huge_folio(), remove_pool_hugetlb_folio(), hstate_next_node_to_alloc().
+ */
+#include "alloc.h"
+#include "hugetlb.h"
+#include "lock.h"
+#include "sort.h"
+#include "vmemmap.h"
+
+/* ---- nodes in turn ---------------------------------------------------------------- */
+
+uint64_t all_nodes(const struct hvo_machine *m)
+{
+	return UINT64_MAX >> (64 - m->cfg.nr_nodes);
+}
+
+unsigned int nr_of_nodes(uint64_t nodes)
+{
+	unsigned int nr = 0;
+
+	for (; nodes; nodes &= nodes - 1)
+		nr++;
+	return nr;
+}
+
+static uint32_t next_in(uint32_t node, uint64_t nodes)
+{
+	uint64_t behind = node == 63 ? 0 : nodes & (UINT64_MAX << (node + 1));
+
+	return (uint32_t)__builtin_ctzll(behind ? behind : nodes);
+}
+
+struct pool_node *hugetlb_next_node(struct hvo_pool *pool, uint32_t *turn, uint64_t nodes,
+				    bool (*fits)(const struct pool_node *n))
+{
+	unsigned int left = nr_of_nodes(nodes);
+
+	while (left--) {
+		uint32_t node = nodes >> *turn & 1 ? *turn : next_in(*turn, nodes);
+
+		*turn = next_in(node, nodes);
+		if (fits(&pool->nodes[node]))
+			return &pool->nodes[node];
+	}
+	return NULL;
+}
+
+static bool has_surplus(const struct pool_node *n)
+{
+	return n->surplus;
+}
+
+static bool has_persistent(const struct pool_node *n)
+{
+	return n->total > n->surplus;
+}
+
+static bool has_free_persistent(const struct pool_node *n)
+{
+	return n->free_list && n->total > n->surplus;
+}
+
+bool hugetlb_has_free_surplus(const struct pool_node *n)
+{
+	return n->free_list && n->surplus;
+}
+
+static bool any(const struct pool_node *n)
+{
+	(void)n;
+	return true;
+}
+
+/* ---- joining ------------------------------------------------------------------------- */
+
+void hugetlb_fold_batch(struct hvo_pool *pool, unsigned int nr)
+{
+	struct hvo_machine *m = pool->m;
+
+	if (on_demand(m) || !__atomic_load_n(&m->optimize, __ATOMIC_RELAXED))
+		return;
+	sort_ascending(pool->batch, nr);
+	vmemmap_optimize(m, pool->batch, nr, pool->order);
+}
+
+void hugetlb_add_batch(struct hvo_pool *pool, unsigned int nr)
+{
+	struct hvo_machine *m = pool->m;
+	unsigned int i;
+
+	lock_acquire(m, &pool->lock);
+	for (i = 0; i < nr; i++) {
+		hugetlb_account(pool, pool->batch[i], 0);
+		hugetlb_enqueue(pool, pool->batch[i]);
+	}
+	lock_release(m, &pool->lock);
+}
+
+int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_pfn_t *ret)
+{
+	gfp &= HVO_GFP_THISNODE;
+	gfp |= HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN;
+	/* As Linux without movable_gigantic_pages: a 1 GiB page can hardly be moved. */
+	if (pool->order < HVO_GIGA_ORDER)
+		gfp |= HVO_GFP_MOVABLE;
+	return alloc_block(pool->m, gfp, pool->order, node, ret);
+}
+
+static bool alloc_in_turn(struct hvo_pool *pool, uint64_t nodes, hvo_pfn_t *ret)
+{
+	unsigned int left = nr_of_nodes(nodes);
+
+	while (left--) {
+		struct pool_node *n = hugetlb_next_node(pool, &pool->next_alloc, nodes, any);
+
+		if (!hugetlb_alloc_fresh(pool, HVO_GFP_THISNODE, (int)(n - pool->nodes), ret))
+			return true;
+	}
+	return false;
+}
+
+/* ---- resizing; memmap lock held ------------------------------------------------------- */
+
+struct resize {
+	struct hvo_pool *pool;
+	uint64_t nodes;
+	const struct hvo_resize_options *opt;
+	struct hvo_resize_result res;
+	bool stopped;
+};
+
+/* False: the user wants no more of it. */
+static bool go_on(struct resize *r)
+{
+	if (r->opt->progress && !r->stopped)
+		r->stopped = !r->opt->progress(r->opt->arg, &r->res);
+	return !r->stopped;
+}
+
+static uint64_t persistent(const struct hvo_pool *pool)
+{
+	return POOL_SUM(pool, total) - POOL_SUM(pool, surplus);
+}
+
+/* Surplus pages become persistent until there are @count of them. */
+static void take_surplus(struct resize *r, uint64_t count)
+{
+	struct hvo_pool *pool = r->pool;
+	struct pool_node *n;
+
+	while (count > persistent(pool) &&
+	       (n = hugetlb_next_node(pool, &pool->next_alloc, r->nodes, has_surplus))) {
+		n->surplus--;
+		r->res.done++;
+	}
+}
+
+/* The other way: what cannot be freed now is surplus. */
+static void make_surplus(struct resize *r, uint64_t count)
+{
+	struct hvo_pool *pool = r->pool;
+	struct pool_node *n;
+
+	while (count < persistent(pool) &&
+	       (n = hugetlb_next_node(pool, &pool->next_free, r->nodes, has_persistent)))
+		n->surplus++;
+}
+
+/* The next pages of a list join the pool. */
+static void join(struct resize *r, struct page_list *list)
+{
+	struct hvo_pool *pool = r->pool;
+	unsigned int nr;
+
+	for (nr = 0; nr < BATCH && list->nr; nr++)
+		pool->batch[nr] = page_list_pop(pool->m, list);
+	hugetlb_fold_batch(pool, nr);
+	hugetlb_add_batch(pool, nr);
+	r->res.done += nr;
+}
+
+/*
+ * The kernel folds when it has got all pages, or no more: what folding gives back does
+ * not make the pool larger. Policies that are not the kernel's, and users that
+ * watch, get each batch folded before the next.
+ */
+static void grow(struct resize *r, uint64_t want)
+{
+	bool eager = on_demand(r->pool->m) || r->opt->progress ||
+		     r->pool->policy.flags & HVO_POLICY_RETRY;
+	struct page_list list = { 0 };
+	hvo_pfn_t pfn = 0;
+
+	while (want) {
+		if (alloc_in_turn(r->pool, r->nodes, &pfn)) {
+			page_list_add(r->pool->m, &list, pfn);
+			want--;
+			if (!eager || list.nr < BATCH)
+				continue;
+		} else if (!eager || !list.nr) {
+			break;
+		}
+		join(r, &list);
+		if (!go_on(r))
+			break;
+	}
+	if (!list.nr)
+		return;
+	while (list.nr)
+		join(r, &list);
+	go_on(r);
+}
+
+/*
+ * How many persistent pages have to stay: those that are reserved or in use. Free pages
+ * in excess of the persistent number are surplus that could not be freed.
+ */
+static uint64_t lower_bound(const struct hvo_pool *pool, uint64_t count)
+{
+	uint64_t free = POOL_SUM(pool, free), surplus = POOL_SUM(pool, surplus);
+	uint64_t all = persistent(pool), min;
+
+	if (free > all)
+		free = free > surplus ? free - surplus : 0;
+	min = pool->reserved + all - free;
+	return min > count ? min : count;
+}
+
+/* Free pages leave until @left are gone; pool lock held, dropped for each batch. */
+static void shrink(struct resize *r, uint64_t left, bool surplus)
+{
+	struct hvo_pool *pool = r->pool;
+	struct hvo_machine *m = pool->m;
+	struct page_list list = { 0 };
+	struct pool_node *n;
+
+	for (; left; left--) {
+		n = hugetlb_next_node(pool, &pool->next_free, r->nodes,
+				      surplus ? hugetlb_has_free_surplus : has_free_persistent);
+		if (!n)
+			break;
+		hugetlb_remove_to(pool, n, surplus, &list);
+	}
+	lock_release(m, &pool->lock);
+	hugetlb_release_list(pool, &list, &r->res);
+	lock_acquire(m, &pool->lock);
+}
+
+/* Surplus pages that are free: their memory was wanted back before and could not be had. */
+static void retry_refused(struct resize *r)
+{
+	struct hvo_pool *pool = r->pool;
+	uint64_t nr = POOL_SUM(pool, surplus), spare = POOL_SUM(pool, free);
+
+	spare = spare > pool->reserved ? spare - pool->reserved : 0;
+	if (nr > spare)
+		nr = spare;
+	r->res.asked += nr;
+	shrink(r, nr, true);
+}
+
+static void resize_to(struct resize *r, uint64_t count)
+{
+	struct hvo_pool *pool = r->pool;
+	struct hvo_machine *m = pool->m;
+	uint64_t now, min;
+
+	lock_acquire(m, &pool->lock);
+	now = persistent(pool);
+	if (count > now) {
+		r->res.asked = count - now;
+		take_surplus(r, count);
+		now = persistent(pool);
+		lock_release(m, &pool->lock);
+		if (count > now && go_on(r))
+			grow(r, count - now);
+		return;
+	}
+	r->res.asked = now - count;
+	if (pool->policy.flags & HVO_POLICY_RETRY)
+		retry_refused(r);
+	/* In steps that a user can follow; without one to ask, all at once as the kernel. */
+	while ((min = lower_bound(pool, count)) < (now = persistent(pool))) {
+		uint64_t step = r->opt->progress && now - min > BATCH ? BATCH : now - min;
+		bool more;
+
+		shrink(r, step, false);
+		lock_release(m, &pool->lock);
+		more = go_on(r);
+		lock_acquire(m, &pool->lock);
+		if (!more || step == now - min || persistent(pool) == now)
+			break;
+	}
+	if (!r->stopped)
+		make_surplus(r, count);
+	lock_release(m, &pool->lock);
+}
+
+/* Pages of one node alone: the others keep theirs. */
+static uint64_t count_of_node(struct hvo_pool *pool, int node, uint64_t nr)
+{
+	const struct pool_node *n = &pool->nodes[node];
+	uint64_t others;
+
+	lock_acquire(pool->m, &pool->lock);
+	others = persistent(pool) - (n->total - n->surplus);
+	lock_release(pool->m, &pool->lock);
+	return nr > UINT64_MAX - others ? UINT64_MAX : nr + others;
+}
+
+int hvo_pool_resize_with(struct hvo_pool *pool, int node, uint64_t nr,
+			 const struct hvo_resize_options *opt, struct hvo_resize_result *ret)
+{
+	static const struct hvo_resize_options none;
+	struct resize r = { .pool = pool, .opt = opt ? opt : &none };
+	struct hvo_machine *m;
+	int rc = pool_check(pool, node);
+
+	if (rc || (node >= 0 && r.opt->nodes))
+		return rc ? rc : -HVO_EINVAL;
+	m = pool->m;
+	r.nodes = node >= 0 ? UINT64_C(1) << node : all_nodes(m);
+	if (r.opt->nodes)
+		r.nodes &= r.opt->nodes;
+	if (!r.nodes)
+		return -HVO_EINVAL;
+	lock_acquire(m, &m->memmap_lock);
+	hugetlb_flush_all(m);
+	resize_to(&r, node >= 0 ? count_of_node(pool, node, nr) : nr);
+	lock_release(m, &m->memmap_lock);
+	if (ret)
+		*ret = r.res;
+	return 0;
+}
+
+int hvo_pool_resize(struct hvo_pool *pool, int node, uint64_t nr, struct hvo_resize_result *ret)
+{
+	return hvo_pool_resize_with(pool, node, nr, NULL, ret);
+}

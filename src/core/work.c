@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What was put off, in bounded steps: for a thread in the background, for whoever
+ * finds no memory, for anybody who has the time.
+ *
+ * Locks: takes the memmap lock for each kind of work, not for all of it.
+ * Linux: workqueues: free_hpage_work of mm/hugetlb.c, kcompactd of mm/compaction.c.
+ */
+#include "work.h"
+
+#include "hugetlb.h"
+#include "lock.h"
+#include "move.h"
+#include "poison.h"
+#include "vmemmap.h"
+
+/* Deferred frees, then carved blocks that were promised to heal. Memmap lock held. */
+static uint64_t memmap_work(struct hvo_machine *m, uint64_t max)
+{
+	uint64_t done = 0;
+	unsigned int i;
+	bool heal = false;
+
+	for (i = 0; i < HVO_MAX_POOLS; i++) {
+		if (!m->pools[i].order)
+			continue;
+		done += hugetlb_flush(&m->pools[i], max - done);
+		heal = heal || m->pools[i].policy.flags & HVO_POLICY_HEAL;
+	}
+	if (heal && counter_read(&m->carved_blocks))
+		done += vmemmap_heal(m, max - done);
+	if (counter_read(&m->nr_poison))
+		done += poison_retry(m, max - done);
+	return done;
+}
+
+/* Blocks beyond those that are kept for the next small allocations. */
+static uint64_t collapse_work(struct hvo_machine *m, uint64_t max)
+{
+	uint64_t done = 0, waiting;
+	uint32_t n, t;
+
+	for (n = 0; n < m->cfg.nr_nodes; n++) {
+		for (t = 0; t < HVO_NR_ZONES && done < max; t++) {
+			struct zone *z = &m->nodes[n].zones[t];
+
+			waiting = counter_read(&z->nr_collapsible);
+			if (waiting <= COLLAPSE_KEEP)
+				continue;
+			waiting -= COLLAPSE_KEEP;
+			done += vmemmap_collapse(m, z, waiting < max - done ? waiting : max - done);
+		}
+	}
+	return done;
+}
+
+uint64_t hvo_work(struct hvo_machine *m, uint64_t max)
+{
+	uint64_t done;
+
+	if (machine_gone(m))
+		return 0;
+	lock_acquire(m, &m->memmap_lock);
+	done = memmap_work(m, max);
+	lock_release(m, &m->memmap_lock);
+	return done + collapse_work(m, max - done);
+}
+
+bool work_under_pressure(struct hvo_machine *m)
+{
+	uint64_t done;
+
+	if (!lock_try(&m->memmap_lock))
+		return false;
+	done = memmap_work(m, UINT64_MAX);
+	lock_release(m, &m->memmap_lock);
+	return done;
+}

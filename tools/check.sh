@@ -4,7 +4,7 @@
 # check.sh - build with both compilers and under the sanitizers, run all tests, and check what
 # a compiler does not. The last line is "N passed, N failed", with ", N skipped" if any.
 #
-# JOBS (default: all processors) and TEST_TIMEOUT (seconds for one program, default 120).
+# JOBS (default: all processors) and TEST_TIMEOUT (seconds for one program, default 300).
 
 set -u
 shopt -s nullglob
@@ -15,7 +15,7 @@ ulimit -c 0
 cd "$(dirname "$0")/.." || exit 1
 
 jobs=${JOBS:-$(nproc)}
-timeout=${TEST_TIMEOUT:-120}
+timeout=${TEST_TIMEOUT:-300}
 passed=0
 failed=0
 skipped=0

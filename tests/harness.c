@@ -373,13 +373,13 @@ static uint64_t step_of(uint64_t nr)
 }
 
 /* @visit each sampled word; false from it ends. */
-static bool each_word(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag,
+static bool each_word(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag, hvo_pfn_t origin,
 		      bool (*visit)(uint64_t *word, uint64_t value))
 {
 	uint64_t i, k;
 
 	for (i = 0; i < nr; i += step_of(nr)) {
-		uint64_t seed = (pfn + i) * UINT64_C(0x9e3779b97f4a7c15) ^ tag << 20;
+		uint64_t seed = (origin + i) * UINT64_C(0x9e3779b97f4a7c15) ^ tag << 20;
 		uint64_t *bytes = hvo_window(r->m, pfn + i, 1);
 
 		assert_non_null(bytes);
@@ -414,12 +414,17 @@ static bool word_is_zero(uint64_t *word, uint64_t value)
 
 void rig_fill(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag)
 {
-	each_word(r, pfn, nr, tag, set_word);
+	each_word(r, pfn, nr, tag, pfn, set_word);
 }
 
 bool rig_intact(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag)
 {
-	return each_word(r, pfn, nr, tag, word_is);
+	return each_word(r, pfn, nr, tag, pfn, word_is);
+}
+
+bool rig_moved_intact(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag, hvo_pfn_t origin)
+{
+	return each_word(r, pfn, nr, tag, origin, word_is);
 }
 
 void rig_fill_some(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag)
@@ -442,7 +447,7 @@ bool rig_some_intact(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag)
 
 bool rig_zero(struct rig *r, hvo_pfn_t pfn, uint64_t nr)
 {
-	return each_word(r, pfn, nr, 0, word_is_zero);
+	return each_word(r, pfn, nr, 0, pfn, word_is_zero);
 }
 
 /* ---- hog ---------------------------------------------------------------------------------- */

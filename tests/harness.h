@@ -96,6 +96,8 @@ bool rig_intact(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag);
 /* The same for one frame in 61, where all would take too long. */
 void rig_fill_some(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag);
 bool rig_some_intact(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag);
+/* Filled at @origin, and moved since. */
+bool rig_moved_intact(struct rig *r, hvo_pfn_t pfn, uint64_t nr, uint64_t tag, hvo_pfn_t origin);
 bool rig_zero(struct rig *r, hvo_pfn_t pfn, uint64_t nr);
 
 /* ---- memory that somebody else has -------------------------------------------- */

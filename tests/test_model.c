@@ -10,6 +10,10 @@
  */
 #include "harness.h"
 
+#include <hvo/move.h>
+
+#include "core/migrate.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +28,7 @@ struct entry {
 	unsigned int order, refs, mapped;
 	int pool; /* number, or -1 */
 	uint64_t tag;
+	bool movable; /* has an owner: the model */
 };
 
 struct model {
@@ -36,6 +41,8 @@ struct model {
 	uint8_t *owned; /* of each frame */
 	uint64_t nr_frames;
 	uint64_t reserved[POOLS];
+	struct hvo_owner owner;
+	uint32_t id;
 };
 
 static const unsigned int pool_order[POOLS] = { 9, 12 };
@@ -79,10 +86,67 @@ static void add(struct model *mo, hvo_pfn_t pfn, unsigned int order, int pool)
 {
 	struct entry *e = &mo->entry[mo->nr++];
 
-	*e = (struct entry){ pfn, order, 1, 0, pool, ++mo->tags };
+	*e = (struct entry){ pfn, order, 1, 0, pool, ++mo->tags, false };
 	must(mo, !(pfn & (size(e) - 1)));
 	own(mo, pfn, order, true);
 	rig_fill(&mo->r, pfn, size(e), e->tag);
+}
+
+static void make_movable(struct model *mo, struct entry *e)
+{
+	must(mo, !hvo_set_owner(mo->r.m, e->pfn, mo->id));
+	e->movable = true;
+}
+
+static struct entry *entry_at(struct model *mo, hvo_pfn_t pfn)
+{
+	unsigned int i;
+
+	for (i = 0; i < mo->nr; i++)
+		if (mo->entry[i].pfn == pfn)
+			return &mo->entry[i];
+	return NULL;
+}
+
+/* ---- the model as an owner --------------------------------------------------------------------- */
+
+static uint32_t on_isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
+			   unsigned int order)
+{
+	struct model *mo = owner->arg;
+	struct entry *e = entry_at(mo, pfn);
+
+	(void)m;
+	must(mo, e && e->order == order && e->movable);
+	return pick(mo, 8) ? e->refs : 0;
+}
+
+static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
+		   unsigned int order)
+{
+	struct model *mo = owner->arg;
+	struct entry *e = entry_at(mo, src);
+
+	(void)m;
+	must(mo, e && e->order == order);
+	must(mo, rig_moved_intact(&mo->r, dst, size(e), e->tag, src));
+	if (!pick(mo, 8))
+		return -HVO_EAGAIN;
+	own(mo, src, order, false);
+	own(mo, dst, order, true);
+	e->pfn = dst;
+	rig_fill(&mo->r, dst, size(e), e->tag);
+	return 0;
+}
+
+static void on_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
+		       unsigned int order)
+{
+	struct model *mo = owner->arg;
+	struct entry *e = entry_at(mo, pfn);
+
+	(void)m;
+	must(mo, e && e->order == order && rig_intact(&mo->r, pfn, size(e), e->tag));
 }
 
 static void verify(struct model *mo, const struct entry *e)
@@ -191,6 +255,8 @@ static void op_alloc(struct model *mo)
 	}
 	must(mo, !(gfp & HVO_GFP_ZERO) || rig_zero(&mo->r, pfn, UINT64_C(1) << order));
 	add(mo, pfn, order, -1);
+	if (gfp & HVO_GFP_MOVABLE)
+		make_movable(mo, &mo->entry[mo->nr - 1]);
 }
 
 static void op_put(struct model *mo)
@@ -283,8 +349,10 @@ static void op_split(struct model *mo)
 	must(mo, rig_intact(&mo->r, old.pfn, size(&old), old.tag));
 	own(mo, old.pfn, old.order, false);
 	*e = mo->entry[--mo->nr];
-	for (i = 0; i < size(&old); i += UINT64_C(1) << order)
+	for (i = 0; i < size(&old); i += UINT64_C(1) << order) {
 		add(mo, old.pfn + i, order, -1);
+		mo->entry[mo->nr - 1].movable = old.movable;
+	}
 }
 
 static void op_resize(struct model *mo)
@@ -328,6 +396,82 @@ static void op_huge(struct model *mo)
 		must(mo, gfp && now.total == had.total + 1 && now.surplus == had.surplus + 1 &&
 				 now.surplus <= had.overcommit);
 	add(mo, pfn, pool_order[i], (int)i);
+	if (pick(mo, 4))
+		make_movable(mo, &mo->entry[mo->nr - 1]);
+}
+
+static void op_migrate(struct model *mo)
+{
+	hvo_pfn_t dst = HVO_PFN_NONE, src;
+	struct entry *e;
+	int rc;
+
+	if (!mo->nr)
+		return;
+	e = &mo->entry[pick(mo, mo->nr)];
+	src = e->pfn;
+	rc = hvo_migrate(mo->r.m, src + pick(mo, size(e)), pick_node(mo), &dst);
+	if (!e->movable)
+		must(mo, rc == -HVO_EINVAL);
+	if (rc)
+		must(mo, e->pfn == src && dst == HVO_PFN_NONE &&
+				 (rc == -HVO_EINVAL || rc == -HVO_EBUSY || rc == -HVO_ENOMEM ||
+				  rc == -HVO_EAGAIN));
+	else
+		must(mo, e->pfn == dst && dst != src);
+	verify(mo, e);
+}
+
+static void op_compact(struct model *mo)
+{
+	uint64_t max = pick(mo, 1500);
+	int64_t moved = hvo_compact(mo->r.m, pick_node(mo), 9 + (unsigned int)pick(mo, 3), max);
+
+	must(mo, moved >= 0 && (uint64_t)moved <= max);
+}
+
+/* Any frames are wanted: then all of them are free, or nobody's. */
+static void op_contig(struct model *mo)
+{
+	hvo_pfn_t start = pick(mo, mo->nr_frames), end = start + 1 + pick(mo, 1500), pfn;
+	int rc = hvo_alloc_contig_range(mo->r.m, start, end, HVO_GFP_USER | HVO_GFP_NOWARN);
+
+	if (rc) {
+		must(mo, rc == -HVO_EBUSY || rc == -HVO_ENOMEM || rc == -HVO_EINVAL ||
+				 rc == -HVO_EAGAIN);
+		return;
+	}
+	for (pfn = start; pfn < end; pfn++)
+		must(mo, !mo->owned[pfn] && !hvo_get_page(mo->r.m, pfn, NULL) &&
+				 !hvo_put_page(mo->r.m, pfn));
+	must(mo, !rig_findings(&mo->r));
+	must(mo, !hvo_free_contig_range(mo->r.m, start, end));
+}
+
+/* A range of some blocks is emptied, if that can be; then nobody is in it any more. */
+static void op_empty(struct model *mo)
+{
+	enum evacuate_huge huge = pick(mo, 2) ? EVACUATE_DISSOLVE : EVACUATE_REPLACE;
+	uint64_t blocks = mo->nr_frames >> HVO_BLOCK_ORDER;
+	hvo_pfn_t start = pick(mo, blocks) << HVO_BLOCK_ORDER;
+	hvo_pfn_t end = start + ((1 + pick(mo, 8)) << HVO_BLOCK_ORDER);
+	uint64_t moved = 0;
+	unsigned int i;
+	int rc;
+
+	rc = hvo_isolate_range(mo->r.m, start, end);
+	if (rc) {
+		must(mo, rc == -HVO_EINVAL);
+		return;
+	}
+	rc = evacuate(mo->r.m, start, end, huge, pick(mo, 4) ? UINT64_MAX : pick(mo, 600), &moved);
+	must(mo, !rc || rc == -HVO_EBUSY || rc == -HVO_ENOMEM || rc == -HVO_EAGAIN);
+	for (i = 0; i < mo->nr && !rc; i++)
+		must(mo,
+		     mo->entry[i].pfn >= end || mo->entry[i].pfn + size(&mo->entry[i]) <= start);
+	if (!pick(mo, 3))
+		must(mo, !rig_findings(&mo->r));
+	must(mo, !hvo_unisolate_range(mo->r.m, start, end));
 }
 
 static void op_reserve(struct model *mo)
@@ -429,7 +573,8 @@ static void step(struct model *mo)
 		op_put,	     op_put,	  op_put,     op_get,	  op_stray,	 op_split,
 		op_resize,   op_resize,	  op_huge,    op_huge,	  op_stray,	 op_policy,
 		op_collapse, op_huge,	  op_reserve, op_reserve, op_overcommit, op_dissolve,
-		op_demote,   op_optimize, op_work,
+		op_demote,   op_optimize, op_work,    op_migrate, op_migrate,	 op_empty,
+		op_compact,  op_contig,
 	};
 
 	ops[pick(mo, sizeof(ops) / sizeof(ops[0]))](mo);
@@ -459,6 +604,8 @@ static void run(enum hvo_mode mode, uint32_t nr_nodes, uint64_t movable, uint64_
 	assert_non_null(mo->owned);
 	for (i = 0; i < POOLS; i++)
 		must(mo, !hvo_pool_create(mo->r.m, pool_order[i], &mo->pool[i]));
+	mo->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, mo };
+	must(mo, !hvo_owner_register(mo->r.m, &mo->owner, &mo->id));
 	check(mo);
 	for (mo->step = 1; mo->step <= STEPS; mo->step++) {
 		step(mo);

@@ -83,15 +83,15 @@ static void test_zero_is_a_tail(void **state)
 
 static const char *const names[HVO_PAGE_NR_STATES] = { "tail",	    "free",	 "used",
 						       "huge free", "huge used", "memmap",
-						       "poisoned" };
+						       "poisoned",  "isolated" };
 
 /* legal[from][to], in the order of the names */
 static const char *const legal[HVO_PAGE_NR_STATES] = {
-	/*		 tfuHUmp */
-	[HVO_PAGE_TAIL] = "yyy--yy",	     [HVO_PAGE_FREE] = "yyy----",
-	[HVO_PAGE_USED] = "yyyyyyy",	     [HVO_PAGE_HUGETLB_FREE] = "--y-y--",
-	[HVO_PAGE_HUGETLB_USED] = "--yy---", [HVO_PAGE_MEMMAP] = "yy----y",
-	[HVO_PAGE_POISONED] = "--y----",
+	/*		 tfuHUmpi */
+	[HVO_PAGE_TAIL] = "yyy--yyy",	      [HVO_PAGE_FREE] = "yyy-----",
+	[HVO_PAGE_USED] = "yyyyyyyy",	      [HVO_PAGE_HUGETLB_FREE] = "--y-y---",
+	[HVO_PAGE_HUGETLB_USED] = "--yy----", [HVO_PAGE_MEMMAP] = "yy----y-",
+	[HVO_PAGE_POISONED] = "--y-----",     [HVO_PAGE_ISOLATED] = "y-y-----",
 };
 
 static void test_transitions(void **state)

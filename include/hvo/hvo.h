@@ -37,6 +37,8 @@ enum hvo_clear {
  * @memory_bytes: all nodes together; a multiple of @nr_nodes sections (128 MiB), at
  *                most 16 TiB
  * @movable_bytes: of each node, at its end, in ZONE_MOVABLE; whole sections
+ * @cma_bytes: of each node, below ZONE_MOVABLE, for CMA areas; whole sections
+ * @hotplug_bytes: address space behind all of it, for hvo_memory_add(); whole sections
  * @min_free_bytes: kept back below the min watermark of all zones (default: as
  *                  Linux computes it from the size)
  * @nr_nodes: 1 (default) to HVO_MAX_NODES
@@ -51,6 +53,8 @@ enum hvo_clear {
 struct hvo_config {
 	uint64_t memory_bytes;
 	uint64_t movable_bytes;
+	uint64_t cma_bytes;
+	uint64_t hotplug_bytes;
 	uint64_t min_free_bytes;
 	uint32_t nr_nodes;
 	uint32_t max_order;
@@ -273,7 +277,8 @@ int hvo_move_memmap(struct hvo_machine *m, hvo_pfn_t pfn);
  *
  * A free frame is taken out at once; a free huge page is dissolved without it, or, if its
  * descriptors cannot be restored, stays and is never handed out. What is in use stays with its
- * user; when it is freed the broken frame is left out. A frame of descriptors is replaced
+ * user; its owner is told (hvo_set_owner()), without any lock, and when it is freed the broken
+ * frame is left out: at once, if the owner frees it then. A frame of descriptors is replaced
  * if it can move (hvo_move_memmap()), else it stays in use as long as they do.
  *
  * Context: may wait. Not from a shrinker.
@@ -520,7 +525,12 @@ int hvo_pool_stat(struct hvo_pool *pool, int node, struct hvo_pool_stat *ret);
 
 /* ---- counters, events, audit ------------------------------------------ */
 
-enum hvo_zone_type { HVO_ZONE_NORMAL = 0, HVO_ZONE_MOVABLE = 1, HVO_NR_ZONES = 2 };
+enum hvo_zone_type {
+	HVO_ZONE_NORMAL = 0,
+	HVO_ZONE_MOVABLE = 1,
+	HVO_ZONE_CMA = 2, /* lent to movable allocations */
+	HVO_NR_ZONES = 3
+};
 
 struct hvo_zone_stat {
 	uint64_t start_pfn, end_pfn;
@@ -548,6 +558,8 @@ struct hvo_machine_stat {
 	uint64_t moved;		/* descriptor frames */
 	uint64_t carved_blocks; /* spoiled by carve and not whole again */
 	uint64_t poisoned;	/* frames that failed */
+	/* Linux mode: how often a huge page was not folded, its section hosting its descriptors */
+	uint64_t self_hosted_huge;
 };
 
 void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret);

@@ -35,6 +35,7 @@ enum hvo_page_state {
 	HVO_PAGE_HUGETLB_USED = 4, /* head of a huge page that a user holds */
 	HVO_PAGE_MEMMAP = 5,	   /* holds descriptors; private_data[0]: which page of the array */
 	HVO_PAGE_POISONED = 6,	   /* failed: a frame, or a block that could not be cut around it */
+	HVO_PAGE_ISOLATED = 7,	   /* free, 2 MiB, in an isolated range: on no list */
 	HVO_PAGE_NR_STATES
 };
 
@@ -43,6 +44,8 @@ enum hvo_page_state {
 #define HVO_PF_OPTIMIZED 0x02u	/* HUGETLB: folded by Linux mode */
 #define HVO_PF_POISONED 0x04u	/* a frame of the block that this heads failed */
 #define HVO_PF_UNRELIABLE 0x08u /* and which one is not recorded: it is never freed */
+#define HVO_PF_CMA 0x20u	/* USED: by hvo_cma_alloc() */
+#define HVO_PF_CMA_FIRST 0x40u	/* and where one piece of it begins */
 #define HVO_PF_DEFERRED 0x10u	/* USED: a huge page that left its pool, waits for hvo_work() */
 
 /*
@@ -53,6 +56,7 @@ enum hvo_page_state {
  * @flags: HVO_PF_*
  * @refcount: 0 for what nobody holds
  * @mapcount: how often a user says that it is mapped
+ * @owner: who can move it, hvo_set_owner(); 0: nobody
  * @next, @prev: links of the list that the owner of @state keeps
  * @private_data: words for the library's user, from allocation to free. Written through
  *                hvo_page_set_private() only: the frame that the descriptor is in may
@@ -70,7 +74,7 @@ struct hvo_page {
 	uint32_t mapcount;
 	uint32_t next;
 	uint32_t prev;
-	uint32_t reserved;
+	uint32_t owner;
 	uint64_t private_data[HVO_PAGE_PRIVATE];
 };
 

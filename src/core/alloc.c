@@ -17,6 +17,7 @@
  */
 #include "alloc.h"
 
+#include "contig.h"
 #include "hugetlb.h"
 #include "lock.h"
 #include "page.h"
@@ -26,6 +27,7 @@
 #include "zone.h"
 
 #define RECLAIM_ROUNDS 16
+#define COMPACT_ROUNDS 4
 #define COSTLY_ORDER 3
 #define CUT_ATTEMPTS 3
 #define WAIT_NS 1000
@@ -34,7 +36,7 @@ uint64_t gfp_watermark(const struct zone *z, unsigned int gfp)
 {
 	if (gfp & HVO_GFP_MEMALLOC)
 		return 0;
-	return gfp & HVO_GFP_HIGH ? z->min / 2 : z->min;
+	return gfp & HVO_GFP_HIGH ? counter_read(&z->min) / 2 : counter_read(&z->min);
 }
 
 static enum migratetype gfp_type(unsigned int gfp)
@@ -116,7 +118,7 @@ static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 	uint64_t want = UINT64_C(1) << order;
 	int rc = -HVO_ENOMEM;
 
-	if (!z->present)
+	if (!counter_read(&z->present))
 		return rc;
 	for (;;) {
 		lock_acquire(m, &z->lock);
@@ -141,20 +143,23 @@ static int try_zones(struct hvo_machine *m, unsigned int gfp, unsigned int order
 		     bool low, hvo_pfn_t *ret)
 {
 	uint32_t nr = m->cfg.nr_nodes, first = node < 0 ? 0 : (uint32_t)node, i;
+	static const uint8_t order_of_zones[HVO_NR_ZONES] = { HVO_ZONE_MOVABLE, HVO_ZONE_CMA,
+							      HVO_ZONE_NORMAL };
 	bool again = false;
-	int type, rc;
+	unsigned int k;
+	int rc;
 
 	for (i = 0; i < nr; i++) {
 		struct node *n = &m->nodes[(first + i) % nr];
 
 		if (i && gfp & HVO_GFP_THISNODE && node >= 0)
 			break;
-		for (type = gfp & HVO_GFP_MOVABLE ? HVO_ZONE_MOVABLE : HVO_ZONE_NORMAL; type >= 0;
-		     type--) {
-			struct zone *z = &n->zones[type];
+		/* What can be moved goes where nothing else may be, first. */
+		for (k = gfp & HVO_GFP_MOVABLE ? 0 : 2; k < HVO_NR_ZONES; k++) {
+			struct zone *z = &n->zones[order_of_zones[k]];
 
-			rc = zone_alloc(m, z, gfp, order, low ? z->low : gfp_watermark(z, gfp),
-					ret);
+			rc = zone_alloc(m, z, gfp, order,
+					low ? counter_read(&z->low) : gfp_watermark(z, gfp), ret);
 			if (!rc)
 				return 0;
 			if (rc == -HVO_EAGAIN)
@@ -206,10 +211,22 @@ static bool reclaim(struct hvo_machine *m, unsigned int gfp, unsigned int order,
 	return call_oom_notifier(m, order) > 0;
 }
 
+/*
+ * Something moved so that a block of this order got free? Not for who holds the memmap lock,
+ * which moving needs, nor for who looks for a place to move to: both say GFP_ISOLATING.
+ */
+static bool compact_for(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node,
+			unsigned int *rounds)
+{
+	if (order < HVO_BLOCK_ORDER || (gfp & (HVO_GFP_RECLAIM | GFP_ISOLATING)) != HVO_GFP_RECLAIM)
+		return false;
+	return (*rounds)++ < COMPACT_ROUNDS && compact_direct(m, gfp, order, node);
+}
+
 int alloc_block(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node,
 		hvo_pfn_t *ret)
 {
-	unsigned int rounds = 0;
+	unsigned int rounds = 0, compactions = 0;
 	int rc;
 
 	for (;;) {
@@ -222,6 +239,8 @@ int alloc_block(struct hvo_machine *m, unsigned int gfp, unsigned int order, int
 			m->ops->sleep_ns(m->ctx, WAIT_NS);
 			continue;
 		}
+		if (compact_for(m, gfp, order, node, &compactions))
+			continue;
 		if (!reclaim(m, gfp, order, &rounds))
 			break;
 	}
@@ -236,6 +255,12 @@ void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 
 	if (m->cfg.clear == HVO_CLEAR_ON_FREE)
 		m->ops->zero(m->ctx, pfn, UINT64_C(1) << order);
+	if (HVO_UNLIKELY(page_ro(m, pfn)->flags & HVO_PF_CMA)) {
+		cma_freed(m, pfn, order);
+		__atomic_fetch_and(&page_rw(m, pfn)->flags,
+				   (uint16_t)((uint16_t) ~(HVO_PF_CMA | HVO_PF_CMA_FIRST)),
+				   __ATOMIC_RELAXED);
+	}
 	if (HVO_UNLIKELY(page_ro(m, pfn)->flags & HVO_PF_POISONED)) {
 		poison_free_block(m, pfn, order);
 		return;
@@ -260,8 +285,7 @@ int clear_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	return rc;
 }
 
-/* The descriptors of a new block of order below 9 say which block they are in. */
-static void set_tails(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+void set_tails(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	hvo_pfn_t end = pfn + (UINT64_C(1) << order);
 
@@ -271,13 +295,17 @@ static void set_tails(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 		__atomic_store_n(&page_rw(m, pfn)->order, (uint8_t)order, __ATOMIC_RELAXED);
 }
 
-static void publish(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+void publish_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint32_t owner,
+		   uint16_t flags)
 {
 	struct hvo_page *page = page_rw(m, pfn);
 
 	set_tails(m, pfn, order);
-	page->flags = 0;
-	page_hand_out(page);
+	/* A frame of it may have failed since it was taken, when there was nobody to tell. */
+	if (poison_in(m, pfn, pfn + (UINT64_C(1) << order)))
+		flags |= HVO_PF_POISONED;
+	__atomic_store_n(&page->flags, (uint16_t)(flags), __ATOMIC_RELAXED);
+	page_hand_out(page, owner);
 }
 
 int hvo_alloc_pages(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node,
@@ -301,7 +329,7 @@ int hvo_alloc_pages(struct hvo_machine *m, unsigned int gfp, unsigned int order,
 			return rc;
 		}
 	}
-	publish(m, pfn, order);
+	publish_block(m, pfn, order, 0, 0);
 	*ret = pfn;
 	return 0;
 }
@@ -327,8 +355,9 @@ static int drop_ref(struct hvo_machine *m, hvo_pfn_t head, bool mapped)
 /* Nobody holds it any more. */
 static void free_head(struct hvo_machine *m, hvo_pfn_t head)
 {
-	const struct hvo_page *page = page_ro(m, head);
+	struct hvo_page *page = page_rw(m, head);
 
+	page_set_owner(page, 0);
 	if (hvo_page_state(page) == HVO_PAGE_HUGETLB_USED)
 		hugetlb_release(m, head, page->order);
 	else
@@ -360,7 +389,7 @@ int freeze_page(struct hvo_machine *m, hvo_pfn_t head)
 	int rc;
 
 	m->ops->read_lock(m->ctx);
-	rc = page_count(m, head, PAGE_MAPCOUNT) || !page_freeze(m, head) ? -HVO_EBUSY : 0;
+	rc = page_count(m, head, PAGE_MAPCOUNT) || !page_freeze(m, head, 1) ? -HVO_EBUSY : 0;
 	m->ops->read_unlock(m->ctx);
 	return rc;
 }
@@ -401,11 +430,7 @@ out:
 	return rc;
 }
 
-/*
- * Head of a block that somebody holds a reference on, or HVO_PFN_NONE. Inside a
- * reader's section.
- */
-static hvo_pfn_t held_head(struct hvo_machine *m, hvo_pfn_t pfn)
+hvo_pfn_t held_head(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	hvo_pfn_t head;
 
@@ -532,18 +557,24 @@ int hvo_page_private(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int i, uint6
 	return 0;
 }
 
-/* Each part of [pfn, end) becomes a block of its own, with the words of the first one gone. */
-static void split_into(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, unsigned int order)
+/*
+ * Each part of [pfn, end) becomes a block of its own, with the words of the first one gone:
+ * who can move the whole can move the parts.
+ */
+static void split_into(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, unsigned int order,
+		       uint32_t owner, uint16_t flags)
 {
 	for (; pfn < end; pfn += UINT64_C(1) << order) {
 		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
-		publish(m, pfn, order);
+		publish_block(m, pfn, order, owner, flags);
 	}
 }
 
 static void split_below_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have,
 			      unsigned int order)
 {
+	uint32_t owner = page_owner(page_ro(m, pfn));
+	uint16_t cma = page_ro(m, pfn)->flags & HVO_PF_CMA;
 	struct zone *z = zone_of(m, pfn);
 	hvo_pfn_t end = pfn + (UINT64_C(1) << have);
 
@@ -553,20 +584,24 @@ static void split_below_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int
 		zone_open_block(m, z, block_of(pfn), HVO_BLOCK_FRAMES,
 				on_demand(m) ? MIGRATE_SPLIT : MIGRATE_MOVABLE, 0);
 		lock_release(m, &z->lock);
-		split_into(m, pfn, pfn + HVO_BLOCK_FRAMES, order);
+		split_into(m, pfn, pfn + HVO_BLOCK_FRAMES, order, owner, cma);
 		fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
 	}
 }
 
-/* Frames that failed stay with the parts that they are in. */
+/* Frames that failed stay with the parts that they are in, and a piece begins where it did. */
 static void mark_parts(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have, unsigned int order,
 		       uint16_t bad)
 {
 	hvo_pfn_t end = pfn + (UINT64_C(1) << have), part = pfn;
 
+	__atomic_fetch_or(&page_rw(m, pfn)->flags, (uint16_t)(bad & HVO_PF_CMA_FIRST),
+			  __ATOMIC_RELAXED);
+	bad &= HVO_PF_POISONED | HVO_PF_UNRELIABLE;
 	if (bad & HVO_PF_UNRELIABLE)
 		for (; part < end; part += UINT64_C(1) << order)
-			page_rw(m, part)->flags |= bad;
+			__atomic_fetch_or(&page_rw(m, part)->flags, (uint16_t)(bad),
+					  __ATOMIC_RELAXED);
 	else if (bad)
 		poison_mark_parts(m, pfn, end - pfn);
 }
@@ -583,13 +618,14 @@ static int freeze_for_split(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int o
 	*ret_have = __atomic_load_n(&page->order, __ATOMIC_RELAXED);
 	if (hvo_page_state(page) != HVO_PAGE_USED || order >= *ret_have)
 		return -HVO_EINVAL;
-	return page_count(m, pfn, PAGE_MAPCOUNT) || !page_freeze(m, pfn) ? -HVO_EBUSY : 0;
+	return page_count(m, pfn, PAGE_MAPCOUNT) || !page_freeze(m, pfn, 1) ? -HVO_EBUSY : 0;
 }
 
 int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	unsigned int have = 0, o;
-	uint16_t bad;
+	uint16_t bad, cma;
+	uint32_t owner;
 	uint64_t part;
 	int rc;
 
@@ -600,9 +636,11 @@ int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	m->ops->read_unlock(m->ctx);
 	if (rc)
 		return rc;
-	bad = page_ro(m, pfn)->flags & (HVO_PF_POISONED | HVO_PF_UNRELIABLE);
+	bad = page_ro(m, pfn)->flags & (HVO_PF_POISONED | HVO_PF_UNRELIABLE | HVO_PF_CMA_FIRST);
+	cma = page_ro(m, pfn)->flags & HVO_PF_CMA;
+	owner = page_owner(page_ro(m, pfn));
 	if (have < HVO_BLOCK_ORDER) {
-		split_into(m, pfn, pfn + (UINT64_C(1) << have), order);
+		split_into(m, pfn, pfn + (UINT64_C(1) << have), order, owner, cma);
 		mark_parts(m, pfn, have, order, bad);
 		return 0;
 	}
@@ -620,7 +658,7 @@ int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	o = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLDED;
 	for (part = 0; part < UINT64_C(1) << have; part += UINT64_C(1) << order) {
 		fold_set(m, pfn + part, order, (uint8_t)(order | o));
-		split_into(m, pfn + part, pfn + part + (UINT64_C(1) << order), order);
+		split_into(m, pfn + part, pfn + part + (UINT64_C(1) << order), order, owner, cma);
 	}
 	mark_parts(m, pfn, have, order, bad);
 	return 0;

@@ -4,7 +4,10 @@
 
 #include "machine.h"
 
-/* Beside HVO_GFP_*: do not wait for blocks that are isolated; it is the caller who did it. */
+/*
+ * Beside HVO_GFP_*: do not wait for blocks that are isolated, and isolate none: it is the
+ * caller who did it, or he holds the memmap lock, which is needed to end that.
+ */
 #define GFP_ISOLATING 0x80000000u
 /* For descriptors: not from MIGRATE_SPLIT. */
 #define GFP_MEMMAP 0x40000000u
@@ -15,6 +18,13 @@ int alloc_block(struct hvo_machine *m, unsigned int gfp, unsigned int order, int
 /* The way back of alloc_block(); clears if the machine clears on free. */
 void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
+/* The descriptors of a new block of order below 9 say which block they are in. */
+void set_tails(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
+/* A block in state USED, which nobody holds, gets its first reference. */
+void publish_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint32_t owner,
+		   uint16_t flags);
+/* Head of a block that somebody holds, or HVO_PFN_NONE. Inside a reader's section. */
+hvo_pfn_t held_head(struct hvo_machine *m, hvo_pfn_t pfn);
 /* Take the only reference on a block that is not mapped away from it; -HVO_EBUSY otherwise. */
 HVO_MUST_CHECK int freeze_page(struct hvo_machine *m, hvo_pfn_t head);
 /* Drop a reference that the core itself took, whatever the user's map count is. */

@@ -125,6 +125,10 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		break;
 	case HVO_PAGE_POISONED:
 		break;
+	case HVO_PAGE_ISOLATED:
+		expect(a, "ZONE-4", "a free block apart is isolated", pfn, BLOCK_ISOLATED,
+		       m->blocks[block_of(pfn)].flags);
+		break;
 	case HVO_PAGE_MEMMAP:
 		c->memmap += UINT64_C(1) << order;
 		c->boot += UINT64_C(1) << order;
@@ -139,7 +143,11 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		expect(a, "PAGE-1", "references of a free block", pfn, 0, page->refcount);
 	for (i = 0; i < nr; i++) {
 		uint64_t block = block_of(pfn) + i;
+		bool isolated = m->blocks[block].flags & BLOCK_ISOLATED;
 
+		c->isolated += isolated;
+		expect(a, "ZONE-4", "free memory is not isolated", block, 0,
+		       isolated && page->state == HVO_PAGE_FREE);
 		expect(a, "FOLD-2", "fold byte", block, byte, hvo_fold_byte(&m->mm, block));
 		check_tails(a, block, folded, on_demand(m) || !folded || !i);
 		for (k = i ? 0 : 1; k < (folded ? HVO_PAGES_PER_FRAME : HVO_BLOCK_FRAMES); k++)
@@ -182,7 +190,7 @@ static void audit_bin(struct audit *a, struct zone *z, uint64_t block)
 static void expect_backs(struct audit *a, hvo_pfn_t pfn, uint64_t page)
 {
 	struct hvo_machine *m = a->m;
-	bool valid = page < hvo_memmap_pages(m->cfg.memory_bytes);
+	bool valid = page < hvo_memmap_pages(m->mm.nr_frames << HVO_FRAME_SHIFT);
 
 	expect(a, "MEMMAP-3", "page that a frame backs is one", pfn, 1, valid);
 	if (valid)
@@ -248,8 +256,13 @@ static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
 	unsigned int o;
 
 	while (pfn < z->end) {
-		unsigned int order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+		unsigned int order;
 
+		if (!zone_has(m, z, pfn)) {
+			pfn += HVO_SECTION_FRAMES;
+			continue;
+		}
+		order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
 		if (!order) {
 			audit_cut(a, z, block_of(pfn), &c);
 			pfn += HVO_BLOCK_FRAMES;
@@ -346,7 +359,7 @@ static void audit_poison(struct audit *a, const struct count *sum)
 	for (i = 0; i < m->nr_poison; i++) {
 		hvo_pfn_t pfn = m->poison[i].pfn;
 
-		if (m->poison[i].state != POISON_OUT)
+		if (m->poison[i].state != POISON_OUT || !frame_online(m, pfn))
 			continue;
 		out++;
 		expect(a, "POISON-1", "state of a frame that failed", pfn, HVO_PAGE_POISONED,

@@ -58,7 +58,7 @@ static void split_huge(struct demote *d, hvo_pfn_t pfn)
 		struct hvo_page *page = page_rw(m, pfn);
 
 		page_set_state(m, pfn, page, HVO_PAGE_USED, target->order);
-		page->flags = flags;
+		__atomic_store_n(&page->flags, (uint16_t)(flags), __ATOMIC_RELAXED);
 		fold_set(m, pfn, target->order, (uint8_t)(target->order | folded));
 		target->batch[nr++] = pfn;
 	}

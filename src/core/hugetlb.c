@@ -119,13 +119,28 @@ void hugetlb_remove_to(struct hvo_pool *pool, struct pool_node *n, uint64_t surp
 	page_list_add(pool->m, list, pfn);
 }
 
-/* The newest free page of a node that is not poisoned, or HVO_PFN_NONE. */
+/* In a range that is to be emptied: as Linux, nobody gets it. */
+static bool page_isolated(struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	uint64_t block = block_of(pfn), end = block_of(pfn + (UINT64_C(1) << pool->order));
+	struct zone *z = zone_of(pool->m, pfn);
+	bool isolated = false;
+
+	lock_acquire(pool->m, &z->lock);
+	for (; z->nr_isolated && block < end && !isolated; block++)
+		isolated = pool->m->blocks[block].flags & BLOCK_ISOLATED;
+	lock_release(pool->m, &z->lock);
+	return isolated;
+}
+
+/* The newest free page of a node that can be handed out, or HVO_PFN_NONE. */
 static hvo_pfn_t newest(struct hvo_pool *pool, const struct pool_node *n)
 {
 	uint32_t at;
 
 	for (at = n->free_list; at; at = page_ro(pool->m, block_pfn(at - 1))->next)
-		if (!page_poisoned(pool->m, block_pfn(at - 1)))
+		if (!page_poisoned(pool->m, block_pfn(at - 1)) &&
+		    !page_isolated(pool, block_pfn(at - 1)))
 			return block_pfn(at - 1);
 	return HVO_PFN_NONE;
 }
@@ -201,16 +216,17 @@ static int get_page(struct hvo_pool *pool, unsigned int gfp, int node, bool rese
 /* Off to hvo_work(). Pool lock held; the page left the counters. */
 static void defer(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
-	page_rw(pool->m, pfn)->flags |= HVO_PF_DEFERRED;
+	__atomic_fetch_or(&page_rw(pool->m, pfn)->flags, (uint16_t)(HVO_PF_DEFERRED),
+			  __ATOMIC_RELAXED);
 	page_list_add(pool->m, &pool->deferred, pfn);
 	work_wanted(pool->m);
 }
 
 /*
- * Back to the pool, or out of it: as surplus, or because a frame of it failed and the
- * reservations can do without it.
+ * Back to the pool, or out of it: as surplus, because a frame of it failed and the
+ * reservations can do without it, or since @replaced by another one, which is no surplus.
  */
-static void release(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve)
+static void release(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve, bool replaced)
 {
 	struct hvo_machine *m = pool->m;
 	struct pool_node *n = hugetlb_node(pool, pfn);
@@ -221,10 +237,10 @@ static void release(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve)
 	lock_acquire(m, &pool->lock);
 	pool->reserved += restore_reserve;
 	poisoned = page_poisoned(m, pfn) && POOL_SUM(pool, free) >= pool->reserved;
-	if (restore_reserve || (!n->surplus && !poisoned)) {
+	if (restore_reserve || (!n->surplus && !poisoned && !replaced)) {
 		hugetlb_enqueue(pool, pfn);
 	} else {
-		hugetlb_remove_used(pool, pfn, n->surplus > 0);
+		hugetlb_remove_used(pool, pfn, n->surplus > 0 && !replaced);
 		direct = !page_optimized(m, pfn) && !page_poisoned(m, pfn);
 		if (!direct)
 			defer(pool, pfn);
@@ -250,11 +266,11 @@ static int alloc_page(struct hvo_pool *pool, unsigned int gfp, int node, bool re
 	if (gfp & HVO_GFP_ZERO || m->cfg.clear == HVO_CLEAR_ON_ALLOC) {
 		rc = clear_frames(m, pfn, UINT64_C(1) << pool->order);
 		if (rc) {
-			release(pool, pfn, reserved);
+			release(pool, pfn, reserved, false);
 			return rc;
 		}
 	}
-	page_hand_out(page_rw(m, pfn));
+	page_hand_out(page_rw(m, pfn), 0);
 	*ret = pfn;
 	return 0;
 }
@@ -274,7 +290,7 @@ void hugetlb_release(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	struct hvo_pool *pool = hvo_pool_find(m, order);
 
 	HVO_ASSERT(m, pool, "POOL-1: huge page without a pool", pfn);
-	release(pool, pfn, false);
+	release(pool, pfn, false, false);
 }
 
 /* Is it the head of a huge page of this pool that somebody holds? */
@@ -313,7 +329,7 @@ int hvo_hugetlb_free_reserved(struct hvo_pool *pool, hvo_pfn_t pfn)
 		return rc;
 	rc = freeze_page(pool->m, pfn);
 	if (!rc)
-		release(pool, pfn, true);
+		release(pool, pfn, true, false);
 	return rc;
 }
 
@@ -394,6 +410,142 @@ int hvo_hugetlb_dissolve(struct hvo_machine *m, hvo_pfn_t pfn)
 	return rc;
 }
 
+/* ---- migration --------------------------------------------------------------------------- */
+
+static int populate_page(struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	return pool->m->ops->populate(pool->m->ctx, pfn, UINT64_C(1) << pool->order);
+}
+
+/*
+ * A new page, folded if that is on, in no counter. Folding comes last: there is no need to
+ * take it back. Memmap lock held.
+ */
+static int fresh_page(struct hvo_pool *pool, unsigned int gfp, int node, bool populate,
+		      hvo_pfn_t *ret)
+{
+	hvo_pfn_t pfn = 0;
+	int rc = hugetlb_alloc_fresh(pool, gfp | GFP_ISOLATING, node, &pfn);
+
+	if (rc)
+		return rc;
+	rc = populate ? populate_page(pool, pfn) : 0;
+	if (rc) {
+		hugetlb_free_page(pool, pfn);
+		return rc;
+	}
+	pool->batch[0] = pfn;
+	hugetlb_fold_batch(pool, 1);
+	*ret = pfn;
+	return 0;
+}
+
+/* A new page that is not needed leaves; where it cannot, it is surplus. Memmap lock held. */
+static void give_fresh_back(struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	struct hvo_resize_result res = { 0 };
+	struct page_list list = { 0 };
+
+	page_list_add(pool->m, &list, pfn);
+	hugetlb_release_list(pool, &list, &res);
+}
+
+int hugetlb_take_target(struct hvo_pool *pool, int node, hvo_pfn_t *ret, bool *ret_fresh)
+{
+	struct hvo_machine *m = pool->m;
+	hvo_pfn_t pfn = HVO_PFN_NONE;
+	int rc;
+
+	lock_acquire(m, &pool->lock);
+	if (POOL_SUM(pool, free) > pool->reserved)
+		pfn = take_free(pool, 0, node);
+	lock_release(m, &pool->lock);
+	*ret_fresh = pfn == HVO_PFN_NONE;
+	rc = *ret_fresh ? fresh_page(pool, 0, node, true, &pfn) : populate_page(pool, pfn);
+	if (rc && !*ret_fresh)
+		hugetlb_put_target(pool, pfn, false);
+	if (rc)
+		return rc;
+	if (*ret_fresh) {
+		lock_acquire(m, &pool->lock);
+		hugetlb_account(pool, pfn, 0);
+		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_HUGETLB_USED, pool->order);
+		lock_release(m, &pool->lock);
+	}
+	*ret = pfn;
+	return 0;
+}
+
+void hugetlb_put_target(struct hvo_pool *pool, hvo_pfn_t pfn, bool fresh)
+{
+	lock_acquire(pool->m, &pool->lock);
+	if (fresh)
+		hugetlb_remove_used(pool, pfn, 0);
+	else
+		hugetlb_enqueue(pool, pfn);
+	lock_release(pool->m, &pool->lock);
+	if (fresh)
+		give_fresh_back(pool, pfn);
+}
+
+void hugetlb_leave_target(struct hvo_pool *pool, hvo_pfn_t pfn, bool fresh)
+{
+	lock_acquire(pool->m, &pool->lock);
+	/* Then it goes when it is freed. */
+	hugetlb_node(pool, pfn)->surplus += fresh;
+	lock_release(pool->m, &pool->lock);
+}
+
+void hugetlb_migrated(struct hvo_pool *pool, hvo_pfn_t dst, hvo_pfn_t src, bool fresh)
+{
+	struct pool_node *from = hugetlb_node(pool, src), *to = hugetlb_node(pool, dst);
+
+	lock_acquire(pool->m, &pool->lock);
+	/* As move_hugetlb_state(): a page that was there already keeps its node's number. */
+	if (fresh && from != to && from->surplus) {
+		from->surplus--;
+		to->surplus++;
+	}
+	lock_release(pool->m, &pool->lock);
+	release(pool, src, false, fresh);
+}
+
+int hugetlb_replace_locked(struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	struct hvo_resize_result res = { 0 };
+	struct hvo_machine *m = pool->m;
+	hvo_pfn_t fresh = 0;
+	uint64_t missing;
+	bool free;
+	int rc;
+
+	lock_release(m, &pool->lock);
+	rc = fresh_page(pool, HVO_GFP_THISNODE, zone_of(m, pfn)->node, false, &fresh);
+	if (rc)
+		return rc;
+	lock_acquire(m, &pool->lock);
+	/* Who allocates or frees does not need the memmap lock. */
+	free = hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_HUGETLB_FREE;
+	if (free) {
+		hugetlb_remove(pool, pfn, 0);
+		hugetlb_account(pool, fresh, 0);
+		hugetlb_enqueue(pool, fresh);
+	}
+	lock_release(m, &pool->lock);
+	if (!free) {
+		give_fresh_back(pool, fresh);
+		return -HVO_EBUSY;
+	}
+	if (!page_optimized(m, pfn)) {
+		hugetlb_free_page(pool, pfn);
+		return 0;
+	}
+	if (hugetlb_restore_one(pool, pfn, &res, &missing))
+		return 0;
+	hugetlb_refuse(pool, pfn, missing, 1);
+	return -HVO_EBUSY;
+}
+
 /* ---- folding what is present ------------------------------------------------------------- */
 
 /*
@@ -410,7 +562,8 @@ static unsigned int collect_present(struct hvo_pool *pool, hvo_pfn_t *pfn, hvo_p
 	for (; *pfn < end && nr < BATCH; *pfn += size) {
 		const struct hvo_page *page = page_ro(m, *pfn);
 
-		if (hvo_fold_byte(&m->mm, block_of(*pfn)) != pool->order)
+		if (hvo_fold_byte(&m->mm, block_of(*pfn)) != pool->order ||
+		    m->sections[*pfn >> HVO_SECTION_ORDER].self_hosted)
 			continue;
 		if (hvo_page_state(page) == HVO_PAGE_HUGETLB_FREE) {
 			struct pool_node *n = hugetlb_node(pool, *pfn);
@@ -494,7 +647,7 @@ int hvo_pool_create(struct hvo_machine *m, unsigned int order, struct hvo_pool *
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	if (order < HVO_BLOCK_ORDER || order > m->cfg.max_order || !ret)
+	if (order < HVO_BLOCK_ORDER || order > HVO_MAX_ORDER || !ret)
 		return -HVO_EINVAL;
 	lock_acquire(m, &m->memmap_lock);
 	for (i = 0; i < HVO_MAX_POOLS; i++) {

@@ -8,6 +8,8 @@
  *
  * Linux: mm/mm_init.c, free_area_init(), memmap_init(); mm/sparse-vmemmap.c.
  */
+#include <hvo/move.h>
+
 #include "alloc.h"
 #include "hugetlb.h"
 #include "lock.h"
@@ -16,6 +18,8 @@
 #include "zone.h"
 
 #define ALIGN 64u
+/* Links and backing records are 32 bits of frames and blocks. */
+#define MEMORY_MAX (UINT64_C(1) << 44)
 
 void machine_panic(struct hvo_machine *m, const char *what, hvo_pfn_t pfn)
 {
@@ -41,18 +45,26 @@ static bool config_valid(const struct hvo_config *in, struct hvo_config *c)
 	if (c->nr_nodes > HVO_MAX_NODES || c->max_order < HVO_BLOCK_ORDER ||
 	    c->max_order > HVO_MAX_ORDER || c->mode > HVO_LINUX || c->clear > HVO_CLEAR_NEVER)
 		return false;
-	/* Links and backing records are 32 bits of frames and blocks: up to 16 TiB. */
-	if (!c->memory_bytes || c->memory_bytes > UINT64_C(1) << 44 ||
-	    c->memory_bytes % (HVO_SECTION_SIZE * c->nr_nodes))
+	if (!c->memory_bytes || c->memory_bytes > MEMORY_MAX || c->hotplug_bytes > MEMORY_MAX ||
+	    c->memory_bytes + c->hotplug_bytes > MEMORY_MAX ||
+	    c->memory_bytes % (HVO_SECTION_SIZE * c->nr_nodes) ||
+	    c->hotplug_bytes % HVO_SECTION_SIZE)
 		return false;
 	node = c->memory_bytes / c->nr_nodes;
-	if (c->movable_bytes >= node || c->movable_bytes % HVO_SECTION_SIZE)
+	if (c->movable_bytes >= node || c->movable_bytes % HVO_SECTION_SIZE ||
+	    c->cma_bytes >= node - c->movable_bytes || c->cma_bytes % HVO_SECTION_SIZE)
 		return false;
-	normal = node - c->movable_bytes;
+	normal = node - c->movable_bytes - c->cma_bytes;
 	memmap = node / HVO_BLOCK_SIZE * HVO_FRAME_SIZE;
 	if (c->mode == HVO_LINUX)
 		memmap *= HVO_BLOCK_MEMMAP;
 	return memmap + 2 * HVO_BLOCK_SIZE <= normal && c->min_free_bytes < node / 2;
+}
+
+/* Of the address space: what is there and what can be added. */
+static uint64_t total_bytes(const struct hvo_config *c)
+{
+	return c->memory_bytes + c->hotplug_bytes;
 }
 
 struct layout {
@@ -69,13 +81,13 @@ static size_t place(size_t *at, size_t bytes)
 
 static struct layout layout_of(const struct hvo_config *c)
 {
-	size_t nr_blocks = c->memory_bytes / HVO_BLOCK_SIZE;
-	size_t nr_sections = c->memory_bytes / HVO_SECTION_SIZE;
+	size_t nr_blocks = total_bytes(c) / HVO_BLOCK_SIZE;
+	size_t nr_sections = total_bytes(c) / HVO_SECTION_SIZE;
 	struct layout l;
 
 	l.total = sizeof(struct hvo_machine) + c->nr_nodes * sizeof(struct node);
 	l.fold = place(&l.total, nr_blocks);
-	l.sections = place(&l.total, nr_sections);
+	l.sections = place(&l.total, nr_sections * sizeof(struct section));
 	l.runs = place(&l.total, NR_RUNS * sizeof(struct hvo_remap));
 	l.undo = place(&l.total, NR_RUNS * sizeof(struct hvo_remap));
 	l.poison = place(&l.total, NR_POISON * sizeof(struct poison));
@@ -109,20 +121,20 @@ static void init_zone(struct hvo_machine *m, struct node *n, uint32_t nid, uint3
 	z->end = end;
 	z->present = end - start;
 	z->managed = z->present;
+	z->id = (uint8_t)(nid * HVO_NR_ZONES + type);
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
-		m->section_zone[pfn >> HVO_SECTION_ORDER] = (uint8_t)(nid * HVO_NR_ZONES + type);
+		m->sections[pfn >> HVO_SECTION_ORDER] =
+			(struct section){ z->id, HVO_SECTION_ONLINE, (uint8_t)nid, 0 };
 }
 
-/* Frames [pfn, end) become free, in the largest blocks that fit. */
-static void online_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo_pfn_t end)
+/* Address space without memory: nobody is there to be found. */
+static void init_absent(struct hvo_machine *m)
 {
-	while (pfn < end) {
-		unsigned int order = m->cfg.max_order;
+	hvo_pfn_t pfn = m->cfg.memory_bytes >> HVO_FRAME_SHIFT;
 
-		while (pfn & ((UINT64_C(1) << order) - 1) || pfn + (UINT64_C(1) << order) > end)
-			order--;
-		zone_put_whole(m, z, pfn, order);
-		pfn += UINT64_C(1) << order;
+	for (; pfn < m->mm.nr_frames; pfn += HVO_SECTION_FRAMES) {
+		m->sections[pfn >> HVO_SECTION_ORDER].zone = ZONE_NONE;
+		fold_set(m, pfn, HVO_SECTION_ORDER, HVO_BLOCK_ORDER | HVO_FOLDED);
 	}
 }
 
@@ -131,17 +143,17 @@ static void online_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hv
  * node's share as leave room for what is.
  */
 static void place_boot_gigantic(struct hvo_machine *m, struct node *n, uint32_t nid,
-				hvo_pfn_t movable)
+				hvo_pfn_t normal_end)
 {
 	uint64_t giga = UINT64_C(1) << HVO_GIGA_ORDER, saved = giga / HVO_PAGES_PER_FRAME - 1;
 	uint64_t nr = m->cfg.boot_gigantic / m->cfg.nr_nodes;
 
 	nr += nid < m->cfg.boot_gigantic % m->cfg.nr_nodes;
-	n->boot_start = movable;
-	n->boot_end = movable;
-	if (on_demand(m) || !m->cfg.optimize || !nr || (movable & ~(giga - 1)) <= n->start)
+	n->boot_start = normal_end;
+	n->boot_end = normal_end;
+	if (on_demand(m) || !m->cfg.optimize || !nr || (normal_end & ~(giga - 1)) <= n->start)
 		return;
-	n->boot_start = movable & ~(giga - 1);
+	n->boot_start = normal_end & ~(giga - 1);
 	n->boot_end = n->boot_start;
 	for (; nr && n->boot_start >= n->start + giga; nr--) {
 		uint64_t left = n->memmap_frames - saved;
@@ -157,7 +169,7 @@ static int online_node(struct hvo_machine *m, uint32_t nid)
 {
 	uint64_t frames = (m->cfg.memory_bytes / m->cfg.nr_nodes) >> HVO_FRAME_SHIFT;
 	struct node *n = &m->nodes[nid];
-	hvo_pfn_t movable, first;
+	hvo_pfn_t movable, cma, first;
 	int rc;
 
 	n->start = nid * frames;
@@ -167,17 +179,20 @@ static int online_node(struct hvo_machine *m, uint32_t nid)
 	if (!on_demand(m))
 		n->memmap_frames *= HVO_BLOCK_MEMMAP;
 	movable = n->end - (m->cfg.movable_bytes >> HVO_FRAME_SHIFT);
-	place_boot_gigantic(m, n, nid, movable);
-	init_zone(m, n, nid, HVO_ZONE_NORMAL, n->start, movable);
+	cma = movable - (m->cfg.cma_bytes >> HVO_FRAME_SHIFT);
+	place_boot_gigantic(m, n, nid, cma);
+	init_zone(m, n, nid, HVO_ZONE_NORMAL, n->start, cma);
+	init_zone(m, n, nid, HVO_ZONE_CMA, cma, movable);
 	init_zone(m, n, nid, HVO_ZONE_MOVABLE, movable, n->end);
 	rc = vmemmap_online_node(m, n);
 	if (rc)
 		return rc;
 	first = n->start + n->memmap_frames + HVO_BLOCK_FRAMES - 1;
 	first &= ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1);
-	online_free(m, &n->zones[HVO_ZONE_NORMAL], first, n->boot_start);
-	online_free(m, &n->zones[HVO_ZONE_NORMAL], n->boot_end, movable);
-	online_free(m, &n->zones[HVO_ZONE_MOVABLE], movable, n->end);
+	zone_put_free(m, &n->zones[HVO_ZONE_NORMAL], first, n->boot_start);
+	zone_put_free(m, &n->zones[HVO_ZONE_NORMAL], n->boot_end, cma);
+	zone_put_free(m, &n->zones[HVO_ZONE_CMA], cma, movable);
+	zone_put_free(m, &n->zones[HVO_ZONE_MOVABLE], movable, n->end);
 	return 0;
 }
 
@@ -221,17 +236,18 @@ int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,
 	m->ops = ops;
 	m->ctx = ctx;
 	m->fold = (uint8_t *)mem + l.fold;
-	m->section_zone = (uint8_t *)mem + l.sections;
+	m->sections = (void *)((uint8_t *)mem + l.sections);
 	m->runs = (void *)((uint8_t *)mem + l.runs);
 	m->undo = (void *)((uint8_t *)mem + l.undo);
 	m->poison = (void *)((uint8_t *)mem + l.poison);
 	m->blocks = (void *)((uint8_t *)mem + l.blocks);
 	m->mm.array = array;
 	m->mm.fold = m->fold;
-	m->mm.nr_frames = c.memory_bytes >> HVO_FRAME_SHIFT;
+	m->mm.nr_frames = total_bytes(&c) >> HVO_FRAME_SHIFT;
 	m->mm.translate = ops->translate;
 	m->mm.ctx = ctx;
 	m->optimize = c.optimize;
+	init_absent(m);
 	for (n = 0; n < c.nr_nodes; n++) {
 		rc = online_node(m, n);
 		if (rc)
@@ -277,6 +293,8 @@ static void count_free(struct zone *z, struct hvo_machine *m, struct hvo_zone_st
 	for (block = block_of(z->start); block < block_of(z->end); block++) {
 		const struct block *b = &m->blocks[block];
 
+		if (!zone_has(m, z, block_pfn(block)))
+			continue;
 		if (hvo_fold_byte(&m->mm, block) || !(b->flags & BLOCK_CUT) ||
 		    b->flags & (BLOCK_BUSY | BLOCK_ISOLATED))
 			continue;
@@ -337,6 +355,7 @@ void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
 	s.collapses = counter_read(&m->collapses);
 	s.collapse_failures = counter_read(&m->collapse_failures);
 	s.poisoned = counter_read(&m->nr_poison);
+	s.self_hosted_huge = counter_read(&m->self_hosted_huge);
 	s.moved = counter_read(&m->moved);
 	s.carved_blocks = counter_read(&m->carved_blocks);
 	*ret = s;

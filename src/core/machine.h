@@ -3,6 +3,7 @@
 #define HVO_CORE_MACHINE_H
 
 #include <hvo/hvo.h>
+#include <hvo/move.h>
 
 /*
  * The structures of a machine, and who may touch which field:
@@ -11,8 +12,9 @@
  *	(z) under the zone's lock		(p) under the pool's lock
  *	(v) under the memmap lock		(s) under the shrinker lock
  *
- * Lock order, outermost first: memmap lock, shrinker lock; then the spin locks:
- * pool lock, zone lock, poison lock. No two locks of one kind are held together. The
+ * Lock order, outermost first: resize lock of a pool, lock of a CMA area, memmap lock,
+ * shrinker lock; then the spin locks:
+ * pool lock, zone lock, poison lock, owner lock. No two locks of one kind are held together. The
  * first two may be held while waiting for memory; nothing waits under a spin lock, but for the
  * one page that a move remaps (move.c), a call that waits for no lock of ours. User
  * functions are called without spin locks. What a shrinker may call never waits
@@ -61,6 +63,7 @@ _Static_assert(sizeof(struct block) == 32, "two blocks' metadata a cache line");
 #define BLOCK_CUT 0x4u	    /* cut: the fields are meaningful */
 #define BLOCK_ISOLATED 0x8u /* being emptied: on no bin, what is free in it is not counted */
 #define BLOCK_CARVED 0x10u  /* frames of it stayed behind for descriptors, by policy carve */
+#define BLOCK_HEALING 0x20u /* isolated by healing, for as long as it takes */
 
 /*
  * Bins of cut blocks, by how many of their frames are free: a block in bin 0 is
@@ -79,22 +82,34 @@ struct bins {
 
 struct zone {
 	struct hvo_lock lock;
-	uint8_t node, type;		 /* (c) */
-	hvo_pfn_t start, end;		 /* (c) */
-	uint64_t present;		 /* (c) */
+	uint8_t id, node, type; /* (c) */
+	/* (z) all of its sections are in [start, end); others may be, too */
+	hvo_pfn_t start, end;
+	uint64_t present;		 /* (z) */
 	uint64_t managed;		 /* (z), read (a) */
 	uint64_t nr_free;		 /* (z), read (a) */
-	uint64_t min, low, high;	 /* (c) watermarks, in frames */
+	uint64_t min, low, high;	 /* (v), read (a): watermarks, in frames */
 	uint32_t whole[WHOLE_ORDERS];	 /* (z) free blocks by order: block + 1 */
 	uint64_t nr_whole[WHOLE_ORDERS]; /* (z) */
 	struct bins bins[MIGRATE_TYPES]; /* (z) */
 	uint64_t nr_cut;		 /* (z) */
 	uint64_t nr_collapsible;	 /* (z), read (a) */
 	uint32_t in_flight;		 /* (z), read (a): blocks being cut or collapsed */
-	uint32_t nr_isolated;		 /* (z): blocks */
+	uint32_t nr_isolated;		 /* (z): blocks, whole ones too */
+	uint64_t compact_next;		 /* (a): where compaction goes on, a frame */
+};
+
+/* 128 MiB, the unit of hot-plug. */
+#define ZONE_NONE 0xffu
+struct section {
+	uint8_t zone;	     /* struct zone::id while it is online, else ZONE_NONE */
+	uint8_t state;	     /* enum hvo_section_state */
+	uint8_t node;	     /* that its memory belongs to, unless it is absent */
+	uint8_t self_hosted; /* its descriptors lie in itself */
 };
 
 struct node {
+	/* (c) memory of the start; what is added later may lie anywhere */
 	hvo_pfn_t start, end;	/* (c) */
 	hvo_pfn_t memmap_pfn;	/* (c) first frame set aside for descriptors */
 	uint64_t memmap_frames; /* (c) */
@@ -126,6 +141,8 @@ struct hvo_pool {
 	struct hvo_machine *m; /* (c) */
 	uint32_t order;	       /* (c) */
 	struct hvo_lock lock;
+	struct hvo_lock resize_lock;	/* outermost: one resize at a time */
+	bool cma;			/* (v) new pages come from CMA areas first */
 	uint32_t demote_order;		/* (v) 0: the next smaller pool */
 	struct hvo_policy policy;	/* (v) */
 	uint32_t next_alloc, next_free; /* (v) the node whose turn it is */
@@ -146,13 +163,29 @@ struct poison {
 };
 #define NR_POISON 1024u
 
+/* Somebody who can move blocks, and how many calls of his functions run. */
+struct owner_slot {
+	struct hvo_owner *owner; /* NULL: the number is free */
+	uint32_t calls;
+	bool leaving; /* no new call begins */
+};
+#define NR_MIGRATING 64u /* blocks on the move at a time; more wait */
+
+struct hvo_cma {
+	struct hvo_machine *m; /* (c) */
+	hvo_pfn_t start;       /* (c) */
+	uint64_t nr;	       /* (c) frames */
+	uint64_t used;	       /* (a) by hvo_cma_alloc() */
+	struct hvo_lock lock;  /* outermost: one allocation at a time */
+};
+
 struct hvo_machine {
 	struct hvo_memmap mm;		    /* (c) what readers need; first on purpose */
 	const struct hvo_platform_ops *ops; /* (c) */
 	void *ctx;			    /* (c) */
 	uint8_t *fold;			    /* (a) same as mm.fold */
 	struct block *blocks;		    /* (z) */
-	uint8_t *section_zone;		    /* (c) zone number of each section */
+	struct section *sections;	    /* written under memmap and zone lock, read (a) */
 	struct hvo_config cfg;		    /* (c) */
 	uint32_t abandoned;		    /* (a) */
 	uint32_t optimize;		    /* (a) the switch */
@@ -174,10 +207,18 @@ struct hvo_machine {
 	uint64_t nr_poison;	    /* under the poison lock, read (a) */
 	uint64_t unrecorded_poison; /* (a) small frames out of use with them for want of room */
 
+	struct hvo_lock owner_lock;
+	struct owner_slot owners[HVO_MAX_OWNERS]; /* under it */
+	hvo_pfn_t migrating[NR_MIGRATING];	  /* under it: heads + 1 */
+
 	/* (a) */
 	uint64_t memmap_boot, memmap;
 	uint64_t folds, presents, cuts, cut_failures, collapses, collapse_failures;
 	uint64_t moved, carved_blocks;
+	uint64_t self_hosted_huge; /* huge pages that were not folded for that reason */
+
+	struct hvo_cma cmas[HVO_MAX_CMA];
+	uint32_t nr_cmas; /* written (v), read (a) */
 
 	struct hvo_pool pools[HVO_MAX_POOLS];
 	struct node nodes[]; /* cfg.nr_nodes */
@@ -195,9 +236,22 @@ static inline hvo_pfn_t block_pfn(uint64_t block)
 
 static inline struct zone *zone_of(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	uint8_t n = m->section_zone[pfn >> HVO_SECTION_ORDER];
+	uint8_t n = __atomic_load_n(&m->sections[pfn >> HVO_SECTION_ORDER].zone, __ATOMIC_RELAXED);
 
 	return &m->nodes[n / HVO_NR_ZONES].zones[n % HVO_NR_ZONES];
+}
+
+/* Is a frame in this zone? Stays so with the zone's lock, or while the frame is in use. */
+static inline bool zone_has(const struct hvo_machine *m, const struct zone *z, hvo_pfn_t pfn)
+{
+	return pfn < m->mm.nr_frames && __atomic_load_n(&m->sections[pfn >> HVO_SECTION_ORDER].zone,
+							__ATOMIC_RELAXED) == z->id;
+}
+
+static inline bool frame_online(const struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return pfn < m->mm.nr_frames && __atomic_load_n(&m->sections[pfn >> HVO_SECTION_ORDER].zone,
+							__ATOMIC_RELAXED) != ZONE_NONE;
 }
 
 static inline bool on_demand(const struct hvo_machine *m)

@@ -95,6 +95,7 @@ static uint64_t hold_block(struct hvo_machine *m, struct held *h, hvo_pfn_t head
 
 	switch (hvo_page_state(page)) {
 	case HVO_PAGE_FREE:
+	case HVO_PAGE_ISOLATED:
 	case HVO_PAGE_HUGETLB_FREE:
 	case HVO_PAGE_MEMMAP:
 	case HVO_PAGE_POISONED:
@@ -203,19 +204,22 @@ static int hold_and_replace(struct hvo_machine *m, uint64_t page, hvo_pfn_t old,
 	hvo_pfn_t first = hvo_memmap_to_q(page) * HVO_PAGES_PER_FRAME;
 	unsigned int order = order_of(m, first);
 	struct hvo_pool *pool = hvo_pool_find(m, order);
-	struct zone *z = zone_of(m, first);
+	/* Descriptors of offline memory are at rest: nobody but the memmap lock's holder writes. */
+	struct zone *z = frame_online(m, first) ? zone_of(m, first) : NULL;
 	struct held h = { .nr = 0 };
 	int rc = -HVO_EBUSY;
 
 	if (pool)
 		lock_acquire(m, &pool->lock);
-	lock_acquire(m, &z->lock);
+	if (z)
+		lock_acquire(m, &z->lock);
 	/* Not the old frame's any more: a collapse has just taken the page away from it. */
 	if (order_of(m, first) == order && m->ops->backing(m->ctx, page) == old &&
-	    hold_page(m, &h, first, order))
+	    (!z || hold_page(m, &h, first, order)))
 		rc = replace_backing(m, page, old, new);
 	let_go(m, &h);
-	lock_release(m, &z->lock);
+	if (z)
+		lock_release(m, &z->lock);
 	if (pool)
 		lock_release(m, &pool->lock);
 	return rc;
@@ -227,7 +231,7 @@ int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 	uint64_t page = 0;
 	int rc;
 
-	if (pfn >= m->mm.nr_frames)
+	if (!frame_online(m, pfn))
 		return -HVO_EINVAL;
 	rc = movable_page(m, pfn, &page);
 	if (rc)
@@ -303,9 +307,11 @@ static void isolate_carved(struct hvo_machine *m)
 		if (order_of(m, block_pfn(block)))
 			continue;
 		lock_acquire(m, &z->lock);
-		if ((m->blocks[block].flags & (BLOCK_CUT | BLOCK_CARVED)) ==
-		    (BLOCK_CUT | BLOCK_CARVED))
+		if ((m->blocks[block].flags & (BLOCK_CUT | BLOCK_CARVED | BLOCK_ISOLATED)) ==
+		    (BLOCK_CUT | BLOCK_CARVED)) {
 			zone_isolate_block(m, z, block);
+			m->blocks[block].flags |= BLOCK_HEALING;
+		}
 		lock_release(m, &z->lock);
 	}
 }
@@ -318,11 +324,12 @@ static void unisolate_carved(struct hvo_machine *m)
 	for (block = m->carved_lo; block < m->carved_hi; block++) {
 		struct zone *z = zone_of(m, block_pfn(block));
 
-		if (!test_flags(m, block, BLOCK_ISOLATED))
-			continue;
-		lock_acquire(m, &z->lock);
-		zone_unisolate_block(m, z, block);
-		lock_release(m, &z->lock);
+		if (test_flags(m, block, BLOCK_HEALING)) {
+			lock_acquire(m, &z->lock);
+			m->blocks[block].flags &= (uint8_t)~BLOCK_HEALING;
+			zone_unisolate_block(m, z, block);
+			lock_release(m, &z->lock);
+		}
 		if (!test_flags(m, block, BLOCK_CARVED))
 			continue;
 		if (block < lo)
@@ -385,7 +392,7 @@ uint64_t vmemmap_heal(struct hvo_machine *m, uint64_t max)
 		if (block < m->carved_lo || block >= m->carved_hi)
 			block = m->carved_lo;
 		m->heal_next = block;
-		if (!test_flags(m, block, BLOCK_ISOLATED))
+		if (!test_flags(m, block, BLOCK_HEALING))
 			continue;
 		if (heal_block(m, block, max, &moved) || moved == max)
 			break;

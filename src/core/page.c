@@ -9,6 +9,7 @@
  *	USED -> HUGETLB_FREE <-> HUGETLB_USED	in a pool; USED -> HUGETLB_USED: a surplus page
  *	HUGETLB_* -> USED	out of it
  *	USED, TAIL -> MEMMAP -> FREE, TAIL	frames that hold descriptors
+ *	TAIL, USED -> ISOLATED -> USED, TAIL	free memory of an isolated range
  *	USED, TAIL, MEMMAP -> POISONED	for good; a whole block that could not be cut: -> USED
  *
  * The owner of a frame changes its state: the holder of the zone lock for free
@@ -26,13 +27,14 @@
 #define FROM(state) (uint8_t)(1u << HVO_PAGE_##state)
 
 const uint8_t page_transitions[HVO_PAGE_NR_STATES] = {
-	[HVO_PAGE_TAIL] = FROM(TAIL) | FROM(FREE) | FROM(USED) | FROM(MEMMAP),
+	[HVO_PAGE_TAIL] = FROM(TAIL) | FROM(FREE) | FROM(USED) | FROM(MEMMAP) | FROM(ISOLATED),
 	[HVO_PAGE_FREE] = FROM(TAIL) | FROM(FREE) | FROM(USED) | FROM(MEMMAP),
 	[HVO_PAGE_USED] = FROM(TAIL) | FROM(FREE) | FROM(USED) | FROM(HUGETLB_FREE) |
-			  FROM(HUGETLB_USED) | FROM(POISONED),
+			  FROM(HUGETLB_USED) | FROM(POISONED) | FROM(ISOLATED),
 	[HVO_PAGE_HUGETLB_FREE] = FROM(USED) | FROM(HUGETLB_USED),
 	[HVO_PAGE_HUGETLB_USED] = FROM(HUGETLB_FREE) | FROM(USED),
 	[HVO_PAGE_MEMMAP] = FROM(TAIL) | FROM(USED),
+	[HVO_PAGE_ISOLATED] = FROM(TAIL) | FROM(USED),
 	[HVO_PAGE_POISONED] = FROM(TAIL) | FROM(USED) | FROM(MEMMAP),
 };
 
@@ -70,10 +72,10 @@ bool page_count_change(struct hvo_machine *m, hvo_pfn_t pfn, size_t which, uint3
 					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-bool page_freeze(struct hvo_machine *m, hvo_pfn_t pfn)
+bool page_freeze(struct hvo_machine *m, hvo_pfn_t pfn, uint32_t refs)
 {
-	while (page_count(m, pfn, PAGE_REFCOUNT) == 1)
-		if (page_count_change(m, pfn, PAGE_REFCOUNT, 1, 0))
+	while (page_count(m, pfn, PAGE_REFCOUNT) == refs)
+		if (page_count_change(m, pfn, PAGE_REFCOUNT, refs, 0))
 			return true;
 	return false;
 }

@@ -47,19 +47,30 @@ uint32_t page_count(struct hvo_machine *m, hvo_pfn_t pfn, size_t which);
 /* False if it is not @from any more, or on the move: read it again. */
 bool page_count_change(struct hvo_machine *m, hvo_pfn_t pfn, size_t which, uint32_t from,
 		       uint32_t to);
-/* The only reference becomes none: nobody can take one any more. False: there are others. */
-bool page_freeze(struct hvo_machine *m, hvo_pfn_t pfn);
+/* Exactly @refs references become none: nobody can take one any more. False: there are more or fewer. */
+bool page_freeze(struct hvo_machine *m, hvo_pfn_t pfn, uint32_t refs);
 /* For a loop that waits for another thread: a few turns at once, then slowly. */
 void page_wait(struct hvo_machine *m, unsigned int *turns);
 
+static inline uint32_t page_owner(const struct hvo_page *page)
+{
+	return __atomic_load_n(&page->owner, __ATOMIC_RELAXED);
+}
+
+static inline void page_set_owner(struct hvo_page *page, uint32_t id)
+{
+	__atomic_store_n(&page->owner, id, __ATOMIC_RELAXED);
+}
+
 /* To a new user: nothing of the last one's, and one reference. */
-static inline void page_hand_out(struct hvo_page *page)
+static inline void page_hand_out(struct hvo_page *page, uint32_t owner)
 {
 	unsigned int i;
 
 	for (i = 0; i < HVO_PAGE_PRIVATE; i++)
 		page->private_data[i] = 0;
 	__atomic_store_n(&page->mapcount, 0, __ATOMIC_RELAXED);
+	page_set_owner(page, owner);
 	page_set_refs(page, 1);
 }
 

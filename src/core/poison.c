@@ -13,7 +13,10 @@
  * The tails of a block that is cut around a bad frame lie in the first 8-frame group
  * of it that has none.
  *
- * Locks: the poison lock for the record, innermost; whoever frees a block owns it.
+ * Locks: the poison lock for the record, innermost; whoever frees a block owns it. The owner
+ * of a block in use is told when all locks are dropped, while we hold a reference on it.
+ * The source of a migration cannot be marked while it is frozen: migrate.c looks at the record
+ * before it frees it.
  * Linux: mm/memory-failure.c, memory_failure(), hugetlb_update_hwpoison(),
  * take_page_off_buddy(); mm/hugetlb.c, folio_clear_hugetlb_hwpoison().
  */
@@ -22,6 +25,7 @@
 #include "alloc.h"
 #include "hugetlb.h"
 #include "lock.h"
+#include "migrate.h"
 #include "move.h"
 #include "page.h"
 #include "vmemmap.h"
@@ -71,8 +75,7 @@ static int record(struct hvo_machine *m, hvo_pfn_t pfn, enum poison_state *ret)
 	return rc;
 }
 
-/* The first recorded frame in [pfn, end), or HVO_PFN_NONE. */
-static hvo_pfn_t first_in(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
+hvo_pfn_t poison_first(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
 {
 	hvo_pfn_t found = HVO_PFN_NONE;
 	uint64_t at;
@@ -87,7 +90,7 @@ static hvo_pfn_t first_in(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
 
 bool poison_find(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
 {
-	return first_in(m, pfn, end) != HVO_PFN_NONE;
+	return poison_first(m, pfn, end) != HVO_PFN_NONE;
 }
 
 static void set_states(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, enum poison_state state)
@@ -97,6 +100,19 @@ static void set_states(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, enum
 	lock_acquire(m, &m->poison_lock);
 	for (at = find(m, pfn); at < m->nr_poison && m->poison[at].pfn < end; at++)
 		m->poison[at].state = state;
+	lock_release(m, &m->poison_lock);
+}
+
+void poison_forget(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	uint64_t first, behind, i;
+
+	lock_acquire(m, &m->poison_lock);
+	first = find(m, pfn);
+	behind = find(m, end);
+	for (i = behind; i < m->nr_poison; i++)
+		m->poison[first + (i - behind)] = m->poison[i];
+	counter_set(&m->nr_poison, m->nr_poison - (behind - first));
 	lock_release(m, &m->poison_lock);
 }
 
@@ -120,7 +136,7 @@ uint64_t hvo_poisoned(struct hvo_machine *m, hvo_pfn_t *pfns, uint64_t max)
 static void free_sound(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo_pfn_t end)
 {
 	while (pfn < end) {
-		hvo_pfn_t bad = first_in(m, pfn, end), to = bad < end ? bad : end;
+		hvo_pfn_t bad = poison_first(m, pfn, end), to = bad < end ? bad : end;
 
 		if (to > pfn) {
 			lock_acquire(m, &z->lock);
@@ -131,7 +147,7 @@ static void free_sound(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo
 			struct hvo_page *page = page_rw(m, to);
 
 			page_set_state(m, to, page, HVO_PAGE_POISONED, 0);
-			page->flags = 0;
+			__atomic_store_n(&page->flags, (uint16_t)(0), __ATOMIC_RELAXED);
 			trace(m, HVO_EVENT_POISONED, to, 0, 0);
 		}
 		pfn = to + 1;
@@ -150,7 +166,7 @@ static unsigned int sound_group(struct hvo_machine *m, hvo_pfn_t block)
 	unsigned int at;
 
 	for (at = 0; at < HVO_BLOCK_FRAMES; at += HVO_BLOCK_MEMMAP)
-		if (first_in(m, block + at, block + at + HVO_BLOCK_MEMMAP) == HVO_PFN_NONE)
+		if (poison_first(m, block + at, block + at + HVO_BLOCK_MEMMAP) == HVO_PFN_NONE)
 			break;
 	return at;
 }
@@ -198,7 +214,7 @@ static void free_whole(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	for (; pfn < end; pfn += HVO_BLOCK_FRAMES) {
 		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, HVO_BLOCK_ORDER);
 		fold_set(m, pfn, HVO_BLOCK_ORDER, HVO_BLOCK_ORDER | folded);
-		if (first_in(m, pfn, pfn + HVO_BLOCK_FRAMES) == HVO_PFN_NONE)
+		if (poison_first(m, pfn, pfn + HVO_BLOCK_FRAMES) == HVO_PFN_NONE)
 			free_block(m, pfn, HVO_BLOCK_ORDER);
 		else if (!free_block_around(m, z, pfn))
 			set_aside(m, pfn, HVO_BLOCK_ORDER);
@@ -228,7 +244,7 @@ void poison_free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 		lose(m, pfn, order);
 		return;
 	}
-	page->flags = 0;
+	__atomic_store_n(&page->flags, (uint16_t)(0), __ATOMIC_RELAXED);
 	if (order >= HVO_BLOCK_ORDER) {
 		free_whole(m, pfn, order);
 		return;
@@ -241,8 +257,9 @@ void poison_mark_parts(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 {
 	hvo_pfn_t end = pfn + nr;
 
-	while ((pfn = first_in(m, pfn, end)) != HVO_PFN_NONE) {
-		page_rw(m, hvo_page_head(&m->mm, pfn))->flags |= HVO_PF_POISONED;
+	while ((pfn = poison_first(m, pfn, end)) != HVO_PFN_NONE) {
+		__atomic_fetch_or(&page_rw(m, hvo_page_head(&m->mm, pfn))->flags,
+				  (uint16_t)(HVO_PF_POISONED), __ATOMIC_RELAXED);
 		pfn++;
 	}
 }
@@ -299,16 +316,21 @@ static int result(struct hvo_machine *m, hvo_pfn_t pfn)
 	return rc;
 }
 
-/* @flags for the head of a huge page; a free one is dissolved. Pool lock held, dropped. */
+/*
+ * @flags for the head of a huge page; a free one is dissolved. One in use is held for
+ * *ret_held, if anybody else does. Pool lock held, dropped.
+ */
 static int fail_huge(struct hvo_machine *m, struct hvo_pool *pool, hvo_pfn_t head, bool used,
-		     uint16_t flags, hvo_pfn_t pfn)
+		     uint16_t flags, hvo_pfn_t pfn, hvo_pfn_t *ret_held)
 {
 	struct hvo_page *page = page_rw(m, head);
 	int rc = -HVO_EBUSY;
 
 	if (!(page->flags & HVO_PF_POISONED))
 		hugetlb_node(pool, head)->poisoned++;
-	page->flags |= flags;
+	__atomic_fetch_or(&page->flags, (uint16_t)(flags), __ATOMIC_RELAXED);
+	if (used && !hvo_get_page(m, head, NULL))
+		*ret_held = head;
 	if (used)
 		lock_release(m, &pool->lock);
 	else
@@ -333,25 +355,21 @@ static int fail_free(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t flags)
 		lock_release(m, &z->lock);
 		return -HVO_EAGAIN;
 	}
-	page_rw(m, block)->flags |= flags;
+	__atomic_fetch_or(&page_rw(m, block)->flags, (uint16_t)(flags), __ATOMIC_RELAXED);
 	poison_free_block(m, block, page_ro(m, block)->order);
 	return 0;
 }
 
-/* Somebody holds a block there: 0 marked, -HVO_EAGAIN otherwise. */
-static int fail_used(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t flags)
+/* Somebody holds a block there: 0 marked, and held by us too; -HVO_EAGAIN otherwise. */
+static int fail_used(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t flags, hvo_pfn_t *ret_held)
 {
-	hvo_pfn_t head = HVO_PFN_NONE;
-
-	if (hvo_get_page(m, pfn, &head))
+	if (hvo_get_page(m, pfn, ret_held))
 		return -HVO_EAGAIN;
-	__atomic_fetch_or(&page_rw(m, head)->flags, flags, __ATOMIC_RELAXED);
-	/* The last reference may be ours by now: then this takes the frame out. */
-	put_page_mapped(m, head);
+	__atomic_fetch_or(&page_rw(m, *ret_held)->flags, flags, __ATOMIC_RELAXED);
 	return 0;
 }
 
-static int fail(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t flags)
+static int fail(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t flags, hvo_pfn_t *ret_held)
 {
 	hvo_pfn_t head = pfn;
 	struct hvo_pool *pool;
@@ -361,8 +379,8 @@ static int fail(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t flags)
 	for (i = 0; i < ATTEMPTS; i++) {
 		pool = hugetlb_lock_pool_of(m, &head, &used);
 		if (pool)
-			return fail_huge(m, pool, head, used, flags, pfn);
-		if (!fail_free(m, pfn, flags) || !fail_used(m, pfn, flags))
+			return fail_huge(m, pool, head, used, flags, pfn, ret_held);
+		if (!fail_free(m, pfn, flags) || !fail_used(m, pfn, flags, ret_held))
 			return flags & HVO_PF_UNRELIABLE ? 0 : result(m, pfn);
 		/* Descriptors leave it, and with them it leaves. */
 		if (!vmemmap_move_frame(m, pfn))
@@ -370,18 +388,31 @@ static int fail(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t flags)
 		/* It is on its way from one hand to another. */
 		m->ops->sleep_ns(m->ctx, WAIT_NS);
 	}
-	return -HVO_EBUSY;
+	/* A migration that was just giving it up has taken it out. */
+	return flags & HVO_PF_UNRELIABLE ? -HVO_EBUSY : result(m, pfn);
+}
+
+/*
+ * Without the memmap lock, and without any other: the owner may free what he has there,
+ * or move it. The last reference may be ours by then, and dropping it takes the frame out.
+ */
+static int tell_and_put(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t held, int rc)
+{
+	tell_owner(m, pfn, held);
+	put_page_mapped(m, held);
+	return rc == -HVO_ENOSPC ? rc : result(m, pfn);
 }
 
 int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn)
 {
+	hvo_pfn_t held = HVO_PFN_NONE;
 	enum poison_state state;
 	uint16_t flags = HVO_PF_POISONED;
 	int rc;
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	if (pfn >= m->mm.nr_frames)
+	if (!frame_online(m, pfn))
 		return -HVO_EINVAL;
 	lock_acquire(m, &m->memmap_lock);
 	hugetlb_flush_all(m);
@@ -392,10 +423,10 @@ int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn)
 		if (rc)
 			flags |= HVO_PF_UNRELIABLE;
 		if (!rc)
-			rc = fail(m, pfn, flags);
+			rc = fail(m, pfn, flags, &held);
 		else
-			(void)fail(m, pfn, flags);
+			(void)fail(m, pfn, flags, &held);
 	}
 	lock_release(m, &m->memmap_lock);
-	return rc;
+	return held == HVO_PFN_NONE ? rc : tell_and_put(m, pfn, held, rc);
 }

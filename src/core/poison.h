@@ -11,6 +11,8 @@
 void poison_free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 /* The same for frames of a cut block that held descriptors. */
 void poison_free_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
+/* The first frame of [pfn, end) that failed, or HVO_PFN_NONE. */
+hvo_pfn_t poison_first(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end);
 bool poison_find(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end);
 /* Did a frame of [pfn, end) fail? */
 static inline bool poison_in(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
@@ -19,6 +21,8 @@ static inline bool poison_in(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end
 }
 /* A block with failed frames was split: mark the parts that have them now. */
 void poison_mark_parts(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
+/* The memory is gone: forget what failed in [pfn, end). */
+void poison_forget(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end);
 /* Try again to cut what was set aside; up to @max blocks, returns how many could be. */
 uint64_t poison_retry(struct hvo_machine *m, uint64_t max);
 

@@ -46,7 +46,8 @@ hvo_pfn_t page_list_pop(struct hvo_machine *m, struct page_list *list)
 
 void hugetlb_free_page(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
-	page_rw(pool->m, pfn)->flags &= HVO_PF_POISONED | HVO_PF_UNRELIABLE;
+	__atomic_fetch_and(&page_rw(pool->m, pfn)->flags,
+			   (uint16_t)(HVO_PF_POISONED | HVO_PF_UNRELIABLE), __ATOMIC_RELAXED);
 	free_block(pool->m, pfn, pool->order);
 }
 
@@ -200,7 +201,8 @@ uint64_t hugetlb_flush(struct hvo_pool *pool, uint64_t max)
 
 	lock_acquire(m, &pool->lock);
 	while (list.nr < max && (pfn = page_list_pop(m, &pool->deferred)) != HVO_PFN_NONE) {
-		page_rw(m, pfn)->flags &= (uint16_t)~HVO_PF_DEFERRED;
+		__atomic_fetch_and(&page_rw(m, pfn)->flags, (uint16_t)((uint16_t)~HVO_PF_DEFERRED),
+				   __ATOMIC_RELAXED);
 		page_list_add(m, &list, pfn);
 	}
 	lock_release(m, &pool->lock);

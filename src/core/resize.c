@@ -12,6 +12,7 @@
  * alloc_pool_huge_folio(), remove_pool_hugetlb_folio(), hstate_next_node_to_alloc().
  */
 #include "alloc.h"
+#include "contig.h"
 #include "hugetlb.h"
 #include "lock.h"
 #include "sort.h"
@@ -83,12 +84,33 @@ static bool any(const struct pool_node *n)
 
 /* ---- joining ------------------------------------------------------------------------- */
 
+/* Pages whose descriptors are hosted by themselves are never folded: to the end with them. */
+static unsigned int fold_last(struct hvo_pool *pool, unsigned int nr)
+{
+	struct hvo_machine *m = pool->m;
+	unsigned int i = 0;
+
+	while (i < nr) {
+		hvo_pfn_t pfn = pool->batch[i];
+
+		if (!m->sections[pfn >> HVO_SECTION_ORDER].self_hosted) {
+			i++;
+			continue;
+		}
+		counter_add(&m->self_hosted_huge, 1);
+		pool->batch[i] = pool->batch[--nr];
+		pool->batch[nr] = pfn;
+	}
+	return nr;
+}
+
 void hugetlb_fold_batch(struct hvo_pool *pool, unsigned int nr)
 {
 	struct hvo_machine *m = pool->m;
 
 	if (on_demand(m) || !__atomic_load_n(&m->optimize, __ATOMIC_RELAXED))
 		return;
+	nr = fold_last(pool, nr);
 	sort_ascending(pool->batch, nr);
 	vmemmap_optimize(m, pool->batch, nr, pool->order);
 }
@@ -108,12 +130,45 @@ void hugetlb_add_batch(struct hvo_pool *pool, unsigned int nr)
 
 int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_pfn_t *ret)
 {
+	if (pool->order > pool->m->cfg.max_order)
+		return -HVO_ENOMEM;
 	gfp &= HVO_GFP_THISNODE;
-	gfp |= HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN;
+	gfp |= HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN | GFP_ISOLATING;
 	/* As Linux without movable_gigantic_pages: a 1 GiB page can hardly be moved. */
 	if (pool->order < HVO_GIGA_ORDER)
 		gfp |= HVO_GFP_MOVABLE;
 	return alloc_block(pool->m, gfp, pool->order, node, ret);
+}
+
+/*
+ * Put one together by moving what is in its way. Only a pool that is made larger does that,
+ * as in Linux: a page that is to take another's place could ask for a third one. What
+ * moves may need the memmap lock, so it is dropped; the caller counts on nothing under it.
+ */
+static int make_room(struct hvo_pool *pool, int node, bool cma, hvo_pfn_t *ret)
+{
+	unsigned int gfp = HVO_GFP_KERNEL | HVO_GFP_THISNODE;
+	struct hvo_machine *m = pool->m;
+	int rc = -HVO_ENOMEM;
+
+	if (pool->order < HVO_GIGA_ORDER)
+		gfp |= HVO_GFP_MOVABLE;
+	lock_release(m, &m->memmap_lock);
+	if (cma)
+		rc = cma_take_one(m, node, pool->order, ret);
+	else if (pool->order > m->cfg.max_order)
+		rc = contig_take_one(m, gfp, node, pool->order, ret);
+	else if (compact_direct(m, gfp, pool->order, node))
+		rc = -HVO_EAGAIN;
+	lock_acquire(m, &m->memmap_lock);
+	return rc == -HVO_EAGAIN ? hugetlb_alloc_fresh(pool, HVO_GFP_THISNODE, node, ret) : rc;
+}
+
+static bool alloc_on(struct hvo_pool *pool, int node, hvo_pfn_t *ret)
+{
+	return (pool->cma && !make_room(pool, node, true, ret)) ||
+	       !hugetlb_alloc_fresh(pool, HVO_GFP_THISNODE, node, ret) ||
+	       !make_room(pool, node, false, ret);
 }
 
 static bool alloc_in_turn(struct hvo_pool *pool, uint64_t nodes, hvo_pfn_t *ret)
@@ -123,7 +178,7 @@ static bool alloc_in_turn(struct hvo_pool *pool, uint64_t nodes, hvo_pfn_t *ret)
 	while (left--) {
 		struct pool_node *n = hugetlb_next_node(pool, &pool->next_alloc, nodes, any);
 
-		if (!hugetlb_alloc_fresh(pool, HVO_GFP_THISNODE, (int)(n - pool->nodes), ret))
+		if (alloc_on(pool, (int)(n - pool->nodes), ret))
 			return true;
 	}
 	return false;
@@ -334,10 +389,12 @@ int hvo_pool_resize_with(struct hvo_pool *pool, int node, uint64_t nr,
 		r.nodes &= r.opt->nodes;
 	if (!r.nodes)
 		return -HVO_EINVAL;
+	lock_acquire(m, &pool->resize_lock);
 	lock_acquire(m, &m->memmap_lock);
 	hugetlb_flush_all(m);
 	resize_to(&r, node >= 0 ? count_of_node(pool, node, nr) : nr);
 	lock_release(m, &m->memmap_lock);
+	lock_release(m, &pool->resize_lock);
 	if (ret)
 		*ret = r.res;
 	return 0;

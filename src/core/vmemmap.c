@@ -41,7 +41,7 @@
 
 struct node *node_of(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	return &m->nodes[zone_of(m, pfn)->node];
+	return &m->nodes[m->sections[pfn >> HVO_SECTION_ORDER].node];
 }
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -119,7 +119,7 @@ static uint64_t clear_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 		struct hvo_page *page = page_rw(m, pfn++);
 
 		boot += page->flags & HVO_PF_BOOT;
-		page->flags = 0;
+		__atomic_store_n(&page->flags, (uint16_t)(0), __ATOMIC_RELAXED);
 		page->private_data[0] = 0;
 	}
 	return boot;
@@ -129,7 +129,7 @@ void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 {
 	while (nr) {
 		struct zone *z = zone_of(m, pfn);
-		uint64_t n = min_u64(nr, z->end - pfn), boot;
+		uint64_t n = min_u64(nr, HVO_SECTION_FRAMES - pfn % HVO_SECTION_FRAMES), boot;
 		bool bad;
 
 		if (m->cfg.clear == HVO_CLEAR_ON_FREE)
@@ -185,7 +185,7 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 		if (p->state == HVO_PAGE_USED && i)
 			HVO_ASSERT(m, false, "MEMMAP-1: frame in use", pfn + i);
 		page_set_state(m, pfn + i, p, HVO_PAGE_MEMMAP, 0);
-		p->flags = 0;
+		__atomic_store_n(&p->flags, (uint16_t)(0), __ATOMIC_RELAXED);
 	}
 	set_backs(m, pfn, page, keep);
 	if (keep < nr) {
@@ -214,7 +214,7 @@ static uint64_t gather(struct hvo_machine *m, unsigned int gfp, int node, uint64
 		order--;
 	while (want) {
 		uint64_t size = UINT64_C(1) << order, keep = min_u64(size, want);
-		unsigned int flags = gfp | GFP_MEMMAP;
+		unsigned int flags = gfp | GFP_MEMMAP | GFP_ISOLATING;
 		hvo_pfn_t pfn = 0;
 
 		/* Only single frames are worth waiting for. */
@@ -302,11 +302,11 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 		page_set_state(m, pfn + i, page, HVO_PAGE_TAIL, 0);
 		page->next = 0;
 		page->prev = 0;
-		page->flags = 0;
+		__atomic_store_n(&page->flags, (uint16_t)(0), __ATOMIC_RELAXED);
 		page->private_data[0] = 0;
 	}
 	lock_acquire(m, &z->lock);
-	b->flags = 0;
+	b->flags &= BLOCK_ISOLATED;
 	b->nr_free = 0;
 	b->orders = 0;
 	z->nr_cut--;
@@ -380,6 +380,11 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64
 	if (whole)
 		trace(m, HVO_EVENT_COLLAPSED, HVO_PFN_NONE, whole, 0);
 	return whole;
+}
+
+bool vmemmap_collapse_block(struct hvo_machine *m, struct zone *z, uint64_t block)
+{
+	return collapse_batch(m, z, &block, 1);
 }
 
 uint64_t vmemmap_collapse(struct hvo_machine *m, struct zone *z, uint64_t max)
@@ -457,7 +462,7 @@ static void retag_head_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 
 	if (!(page->flags & HVO_PF_BOOT))
 		return;
-	page->flags &= (uint16_t)~HVO_PF_BOOT;
+	__atomic_fetch_and(&page->flags, (uint16_t)((uint16_t)~HVO_PF_BOOT), __ATOMIC_RELAXED);
 	counter_sub(&m->memmap_boot, 1);
 	counter_add(&m->memmap, 1);
 	z = zone_of(m, frame);
@@ -524,7 +529,8 @@ static unsigned int finish_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns
 		struct tails t = tails_of(pfns[i], order);
 
 		if (all || page_folded_whole(m, &t)) {
-			page_rw(m, pfns[i])->flags |= HVO_PF_OPTIMIZED;
+			__atomic_fetch_or(&page_rw(m, pfns[i])->flags, (uint16_t)(HVO_PF_OPTIMIZED),
+					  __ATOMIC_RELAXED);
 			folded++;
 			continue;
 		}
@@ -594,6 +600,9 @@ hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page)
 	uint64_t first = block_of(n->start), last = block_of(n->end);
 	uint64_t from = block & ~UINT64_C(511), to = from + 512, base;
 
+	/* Memory that was added later has none. */
+	if (block < first || block >= last)
+		return HVO_PFN_NONE;
 	/* The part of this GiB that belongs to the node: heads first, then tails. */
 	from = from < first ? first : from;
 	to = min_u64(to, last);
@@ -704,7 +713,8 @@ int vmemmap_take_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, h
 
 	if (!on_demand(m) && take_home(m, gfp, page, 1, node_of(m, described), ret))
 		return 0;
-	rc = alloc_not_waiting(m, gfp | GFP_MEMMAP, zone_of(m, described)->node,
+	rc = alloc_not_waiting(m, gfp | GFP_MEMMAP | GFP_ISOLATING,
+			       m->sections[described >> HVO_SECTION_ORDER].node,
 			       block_of(described), &pfn);
 	if (rc)
 		return rc;
@@ -852,7 +862,8 @@ unsigned int vmemmap_restore(struct hvo_machine *m, const hvo_pfn_t *pfns, unsig
 	}
 	for (i = 0; i < taken; i++) {
 		fold_set(m, pfns[i], order, (uint8_t)order);
-		page_rw(m, pfns[i])->flags &= (uint16_t)~HVO_PF_OPTIMIZED;
+		__atomic_fetch_and(&page_rw(m, pfns[i])->flags,
+				   (uint16_t)((uint16_t)~HVO_PF_OPTIMIZED), __ATOMIC_RELAXED);
 	}
 	counter_add(&m->presents, (uint64_t)taken << (order - HVO_BLOCK_ORDER));
 	return taken;
@@ -936,7 +947,7 @@ hvo_pfn_t vmemmap_boot_gigantic(struct hvo_machine *m, hvo_pfn_t pfn)
 
 	fold_set(m, pfn, HVO_GIGA_ORDER, HVO_GIGA_ORDER | HVO_FOLDED);
 	page_set_state(m, pfn, page, HVO_PAGE_USED, HVO_GIGA_ORDER);
-	page->flags = HVO_PF_OPTIMIZED;
+	__atomic_store_n(&page->flags, (uint16_t)(HVO_PF_OPTIMIZED), __ATOMIC_RELAXED);
 	return pfn + (UINT64_C(1) << HVO_GIGA_ORDER);
 }
 
@@ -975,7 +986,7 @@ static void online_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 		struct hvo_page *page = page_rw(m, pfn + i);
 
 		page_set_state(m, pfn + i, page, HVO_PAGE_MEMMAP, 0);
-		page->flags = HVO_PF_BOOT;
+		__atomic_store_n(&page->flags, (uint16_t)(HVO_PF_BOOT), __ATOMIC_RELAXED);
 	}
 }
 
@@ -994,7 +1005,8 @@ static int online_memmap_blocks(struct hvo_machine *m, struct node *n)
 		if (on_demand(m) && used == HVO_BLOCK_FRAMES) {
 			/* Whole and folded, one descriptor for all of it. */
 			page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_MEMMAP, HVO_BLOCK_ORDER);
-			page_rw(m, pfn)->flags = HVO_PF_BOOT;
+			__atomic_store_n(&page_rw(m, pfn)->flags, (uint16_t)(HVO_PF_BOOT),
+					 __ATOMIC_RELAXED);
 			fold_set(m, pfn, HVO_BLOCK_ORDER, HVO_BLOCK_ORDER | HVO_FOLDED);
 			continue;
 		}
@@ -1060,4 +1072,230 @@ int vmemmap_online_node(struct hvo_machine *m, struct node *n)
 	if (!rc)
 		online_backs(m, n);
 	return rc;
+}
+
+/* ---- hot-plug ---------------------------------------------------------------------- */
+
+#define SECTION_BLOCKS (HVO_SECTION_FRAMES >> HVO_BLOCK_ORDER)
+
+uint64_t vmemmap_self_hosted(const struct hvo_machine *m)
+{
+	return SECTION_BLOCKS * (on_demand(m) ? 1 : HVO_BLOCK_MEMMAP) +
+	       (on_demand(m) ? HVO_BLOCK_TAILS : 0);
+}
+
+/* Where the part of [pfn, end) that is in one GiB, and so has its pages together, ends. */
+static hvo_pfn_t part_end(hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	return min_u64((pfn | ((UINT64_C(1) << HVO_GIGA_ORDER) - 1)) + 1, end);
+}
+
+/* The pages of its descriptors: heads, and the tails of all its blocks. */
+static struct tails part_pages(hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	uint64_t nr = block_of(end) - block_of(pfn);
+
+	return (struct tails){ { hvo_block_head_page(block_of(pfn)),
+				 hvo_block_tail_page(block_of(pfn)) },
+			       { nr, nr * HVO_BLOCK_TAILS } };
+}
+
+/* Frames for those of the pages [page, page + nr) that have none. */
+static bool gather_missing(struct hvo_machine *m, int node, uint64_t page, uint64_t nr,
+			   struct run_list *l)
+{
+	uint64_t end = page + nr, from;
+
+	while (page < end) {
+		if (m->ops->backing(m->ctx, page) != HVO_SHARED_TAIL) {
+			page++;
+			continue;
+		}
+		for (from = page; page < end && m->ops->backing(m->ctx, page) == HVO_SHARED_TAIL;)
+			page++;
+		if (gather(m, HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN, node, from,
+			   page - from, l))
+			return false;
+	}
+	return true;
+}
+
+static bool gather_range(struct hvo_machine *m, int node, hvo_pfn_t pfn, hvo_pfn_t end,
+			 struct run_list *l)
+{
+	for (; pfn < end; pfn = part_end(pfn, end)) {
+		struct tails t = part_pages(pfn, part_end(pfn, end));
+
+		if (!gather_missing(m, node, t.page[0], t.nr[0], l) ||
+		    (!on_demand(m) && !gather_missing(m, node, t.page[1], t.nr[1], l)))
+			return false;
+	}
+	return true;
+}
+
+/* Each section hosts its own, so that it can go alone. */
+static bool host_range(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, struct run_list *l)
+{
+	for (; pfn < end; pfn += HVO_SECTION_FRAMES) {
+		struct tails t = part_pages(pfn, pfn + HVO_SECTION_FRAMES);
+
+		if (!run_add(l, t.page[0], pfn, t.nr[0]) ||
+		    !run_add(l, t.page[1], pfn + t.nr[0], on_demand(m) ? HVO_BLOCK_TAILS : t.nr[1]))
+			return false;
+	}
+	return true;
+}
+
+/* The section's first frames become descriptor frames, for good. */
+static void host_itself(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct tails t = part_pages(pfn, pfn + HVO_SECTION_FRAMES);
+
+	online_frames(m, pfn, vmemmap_self_hosted(m));
+	set_backs(m, pfn, t.page[0], t.nr[0]);
+	set_backs(m, pfn + t.nr[0], t.page[1], vmemmap_self_hosted(m) - t.nr[0]);
+	m->blocks[block_of(pfn)].flags = BLOCK_CUT;
+	fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
+}
+
+/* What the blocks of offline memory are in the fold map. */
+static void fold_bytes_offline(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	uint8_t whole = HVO_BLOCK_ORDER | (on_demand(m) ? HVO_FOLDED : 0);
+
+	for (; pfn < end; pfn += HVO_BLOCK_FRAMES)
+		fold_set(m, pfn, HVO_BLOCK_ORDER,
+			 m->blocks[block_of(pfn)].flags & BLOCK_CUT ? 0 : whole);
+}
+
+/* The first @done runs of a call that failed go back, in one call: that does not fail. */
+static void undo_add(struct hvo_machine *m, const struct run_list *l, unsigned int done)
+{
+	unsigned int i, n;
+
+	for (i = 0; i < done; i++)
+		m->undo[i] = (struct hvo_remap){ l->runs[i].page, HVO_SHARED_TAIL, l->runs[i].nr };
+	if (done && m->ops->remap(m->ctx, m->undo, done, &n))
+		machine_panic(m, "MEMMAP-2: undo failed", l->runs[0].pfn);
+	flush_after(m, done);
+}
+
+int vmemmap_add_range(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_t end, bool self)
+{
+	struct run_list l = { m->runs, 0, NR_RUNS };
+	unsigned int done = 0;
+	hvo_pfn_t pfn;
+	int rc = -HVO_ENOMEM;
+
+	if (self ? host_range(m, start, end, &l) : gather_range(m, node, start, end, &l))
+		rc = clear_runs(m, l.runs, l.nr);
+	if (!rc && l.nr)
+		rc = m->ops->remap(m->ctx, l.runs, l.nr, &done);
+	if (rc) {
+		undo_add(m, &l, done);
+		if (!self)
+			put_runs(m, l.runs, l.nr);
+		return rc;
+	}
+	m->ops->flush(m->ctx);
+	for (pfn = start; pfn < end && self; pfn += HVO_SECTION_FRAMES)
+		host_itself(m, pfn);
+	fold_bytes_offline(m, start, end);
+	return 0;
+}
+
+/* Frames of whole blocks, set aside at the start, cannot be had singly: they stay, empty. */
+static bool stays(struct hvo_machine *m, hvo_pfn_t frame)
+{
+	return hvo_fold_byte(&m->mm, block_of(frame));
+}
+
+/* What is to be folded of pages, and what backs it now. */
+static bool collect_backing(struct hvo_machine *m, uint64_t page, uint64_t nr, struct run_list *l,
+			    struct run_list *old)
+{
+	for (; nr; page++, nr--) {
+		hvo_pfn_t frame = m->ops->backing(m->ctx, page);
+
+		if (frame == HVO_SHARED_TAIL || stays(m, frame))
+			continue;
+		if (!run_add(old, page, frame, 1) || !run_add(l, page, HVO_SHARED_TAIL, 1))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The first @done runs get back what they had, in one call: that does not fail. Both lists
+ * have the same pages in the same order.
+ */
+static void undo_remove(struct hvo_machine *m, const struct run_list *l, unsigned int done,
+			const struct run_list *old)
+{
+	unsigned int i, nr = 0, n;
+	uint64_t pages = 0;
+
+	for (i = 0; i < done; i++)
+		pages += l->runs[i].nr;
+	for (; pages; nr++)
+		pages -= old->runs[nr].nr;
+	if (nr && m->ops->remap(m->ctx, old->runs, nr, &n))
+		machine_panic(m, "MEMMAP-2: undo failed", old->runs[0].pfn);
+	flush_after(m, done);
+}
+
+/* Heads that keep their frames say nothing any more. */
+static void clear_staying(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	for (; pfn < end; pfn += HVO_BLOCK_FRAMES) {
+		hvo_pfn_t frame = m->ops->backing(m->ctx, hvo_block_head_page(block_of(pfn)));
+
+		if (frame != HVO_SHARED_TAIL)
+			m->ops->zero(m->ctx, frame, 1);
+	}
+}
+
+/* Free the frames of a run; what lies in the range itself goes with it. */
+static void put_outside(struct hvo_machine *m, const struct hvo_remap *run, hvo_pfn_t start,
+			hvo_pfn_t end)
+{
+	hvo_pfn_t pfn = run->pfn, last = pfn + run->nr;
+
+	if (pfn < start)
+		vmemmap_put_frames(m, pfn, min_u64(last, start) - pfn);
+	if (last > end)
+		vmemmap_put_frames(m, pfn > end ? pfn : end, last - (pfn > end ? pfn : end));
+}
+
+int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	struct run_list old = { m->undo, 0, NR_RUNS }, l = { m->runs, 0, NR_RUNS };
+	unsigned int done = 0, i;
+	hvo_pfn_t pfn;
+	int rc = 0;
+
+	for (pfn = start; pfn < end; pfn = part_end(pfn, end)) {
+		struct tails t = part_pages(pfn, part_end(pfn, end));
+
+		if (!collect_backing(m, t.page[0], t.nr[0], &l, &old) ||
+		    !collect_backing(m, t.page[1], t.nr[1], &l, &old))
+			return -HVO_ENOMEM;
+	}
+	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
+		fold_set(m, pfn, HVO_SECTION_ORDER, HVO_BLOCK_ORDER | HVO_FOLDED);
+	m->ops->quiesce(m->ctx);
+	if (l.nr)
+		rc = m->ops->remap(m->ctx, l.runs, l.nr, &done);
+	if (rc) {
+		undo_remove(m, &l, done, &old);
+		fold_bytes_offline(m, start, end);
+		return rc;
+	}
+	m->ops->flush(m->ctx);
+	clear_staying(m, start, end);
+	for (i = 0; i < old.nr; i++)
+		put_outside(m, &old.runs[i], start, end);
+	for (pfn = start; pfn < end; pfn += HVO_BLOCK_FRAMES)
+		m->blocks[block_of(pfn)] = (struct block){ 0 };
+	return 0;
 }

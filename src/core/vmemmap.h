@@ -17,6 +17,8 @@ struct tails {
 HVO_MUST_CHECK int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at);
 /* Make up to @max collapsible blocks of a zone whole; returns how many. */
 uint64_t vmemmap_collapse(struct hvo_machine *m, struct zone *z, uint64_t max);
+/* One that is BUSY and in flight; false: it stays cut. */
+bool vmemmap_collapse_block(struct hvo_machine *m, struct zone *z, uint64_t block);
 /*
  * Give the blocks of an allocated whole block present tails in frames from
  * elsewhere, before it is split below order 9.
@@ -64,6 +66,18 @@ HVO_MUST_CHECK int vmemmap_online_node(struct hvo_machine *m, struct node *n);
 
 /* A 1 GiB page reserved at boot is one from now on, folded, state USED; returns its end. */
 hvo_pfn_t vmemmap_boot_gigantic(struct hvo_machine *m, hvo_pfn_t pfn);
+
+/*
+ * Hot-plug, memmap lock held, whole sections. Descriptors for sections that have none, in frames
+ * of NORMAL or in the first frames of each. -HVO_ENOMEM, nothing changed: also where these take
+ * more runs than there is room for.
+ */
+HVO_MUST_CHECK int vmemmap_add_range(struct hvo_machine *m, int node, hvo_pfn_t start,
+				     hvo_pfn_t end, bool self);
+/* How many frames of its own a self-hosted section needs. */
+uint64_t vmemmap_self_hosted(const struct hvo_machine *m);
+/* Their descriptors go; nobody uses anything there. The same errors. */
+HVO_MUST_CHECK int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
 /* Where Linux mode keeps a page of the array from the start. */
 hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page);

@@ -121,19 +121,63 @@ static bool page_heads_free(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int o
 	       __atomic_load_n(&page->order, __ATOMIC_RELAXED) == order;
 }
 
+/* A free 2 MiB block of an isolated range: on no list, in no count. */
+static void set_isolated(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_ISOLATED, HVO_BLOCK_ORDER);
+	fold_set(m, pfn, HVO_BLOCK_ORDER, whole_byte(m, HVO_BLOCK_ORDER));
+}
+
+/* Part of it is isolated: that is kept apart, and the rest freed. */
+static bool put_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+{
+	hvo_pfn_t end = pfn + (UINT64_C(1) << order), p = pfn;
+
+	while (p < end && !(m->blocks[block_of(p)].flags & BLOCK_ISOLATED))
+		p += HVO_BLOCK_FRAMES;
+	if (p == end)
+		return false;
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
+	for (p = pfn; p < end; p += HVO_BLOCK_FRAMES) {
+		if (m->blocks[block_of(p)].flags & BLOCK_ISOLATED)
+			set_isolated(m, p);
+		else
+			zone_put_whole(m, z, p, HVO_BLOCK_ORDER);
+	}
+	return true;
+}
+
+/* Larger than any free block may be: it was put together by contig.c. */
+static void put_oversized(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+{
+	unsigned int max = m->cfg.max_order;
+	hvo_pfn_t end = pfn + (UINT64_C(1) << order);
+
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
+	for (; pfn < end; pfn += UINT64_C(1) << max)
+		zone_put_whole(m, z, pfn, max);
+}
+
 void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
 	unsigned int o = order;
 	struct hvo_page *page;
 	hvo_pfn_t buddy;
 
+	if (HVO_UNLIKELY(z->nr_isolated) && put_isolated(m, z, pfn, order))
+		return;
+	if (HVO_UNLIKELY(order > m->cfg.max_order)) {
+		put_oversized(m, z, pfn, order);
+		return;
+	}
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 	free_add(z, UINT64_C(1) << order);
 	for (; o < m->cfg.max_order; o++) {
 		uint8_t byte;
 
 		buddy = pfn ^ (UINT64_C(1) << o);
-		if (buddy < z->start || buddy + (UINT64_C(1) << o) > z->end)
+		/* No block lies in two zones: where a free one begins is enough. */
+		if (!zone_has(m, z, buddy))
 			break;
 		byte = hvo_fold_byte(&m->mm, block_of(buddy));
 		/* The order too: a block that is just collapsing has its byte already. */
@@ -363,8 +407,8 @@ static void free_into_block(struct hvo_machine *m, struct block *b, hvo_pfn_t ba
 	frag_add(m, b, base, idx, order);
 }
 
-/* All frames of a block of Linux mode are free: it is a whole block again. */
-static void block_turn_whole(struct hvo_machine *m, struct zone *z, struct block *b)
+/* All frames of a block of Linux mode are free: it is a whole block again, the caller's. */
+static hvo_pfn_t block_make_whole(struct hvo_machine *m, struct zone *z, struct block *b)
 {
 	uint64_t nr = (uint64_t)(b - m->blocks);
 	hvo_pfn_t base = block_pfn(nr);
@@ -379,11 +423,16 @@ static void block_turn_whole(struct hvo_machine *m, struct zone *z, struct block
 	}
 	if (b->flags & BLOCK_CARVED)
 		counter_sub(&m->carved_blocks, 1);
-	b->flags = 0;
+	b->flags &= BLOCK_ISOLATED;
 	z->nr_cut--;
-	free_sub(m, z, HVO_BLOCK_FRAMES);
 	fold_set(m, base, HVO_BLOCK_ORDER, HVO_BLOCK_ORDER);
-	zone_put_whole(m, z, base, HVO_BLOCK_ORDER);
+	return base;
+}
+
+static void block_turn_whole(struct hvo_machine *m, struct zone *z, struct block *b)
+{
+	free_sub(m, z, HVO_BLOCK_FRAMES);
+	zone_put_whole(m, z, block_make_whole(m, z, b), HVO_BLOCK_ORDER);
 }
 
 /* A block with free frames is to serve requests, or to be whole. */
@@ -412,24 +461,57 @@ void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 void zone_isolate_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
 	struct block *b = &m->blocks[block];
+	hvo_pfn_t pfn = block_pfn(block);
+	bool whole = hvo_fold_byte(&m->mm, block);
 
-	HVO_ASSERT(m, (b->flags & (BLOCK_CUT | BLOCK_BUSY | BLOCK_ISOLATED)) == BLOCK_CUT,
-		   "ZONE-4: block cannot be isolated", block_pfn(block));
-	bin_del(m, z, b);
+	HVO_ASSERT(m, !(b->flags & BLOCK_ISOLATED), "ZONE-4: block is isolated", pfn);
+	/* What is free leaves the lists; what is in transition will come back to this flag. */
+	if (whole && zone_take_block(m, z, pfn)) {
+		set_isolated(m, pfn);
+	} else if (!whole && (b->flags & (BLOCK_CUT | BLOCK_BUSY)) == BLOCK_CUT) {
+		bin_del(m, z, b);
+		free_sub(m, z, b->nr_free);
+	}
 	b->flags |= BLOCK_ISOLATED;
 	z->nr_isolated++;
-	free_sub(m, z, b->nr_free);
 }
 
 void zone_unisolate_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
 	struct block *b = &m->blocks[block];
+	hvo_pfn_t pfn = block_pfn(block);
+	bool whole = hvo_fold_byte(&m->mm, block);
 
-	HVO_ASSERT(m, b->flags & BLOCK_ISOLATED, "ZONE-4: block is not isolated", block_pfn(block));
+	HVO_ASSERT(m, b->flags & BLOCK_ISOLATED, "ZONE-4: block is not isolated", pfn);
 	b->flags &= (uint8_t)~BLOCK_ISOLATED;
 	z->nr_isolated--;
-	free_add(z, b->nr_free);
-	block_settle(m, z, b);
+	if (whole && hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_ISOLATED) {
+		zone_put_whole(m, z, pfn, HVO_BLOCK_ORDER);
+	} else if (!whole && (b->flags & (BLOCK_CUT | BLOCK_BUSY)) == BLOCK_CUT) {
+		free_add(z, b->nr_free);
+		block_settle(m, z, b);
+	}
+}
+
+bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block, bool *ret_busy)
+{
+	struct block *b = &m->blocks[block];
+
+	*ret_busy = false;
+	if (hvo_fold_byte(&m->mm, block))
+		return hvo_page_state(page_ro(m, block_pfn(block))) == HVO_PAGE_ISOLATED;
+	if ((b->flags & (BLOCK_CUT | BLOCK_BUSY)) != BLOCK_CUT)
+		return false;
+	if (!on_demand(m) && b->nr_free == HVO_BLOCK_FRAMES) {
+		set_isolated(m, block_make_whole(m, z, b));
+		return true;
+	}
+	if (block_collapsible(m, b)) {
+		b->flags |= BLOCK_BUSY;
+		z->in_flight++;
+		*ret_busy = true;
+	}
+	return false;
 }
 
 static unsigned int largest_order(hvo_pfn_t pfn, uint64_t nr)
@@ -456,13 +538,15 @@ void zone_open_block(struct hvo_machine *m, struct zone *z, uint64_t block, unsi
 	for (order = 0; order < SMALL_ORDERS; order++)
 		b->free_head[order] = 0;
 	b->migratetype = (uint8_t)type;
-	b->flags = (uint8_t)(flags | BLOCK_CUT);
+	b->flags = (uint8_t)(flags | BLOCK_CUT | (b->flags & BLOCK_ISOLATED));
 	for (idx = first; idx < HVO_BLOCK_FRAMES; idx += 1u << order) {
 		order = largest_order(idx, HVO_BLOCK_FRAMES - idx);
 		frag_add(m, b, base, idx, order);
 	}
-	free_add(z, HVO_BLOCK_FRAMES - first);
 	z->nr_cut++;
+	if (b->flags & BLOCK_ISOLATED)
+		return;
+	free_add(z, HVO_BLOCK_FRAMES - first);
 	bin_add(m, z, b);
 }
 
@@ -508,13 +592,13 @@ static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, 
 {
 	hvo_pfn_t end = pfn + nr;
 
-	if (pfn < z->start || end > z->end)
-		return false;
 	while (pfn < end) {
 		uint8_t order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
 		hvo_pfn_t head = pfn & ~((UINT64_C(1) << order) - 1);
 		unsigned int idx, o;
 
+		if (!zone_has(m, z, pfn))
+			return false;
 		if (order) {
 			if (hvo_page_state(page_ro(m, head)) != HVO_PAGE_FREE)
 				return false;
@@ -541,26 +625,52 @@ static void open_free_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn
 	zone_open_block(m, z, block_of(pfn), 0, MIGRATE_UNMOVABLE, 0);
 }
 
-static void take_range_in_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
+/* Free frames of a cut block, as blocks in state USED or as single ones in state MEMMAP. */
+static void frags_take(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, enum hvo_page_state state)
 {
 	struct block *b = &m->blocks[block_of(pfn)];
 	hvo_pfn_t base = block_pfn(block_of(pfn)), end = pfn + nr;
 	unsigned int head, have;
 
-	bin_del(m, z, b);
 	while (pfn < end) {
-		unsigned int order = largest_order(pfn, end - pfn), i;
+		unsigned int order = largest_order(pfn, end - pfn), i, each;
 
 		HVO_ASSERT(m, frag_find(m, pfn, &head, &have), "ZONE-2: range not free", pfn);
 		if (order > have)
 			order = have;
 		frag_split(m, b, base, head, have, (unsigned int)(pfn - base), order);
-		for (i = 0; i < 1u << order; i++)
-			page_set_state(m, pfn + i, page_rw(m, pfn + i), HVO_PAGE_MEMMAP, 0);
+		each = state == HVO_PAGE_USED ? order : 0;
+		for (i = 0; i < 1u << order; i += 1u << each)
+			page_set_state(m, pfn + i, page_rw(m, pfn + i), state, each);
 		pfn += 1u << order;
 	}
+}
+
+static void take_range_in_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
+{
+	struct block *b = &m->blocks[block_of(pfn)];
+
+	bin_del(m, z, b);
+	frags_take(m, pfn, nr, HVO_PAGE_MEMMAP);
 	free_sub(m, z, nr);
 	bin_add(m, z, b);
+}
+
+bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+{
+	hvo_pfn_t p = pfn, end = pfn + nr;
+	unsigned int head, have;
+
+	if (hvo_fold_byte(&m->mm, block_of(pfn)) ||
+	    (m->blocks[block_of(pfn)].flags & (BLOCK_CUT | BLOCK_BUSY)) != BLOCK_CUT)
+		return false;
+	while (p < end) {
+		if (!frag_find(m, p, &head, &have))
+			return false;
+		p = block_pfn(block_of(pfn)) + head + (1u << have);
+	}
+	frags_take(m, pfn, nr, HVO_PAGE_USED);
+	return true;
 }
 
 bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
@@ -626,9 +736,105 @@ void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
 	struct block *b = &m->blocks[block];
 
 	b->flags &= (uint8_t)~BLOCK_BUSY;
-	free_add(z, b->nr_free);
 	z->in_flight--;
+	if (b->flags & BLOCK_ISOLATED)
+		return;
+	free_add(z, b->nr_free);
 	bin_add(m, z, b);
+}
+
+/* ---- hot-plug -------------------------------------------------------------- */
+
+void zone_put_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	while (pfn < end) {
+		unsigned int order = m->cfg.max_order;
+
+		while (pfn & ((UINT64_C(1) << order) - 1) || pfn + (UINT64_C(1) << order) > end)
+			order--;
+		zone_put_whole(m, z, pfn, order);
+		pfn += UINT64_C(1) << order;
+	}
+}
+
+bool zone_can_close(struct hvo_machine *m, uint64_t block)
+{
+	const struct block *b = &m->blocks[block];
+	hvo_pfn_t base = block_pfn(block);
+	unsigned int idx, own = 0, order;
+
+	if (hvo_fold_byte(&m->mm, block)) {
+		enum hvo_page_state state = hvo_page_state(page_ro(m, base));
+
+		return state == HVO_PAGE_ISOLATED || state == HVO_PAGE_POISONED;
+	}
+	if ((b->flags & (BLOCK_CUT | BLOCK_BUSY)) != BLOCK_CUT)
+		return false;
+	for (idx = 0; idx < HVO_BLOCK_FRAMES; idx += 1u << order) {
+		const struct hvo_page *page = page_ro(m, base + idx);
+
+		order = 0;
+		switch (hvo_page_state(page)) {
+		case HVO_PAGE_FREE:
+			order = page->order;
+			break;
+		case HVO_PAGE_POISONED:
+			break;
+		case HVO_PAGE_MEMMAP:
+			if (page->flags & HVO_PF_BOOT ?
+				    !m->sections[base >> HVO_SECTION_ORDER].self_hosted :
+				    !(b->flags & BLOCK_SELF) || ++own > HVO_BLOCK_TAILS)
+				return false;
+			break;
+		default:
+			return false;
+		}
+	}
+	return true;
+}
+
+void zone_close_block(struct hvo_machine *m, struct zone *z, uint64_t block)
+{
+	struct block *b = &m->blocks[block];
+	hvo_pfn_t base = block_pfn(block);
+
+	z->nr_isolated--;
+	if (hvo_fold_byte(&m->mm, block)) {
+		b->flags = 0;
+		if (hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED)
+			page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
+		return;
+	}
+	while (b->orders) {
+		unsigned int order = (unsigned int)__builtin_ctz(b->orders);
+		unsigned int idx = b->free_head[order] - 1u;
+		struct hvo_page *page = frag_del(m, b, base, idx, order);
+
+		page_set_state(m, base + idx, page, HVO_PAGE_TAIL, 0);
+	}
+	if (b->flags & BLOCK_SELF)
+		counter_sub(&m->memmap, HVO_BLOCK_TAILS);
+	if (b->flags & BLOCK_CARVED)
+		counter_sub(&m->carved_blocks, 1);
+	b->flags &= BLOCK_SELF | BLOCK_CUT;
+	z->nr_cut--;
+}
+
+void zone_reopen_block(struct hvo_machine *m, struct zone *z, uint64_t block)
+{
+	unsigned int flags = m->blocks[block].flags & BLOCK_SELF;
+	hvo_pfn_t base = block_pfn(block), pfn, end;
+
+	if (flags)
+		counter_add(&m->memmap, HVO_BLOCK_TAILS);
+	zone_open_block(m, z, block, HVO_BLOCK_FRAMES, MIGRATE_MOVABLE, flags);
+	for (pfn = base; pfn < base + HVO_BLOCK_FRAMES; pfn = end + 1) {
+		for (end = pfn; end < base + HVO_BLOCK_FRAMES &&
+				hvo_page_state(page_ro(m, end)) == HVO_PAGE_TAIL;)
+			end++;
+		if (end > pfn)
+			zone_put_range(m, z, pfn, end - pfn);
+	}
 }
 
 /* ---- watermarks ----------------------------------------------------------- */
@@ -663,10 +869,10 @@ void zone_init_watermarks(struct hvo_machine *m)
 			struct zone *z = &m->nodes[n].zones[t];
 			uint64_t step;
 
-			z->min = total ? reserve * z->managed / total : 0;
+			counter_set(&z->min, total ? reserve * z->managed / total : 0);
 			step = z->min / 4 > z->managed / 1000 ? z->min / 4 : z->managed / 1000;
-			z->low = z->min + step;
-			z->high = z->low + step;
+			counter_set(&z->low, z->min + step);
+			counter_set(&z->high, z->low + step);
 		}
 	}
 }

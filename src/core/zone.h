@@ -54,6 +54,30 @@ void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
  */
 void zone_isolate_block(struct hvo_machine *m, struct zone *z, uint64_t block);
 void zone_unisolate_block(struct hvo_machine *m, struct zone *z, uint64_t block);
+/*
+ * Is an isolated block free as a whole? One of Linux mode turns whole for that. Where
+ * *ret_busy the caller has to collapse it: it is BUSY and in flight.
+ */
+bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block, bool *ret_busy);
+
+/* Whole blocks [pfn, end) that nobody has, of the zone, become free, as large as fit. */
+void zone_put_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo_pfn_t end);
+
+/*
+ * Going offline: can an isolated block leave its zone? All in it is free, failed, or holds
+ * descriptors of its own block or, where they are self-hosted, of its section.
+ */
+bool zone_can_close(struct hvo_machine *m, uint64_t block);
+/* It leaves: nothing in it is free any more, and it is not isolated. */
+void zone_close_block(struct hvo_machine *m, struct zone *z, uint64_t block);
+/* A cut block that was closed is back: what is free in it is. */
+void zone_reopen_block(struct hvo_machine *m, struct zone *z, uint64_t block);
+
+/*
+ * Take exactly the frames [pfn, pfn + nr) of one isolated block that is cut, if all are free:
+ * blocks in state USED, as large as fit. False and nothing changed otherwise.
+ */
+bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 
 void zone_init_watermarks(struct hvo_machine *m);
 

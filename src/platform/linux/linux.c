@@ -226,7 +226,7 @@ static void advise(struct hvo_linux *host, const struct hvo_config *cfg, bool no
 	host->dontfork = !madvise(host->direct, (size_t)host->bytes, MADV_DONTFORK);
 	if (!no_thp && hvo_linux_thp_allowed())
 		host->thp_asked = !madvise(host->direct, (size_t)host->bytes, MADV_HUGEPAGE);
-	host->numa_nodes = hvo_linux_numa_bind(host->direct, host->bytes, cfg->nr_nodes);
+	host->numa_nodes = hvo_linux_numa_bind(host->direct, cfg->memory_bytes, cfg->nr_nodes);
 }
 
 /* Make [off, off + len) of the arena exist, and if possible mapped. */
@@ -254,18 +254,18 @@ static int populate_range(struct hvo_linux *host, uint64_t off, uint64_t len)
  * each 2 MiB makes; it shows the zero page). What is there is asked again for each
  * GiB, because others take memory meanwhile.
  */
-static int populate_all(struct hvo_linux *host)
+static int populate_all(struct hvo_linux *host, uint64_t bytes)
 {
 	uint64_t array_bytes = host->array_pages << PAGE_SHIFT, need, off, len;
 	uint64_t extra = (host->bytes + array_bytes) / 512 +
 			 host->array_pages * sizeof(*host->table) + 4 * HVO_BLOCK_SIZE;
 	int rc;
 
-	for (off = 0; off < host->bytes; off += len) {
-		need = host->bytes - off + extra;
+	for (off = 0; off < bytes; off += len) {
+		need = bytes - off + extra;
 		if (need > hvo_linux_memory_available())
 			return -HVO_ENOMEM;
-		len = host->bytes - off < GIGA ? host->bytes - off : GIGA;
+		len = bytes - off < GIGA ? bytes - off : GIGA;
 		rc = populate_range(host, off, len);
 		if (rc)
 			return rc;
@@ -319,7 +319,7 @@ static int open_steps(struct hvo_linux *host, const struct hvo_config *cfg,
 	rc = hvo_linux_spare_init(&host->spare, spare);
 	if (rc)
 		return rc;
-	return host->sparse ? 0 : populate_all(host);
+	return host->sparse ? 0 : populate_all(host, cfg->memory_bytes);
 }
 
 /* ---- the interface ---------------------------------------------------- */
@@ -334,7 +334,7 @@ int hvo_linux_open(const struct hvo_config *cfg, const struct hvo_linux_options 
 	if (!cfg || !ret || !hvo_machine_size(cfg))
 		return -HVO_EINVAL;
 	if (cfg->memory_bytes % HVO_SECTION_SIZE || !cfg->memory_bytes ||
-	    cfg->memory_bytes >> PAGE_SHIFT > MAX_FRAMES)
+	    (cfg->memory_bytes + cfg->hotplug_bytes) >> PAGE_SHIFT > MAX_FRAMES)
 		return -HVO_EINVAL;
 	pthread_once(&fork_once, fork_install);
 	if (fork_result)
@@ -346,9 +346,11 @@ int hvo_linux_open(const struct hvo_config *cfg, const struct hvo_linux_options 
 		opt = &defaults;
 	host->fd = -1;
 	host->sparse = opt->sparse;
-	host->bytes = cfg->memory_bytes;
-	host->nr_frames = cfg->memory_bytes >> PAGE_SHIFT;
-	host->array_pages = hvo_memmap_pages(cfg->memory_bytes);
+	host->bytes = cfg->memory_bytes + cfg->hotplug_bytes;
+	host->nr_frames = host->bytes >> PAGE_SHIFT;
+	host->array_pages = hvo_memmap_pages(host->bytes);
+	/* What is added later gets its memory then. */
+	host->punched = cfg->hotplug_bytes != 0;
 	pthread_mutex_init(&host->lock, NULL);
 	rc = open_steps(host, cfg, opt);
 	if (rc) {

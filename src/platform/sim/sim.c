@@ -115,7 +115,8 @@ static int set_options(struct hvo_sim *sim, const struct hvo_config *cfg,
 		       const struct hvo_sim_options *opt)
 {
 	if (!cfg->memory_bytes || cfg->memory_bytes > MEMORY_MAX ||
-	    cfg->memory_bytes % HVO_SECTION_SIZE)
+	    cfg->hotplug_bytes > MEMORY_MAX || cfg->memory_bytes % HVO_SECTION_SIZE ||
+	    cfg->hotplug_bytes % HVO_SECTION_SIZE)
 		return -HVO_EINVAL;
 	if (opt)
 		sim->opt = *opt;
@@ -123,8 +124,8 @@ static int set_options(struct hvo_sim *sim, const struct hvo_config *cfg,
 		sim->opt.tlb_entries = TLB_ENTRIES;
 	if (sim->opt.tlb_entries & (sim->opt.tlb_entries - 1))
 		return -HVO_EINVAL;
-	sim->nr_frames = cfg->memory_bytes >> HVO_FRAME_SHIFT;
-	sim->nr_pages = hvo_memmap_pages(cfg->memory_bytes);
+	sim->nr_frames = (cfg->memory_bytes + cfg->hotplug_bytes) >> HVO_FRAME_SHIFT;
+	sim->nr_pages = hvo_memmap_pages(cfg->memory_bytes + cfg->hotplug_bytes);
 	sim->nr_tables = sim->opt.table_frames;
 	if (!sim->nr_tables)
 		sim->nr_tables = tables_needed(sim->nr_pages);

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HVO_MOVE_H
+#define HVO_MOVE_H
+
+#include <hvo/hvo.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Memory that moves: owners who can follow their blocks, migration, isolation, compaction,
+ * contiguous ranges, CMA areas, and hot-plug.
+ *
+ * Ranges are half-open and in frames. Everything here may wait, and none of it may be called
+ * from a shrinker or from an owner's functions, unless its Context says otherwise.
+ */
+
+/* ---- owners ----------------------------------------------------------------- */
+
+/**
+ * struct hvo_owner - who can move blocks that it holds
+ * @isolate: the block at @pfn is to move: from now on do not use, free, split, map or
+ *           reference it. Returns how many references the owner has on it; 0: not now
+ * @move: all that was at @src is at @dst; make every reference of the owner name @dst.
+ *        0, or negative errno and nothing changed. After 0 @src is not the owner's any more;
+ *        @dst has its references, map count and private words
+ * @putback: it stays where it is, and can be used again
+ * @failed: a frame of it is broken (hvo_memory_failure()); NULL: the owner need not know
+ * @arg: the owner's own
+ *
+ * In @failed the library holds a reference of its own, so what needs the only one (splitting,
+ * hvo_hugetlb_free_reserved()) is -HVO_EBUSY there.
+ *
+ * Called without spin locks, one at a time for each block, possibly by several threads. They
+ * must not allocate with HVO_GFP_RECLAIM. The caller owns the memory of the structure; it
+ * must stay until hvo_owner_unregister().
+ */
+struct hvo_owner {
+	uint32_t (*isolate)(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
+			    unsigned int order);
+	int (*move)(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
+		    unsigned int order);
+	void (*putback)(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
+			unsigned int order);
+	void (*failed)(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t frame,
+		       hvo_pfn_t pfn, unsigned int order);
+	void *arg;
+};
+
+#define HVO_MAX_OWNERS 64
+
+/* @ret_id: its number, 1 to HVO_MAX_OWNERS. 0; -HVO_EINVAL (a function is missing); -HVO_ENOSPC. */
+HVO_MUST_CHECK int hvo_owner_register(struct hvo_machine *m, struct hvo_owner *owner,
+				      uint32_t *ret_id);
+/* No block may have this owner any more. Waits for running calls. 0 or -HVO_EINVAL. */
+int hvo_owner_unregister(struct hvo_machine *m, uint32_t id);
+
+/**
+ * hvo_set_owner() - say who can move a block
+ * @pfn: head of a block or huge page that the caller holds a reference on
+ * @id: of a registered owner; 0: nobody, it stays where it is
+ *
+ * Only what was allocated with HVO_GFP_MOVABLE, and huge pages, should have one; memory in
+ * ZONE_MOVABLE or a CMA area without an owner keeps that memory from being taken back. Parts
+ * of a block that is split have the owner of the whole.
+ *
+ * Context: any.
+ * Return: 0; -HVO_EINVAL. After an error nothing has changed.
+ */
+int hvo_set_owner(struct hvo_machine *m, hvo_pfn_t pfn, uint32_t id);
+
+/**
+ * hvo_migrate() - move one block somewhere else
+ * @pfn: any frame of it
+ * @node: where to, preferably, or HVO_NODE_ANY for its own
+ * @ret_dst: NULL, or its new head
+ *
+ * A huge page in use moves to a free page of its pool that nobody has reserved, else to a
+ * new one; its surplus state moves with it, as in Linux.
+ *
+ * Return: 0; -HVO_EINVAL: no block in use there, or one without an owner; -HVO_EBUSY: the
+ * owner refused, others hold it after some attempts, or 64 migrations run already;
+ * -HVO_ENOMEM: no place for it; what @move returned. After an error everything is where it
+ * was.
+ */
+int hvo_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_dst);
+
+/* ---- isolation ------------------------------------------------------------------ */
+
+/**
+ * hvo_isolate_range() - keep free memory of a range from being allocated
+ * @start, @end: multiples of 512 frames, online, of one zone
+ *
+ * What is free, and what gets free, stays out of the free lists and counts until
+ * hvo_unisolate_range().
+ *
+ * Return: 0; -HVO_EINVAL; -HVO_EBUSY: part of it is isolated already. After an error nothing
+ * has changed.
+ */
+HVO_MUST_CHECK int hvo_isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
+/* The same range again. 0 or -HVO_EINVAL. */
+int hvo_unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
+
+/* ---- compaction ------------------------------------------------------------------- */
+
+/**
+ * hvo_compact() - move what is in use together, so that large blocks become free
+ * @node: of one node, or HVO_NODE_ANY
+ * @order: of the blocks that are wanted, 9 to max_order
+ * @max: move at most so many frames
+ *
+ * An allocation with HVO_GFP_RECLAIM that finds no block of order 9 and above does this by
+ * itself; with a bound it is a step in the background. It begins where the last one ended.
+ *
+ * Return: frames moved, or -HVO_EINVAL; with fewer than @max there is no more to be gained.
+ */
+int64_t hvo_compact(struct hvo_machine *m, int node, unsigned int order, uint64_t max);
+
+/* ---- contiguous ranges --------------------------------------------------------------- */
+
+/**
+ * hvo_alloc_contig_range() - allocate exactly these frames
+ * @start, @end: any frames of one zone
+ * @gfp: HVO_GFP_ZERO, HVO_GFP_NOWARN and what is needed to find places for what moves
+ *
+ * What is in use there and has an owner is moved; free huge pages are replaced, or dissolved
+ * where there is no replacement; descriptor frames are moved out.
+ *
+ * The range is then covered by blocks as large as fit, one reference each; give it back with
+ * hvo_free_contig_range(), in parts if wanted.
+ *
+ * Return: 0; -HVO_EINVAL; -HVO_EBUSY: something there cannot be moved; -HVO_ENOMEM: no place for
+ * it. After an error nothing is allocated; what was moved stays moved.
+ */
+HVO_MUST_CHECK int hvo_alloc_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end,
+					  unsigned int gfp);
+/* Drops one reference of every block in the range. 0; -HVO_EINVAL: not all of it is allocated. */
+int hvo_free_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
+
+/**
+ * hvo_alloc_contig_pages() - allocate @nr frames, wherever there is a place
+ *
+ * Aligned to @nr rounded down to a power of two, at most to 1 GiB. Tries places where
+ * nothing unmovable is, lowest first.
+ *
+ * Return: 0; -HVO_EINVAL; -HVO_ENOMEM. After an error nothing is allocated.
+ */
+HVO_MUST_CHECK int hvo_alloc_contig_pages(struct hvo_machine *m, uint64_t nr, unsigned int gfp,
+					  int node, hvo_pfn_t *ret);
+
+/* ---- CMA areas --------------------------------------------------------------------------- */
+
+/*
+ * A node's CMA memory (struct hvo_config::cma_bytes) is lent to movable allocations until
+ * an area takes it back.
+ */
+struct hvo_cma;
+#define HVO_MAX_CMA 16
+
+/* @nr: frames, a multiple of 512. 0; -HVO_EINVAL; -HVO_ENOMEM: not so much left; -HVO_ENOSPC. */
+HVO_MUST_CHECK int hvo_cma_create(struct hvo_machine *m, int node, uint64_t nr,
+				  struct hvo_cma **ret);
+/* @align_order: of the first frame, up to 18. 0; -HVO_EINVAL; -HVO_ENOMEM; -HVO_EBUSY. */
+HVO_MUST_CHECK int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order,
+				 hvo_pfn_t *ret);
+/* 0; -HVO_EINVAL: not allocated from it as one piece or part of one. */
+int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr);
+/* First frame, frames, and how many of them are allocated by hvo_cma_alloc(). */
+void hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uint64_t *used);
+/* New pages of a pool come from CMA areas first, as with hugetlb_cma=. 0 or -HVO_EINVAL. */
+int hvo_pool_set_cma(struct hvo_pool *pool, bool on);
+
+/* ---- hot-plug --------------------------------------------------------------------------------- */
+
+enum hvo_section_state {
+	HVO_SECTION_ABSENT = 0,	 /* address space without memory */
+	HVO_SECTION_OFFLINE = 1, /* memory, with descriptors, that nobody uses */
+	HVO_SECTION_ONLINE = 2,
+};
+
+/* Descriptors of added memory lie in itself. */
+#define HVO_MEMMAP_ON_MEMORY 0x1u
+
+/**
+ * hvo_memory_add() - add memory at absent sections
+ * @node: that it belongs to
+ * @start, @end: multiples of a section (128 MiB)
+ * @flags: HVO_MEMMAP_ON_MEMORY or 0
+ *
+ * Its head pages (in Linux mode: all descriptors) take frames of NORMAL, or the first frames of
+ * the memory itself. Linux mode then never folds the pages in it.
+ *
+ * Return: 0; -HVO_EINVAL; -HVO_EBUSY: there is memory; -HVO_ENOMEM. After an error nothing has changed.
+ */
+HVO_MUST_CHECK int hvo_memory_add(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_t end,
+				  unsigned int flags);
+/* Give it to a zone (NORMAL or MOVABLE). 0; -HVO_EINVAL; -HVO_EBUSY: not offline; -HVO_ENOMEM. */
+HVO_MUST_CHECK int hvo_memory_online(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end,
+				     enum hvo_zone_type zone);
+/**
+ * hvo_memory_offline() - take memory out of use
+ *
+ * What is in use moves elsewhere, free huge pages are dissolved.
+ *
+ * Return: 0; -HVO_EINVAL: not online; -HVO_EBUSY: something cannot be moved; -HVO_ENOMEM: no place
+ * for it, or, in Linux mode, for the descriptors of a huge page. After an error all of it is
+ * online; what was moved or dissolved stays so.
+ */
+HVO_MUST_CHECK int hvo_memory_offline(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
+/*
+ * Give offline memory back to the system, with its descriptors. 0; -HVO_EINVAL; -HVO_EBUSY: not
+ * offline; -HVO_ENOMEM: a mapping was refused, nothing changed.
+ */
+HVO_MUST_CHECK int hvo_memory_remove(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
+
+/* Of the section that a frame is in; Context: any. */
+enum hvo_section_state hvo_section_state(struct hvo_machine *m, hvo_pfn_t pfn);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+/*
+ * CMA areas: parts of a node's CMA zone, lent to movable allocations until they are wanted.
+ *
+ * There is no map of an area: what hvo_cma_alloc() has is blocks in use like any others, with
+ * HVO_PF_CMA in their heads from their first reference to the last, and
+ * HVO_PF_CMA_FIRST where one piece begins. What a pool has of an
+ * area is a huge page and nothing else.
+ *
+ * Locks: an area's own lock, so that two who look for a place do not get in each other's
+ * way; the memmap lock for new areas.
+ * Linux: mm/cma.c, cma_alloc(), cma_release(); mm/hugetlb_cma.c, hugetlb_cma_alloc_folio().
+ */
+#include "contig.h"
+#include "hugetlb.h"
+#include "lock.h"
+#include "page.h"
+
+static uint32_t nr_areas(const struct hvo_machine *m)
+{
+	return __atomic_load_n(&m->nr_cmas, __ATOMIC_ACQUIRE);
+}
+
+static bool area_in(const struct hvo_cma *cma, const struct zone *z)
+{
+	return zone_of(cma->m, cma->start) == z;
+}
+
+/* Memmap lock held. */
+static int carve_area(struct hvo_machine *m, struct zone *z, uint64_t nr, struct hvo_cma **ret)
+{
+	hvo_pfn_t start = z->start;
+	struct hvo_cma *cma;
+	uint32_t i;
+
+	if (m->nr_cmas == HVO_MAX_CMA)
+		return -HVO_ENOSPC;
+	for (i = 0; i < m->nr_cmas; i++)
+		if (area_in(&m->cmas[i], z))
+			start = m->cmas[i].start + m->cmas[i].nr;
+	if (nr > z->end - start)
+		return -HVO_ENOMEM;
+	cma = &m->cmas[m->nr_cmas];
+	cma->m = m;
+	cma->start = start;
+	cma->nr = nr;
+	__atomic_store_n(&m->nr_cmas, m->nr_cmas + 1, __ATOMIC_RELEASE);
+	*ret = cma;
+	return 0;
+}
+
+int hvo_cma_create(struct hvo_machine *m, int node, uint64_t nr, struct hvo_cma **ret)
+{
+	int rc;
+
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	if (node < 0 || node >= (int)m->cfg.nr_nodes || !nr || nr & (HVO_BLOCK_FRAMES - 1) || !ret)
+		return -HVO_EINVAL;
+	lock_acquire(m, &m->memmap_lock);
+	rc = carve_area(m, &m->nodes[node].zones[HVO_ZONE_CMA], nr, ret);
+	lock_release(m, &m->memmap_lock);
+	return rc;
+}
+
+static int area_take(struct hvo_cma *cma, struct contig_want *w, hvo_pfn_t *ret)
+{
+	struct hvo_machine *m = cma->m;
+	int rc;
+
+	w->lo = cma->start;
+	w->hi = cma->start + cma->nr;
+	lock_acquire(m, &cma->lock);
+	rc = contig_search(m, zone_of(m, cma->start), w, ret);
+	lock_release(m, &cma->lock);
+	return rc;
+}
+
+int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order, hvo_pfn_t *ret)
+{
+	struct contig_want w = { .nr = nr };
+	hvo_pfn_t pfn = 0;
+	int rc;
+
+	if (!cma || !nr || align_order > HVO_GIGA_ORDER || !ret)
+		return -HVO_EINVAL;
+	if (machine_gone(cma->m))
+		return -HVO_ENODEV;
+	w.align = UINT64_C(1) << align_order;
+	rc = area_take(cma, &w, &pfn);
+	if (!rc)
+		rc = contig_clear(cma->m, pfn, pfn + nr, 0);
+	if (rc)
+		return rc;
+	counter_add(&cma->used, nr);
+	contig_publish(cma->m, pfn, pfn + nr, true);
+	*ret = pfn;
+	return 0;
+}
+
+void cma_freed(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	uint32_t i;
+
+	for (i = 0; i < nr_areas(m); i++)
+		if (pfn - m->cmas[i].start < m->cmas[i].nr)
+			counter_sub(&m->cmas[i].used, UINT64_C(1) << order);
+}
+
+int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr)
+{
+	if (!cma)
+		return -HVO_EINVAL;
+	if (machine_gone(cma->m))
+		return -HVO_ENODEV;
+	if (!nr || pfn < cma->start || nr > cma->nr || pfn - cma->start > cma->nr - nr ||
+	    !contig_held(cma->m, pfn, pfn + nr, true))
+		return -HVO_EINVAL;
+	return hvo_free_contig_range(cma->m, pfn, pfn + nr);
+}
+
+void hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uint64_t *used)
+{
+	if (start)
+		*start = cma->start;
+	if (nr)
+		*nr = cma->nr;
+	if (used)
+		*used = counter_read(&cma->used);
+}
+
+/* ---- pools ------------------------------------------------------------------------------- */
+
+int cma_take_one(struct hvo_machine *m, int node, unsigned int order, hvo_pfn_t *ret)
+{
+	struct contig_want w = { .nr = UINT64_C(1) << order,
+				 .align = UINT64_C(1) << order,
+				 .one = true };
+	uint32_t i;
+
+	for (i = 0; i < nr_areas(m); i++)
+		if (zone_of(m, m->cmas[i].start)->node == node && !area_take(&m->cmas[i], &w, ret))
+			return 0;
+	return -HVO_ENOMEM;
+}
+
+int hvo_pool_set_cma(struct hvo_pool *pool, bool on)
+{
+	int rc = pool_check(pool, HVO_NODE_ANY);
+
+	if (rc)
+		return rc;
+	lock_acquire(pool->m, &pool->m->memmap_lock);
+	pool->cma = on;
+	lock_release(pool->m, &pool->m->memmap_lock);
+	return 0;
+}

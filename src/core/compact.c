@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Compaction: emptying ranges that are used in part, so that large blocks become free.
+ *
+ * A scanner goes up each zone, over aligned ranges of the size that is wanted, and remembers
+ * where it was. It takes ranges that nothing unmovable is in and that are less than half in
+ * use; when there are none left, all that are not full. There is no scanner for free memory:
+ * what moves goes to the fullest blocks, as every allocation does, and never to a range
+ * that is isolated.
+ *
+ * It stops when moving gains nothing: when what is left of a range could only move to
+ * blocks that are cut for it, or that got no block of the order free.
+ *
+ * States: ranges are isolated while they are emptied.
+ * Locks: none held while anything moves; a range is looked over under the zone's lock.
+ * Linux: mm/compaction.c, compact_zone(), isolate_migratepages(), compaction_suitable().
+ */
+#include "alloc.h"
+#include "contig.h"
+#include "isolate.h"
+#include "lock.h"
+#include "migrate.h"
+#include "page.h"
+
+struct compaction {
+	struct hvo_machine *m;
+	struct zone *z;
+	unsigned int order;
+	uint64_t max, moved; /* frames */
+	uint64_t room;	     /* free frames that what moves can use without another cut */
+	bool one;	     /* one block more is enough */
+	bool gained;
+	bool spent; /* the next block would be more than @max */
+};
+
+/* What a range holds. */
+struct census {
+	uint64_t small, large; /* frames that would move, of cut blocks and of whole ones */
+	uint64_t free_small;   /* free frames of cut blocks */
+	uint64_t largest;      /* of what would move */
+	bool hopeless;
+};
+
+/* ---- looking; zone lock held ----------------------------------------------------------- */
+
+static void count_head(const struct hvo_page *page, struct census *c, uint64_t nr, bool large)
+{
+	uint64_t *used = large ? &c->large : &c->small, before = c->small + c->large;
+
+	switch (hvo_page_state(page)) {
+	case HVO_PAGE_USED:
+	case HVO_PAGE_HUGETLB_USED:
+		*used += nr;
+		c->hopeless |= !page_owner(page);
+		break;
+	case HVO_PAGE_HUGETLB_FREE:
+		*used += nr;
+		break;
+	case HVO_PAGE_MEMMAP:
+		*used += nr;
+		c->hopeless |= page->flags & HVO_PF_BOOT;
+		break;
+	case HVO_PAGE_POISONED:
+		c->hopeless = true;
+		break;
+	case HVO_PAGE_FREE:
+		c->free_small += large ? 0 : nr;
+		break;
+	default:
+		break;
+	}
+	if (c->small + c->large > before && nr > c->largest)
+		c->largest = nr;
+}
+
+/* Frames of a cut block; those of its own descriptors go with it. */
+static void count_cut(struct hvo_machine *m, hvo_pfn_t base, struct census *c)
+{
+	bool self = m->blocks[block_of(base)].flags & BLOCK_SELF;
+	hvo_pfn_t pfn = base, end = base + HVO_BLOCK_FRAMES;
+
+	if (m->blocks[block_of(base)].flags & BLOCK_BUSY)
+		c->hopeless = true;
+	while (pfn < end && !c->hopeless) {
+		const struct hvo_page *page = page_ro(m, pfn);
+		enum hvo_page_state state = hvo_page_state(page);
+		uint64_t nr = 1;
+
+		if (state == HVO_PAGE_FREE || state == HVO_PAGE_USED)
+			nr = UINT64_C(1) << (page->order < SMALL_ORDERS ? page->order : 0);
+		count_head(page, c, nr, false);
+		pfn += nr;
+	}
+	if (self && c->small >= HVO_BLOCK_TAILS)
+		c->small -= HVO_BLOCK_TAILS;
+}
+
+/* One 2 MiB of a range; returns where the next thing begins. */
+static hvo_pfn_t count_block(struct compaction *k, hvo_pfn_t pfn, struct census *c)
+{
+	struct hvo_machine *m = k->m;
+	unsigned int whole;
+
+	if (!zone_has(m, k->z, pfn) || m->blocks[block_of(pfn)].flags & BLOCK_ISOLATED) {
+		c->hopeless = true;
+		return pfn;
+	}
+	whole = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+	if (!whole) {
+		count_cut(m, pfn, c);
+		return pfn + HVO_BLOCK_FRAMES;
+	}
+	/* As large as what is wanted: free, or in use and worth nothing. */
+	if (whole >= k->order)
+		c->hopeless = true;
+	else
+		count_head(page_ro(m, pfn), c, UINT64_C(1) << whole, true);
+	return pfn + (UINT64_C(1) << whole);
+}
+
+static struct census look_over(struct compaction *k, hvo_pfn_t start, hvo_pfn_t end)
+{
+	struct hvo_machine *m = k->m;
+	struct census c = { 0 };
+
+	lock_acquire(m, &k->z->lock);
+	while (start < end && !c.hopeless)
+		start = count_block(k, start, &c);
+	lock_release(m, &k->z->lock);
+	return c;
+}
+
+/* Free frames that a movable allocation takes before it cuts another block. */
+static uint64_t room_in(struct hvo_machine *m, struct zone *z)
+{
+	uint64_t room = 0, block, end;
+	hvo_pfn_t pfn;
+
+	for (pfn = z->start; pfn < z->end; pfn += HVO_SECTION_FRAMES) {
+		lock_acquire(m, &z->lock);
+		end = zone_has(m, z, pfn) ? block_of(pfn + HVO_SECTION_FRAMES) : 0;
+		for (block = block_of(pfn); block < end; block++) {
+			const struct block *b = &m->blocks[block];
+
+			if (!hvo_fold_byte(&m->mm, block) &&
+			    (b->flags & (BLOCK_CUT | BLOCK_BUSY | BLOCK_ISOLATED)) == BLOCK_CUT &&
+			    (b->migratetype == MIGRATE_MOVABLE || b->migratetype == MIGRATE_SPLIT))
+				room += b->nr_free;
+		}
+		lock_release(m, &z->lock);
+	}
+	return room;
+}
+
+/* Free blocks of this order and above, in blocks of this order. */
+static uint64_t nr_large(struct hvo_machine *m, struct zone *z, unsigned int order)
+{
+	uint64_t nr = 0;
+	unsigned int o;
+
+	lock_acquire(m, &z->lock);
+	for (o = order; o <= m->cfg.max_order; o++)
+		nr += z->nr_whole[o - HVO_BLOCK_ORDER] << (o - order);
+	lock_release(m, &z->lock);
+	return nr;
+}
+
+/* ---- moving ------------------------------------------------------------------------------ */
+
+/* False: no more of it. */
+static bool compact_range(struct compaction *k, hvo_pfn_t start, hvo_pfn_t end,
+			  const struct census *c)
+{
+	uint64_t before = nr_large(k->m, k->z, k->order), left = k->max - k->moved, moved = 0,
+		 after;
+	int rc;
+
+	if (left < c->largest) {
+		k->spent = true;
+		return false;
+	}
+	if (isolate_range(k->m, start, end))
+		return true;
+	/* It looks before each block, so the last one may be more than was asked for. */
+	rc = evacuate(k->m, start, end, EVACUATE_REPLACE, left - (c->largest - 1), &moved);
+	unisolate_range(k->m, start, end);
+	k->moved += moved;
+	after = nr_large(k->m, k->z, k->order);
+	k->gained |= after > before;
+	k->room -= c->free_small;
+	k->room -= c->small < k->room ? c->small : k->room;
+	k->spent = rc == -HVO_EAGAIN;
+	if (k->spent || rc == -HVO_ENOMEM)
+		return false;
+	return after > before && !(k->one && k->gained);
+}
+
+/* Once around the zone, for ranges with at most @limit frames in use. False: no more of it. */
+static bool compact_pass(struct compaction *k, uint64_t limit)
+{
+	uint64_t size = UINT64_C(1) << k->order, left;
+	struct zone *z = k->z;
+	hvo_pfn_t first = (z->start + size - 1) & ~(size - 1), pfn, next;
+
+	if (first >= z->end || z->end - first < size)
+		return true;
+	left = (z->end - first) / size;
+	next = counter_read(&z->compact_next) & ~(size - 1);
+	for (; left; left--) {
+		struct census c;
+		bool more = true;
+
+		pfn = next < first || next + size > z->end ? first : next;
+		next = pfn + size;
+		c = look_over(k, pfn, next);
+		if (!c.hopeless && c.small + c.large && c.small + c.large <= limit &&
+		    k->room >= c.free_small && k->room - c.free_small >= c.small)
+			more = compact_range(k, pfn, next, &c);
+		if (!more) {
+			/* One that was only begun is the next one's first. */
+			counter_set(&z->compact_next, k->spent ? pfn : next);
+			return false;
+		}
+	}
+	counter_set(&z->compact_next, next);
+	return true;
+}
+
+static void compact_zone(struct compaction *k, struct zone *z)
+{
+	uint64_t size = UINT64_C(1) << k->order;
+
+	if (!z->present)
+		return;
+	k->z = z;
+	k->room = room_in(k->m, z);
+	if (compact_pass(k, size / 2 - 1))
+		compact_pass(k, size - 1);
+}
+
+int64_t hvo_compact(struct hvo_machine *m, int node, unsigned int order, uint64_t max)
+{
+	struct compaction k = { .m = m, .order = order, .max = max };
+	uint32_t n, t;
+
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	if (order < HVO_BLOCK_ORDER || order > m->cfg.max_order || node < HVO_NODE_ANY ||
+	    node >= (int)m->cfg.nr_nodes)
+		return -HVO_EINVAL;
+	for (n = 0; n < m->cfg.nr_nodes; n++) {
+		if (node >= 0 && n != (uint32_t)node)
+			continue;
+		for (t = 0; t < HVO_NR_ZONES && !k.spent; t++)
+			compact_zone(&k, &m->nodes[n].zones[t]);
+	}
+	return (int64_t)k.moved;
+}
+
+/* Enough is free, in pieces? */
+static bool suitable(struct zone *z, unsigned int gfp, unsigned int order)
+{
+	return counter_read(&z->nr_free) >= gfp_watermark(z, gfp) + (UINT64_C(1) << order);
+}
+
+bool compact_direct(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node)
+{
+	struct compaction k = { .m = m, .order = order, .max = UINT64_MAX, .one = true };
+	uint32_t nr = m->cfg.nr_nodes, first = node < 0 ? 0 : (uint32_t)node, i, t;
+
+	for (i = 0; i < nr && !k.gained; i++) {
+		if (i && gfp & HVO_GFP_THISNODE && node >= 0)
+			break;
+		for (t = 0; t < HVO_NR_ZONES && !k.gained; t++) {
+			struct zone *z = &m->nodes[(first + i) % nr].zones[t];
+
+			if ((t == HVO_ZONE_NORMAL || gfp & HVO_GFP_MOVABLE) &&
+			    suitable(z, gfp, order))
+				compact_zone(&k, z);
+		}
+	}
+	return k.gained;
+}

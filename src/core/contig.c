@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Contiguous ranges: frames that somebody wants, whoever has them now.
+ *
+ *	1. isolate the blocks around	2. evacuate	3. take	4. give the rest back
+ *
+ * Only the frames that are wanted are emptied. A block at an edge that cannot be emptied in
+ * part, since its own descriptors are in the part that is wanted, is emptied as a whole: then
+ * it collapses, and is cut again with its descriptors elsewhere.
+ *
+ * States: what is found is USED with refcount 0 until it is published.
+ * Locks: none held while anything moves. Places are looked over under the zone's lock, and
+ * what that says is a guess: moving decides.
+ * Linux: mm/page_alloc.c, alloc_contig_range_noprof(), alloc_contig_pages_noprof(),
+ * pfn_range_valid_contig(), free_contig_range().
+ */
+#include "contig.h"
+
+#include "alloc.h"
+#include "isolate.h"
+#include "lock.h"
+#include "migrate.h"
+#include "page.h"
+
+#define BLOCK_MASK (HVO_BLOCK_FRAMES - UINT64_C(1))
+
+static hvo_pfn_t round_down(hvo_pfn_t pfn)
+{
+	return pfn & ~BLOCK_MASK;
+}
+
+static hvo_pfn_t round_up(hvo_pfn_t pfn)
+{
+	return (pfn + BLOCK_MASK) & ~BLOCK_MASK;
+}
+
+/* ---- one place ------------------------------------------------------------------------- */
+
+static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	int rc = evacuate(m, start, end, EVACUATE_REPLACE, UINT64_MAX, NULL);
+
+	if (rc != -HVO_EBUSY || !on_demand(m) || !((start | end) & BLOCK_MASK))
+		return rc;
+	return evacuate(m, round_down(start), round_up(end), EVACUATE_REPLACE, UINT64_MAX, NULL);
+}
+
+static int take_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool one)
+{
+	unsigned int order = (unsigned int)__builtin_ctzll(end - start);
+
+	if (!one)
+		return isolated_take_frames(m, start, end);
+	return isolated_take_one(m, start, order) ? 0 : -HVO_EBUSY;
+}
+
+/* State USED, no reference. @one: a whole block, aligned to its size. */
+static int take_place(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool one)
+{
+	hvo_pfn_t from = round_down(start), to = round_up(end);
+	int rc = isolate_range(m, from, to);
+
+	if (rc)
+		return rc;
+	rc = empty_range(m, start, end);
+	if (!rc)
+		rc = take_range(m, start, end, one);
+	unisolate_range(m, from, to);
+	return rc;
+}
+
+/* The order of a block that the caller owns or holds. */
+static unsigned int order_at(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	unsigned int order;
+
+	m->ops->read_lock(m->ctx);
+	order = __atomic_load_n(&page_ro(m, pfn)->order, __ATOMIC_RELAXED);
+	m->ops->read_unlock(m->ctx);
+	return order;
+}
+
+int contig_clear(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned int gfp)
+{
+	unsigned int order;
+	int rc;
+
+	if (!(gfp & HVO_GFP_ZERO) && m->cfg.clear != HVO_CLEAR_ON_ALLOC)
+		return 0;
+	rc = clear_frames(m, start, end - start);
+	for (; rc && start < end; start += UINT64_C(1) << order) {
+		order = order_at(m, start);
+		free_block(m, start, order);
+	}
+	return rc;
+}
+
+void contig_publish(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool cma)
+{
+	uint16_t flags = cma ? HVO_PF_CMA | HVO_PF_CMA_FIRST : 0;
+	unsigned int order;
+
+	for (; start < end; start += UINT64_C(1) << order) {
+		order = order_at(m, start);
+		publish_block(m, start, order, 0, flags);
+		flags &= HVO_PF_CMA;
+	}
+}
+
+static int alloc_failed(struct hvo_machine *m, uint64_t nr, unsigned int gfp, int rc)
+{
+	unsigned int order = 63 - (unsigned int)__builtin_clzll(nr);
+
+	if (rc && !(gfp & HVO_GFP_NOWARN))
+		trace(m, HVO_EVENT_ALLOC_FAILED, HVO_PFN_NONE, order, gfp);
+	return rc;
+}
+
+int hvo_alloc_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned int gfp)
+{
+	int rc;
+
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	if (gfp & ~HVO_GFP_ALL || start >= end || end > m->mm.nr_frames ||
+	    !isolate_range_valid(m, round_down(start), round_up(end)))
+		return -HVO_EINVAL;
+	rc = take_place(m, start, end, false);
+	if (!rc)
+		rc = contig_clear(m, start, end, gfp);
+	if (!rc)
+		contig_publish(m, start, end, false);
+	return alloc_failed(m, end - start, gfp, rc);
+}
+
+/* ---- giving it back --------------------------------------------------------------------- */
+
+/* The end of the block that begins there, if somebody holds it and can free it; else @pfn. */
+static hvo_pfn_t held_end(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t *ret_flags)
+{
+	hvo_pfn_t end = pfn;
+
+	m->ops->read_lock(m->ctx);
+	if (held_head(m, pfn) == pfn) {
+		const struct hvo_page *page = page_ro(m, pfn);
+
+		*ret_flags = __atomic_load_n(&page->flags, __ATOMIC_RELAXED);
+		if (hvo_page_state(page) == HVO_PAGE_USED && !page_count(m, pfn, PAGE_MAPCOUNT))
+			end += UINT64_C(1) << __atomic_load_n(&page->order, __ATOMIC_RELAXED);
+	}
+	m->ops->read_unlock(m->ctx);
+	return end;
+}
+
+bool contig_held(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool cma)
+{
+	hvo_pfn_t first = start, next;
+	uint16_t flags = 0;
+
+	for (; start < end; start = next) {
+		next = held_end(m, start, &flags);
+		if (next == start || next > end)
+			return false;
+		if (cma && (!(flags & HVO_PF_CMA) || (start > first && flags & HVO_PF_CMA_FIRST)))
+			return false;
+	}
+	return true;
+}
+
+int hvo_free_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	unsigned int order;
+
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	if (start >= end || end > m->mm.nr_frames || !contig_held(m, start, end, false))
+		return -HVO_EINVAL;
+	for (; start < end; start += UINT64_C(1) << order) {
+		order = order_at(m, start);
+		put_page_mapped(m, start);
+	}
+	return 0;
+}
+
+/* ---- looking for a place ------------------------------------------------------------------ */
+
+/* Can it not be moved, whatever heads a block or is a frame by itself? Zone lock held. */
+static bool stays(const struct hvo_page *page)
+{
+	switch (hvo_page_state(page)) {
+	case HVO_PAGE_USED:
+	case HVO_PAGE_HUGETLB_USED:
+		return !page_owner(page);
+	case HVO_PAGE_MEMMAP:
+		return page->flags & HVO_PF_BOOT;
+	case HVO_PAGE_POISONED:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The end of the last thing in [pfn, end) of one 2 MiB that stays, or 0. Zone lock held. */
+static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	hvo_pfn_t base = round_down(pfn), p = base, found = 0;
+	unsigned int whole;
+
+	if (!zone_has(m, z, base))
+		return (base | (HVO_SECTION_FRAMES - 1)) + 1;
+	if (m->blocks[block_of(base)].flags & BLOCK_ISOLATED)
+		return base + HVO_BLOCK_FRAMES;
+	whole = hvo_fold_byte(&m->mm, block_of(base)) & HVO_FOLD_ORDER;
+	if (whole) {
+		p = base & ~((UINT64_C(1) << whole) - 1);
+		return stays(page_ro(m, p)) ? p + (UINT64_C(1) << whole) : 0;
+	}
+	while (p < end) {
+		const struct hvo_page *page = page_ro(m, p);
+		enum hvo_page_state state = hvo_page_state(page);
+		uint64_t nr = 1;
+
+		if (state == HVO_PAGE_FREE || state == HVO_PAGE_USED)
+			nr = UINT64_C(1) << (page->order < SMALL_ORDERS ? page->order : 0);
+		p += nr;
+		if (p > pfn && stays(page))
+			found = p;
+	}
+	return found;
+}
+
+/* Where to go on looking; 0: it may work here. */
+static hvo_pfn_t obstacle(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, hvo_pfn_t end)
+{
+	hvo_pfn_t pfn, next, found = 0;
+
+	for (pfn = start; pfn < end && !found; pfn = next) {
+		next = round_down(pfn) + HVO_BLOCK_FRAMES;
+		lock_acquire(m, &z->lock);
+		found = obstacle_in(m, z, pfn, next < end ? next : end);
+		lock_release(m, &z->lock);
+	}
+	return found;
+}
+
+int contig_search(struct hvo_machine *m, struct zone *z, const struct contig_want *w,
+		  hvo_pfn_t *ret)
+{
+	hvo_pfn_t pfn = (w->lo + w->align - 1) & ~(w->align - 1), after;
+	int rc = -HVO_ENOMEM, one;
+
+	while (pfn < w->hi && w->nr <= w->hi - pfn) {
+		after = obstacle(m, z, pfn, pfn + w->nr);
+		if (after) {
+			pfn = (after + w->align - 1) & ~(w->align - 1);
+			continue;
+		}
+		one = take_place(m, pfn, pfn + w->nr, w->one);
+		if (!one) {
+			*ret = pfn;
+			return 0;
+		}
+		if (one == -HVO_EBUSY)
+			rc = one;
+		pfn += w->align;
+	}
+	return rc;
+}
+
+/* Zones in turn, as any allocation. */
+static int search_nodes(struct hvo_machine *m, unsigned int gfp, int node, struct contig_want *w,
+			hvo_pfn_t *ret)
+{
+	static const uint8_t types[HVO_NR_ZONES] = { HVO_ZONE_MOVABLE, HVO_ZONE_CMA,
+						     HVO_ZONE_NORMAL };
+	uint32_t nr = m->cfg.nr_nodes, first = node < 0 ? 0 : (uint32_t)node, i;
+	unsigned int k;
+
+	for (i = 0; i < nr; i++) {
+		if (i && gfp & HVO_GFP_THISNODE && node >= 0)
+			break;
+		for (k = gfp & HVO_GFP_MOVABLE ? 0 : 2; k < HVO_NR_ZONES; k++) {
+			struct zone *z = &m->nodes[(first + i) % nr].zones[types[k]];
+
+			lock_acquire(m, &z->lock);
+			w->lo = z->start;
+			w->hi = z->end;
+			lock_release(m, &z->lock);
+			if (!contig_search(m, z, w, ret))
+				return 0;
+		}
+	}
+	return -HVO_ENOMEM;
+}
+
+int contig_take_one(struct hvo_machine *m, unsigned int gfp, int node, unsigned int order,
+		    hvo_pfn_t *ret)
+{
+	struct contig_want w = { .nr = UINT64_C(1) << order,
+				 .align = UINT64_C(1) << order,
+				 .one = true };
+
+	return search_nodes(m, gfp, node, &w, ret);
+}
+
+int hvo_alloc_contig_pages(struct hvo_machine *m, uint64_t nr, unsigned int gfp, int node,
+			   hvo_pfn_t *ret)
+{
+	struct contig_want w = { .nr = nr };
+	unsigned int order;
+	hvo_pfn_t pfn = 0;
+	int rc;
+
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	if (gfp & ~HVO_GFP_ALL || !nr || !ret || node < HVO_NODE_ANY ||
+	    node >= (int)m->cfg.nr_nodes)
+		return -HVO_EINVAL;
+	order = 63 - (unsigned int)__builtin_clzll(nr);
+	w.align = UINT64_C(1) << (order < HVO_GIGA_ORDER ? order : HVO_GIGA_ORDER);
+	rc = search_nodes(m, gfp, node, &w, &pfn);
+	if (!rc)
+		rc = contig_clear(m, pfn, pfn + nr, gfp);
+	if (rc)
+		return alloc_failed(m, nr, gfp, rc);
+	contig_publish(m, pfn, pfn + nr, false);
+	*ret = pfn;
+	return 0;
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Hot-plug: memory that comes and goes in sections of 128 MiB.
+ *
+ *	ABSENT --add--> OFFLINE --online--> ONLINE
+ *	       <-remove-        <-offline--
+ *
+ * add: memory and descriptors (head pages; in Linux mode all of them), in frames of NORMAL or in
+ * the memory itself. online: it joins a zone, and is free. offline: what is in use moves away,
+ * then it leaves its zone. remove: descriptors and memory go back where they came from.
+ *
+ * States of its frames while offline: TAIL, but those that failed or host descriptors of
+ * the section. Nothing finds them: nobody has a reference, and they are in no zone.
+ * Locks: the memmap lock for the states of sections; the zone's lock for what is in a zone. Not
+ * the memmap lock while things move.
+ * Linux: mm/memory_hotplug.c, add_memory_resource(), online_pages(), offline_pages(),
+ * try_remove_memory(); mm/sparse-vmemmap.c.
+ */
+#include <hvo/move.h>
+
+#include "isolate.h"
+#include "lock.h"
+#include "migrate.h"
+#include "page.h"
+#include "poison.h"
+#include "vmemmap.h"
+#include "zone.h"
+
+static struct section *section_of(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return &m->sections[pfn >> HVO_SECTION_ORDER];
+}
+
+static int range_check(const struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	if (start >= end || end > m->mm.nr_frames || (start | end) & (HVO_SECTION_FRAMES - 1))
+		return -HVO_EINVAL;
+	return 0;
+}
+
+/* Are all sections in this state, and of one node? */
+static bool all_are(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end,
+		    enum hvo_section_state state)
+{
+	uint8_t node = section_of(m, start)->node;
+
+	for (; start < end; start += HVO_SECTION_FRAMES)
+		if (section_of(m, start)->state != state ||
+		    (state != HVO_SECTION_ABSENT && section_of(m, start)->node != node))
+			return false;
+	return true;
+}
+
+enum hvo_section_state hvo_section_state(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	if (machine_gone(m) || pfn >= m->mm.nr_frames)
+		return HVO_SECTION_ABSENT;
+	return (enum hvo_section_state)__atomic_load_n(&section_of(m, pfn)->state,
+						       __ATOMIC_RELAXED);
+}
+
+static void set_state(struct section *s, enum hvo_section_state state)
+{
+	__atomic_store_n(&s->state, (uint8_t)state, __ATOMIC_RELAXED);
+}
+
+/* ---- add and remove ----------------------------------------------------------------- */
+
+static int add_sections(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_t end, bool self)
+{
+	hvo_pfn_t pfn;
+	int rc = m->ops->populate(m->ctx, start, end - start);
+
+	if (rc)
+		return rc;
+	rc = vmemmap_add_range(m, node, start, end, self);
+	if (rc) {
+		m->ops->release(m->ctx, start, end - start);
+		return rc;
+	}
+	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
+		section_of(m, pfn)->node = (uint8_t)node;
+		section_of(m, pfn)->self_hosted = self;
+		set_state(section_of(m, pfn), HVO_SECTION_OFFLINE);
+	}
+	return 0;
+}
+
+/* The sections [start, end), offline, become absent. Memmap lock held. */
+static int remove_sections(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	hvo_pfn_t pfn;
+	int rc = vmemmap_remove_range(m, start, end);
+
+	if (rc)
+		return rc;
+	poison_forget(m, start, end);
+	m->ops->release(m->ctx, start, end - start);
+	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
+		section_of(m, pfn)->self_hosted = 0;
+		set_state(section_of(m, pfn), HVO_SECTION_ABSENT);
+	}
+	return 0;
+}
+
+int hvo_memory_add(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_t end,
+		   unsigned int flags)
+{
+	int rc = range_check(m, start, end);
+
+	if (rc)
+		return rc;
+	if (node < 0 || node >= (int)m->cfg.nr_nodes || flags & ~HVO_MEMMAP_ON_MEMORY)
+		return -HVO_EINVAL;
+	lock_acquire(m, &m->memmap_lock);
+	rc = -HVO_EBUSY;
+	if (all_are(m, start, end, HVO_SECTION_ABSENT))
+		rc = add_sections(m, node, start, end, flags & HVO_MEMMAP_ON_MEMORY);
+	lock_release(m, &m->memmap_lock);
+	return rc;
+}
+
+int hvo_memory_remove(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	int rc = range_check(m, start, end);
+
+	if (rc)
+		return rc;
+	lock_acquire(m, &m->memmap_lock);
+	rc = -HVO_EBUSY;
+	if (all_are(m, start, end, HVO_SECTION_OFFLINE))
+		rc = remove_sections(m, start, end);
+	lock_release(m, &m->memmap_lock);
+	return rc;
+}
+
+/* ---- online and offline ----------------------------------------------------------------- */
+
+/* What is free of a section is so in its zone. Zone lock held. */
+static void free_section(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
+{
+	hvo_pfn_t end = pfn + HVO_SECTION_FRAMES, from;
+
+	for (from = pfn; pfn < end; pfn += HVO_BLOCK_FRAMES) {
+		bool whole = hvo_fold_byte(&m->mm, block_of(pfn));
+
+		if (whole && hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_TAIL)
+			continue;
+		zone_put_free(m, z, from, pfn);
+		from = pfn + HVO_BLOCK_FRAMES;
+		if (!whole)
+			zone_reopen_block(m, z, block_of(pfn));
+	}
+	zone_put_free(m, z, from, end);
+}
+
+/* Frames of a section that host its own descriptors, and are not managed. */
+static uint64_t hosting(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return section_of(m, pfn)->self_hosted ? vmemmap_self_hosted(m) : 0;
+}
+
+static void join_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, hvo_pfn_t end)
+{
+	hvo_pfn_t pfn;
+
+	lock_acquire(m, &z->lock);
+	if (!z->present || start < z->start)
+		z->start = start;
+	if (!z->present || end > z->end)
+		z->end = end;
+	counter_set(&z->present, z->present + (end - start));
+	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
+		counter_set(&z->managed, z->managed + HVO_SECTION_FRAMES - hosting(m, pfn));
+		counter_add(&m->memmap_boot, hosting(m, pfn));
+		__atomic_store_n(&section_of(m, pfn)->zone, z->id, __ATOMIC_RELAXED);
+		set_state(section_of(m, pfn), HVO_SECTION_ONLINE);
+	}
+	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
+		free_section(m, z, pfn);
+	lock_release(m, &z->lock);
+}
+
+int hvo_memory_online(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end,
+		      enum hvo_zone_type zone)
+{
+	int rc = range_check(m, start, end);
+
+	if (rc)
+		return rc;
+	if (zone != HVO_ZONE_NORMAL && zone != HVO_ZONE_MOVABLE)
+		return -HVO_EINVAL;
+	lock_acquire(m, &m->memmap_lock);
+	if (!all_are(m, start, end, HVO_SECTION_OFFLINE)) {
+		rc = -HVO_EBUSY;
+	} else {
+		join_zone(m, &m->nodes[section_of(m, start)->node].zones[zone], start, end);
+		zone_init_watermarks(m);
+	}
+	lock_release(m, &m->memmap_lock);
+	return rc;
+}
+
+/* All of it leaves the zone, if all of it can. Memmap and zone lock held. */
+static bool leave_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, hvo_pfn_t end)
+{
+	hvo_pfn_t pfn;
+
+	for (pfn = start; pfn < end; pfn += HVO_BLOCK_FRAMES)
+		if (!zone_can_close(m, block_of(pfn)))
+			return false;
+	for (pfn = start; pfn < end; pfn += HVO_BLOCK_FRAMES)
+		zone_close_block(m, z, block_of(pfn));
+	counter_set(&z->present, z->present - (end - start));
+	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
+		counter_set(&z->managed, z->managed - (HVO_SECTION_FRAMES - hosting(m, pfn)));
+		counter_sub(&m->memmap_boot, hosting(m, pfn));
+		__atomic_store_n(&section_of(m, pfn)->zone, ZONE_NONE, __ATOMIC_RELAXED);
+		set_state(section_of(m, pfn), HVO_SECTION_OFFLINE);
+	}
+	return true;
+}
+
+/* Everything in it but the frames that host the descriptors of the sections. */
+static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	hvo_pfn_t pfn;
+	int rc = 0;
+
+	for (pfn = start; pfn < end && !rc; pfn += HVO_SECTION_FRAMES)
+		rc = evacuate(m, pfn + hosting(m, pfn), pfn + HVO_SECTION_FRAMES, EVACUATE_DISSOLVE,
+			      UINT64_MAX, NULL);
+	for (pfn = start; pfn < end && !rc; pfn += HVO_BLOCK_FRAMES)
+		(void)isolated_block_free(m, pfn);
+	return rc;
+}
+
+int hvo_memory_offline(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	struct zone *z;
+	hvo_pfn_t pfn;
+	int rc = range_check(m, start, end);
+
+	if (rc)
+		return rc;
+	if (!frame_online(m, start))
+		return -HVO_EINVAL;
+	z = zone_of(m, start);
+	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
+		if (!zone_has(m, z, pfn))
+			return -HVO_EINVAL;
+	rc = isolate_range(m, start, end);
+	if (rc)
+		return rc;
+	rc = empty_range(m, start, end);
+	lock_acquire(m, &m->memmap_lock);
+	lock_acquire(m, &z->lock);
+	if (!rc && !leave_zone(m, z, start, end))
+		rc = -HVO_EBUSY;
+	lock_release(m, &z->lock);
+	if (!rc)
+		zone_init_watermarks(m);
+	lock_release(m, &m->memmap_lock);
+	if (rc)
+		unisolate_range(m, start, end);
+	return rc;
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Isolation of ranges: free memory in them serves nobody, until it is taken as a whole or
+ * given back.
+ *
+ * States of a block with BLOCK_ISOLATED: whole and free: ISOLATED, on no list, not counted;
+ * cut: in no bin, its free frames not counted; anything else as before, until it is freed.
+ * Locks: the memmap lock, so that nobody else isolates; the zone's lock for each block.
+ * Linux: mm/page_isolation.c, start_isolate_page_range(), undo_isolate_page_range(),
+ * test_pages_isolated().
+ */
+#include "isolate.h"
+
+#include <hvo/move.h>
+
+#include "alloc.h"
+#include "lock.h"
+#include "page.h"
+#include "poison.h"
+#include "vmemmap.h"
+#include "zone.h"
+
+int isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	struct zone *z;
+	hvo_pfn_t pfn;
+	int rc = 0;
+
+	lock_acquire(m, &m->memmap_lock);
+	/* It may have gone offline since the caller looked. */
+	if (!frame_online(m, start)) {
+		lock_release(m, &m->memmap_lock);
+		return -HVO_EBUSY;
+	}
+	z = zone_of(m, start);
+	lock_acquire(m, &z->lock);
+	for (pfn = start; pfn < end && !rc; pfn += HVO_BLOCK_FRAMES)
+		if (!zone_has(m, z, pfn) || m->blocks[block_of(pfn)].flags & BLOCK_ISOLATED)
+			rc = -HVO_EBUSY;
+	for (pfn = start; pfn < end && !rc; pfn += HVO_BLOCK_FRAMES)
+		zone_isolate_block(m, z, block_of(pfn));
+	lock_release(m, &z->lock);
+	lock_release(m, &m->memmap_lock);
+	return rc;
+}
+
+void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	struct zone *z = zone_of(m, start);
+	hvo_pfn_t pfn;
+
+	lock_acquire(m, &m->memmap_lock);
+	lock_acquire(m, &z->lock);
+	for (pfn = start; pfn < end; pfn += HVO_BLOCK_FRAMES)
+		zone_unisolate_block(m, z, block_of(pfn));
+	lock_release(m, &z->lock);
+	lock_release(m, &m->memmap_lock);
+}
+
+bool isolated_block_free(struct hvo_machine *m, hvo_pfn_t block)
+{
+	struct zone *z = zone_of(m, block);
+	bool busy, free;
+
+	lock_acquire(m, &z->lock);
+	free = zone_settle_isolated(m, z, block_of(block), &busy);
+	lock_release(m, &z->lock);
+	return busy ? vmemmap_collapse_block(m, z, block_of(block)) : free;
+}
+
+static unsigned int fitting_order(hvo_pfn_t pfn, hvo_pfn_t end, unsigned int max)
+{
+	unsigned int order = max;
+
+	while (pfn & ((UINT64_C(1) << order) - 1) || pfn + (UINT64_C(1) << order) > end)
+		order--;
+	return order;
+}
+
+static bool take_whole(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned int max)
+{
+	struct zone *z = zone_of(m, start);
+	unsigned int order;
+	hvo_pfn_t pfn, p;
+	bool free = true;
+
+	lock_acquire(m, &z->lock);
+	for (pfn = start; pfn < end && free; pfn += HVO_BLOCK_FRAMES)
+		free = hvo_fold_byte(&m->mm, block_of(pfn)) &&
+		       hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_ISOLATED;
+	for (pfn = start; pfn < end && free; pfn += UINT64_C(1) << order) {
+		order = fitting_order(pfn, end, max);
+		for (p = pfn; p < pfn + (UINT64_C(1) << order); p += HVO_BLOCK_FRAMES)
+			page_set_state(m, p, page_rw(m, p), HVO_PAGE_TAIL, 0);
+		fold_set(m, pfn, order,
+			 (uint8_t)(order | (hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLDED)));
+		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
+	}
+	lock_release(m, &z->lock);
+	return free;
+}
+
+bool isolated_take(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	return take_whole(m, start, end, m->cfg.max_order);
+}
+
+bool isolated_take_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	return take_whole(m, pfn, pfn + (UINT64_C(1) << order), order);
+}
+
+/* ---- blocks that are wanted in part ---------------------------------------------------- */
+
+/* Where the tails of a block can lie: 8 frames, sound, that are not in [start, end). */
+static unsigned int group_outside(struct hvo_machine *m, hvo_pfn_t block, hvo_pfn_t start,
+				  hvo_pfn_t end)
+{
+	unsigned int at;
+
+	for (at = 0; at < HVO_BLOCK_FRAMES; at += HVO_BLOCK_MEMMAP) {
+		hvo_pfn_t pfn = block + at;
+
+		if ((pfn + HVO_BLOCK_MEMMAP <= start || pfn >= end) &&
+		    !poison_in(m, pfn, pfn + HVO_BLOCK_MEMMAP))
+			break;
+	}
+	return at;
+}
+
+/* A free isolated block of on-demand mode, state USED, becomes a cut one, all of it free. */
+static int cut_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, hvo_pfn_t start,
+			hvo_pfn_t end)
+{
+	unsigned int at = group_outside(m, block, start, end);
+	bool self = at < HVO_BLOCK_FRAMES;
+	int rc = self ? vmemmap_cut(m, block_of(block), at) :
+			vmemmap_present_elsewhere(m, block, HVO_BLOCK_ORDER);
+
+	if (rc)
+		return rc;
+	if (!self) {
+		page_set_state(m, block, page_rw(m, block), HVO_PAGE_TAIL, 0);
+		fold_set(m, block, HVO_BLOCK_ORDER, 0);
+	}
+	lock_acquire(m, &z->lock);
+	zone_open_block(m, z, block_of(block), HVO_BLOCK_FRAMES,
+			self ? MIGRATE_MOVABLE : MIGRATE_SPLIT, self ? BLOCK_SELF : 0);
+	zone_put_range(m, z, block, at);
+	if (self)
+		zone_put_range(m, z, block + at + HVO_BLOCK_TAILS,
+			       HVO_BLOCK_FRAMES - HVO_BLOCK_TAILS - at);
+	lock_release(m, &z->lock);
+	return 0;
+}
+
+/* So that single frames can be had of it. 0 too where it is cut already. */
+static int open_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, hvo_pfn_t start,
+			 hvo_pfn_t end)
+{
+	bool whole, free;
+	int rc;
+
+	lock_acquire(m, &z->lock);
+	whole = hvo_fold_byte(&m->mm, block_of(block));
+	free = whole && hvo_page_state(page_ro(m, block)) == HVO_PAGE_ISOLATED;
+	if (free && on_demand(m)) {
+		page_set_state(m, block, page_rw(m, block), HVO_PAGE_USED, HVO_BLOCK_ORDER);
+	} else if (free) {
+		page_set_state(m, block, page_rw(m, block), HVO_PAGE_TAIL, 0);
+		fold_set(m, block, HVO_BLOCK_ORDER, 0);
+		zone_open_block(m, z, block_of(block), 0, MIGRATE_MOVABLE, 0);
+	}
+	lock_release(m, &z->lock);
+	if (!whole || !free || !on_demand(m))
+		return whole && !free ? -HVO_EBUSY : 0;
+	rc = cut_isolated(m, z, block, start, end);
+	if (!rc)
+		return 0;
+	lock_acquire(m, &z->lock);
+	page_set_state(m, block, page_rw(m, block), HVO_PAGE_ISOLATED, HVO_BLOCK_ORDER);
+	lock_release(m, &z->lock);
+	return rc;
+}
+
+static int take_part(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	struct zone *z = zone_of(m, start);
+	int rc = open_isolated(m, z, block_pfn(block_of(start)), start, end);
+
+	if (rc)
+		return rc;
+	lock_acquire(m, &z->lock);
+	if (!zone_take_isolated(m, start, end - start))
+		rc = -HVO_EBUSY;
+	lock_release(m, &z->lock);
+	return rc;
+}
+
+static void put_taken(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	while (pfn < end) {
+		unsigned int order = page_ro(m, pfn)->order;
+
+		free_block(m, pfn, order);
+		pfn += UINT64_C(1) << order;
+	}
+}
+
+int isolated_take_frames(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	hvo_pfn_t pfn = start, to;
+	int rc = 0;
+
+	for (; pfn < end && !rc; pfn = rc ? pfn : to) {
+		to = end & ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1);
+		if (!(pfn & (HVO_BLOCK_FRAMES - 1)) && to > pfn) {
+			rc = isolated_take(m, pfn, to) ? 0 : -HVO_EBUSY;
+			continue;
+		}
+		to = (pfn | (HVO_BLOCK_FRAMES - 1)) + 1;
+		to = to < end ? to : end;
+		rc = take_part(m, pfn, to);
+	}
+	if (rc)
+		put_taken(m, start, pfn);
+	return rc;
+}
+
+bool isolate_range_valid(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	hvo_pfn_t pfn;
+
+	if (start >= end || (start | end) & (HVO_BLOCK_FRAMES - 1) || end > m->mm.nr_frames ||
+	    !frame_online(m, start))
+		return false;
+	for (pfn = start; pfn < end; pfn += HVO_BLOCK_FRAMES)
+		if (!zone_has(m, zone_of(m, start), pfn))
+			return false;
+	return true;
+}
+
+int hvo_isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	return isolate_range_valid(m, start, end) ? isolate_range(m, start, end) : -HVO_EINVAL;
+}
+
+int hvo_unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	hvo_pfn_t pfn;
+
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	if (!isolate_range_valid(m, start, end))
+		return -HVO_EINVAL;
+	for (pfn = start; pfn < end; pfn += HVO_BLOCK_FRAMES)
+		if (!(m->blocks[block_of(pfn)].flags & BLOCK_ISOLATED))
+			return -HVO_EINVAL;
+	unisolate_range(m, start, end);
+	return 0;
+}

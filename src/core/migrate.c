@@ -1,0 +1,561 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Migration: what a block holds goes somewhere else, with its references, and its owner makes
+ * everything that named the old place name the new one. Built on that: emptying a range.
+ *
+ *	1. a reference of our own; the owner isolates, and says how many he has
+ *	2. a new place, populated
+ *	3. freeze: the owner's references and ours become none, or somebody else has one
+ *	4. copy; the new place gets references, map count, words and owner
+ *	5. the owner moves his references	6. the old place is free
+ *
+ * All that can fail but the owner himself comes before step 4, and what the owner refuses is
+ * undone: the old place gets its references back, the new one loses them.
+ *
+ * The new place is complete before the owner is asked to name it, since whoever finds it
+ * there may use it at once. So if he refuses, somebody who looks at any frame he likes may
+ * hold it: then it goes when they let go.
+ *
+ * States: the old place is USED or HUGETLB_USED with refcount 0 from step 3 on, so nobody can
+ * take a reference, and its descriptor does not move (move.c).
+ * Locks: none while the owner is called; the memmap lock for what changes pools.
+ * Linux: mm/migrate.c, migrate_pages(), folio_migrate_mapping(), move_to_new_folio(),
+ * move_hugetlb_state(); mm/memory_hotplug.c, do_migrate_range(); mm/page_alloc.c,
+ * __alloc_contig_migrate_range().
+ */
+#include "migrate.h"
+
+#include "alloc.h"
+#include "hugetlb.h"
+#include "isolate.h"
+#include "lock.h"
+#include "move.h"
+#include "owner.h"
+#include "page.h"
+#include "poison.h"
+
+#define ATTEMPTS 10
+#define ROUNDS 5
+#define WAIT_NS 1000
+#define GFP_TARGET (HVO_GFP_USER | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN | GFP_ISOLATING)
+
+struct migration {
+	struct hvo_machine *m;
+	struct hvo_owner *owner;
+	uint32_t id;
+	hvo_pfn_t src, dst;
+	unsigned int order;
+	uint32_t refs; /* of the owner */
+	int node;
+	struct hvo_pool *pool; /* NULL: an ordinary block */
+	bool fresh;	       /* the pool is one larger for it */
+};
+
+/* ---- the new place -------------------------------------------------------------------- */
+
+static void put_target(struct migration *g)
+{
+	struct hvo_machine *m = g->m;
+
+	if (!g->pool) {
+		free_block(m, g->dst, g->order);
+		return;
+	}
+	lock_acquire(m, &m->memmap_lock);
+	hugetlb_put_target(g->pool, g->dst, g->fresh);
+	lock_release(m, &m->memmap_lock);
+}
+
+static int take_target(struct migration *g)
+{
+	struct hvo_machine *m = g->m;
+	int rc;
+
+	if (g->pool) {
+		lock_acquire(m, &m->memmap_lock);
+		rc = hugetlb_take_target(g->pool, g->node, &g->dst, &g->fresh);
+		lock_release(m, &m->memmap_lock);
+		return rc;
+	}
+	rc = alloc_block(m, GFP_TARGET, g->order, g->node, &g->dst);
+	if (rc)
+		return rc;
+	rc = m->ops->populate(m->ctx, g->dst, UINT64_C(1) << g->order);
+	if (rc)
+		put_target(g);
+	return rc;
+}
+
+/* Frames that failed have nothing that could be copied, and their owner was told. */
+static void copy_frames(struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr)
+{
+	hvo_pfn_t end = src + nr;
+
+	while (src < end) {
+		hvo_pfn_t bad = poison_in(m, src, end) ? poison_first(m, src, end) : end;
+		uint64_t good = (bad < end ? bad : end) - src;
+
+		if (good)
+			m->ops->copy(m->ctx, dst, src, good);
+		src += good;
+		dst += good;
+		if (src == end)
+			break;
+		m->ops->zero(m->ctx, dst, 1);
+		src++;
+		dst++;
+	}
+}
+
+/* All that the old place has but its contents; it has a reference from here on. */
+static void publish_target(struct migration *g)
+{
+	const struct hvo_page *src = page_ro(g->m, g->src);
+	struct hvo_page *dst = page_rw(g->m, g->dst);
+	uint64_t words[HVO_PAGE_PRIVATE];
+	unsigned int i;
+
+	for (i = 0; i < HVO_PAGE_PRIVATE; i++)
+		words[i] = src->private_data[i];
+	for (i = 0; i < HVO_PAGE_PRIVATE; i++)
+		dst->private_data[i] = words[i];
+	set_tails(g->m, g->dst, g->order);
+	/* One of its frames may have failed while nobody could take a reference to mark it. */
+	if (!g->pool)
+		__atomic_store_n(
+			&dst->flags,
+			(uint16_t)(poison_in(g->m, g->dst, g->dst + (UINT64_C(1) << g->order)) ?
+					   HVO_PF_POISONED :
+					   0),
+			__ATOMIC_RELAXED);
+	__atomic_store_n(&dst->mapcount, src->mapcount, __ATOMIC_RELAXED);
+	page_set_owner(dst, g->id);
+	page_set_refs(dst, g->refs);
+}
+
+/* The owner refused. Others may have taken a reference meanwhile. */
+static void unpublish_target(struct migration *g)
+{
+	struct hvo_machine *m = g->m;
+	uint32_t n, i;
+	bool alone;
+
+	owner_set(m, g->dst, 0);
+	m->ops->read_lock(m->ctx);
+	do
+		n = page_count(m, g->dst, PAGE_MAPCOUNT);
+	while (!page_count_change(m, g->dst, PAGE_MAPCOUNT, n, 0));
+	alone = page_freeze(m, g->dst, g->refs);
+	m->ops->read_unlock(m->ctx);
+	if (alone) {
+		put_target(g);
+		return;
+	}
+	if (g->pool)
+		hugetlb_leave_target(g->pool, g->dst, g->fresh);
+	for (i = 0; i < g->refs; i++)
+		put_page_mapped(m, g->dst);
+}
+
+/* ---- the old place -------------------------------------------------------------------- */
+
+static bool freeze_source(struct migration *g)
+{
+	struct hvo_machine *m = g->m;
+	unsigned int i;
+	bool frozen;
+
+	for (i = 0; i < ATTEMPTS; i++) {
+		if (i)
+			m->ops->sleep_ns(m->ctx, WAIT_NS);
+		m->ops->read_lock(m->ctx);
+		frozen = page_freeze(m, g->src, g->refs + 1);
+		m->ops->read_unlock(m->ctx);
+		if (frozen)
+			return true;
+	}
+	return false;
+}
+
+static void free_source(struct migration *g)
+{
+	struct hvo_page *src = page_rw(g->m, g->src);
+
+	page_set_owner(src, 0);
+	__atomic_store_n(&src->mapcount, 0, __ATOMIC_RELAXED);
+	if (g->pool) {
+		hugetlb_migrated(g->pool, g->dst, g->src, g->fresh);
+		return;
+	}
+	/* One that failed while nobody could take a reference in order to mark it. */
+	if (poison_in(g->m, g->src, g->src + (UINT64_C(1) << g->order)))
+		__atomic_fetch_or(&src->flags, (uint16_t)(HVO_PF_POISONED), __ATOMIC_RELAXED);
+	free_block(g->m, g->src, g->order);
+}
+
+/* ---- one block ------------------------------------------------------------------------- */
+
+/* Steps 3 to 6. After an error the source is as it was, with our reference if it was not frozen. */
+static int move_over(struct migration *g, bool *ret_frozen)
+{
+	struct hvo_machine *m = g->m;
+	int rc;
+
+	*ret_frozen = freeze_source(g);
+	if (!*ret_frozen) {
+		put_target(g);
+		return -HVO_EBUSY;
+	}
+	copy_frames(m, g->dst, g->src, UINT64_C(1) << g->order);
+	publish_target(g);
+	rc = g->owner->move(g->owner, m, g->dst, g->src, g->order);
+	if (!rc) {
+		free_source(g);
+		return 0;
+	}
+	unpublish_target(g);
+	page_set_refs(page_rw(m, g->src), g->refs);
+	return rc;
+}
+
+/* A block that we hold a reference on, and nobody else migrates; drops the reference. */
+static int migrate_held(struct migration *g)
+{
+	struct hvo_machine *m = g->m;
+	bool frozen = false;
+	int rc;
+
+	g->refs = g->owner->isolate(g->owner, m, g->src, g->order);
+	if (!g->refs) {
+		put_page_mapped(m, g->src);
+		return -HVO_EBUSY;
+	}
+	rc = take_target(g);
+	if (!rc)
+		rc = move_over(g, &frozen);
+	if (rc)
+		g->owner->putback(g->owner, m, g->src, g->order);
+	if (!frozen)
+		put_page_mapped(m, g->src);
+	return rc;
+}
+
+/* What a block is that we hold a reference on; false: it cannot be moved. */
+static bool migration_init(struct migration *g, struct hvo_machine *m, hvo_pfn_t head, int node)
+{
+	const struct hvo_page *page;
+	enum hvo_page_state state;
+
+	*g = (struct migration){ .m = m, .src = head };
+	m->ops->read_lock(m->ctx);
+	page = page_ro(m, head);
+	state = hvo_page_state(page);
+	g->order = __atomic_load_n(&page->order, __ATOMIC_RELAXED);
+	g->id = page_owner(page);
+	m->ops->read_unlock(m->ctx);
+	if (state != HVO_PAGE_USED && state != HVO_PAGE_HUGETLB_USED)
+		return false;
+	g->pool = state == HVO_PAGE_HUGETLB_USED ? hvo_pool_find(m, g->order) : NULL;
+	g->node = node < 0 ? zone_of(m, head)->node : node;
+	g->owner = owner_get(m, g->id);
+	return g->owner;
+}
+
+/* -HVO_EAGAIN: nobody holds a block there, for now. */
+static int try_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, struct migration *g)
+{
+	hvo_pfn_t head = HVO_PFN_NONE;
+	int rc;
+
+	if (hvo_get_page(m, pfn, &head))
+		return -HVO_EAGAIN;
+	if (!migration_init(g, m, head, node)) {
+		put_page_mapped(m, head);
+		return -HVO_EINVAL;
+	}
+	if (migrating_begin(m, head)) {
+		rc = migrate_held(g);
+		migrating_end(m, head);
+	} else {
+		put_page_mapped(m, head);
+		rc = -HVO_EBUSY;
+	}
+	owner_put(m, g->id);
+	return rc;
+}
+
+int migrate_block(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_dst)
+{
+	struct migration g;
+	int rc = try_migrate(m, pfn, node, &g);
+
+	if (rc)
+		return rc == -HVO_EAGAIN ? -HVO_EINVAL : rc;
+	if (ret_dst)
+		*ret_dst = g.dst;
+	return 0;
+}
+
+int hvo_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_dst)
+{
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	if (pfn >= m->mm.nr_frames || node < HVO_NODE_ANY || node >= (int)m->cfg.nr_nodes)
+		return -HVO_EINVAL;
+	return migrate_block(m, pfn, node, ret_dst);
+}
+
+/* ---- emptying a range -------------------------------------------------------------------- */
+
+struct evacuation {
+	struct hvo_machine *m;
+	hvo_pfn_t start, end;
+	enum evacuate_huge huge;
+	uint64_t max, moved;
+};
+
+/* What a frame was a moment ago. */
+struct look {
+	enum hvo_page_state state;
+	unsigned int order; /* of what it heads */
+	uint16_t flags;
+};
+
+/* The order of the whole block around a frame and what its head says; 0: it is cut. */
+static unsigned int look_at(struct hvo_machine *m, hvo_pfn_t pfn, struct look *ret)
+{
+	const struct hvo_page *page;
+	unsigned int whole;
+
+	m->ops->read_lock(m->ctx);
+	whole = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+	page = page_ro(m, pfn & ~((UINT64_C(1) << whole) - 1));
+	ret->state = hvo_page_state(page);
+	ret->order = __atomic_load_n(&page->order, __ATOMIC_RELAXED) & HVO_FOLD_ORDER;
+	ret->flags = __atomic_load_n(&page->flags, __ATOMIC_RELAXED);
+	m->ops->read_unlock(m->ctx);
+	return whole;
+}
+
+/* Only what is hopeless, and what ends all of it, is an error. */
+static int move_used(struct evacuation *e, hvo_pfn_t pfn)
+{
+	struct migration g;
+	int rc;
+
+	if (e->moved >= e->max)
+		return -HVO_EAGAIN;
+	rc = try_migrate(e->m, pfn, HVO_NODE_ANY, &g);
+	switch (rc) {
+	case 0:
+		e->moved += UINT64_C(1) << g.order;
+		return 0;
+	case -HVO_ENOMEM:
+		return rc;
+	case -HVO_EINVAL: /* nobody can move it */
+		return -HVO_EBUSY;
+	default:
+		return 0; /* the next round, perhaps */
+	}
+}
+
+static int move_descriptors(struct evacuation *e, hvo_pfn_t pfn)
+{
+	struct hvo_machine *m = e->m;
+	int rc;
+
+	if (e->moved >= e->max)
+		return -HVO_EAGAIN;
+	lock_acquire(m, &m->memmap_lock);
+	rc = vmemmap_move_frame(m, pfn);
+	lock_release(m, &m->memmap_lock);
+	if (!rc)
+		e->moved++;
+	/* Those of its own block go with it; whether they do, is looked at in the end. */
+	return rc == -HVO_ENOMEM ? rc : 0;
+}
+
+/* A free huge page. Memmap lock held. */
+static int remove_huge(struct evacuation *e, hvo_pfn_t pfn)
+{
+	struct hvo_machine *m = e->m;
+	struct hvo_pool *pool;
+	bool used = false;
+	int rc = -HVO_EBUSY;
+
+	pool = hugetlb_lock_pool_of(m, &pfn, &used);
+	if (!pool)
+		return 0;
+	if (used) {
+		lock_release(m, &pool->lock);
+		return -HVO_EAGAIN;
+	}
+	if (e->huge == EVACUATE_DISSOLVE) {
+		rc = hugetlb_dissolve_locked(pool, pfn);
+		if (rc != -HVO_EBUSY)
+			return rc;
+		/* Somebody has a promise: another page is as good. */
+		pool = hugetlb_lock_pool_of(m, &pfn, &used);
+		if (pool && !used)
+			return hugetlb_replace_locked(pool, pfn);
+	} else {
+		rc = hugetlb_replace_locked(pool, pfn);
+		if (rc != -HVO_ENOMEM || !on_demand(m))
+			return rc;
+		pool = hugetlb_lock_pool_of(m, &pfn, &used);
+		if (pool && !used)
+			return hugetlb_dissolve_locked(pool, pfn);
+	}
+	if (pool)
+		lock_release(m, &pool->lock);
+	return -HVO_EAGAIN;
+}
+
+static int remove_free_huge(struct evacuation *e, hvo_pfn_t pfn)
+{
+	struct hvo_machine *m = e->m;
+	int rc;
+
+	lock_acquire(m, &m->memmap_lock);
+	rc = remove_huge(e, pfn);
+	lock_release(m, &m->memmap_lock);
+	return rc == -HVO_EAGAIN ? 0 : rc;
+}
+
+/* Frames of a cut block, block by block of its own buddy. */
+static int empty_cut(struct evacuation *e, hvo_pfn_t base)
+{
+	hvo_pfn_t pfn = base, end = base + HVO_BLOCK_FRAMES;
+	struct look at;
+	int rc = 0;
+
+	while (pfn < end && pfn < e->end && !rc) {
+		uint64_t nr = 1;
+
+		/* It is whole by now, for whatever purpose: the next round sees that. */
+		if (look_at(e->m, pfn, &at))
+			return 0;
+		if ((at.state == HVO_PAGE_FREE || at.state == HVO_PAGE_USED) &&
+		    at.order < HVO_BLOCK_ORDER)
+			nr = UINT64_C(1) << at.order;
+		if (pfn + nr <= e->start || at.state == HVO_PAGE_FREE) {
+			pfn += nr;
+			continue;
+		}
+		if (at.state == HVO_PAGE_USED)
+			rc = move_used(e, pfn);
+		else if (at.state == HVO_PAGE_MEMMAP)
+			rc = at.flags & HVO_PF_BOOT ? -HVO_EBUSY : move_descriptors(e, pfn);
+		pfn += nr;
+	}
+	return rc;
+}
+
+/* One whole block, or the 2 MiB of a cut one; *ret_end is where the next begins. */
+static int empty_one(struct evacuation *e, hvo_pfn_t pfn, hvo_pfn_t *ret_end)
+{
+	struct look at;
+	unsigned int whole = look_at(e->m, pfn, &at);
+
+	if (!whole) {
+		*ret_end = (pfn | (HVO_BLOCK_FRAMES - 1)) + 1;
+		return empty_cut(e, pfn & ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1));
+	}
+	*ret_end = (pfn | ((UINT64_C(1) << whole) - 1)) + 1;
+	switch (at.state) {
+	case HVO_PAGE_USED:
+	case HVO_PAGE_HUGETLB_USED:
+		return move_used(e, pfn);
+	case HVO_PAGE_HUGETLB_FREE:
+		return remove_free_huge(e, pfn);
+	case HVO_PAGE_MEMMAP:
+		return -HVO_EBUSY;
+	default:
+		return 0;
+	}
+}
+
+/* Descriptors of the very block that they lie in. */
+static bool describes_itself(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return m->blocks[block_of(pfn)].flags & BLOCK_SELF &&
+	       hvo_memmap_to_q(page_ro(m, pfn)->private_data[0]) >> 3 == block_of(pfn);
+}
+
+/*
+ * Free but for frames that failed? What holds nothing but its own descriptors collapses;
+ * only a frame that failed keeps it from that.
+ */
+static bool block_is_empty(struct evacuation *e, hvo_pfn_t base)
+{
+	hvo_pfn_t pfn = base, end = base + HVO_BLOCK_FRAMES;
+	bool own = false, bad = false;
+	struct look at;
+
+	if (isolated_block_free(e->m, base))
+		return true;
+	while (pfn < end && pfn < e->end) {
+		uint64_t nr = 1;
+
+		/* A whole one that is not free may be one that could not be cut. */
+		if (look_at(e->m, pfn, &at))
+			return at.state == HVO_PAGE_POISONED;
+		if (at.order < HVO_BLOCK_ORDER &&
+		    (at.state == HVO_PAGE_FREE || at.state == HVO_PAGE_USED))
+			nr = UINT64_C(1) << at.order;
+		if (at.state == HVO_PAGE_POISONED)
+			bad = true;
+		else if (at.state == HVO_PAGE_MEMMAP && describes_itself(e->m, pfn))
+			own = true;
+		else if (pfn + nr > e->start && at.state != HVO_PAGE_FREE)
+			return false;
+		pfn += nr;
+	}
+	return !own || bad;
+}
+
+static bool range_is_empty(struct evacuation *e)
+{
+	hvo_pfn_t pfn = e->start & ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1);
+	bool empty = true;
+
+	for (; pfn < e->end; pfn += HVO_BLOCK_FRAMES)
+		empty = block_is_empty(e, pfn) && empty;
+	return empty;
+}
+
+static int evacuate_round(struct evacuation *e)
+{
+	struct hvo_machine *m = e->m;
+	hvo_pfn_t pfn = e->start;
+	int rc = 0;
+
+	/* What left its pool is nobody's, and only waits for its descriptors. */
+	lock_acquire(m, &m->memmap_lock);
+	hugetlb_flush_all(m);
+	lock_release(m, &m->memmap_lock);
+	while (pfn < e->end && !rc)
+		rc = empty_one(e, pfn, &pfn);
+	return rc;
+}
+
+int evacuate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum evacuate_huge huge,
+	     uint64_t max, uint64_t *ret_moved)
+{
+	struct evacuation e = { .m = m, .start = start, .end = end, .huge = huge, .max = max };
+	int rc = 0, i;
+
+	for (i = 0; i < ROUNDS && !rc; i++) {
+		if (i)
+			m->ops->sleep_ns(m->ctx, WAIT_NS);
+		rc = evacuate_round(&e);
+		if (!rc && !range_is_empty(&e))
+			continue;
+		break;
+	}
+	if (!rc && i == ROUNDS)
+		rc = -HVO_EBUSY;
+	if (ret_moved)
+		*ret_moved = e.moved;
+	return rc;
+}

@@ -531,6 +531,14 @@ struct hvo_zone_stat rig_zone(struct rig *r, int node, enum hvo_zone_type type)
 	return s;
 }
 
+struct hvo_pool *rig_pool_new(struct rig *r, unsigned int order)
+{
+	struct hvo_pool *pool = NULL;
+
+	assert_int_equal(hvo_pool_create(r->m, order, &pool), 0);
+	return pool;
+}
+
 struct hvo_pool_stat rig_pool(struct hvo_pool *pool, int node)
 {
 	struct hvo_pool_stat s;

@@ -124,6 +124,7 @@ void hog_release(struct rig *r, struct hog *h, uint64_t nr);
 struct hvo_machine_stat rig_stat(struct rig *r);
 uint64_t rig_free(struct rig *r);
 struct hvo_zone_stat rig_zone(struct rig *r, int node, enum hvo_zone_type type);
+struct hvo_pool *rig_pool_new(struct rig *r, unsigned int order);
 struct hvo_pool_stat rig_pool(struct hvo_pool *pool, int node);
 hvo_pfn_t rig_alloc(struct rig *r, unsigned int gfp, unsigned int order);
 void rig_put(struct rig *r, hvo_pfn_t pfn);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * The kernel's pools as a peer: see hostpool.h. The guardian is that of the hvo command
- * (src/cli/host.c) with more to put back: a process that sleeps on a pipe until nobody
- * has the other end any more, in whatever way its parent ended.
+ * (src/cli/guardian.c) with more to put back.
  *
  * A process that dies gives up its mappings before its files, so when the guardian
  * wakes up no huge page is in use.
@@ -17,13 +16,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -309,54 +306,9 @@ bool hostpool_reset(const struct hostpool *hp)
 	       optimize == hp->optimize;
 }
 
-/* ---- the guardian ----------------------------------------------------------------- */
-
-__attribute__((noreturn)) static void guardian_main(const struct hostpool *hp, int pipe_fd)
+static bool put_back(const void *hp)
 {
-	static const int deaf_to[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGTSTP };
-	int null = open("/dev/null", O_RDWR);
-	ssize_t got;
-	size_t i;
-	char byte;
-
-	(void)setsid();
-	for (i = 0; i < sizeof(deaf_to) / sizeof(deaf_to[0]); i++)
-		(void)signal(deaf_to[i], SIG_IGN);
-	/* Whoever reads our output must not wait for the guardian. */
-	if (null >= 0) {
-		(void)dup2(null, STDIN_FILENO);
-		(void)dup2(null, STDOUT_FILENO);
-		(void)dup2(null, STDERR_FILENO);
-	}
-	do {
-		got = read(pipe_fd, &byte, 1);
-	} while (got > 0 || (got < 0 && errno == EINTR));
-	_exit(hostpool_reset(hp) ? 0 : 1);
-}
-
-static bool start_guardian(struct hostpool *hp)
-{
-	sigset_t all, before;
-	int fds[2];
-
-	if (pipe2(fds, O_CLOEXEC))
-		return false;
-	/* No signal may end the guardian before it has made itself deaf; it stays blocked. */
-	(void)sigfillset(&all);
-	(void)sigprocmask(SIG_BLOCK, &all, &before);
-	hp->guardian = fork();
-	if (hp->guardian == 0) {
-		close(fds[1]);
-		guardian_main(hp, fds[0]);
-	}
-	(void)sigprocmask(SIG_SETMASK, &before, NULL);
-	close(fds[0]);
-	if (hp->guardian < 0) {
-		close(fds[1]);
-		return false;
-	}
-	hp->guard = fds[1];
-	return true;
+	return hostpool_reset(hp);
 }
 
 /* ---- beginning and end ------------------------------------------------------------ */
@@ -400,7 +352,7 @@ static bool take(struct hostpool *hp, char reason[HOSTPOOL_REASON])
 	if (!read_meminfo(hp, "MemAvailable:", &kib) || kib << 10 <= NEEDED_BYTES)
 		return refuse(reason, "%" PRIu64 " MiB of memory are available, %" PRIu64 " needed",
 			      kib >> 10, NEEDED_BYTES >> 20);
-	if (!start_guardian(hp))
+	if (!guardian_start(&hp->guardian, put_back, hp))
 		return refuse(reason, "no guardian could be started for the kernel's settings");
 	return true;
 }
@@ -424,11 +376,8 @@ bool hostpool_begin(struct hostpool *hp, char reason[HOSTPOOL_REASON])
 bool hostpool_end(struct hostpool *hp)
 {
 	bool ok = hostpool_reset(hp);
-	int status = 0;
 
-	close(hp->guard);
-	while (waitpid(hp->guardian, &status, 0) < 0 && errno == EINTR)
-		;
+	ok = guardian_end(&hp->guardian) && ok;
 	close_files(hp);
-	return ok && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	return ok;
 }

@@ -6,9 +6,10 @@
 #ifndef HVO_TESTS_HOSTPOOL_H
 #define HVO_TESTS_HOSTPOOL_H
 
+#include "cli/guardian.h"
+
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 enum hostpool_size { HOSTPOOL_2M, HOSTPOOL_1G, HOSTPOOL_SIZES };
 
@@ -52,14 +53,12 @@ struct hostpool_counters {
 
 /**
  * struct hostpool - a time in which the kernel's pools may be changed
- * @guard: write end of the guardian's pipe
- * @guardian: its process
+ * @guardian: puts everything back
  * @file, @sysctl, @vmstat, @meminfo: open files
  * @optimize: the switch before
  */
 struct hostpool {
-	int guard;
-	pid_t guardian;
+	struct guardian guardian;
 	int file[HOSTPOOL_SIZES][HOSTPOOL_FILES];
 	int sysctl[HOSTPOOL_SYSCTLS];
 	int vmstat, meminfo;

@@ -7,14 +7,6 @@
 
 #define ANY HVO_NODE_ANY
 
-static struct hvo_pool *pool_new(struct rig *r, unsigned int order)
-{
-	struct hvo_pool *pool;
-
-	assert_int_equal(hvo_pool_create(r->m, order, &pool), 0);
-	return pool;
-}
-
 static void expect_pool(struct hvo_pool *pool, uint64_t total, uint64_t nr_free, uint64_t surplus)
 {
 	struct hvo_pool_stat s = rig_pool(pool, ANY);
@@ -50,7 +42,7 @@ static void dissolve_in(enum hvo_mode mode)
 	struct rig r;
 
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	rig_resize(pool, ANY, 10);
 	used = take(pool);
 	rig_fill(&r, used, 512, 7);
@@ -99,7 +91,7 @@ static void test_dissolve_refused(void **state)
 
 	(void)state;
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	rig_resize(pool, ANY, 10);
 	hog_all(&r, &hog, 0, true);
 	page = free_one(&r, pool);
@@ -130,10 +122,10 @@ static void demote_in(enum hvo_mode mode, unsigned int from, unsigned int to, ui
 	hvo_pfn_t part;
 
 	rig_open(&r, RIG_SIM, &cfg);
-	large = pool_new(&r, from);
+	large = rig_pool_new(&r, from);
 	assert_int_equal(hvo_pool_demote(large, ANY, 1, &done), -HVO_EINVAL);
 	assert_int_equal(done, 99);
-	small = pool_new(&r, to);
+	small = rig_pool_new(&r, to);
 	free_frames = rig_free(&r);
 	assert_int_equal(rig_resize(large, ANY, 1).done, 1);
 	if (mode == HVO_ON_DEMAND)
@@ -189,8 +181,8 @@ static void test_demote_refused(void **state)
 
 	(void)state;
 	rig_open(&r, RIG_SIM, &cfg);
-	small = pool_new(&r, 9);
-	large = pool_new(&r, 12);
+	small = rig_pool_new(&r, 9);
+	large = rig_pool_new(&r, 12);
 	rig_resize(large, ANY, 4);
 	hog_all(&r, &hog, 0, true);
 	assert_int_equal(hvo_pool_demote(large, ANY, 2, &done), -HVO_ENOMEM);
@@ -221,9 +213,9 @@ static void test_demote_order(void **state)
 
 	(void)state;
 	rig_open(&r, RIG_SIM, &cfg);
-	a = pool_new(&r, 9);
-	b = pool_new(&r, 10);
-	c = pool_new(&r, 12);
+	a = rig_pool_new(&r, 9);
+	b = rig_pool_new(&r, 10);
+	c = rig_pool_new(&r, 12);
 	rig_resize(c, ANY, 2);
 	assert_int_equal(hvo_pool_set_demote_order(c, 12), -HVO_EINVAL);
 	assert_int_equal(hvo_pool_set_demote_order(c, 11), -HVO_EINVAL);
@@ -261,8 +253,8 @@ static void demote_faults(uint32_t flags)
 		int rc;
 
 		rig_open(&r, RIG_FAULTY, &cfg);
-		small = pool_new(&r, 9);
-		large = pool_new(&r, 12);
+		small = rig_pool_new(&r, 9);
+		large = rig_pool_new(&r, 12);
 		rig_resize(large, ANY, 2);
 		assert_int_equal(hvo_pool_set_policy(large, &policy), 0);
 		rig_arm(&r, point, false);
@@ -300,8 +292,8 @@ static void demote_spares(enum hvo_mode mode)
 	hvo_pfn_t page;
 
 	rig_open(&r, RIG_SIM, &cfg);
-	small = pool_new(&r, 9);
-	large = pool_new(&r, 12);
+	small = rig_pool_new(&r, 9);
+	large = rig_pool_new(&r, 12);
 	rig_resize(large, ANY, 6);
 	assert_int_equal(hvo_hugetlb_reserve(large, ANY, 4), 0);
 	assert_int_equal(hvo_pool_demote(large, ANY, 6, &done), 0);
@@ -348,8 +340,8 @@ static void demote_needs(unsigned int from, unsigned int to, uint64_t mib)
 
 	thrifty.flags = HVO_POLICY_DEMOTE_HEADS;
 	rig_open(&r, RIG_SIM, &cfg);
-	small = pool_new(&r, to);
-	large = pool_new(&r, from);
+	small = rig_pool_new(&r, to);
+	large = rig_pool_new(&r, from);
 	assert_int_equal(rig_resize(large, ANY, 2).done, 2);
 	/* One for the reserve. */
 	hog_all(&r, &hog, heads, true);

@@ -15,9 +15,8 @@
 
 static struct hvo_pool *pool_new(struct rig *r, unsigned int order, const char *policy)
 {
-	struct hvo_pool *pool;
+	struct hvo_pool *pool = rig_pool_new(r, order);
 
-	assert_int_equal(hvo_pool_create(r->m, order, &pool), 0);
 	if (policy)
 		assert_int_equal(hvo_pool_set_policy(pool, hvo_policy_find(policy)), 0);
 	return pool;

@@ -260,14 +260,6 @@ static void table_free(struct table *t)
 	free(t);
 }
 
-static struct hvo_pool *pool_new(struct rig *r, unsigned int order)
-{
-	struct hvo_pool *pool = NULL;
-
-	assert_int_equal(hvo_pool_create(r->m, order, &pool), 0);
-	return pool;
-}
-
 static void work_all(struct rig *r)
 {
 	while (hvo_work(r->m, UINT64_MAX))
@@ -451,7 +443,7 @@ static void refusals_in(enum rig_platform platform, enum hvo_mode mode)
 	int i;
 
 	rig_open(&r, platform, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	t = table_new(&r);
 	rig_resize(pool, ANY, 2);
 	s[0] = own(t, 0);
@@ -525,7 +517,7 @@ static void held_fresh_in(enum hvo_mode mode)
 	struct rig r;
 
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	t = table_new(&r);
 	rig_resize(pool, ANY, 1);
 	s = own_huge(t, pool, 9, 0);
@@ -569,7 +561,7 @@ static void points_in(enum hvo_mode mode, unsigned int order, bool huge, bool st
 	int rc;
 
 	rig_open(&r, RIG_FAULTY, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	t = table_new(&r);
 	rig_resize(pool, ANY, 1);
 	s = huge ? own_huge(t, pool, 9, 0) : own(t, order);
@@ -683,7 +675,7 @@ static void huge_in(enum rig_platform platform, enum hvo_mode mode, bool optimiz
 	cfg.optimize = optimize;
 	rig_open(&r, platform, &cfg);
 	before = free_or_memmap(&r);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	t = table_new(&r);
 	rig_resize(pool, ANY, 4);
 	s = own_huge(t, pool, 9, 0);
@@ -741,7 +733,7 @@ static void surplus_in(enum hvo_mode mode)
 
 	cfg.nr_nodes = 2;
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	t = table_new(&r);
 	assert_int_equal(hvo_pool_set_overcommit(pool, 4), 0);
 	s = own_huge(t, pool, 9, 0);
@@ -795,7 +787,7 @@ static void test_source_refused(void **state)
 
 	(void)state;
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	t = table_new(&r);
 	rig_resize(pool, ANY, 1);
 	s = own_huge(t, pool, 9, 0);
@@ -827,7 +819,7 @@ static void test_gigantic(void **state)
 	for (mode = 0; mode < 2; mode++) {
 		cfg.mode = mode ? HVO_LINUX : HVO_ON_DEMAND;
 		rig_open(&r, RIG_SIM, &cfg);
-		pool = pool_new(&r, 18);
+		pool = rig_pool_new(&r, 18);
 		t = table_new(&r);
 		rig_resize(pool, ANY, 1);
 		s = own_huge(t, pool, 18, 0);
@@ -854,7 +846,7 @@ static void failed_in(enum hvo_mode mode, unsigned int order, bool huge_page)
 	struct rig r;
 
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	t = table_new(&r);
 	rig_resize(pool, ANY, 2);
 	s = huge_page ? own_huge(t, pool, 9, 0) : own(t, order);
@@ -1010,7 +1002,7 @@ static void evacuate_in(enum rig_platform platform, enum hvo_mode mode, enum eva
 
 	rig_open(&r, platform, &cfg);
 	before = free_or_memmap(&r);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	t = table_new(&r);
 	mix(t, pool, start);
 	rig_resize(pool, ANY, 12);
@@ -1075,7 +1067,7 @@ static void evacuate_huge_in(enum hvo_mode mode)
 	struct rig r;
 
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	rig_resize(pool, ANY, 1);
 	assert_int_equal(hvo_hugetlb_alloc(pool, 0, ANY, &start), 0);
 	rig_put(&r, start);
@@ -1255,7 +1247,7 @@ static void evacuate_points_in(enum hvo_mode mode, enum evacuate_huge how)
 
 	for (point = 1;; point++) {
 		rig_open(&r, RIG_FAULTY, &cfg);
-		pool = pool_new(&r, 9);
+		pool = rig_pool_new(&r, 9);
 		t = table_new(&r);
 		while (pfn < start)
 			pfn = own(t, 10)->pfn;
@@ -1378,7 +1370,7 @@ static void threads_in(enum rig_platform platform, enum hvo_mode mode)
 
 	rig_open(&r, platform, &cfg);
 	no_trace(&r);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	t = table_new(&r);
 	t->error = -HVO_EPERM;
 	t->error_every = 7;
@@ -1482,7 +1474,7 @@ static void threads_evacuate_in(enum rig_platform platform, enum hvo_mode mode)
 
 	rig_open(&r, platform, &cfg);
 	no_trace(&r);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	t = table_new(&r);
 	rig_resize(pool, ANY, 6);
 	for (i = 0; i < 40; i++)

@@ -9,14 +9,6 @@
 
 #define ANY HVO_NODE_ANY
 
-static struct hvo_pool *pool_new(struct rig *r, unsigned int order)
-{
-	struct hvo_pool *pool;
-
-	assert_int_equal(hvo_pool_create(r->m, order, &pool), 0);
-	return pool;
-}
-
 static hvo_pfn_t take(struct hvo_pool *pool)
 {
 	hvo_pfn_t pfn = HVO_PFN_NONE;
@@ -173,7 +165,7 @@ static void huge_in(enum hvo_mode mode, unsigned int order)
 	struct rig r;
 
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, order);
+	pool = rig_pool_new(&r, order);
 	rig_resize(pool, ANY, nr);
 	used = take(pool);
 	idle = take(pool);
@@ -221,7 +213,7 @@ static void test_huge_stays(void **state)
 
 	(void)state;
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	rig_resize(pool, ANY, 2);
 	page = take(pool);
 	rig_put(&r, page);
@@ -325,7 +317,7 @@ static void test_too_many(void **state)
 
 	(void)state;
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	rig_resize(pool, ANY, 1);
 	page = take(pool);
 	for (i = 0; i < 1024; i++)

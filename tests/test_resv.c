@@ -10,14 +10,6 @@
 
 #define ANY HVO_NODE_ANY
 
-static struct hvo_pool *pool_new(struct rig *r, unsigned int order)
-{
-	struct hvo_pool *pool;
-
-	assert_int_equal(hvo_pool_create(r->m, order, &pool), 0);
-	return pool;
-}
-
 #define expect(pool, total, free, surplus, reserved) \
 	expect_at(pool, total, free, surplus, reserved, __FILE__, __LINE__)
 
@@ -56,7 +48,7 @@ static void reserve_in(enum hvo_mode mode)
 	int i;
 
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), -HVO_ENOMEM);
 	rig_resize(pool, ANY, 10);
 	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 11), -HVO_ENOMEM);
@@ -131,7 +123,7 @@ static void overcommit_in(enum hvo_mode mode)
 	int i;
 
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	rig_resize(pool, ANY, 2);
 	assert_int_equal(hvo_pool_set_overcommit(pool, 3), 0);
 	assert_int_equal(rig_pool(pool, ANY).overcommit, 3);
@@ -205,7 +197,7 @@ static void test_refused_uses_room(void **state)
 
 	(void)state;
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	rig_resize(pool, ANY, 3);
 	hog_all(&r, &hog, 0, false);
 	assert_int_equal(rig_resize(pool, ANY, 0).refused, 3);
@@ -233,7 +225,7 @@ static void retried(const char *policy, bool again)
 	struct rig r;
 
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	rig_resize(pool, ANY, 8);
 	assert_int_equal(hvo_pool_set_policy(pool, hvo_policy_find(policy)), 0);
 	hog_all(&r, &hog, 0, false);
@@ -274,7 +266,7 @@ static void test_pressure_flushes(void **state)
 
 	(void)state;
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	rig_resize(pool, ANY, 1);
 	pfn = take(pool, false);
 	rig_resize(pool, ANY, 0);
@@ -322,7 +314,7 @@ static void test_shrinker_gives_surplus(void **state)
 
 	(void)state;
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	rig_resize(pool, ANY, 3);
 	g.r = &r;
 	g.pfn = take(pool, false);
@@ -368,7 +360,7 @@ static void test_nodes(void **state)
 	(void)state;
 	cfg.nr_nodes = 4;
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	/* As a memory policy: the number is of the whole pool, the pages of these nodes. */
 	assert_int_equal(hvo_pool_resize_with(pool, ANY, 9, &opt, &res), 0);
 	assert_true(res.asked == 9 && res.done == 9);
@@ -425,7 +417,7 @@ static void progress_in(enum hvo_mode mode)
 	uint64_t had;
 
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, 9);
+	pool = rig_pool_new(&r, 9);
 	assert_int_equal(hvo_pool_resize_with(pool, ANY, 1800, &opt, &res), 0);
 	/* What was done stays, all of it folded. */
 	assert_int_equal(w.calls, 3);
@@ -472,7 +464,7 @@ static void optimize_later(unsigned int order)
 	struct rig r;
 
 	rig_open(&r, RIG_SIM, &cfg);
-	pool = pool_new(&r, order);
+	pool = rig_pool_new(&r, order);
 	hvo_set_optimize(r.m, false);
 	assert_int_equal(rig_resize(pool, ANY, nr).done, nr);
 	assert_int_equal(rig_pool(pool, ANY).optimized, 0);

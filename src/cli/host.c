@@ -1,15 +1,5 @@
 // SPDX-License-Identifier: MIT
-/*
- * The kernel's own pool of huge pages as a peer, and the guardian that puts the
- * settings back.
- *
- *	hvo ----- pipe -----> guardian: sleeps in read()
- *	 | changes settings       |
- *	 x ends, in whatever way  +--> end of file: writes the settings back
- *
- * The guardian is there before the first change, in a session of its own, deaf to
- * all signals that can be ignored.
- */
+/* The kernel's own pool of huge pages as a peer; a guardian puts the settings back. */
 #include "host.h"
 
 #include <hvo/types.h>
@@ -17,13 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -157,14 +145,15 @@ uint64_t host_memory_available(void)
 	return room;
 }
 
-/* ---- the guardian ------------------------------------------------------- */
+/* ---- the settings ------------------------------------------------------- */
 
 /*
  * The switch goes back first: should the pool have become smaller than it was,
  * its pages come back in the form that they had.
  */
-static bool put_back(const struct host *h)
+static bool put_back(const void *host)
 {
+	const struct host *h = host;
 	uint64_t nr, optimize;
 
 	(void)write_number(h->switch_fd, h->optimize);
@@ -172,58 +161,6 @@ static bool put_back(const struct host *h)
 		(void)write_number(h->nr_fd, h->base);
 	return read_number(h->switch_fd, &optimize) && optimize == h->optimize &&
 	       read_number(h->nr_fd, &nr) && nr == h->base;
-}
-
-/*
- * Sleeps until the last write end of the pipe is closed, which the kernel does for
- * a process that ends in whatever way, then puts the settings back.
- */
-__attribute__((noreturn)) static void guardian_main(const struct host *h, int pipe_fd)
-{
-	static const int deaf_to[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGTSTP };
-	int null = open("/dev/null", O_RDWR);
-	ssize_t got;
-	size_t i;
-	char byte;
-
-	(void)setsid();
-	for (i = 0; i < sizeof(deaf_to) / sizeof(deaf_to[0]); i++)
-		(void)signal(deaf_to[i], SIG_IGN);
-	/* Whoever reads our output must not wait for the guardian. */
-	if (null >= 0) {
-		(void)dup2(null, STDIN_FILENO);
-		(void)dup2(null, STDOUT_FILENO);
-		(void)dup2(null, STDERR_FILENO);
-	}
-	do {
-		got = read(pipe_fd, &byte, 1);
-	} while (got > 0 || (got < 0 && errno == EINTR));
-	_exit(put_back(h) ? 0 : 1);
-}
-
-static bool start_guardian(struct host *h)
-{
-	sigset_t all, before;
-	int fds[2];
-
-	if (pipe2(fds, O_CLOEXEC))
-		return false;
-	/* No signal may end the guardian before it has made itself deaf. */
-	(void)sigfillset(&all);
-	(void)sigprocmask(SIG_BLOCK, &all, &before);
-	h->guardian = fork();
-	if (h->guardian == 0) {
-		close(fds[1]);
-		guardian_main(h, fds[0]);
-	}
-	(void)sigprocmask(SIG_SETMASK, &before, NULL);
-	close(fds[0]);
-	if (h->guardian < 0) {
-		close(fds[1]);
-		return false;
-	}
-	h->guard = fds[1];
-	return true;
 }
 
 /* ---- what the others call ----------------------------------------------- */
@@ -270,7 +207,6 @@ bool host_begin(struct host *h, char reason[HOST_REASON_LEN])
 	uint64_t optimize;
 
 	memset(h, 0, sizeof(*h));
-	h->guard = -1;
 	h->nr_fd = open(NR_PATH, O_RDWR | O_CLOEXEC);
 	h->switch_fd = open(SWITCH_PATH, O_RDWR | O_CLOEXEC);
 	if (h->nr_fd < 0 || h->switch_fd < 0 || !read_number(h->nr_fd, &h->base) ||
@@ -284,7 +220,7 @@ bool host_begin(struct host *h, char reason[HOST_REASON_LEN])
 		(void)refuse(reason, "another hvo is measuring the kernel's pool");
 		goto undo_open;
 	}
-	if (!start_guardian(h)) {
+	if (!guardian_start(&h->guardian, put_back, h)) {
 		(void)refuse(reason, "no guardian could be started for the kernel's settings");
 		goto undo_open;
 	}
@@ -331,12 +267,9 @@ uint64_t host_measure(struct host *h, uint64_t nr, bool optimize, double *ret_gr
 bool host_end(struct host *h)
 {
 	bool ok = put_back(h);
-	int status = 0;
 
-	close(h->guard);
-	while (waitpid(h->guardian, &status, 0) < 0 && errno == EINTR)
-		;
+	ok = guardian_end(&h->guardian) && ok;
 	close(h->nr_fd);
 	close(h->switch_fd);
-	return ok && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	return ok;
 }

@@ -2,9 +2,10 @@
 #ifndef HVO_CLI_HOST_H
 #define HVO_CLI_HOST_H
 
+#include "guardian.h"
+
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 /*
  * The HugeTLB pool of the kernel that this runs on, as a peer to measure against.
@@ -17,15 +18,13 @@
 
 /**
  * struct host - a time in which the settings may be changed
- * @guard: write end of the guardian's pipe
- * @guardian: its process
+ * @guardian: puts them back
  * @nr_fd, @switch_fd: the two settings
  * @base: pages of the pool before
  * @optimize: the switch before
  */
 struct host {
-	int guard;
-	pid_t guardian;
+	struct guardian guardian;
 	int nr_fd;
 	int switch_fd;
 	uint64_t base;

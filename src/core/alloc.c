@@ -255,13 +255,11 @@ void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 
 	if (m->cfg.clear == HVO_CLEAR_ON_FREE)
 		m->ops->zero(m->ctx, pfn, UINT64_C(1) << order);
-	if (HVO_UNLIKELY(page_ro(m, pfn)->flags & HVO_PF_CMA)) {
+	if (HVO_UNLIKELY(page_flags(page_ro(m, pfn)) & HVO_PF_CMA)) {
 		cma_freed(m, pfn, order);
-		__atomic_fetch_and(&page_rw(m, pfn)->flags,
-				   (uint16_t)((uint16_t) ~(HVO_PF_CMA | HVO_PF_CMA_FIRST)),
-				   __ATOMIC_RELAXED);
+		page_clear_flags(page_rw(m, pfn), HVO_PF_CMA | HVO_PF_CMA_FIRST);
 	}
-	if (HVO_UNLIKELY(page_ro(m, pfn)->flags & HVO_PF_POISONED)) {
+	if (HVO_UNLIKELY(page_flags(page_ro(m, pfn)) & HVO_PF_POISONED)) {
 		poison_free_block(m, pfn, order);
 		return;
 	}
@@ -304,7 +302,7 @@ void publish_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uin
 	/* A frame of it may have failed since it was taken, when there was nobody to tell. */
 	if (poison_in(m, pfn, pfn + (UINT64_C(1) << order)))
 		flags |= HVO_PF_POISONED;
-	__atomic_store_n(&page->flags, (uint16_t)(flags), __ATOMIC_RELAXED);
+	page_set_flags(page, flags);
 	page_hand_out(page, owner);
 }
 
@@ -574,7 +572,7 @@ static void split_below_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int
 			      unsigned int order)
 {
 	uint32_t owner = page_owner(page_ro(m, pfn));
-	uint16_t cma = page_ro(m, pfn)->flags & HVO_PF_CMA;
+	uint16_t cma = page_flags(page_ro(m, pfn)) & HVO_PF_CMA;
 	struct zone *z = zone_of(m, pfn);
 	hvo_pfn_t end = pfn + (UINT64_C(1) << have);
 
@@ -595,13 +593,11 @@ static void mark_parts(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have, 
 {
 	hvo_pfn_t end = pfn + (UINT64_C(1) << have), part = pfn;
 
-	__atomic_fetch_or(&page_rw(m, pfn)->flags, (uint16_t)(bad & HVO_PF_CMA_FIRST),
-			  __ATOMIC_RELAXED);
+	page_add_flags(page_rw(m, pfn), bad & HVO_PF_CMA_FIRST);
 	bad &= HVO_PF_POISONED | HVO_PF_UNRELIABLE;
 	if (bad & HVO_PF_UNRELIABLE)
 		for (; part < end; part += UINT64_C(1) << order)
-			__atomic_fetch_or(&page_rw(m, part)->flags, (uint16_t)(bad),
-					  __ATOMIC_RELAXED);
+			page_add_flags(page_rw(m, part), bad);
 	else if (bad)
 		poison_mark_parts(m, pfn, end - pfn);
 }
@@ -636,8 +632,9 @@ int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	m->ops->read_unlock(m->ctx);
 	if (rc)
 		return rc;
-	bad = page_ro(m, pfn)->flags & (HVO_PF_POISONED | HVO_PF_UNRELIABLE | HVO_PF_CMA_FIRST);
-	cma = page_ro(m, pfn)->flags & HVO_PF_CMA;
+	bad = page_flags(page_ro(m, pfn)) &
+	      (HVO_PF_POISONED | HVO_PF_UNRELIABLE | HVO_PF_CMA_FIRST);
+	cma = page_flags(page_ro(m, pfn)) & HVO_PF_CMA;
 	owner = page_owner(page_ro(m, pfn));
 	if (have < HVO_BLOCK_ORDER) {
 		split_into(m, pfn, pfn + (UINT64_C(1) << have), order, owner, cma);

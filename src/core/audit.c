@@ -100,8 +100,8 @@ static void count_huge(struct audit *a, hvo_pfn_t pfn, const struct hvo_page *pa
 	c = &a->pool[i];
 	c->total++;
 	c->free += page->state == HVO_PAGE_HUGETLB_FREE;
-	c->optimized += !!(page->flags & HVO_PF_OPTIMIZED);
-	c->poisoned += !!(page->flags & HVO_PF_POISONED);
+	c->optimized += !!(page_flags(page) & HVO_PF_OPTIMIZED);
+	c->poisoned += !!(page_flags(page) & HVO_PF_POISONED);
 }
 
 /* One whole block: free, allocated, in a pool, or full of descriptors. */
@@ -136,7 +136,7 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 	default:
 		expect(a, "PAGE-1", "state of a whole block's head", pfn, HVO_PAGE_USED,
 		       page->state);
-		if (page->flags & HVO_PF_DEFERRED)
+		if (page_flags(page) & HVO_PF_DEFERRED)
 			count_huge(a, pfn, page);
 	}
 	if (page->state == HVO_PAGE_FREE || page->state == HVO_PAGE_HUGETLB_FREE)
@@ -214,7 +214,7 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 
 		if (page->state == HVO_PAGE_MEMMAP) {
 			c->memmap++;
-			c->boot += page->flags & HVO_PF_BOOT;
+			c->boot += page_flags(page) & HVO_PF_BOOT;
 			expect_backs(a, base + idx, page->private_data[0]);
 			order = 0;
 		} else if (page->state == HVO_PAGE_POISONED) {

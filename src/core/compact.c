@@ -58,7 +58,7 @@ static void count_head(const struct hvo_page *page, struct census *c, uint64_t n
 		break;
 	case HVO_PAGE_MEMMAP:
 		*used += nr;
-		c->hopeless |= page->flags & HVO_PF_BOOT;
+		c->hopeless |= page_flags(page) & HVO_PF_BOOT;
 		break;
 	case HVO_PAGE_POISONED:
 		c->hopeless = true;

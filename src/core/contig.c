@@ -144,7 +144,7 @@ static hvo_pfn_t held_end(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t *ret_fl
 	if (held_head(m, pfn) == pfn) {
 		const struct hvo_page *page = page_ro(m, pfn);
 
-		*ret_flags = __atomic_load_n(&page->flags, __ATOMIC_RELAXED);
+		*ret_flags = page_flags(page);
 		if (hvo_page_state(page) == HVO_PAGE_USED && !page_count(m, pfn, PAGE_MAPCOUNT))
 			end += UINT64_C(1) << __atomic_load_n(&page->order, __ATOMIC_RELAXED);
 	}
@@ -192,7 +192,7 @@ static bool stays(const struct hvo_page *page)
 	case HVO_PAGE_HUGETLB_USED:
 		return !page_owner(page);
 	case HVO_PAGE_MEMMAP:
-		return page->flags & HVO_PF_BOOT;
+		return page_flags(page) & HVO_PF_BOOT;
 	case HVO_PAGE_POISONED:
 		return true;
 	default:

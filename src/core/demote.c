@@ -49,7 +49,7 @@ static void split_huge(struct demote *d, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = d->pool->m;
 	uint8_t folded = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLDED;
-	uint16_t flags = page_ro(m, pfn)->flags & HVO_PF_OPTIMIZED;
+	uint16_t flags = page_flags(page_ro(m, pfn)) & HVO_PF_OPTIMIZED;
 	hvo_pfn_t end = pfn + (UINT64_C(1) << d->pool->order);
 	struct hvo_pool *target = d->target;
 	unsigned int nr = 0;
@@ -58,7 +58,7 @@ static void split_huge(struct demote *d, hvo_pfn_t pfn)
 		struct hvo_page *page = page_rw(m, pfn);
 
 		page_set_state(m, pfn, page, HVO_PAGE_USED, target->order);
-		__atomic_store_n(&page->flags, (uint16_t)(flags), __ATOMIC_RELAXED);
+		page_set_flags(page, flags);
 		fold_set(m, pfn, target->order, (uint8_t)(target->order | folded));
 		target->batch[nr++] = pfn;
 	}

@@ -78,7 +78,7 @@ static void dequeue(struct hvo_pool *pool, struct pool_node *n, hvo_pfn_t pfn)
 /* @one: 1 or -1 */
 static void account(struct hvo_pool *pool, struct pool_node *n, hvo_pfn_t pfn, uint64_t one)
 {
-	uint16_t flags = page_ro(pool->m, pfn)->flags;
+	uint16_t flags = page_flags(page_ro(pool->m, pfn));
 
 	n->total += one;
 	if (flags & HVO_PF_OPTIMIZED)
@@ -216,8 +216,7 @@ static int get_page(struct hvo_pool *pool, unsigned int gfp, int node, bool rese
 /* Off to hvo_work(). Pool lock held; the page left the counters. */
 static void defer(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
-	__atomic_fetch_or(&page_rw(pool->m, pfn)->flags, (uint16_t)(HVO_PF_DEFERRED),
-			  __ATOMIC_RELAXED);
+	page_add_flags(page_rw(pool->m, pfn), HVO_PF_DEFERRED);
 	page_list_add(pool->m, &pool->deferred, pfn);
 	work_wanted(pool->m);
 }

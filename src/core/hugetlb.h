@@ -69,12 +69,12 @@ uint64_t hugetlb_sum(const struct hvo_pool *pool, size_t offset);
 
 static inline bool page_optimized(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	return page_ro(m, pfn)->flags & HVO_PF_OPTIMIZED;
+	return page_flags(page_ro(m, pfn)) & HVO_PF_OPTIMIZED;
 }
 
 static inline bool page_poisoned(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	return page_ro(m, pfn)->flags & HVO_PF_POISONED;
+	return page_flags(page_ro(m, pfn)) & HVO_PF_POISONED;
 }
 
 /* ---- release.c: leaving a pool; the memmap lock held -------------------------------- */

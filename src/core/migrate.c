@@ -122,12 +122,9 @@ static void publish_target(struct migration *g)
 	set_tails(g->m, g->dst, g->order);
 	/* One of its frames may have failed while nobody could take a reference to mark it. */
 	if (!g->pool)
-		__atomic_store_n(
-			&dst->flags,
-			(uint16_t)(poison_in(g->m, g->dst, g->dst + (UINT64_C(1) << g->order)) ?
-					   HVO_PF_POISONED :
-					   0),
-			__ATOMIC_RELAXED);
+		page_set_flags(dst, poison_in(g->m, g->dst, g->dst + (UINT64_C(1) << g->order)) ?
+					    HVO_PF_POISONED :
+					    0);
 	__atomic_store_n(&dst->mapcount, src->mapcount, __ATOMIC_RELAXED);
 	page_set_owner(dst, g->id);
 	page_set_refs(dst, g->refs);
@@ -189,7 +186,7 @@ static void free_source(struct migration *g)
 	}
 	/* One that failed while nobody could take a reference in order to mark it. */
 	if (poison_in(g->m, g->src, g->src + (UINT64_C(1) << g->order)))
-		__atomic_fetch_or(&src->flags, (uint16_t)(HVO_PF_POISONED), __ATOMIC_RELAXED);
+		page_add_flags(src, HVO_PF_POISONED);
 	free_block(g->m, g->src, g->order);
 }
 
@@ -332,7 +329,7 @@ static unsigned int look_at(struct hvo_machine *m, hvo_pfn_t pfn, struct look *r
 	page = page_ro(m, pfn & ~((UINT64_C(1) << whole) - 1));
 	ret->state = hvo_page_state(page);
 	ret->order = __atomic_load_n(&page->order, __ATOMIC_RELAXED) & HVO_FOLD_ORDER;
-	ret->flags = __atomic_load_n(&page->flags, __ATOMIC_RELAXED);
+	ret->flags = page_flags(page);
 	m->ops->read_unlock(m->ctx);
 	return whole;
 }

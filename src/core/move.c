@@ -172,7 +172,7 @@ static int movable_page(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page
 	page = page_ro(m, pfn);
 	/* In a whole block there are only those that were set aside at the start. */
 	if (!order_of(m, pfn) && (b->flags & (BLOCK_CUT | BLOCK_BUSY)) == BLOCK_CUT &&
-	    hvo_page_state(page) == HVO_PAGE_MEMMAP && !(page->flags & HVO_PF_BOOT) &&
+	    hvo_page_state(page) == HVO_PAGE_MEMMAP && !(page_flags(page) & HVO_PF_BOOT) &&
 	    !(b->flags & BLOCK_SELF && page_describes(page->private_data[0], pfn))) {
 		*ret_page = page->private_data[0];
 		rc = 0;

@@ -62,6 +62,27 @@ static inline void page_set_owner(struct hvo_page *page, uint32_t id)
 	__atomic_store_n(&page->owner, id, __ATOMIC_RELAXED);
 }
 
+/* Flags change while others read them. */
+static inline uint16_t page_flags(const struct hvo_page *page)
+{
+	return __atomic_load_n(&page->flags, __ATOMIC_RELAXED);
+}
+
+static inline void page_set_flags(struct hvo_page *page, unsigned int flags)
+{
+	__atomic_store_n(&page->flags, (uint16_t)flags, __ATOMIC_RELAXED);
+}
+
+static inline void page_add_flags(struct hvo_page *page, unsigned int flags)
+{
+	__atomic_fetch_or(&page->flags, (uint16_t)flags, __ATOMIC_RELAXED);
+}
+
+static inline void page_clear_flags(struct hvo_page *page, unsigned int flags)
+{
+	__atomic_fetch_and(&page->flags, (uint16_t)~flags, __ATOMIC_RELAXED);
+}
+
 /* To a new user: nothing of the last one's, and one reference. */
 static inline void page_hand_out(struct hvo_page *page, uint32_t owner)
 {

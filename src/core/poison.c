@@ -147,7 +147,7 @@ static void free_sound(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo
 			struct hvo_page *page = page_rw(m, to);
 
 			page_set_state(m, to, page, HVO_PAGE_POISONED, 0);
-			__atomic_store_n(&page->flags, (uint16_t)(0), __ATOMIC_RELAXED);
+			page_set_flags(page, 0);
 			trace(m, HVO_EVENT_POISONED, to, 0, 0);
 		}
 		pfn = to + 1;
@@ -240,11 +240,11 @@ void poison_free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	hvo_pfn_t end = pfn + (UINT64_C(1) << order);
 	struct hvo_page *page = page_rw(m, pfn);
 
-	if (page->flags & HVO_PF_UNRELIABLE) {
+	if (page_flags(page) & HVO_PF_UNRELIABLE) {
 		lose(m, pfn, order);
 		return;
 	}
-	__atomic_store_n(&page->flags, (uint16_t)(0), __ATOMIC_RELAXED);
+	page_set_flags(page, 0);
 	if (order >= HVO_BLOCK_ORDER) {
 		free_whole(m, pfn, order);
 		return;
@@ -258,8 +258,7 @@ void poison_mark_parts(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	hvo_pfn_t end = pfn + nr;
 
 	while ((pfn = poison_first(m, pfn, end)) != HVO_PFN_NONE) {
-		__atomic_fetch_or(&page_rw(m, hvo_page_head(&m->mm, pfn))->flags,
-				  (uint16_t)(HVO_PF_POISONED), __ATOMIC_RELAXED);
+		page_add_flags(page_rw(m, hvo_page_head(&m->mm, pfn)), HVO_PF_POISONED);
 		pfn++;
 	}
 }
@@ -326,9 +325,9 @@ static int fail_huge(struct hvo_machine *m, struct hvo_pool *pool, hvo_pfn_t hea
 	struct hvo_page *page = page_rw(m, head);
 	int rc = -HVO_EBUSY;
 
-	if (!(page->flags & HVO_PF_POISONED))
+	if (!(page_flags(page) & HVO_PF_POISONED))
 		hugetlb_node(pool, head)->poisoned++;
-	__atomic_fetch_or(&page->flags, (uint16_t)(flags), __ATOMIC_RELAXED);
+	page_add_flags(page, flags);
 	if (used && !hvo_get_page(m, head, NULL))
 		*ret_held = head;
 	if (used)
@@ -355,7 +354,7 @@ static int fail_free(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t flags)
 		lock_release(m, &z->lock);
 		return -HVO_EAGAIN;
 	}
-	__atomic_fetch_or(&page_rw(m, block)->flags, (uint16_t)(flags), __ATOMIC_RELAXED);
+	page_add_flags(page_rw(m, block), flags);
 	poison_free_block(m, block, page_ro(m, block)->order);
 	return 0;
 }
@@ -365,7 +364,7 @@ static int fail_used(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t flags, hvo_p
 {
 	if (hvo_get_page(m, pfn, ret_held))
 		return -HVO_EAGAIN;
-	__atomic_fetch_or(&page_rw(m, *ret_held)->flags, flags, __ATOMIC_RELAXED);
+	page_add_flags(page_rw(m, *ret_held), flags);
 	return 0;
 }
 

@@ -46,8 +46,7 @@ hvo_pfn_t page_list_pop(struct hvo_machine *m, struct page_list *list)
 
 void hugetlb_free_page(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
-	__atomic_fetch_and(&page_rw(pool->m, pfn)->flags,
-			   (uint16_t)(HVO_PF_POISONED | HVO_PF_UNRELIABLE), __ATOMIC_RELAXED);
+	page_clear_flags(page_rw(pool->m, pfn), ~(HVO_PF_POISONED | HVO_PF_UNRELIABLE));
 	free_block(pool->m, pfn, pool->order);
 }
 
@@ -201,8 +200,7 @@ uint64_t hugetlb_flush(struct hvo_pool *pool, uint64_t max)
 
 	lock_acquire(m, &pool->lock);
 	while (list.nr < max && (pfn = page_list_pop(m, &pool->deferred)) != HVO_PFN_NONE) {
-		__atomic_fetch_and(&page_rw(m, pfn)->flags, (uint16_t)((uint16_t)~HVO_PF_DEFERRED),
-				   __ATOMIC_RELAXED);
+		page_clear_flags(page_rw(m, pfn), HVO_PF_DEFERRED);
 		page_list_add(m, &list, pfn);
 	}
 	lock_release(m, &pool->lock);

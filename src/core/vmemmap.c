@@ -118,8 +118,8 @@ static uint64_t clear_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	while (nr--) {
 		struct hvo_page *page = page_rw(m, pfn++);
 
-		boot += page->flags & HVO_PF_BOOT;
-		__atomic_store_n(&page->flags, (uint16_t)(0), __ATOMIC_RELAXED);
+		boot += page_flags(page) & HVO_PF_BOOT;
+		page_set_flags(page, 0);
 		page->private_data[0] = 0;
 	}
 	return boot;
@@ -185,7 +185,7 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 		if (p->state == HVO_PAGE_USED && i)
 			HVO_ASSERT(m, false, "MEMMAP-1: frame in use", pfn + i);
 		page_set_state(m, pfn + i, p, HVO_PAGE_MEMMAP, 0);
-		__atomic_store_n(&p->flags, (uint16_t)(0), __ATOMIC_RELAXED);
+		page_set_flags(p, 0);
 	}
 	set_backs(m, pfn, page, keep);
 	if (keep < nr) {
@@ -302,7 +302,7 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 		page_set_state(m, pfn + i, page, HVO_PAGE_TAIL, 0);
 		page->next = 0;
 		page->prev = 0;
-		__atomic_store_n(&page->flags, (uint16_t)(0), __ATOMIC_RELAXED);
+		page_set_flags(page, 0);
 		page->private_data[0] = 0;
 	}
 	lock_acquire(m, &z->lock);
@@ -460,9 +460,9 @@ static void retag_head_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 	struct hvo_page *page = page_rw(m, frame);
 	struct zone *z;
 
-	if (!(page->flags & HVO_PF_BOOT))
+	if (!(page_flags(page) & HVO_PF_BOOT))
 		return;
-	__atomic_fetch_and(&page->flags, (uint16_t)((uint16_t)~HVO_PF_BOOT), __ATOMIC_RELAXED);
+	page_clear_flags(page, HVO_PF_BOOT);
 	counter_sub(&m->memmap_boot, 1);
 	counter_add(&m->memmap, 1);
 	z = zone_of(m, frame);
@@ -529,8 +529,7 @@ static unsigned int finish_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns
 		struct tails t = tails_of(pfns[i], order);
 
 		if (all || page_folded_whole(m, &t)) {
-			__atomic_fetch_or(&page_rw(m, pfns[i])->flags, (uint16_t)(HVO_PF_OPTIMIZED),
-					  __ATOMIC_RELAXED);
+			page_add_flags(page_rw(m, pfns[i]), HVO_PF_OPTIMIZED);
 			folded++;
 			continue;
 		}
@@ -541,7 +540,7 @@ static unsigned int finish_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns
 	m->ops->flush(m->ctx);
 	put_folded_backing(m, old, all);
 	for (i = 0; i < nr; i++)
-		if (page_ro(m, pfns[i])->flags & HVO_PF_OPTIMIZED)
+		if (page_flags(page_ro(m, pfns[i])) & HVO_PF_OPTIMIZED)
 			retag_head_frame(m, pfns[i]);
 	counter_add(&m->folds, (uint64_t)folded << (order - HVO_BLOCK_ORDER));
 	return folded;
@@ -862,8 +861,7 @@ unsigned int vmemmap_restore(struct hvo_machine *m, const hvo_pfn_t *pfns, unsig
 	}
 	for (i = 0; i < taken; i++) {
 		fold_set(m, pfns[i], order, (uint8_t)order);
-		__atomic_fetch_and(&page_rw(m, pfns[i])->flags,
-				   (uint16_t)((uint16_t)~HVO_PF_OPTIMIZED), __ATOMIC_RELAXED);
+		page_clear_flags(page_rw(m, pfns[i]), HVO_PF_OPTIMIZED);
 	}
 	counter_add(&m->presents, (uint64_t)taken << (order - HVO_BLOCK_ORDER));
 	return taken;
@@ -947,7 +945,7 @@ hvo_pfn_t vmemmap_boot_gigantic(struct hvo_machine *m, hvo_pfn_t pfn)
 
 	fold_set(m, pfn, HVO_GIGA_ORDER, HVO_GIGA_ORDER | HVO_FOLDED);
 	page_set_state(m, pfn, page, HVO_PAGE_USED, HVO_GIGA_ORDER);
-	__atomic_store_n(&page->flags, (uint16_t)(HVO_PF_OPTIMIZED), __ATOMIC_RELAXED);
+	page_set_flags(page, HVO_PF_OPTIMIZED);
 	return pfn + (UINT64_C(1) << HVO_GIGA_ORDER);
 }
 
@@ -986,7 +984,7 @@ static void online_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 		struct hvo_page *page = page_rw(m, pfn + i);
 
 		page_set_state(m, pfn + i, page, HVO_PAGE_MEMMAP, 0);
-		__atomic_store_n(&page->flags, (uint16_t)(HVO_PF_BOOT), __ATOMIC_RELAXED);
+		page_set_flags(page, HVO_PF_BOOT);
 	}
 }
 
@@ -1005,8 +1003,7 @@ static int online_memmap_blocks(struct hvo_machine *m, struct node *n)
 		if (on_demand(m) && used == HVO_BLOCK_FRAMES) {
 			/* Whole and folded, one descriptor for all of it. */
 			page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_MEMMAP, HVO_BLOCK_ORDER);
-			__atomic_store_n(&page_rw(m, pfn)->flags, (uint16_t)(HVO_PF_BOOT),
-					 __ATOMIC_RELAXED);
+			page_set_flags(page_rw(m, pfn), HVO_PF_BOOT);
 			fold_set(m, pfn, HVO_BLOCK_ORDER, HVO_BLOCK_ORDER | HVO_FOLDED);
 			continue;
 		}

@@ -781,7 +781,7 @@ bool zone_can_close(struct hvo_machine *m, uint64_t block)
 		case HVO_PAGE_POISONED:
 			break;
 		case HVO_PAGE_MEMMAP:
-			if (page->flags & HVO_PF_BOOT ?
+			if (page_flags(page) & HVO_PF_BOOT ?
 				    !m->sections[base >> HVO_SECTION_ORDER].self_hosted :
 				    !(b->flags & BLOCK_SELF) || ++own > HVO_BLOCK_TAILS)
 				return false;

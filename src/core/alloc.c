@@ -569,10 +569,8 @@ static void split_into(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, unsi
 }
 
 static void split_below_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have,
-			      unsigned int order)
+			      unsigned int order, uint32_t owner, uint16_t cma)
 {
-	uint32_t owner = page_owner(page_ro(m, pfn));
-	uint16_t cma = page_flags(page_ro(m, pfn)) & HVO_PF_CMA;
 	struct zone *z = zone_of(m, pfn);
 	hvo_pfn_t end = pfn + (UINT64_C(1) << have);
 
@@ -589,12 +587,12 @@ static void split_below_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int
 
 /* Frames that failed stay with the parts that they are in, and a piece begins where it did. */
 static void mark_parts(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have, unsigned int order,
-		       uint16_t bad)
+		       uint16_t flags)
 {
 	hvo_pfn_t end = pfn + (UINT64_C(1) << have), part = pfn;
+	uint16_t bad = flags & (HVO_PF_POISONED | HVO_PF_UNRELIABLE);
 
-	page_add_flags(page_rw(m, pfn), bad & HVO_PF_CMA_FIRST);
-	bad &= HVO_PF_POISONED | HVO_PF_UNRELIABLE;
+	page_add_flags(page_rw(m, pfn), flags & HVO_PF_CMA_FIRST);
 	if (bad & HVO_PF_UNRELIABLE)
 		for (; part < end; part += UINT64_C(1) << order)
 			page_add_flags(page_rw(m, part), bad);
@@ -617,12 +615,35 @@ static int freeze_for_split(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int o
 	return page_count(m, pfn, PAGE_MAPCOUNT) || !page_freeze(m, pfn, 1) ? -HVO_EBUSY : 0;
 }
 
+static int split_frozen(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have, unsigned int order,
+			uint32_t owner, uint16_t cma)
+{
+	hvo_pfn_t end = pfn + (UINT64_C(1) << have);
+	uint8_t folded;
+	int rc;
+
+	if (have < HVO_BLOCK_ORDER) {
+		split_into(m, pfn, end, order, owner, cma);
+		return 0;
+	}
+	if (order < HVO_BLOCK_ORDER) {
+		rc = on_demand(m) ? vmemmap_present_elsewhere(m, pfn, have) : 0;
+		if (!rc)
+			split_below_block(m, pfn, have, order, owner, cma);
+		return rc;
+	}
+	folded = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLDED;
+	for (; pfn < end; pfn += UINT64_C(1) << order) {
+		fold_set(m, pfn, order, (uint8_t)(order | folded));
+		split_into(m, pfn, pfn + (UINT64_C(1) << order), order, owner, cma);
+	}
+	return 0;
+}
+
 int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
-	unsigned int have = 0, o;
-	uint16_t bad, cma;
-	uint32_t owner;
-	uint64_t part;
+	unsigned int have = 0;
+	uint16_t flags;
 	int rc;
 
 	if (machine_gone(m))
@@ -632,33 +653,13 @@ int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	m->ops->read_unlock(m->ctx);
 	if (rc)
 		return rc;
-	bad = page_flags(page_ro(m, pfn)) &
-	      (HVO_PF_POISONED | HVO_PF_UNRELIABLE | HVO_PF_CMA_FIRST);
-	cma = page_flags(page_ro(m, pfn)) & HVO_PF_CMA;
-	owner = page_owner(page_ro(m, pfn));
-	if (have < HVO_BLOCK_ORDER) {
-		split_into(m, pfn, pfn + (UINT64_C(1) << have), order, owner, cma);
-		mark_parts(m, pfn, have, order, bad);
-		return 0;
-	}
-	if (order < HVO_BLOCK_ORDER && on_demand(m))
-		rc = vmemmap_present_elsewhere(m, pfn, have);
-	if (rc) {
+	flags = page_flags(page_ro(m, pfn));
+	rc = split_frozen(m, pfn, have, order, page_owner(page_ro(m, pfn)), flags & HVO_PF_CMA);
+	if (rc)
 		page_set_refs(page_rw(m, pfn), 1);
-		return rc;
-	}
-	if (order < HVO_BLOCK_ORDER) {
-		split_below_block(m, pfn, have, order);
-		mark_parts(m, pfn, have, order, bad);
-		return 0;
-	}
-	o = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLDED;
-	for (part = 0; part < UINT64_C(1) << have; part += UINT64_C(1) << order) {
-		fold_set(m, pfn + part, order, (uint8_t)(order | o));
-		split_into(m, pfn + part, pfn + part + (UINT64_C(1) << order), order, owner, cma);
-	}
-	mark_parts(m, pfn, have, order, bad);
-	return 0;
+	else
+		mark_parts(m, pfn, have, order, flags);
+	return rc;
 }
 
 void hvo_read_lock(struct hvo_machine *m)

@@ -139,12 +139,13 @@ static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 	}
 }
 
+/* What can be moved goes where nothing else may be, first. */
+const uint8_t zonelist[HVO_NR_ZONES] = { HVO_ZONE_MOVABLE, HVO_ZONE_CMA, HVO_ZONE_NORMAL };
+
 static int try_zones(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node,
 		     bool low, hvo_pfn_t *ret)
 {
 	uint32_t nr = m->cfg.nr_nodes, first = node < 0 ? 0 : (uint32_t)node, i;
-	static const uint8_t order_of_zones[HVO_NR_ZONES] = { HVO_ZONE_MOVABLE, HVO_ZONE_CMA,
-							      HVO_ZONE_NORMAL };
 	bool again = false;
 	unsigned int k;
 	int rc;
@@ -154,9 +155,8 @@ static int try_zones(struct hvo_machine *m, unsigned int gfp, unsigned int order
 
 		if (i && gfp & HVO_GFP_THISNODE && node >= 0)
 			break;
-		/* What can be moved goes where nothing else may be, first. */
-		for (k = gfp & HVO_GFP_MOVABLE ? 0 : 2; k < HVO_NR_ZONES; k++) {
-			struct zone *z = &n->zones[order_of_zones[k]];
+		for (k = zonelist_start(gfp); k < HVO_NR_ZONES; k++) {
+			struct zone *z = &n->zones[zonelist[k]];
 
 			rc = zone_alloc(m, z, gfp, order,
 					low ? counter_read(&z->low) : gfp_watermark(z, gfp), ret);
@@ -272,6 +272,26 @@ void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	/* Bounds what waits to be collapsed; hysteresis: some stay cut for the next one. */
 	if (counter_read(&z->nr_collapsible) >= COLLAPSE_KEEP + COLLAPSE_BATCH)
 		vmemmap_collapse(m, z, COLLAPSE_BATCH);
+}
+
+unsigned int block_order(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	unsigned int order;
+
+	m->ops->read_lock(m->ctx);
+	order = __atomic_load_n(&page_ro(m, pfn)->order, __ATOMIC_RELAXED);
+	m->ops->read_unlock(m->ctx);
+	return order;
+}
+
+void free_blocks(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	unsigned int order;
+
+	for (; start < end; start += UINT64_C(1) << order) {
+		order = block_order(m, start);
+		free_block(m, start, order);
+	}
 }
 
 int clear_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)

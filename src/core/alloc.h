@@ -17,6 +17,18 @@ int alloc_block(struct hvo_machine *m, unsigned int gfp, unsigned int order, int
 		hvo_pfn_t *ret);
 /* The way back of alloc_block(); clears if the machine clears on free. */
 void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
+/* The same for all blocks that [start, end) consists of. */
+void free_blocks(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
+/* The order of a block that the caller owns or holds. */
+unsigned int block_order(struct hvo_machine *m, hvo_pfn_t pfn);
+
+/* In which order zones are tried; what cannot be moved begins with the last. */
+extern const uint8_t zonelist[HVO_NR_ZONES];
+
+static inline unsigned int zonelist_start(unsigned int gfp)
+{
+	return gfp & HVO_GFP_MOVABLE ? 0 : HVO_NR_ZONES - 1;
+}
 
 /* The descriptors of a new block of order below 9 say which block they are in. */
 void set_tails(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);

@@ -47,21 +47,13 @@ static void count_head(const struct hvo_page *page, struct census *c, uint64_t n
 {
 	uint64_t *used = large ? &c->large : &c->small, before = c->small + c->large;
 
+	c->hopeless |= page_stays(page);
 	switch (hvo_page_state(page)) {
 	case HVO_PAGE_USED:
 	case HVO_PAGE_HUGETLB_USED:
-		*used += nr;
-		c->hopeless |= !page_owner(page);
-		break;
 	case HVO_PAGE_HUGETLB_FREE:
-		*used += nr;
-		break;
 	case HVO_PAGE_MEMMAP:
 		*used += nr;
-		c->hopeless |= page_flags(page) & HVO_PF_BOOT;
-		break;
-	case HVO_PAGE_POISONED:
-		c->hopeless = true;
 		break;
 	case HVO_PAGE_FREE:
 		c->free_small += large ? 0 : nr;
@@ -83,11 +75,8 @@ static void count_cut(struct hvo_machine *m, hvo_pfn_t base, struct census *c)
 		c->hopeless = true;
 	while (pfn < end && !c->hopeless) {
 		const struct hvo_page *page = page_ro(m, pfn);
-		enum hvo_page_state state = hvo_page_state(page);
-		uint64_t nr = 1;
+		uint64_t nr = page_cut_frames(hvo_page_state(page), page->order);
 
-		if (state == HVO_PAGE_FREE || state == HVO_PAGE_USED)
-			nr = UINT64_C(1) << (page->order < SMALL_ORDERS ? page->order : 0);
 		count_head(page, c, nr, false);
 		pfn += nr;
 	}

@@ -69,29 +69,15 @@ static int take_place(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, boo
 	return rc;
 }
 
-/* The order of a block that the caller owns or holds. */
-static unsigned int order_at(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	unsigned int order;
-
-	m->ops->read_lock(m->ctx);
-	order = __atomic_load_n(&page_ro(m, pfn)->order, __ATOMIC_RELAXED);
-	m->ops->read_unlock(m->ctx);
-	return order;
-}
-
 int contig_clear(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned int gfp)
 {
-	unsigned int order;
 	int rc;
 
 	if (!(gfp & HVO_GFP_ZERO) && m->cfg.clear != HVO_CLEAR_ON_ALLOC)
 		return 0;
 	rc = clear_frames(m, start, end - start);
-	for (; rc && start < end; start += UINT64_C(1) << order) {
-		order = order_at(m, start);
-		free_block(m, start, order);
-	}
+	if (rc)
+		free_blocks(m, start, end);
 	return rc;
 }
 
@@ -101,7 +87,7 @@ void contig_publish(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool 
 	unsigned int order;
 
 	for (; start < end; start += UINT64_C(1) << order) {
-		order = order_at(m, start);
+		order = block_order(m, start);
 		publish_block(m, start, order, 0, flags);
 		flags &= HVO_PF_CMA;
 	}
@@ -176,29 +162,13 @@ int hvo_free_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	if (start >= end || end > m->mm.nr_frames || !contig_held(m, start, end, false))
 		return -HVO_EINVAL;
 	for (; start < end; start += UINT64_C(1) << order) {
-		order = order_at(m, start);
+		order = block_order(m, start);
 		put_page_mapped(m, start);
 	}
 	return 0;
 }
 
 /* ---- looking for a place ------------------------------------------------------------------ */
-
-/* Can it not be moved, whatever heads a block or is a frame by itself? Zone lock held. */
-static bool stays(const struct hvo_page *page)
-{
-	switch (hvo_page_state(page)) {
-	case HVO_PAGE_USED:
-	case HVO_PAGE_HUGETLB_USED:
-		return !page_owner(page);
-	case HVO_PAGE_MEMMAP:
-		return page_flags(page) & HVO_PF_BOOT;
-	case HVO_PAGE_POISONED:
-		return true;
-	default:
-		return false;
-	}
-}
 
 /* The end of the last thing in [pfn, end) of one 2 MiB that stays, or 0. Zone lock held. */
 static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo_pfn_t end)
@@ -213,17 +183,13 @@ static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, hvo_pfn_t pf
 	whole = hvo_fold_byte(&m->mm, block_of(base)) & HVO_FOLD_ORDER;
 	if (whole) {
 		p = base & ~((UINT64_C(1) << whole) - 1);
-		return stays(page_ro(m, p)) ? p + (UINT64_C(1) << whole) : 0;
+		return page_stays(page_ro(m, p)) ? p + (UINT64_C(1) << whole) : 0;
 	}
 	while (p < end) {
 		const struct hvo_page *page = page_ro(m, p);
-		enum hvo_page_state state = hvo_page_state(page);
-		uint64_t nr = 1;
 
-		if (state == HVO_PAGE_FREE || state == HVO_PAGE_USED)
-			nr = UINT64_C(1) << (page->order < SMALL_ORDERS ? page->order : 0);
-		p += nr;
-		if (p > pfn && stays(page))
+		p += page_cut_frames(hvo_page_state(page), page->order);
+		if (p > pfn && page_stays(page))
 			found = p;
 	}
 	return found;
@@ -271,16 +237,14 @@ int contig_search(struct hvo_machine *m, struct zone *z, const struct contig_wan
 static int search_nodes(struct hvo_machine *m, unsigned int gfp, int node, struct contig_want *w,
 			hvo_pfn_t *ret)
 {
-	static const uint8_t types[HVO_NR_ZONES] = { HVO_ZONE_MOVABLE, HVO_ZONE_CMA,
-						     HVO_ZONE_NORMAL };
 	uint32_t nr = m->cfg.nr_nodes, first = node < 0 ? 0 : (uint32_t)node, i;
 	unsigned int k;
 
 	for (i = 0; i < nr; i++) {
 		if (i && gfp & HVO_GFP_THISNODE && node >= 0)
 			break;
-		for (k = gfp & HVO_GFP_MOVABLE ? 0 : 2; k < HVO_NR_ZONES; k++) {
-			struct zone *z = &m->nodes[(first + i) % nr].zones[types[k]];
+		for (k = zonelist_start(gfp); k < HVO_NR_ZONES; k++) {
+			struct zone *z = &m->nodes[(first + i) % nr].zones[zonelist[k]];
 
 			lock_acquire(m, &z->lock);
 			w->lo = z->start;

@@ -68,15 +68,6 @@ bool isolated_block_free(struct hvo_machine *m, hvo_pfn_t block)
 	return busy ? vmemmap_collapse_block(m, z, block_of(block)) : free;
 }
 
-static unsigned int fitting_order(hvo_pfn_t pfn, hvo_pfn_t end, unsigned int max)
-{
-	unsigned int order = max;
-
-	while (pfn & ((UINT64_C(1) << order) - 1) || pfn + (UINT64_C(1) << order) > end)
-		order--;
-	return order;
-}
-
 static bool take_whole(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned int max)
 {
 	struct zone *z = zone_of(m, start);
@@ -112,27 +103,11 @@ bool isolated_take_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 
 /* ---- blocks that are wanted in part ---------------------------------------------------- */
 
-/* Where the tails of a block can lie: 8 frames, sound, that are not in [start, end). */
-static unsigned int group_outside(struct hvo_machine *m, hvo_pfn_t block, hvo_pfn_t start,
-				  hvo_pfn_t end)
-{
-	unsigned int at;
-
-	for (at = 0; at < HVO_BLOCK_FRAMES; at += HVO_BLOCK_MEMMAP) {
-		hvo_pfn_t pfn = block + at;
-
-		if ((pfn + HVO_BLOCK_MEMMAP <= start || pfn >= end) &&
-		    !poison_in(m, pfn, pfn + HVO_BLOCK_MEMMAP))
-			break;
-	}
-	return at;
-}
-
 /* A free isolated block of on-demand mode, state USED, becomes a cut one, all of it free. */
 static int cut_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, hvo_pfn_t start,
 			hvo_pfn_t end)
 {
-	unsigned int at = group_outside(m, block, start, end);
+	unsigned int at = poison_sound_group(m, block, start, end);
 	bool self = at < HVO_BLOCK_FRAMES;
 	int rc = self ? vmemmap_cut(m, block_of(block), at) :
 			vmemmap_present_elsewhere(m, block, HVO_BLOCK_ORDER);
@@ -197,16 +172,6 @@ static int take_part(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	return rc;
 }
 
-static void put_taken(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
-{
-	while (pfn < end) {
-		unsigned int order = page_ro(m, pfn)->order;
-
-		free_block(m, pfn, order);
-		pfn += UINT64_C(1) << order;
-	}
-}
-
 int isolated_take_frames(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	hvo_pfn_t pfn = start, to;
@@ -223,7 +188,7 @@ int isolated_take_frames(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 		rc = take_part(m, pfn, to);
 	}
 	if (rc)
-		put_taken(m, start, pfn);
+		free_blocks(m, start, pfn);
 	return rc;
 }
 

@@ -248,6 +248,16 @@ static inline bool zone_has(const struct hvo_machine *m, const struct zone *z, h
 							__ATOMIC_RELAXED) == z->id;
 }
 
+/* Of the largest aligned block that begins at @pfn, before @end. */
+static inline unsigned int fitting_order(hvo_pfn_t pfn, hvo_pfn_t end, unsigned int max)
+{
+	unsigned int order = 63 - (unsigned int)__builtin_clzll(end - pfn);
+
+	if (pfn && order > (unsigned int)__builtin_ctzll(pfn))
+		order = (unsigned int)__builtin_ctzll(pfn);
+	return order < max ? order : max;
+}
+
 static inline bool frame_online(const struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	return pfn < m->mm.nr_frames && __atomic_load_n(&m->sections[pfn >> HVO_SECTION_ORDER].zone,

@@ -427,14 +427,12 @@ static int empty_cut(struct evacuation *e, hvo_pfn_t base)
 	int rc = 0;
 
 	while (pfn < end && pfn < e->end && !rc) {
-		uint64_t nr = 1;
+		uint64_t nr;
 
 		/* It is whole by now, for whatever purpose: the next round sees that. */
 		if (look_at(e->m, pfn, &at))
 			return 0;
-		if ((at.state == HVO_PAGE_FREE || at.state == HVO_PAGE_USED) &&
-		    at.order < HVO_BLOCK_ORDER)
-			nr = UINT64_C(1) << at.order;
+		nr = page_cut_frames(at.state, at.order);
 		if (pfn + nr <= e->start || at.state == HVO_PAGE_FREE) {
 			pfn += nr;
 			continue;
@@ -472,13 +470,6 @@ static int empty_one(struct evacuation *e, hvo_pfn_t pfn, hvo_pfn_t *ret_end)
 	}
 }
 
-/* Descriptors of the very block that they lie in. */
-static bool describes_itself(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	return m->blocks[block_of(pfn)].flags & BLOCK_SELF &&
-	       hvo_memmap_to_q(page_ro(m, pfn)->private_data[0]) >> 3 == block_of(pfn);
-}
-
 /*
  * Free but for frames that failed? What holds nothing but its own descriptors collapses;
  * only a frame that failed keeps it from that.
@@ -492,17 +483,15 @@ static bool block_is_empty(struct evacuation *e, hvo_pfn_t base)
 	if (isolated_block_free(e->m, base))
 		return true;
 	while (pfn < end && pfn < e->end) {
-		uint64_t nr = 1;
+		uint64_t nr;
 
 		/* A whole one that is not free may be one that could not be cut. */
 		if (look_at(e->m, pfn, &at))
 			return at.state == HVO_PAGE_POISONED;
-		if (at.order < HVO_BLOCK_ORDER &&
-		    (at.state == HVO_PAGE_FREE || at.state == HVO_PAGE_USED))
-			nr = UINT64_C(1) << at.order;
+		nr = page_cut_frames(at.state, at.order);
 		if (at.state == HVO_PAGE_POISONED)
 			bad = true;
-		else if (at.state == HVO_PAGE_MEMMAP && describes_itself(e->m, pfn))
+		else if (at.state == HVO_PAGE_MEMMAP && page_describes_itself(e->m, pfn))
 			own = true;
 		else if (pfn + nr > e->start && at.state != HVO_PAGE_FREE)
 			return false;

@@ -154,12 +154,6 @@ static unsigned int order_of(struct hvo_machine *m, hvo_pfn_t pfn)
 	return hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
 }
 
-/* Does a page of the array describe the block that a frame is in? */
-static bool page_describes(uint64_t page, hvo_pfn_t pfn)
-{
-	return hvo_memmap_to_q(page) >> 3 == block_of(pfn);
-}
-
 /* May this frame move, and which page of the array does it back? */
 static int movable_page(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
 {
@@ -173,7 +167,7 @@ static int movable_page(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page
 	/* In a whole block there are only those that were set aside at the start. */
 	if (!order_of(m, pfn) && (b->flags & (BLOCK_CUT | BLOCK_BUSY)) == BLOCK_CUT &&
 	    hvo_page_state(page) == HVO_PAGE_MEMMAP && !(page_flags(page) & HVO_PF_BOOT) &&
-	    !(b->flags & BLOCK_SELF && page_describes(page->private_data[0], pfn))) {
+	    !page_describes_itself(m, pfn)) {
 		*ret_page = page->private_data[0];
 		rc = 0;
 	}

@@ -95,6 +95,40 @@ static inline void page_hand_out(struct hvo_page *page, uint32_t owner)
 	page_set_refs(page, 1);
 }
 
+/*
+ * In a cut block: frames of what begins there, free or allocated, or one. Without the zone's
+ * lock it may have been something else a moment ago.
+ */
+static inline uint64_t page_cut_frames(enum hvo_page_state state, unsigned int order)
+{
+	bool head = state == HVO_PAGE_FREE || state == HVO_PAGE_USED;
+
+	return head && order < SMALL_ORDERS ? UINT64_C(1) << order : 1;
+}
+
+/* Can it not be moved, whatever heads a block or is a frame by itself? */
+static inline bool page_stays(const struct hvo_page *page)
+{
+	switch (hvo_page_state(page)) {
+	case HVO_PAGE_USED:
+	case HVO_PAGE_HUGETLB_USED:
+		return !page_owner(page);
+	case HVO_PAGE_MEMMAP:
+		return page_flags(page) & HVO_PF_BOOT;
+	case HVO_PAGE_POISONED:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Does a frame in state MEMMAP hold descriptors of the very block that it lies in? */
+static inline bool page_describes_itself(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return m->blocks[block_of(pfn)].flags & BLOCK_SELF &&
+	       hvo_memmap_to_q(page_ro(m, pfn)->private_data[0]) >> 3 == block_of(pfn);
+}
+
 /* What the fold map says of the blocks of one whole block, free or allocated. */
 void fold_set(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint8_t byte);
 

@@ -160,21 +160,25 @@ void poison_free_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	set_states(m, pfn, pfn + nr, POISON_OUT);
 }
 
-/* Where the tails of a block can lie: the first group of 8 frames without a bad one. */
-static unsigned int sound_group(struct hvo_machine *m, hvo_pfn_t block)
+unsigned int poison_sound_group(struct hvo_machine *m, hvo_pfn_t block, hvo_pfn_t start,
+				hvo_pfn_t end)
 {
 	unsigned int at;
 
-	for (at = 0; at < HVO_BLOCK_FRAMES; at += HVO_BLOCK_MEMMAP)
-		if (poison_first(m, block + at, block + at + HVO_BLOCK_MEMMAP) == HVO_PFN_NONE)
+	for (at = 0; at < HVO_BLOCK_FRAMES; at += HVO_BLOCK_MEMMAP) {
+		hvo_pfn_t pfn = block + at;
+
+		if ((pfn + HVO_BLOCK_MEMMAP <= start || pfn >= end) &&
+		    !poison_in(m, pfn, pfn + HVO_BLOCK_MEMMAP))
 			break;
+	}
 	return at;
 }
 
 /* A whole 2 MiB block in state USED with bad frames. False: it cannot be cut. */
 static bool free_block_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 {
-	unsigned int at = sound_group(m, pfn);
+	unsigned int at = poison_sound_group(m, pfn, pfn, pfn);
 	hvo_pfn_t end = pfn + HVO_BLOCK_FRAMES;
 
 	if (on_demand(m) && (at == HVO_BLOCK_FRAMES || vmemmap_cut(m, block_of(pfn), at)))

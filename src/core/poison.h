@@ -19,6 +19,12 @@ static inline bool poison_in(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end
 {
 	return HVO_UNLIKELY(counter_read(&m->nr_poison)) && poison_find(m, pfn, end);
 }
+/*
+ * Where the tails of a block can lie: 8 aligned frames, all sound, none of them in [start, end);
+ * the index of the first, or HVO_BLOCK_FRAMES.
+ */
+unsigned int poison_sound_group(struct hvo_machine *m, hvo_pfn_t block, hvo_pfn_t start,
+				hvo_pfn_t end);
 /* A block with failed frames was split: mark the parts that have them now. */
 void poison_mark_parts(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 /* The memory is gone: forget what failed in [pfn, end). */

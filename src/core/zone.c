@@ -516,12 +516,7 @@ bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block,
 
 static unsigned int largest_order(hvo_pfn_t pfn, uint64_t nr)
 {
-	unsigned int order = pfn ? (unsigned int)__builtin_ctzll(pfn) : 63;
-	unsigned int fits = 63 - (unsigned int)__builtin_clzll(nr);
-
-	if (order > fits)
-		order = fits;
-	return order < SMALL_ORDERS ? order : SMALL_ORDERS - 1;
+	return fitting_order(pfn, pfn + nr, SMALL_ORDERS - 1);
 }
 
 void zone_open_block(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int first,
@@ -748,10 +743,8 @@ void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
 void zone_put_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo_pfn_t end)
 {
 	while (pfn < end) {
-		unsigned int order = m->cfg.max_order;
+		unsigned int order = fitting_order(pfn, end, m->cfg.max_order);
 
-		while (pfn & ((UINT64_C(1) << order) - 1) || pfn + (UINT64_C(1) << order) > end)
-			order--;
 		zone_put_whole(m, z, pfn, order);
 		pfn += UINT64_C(1) << order;
 	}
@@ -761,7 +754,7 @@ bool zone_can_close(struct hvo_machine *m, uint64_t block)
 {
 	const struct block *b = &m->blocks[block];
 	hvo_pfn_t base = block_pfn(block);
-	unsigned int idx, own = 0, order;
+	unsigned int idx, order;
 
 	if (hvo_fold_byte(&m->mm, block)) {
 		enum hvo_page_state state = hvo_page_state(page_ro(m, base));
@@ -783,7 +776,7 @@ bool zone_can_close(struct hvo_machine *m, uint64_t block)
 		case HVO_PAGE_MEMMAP:
 			if (page_flags(page) & HVO_PF_BOOT ?
 				    !m->sections[base >> HVO_SECTION_ORDER].self_hosted :
-				    !(b->flags & BLOCK_SELF) || ++own > HVO_BLOCK_TAILS)
+				    !page_describes_itself(m, base + idx))
 				return false;
 			break;
 		default:

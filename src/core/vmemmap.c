@@ -252,6 +252,36 @@ static int clear_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsig
 	return 0;
 }
 
+/* Clear the frames, then map them; the first *ret_done runs are, after an error too. */
+static int map_some(struct hvo_machine *m, const struct run_list *l, unsigned int *ret_done)
+{
+	int rc = clear_runs(m, l->runs, l->nr);
+
+	*ret_done = 0;
+	return rc || !l->nr ? rc : m->ops->remap(m->ctx, l->runs, l->nr, ret_done);
+}
+
+/*
+ * The same for pages that are shared before: after an error all are again, and *ret_done says
+ * only how far it came. The memmap lock is needed for more than one run.
+ */
+static int map_runs(struct hvo_machine *m, const struct run_list *l, unsigned int *ret_done)
+{
+	int rc = map_some(m, l, ret_done);
+	struct run_list back = { m->undo, 0, NR_RUNS };
+	unsigned int i, n;
+
+	if (!*ret_done)
+		return rc;
+	for (i = 0; rc && i < *ret_done; i++)
+		run_add(&back, l->runs[i].page, HVO_SHARED_TAIL, l->runs[i].nr);
+	/* In one call: that does not fail. */
+	if (rc && m->ops->remap(m->ctx, back.runs, back.nr, &n))
+		machine_panic(m, "MEMMAP-2: undo failed", l->runs[0].pfn);
+	m->ops->flush(m->ctx);
+	return rc;
+}
+
 /* ---- on-demand mode: cut and collapse ---------------------------------------- */
 
 int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
@@ -259,17 +289,13 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 	hvo_pfn_t pfn = block_pfn(block), i;
 	struct hvo_remap run = { hvo_block_tail_page(block), pfn + at, HVO_BLOCK_TAILS };
 	unsigned int done;
-	int rc;
+	int rc = map_runs(m, &(struct run_list){ &run, 1, 1 }, &done);
 
-	rc = clear_runs(m, &run, 1);
-	if (!rc)
-		rc = m->ops->remap(m->ctx, &run, 1, &done);
 	if (rc) {
 		counter_add(&m->cut_failures, 1);
 		trace(m, HVO_EVENT_PRESENT_FAILED, pfn, 1, (uint64_t)-rc);
 		return rc;
 	}
-	m->ops->flush(m->ctx);
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 	for (i = at; i < at + HVO_BLOCK_TAILS; i++)
 		page_set_state(m, pfn + i, page_rw(m, pfn + i), HVO_PAGE_MEMMAP, 0);
@@ -408,37 +434,21 @@ uint64_t vmemmap_collapse(struct hvo_machine *m, struct zone *z, uint64_t max)
 	return total;
 }
 
-static void flush_after(struct hvo_machine *m, unsigned int done)
-{
-	if (done)
-		m->ops->flush(m->ctx);
-}
-
 int vmemmap_present_elsewhere(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	uint64_t nr = UINT64_C(1) << (order - HVO_BLOCK_ORDER), want = nr * HVO_BLOCK_TAILS;
 	uint64_t page = hvo_block_tail_page(block_of(pfn));
 	struct run_list l = { m->runs, 0, NR_RUNS };
-	struct hvo_remap back = { page, HVO_SHARED_TAIL, 0 };
-	unsigned int done = 0, n, i;
+	unsigned int done;
 	int rc = -HVO_ENOMEM;
 
 	lock_acquire(m, &m->memmap_lock);
-	l.runs = m->runs;
 	if (!gather(m, HVO_GFP_KERNEL, zone_of(m, pfn)->node, page, want, &l))
-		rc = clear_runs(m, l.runs, l.nr);
-	if (!rc && l.nr)
-		rc = m->ops->remap(m->ctx, l.runs, l.nr, &done);
+		rc = map_runs(m, &l, &done);
 	if (rc) {
-		for (i = 0; i < done; i++)
-			back.nr += l.runs[i].nr;
-		if (back.nr && m->ops->remap(m->ctx, &back, 1, &n))
-			machine_panic(m, "MEMMAP-2: undo failed", pfn);
-		flush_after(m, done);
 		put_runs(m, l.runs, l.nr);
 		trace(m, HVO_EVENT_PRESENT_FAILED, pfn, nr, (uint64_t)-rc);
 	} else {
-		flush_after(m, done);
 		counter_add(&m->presents, nr);
 	}
 	lock_release(m, &m->memmap_lock);
@@ -849,9 +859,7 @@ unsigned int vmemmap_restore(struct hvo_machine *m, const hvo_pfn_t *pfns, unsig
 	}
 	if (!taken)
 		return 0;
-	rc = clear_runs(m, l.runs, l.nr);
-	if (!rc)
-		rc = m->ops->remap(m->ctx, l.runs, l.nr, &done);
+	rc = map_some(m, &l, &done);
 	if (rc) {
 		trace(m, HVO_EVENT_PRESENT_FAILED, pfns[0], l.nr - done, (uint64_t)-rc);
 		taken = keep_complete(m, pfns, taken, order, &l, put);
@@ -875,9 +883,8 @@ bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int or
 	uint64_t nr = UINT64_C(1) << (order - HVO_BLOCK_ORDER);
 	uint64_t page = hvo_block_head_page(block_of(pfn));
 	uint64_t each = stride == 1 ? nr - 1 : 1;
-	struct tails heads = { { page, 0 }, { nr, 0 } };
 	struct run_list l = { m->runs, 0, NR_RUNS };
-	unsigned int done = 0;
+	unsigned int done;
 	int rc;
 
 	*ret_missing = 0;
@@ -890,19 +897,11 @@ bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int or
 			return false;
 		}
 	}
-	rc = clear_runs(m, l.runs, l.nr);
-	if (!rc)
-		rc = m->ops->remap(m->ctx, l.runs, l.nr, &done);
+	rc = map_runs(m, &l, &done);
 	if (rc) {
 		trace(m, HVO_EVENT_PRESENT_FAILED, pfn, l.nr - done, (uint64_t)-rc);
-		/* The page's own head page was and is there: all but that. */
-		heads.page[0]++;
-		heads.nr[0]--;
-		undo_partial_restore(m, &heads);
-	}
-	m->ops->flush(m->ctx);
-	if (rc)
 		put_runs(m, l.runs, l.nr);
+	}
 	return !rc;
 }
 
@@ -1013,12 +1012,9 @@ static int online_memmap_blocks(struct hvo_machine *m, struct node *n)
 			unsigned int done;
 
 			tails = HVO_BLOCK_TAILS;
-			rc = clear_runs(m, &run, 1);
-			if (!rc)
-				rc = m->ops->remap(m->ctx, &run, 1, &done);
+			rc = map_runs(m, &(struct run_list){ &run, 1, 1 }, &done);
 			if (rc)
 				return rc;
-			m->ops->flush(m->ctx);
 		}
 		online_frames(m, pfn, used + tails);
 		set_backs(m, pfn + used, hvo_block_tail_page(block_of(pfn)), tails);
@@ -1165,36 +1161,20 @@ static void fold_bytes_offline(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t e
 			 m->blocks[block_of(pfn)].flags & BLOCK_CUT ? 0 : whole);
 }
 
-/* The first @done runs of a call that failed go back, in one call: that does not fail. */
-static void undo_add(struct hvo_machine *m, const struct run_list *l, unsigned int done)
-{
-	unsigned int i, n;
-
-	for (i = 0; i < done; i++)
-		m->undo[i] = (struct hvo_remap){ l->runs[i].page, HVO_SHARED_TAIL, l->runs[i].nr };
-	if (done && m->ops->remap(m->ctx, m->undo, done, &n))
-		machine_panic(m, "MEMMAP-2: undo failed", l->runs[0].pfn);
-	flush_after(m, done);
-}
-
 int vmemmap_add_range(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_t end, bool self)
 {
 	struct run_list l = { m->runs, 0, NR_RUNS };
-	unsigned int done = 0;
+	unsigned int done;
 	hvo_pfn_t pfn;
 	int rc = -HVO_ENOMEM;
 
 	if (self ? host_range(m, start, end, &l) : gather_range(m, node, start, end, &l))
-		rc = clear_runs(m, l.runs, l.nr);
-	if (!rc && l.nr)
-		rc = m->ops->remap(m->ctx, l.runs, l.nr, &done);
+		rc = map_runs(m, &l, &done);
 	if (rc) {
-		undo_add(m, &l, done);
 		if (!self)
 			put_runs(m, l.runs, l.nr);
 		return rc;
 	}
-	m->ops->flush(m->ctx);
 	for (pfn = start; pfn < end && self; pfn += HVO_SECTION_FRAMES)
 		host_itself(m, pfn);
 	fold_bytes_offline(m, start, end);
@@ -1236,9 +1216,11 @@ static void undo_remove(struct hvo_machine *m, const struct run_list *l, unsigne
 		pages += l->runs[i].nr;
 	for (; pages; nr++)
 		pages -= old->runs[nr].nr;
-	if (nr && m->ops->remap(m->ctx, old->runs, nr, &n))
+	if (!nr)
+		return;
+	if (m->ops->remap(m->ctx, old->runs, nr, &n))
 		machine_panic(m, "MEMMAP-2: undo failed", old->runs[0].pfn);
-	flush_after(m, done);
+	m->ops->flush(m->ctx);
 }
 
 /* Heads that keep their frames say nothing any more. */

@@ -17,7 +17,7 @@
 #include "core/lock.h"
 #include "core/move.h"
 #include "core/page.h"
-#include "core/vmemmap.h"
+#include "core/vmemmap_frames.h"
 #include "core/zone.h"
 
 #define ANY HVO_NODE_ANY

@@ -224,6 +224,11 @@ struct hvo_machine {
 	struct node nodes[]; /* cfg.nr_nodes */
 };
 
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 static inline uint64_t block_of(hvo_pfn_t pfn)
 {
 	return pfn >> HVO_BLOCK_ORDER;
@@ -239,6 +244,11 @@ static inline struct zone *zone_of(struct hvo_machine *m, hvo_pfn_t pfn)
 	uint8_t n = __atomic_load_n(&m->sections[pfn >> HVO_SECTION_ORDER].zone, __ATOMIC_RELAXED);
 
 	return &m->nodes[n / HVO_NR_ZONES].zones[n % HVO_NR_ZONES];
+}
+
+static inline struct node *node_of(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return &m->nodes[m->sections[pfn >> HVO_SECTION_ORDER].node];
 }
 
 /* Is a frame in this zone? Stays so with the zone's lock, or while the frame is in use. */

@@ -47,7 +47,7 @@
 #include "alloc.h"
 #include "lock.h"
 #include "page.h"
-#include "vmemmap.h"
+#include "vmemmap_frames.h"
 #include "zone.h"
 
 #define GFP_MOVE (HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN | GFP_ISOLATING)

@@ -4,12 +4,6 @@
 
 #include "machine.h"
 
-/* A huge page or a part of it: the descriptor pages that are shared while it is folded. */
-struct tails {
-	uint64_t page[2]; /* first page of the array */
-	uint64_t nr[2];	  /* 0: no such run */
-};
-
 /*
  * On-demand mode. @block is folded and the caller's own (state USED, order 9). Its tails
  * are in its own frames from then on, from the one with index @at.
@@ -52,14 +46,7 @@ bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int or
 /* After a restore by HVO_RESTORE_CARVE: free the page, less the frames it keeps. */
 void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
-/*
- * A new frame for one page of the array, in state MEMMAP: the one it had at the start if
- * that is free, else any. Memmap lock held.
- */
-HVO_MUST_CHECK int vmemmap_take_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page,
-				      hvo_pfn_t *ret);
-/* Give descriptor frames that back no page any more to their zones. */
-void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
+/* ---- vmemmap_online.c ------------------------------------------------------------------ */
 
 /* Set descriptor frames aside and map them; for hvo_machine_init(). */
 HVO_MUST_CHECK int vmemmap_online_node(struct hvo_machine *m, struct node *n);
@@ -78,10 +65,5 @@ HVO_MUST_CHECK int vmemmap_add_range(struct hvo_machine *m, int node, hvo_pfn_t 
 uint64_t vmemmap_self_hosted(const struct hvo_machine *m);
 /* Their descriptors go; nobody uses anything there. The same errors. */
 HVO_MUST_CHECK int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
-
-/* Where Linux mode keeps a page of the array from the start. */
-hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page);
-
-struct node *node_of(struct hvo_machine *m, hvo_pfn_t pfn);
 
 #endif

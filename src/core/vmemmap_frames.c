@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Frames that hold descriptors: finding them, mapping them, freeing them. What is done with
+ * them is in vmemmap.c and vmemmap_online.c.
+ *
+ * States: MEMMAP while they do. private_data[0] of such a frame is the page of the array that
+ * it backs; HVO_PF_BOOT: it was set aside at the start.
+ * Locks: the memmap lock where frames are looked for; the zone's lock for taking and freeing.
+ * Linux: mm/hugetlb_vmemmap.c, alloc_vmemmap_page_list(), free_vmemmap_page_list(),
+ * vmemmap_remap_range(); mm/sparse-vmemmap.c.
+ */
+#include "vmemmap_frames.h"
+
+#include "alloc.h"
+#include "lock.h"
+#include "page.h"
+#include "poison.h"
+#include "zone.h"
+
+#define WAITS_STEPS 64
+#define WAITS_AVOIDED 16
+
+#define GIGA_MEMMAP (HVO_BLOCK_MEMMAP << (HVO_GIGA_ORDER - HVO_BLOCK_ORDER))
+
+/* ---- lists of runs --------------------------------------------------------- */
+
+bool run_add(struct run_list *l, uint64_t page, hvo_pfn_t pfn, uint64_t nr)
+{
+	struct hvo_remap *last = l->nr ? &l->runs[l->nr - 1] : NULL;
+
+	if (!nr)
+		return true;
+	if (last && last->page + last->nr == page &&
+	    (pfn == HVO_SHARED_TAIL ?
+		     last->pfn == HVO_SHARED_TAIL :
+		     last->pfn != HVO_SHARED_TAIL && last->pfn + last->nr == pfn)) {
+		last->nr += nr;
+		return true;
+	}
+	if (l->nr == l->max)
+		return false;
+	l->runs[l->nr++] = (struct hvo_remap){ page, pfn, nr };
+	return true;
+}
+
+bool run_add_backing(struct hvo_machine *m, struct run_list *l, uint64_t page, uint64_t nr)
+{
+	uint64_t i;
+
+	for (i = 0; i < nr; i++)
+		if (!run_add(l, page + i, m->ops->backing(m->ctx, page + i), 1))
+			return false;
+	return true;
+}
+
+/* ---- frames that hold descriptors ------------------------------------------- */
+
+void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint64_t nr)
+{
+	while (nr--)
+		page_rw(m, pfn++)->private_data[0] = page++;
+}
+
+/* Of their descriptors nothing is left; returns how many were set aside at the start. */
+static uint64_t clear_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+{
+	uint64_t boot = 0;
+
+	while (nr--) {
+		struct hvo_page *page = page_rw(m, pfn++);
+
+		boot += page_flags(page) & HVO_PF_BOOT;
+		page_set_flags(page, 0);
+		page->private_data[0] = 0;
+	}
+	return boot;
+}
+
+void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+{
+	while (nr) {
+		struct zone *z = zone_of(m, pfn);
+		uint64_t n = min_u64(nr, HVO_SECTION_FRAMES - pfn % HVO_SECTION_FRAMES), boot;
+		bool bad;
+
+		if (m->cfg.clear == HVO_CLEAR_ON_FREE)
+			m->ops->zero(m->ctx, pfn, n);
+		/* All under the lock: a collapse does this while descriptors may be moved. */
+		lock_acquire(m, &z->lock);
+		boot = clear_backs(m, pfn, n);
+		counter_set(&z->managed, z->managed + boot);
+		bad = poison_in(m, pfn, pfn + n);
+		if (!bad)
+			zone_put_range(m, z, pfn, n);
+		lock_release(m, &z->lock);
+		if (bad)
+			poison_free_frames(m, pfn, n);
+		counter_sub(&m->memmap_boot, boot);
+		counter_sub(&m->memmap, n - boot);
+		pfn += n;
+		nr -= n;
+	}
+}
+
+void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr)
+{
+	while (nr--)
+		vmemmap_put_frames(m, runs[nr].pfn, runs[nr].nr);
+}
+
+/*
+ * Frames of an allocated block become descriptor frames, for the pages of the array from
+ * @page on; the ones from @keep on are freed.
+ */
+static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint64_t page,
+			uint64_t keep)
+{
+	uint64_t nr = UINT64_C(1) << order, i;
+	struct zone *z = zone_of(m, pfn);
+
+	if (order >= HVO_BLOCK_ORDER) {
+		/* A whole block: it has to be a cut one first, so that frames can go singly. */
+		hvo_pfn_t p;
+
+		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
+		lock_acquire(m, &z->lock);
+		for (p = pfn; p < pfn + nr; p += HVO_BLOCK_FRAMES) {
+			fold_set(m, p, HVO_BLOCK_ORDER, 0);
+			zone_open_block(m, z, block_of(p), HVO_BLOCK_FRAMES, MIGRATE_UNMOVABLE, 0);
+		}
+		lock_release(m, &z->lock);
+	}
+	for (i = 0; i < nr; i++) {
+		struct hvo_page *p = page_rw(m, pfn + i);
+
+		if (p->state == HVO_PAGE_USED && i)
+			HVO_ASSERT(m, false, "MEMMAP-1: frame in use", pfn + i);
+		page_set_state(m, pfn + i, p, HVO_PAGE_MEMMAP, 0);
+		page_set_flags(p, 0);
+	}
+	vmemmap_set_backs(m, pfn, page, keep);
+	if (keep < nr) {
+		lock_acquire(m, &z->lock);
+		zone_put_range(m, z, pfn + keep, nr - keep);
+		lock_release(m, &z->lock);
+	}
+	counter_add(&m->memmap, keep);
+}
+
+uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint64_t page,
+			uint64_t want, struct run_list *l)
+{
+	/* In on-demand mode a frame of a whole block has no descriptor of its own. */
+	unsigned int max = on_demand(m) ? SMALL_ORDERS - 1 : HVO_BLOCK_ORDER + 3;
+	unsigned int order = 64u - (unsigned int)__builtin_clzll(want | 1);
+
+	if (order > max)
+		order = max;
+	if (order && UINT64_C(1) << (order - 1) == want)
+		order--;
+	while (want) {
+		uint64_t size = UINT64_C(1) << order, keep = min_u64(size, want);
+		unsigned int flags = gfp | GFP_MEMMAP | GFP_ISOLATING;
+		hvo_pfn_t pfn = 0;
+
+		/* Only single frames are worth waiting for. */
+		if (order)
+			flags = (flags & ~HVO_GFP_RECLAIM) | HVO_GFP_NOWARN;
+		if (alloc_block(m, flags, order, node, &pfn)) {
+			if (!order)
+				return want;
+			order--;
+			continue;
+		}
+		claim_block(m, pfn, order, page, keep);
+		if (!run_add(l, page, pfn, keep)) {
+			vmemmap_put_frames(m, pfn, keep);
+			return want;
+		}
+		page += keep;
+		want -= keep;
+	}
+	return 0;
+}
+
+static int clear_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr)
+{
+	unsigned int i;
+	int rc;
+
+	for (i = 0; i < nr; i++) {
+		rc = m->ops->populate(m->ctx, runs[i].pfn, runs[i].nr);
+		if (rc)
+			return rc;
+	}
+	for (i = 0; i < nr; i++)
+		m->ops->zero(m->ctx, runs[i].pfn, runs[i].nr);
+	return 0;
+}
+
+int vmemmap_map_some(struct hvo_machine *m, const struct run_list *l, unsigned int *ret_done)
+{
+	int rc = clear_runs(m, l->runs, l->nr);
+
+	*ret_done = 0;
+	return rc || !l->nr ? rc : m->ops->remap(m->ctx, l->runs, l->nr, ret_done);
+}
+
+int vmemmap_map_runs(struct hvo_machine *m, const struct run_list *l, unsigned int *ret_done)
+{
+	int rc = vmemmap_map_some(m, l, ret_done);
+	struct run_list back = { m->undo, 0, NR_RUNS };
+	unsigned int i, n;
+
+	if (!*ret_done)
+		return rc;
+	for (i = 0; rc && i < *ret_done; i++)
+		run_add(&back, l->runs[i].page, HVO_SHARED_TAIL, l->runs[i].nr);
+	/* In one call: that does not fail. */
+	if (rc && m->ops->remap(m->ctx, back.runs, back.nr, &n))
+		machine_panic(m, "MEMMAP-2: undo failed", l->runs[0].pfn);
+	m->ops->flush(m->ctx);
+	return rc;
+}
+
+/* ---- which frame ----------------------------------------------------------------- */
+
+/* Frames that the boot-time gigantic pages below a block of the node saved. */
+static uint64_t boot_saved(const struct node *n, uint64_t block)
+{
+	hvo_pfn_t pfn = block_pfn(block);
+
+	if (pfn <= n->boot_start)
+		return 0;
+	pfn = min_u64(pfn, n->boot_end);
+	return ((pfn - n->boot_start) >> HVO_GIGA_ORDER) * (GIGA_MEMMAP - 1);
+}
+
+hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page)
+{
+	uint64_t q = hvo_memmap_to_q(page), block = q >> 3, k = q & 7;
+	uint64_t first = block_of(n->start), last = block_of(n->end);
+	uint64_t from = block & ~UINT64_C(511), to = from + 512, base;
+
+	/* Memory that was added later has none. */
+	if (block < first || block >= last)
+		return HVO_PFN_NONE;
+	/* The part of this GiB that belongs to the node: heads first, then tails. */
+	from = from < first ? first : from;
+	to = min_u64(to, last);
+	base = n->memmap_pfn + (from - first) * HVO_BLOCK_MEMMAP - boot_saved(n, from);
+	if (block_pfn(from) >= n->boot_start && block_pfn(from) < n->boot_end)
+		return block == from && !k ? base : HVO_PFN_NONE;
+	if (!k)
+		return base + (block - from);
+	return base + (to - from) + (block - from) * HVO_BLOCK_TAILS + k - 1;
+}
+
+/* The frames that these descriptors had at the start, if they are free. */
+static bool take_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, uint64_t nr,
+		      const struct node *n, hvo_pfn_t *ret)
+{
+	hvo_pfn_t pfn = vmemmap_home(n, page);
+	struct zone *z;
+	bool ok;
+
+	if (pfn == HVO_PFN_NONE)
+		return false;
+	z = zone_of(m, pfn);
+	lock_acquire(m, &z->lock);
+	ok = z->nr_free >= nr + gfp_watermark(z, gfp) && zone_take_range(m, z, pfn, nr);
+	lock_release(m, &z->lock);
+	if (!ok)
+		return false;
+	vmemmap_set_backs(m, pfn, page, nr);
+	counter_add(&m->memmap, nr);
+	*ret = pfn;
+	return true;
+}
+
+bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, uint64_t nr,
+			 const struct node *n, struct run_list *l)
+{
+	hvo_pfn_t pfn;
+
+	if (!take_home(m, gfp, page, nr, n, &pfn))
+		return false;
+	if (run_add(l, page, pfn, nr))
+		return true;
+	vmemmap_put_frames(m, pfn, nr);
+	return false;
+}
+
+/*
+ * Linux mode: can a block be folded only after @target was, since the frames of its
+ * descriptors are in there, or in one of which that is true? Many steps: say yes.
+ */
+static bool waits_for(struct hvo_machine *m, uint64_t block, uint64_t target, unsigned int *steps)
+{
+	uint64_t page = hvo_block_tail_page(block), last = block;
+	unsigned int k;
+
+	if (block == target || ++*steps > WAITS_STEPS)
+		return true;
+	for (k = 0; k < HVO_BLOCK_TAILS; k++) {
+		hvo_pfn_t pfn = m->ops->backing(m->ctx, page + k);
+
+		if (pfn == HVO_SHARED_TAIL || block_of(pfn) == block || block_of(pfn) == last)
+			continue;
+		last = block_of(pfn);
+		if (waits_for(m, last, target, steps))
+			return true;
+	}
+	return false;
+}
+
+/* A frame for descriptors of @target, not in a block that waits for it. */
+static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, uint64_t target,
+			     hvo_pfn_t *ret)
+{
+	uint64_t avoided[WAITS_AVOIDED];
+	unsigned int nr = 0, steps = 0;
+	struct zone *z;
+	int rc;
+
+	while (!(rc = alloc_block(m, gfp, 0, node, ret)) && !on_demand(m) &&
+	       waits_for(m, block_of(*ret), target, &steps)) {
+		z = zone_of(m, *ret);
+		if (nr < WAITS_AVOIDED) {
+			avoided[nr++] = block_of(*ret);
+			lock_acquire(m, &z->lock);
+			zone_isolate_block(m, z, block_of(*ret));
+			lock_release(m, &z->lock);
+		} else {
+			rc = -HVO_ENOMEM;
+		}
+		free_block(m, *ret, 0);
+		if (rc)
+			break;
+		steps = 0;
+	}
+	while (nr) {
+		z = zone_of(m, block_pfn(avoided[--nr]));
+		lock_acquire(m, &z->lock);
+		zone_unisolate_block(m, z, avoided[nr]);
+		lock_release(m, &z->lock);
+	}
+	return rc;
+}
+
+int vmemmap_take_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
+{
+	hvo_pfn_t described = hvo_memmap_to_q(page) * HVO_PAGES_PER_FRAME, pfn = 0;
+	int rc;
+
+	if (!on_demand(m) && take_home(m, gfp, page, 1, node_of(m, described), ret))
+		return 0;
+	rc = alloc_not_waiting(m, gfp | GFP_MEMMAP | GFP_ISOLATING,
+			       m->sections[described >> HVO_SECTION_ORDER].node,
+			       block_of(described), &pfn);
+	if (rc)
+		return rc;
+	claim_block(m, pfn, 0, page, 1);
+	*ret = pfn;
+	return 0;
+}

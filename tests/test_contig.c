@@ -384,6 +384,26 @@ static void unmovable(enum hvo_mode mode)
 }
 EACH_MODE(unmovable)
 
+/* The tails of a block that is wanted in part lie behind that; memory is free once they are clear. */
+static void test_clear_on_free(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 512);
+	struct rig r;
+
+	(void)state;
+	cfg.clear = HVO_CLEAR_ON_FREE;
+	rig_open(&r, RIG_SIM, &cfg);
+	assert_int_equal(hvo_alloc_contig_range(r.m, BASE, BASE + 8, GFP_QUIET), 0);
+	assert_int_equal(rig_page(&r, BASE + 8)->state, HVO_PAGE_MEMMAP);
+	assert_false(rig_zero(&r, BASE + 8, HVO_BLOCK_TAILS));
+	rig_fill(&r, BASE, 8, 3);
+	assert_int_equal(hvo_free_contig_range(r.m, BASE, BASE + 8), 0);
+	assert_int_equal(hvo_collapse(r.m, UINT64_MAX), 1);
+	assert_true(rig_zero(&r, BASE, HVO_BLOCK_FRAMES));
+	rig_audit(&r);
+	rig_close(&r);
+}
+
 static void test_arguments(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 512);
@@ -685,11 +705,12 @@ EACH_MODE(fails)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_free_ranges), cmocka_unit_test(test_used_ranges),
-		cmocka_unit_test(test_huge_ranges), cmocka_unit_test(test_unmovable),
-		cmocka_unit_test(test_arguments),   cmocka_unit_test(test_pages),
-		cmocka_unit_test(test_cma_small),   cmocka_unit_test(test_cma_giga),
-		cmocka_unit_test(test_gigantic),    cmocka_unit_test(test_fails),
+		cmocka_unit_test(test_free_ranges),   cmocka_unit_test(test_used_ranges),
+		cmocka_unit_test(test_huge_ranges),   cmocka_unit_test(test_unmovable),
+		cmocka_unit_test(test_clear_on_free), cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_pages),	      cmocka_unit_test(test_cma_small),
+		cmocka_unit_test(test_cma_giga),      cmocka_unit_test(test_gigantic),
+		cmocka_unit_test(test_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,7 +75,8 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 
 /*
  * A folded block's frames are all free: clean its head page, drop the frames that
- * held its tails, and give it to the zone as a whole one.
+ * held its tails, and give it to the zone as a whole one. @old are these frames; of its
+ * own ones only where they are to be cleared.
  */
 static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t block,
 			    const struct hvo_remap *old, unsigned int nr_old)
@@ -85,8 +86,8 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 	bool self = b->flags & BLOCK_SELF, bad = poison_in(m, pfn, pfn + HVO_BLOCK_FRAMES);
 	unsigned int i;
 
-	if (self && m->cfg.clear == HVO_CLEAR_ON_FREE)
-		m->ops->zero(m->ctx, pfn, HVO_BLOCK_TAILS);
+	if (self && nr_old)
+		m->ops->zero(m->ctx, old->pfn, old->nr);
 	for (i = 0; i < HVO_PAGES_PER_FRAME; i++) {
 		struct hvo_page *page = page_rw(m, pfn + i);
 
@@ -121,19 +122,22 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64
 {
 	struct hvo_remap runs[COLLAPSE_BATCH];
 	struct run_list l = { runs, 0, COLLAPSE_BATCH };
+	bool clear = m->cfg.clear == HVO_CLEAR_ON_FREE;
 	unsigned int i, done = 0, whole = 0;
+	hvo_pfn_t own[COLLAPSE_BATCH];
 	int rc;
 
 	sort_ascending(blocks, nr);
 	for (i = 0; i < nr; i++) {
+		uint64_t page = hvo_block_tail_page(blocks[i]);
+
 		fold_set(m, block_pfn(blocks[i]), HVO_BLOCK_ORDER, HVO_BLOCK_ORDER | HVO_FOLDED);
 		/* One whose old backing is asked for below starts a run of its own. */
 		if (m->blocks[blocks[i]].flags & BLOCK_SELF)
-			run_add(&l, hvo_block_tail_page(blocks[i]), HVO_SHARED_TAIL,
-				HVO_BLOCK_TAILS);
+			run_add(&l, page, HVO_SHARED_TAIL, HVO_BLOCK_TAILS);
 		else
-			runs[l.nr++] = (struct hvo_remap){ hvo_block_tail_page(blocks[i]),
-							   HVO_SHARED_TAIL, HVO_BLOCK_TAILS };
+			runs[l.nr++] = (struct hvo_remap){ page, HVO_SHARED_TAIL, HVO_BLOCK_TAILS };
+		own[i] = clear ? m->ops->backing(m->ctx, page) : HVO_PFN_NONE;
 	}
 	m->ops->quiesce(m->ctx);
 	for (i = 0; i < nr; i++) {
@@ -143,6 +147,8 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64
 
 		if (!(m->blocks[blocks[i]].flags & BLOCK_SELF))
 			run_add_backing(m, &ol, page, HVO_BLOCK_TAILS);
+		else if (clear)
+			run_add(&ol, page, own[i], HVO_BLOCK_TAILS);
 		/* The run that this block is in, with its neighbours, at its first block. */
 		if (done < l.nr && runs[done].page == page) {
 			unsigned int n = 0;

@@ -401,6 +401,41 @@ static void test_self_hosted(void **state)
 	rig_close(&r);
 }
 
+/* Pages of added memory that are present are folded later like any other. */
+static void test_huge_added_later(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
+	hvo_pfn_t start = 65536, end = start + SECTION, pfn;
+	uint64_t done = 0, total, nr_used = 0;
+	struct hvo_pool *pool;
+	struct rig r;
+
+	(void)state;
+	cfg.hotplug_bytes = 128 * MIB;
+	rig_open(&r, RIG_SIM, &cfg);
+	pool = rig_pool_new(&r, 9);
+	hvo_set_optimize(r.m, false);
+	assert_int_equal(hvo_memory_add(r.m, 0, start, end, 0), 0);
+	assert_int_equal(hvo_memory_online(r.m, start, end, HVO_ZONE_MOVABLE), 0);
+	total = rig_resize(pool, ANY, 100).done;
+	assert_int_equal(total, 100);
+	assert_int_equal(rig_pool(pool, ANY).optimized, 0);
+	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	rig_fill(&r, pfn, 512, 9);
+	hvo_set_optimize(r.m, true);
+	assert_int_equal(hvo_hugetlb_optimize_pool(pool, &done), 0);
+	assert_int_equal(done, total);
+	assert_int_equal(rig_pool(pool, ANY).optimized, total);
+	assert_true(rig_intact(&r, pfn, 512, 9));
+	for (; start < end; start += 512)
+		nr_used += rig_page(&r, start)->state == HVO_PAGE_HUGETLB_FREE ||
+			   rig_page(&r, start)->state == HVO_PAGE_HUGETLB_USED;
+	assert_true(nr_used > 30);
+	rig_audit(&r);
+	rig_put(&r, pfn);
+	rig_close(&r);
+}
+
 /* ---- both nodes, one after the other ---------------------------------------------------------- */
 
 /*
@@ -534,8 +569,8 @@ int main(void)
 		cmocka_unit_test(test_cycle_sim),   cmocka_unit_test(test_cycle_linux),
 		cmocka_unit_test(test_arguments),   cmocka_unit_test(test_pinned),
 		cmocka_unit_test(test_no_place),    cmocka_unit_test(test_last_section),
-		cmocka_unit_test(test_self_hosted), cmocka_unit_test(test_both_nodes),
-		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_self_hosted), cmocka_unit_test(test_huge_added_later),
+		cmocka_unit_test(test_both_nodes),  cmocka_unit_test(test_faults),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -548,20 +548,21 @@ int hugetlb_replace_locked(struct hvo_pool *pool, hvo_pfn_t pfn)
 /* ---- folding what is present ------------------------------------------------------------- */
 
 /*
- * Take up to BATCH present pages of the pool in [*pfn, end) out of everybody's reach:
+ * Take up to BATCH present pages of the pool from *pfn on out of everybody's reach:
  * free ones off their list, ones in use by a reference of our own.
  */
-static unsigned int collect_present(struct hvo_pool *pool, hvo_pfn_t *pfn, hvo_pfn_t end)
+static unsigned int collect_present(struct hvo_pool *pool, hvo_pfn_t *pfn)
 {
 	uint64_t size = UINT64_C(1) << pool->order;
 	struct hvo_machine *m = pool->m;
 	unsigned int nr = 0;
 
 	lock_acquire(m, &pool->lock);
-	for (; *pfn < end && nr < BATCH; *pfn += size) {
+	for (; *pfn < m->mm.nr_frames && nr < BATCH; *pfn += size) {
 		const struct hvo_page *page = page_ro(m, *pfn);
 
-		if (hvo_fold_byte(&m->mm, block_of(*pfn)) != pool->order ||
+		if (!frame_online(m, *pfn) ||
+		    hvo_fold_byte(&m->mm, block_of(*pfn)) != pool->order ||
 		    m->sections[*pfn >> HVO_SECTION_ORDER].self_hosted)
 			continue;
 		if (hvo_page_state(page) == HVO_PAGE_HUGETLB_FREE) {
@@ -611,26 +612,19 @@ int hvo_hugetlb_optimize_pool(struct hvo_pool *pool, uint64_t *ret_done)
 {
 	struct hvo_machine *m;
 	uint64_t done = 0;
-	unsigned int nr;
-	hvo_pfn_t pfn;
-	uint32_t n;
+	unsigned int nr, folded;
+	hvo_pfn_t pfn = 0;
 	int rc = pool_check(pool, HVO_NODE_ANY);
 
 	if (rc)
 		return rc;
 	m = pool->m;
 	lock_acquire(m, &m->memmap_lock);
-	for (n = 0; n < m->cfg.nr_nodes && !on_demand(m) && !rc; n++) {
-		uint64_t size = UINT64_C(1) << pool->order;
-
-		pfn = (m->nodes[n].start + size - 1) & ~(size - 1);
-		while (!rc && (nr = collect_present(pool, &pfn, m->nodes[n].end))) {
-			unsigned int folded = fold_collected(pool, nr);
-
-			done += folded;
-			if (folded < nr)
-				rc = -HVO_ENOMEM;
-		}
+	while (!on_demand(m) && !rc && (nr = collect_present(pool, &pfn))) {
+		folded = fold_collected(pool, nr);
+		done += folded;
+		if (folded < nr)
+			rc = -HVO_ENOMEM;
 	}
 	lock_release(m, &m->memmap_lock);
 	if (ret_done)

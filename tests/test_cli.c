@@ -94,8 +94,16 @@ static void test_help_and_version(void **state)
 	out = run("--help", &status);
 	assert_int_equal(status, 0);
 	assert_non_null(strstr(out, "tour"));
+	assert_non_null(strstr(out, "bench"));
+	free(out);
+	out = run("bench --help", &status);
+	assert_int_equal(status, 0);
 	assert_non_null(strstr(out, "bench remap"));
 	assert_non_null(strstr(out, "bench boundary"));
+	free(out);
+	out = run("tour --json --help", &status);
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(out, "--nodes"));
 	free(out);
 	out = run("--version", &status);
 	assert_int_equal(status, 0);

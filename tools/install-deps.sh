@@ -52,6 +52,10 @@ need pkg-config command -v pkg-config
 need liburcu-dev pkg-config --exists liburcu-bp
 need libnuma-dev pkg-config --exists numa
 need libjansson-dev pkg-config --exists jansson
+need libfuse3-dev pkg-config --exists fuse3
+need liblua5.4-dev pkg-config --exists lua5.4
+need libncurses-dev pkg-config --exists ncursesw
+need libreadline-dev pkg-config --exists readline
 if [ "$want" = check ]; then
 	need binutils command -v nm
 	need clang command -v clang++

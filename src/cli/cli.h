@@ -56,6 +56,9 @@ void *cli_alloc(size_t nr, size_t size) __attribute__((warn_unused_result));
 /* Median of @nr values, at least one; sorts them. */
 double cli_median(double *values, unsigned int nr);
 
+/* Print a text to standard output; returns what cli_flush() does. */
+int cli_help(const char *text);
+
 /* CLI_OK, or CLI_FAILED with a line if standard output could not be written. */
 int cli_flush(void);
 

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Arguments of a command, and what to say about those that make no sense.
+ */
+#include "args.h"
+
+#include "cli.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int args_error(const char *fmt, ...)
+{
+	va_list args;
+
+	fputs("hvo: ", stderr);
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fputs(" (see hvo --help)\n", stderr);
+	return CLI_USAGE;
+}
+
+/* ---- values -------------------------------------------------------------- */
+
+/* Digits only: strtoull() by itself takes blanks, signs and "-1". */
+static int parse_digits(const char *text, int base, uint64_t *ret, const char **ret_end)
+{
+	unsigned long long n;
+	char *end;
+
+	if (text[0] < '0' || text[0] > '9')
+		return -EINVAL;
+	errno = 0;
+	n = strtoull(text, &end, base);
+	if (errno)
+		return -ERANGE;
+	*ret = n;
+	*ret_end = end;
+	return 0;
+}
+
+int args_size(const char *text, uint64_t *ret)
+{
+	static const char suffixes[] = "KMGTPE";
+	const char *end, *suffix;
+	unsigned int shift = 0;
+	uint64_t n;
+	int err = parse_digits(text, 10, &n, &end);
+
+	if (err)
+		return err;
+	if (*end) {
+		char letter = *end >= 'a' && *end <= 'z' ? (char)(*end - 'a' + 'A') : *end;
+
+		suffix = strchr(suffixes, letter);
+		if (!suffix)
+			return -EINVAL;
+		shift = 10 * ((unsigned int)(suffix - suffixes) + 1);
+		end++;
+		if (*end && strcmp(end, "iB") != 0 && strcmp(end, "B") != 0)
+			return -EINVAL;
+	}
+	if (n > UINT64_MAX >> shift)
+		return -ERANGE;
+	*ret = n << shift;
+	return 0;
+}
+
+int args_number(const char *name, const char *value, uint64_t min, uint64_t max, uint64_t *ret)
+{
+	const char *end;
+	uint64_t n;
+
+	if (parse_digits(value, 10, &n, &end) || *end || n < min || n > max)
+		return args_error("%s: '%s' is not a number from %" PRIu64 " to %" PRIu64, name,
+				  value, min, max);
+	*ret = n;
+	return CLI_OK;
+}
+
+int args_seed(const char *text, uint64_t *ret)
+{
+	int base = text[0] == '0' && (text[1] | 0x20) == 'x' ? 16 : 10;
+	const char *end;
+	uint64_t n;
+
+	if (parse_digits(text, base, &n, &end) || *end)
+		return -EINVAL;
+	*ret = n;
+	return 0;
+}
+
+/* ---- options -------------------------------------------------------------- */
+
+static const struct arg_spec *find_spec(const struct arg_spec *specs, const char *arg, size_t len)
+{
+	for (; specs->name; specs++)
+		if (strlen(specs->name) == len && !memcmp(specs->name, arg, len))
+			return specs;
+	return NULL;
+}
+
+/* One option; *args is moved on where its value is the next argument. */
+static int parse_option(const struct arg_spec *specs, char ***args, void *opt)
+{
+	const char *arg = **args, *value;
+	size_t len = strcspn(arg, "=");
+	const struct arg_spec *spec = find_spec(specs, arg, len);
+
+	if (!spec)
+		return args_error("unknown option '%s'", arg);
+	value = arg[len] ? arg + len + 1 : NULL;
+	if (value && !spec->takes_value)
+		return args_error("%s takes no value", spec->name);
+	if (!value && spec->takes_value) {
+		value = (*args)[1];
+		if (!value)
+			return args_error("%s needs a value", spec->name);
+		++*args;
+	}
+	return spec->set(opt, value);
+}
+
+int args_parse(const struct arg_spec *specs, char **args, void *opt,
+	       int (*operand)(void *opt, const char *value))
+{
+	bool options = true;
+	int status = CLI_OK;
+
+	for (; *args && !status; args++) {
+		if (options && !strcmp(*args, "--"))
+			options = false;
+		else if (options && (*args)[0] == '-' && (*args)[1])
+			status = parse_option(specs, &args, opt);
+		else if (operand)
+			status = operand(opt, *args);
+		else
+			status = args_error("unexpected argument '%s'", *args);
+	}
+	return status;
+}
+
+bool args_want_help(char **args)
+{
+	for (; *args && strcmp(*args, "--") != 0; args++)
+		if (!strcmp(*args, "--help") || !strcmp(*args, "-h"))
+			return true;
+	return false;
+}

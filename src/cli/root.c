@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Reading and writing the small files in which a kernel tells about its memory.
+ */
+#include "root.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READ_FIRST 4096u
+#define READ_MAX (UINT64_C(64) << 20)
+
+int root_open(struct root *root, const char *dir)
+{
+	int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	root->fd = fd;
+	return 0;
+}
+
+void root_close(struct root *root)
+{
+	close(root->fd);
+	root->fd = -1;
+}
+
+static int open_path(const struct root *root, int flags, const char *fmt, va_list args)
+{
+	char path[ROOT_PATH_MAX];
+	int n = vsnprintf(path, sizeof(path), fmt, args), fd;
+
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return -ENAMETOOLONG;
+	do {
+		fd = openat(root->fd, n ? path : ".", flags | O_CLOEXEC);
+	} while (fd < 0 && errno == EINTR);
+	return fd < 0 ? -errno : fd;
+}
+
+/* ---- reading --------------------------------------------------------------- */
+
+static int read_some(int fd, char *buf, size_t len, size_t *ret)
+{
+	ssize_t n;
+
+	do {
+		n = read(fd, buf, len);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	*ret = (size_t)n;
+	return 0;
+}
+
+static int read_all(int fd, char **ret)
+{
+	size_t size = READ_FIRST, len = 0, n = 1;
+	char *buf = malloc(size), *larger;
+	int rc = buf ? 0 : -ENOMEM;
+
+	while (!rc && n) {
+		if (len + 1 == size) {
+			size *= 2;
+			larger = size > READ_MAX ? NULL : realloc(buf, size);
+			if (!larger) {
+				rc = -ENOMEM;
+				break;
+			}
+			buf = larger;
+		}
+		rc = read_some(fd, buf + len, size - len - 1, &n);
+		len += rc ? 0 : n;
+	}
+	if (rc) {
+		free(buf);
+		return rc;
+	}
+	buf[len] = '\0';
+	*ret = buf;
+	return 0;
+}
+
+static int read_path(const struct root *root, char **ret, const char *fmt, va_list args)
+{
+	int fd = open_path(root, O_RDONLY, fmt, args), rc;
+
+	if (fd < 0)
+		return fd;
+	rc = read_all(fd, ret);
+	close(fd);
+	return rc;
+}
+
+int root_read(const struct root *root, char **ret, const char *fmt, ...)
+{
+	va_list args;
+	int rc;
+
+	va_start(args, fmt);
+	rc = read_path(root, ret, fmt, args);
+	va_end(args);
+	return rc;
+}
+
+static int parse_number(const char *text, uint64_t *ret)
+{
+	unsigned long long n;
+	char *end;
+
+	text += strspn(text, " \t");
+	if (!isdigit((unsigned char)*text))
+		return -EPROTO;
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (errno)
+		return -EPROTO;
+	*ret = n;
+	return 0;
+}
+
+int root_number(const struct root *root, uint64_t *ret, const char *fmt, ...)
+{
+	char *text = NULL;
+	va_list args;
+	int rc;
+
+	va_start(args, fmt);
+	rc = read_path(root, &text, fmt, args);
+	va_end(args);
+	if (rc)
+		return rc;
+	rc = parse_number(text, ret);
+	free(text);
+	return rc;
+}
+
+int root_field(const char *text, const char *key, uint64_t *ret)
+{
+	size_t len = strlen(key);
+	const char *line = text;
+
+	while (line) {
+		const char *next = strchr(line, '\n');
+
+		if (!strncmp(line, key, len) && strchr(": \t", line[len]))
+			return parse_number(line + len + strspn(line + len, ":"), ret);
+		line = next ? next + 1 : NULL;
+	}
+	return -ENOENT;
+}
+
+/* ---- writing ----------------------------------------------------------------- */
+
+int root_write(const struct root *root, const char *text, const char *fmt, ...)
+{
+	size_t len = strlen(text);
+	va_list args;
+	ssize_t n;
+	int fd, rc = 0;
+
+	va_start(args, fmt);
+	fd = open_path(root, O_WRONLY, fmt, args);
+	va_end(args);
+	if (fd < 0)
+		return fd;
+	do {
+		n = write(fd, text, len);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		rc = -errno;
+	else if ((size_t)n != len)
+		rc = -EIO;
+	if (close(fd) && !rc)
+		rc = -errno;
+	return rc;
+}
+
+/* ---- directories --------------------------------------------------------------- */
+
+/* node2 before node10, hugepages-2048kB before hugepages-1048576kB. */
+static int compare_names(const void *a, const void *b)
+{
+	return strverscmp(*(char *const *)a, *(char *const *)b);
+}
+
+struct names {
+	char **name;
+	size_t nr;
+};
+
+static void names_free(struct names *names)
+{
+	while (names->nr)
+		free(names->name[--names->nr]);
+	free(names->name);
+}
+
+static int names_add(struct names *names, const char *name)
+{
+	char **more = reallocarray(names->name, names->nr + 1, sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	names->name = more;
+	names->name[names->nr] = strdup(name);
+	return names->name[names->nr] ? (names->nr++, 0) : -ENOMEM;
+}
+
+static int names_read(struct names *names, DIR *dir, const char *prefix)
+{
+	const struct dirent *entry;
+	int rc = 0;
+
+	errno = 0;
+	while (!rc && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.' && !strncmp(entry->d_name, prefix, strlen(prefix)))
+			rc = names_add(names, entry->d_name);
+	return rc ? rc : -errno;
+}
+
+int root_list(const struct root *root, const char *prefix, int (*each)(void *arg, const char *name),
+	      void *arg, const char *fmt, ...)
+{
+	struct names names = { NULL, 0 };
+	va_list args;
+	size_t i;
+	DIR *dir;
+	int fd, rc;
+
+	va_start(args, fmt);
+	fd = open_path(root, O_RDONLY | O_DIRECTORY, fmt, args);
+	va_end(args);
+	if (fd < 0)
+		return fd;
+	dir = fdopendir(fd);
+	if (!dir) {
+		rc = -errno;
+		close(fd);
+		return rc;
+	}
+	rc = names_read(&names, dir, prefix);
+	closedir(dir);
+	if (!rc && names.nr)
+		qsort(names.name, names.nr, sizeof(*names.name), compare_names);
+	for (i = 0; !rc && i < names.nr; i++)
+		rc = each(arg, names.name[i]);
+	names_free(&names);
+	return rc;
+}

@@ -832,6 +832,10 @@ static void test_sim_frames(void **state)
 	hvo_sim_ops.release(sim, 102, 1);
 	for (i = 0; i < 4; i++)
 		assert_int_equal(bytes[(100 + i) * HVO_FRAME_SIZE + 9], i == 1 || i == 2 ? 0 : 5);
+	/* Only what is there is written to. */
+	assert_faults(HVO_SIM_NOT_POPULATED, hvo_sim_ops.zero(sim, 0, 512));
+	assert_faults(HVO_SIM_NOT_POPULATED, hvo_sim_ops.copy(sim, 102, 4, 1));
+	assert_int_equal(hvo_sim_ops.populate(sim, 102, 1), 0);
 	hvo_sim_ops.zero(sim, 0, 512);
 	assert_int_equal(bytes[4 * HVO_FRAME_SIZE], 0);
 

@@ -255,6 +255,23 @@ uint64_t hvo_collapse(struct hvo_machine *m, uint64_t max_blocks);
 uint64_t hvo_work(struct hvo_machine *m, uint64_t max);
 
 /**
+ * hvo_report_free() - give the content of free memory back to the system
+ * @node: of one node, or HVO_NODE_ANY
+ * @order: of the free blocks that are worth it: of 2^order frames and above, 9 to max_order
+ * @max: at most so many frames
+ *
+ * The memory stays online, free and counted. What is behind it comes back, as zeroes, when a
+ * block of it is allocated, or taken in any other way; if the system has none by then, that
+ * is -HVO_ENOMEM. What was given back already is passed over.
+ * It begins where the last call ended.
+ *
+ * Context: may wait. Not from a shrinker.
+ * Return: frames given back now, a multiple of 512, or -HVO_EINVAL; with fewer than @max, by
+ * a block or more, there is no more to be given.
+ */
+int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uint64_t max);
+
+/**
  * hvo_move_memmap() - move the descriptors that a frame holds to another frame
  * @pfn: a frame that holds descriptors (state HVO_PAGE_MEMMAP)
  *
@@ -558,6 +575,7 @@ struct hvo_machine_stat {
 	uint64_t moved;		/* descriptor frames */
 	uint64_t carved_blocks; /* spoiled by carve and not whole again */
 	uint64_t poisoned;	/* frames that failed */
+	uint64_t reported;	/* free frames whose content was given back to the system */
 	/* Linux mode: how often a huge page was not folded, its section hosting its descriptors */
 	uint64_t self_hosted_huge;
 };

@@ -22,6 +22,7 @@ enum hvo_sim_fault {
 	HVO_SIM_WRITE_TO_TAIL, /* write to a read-only descriptor page */
 	HVO_SIM_STALE_TLB, /* access through an entry that the accessing thread owed a flush for */
 	HVO_SIM_PANIC,	   /* the core's own panic() */
+	HVO_SIM_NOT_POPULATED, /* zero() or copy() to a frame that was released */
 };
 
 struct hvo_sim_options {
@@ -43,7 +44,8 @@ struct hvo_sim_stat {
 	uint64_t pmd_splits;
 	uint64_t remapped_pages;
 	uint64_t quiesces;
-	uint64_t works; /* how often hvo_work() was asked for */
+	uint64_t works;		  /* how often hvo_work() was asked for */
+	uint64_t released_frames; /* whose content is with the system now */
 };
 
 HVO_MUST_CHECK int hvo_sim_open(const struct hvo_config *cfg, const struct hvo_sim_options *opt,

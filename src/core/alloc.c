@@ -22,6 +22,7 @@
 #include "lock.h"
 #include "page.h"
 #include "poison.h"
+#include "report.h"
 #include "vmemmap.h"
 #include "work.h"
 #include "zone.h"
@@ -46,6 +47,25 @@ static enum migratetype gfp_type(unsigned int gfp)
 	return gfp & HVO_GFP_RECLAIMABLE ? MIGRATE_RECLAIMABLE : MIGRATE_UNMOVABLE;
 }
 
+/* What may wait for the platform before the frames of a block can be used singly. */
+static int prepare_cut(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	int rc = reported_take_back(m, pfn, HVO_BLOCK_FRAMES);
+
+	return rc || !on_demand(m) ? rc : vmemmap_cut(m, block_of(pfn), 0);
+}
+
+static void open_cut(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, enum migratetype type)
+{
+	if (on_demand(m)) {
+		zone_open_block(m, z, block_of(pfn), HVO_BLOCK_TAILS, type, BLOCK_SELF);
+		return;
+	}
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
+	fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
+	zone_open_block(m, z, block_of(pfn), 0, type, 0);
+}
+
 /*
  * Cut a whole block and leave its frames to the zone. Called and returns with the
  * zone's lock; drops it around the remapping. A block that cannot be cut stays
@@ -58,19 +78,13 @@ static int cut_one(struct hvo_machine *m, struct zone *z, enum migratetype type)
 	int rc = -HVO_ENOMEM;
 
 	while (nr_failed < CUT_ATTEMPTS && zone_take_whole(m, z, HVO_BLOCK_ORDER, &pfn)) {
-		if (!on_demand(m)) {
-			page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
-			fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
-			zone_open_block(m, z, block_of(pfn), 0, type, 0);
-			return 0;
-		}
 		z->in_flight++;
 		lock_release(m, &z->lock);
-		rc = vmemmap_cut(m, block_of(pfn), 0);
+		rc = prepare_cut(m, pfn);
 		lock_acquire(m, &z->lock);
 		z->in_flight--;
 		if (!rc) {
-			zone_open_block(m, z, block_of(pfn), HVO_BLOCK_TAILS, type, BLOCK_SELF);
+			open_cut(m, z, pfn, type);
 			break;
 		}
 		failed[nr_failed++] = pfn;
@@ -111,6 +125,19 @@ static bool may_wait_for_isolated(unsigned int gfp)
 	return (gfp & (HVO_GFP_RECLAIM | GFP_ISOLATING)) == HVO_GFP_RECLAIM;
 }
 
+/* A block that its zone has just given: is there memory behind it? */
+static int check_taken(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+{
+	int rc = order < HVO_BLOCK_ORDER ? 0 : reported_take_back(m, pfn, UINT64_C(1) << order);
+
+	if (!rc)
+		return 0;
+	lock_acquire(m, &z->lock);
+	zone_put_whole(m, z, pfn, order);
+	lock_release(m, &z->lock);
+	return rc;
+}
+
 /* -HVO_EAGAIN: not now, but a block of the zone is in transition. */
 static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, unsigned int order,
 		      uint64_t mark, hvo_pfn_t *ret)
@@ -131,6 +158,8 @@ static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 		if (rc && (z->in_flight || (z->nr_isolated && may_wait_for_isolated(gfp))))
 			rc = -HVO_EAGAIN;
 		lock_release(m, &z->lock);
+		if (!rc)
+			return check_taken(m, z, *ret, order);
 		if (rc != -HVO_ENOMEM || order < HVO_BLOCK_ORDER ||
 		    !counter_read(&z->nr_collapsible))
 			return rc;

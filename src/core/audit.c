@@ -18,6 +18,7 @@
  *	POOL-4	folded pages, poisoned pages; POOL-5 pages that wait to be freed
  *	POOL-6	what is reserved is there
  *	POISON-1 frames that are out of use are the recorded ones, and the other way round
+ *	REPORT-1 blocks whose content is with the system: their count, and nobody uses them
  *	MAP-1	the platform's record against what is really mapped
  *
  * Locks: none; nobody else may use the machine meanwhile.
@@ -127,7 +128,7 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		break;
 	case HVO_PAGE_ISOLATED:
 		expect(a, "ZONE-4", "a free block apart is isolated", pfn, BLOCK_ISOLATED,
-		       m->blocks[block_of(pfn)].flags);
+		       m->blocks[block_of(pfn)].flags & ~BLOCK_REPORTED);
 		break;
 	case HVO_PAGE_MEMMAP:
 		c->memmap += UINT64_C(1) << order;
@@ -368,6 +369,34 @@ static void audit_poison(struct audit *a, const struct count *sum)
 	expect(a, "POISON-1", "frames out of use", 0, out + m->unrecorded_poison, sum->poisoned);
 }
 
+/* In a whole block that nobody uses? Offline memory is used by nobody. */
+static bool may_be_reported(struct hvo_machine *m, uint64_t block)
+{
+	unsigned int order = hvo_fold_byte(&m->mm, block) & HVO_FOLD_ORDER;
+	hvo_pfn_t head = block_pfn(block) & ~((UINT64_C(1) << order) - 1);
+	enum hvo_page_state state;
+
+	if (!order || !frame_online(m, block_pfn(block)))
+		return order;
+	state = hvo_page_state(page_ro(m, head));
+	return state == HVO_PAGE_FREE || state == HVO_PAGE_ISOLATED || state == HVO_PAGE_POISONED;
+}
+
+static void audit_reported(struct audit *a)
+{
+	struct hvo_machine *m = a->m;
+	uint64_t block, frames = 0;
+
+	for (block = 0; block < block_of(m->mm.nr_frames); block++) {
+		if (!(m->blocks[block].flags & BLOCK_REPORTED))
+			continue;
+		frames += HVO_BLOCK_FRAMES;
+		expect(a, "REPORT-1", "nobody uses what is with the system", block, true,
+		       may_be_reported(m, block));
+	}
+	expect(a, "REPORT-1", "frames that are with the system", 0, frames, m->reported);
+}
+
 static void mapping_mismatch(void *arg, uint64_t page, uint64_t recorded, uint64_t real)
 {
 	expect(arg, "MAP-1", "what backs a page of the array", page, recorded, real);
@@ -391,6 +420,7 @@ uint64_t hvo_machine_audit(struct hvo_machine *m,
 	for (n = 0; n < HVO_MAX_POOLS; n++)
 		audit_pool(&a, n);
 	audit_poison(&a, &sum);
+	audit_reported(&a);
 	if (m->ops->audit)
 		m->ops->audit(m->ctx, mapping_mismatch, &a);
 	return a.findings;

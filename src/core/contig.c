@@ -21,6 +21,7 @@
 #include "lock.h"
 #include "migrate.h"
 #include "page.h"
+#include "report.h"
 
 #define BLOCK_MASK (HVO_BLOCK_FRAMES - UINT64_C(1))
 
@@ -48,10 +49,18 @@ static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 static int take_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool one)
 {
 	unsigned int order = (unsigned int)__builtin_ctzll(end - start);
+	int rc;
 
 	if (!one)
-		return isolated_take_frames(m, start, end);
-	return isolated_take_one(m, start, order) ? 0 : -HVO_EBUSY;
+		rc = isolated_take_frames(m, start, end);
+	else
+		rc = isolated_take_one(m, start, order) ? 0 : -HVO_EBUSY;
+	if (rc)
+		return rc;
+	rc = reported_take_back(m, start, end - start);
+	if (rc)
+		free_blocks(m, start, end);
+	return rc;
 }
 
 /* State USED, no reference. @one: a whole block, aligned to its size. */

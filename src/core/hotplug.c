@@ -23,6 +23,7 @@
 #include "migrate.h"
 #include "page.h"
 #include "poison.h"
+#include "report.h"
 #include "vmemmap.h"
 #include "zone.h"
 
@@ -97,6 +98,7 @@ static int remove_sections(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end
 	if (rc)
 		return rc;
 	poison_forget(m, start, end);
+	reported_forget(m, start, end);
 	m->ops->release(m->ctx, start, end - start);
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
 		section_of(m, pfn)->self_hosted = 0;

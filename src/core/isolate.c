@@ -17,6 +17,7 @@
 #include "lock.h"
 #include "page.h"
 #include "poison.h"
+#include "report.h"
 #include "vmemmap.h"
 #include "zone.h"
 
@@ -103,15 +104,19 @@ bool isolated_take_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 
 /* ---- blocks that are wanted in part ---------------------------------------------------- */
 
-/* A free isolated block of on-demand mode, state USED, becomes a cut one, all of it free. */
+/* A block in state USED becomes a cut one, all of it free. */
 static int cut_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, hvo_pfn_t start,
 			hvo_pfn_t end)
 {
-	unsigned int at = poison_sound_group(m, block, start, end);
+	unsigned int at =
+		on_demand(m) ? poison_sound_group(m, block, start, end) : HVO_BLOCK_FRAMES;
 	bool self = at < HVO_BLOCK_FRAMES;
-	int rc = self ? vmemmap_cut(m, block_of(block), at) :
-			vmemmap_present_elsewhere(m, block, HVO_BLOCK_ORDER);
+	int rc = reported_take_back(m, block, HVO_BLOCK_FRAMES);
 
+	if (!rc && self)
+		rc = vmemmap_cut(m, block_of(block), at);
+	else if (!rc && on_demand(m))
+		rc = vmemmap_present_elsewhere(m, block, HVO_BLOCK_ORDER);
 	if (rc)
 		return rc;
 	if (!self) {
@@ -120,7 +125,8 @@ static int cut_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, 
 	}
 	lock_acquire(m, &z->lock);
 	zone_open_block(m, z, block_of(block), HVO_BLOCK_FRAMES,
-			self ? MIGRATE_MOVABLE : MIGRATE_SPLIT, self ? BLOCK_SELF : 0);
+			self || !on_demand(m) ? MIGRATE_MOVABLE : MIGRATE_SPLIT,
+			self ? BLOCK_SELF : 0);
 	zone_put_range(m, z, block, at);
 	if (self)
 		zone_put_range(m, z, block + at + HVO_BLOCK_TAILS,
@@ -139,16 +145,11 @@ static int open_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block,
 	lock_acquire(m, &z->lock);
 	whole = hvo_fold_byte(&m->mm, block_of(block));
 	free = whole && hvo_page_state(page_ro(m, block)) == HVO_PAGE_ISOLATED;
-	if (free && on_demand(m)) {
+	if (free)
 		page_set_state(m, block, page_rw(m, block), HVO_PAGE_USED, HVO_BLOCK_ORDER);
-	} else if (free) {
-		page_set_state(m, block, page_rw(m, block), HVO_PAGE_TAIL, 0);
-		fold_set(m, block, HVO_BLOCK_ORDER, 0);
-		zone_open_block(m, z, block_of(block), 0, MIGRATE_MOVABLE, 0);
-	}
 	lock_release(m, &z->lock);
-	if (!whole || !free || !on_demand(m))
-		return whole && !free ? -HVO_EBUSY : 0;
+	if (!free)
+		return whole ? -HVO_EBUSY : 0;
 	rc = cut_isolated(m, z, block, start, end);
 	if (!rc)
 		return 0;

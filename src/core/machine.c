@@ -358,5 +358,6 @@ void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
 	s.self_hosted_huge = counter_read(&m->self_hosted_huge);
 	s.moved = counter_read(&m->moved);
 	s.carved_blocks = counter_read(&m->carved_blocks);
+	s.reported = counter_read(&m->reported);
 	*ret = s;
 }

@@ -58,12 +58,13 @@ struct block {
 };
 _Static_assert(sizeof(struct block) == 32, "two blocks' metadata a cache line");
 
-#define BLOCK_SELF 0x1u	    /* its tails live in its own frames, HVO_BLOCK_TAILS of them */
-#define BLOCK_BUSY 0x2u	    /* being collapsed: on no bin, its frames not free */
-#define BLOCK_CUT 0x4u	    /* cut: the fields are meaningful */
-#define BLOCK_ISOLATED 0x8u /* being emptied: on no bin, what is free in it is not counted */
-#define BLOCK_CARVED 0x10u  /* frames of it stayed behind for descriptors, by policy carve */
-#define BLOCK_HEALING 0x20u /* isolated by healing, for as long as it takes */
+#define BLOCK_SELF 0x1u	     /* its tails live in its own frames, HVO_BLOCK_TAILS of them */
+#define BLOCK_BUSY 0x2u	     /* being collapsed: on no bin, its frames not free */
+#define BLOCK_CUT 0x4u	     /* cut: the fields are meaningful */
+#define BLOCK_ISOLATED 0x8u  /* being emptied: on no bin, what is free in it is not counted */
+#define BLOCK_CARVED 0x10u   /* frames of it stayed behind for descriptors, by policy carve */
+#define BLOCK_HEALING 0x20u  /* isolated by healing, for as long as it takes */
+#define BLOCK_REPORTED 0x40u /* its content was given back to the system; never while it is cut */
 
 /*
  * Bins of cut blocks, by how many of their frames are free: a block in bin 0 is
@@ -97,6 +98,7 @@ struct zone {
 	uint32_t in_flight;		 /* (z), read (a): blocks being cut or collapsed */
 	uint32_t nr_isolated;		 /* (z): blocks, whole ones too */
 	uint64_t compact_next;		 /* (a): where compaction goes on, a frame */
+	uint64_t report_next;		 /* (v): the same of reporting */
 };
 
 /* 128 MiB, the unit of hot-plug. */
@@ -215,6 +217,7 @@ struct hvo_machine {
 	uint64_t memmap_boot, memmap;
 	uint64_t folds, presents, cuts, cut_failures, collapses, collapse_failures;
 	uint64_t moved, carved_blocks;
+	uint64_t reported;	   /* frames whose content is with the system */
 	uint64_t self_hosted_huge; /* huge pages that were not folded for that reason */
 
 	struct hvo_cma cmas[HVO_MAX_CMA];

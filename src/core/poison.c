@@ -28,6 +28,7 @@
 #include "migrate.h"
 #include "move.h"
 #include "page.h"
+#include "report.h"
 #include "vmemmap.h"
 #include "zone.h"
 
@@ -181,6 +182,8 @@ static bool free_block_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t p
 	unsigned int at = poison_sound_group(m, pfn, pfn, pfn);
 	hvo_pfn_t end = pfn + HVO_BLOCK_FRAMES;
 
+	if (reported_take_back(m, pfn, HVO_BLOCK_FRAMES))
+		return false;
 	if (on_demand(m) && (at == HVO_BLOCK_FRAMES || vmemmap_cut(m, block_of(pfn), at)))
 		return false;
 	if (!on_demand(m)) {

@@ -354,7 +354,11 @@ int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	clear_staying(m, start, end);
 	for (i = 0; i < old.nr; i++)
 		put_outside(m, &old.runs[i], start, end);
-	for (pfn = start; pfn < end; pfn += HVO_BLOCK_FRAMES)
-		m->blocks[block_of(pfn)] = (struct block){ 0 };
+	/* What is with the system stays so until the memory goes, too. */
+	for (pfn = start; pfn < end; pfn += HVO_BLOCK_FRAMES) {
+		struct block *b = &m->blocks[block_of(pfn)];
+
+		*b = (struct block){ .flags = b->flags & BLOCK_REPORTED };
+	}
 	return 0;
 }

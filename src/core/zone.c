@@ -75,7 +75,7 @@ static uint8_t whole_byte(const struct hvo_machine *m, unsigned int order)
 	return (uint8_t)(order | (on_demand(m) ? HVO_FOLDED : 0));
 }
 
-static bool take_from(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int have,
+static void take_from(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int have,
 		      hvo_pfn_t want, unsigned int order)
 {
 	struct hvo_page *page = page_rw(m, pfn);
@@ -95,7 +95,6 @@ static bool take_from(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsi
 	fold_set(m, pfn, order, whole_byte(m, order));
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
 	free_sub(m, z, UINT64_C(1) << order);
-	return true;
 }
 
 bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, hvo_pfn_t *ret)
@@ -108,7 +107,8 @@ bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, 
 			continue;
 		pfn = block_pfn(z->whole[o - HVO_BLOCK_ORDER] - 1);
 		*ret = pfn;
-		return take_from(m, z, pfn, o, pfn, order);
+		take_from(m, z, pfn, o, pfn, order);
+		return true;
 	}
 	return false;
 }
@@ -595,9 +595,11 @@ static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, 
 		if (!zone_has(m, z, pfn))
 			return false;
 		if (order) {
-			if (hvo_page_state(page_ro(m, head)) != HVO_PAGE_FREE)
+			/* Whose content is with the system is not free for this. */
+			if (hvo_page_state(page_ro(m, head)) != HVO_PAGE_FREE ||
+			    m->blocks[block_of(pfn)].flags & BLOCK_REPORTED)
 				return false;
-			pfn = head + (UINT64_C(1) << order);
+			pfn = block_pfn(block_of(pfn) + 1);
 			continue;
 		}
 		if (m->blocks[block_of(pfn)].flags & (BLOCK_BUSY | BLOCK_ISOLATED) ||
@@ -691,14 +693,27 @@ bool zone_take_frame(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 	return !hvo_fold_byte(&m->mm, block_of(pfn)) && zone_take_range(m, z, pfn, 1);
 }
 
-bool zone_take_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
+unsigned int zone_free_order(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	unsigned int order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
 	hvo_pfn_t head = pfn & ~((UINT64_C(1) << order) - 1);
 
-	if (!order || !page_heads_free(m, head, order))
+	return order && page_heads_free(m, head, order) ? order : 0;
+}
+
+void zone_take_part(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+{
+	unsigned int have = zone_free_order(m, pfn);
+
+	take_from(m, z, pfn & ~((UINT64_C(1) << have) - 1), have, pfn, order);
+}
+
+bool zone_take_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
+{
+	if (!zone_free_order(m, pfn))
 		return false;
-	return take_from(m, z, head, order, block_pfn(block_of(pfn)), HVO_BLOCK_ORDER);
+	zone_take_part(m, z, block_pfn(block_of(pfn)), HVO_BLOCK_ORDER);
+	return true;
 }
 
 /* ---- collapse ------------------------------------------------------------ */
@@ -793,7 +808,7 @@ void zone_close_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 
 	z->nr_isolated--;
 	if (hvo_fold_byte(&m->mm, block)) {
-		b->flags = 0;
+		b->flags &= BLOCK_REPORTED;
 		if (hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED)
 			page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
 		return;

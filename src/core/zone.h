@@ -41,6 +41,11 @@ bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint6
 bool zone_take_frame(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
 bool zone_take_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
 
+/* Order of the free block of 2 MiB and above that a frame is in; 0: in none. */
+unsigned int zone_free_order(struct hvo_machine *m, hvo_pfn_t pfn);
+/* Take the part of @order, at most that order, which begins at @pfn: state USED. */
+void zone_take_part(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order);
+
 /* Up to max collapsible blocks, off the bins and marked BUSY; their numbers in blocks[]. */
 unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64_t *blocks,
 				   unsigned int max);

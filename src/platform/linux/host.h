@@ -97,7 +97,6 @@ struct hvo_linux {
 	bool dontfork;	      /* (c) the direct map is not inherited */
 	bool hole;	      /* (c) in the child: not ours where the direct map was */
 	bool gone;	      /* (a) child of a fork: nothing is mapped any more */
-	bool punched;	      /* (a) release() was called: not all is populated */
 	uint8_t *span;	      /* (c) see above */
 	size_t span_len;      /* (c) */
 	uint8_t *direct;      /* (c) */
@@ -107,6 +106,11 @@ struct hvo_linux {
 	uint64_t array_pages; /* (c) */
 	uint32_t *table;      /* (a) written under (l); entries as above */
 	uint32_t numa_nodes;  /* (c) of the host */
+	/*
+	 * (a) a bit for each 2 MiB: part of it may not be populated. Unused where @sparse: there that
+	 * is so of all.
+	 */
+	uint64_t *holes;
 
 	pthread_mutex_t lock;
 	uint64_t nr_mappings;		 /* (l) of the array: 1 + edges between unlike pages */
@@ -126,6 +130,9 @@ struct hvo_linux {
 	size_t machine_len;	     /* (c) */
 	struct hvo_linux *next;	     /* (g) */
 };
+
+/* ops.c: what lies in these frames is not all populated. */
+void hvo_linux_set_holes(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
 
 /* remap.c */
 #define TAIL_MAP_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK | MAP_FIXED)

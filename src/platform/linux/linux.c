@@ -319,6 +319,9 @@ static int open_steps(struct hvo_linux *host, const struct hvo_config *cfg,
 	rc = hvo_linux_spare_init(&host->spare, spare);
 	if (rc)
 		return rc;
+	/* What is added later gets its memory then. */
+	hvo_linux_set_holes(host, cfg->memory_bytes >> PAGE_SHIFT,
+			    cfg->hotplug_bytes >> PAGE_SHIFT);
 	return host->sparse ? 0 : populate_all(host, cfg->memory_bytes);
 }
 
@@ -349,10 +352,9 @@ int hvo_linux_open(const struct hvo_config *cfg, const struct hvo_linux_options 
 	host->bytes = cfg->memory_bytes + cfg->hotplug_bytes;
 	host->nr_frames = host->bytes >> PAGE_SHIFT;
 	host->array_pages = hvo_memmap_pages(host->bytes);
-	/* What is added later gets its memory then. */
-	host->punched = cfg->hotplug_bytes != 0;
 	pthread_mutex_init(&host->lock, NULL);
-	rc = open_steps(host, cfg, opt);
+	host->holes = calloc((host->nr_frames >> HVO_BLOCK_ORDER) / 64 + 1, sizeof(*host->holes));
+	rc = host->holes ? open_steps(host, cfg, opt) : -HVO_ENOMEM;
 	if (rc) {
 		hvo_linux_close(host);
 		return rc;
@@ -394,6 +396,7 @@ void hvo_linux_close(struct hvo_linux *host)
 	if (host->fd >= 0)
 		close(host->fd);
 	pthread_mutex_destroy(&host->lock);
+	free(host->holes);
 	free(host);
 }
 

@@ -36,6 +36,35 @@ static int arena_fallocate(const struct hvo_linux *host, int mode, hvo_pfn_t pfn
 	return rc;
 }
 
+void hvo_linux_set_holes(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
+{
+	uint64_t block = pfn >> HVO_BLOCK_ORDER;
+
+	for (; block < (pfn + nr + HVO_BLOCK_FRAMES - 1) >> HVO_BLOCK_ORDER; block++)
+		__atomic_fetch_or(&host->holes[block / 64], UINT64_C(1) << block % 64,
+				  __ATOMIC_RELEASE);
+}
+
+static bool any_hole(const struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
+{
+	uint64_t block = pfn >> HVO_BLOCK_ORDER, last = (pfn + nr - 1) >> HVO_BLOCK_ORDER;
+
+	for (; block <= last; block++)
+		if (__atomic_load_n(&host->holes[block / 64], __ATOMIC_ACQUIRE) >> block % 64 & 1)
+			return true;
+	return false;
+}
+
+/* Only those that are populated from end to end. */
+static void clear_holes(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
+{
+	uint64_t block = (pfn + HVO_BLOCK_FRAMES - 1) >> HVO_BLOCK_ORDER;
+
+	for (; block < (pfn + nr) >> HVO_BLOCK_ORDER; block++)
+		__atomic_fetch_and(&host->holes[block / 64], ~(UINT64_C(1) << block % 64),
+				   __ATOMIC_RELEASE);
+}
+
 /* shmem takes back what it allocated when it cannot allocate all: nothing changed. */
 static int populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
@@ -43,9 +72,12 @@ static int populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 
 	if (host_is_gone(host))
 		return -HVO_ENODEV;
-	if (!nr || (!host->sparse && !__atomic_load_n(&host->punched, __ATOMIC_ACQUIRE)))
+	if (!nr || (!host->sparse && !any_hole(host, pfn, nr)))
 		return 0;
-	return arena_fallocate(host, 0, pfn, nr) ? -HVO_ENOMEM : 0;
+	if (arena_fallocate(host, 0, pfn, nr))
+		return -HVO_ENOMEM;
+	clear_holes(host, pfn, nr);
+	return 0;
 }
 
 static void release(void *ctx, hvo_pfn_t pfn, uint64_t nr)
@@ -54,7 +86,7 @@ static void release(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 
 	if (host_is_gone(host) || !nr)
 		return;
-	__atomic_store_n(&host->punched, true, __ATOMIC_RELEASE);
+	hvo_linux_set_holes(host, pfn, nr);
 	if (arena_fallocate(host, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, pfn, nr))
 		memset(host_frame(host, pfn), 0, (size_t)(nr << PAGE_SHIFT));
 }

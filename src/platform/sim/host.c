@@ -16,6 +16,7 @@
 #define _GNU_SOURCE
 #endif
 #include <sched.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -51,10 +52,44 @@ void *hvo_sim_window(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 	return arena_bytes((struct hvo_sim *)ctx, pfn, nr, "window() outside the arena");
 }
 
+static bool is_released(const struct hvo_sim *sim, hvo_pfn_t pfn)
+{
+	return __atomic_load_n(&sim->released[pfn / 8], __ATOMIC_RELAXED) >> pfn % 8 & 1;
+}
+
+static void set_released(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, bool released)
+{
+	hvo_pfn_t end = pfn + nr;
+
+	if (!released && !__atomic_load_n(&sim->nr_released, __ATOMIC_RELAXED))
+		return;
+	for (; pfn < end; pfn++) {
+		if (is_released(sim, pfn) == released)
+			continue;
+		__atomic_fetch_xor(&sim->released[pfn / 8], (uint8_t)(1u << pfn % 8),
+				   __ATOMIC_RELAXED);
+		__atomic_fetch_add(&sim->nr_released, released ? 1 : UINT64_MAX, __ATOMIC_RELAXED);
+	}
+}
+
+/* What the core writes to must be populated. */
+static uint8_t *bytes_to_write(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, const char *what)
+{
+	uint8_t *bytes = arena_bytes(sim, pfn, nr, what);
+	hvo_pfn_t p;
+
+	if (__atomic_load_n(&sim->nr_released, __ATOMIC_RELAXED))
+		for (p = pfn; p < pfn + nr; p++)
+			if (is_released(sim, p))
+				hvo_sim_fault(sim, HVO_SIM_NOT_POPULATED, what, p);
+	return bytes;
+}
+
 int hvo_sim_populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
 	/* The host backs what is touched, as far as it has memory. */
 	arena_bytes((struct hvo_sim *)ctx, pfn, nr, "populate() outside the arena");
+	set_released((struct hvo_sim *)ctx, pfn, nr, false);
 	return 0;
 }
 
@@ -68,11 +103,12 @@ static void clear(uint8_t *bytes, uint64_t nr)
 void hvo_sim_release(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
 	clear(arena_bytes((struct hvo_sim *)ctx, pfn, nr, "release() outside the arena"), nr);
+	set_released((struct hvo_sim *)ctx, pfn, nr, true);
 }
 
 void hvo_sim_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
-	uint8_t *bytes = arena_bytes((struct hvo_sim *)ctx, pfn, nr, "zero() outside the arena");
+	uint8_t *bytes = bytes_to_write((struct hvo_sim *)ctx, pfn, nr, "zero()");
 
 	if (nr < ZERO_BY_RELEASE)
 		memset(bytes, 0, nr * HVO_FRAME_SIZE);
@@ -83,7 +119,7 @@ void hvo_sim_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 void hvo_sim_copy(void *ctx, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr)
 {
 	struct hvo_sim *sim = (struct hvo_sim *)ctx;
-	uint64_t *to = (void *)arena_bytes(sim, dst, nr, "copy() outside the arena");
+	uint64_t *to = (void *)bytes_to_write(sim, dst, nr, "copy()");
 	const uint64_t *from = (void *)arena_bytes(sim, src, nr, "copy() from outside the arena");
 	uint64_t i;
 

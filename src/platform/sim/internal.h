@@ -62,6 +62,9 @@ struct hvo_sim {
 	uint64_t tables_used;
 	struct hvo_sim_tlb_entry *tlb;
 	uint64_t *records; /* of each array page, see above */
+	uint8_t *
+		released; /* (a) a bit for each frame: release() was called, populate() not since */
+	uint64_t nr_released; /* (a) frames */
 	uint64_t random;
 	uint64_t tlb_hits, tlb_misses, flushes, remapped_pages;
 	pthread_t owing; /* who remapped and has not flushed yet */

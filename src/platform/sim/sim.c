@@ -35,12 +35,14 @@ void hvo_sim_fault(struct hvo_sim *sim, enum hvo_sim_fault fault, const char *wh
 		[HVO_SIM_WRITE_TO_TAIL] = "write to tail",
 		[HVO_SIM_STALE_TLB] = "stale TLB",
 		[HVO_SIM_PANIC] = "panic",
+		[HVO_SIM_NOT_POPULATED] = "not populated",
 	};
 
 	if (sim->opt.on_fault)
 		sim->opt.on_fault(sim->opt.on_fault_arg, fault, what, where);
 	fprintf(stderr, "hvo sim: %s: %s (%s %#" PRIx64 ", seed %" PRIu64 ")\n", names[fault], what,
-		fault == HVO_SIM_PANIC ? "pfn" : "array page", where, sim->opt.seed);
+		fault == HVO_SIM_PANIC || fault == HVO_SIM_NOT_POPULATED ? "pfn" : "array page",
+		where, sim->opt.seed);
 	abort();
 }
 
@@ -134,13 +136,19 @@ static int set_options(struct hvo_sim *sim, const struct hvo_config *cfg,
 	return 0;
 }
 
+static size_t released_bytes(const struct hvo_sim *sim)
+{
+	return sim->nr_frames / 8;
+}
+
 static int map_memory(struct hvo_sim *sim)
 {
 	sim->memory = reserve(hvo_sim_all_frames(sim) * HVO_FRAME_SIZE, PROT_READ | PROT_WRITE);
 	sim->array = reserve(sim->nr_pages * HVO_FRAME_SIZE, PROT_NONE);
 	sim->records = reserve(sim->nr_pages * sizeof(*sim->records), PROT_READ | PROT_WRITE);
+	sim->released = reserve(released_bytes(sim), PROT_READ | PROT_WRITE);
 	sim->tlb = calloc(sim->opt.tlb_entries, sizeof(*sim->tlb));
-	if (!sim->memory || !sim->array || !sim->records || !sim->tlb)
+	if (!sim->memory || !sim->array || !sim->records || !sim->released || !sim->tlb)
 		return -HVO_ENOMEM;
 	/* A stray write that slips past translate() still traps, in the host. */
 	if (mprotect(hvo_sim_bytes(sim, hvo_sim_tail_frame(sim)), HVO_FRAME_SIZE, PROT_READ))
@@ -181,6 +189,8 @@ void hvo_sim_close(struct hvo_sim *sim)
 	hvo_sim_forget_reader(sim);
 	if (sim->machine_memory)
 		munmap(sim->machine_memory, sim->machine_size);
+	if (sim->released)
+		munmap(sim->released, released_bytes(sim));
 	if (sim->records)
 		munmap(sim->records, sim->nr_pages * sizeof(*sim->records));
 	if (sim->array)
@@ -244,6 +254,7 @@ void hvo_sim_stat(struct hvo_sim *sim, struct hvo_sim_stat *ret)
 	pthread_mutex_unlock(&sim->lock);
 	ret->now_ns = __atomic_load_n(&sim->now, __ATOMIC_SEQ_CST);
 	ret->quiesces = __atomic_load_n(&sim->quiesces, __ATOMIC_RELAXED);
+	ret->released_frames = __atomic_load_n(&sim->nr_released, __ATOMIC_RELAXED);
 	ret->works = __atomic_load_n(&sim->works, __ATOMIC_RELAXED);
 }
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,6 +148,31 @@ static void check_run(const json_t *r)
 	}
 }
 
+static json_int_t number(const json_t *o, const char *key)
+{
+	assert_true(json_is_integer(json_object_get(o, key)));
+	return json_integer_value(json_object_get(o, key));
+}
+
+/* On-demand mode takes it offline; Linux mode has no frames for what it must restore. */
+static void check_offline(const json_t *both)
+{
+	const json_t *o;
+	size_t i;
+
+	assert_int_equal(json_array_size(both), 2);
+	json_array_foreach(both, i, o)
+	{
+		assert_int_equal(number(o, "free_frames_elsewhere"), 0);
+		assert_true(number(o, "in_use") > 20 && number(o, "in_pool") > 20);
+		assert_true(json_is_true(json_object_get(o, "back")));
+		assert_int_equal(number(o, "checksum_errors"), 0);
+		assert_int_equal(number(o, "error"), i ? ENOMEM : 0);
+	}
+	o = json_array_get(both, 0);
+	assert_int_equal(number(o, "moved"), number(o, "in_use"));
+}
+
 static void check_tour(const char *args)
 {
 	json_t *tour, *runs, *fill, *r;
@@ -166,6 +192,7 @@ static void check_tour(const char *args)
 	/* On-demand mode, and each policy of Linux mode. */
 	assert_int_equal(json_array_size(runs), 9);
 	json_array_foreach(runs, i, r) check_run(r);
+	check_offline(json_object_get(tour, "offline"));
 	fill = json_object_get(tour, "fill");
 	assert_int_equal(json_array_size(fill), 3);
 	json_array_foreach(fill, i, r)

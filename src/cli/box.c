@@ -185,17 +185,22 @@ void held_fill(const struct held *held, struct box *box)
 	}
 }
 
+uint64_t box_check(struct box *box, hvo_pfn_t pfn, hvo_pfn_t origin, uint64_t nr)
+{
+	const uint64_t *words = hvo_window(box->m, pfn, nr);
+	uint64_t wrong = 0, k;
+
+	for (k = 0; k < nr; k++)
+		wrong += !frame_ok(words + k * FRAME_WORDS, first_word(box, origin + k));
+	return wrong;
+}
+
 uint64_t held_check(const struct held *held, struct box *box)
 {
-	uint64_t nr = UINT64_C(1) << held->order, wrong = 0, i, k;
+	uint64_t nr = UINT64_C(1) << held->order, wrong = 0, i;
 
-	for (i = 0; i < held->nr; i++) {
-		const uint64_t *words = hvo_window(box->m, held->pfn[i], nr);
-
-		for (k = 0; k < nr; k++)
-			wrong += !frame_ok(words + k * FRAME_WORDS,
-					   first_word(box, held->pfn[i] + k));
-	}
+	for (i = 0; i < held->nr; i++)
+		wrong += box_check(box, held->pfn[i], held->pfn[i], nr);
 	return wrong;
 }
 

@@ -36,6 +36,9 @@ void box_close(struct box *box);
 /* Monotonic time; virtual, and the same in every run, on sim. */
 double box_now_ns(const struct box *box);
 
+/* How many of @nr frames do not hold the bytes that the ones from @origin on were filled with. */
+uint64_t box_check(struct box *box, hvo_pfn_t pfn, hvo_pfn_t origin, uint64_t nr);
+
 /**
  * struct held - blocks of one order that a command holds
  * @pfn: their heads, in the order in which they came unless shuffled

@@ -6,8 +6,6 @@
  */
 #include "tour.h"
 
-#include "box.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -67,7 +65,7 @@ static struct hvo_pool *create_pool(struct box *box)
  * As many huge pages as there are. Folding frees frames, and those may make up
  * another huge page: grow until nothing more comes. Returns the time it took.
  */
-static double grow_all(struct box *box, struct hvo_pool *pool, uint64_t *ret_pages)
+double tour_grow(struct box *box, struct hvo_pool *pool, uint64_t *ret_pages)
 {
 	uint64_t blocks = hvo_machine_memmap(box->m)->nr_frames / HVO_BLOCK_FRAMES;
 	struct hvo_resize_result res;
@@ -99,7 +97,7 @@ static void note_finding(void *arg, const struct hvo_finding *finding)
 	t->audit_findings++;
 }
 
-static void audit(struct tour *t, struct box *box, const char *mode, const char *policy)
+void tour_audit(struct tour *t, struct box *box, const char *mode, const char *policy)
 {
 	uint64_t before = t->audit_findings, nr;
 
@@ -241,7 +239,7 @@ static void fill_machine(struct tour *t, const char *name, enum hvo_mode mode, b
 		tour_print_machine(t);
 	}
 	pool = create_pool(&box);
-	(void)grow_all(&box, pool, &ret->huge_pages);
+	(void)tour_grow(&box, pool, &ret->huge_pages);
 	ret->huge_pages = held_take_pool(&huge, pool, HVO_BLOCK_ORDER);
 	ret->small_frames = held_take_frames(&frames, &box, UINT64_MAX);
 	held_fill(&huge, &box);
@@ -253,7 +251,7 @@ static void fill_machine(struct tour *t, const char *name, enum hvo_mode mode, b
 	ret->checksum_errors = check(t, &huge, &box) + check(t, &frames, &box);
 	if (optimize || mode == HVO_ON_DEMAND)
 		look_at_tails(t, &box, name, &huge);
-	audit(t, &box, "filled,", name);
+	tour_audit(t, &box, "filled,", name);
 
 	held_free(&huge);
 	held_free(&frames);
@@ -301,7 +299,7 @@ static void exhaust(struct tour *t, struct rig *rig, struct tour_run *ret)
 	struct box *box = &rig->box;
 	struct hvo_machine_stat stat;
 	uint64_t rng = t->opt->seed, pages;
-	double ns = grow_all(box, rig->pool, &pages);
+	double ns = tour_grow(box, rig->pool, &pages);
 
 	ret->grow_ns_per_page = pages ? ns / (double)pages : 0;
 	(void)held_take_pool(&rig->huge, rig->pool, HVO_BLOCK_ORDER);
@@ -342,7 +340,7 @@ static void cut_and_give_back(struct tour *t, struct box *box, struct tour_run *
 	ret->frames_cut = held_take_frames(&cut, box, UINT64_MAX);
 	held_fill(&cut, box);
 	ret->checksum_errors += check(t, &cut, box);
-	audit(t, box, ret->mode, ret->policy);
+	tour_audit(t, box, ret->mode, ret->policy);
 	held_shuffle(&cut, &rng);
 	held_put(&cut, box);
 	held_free(&cut);
@@ -395,15 +393,15 @@ static void free_pool(struct tour *t, const struct hvo_policy *policy)
 		set_policy(rig.pool, policy, &ret->bounded);
 	exhaust(t, &rig, ret);
 	shrink(&rig, ret);
-	audit(t, &rig.box, ret->mode, ret->policy);
+	tour_audit(t, &rig.box, ret->mode, ret->policy);
 
 	cut_and_give_back(t, &rig.box, ret);
 	ret->whole_again = count_whole(&rig.box, &rig.to_free);
 	ret->checksum_errors += check(t, &rig.huge, &rig.box) + check(t, &rig.frames, &rig.box);
-	audit(t, &rig.box, ret->mode, ret->policy);
+	tour_audit(t, &rig.box, ret->mode, ret->policy);
 
 	give_all_back(&rig, ret);
-	audit(t, &rig.box, ret->mode, ret->policy);
+	tour_audit(t, &rig.box, ret->mode, ret->policy);
 
 	held_free(&rig.huge);
 	held_free(&rig.frames);
@@ -481,7 +479,8 @@ static void judge(struct tour *t)
 	for (i = 0; i < t->nr_runs; i++)
 		if (t->run[i].heals)
 			not_healed += t->run[i].still_spoilt;
-	t->ok = !t->checksum_errors && !t->audit_findings && t->host.put_back &&
+	t->ok = !t->checksum_errors && !t->offline[0].error && t->offline[0].back &&
+		t->offline[1].back && !t->audit_findings && t->host.put_back &&
 		ondemand->freed == ondemand->asked && !ondemand->refused && !not_healed;
 }
 
@@ -509,6 +508,9 @@ int cli_tour(const struct cli_options *opt)
 	for (i = 0; (policy = hvo_policy_get(i)) && t->nr_runs < TOUR_MAX_RUNS; i++)
 		free_pool(t, policy);
 	tour_print_runs(t);
+
+	tour_offline(t);
+	tour_print_offline(t);
 
 	t->seconds = now_seconds() - start;
 	judge(t);

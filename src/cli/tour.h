@@ -2,6 +2,7 @@
 #ifndef HVO_CLI_TOUR_H
 #define HVO_CLI_TOUR_H
 
+#include "box.h"
 #include "cli.h"
 #include "host.h"
 
@@ -88,6 +89,26 @@ struct tour_run {
 	bool bounded;
 };
 
+/**
+ * struct tour_offline - movable memory that is to go, with everything else full
+ * @bytes: that are to go offline
+ * @in_use, @in_pool: huge pages there, in use and free in their pool
+ * @free_elsewhere: free frames of the rest of the machine
+ * @moved: of the pages in use
+ * @error: what it was answered, as a positive errno; 0: it worked
+ * @back: it was put online again, or never left
+ */
+struct tour_offline {
+	char mode[TOUR_NAME_LEN];
+	uint64_t bytes;
+	uint64_t in_use, in_pool;
+	uint64_t free_elsewhere;
+	uint64_t moved;
+	int error;
+	bool back;
+	uint64_t checksum_errors;
+};
+
 /* The kernel's own pool; [0] with the switch off, [1] on. */
 struct tour_host {
 	bool measured;
@@ -114,6 +135,7 @@ struct tour {
 	struct tour_tails tails;
 	struct tour_run run[TOUR_MAX_RUNS];
 	unsigned int nr_runs;
+	struct tour_offline offline[2]; /* on-demand mode, Linux mode */
 	struct tour_host host;
 	struct tour_finding finding[TOUR_MAX_FINDINGS];
 	char now[2 * TOUR_NAME_LEN + 4]; /* what is being audited */
@@ -124,12 +146,20 @@ struct tour {
 	bool ok;
 };
 
+/* tour.c: recount everything of a machine. */
+void tour_audit(struct tour *t, struct box *box, const char *mode, const char *policy);
+/* tour.c: as many huge pages as there are; the time it took. */
+double tour_grow(struct box *box, struct hvo_pool *pool, uint64_t *ret_pages);
+/* tour_offline.c: the same in both modes. */
+void tour_offline(struct tour *t);
+
 /* The text, part by part; each prints nothing when JSON was asked for. */
 void tour_print_intro(const struct tour *t);
 void tour_print_machine(const struct tour *t);
 void tour_print_fill(const struct tour *t);
 void tour_print_tails(const struct tour *t);
 void tour_print_runs(const struct tour *t);
+void tour_print_offline(const struct tour *t);
 void tour_print_verdict(const struct tour *t);
 /* All of it; the caller owns the reference. */
 json_t *tour_json(const struct tour *t);

@@ -249,6 +249,44 @@ void tour_print_runs(const struct tour *t)
 	(void)fflush(stdout);
 }
 
+void tour_print_offline(const struct tour *t)
+{
+	static const char *const heads[] = { "<mode",
+					     "to go",
+					     "pages|in use",
+					     "free in|pool",
+					     "free frames|elsewhere",
+					     "pages|moved",
+					     "<answer",
+					     NULL };
+	char size[TABLE_SIZE_LEN];
+	struct table *table;
+	unsigned int i;
+
+	if (t->opt->json)
+		return;
+	puts("\n5. Taking a node's movable memory offline, with everything else full\n"
+	     "\n"
+	     "  It is all huge pages. Those in use move to free ones of their pool elsewhere; the\n"
+	     "  others have to be dissolved. In on-demand mode that needs nothing. Linux mode must\n"
+	     "  find 7 frames for each, as it must to free it.\n");
+	table = table_new(heads);
+	for (i = 0; i < 2; i++) {
+		const struct tour_offline *o = &t->offline[i];
+
+		table_cell(table, "%s", o->mode);
+		table_cell(table, "%s", table_size(size, o->bytes));
+		table_number(table, o->in_use);
+		table_number(table, o->in_pool);
+		table_number(table, o->free_elsewhere);
+		table_number(table, o->moved);
+		table_cell(table, "%s", o->error ? strerror(o->error) : "offline, and back again");
+	}
+	table_print(table, stdout, 2);
+	table_free(table);
+	(void)fflush(stdout);
+}
+
 static void print_findings(const struct tour *t)
 {
 	uint64_t i, nr = t->audit_findings;
@@ -273,7 +311,7 @@ void tour_print_verdict(const struct tour *t)
 
 	if (t->opt->json)
 		return;
-	puts("\n5. What to remember\n");
+	puts("\n6. What to remember\n");
 	if (ondemand->bytes_filled >= off->bytes_filled)
 		printf("  On-demand mode gave a program %s more of the same memory.\n",
 		       table_size(size, ondemand->bytes_filled - off->bytes_filled));
@@ -404,6 +442,29 @@ static json_t *json_runs(const struct tour *t)
 	return a;
 }
 
+static json_t *json_offline(const struct tour *t)
+{
+	json_t *a = json_array(), *o;
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		const struct tour_offline *r = &t->offline[i];
+
+		o = json_object();
+		json_object_set_new(o, "mode", json_string(r->mode));
+		json_object_set_new(o, "bytes", integer(r->bytes));
+		json_object_set_new(o, "in_use", integer(r->in_use));
+		json_object_set_new(o, "in_pool", integer(r->in_pool));
+		json_object_set_new(o, "free_frames_elsewhere", integer(r->free_elsewhere));
+		json_object_set_new(o, "moved", integer(r->moved));
+		json_object_set_new(o, "error", json_integer(r->error));
+		json_object_set_new(o, "back", json_boolean(r->back));
+		json_object_set_new(o, "checksum_errors", integer(r->checksum_errors));
+		json_array_append_new(a, o);
+	}
+	return a;
+}
+
 static json_t *json_host(const struct tour_host *host)
 {
 	json_t *o = json_object(), *runs = json_array(), *r;
@@ -454,6 +515,7 @@ json_t *tour_json(const struct tour *t)
 	json_object_set_new(o, "fill", json_fill(t));
 	json_object_set_new(o, "tails", json_tails(t));
 	json_object_set_new(o, "runs", json_runs(t));
+	json_object_set_new(o, "offline", json_offline(t));
 	json_object_set_new(o, "host", json_host(&t->host));
 	json_object_set_new(o, "checksum_errors", integer(t->checksum_errors));
 	json_object_set_new(o, "audits", integer(t->audits));

@@ -58,6 +58,7 @@ need libncurses-dev pkg-config --exists ncursesw
 need libreadline-dev pkg-config --exists readline
 if [ "$want" = check ]; then
 	need binutils command -v nm
+	need g++ command -v g++
 	need clang command -v clang++
 	version=$(clang -dumpversion 2>/dev/null)
 	version=${version%%.*}

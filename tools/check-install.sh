@@ -1,0 +1,58 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# check-install.sh BUILDDIR - install what is in BUILDDIR somewhere else, and use it as a
+# stranger would: a C++ program by pkg-config, with the shared library and with the static one.
+
+set -u
+
+if [ $# -ne 1 ] || [ ! -f "$1/build.ninja" ]; then
+	echo "usage: ${0##*/} BUILDDIR" >&2
+	exit 2
+fi
+build=$(cd "$1" && pwd) || exit 1
+top=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+
+die()
+{
+	echo "$1"
+	exit 1
+}
+
+DESTDIR=$dir/root meson install -C "$build" --no-rebuild --quiet || die "meson install failed"
+pc=$(find "$dir/root" -name libhvo.pc) && [ -n "$pc" ] || die "no libhvo.pc"
+lib=$(dirname "$(dirname "$pc")")
+prefix=$(pkg-config --variable=prefix "$pc")
+
+# The system's own files as well: liburcu is there. Not the sysroot: it would move those, too.
+export PKG_CONFIG_PATH=$dir/pc
+mkdir "$dir/pc"
+sed "s|^prefix=.*|prefix=$dir/root$prefix|" "$pc" >"$dir/pc/libhvo.pc"
+
+[ -n "$(find "$lib" -maxdepth 1 -name 'libhvo.so.*.*')" ] || die "no versioned shared library"
+readelf -d "$lib/libhvo.so" | grep -q 'SONAME.*libhvo\.so\.[0-9]' || die "no SONAME with a version"
+
+# use NAME COMPILER-ARGUMENTS...
+use()
+{
+	local name=$1 out
+
+	shift
+	g++ -std=c++17 -Wall -Wextra -Wpedantic -Werror "$top/examples/arena.cc" -o "$dir/$name" "$@" ||
+		die "$name: does not build"
+	out=$(LD_LIBRARY_PATH=$lib "$dir/$name") || die "$name: failed: $out"
+	echo "$name: $out"
+}
+
+# shellcheck disable=SC2046 # words
+use shared $(pkg-config --cflags --libs libhvo)
+ldd "$dir/shared" | grep -q libhvo || die "shared: not linked with the shared library"
+# shellcheck disable=SC2046 # words
+use static $(pkg-config --cflags libhvo) "$lib/libhvo.a" \
+	$(pkg-config --static --libs libhvo | tr ' ' '\n' | grep -v -e '^-lhvo$' -e '^-L')
+ldd "$dir/static" | grep -q libhvo && die "static: linked with the shared library"
+
+[ -x "$dir/root$prefix/bin/hvo" ] || die "no command hvo"
+"$dir/root$prefix/bin/hvo" --version

@@ -54,5 +54,20 @@ use static $(pkg-config --cflags libhvo) "$lib/libhvo.a" \
 	$(pkg-config --static --libs libhvo | tr ' ' '\n' | grep -v -e '^-lhvo$' -e '^-L')
 ldd "$dir/static" | grep -q libhvo && die "static: linked with the shared library"
 
-[ -x "$dir/root$prefix/bin/hvo" ] || die "no command hvo"
-"$dir/root$prefix/bin/hvo" --version
+hvo=$dir/root$prefix/bin/hvo
+"$hvo" --version || die "hvo does not run"
+
+# Each header and each command has its page.
+man=$dir/root$prefix/share/man
+[ -s "$man/man3/libhvo.3" ] || die "no manual; is scdoc missing?"
+commands=$("$hvo" --help | sed -nE 's/^  ([a-z]+) +.*/\1/p')
+[ -n "$commands" ] || die "hvo --help names no commands"
+for command in $commands; do
+	[ -s "$man/man1/hvo-$command.1" ] || die "hvo $command: no manual page"
+	grep -q "hvo\\\\-$command" "$man/man1/hvo.1" || die "hvo $command: not in hvo(1)"
+done
+names=$(grep -oE '\bhvo_[a-z0-9_]+;' "$top/src/libhvo.map" | tr -d ';')
+cat "$man"/man3/*.3 | tr -d '\\' >"$dir/man3"
+for name in $names; do
+	grep -qw "$name" "$dir/man3" || die "$name(): in no manual page"
+done

@@ -56,6 +56,7 @@ need libfuse3-dev pkg-config --exists fuse3
 need liblua5.4-dev pkg-config --exists lua5.4
 need libncurses-dev pkg-config --exists ncursesw
 need libreadline-dev pkg-config --exists readline
+need scdoc command -v scdoc
 if [ "$want" = check ]; then
 	need binutils command -v nm
 	need g++ command -v g++

@@ -22,7 +22,8 @@ die()
 }
 
 DESTDIR=$dir/root meson install -C "$build" --no-rebuild --quiet || die "meson install failed"
-pc=$(find "$dir/root" -name libhvo.pc) && [ -n "$pc" ] || die "no libhvo.pc"
+pc=$(find "$dir/root" -name libhvo.pc)
+[ -n "$pc" ] || die "no libhvo.pc"
 lib=$(dirname "$(dirname "$pc")")
 prefix=$(pkg-config --variable=prefix "$pc")
 
@@ -57,17 +58,18 @@ ldd "$dir/static" | grep -q libhvo && die "static: linked with the shared librar
 hvo=$dir/root$prefix/bin/hvo
 "$hvo" --version || die "hvo does not run"
 
-# Each header and each command has its page.
+# Each header and each command has its page. Without what roff escapes:
 man=$dir/root$prefix/share/man
+sed 's/[\]//g' "$man/man1/hvo.1" >"$dir/man1"
+sed 's/[\]//g' "$man"/man3/*.3 >"$dir/man3"
 [ -s "$man/man3/libhvo.3" ] || die "no manual; is scdoc missing?"
 commands=$("$hvo" --help | sed -nE 's/^  ([a-z]+) +.*/\1/p')
 [ -n "$commands" ] || die "hvo --help names no commands"
 for command in $commands; do
 	[ -s "$man/man1/hvo-$command.1" ] || die "hvo $command: no manual page"
-	grep -q "hvo\\\\-$command" "$man/man1/hvo.1" || die "hvo $command: not in hvo(1)"
+	grep -qw -e "hvo-$command" "$dir/man1" || die "hvo $command: not in hvo(1)"
 done
 names=$(grep -oE '\bhvo_[a-z0-9_]+;' "$top/src/libhvo.map" | tr -d ';')
-cat "$man"/man3/*.3 | tr -d '\\' >"$dir/man3"
 for name in $names; do
 	grep -qw "$name" "$dir/man3" || die "$name(): in no manual page"
 done

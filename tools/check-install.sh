@@ -67,7 +67,7 @@ commands=$("$hvo" --help | sed -nE 's/^  ([a-z]+) +.*/\1/p')
 [ -n "$commands" ] || die "hvo --help names no commands"
 for command in $commands; do
 	[ -s "$man/man1/hvo-$command.1" ] || die "hvo $command: no manual page"
-	grep -qw -e "hvo-$command" "$dir/man1" || die "hvo $command: not in hvo(1)"
+	grep -q -e "hvo-${command}fR(1)" "$dir/man1" || die "hvo $command: not in hvo(1)"
 done
 names=$(grep -oE '\bhvo_[a-z0-9_]+;' "$top/src/libhvo.map" | tr -d ';')
 for name in $names; do

@@ -50,8 +50,6 @@
 #include "vmemmap_frames.h"
 #include "zone.h"
 
-#define GFP_MOVE (HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN | GFP_ISOLATING)
-
 /* ---- holding writers ------------------------------------------------------------ */
 
 /* Heads with HVO_HOLD set: of the blocks that reach into one page of descriptors. */
@@ -154,25 +152,53 @@ static unsigned int order_of(struct hvo_machine *m, hvo_pfn_t pfn)
 	return hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
 }
 
-/* May this frame move, and which page of the array does it back? */
-static int movable_page(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
+/* What a frame is to the mover. */
+enum kind {
+	KIND_NONE,  /* no descriptors are in it */
+	KIND_ANY,   /* it can move */
+	KIND_OWN,   /* tails of its own block: moves when it fails */
+	KIND_BOOT,  /* set aside when memory came online: moves when it fails */
+	KIND_WHOLE, /* the same, in a whole block of such frames */
+};
+
+static enum kind kind_in_whole(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order,
+			       uint64_t *ret_page)
+{
+	const struct hvo_page *head = page_ro(m, pfn & ~((UINT64_C(1) << order) - 1));
+
+	if (hvo_page_state(head) != HVO_PAGE_MEMMAP)
+		return KIND_NONE;
+	*ret_page = vmemmap_page_at_start(m, pfn);
+	/* The page has left it, once and for all, when it failed. */
+	return m->ops->backing(m->ctx, *ret_page) == pfn ? KIND_WHOLE : KIND_NONE;
+}
+
+static enum kind kind_in_cut(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
 {
 	const struct block *b = &m->blocks[block_of(pfn)];
+	const struct hvo_page *page = page_ro(m, pfn);
+
+	if ((b->flags & (BLOCK_CUT | BLOCK_BUSY)) != BLOCK_CUT ||
+	    hvo_page_state(page) != HVO_PAGE_MEMMAP)
+		return KIND_NONE;
+	*ret_page = page->private_data[0];
+	if (page_flags(page) & HVO_PF_BOOT)
+		return KIND_BOOT;
+	return page_describes_itself(m, pfn) ? KIND_OWN : KIND_ANY;
+}
+
+/* And which page of the array does it back? */
+static enum kind kind_of(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
+{
 	struct zone *z = zone_of(m, pfn);
-	const struct hvo_page *page;
-	int rc = -HVO_EINVAL;
+	unsigned int order;
+	enum kind kind;
 
 	lock_acquire(m, &z->lock);
-	page = page_ro(m, pfn);
-	/* In a whole block there are only those that were set aside at the start. */
-	if (!order_of(m, pfn) && (b->flags & (BLOCK_CUT | BLOCK_BUSY)) == BLOCK_CUT &&
-	    hvo_page_state(page) == HVO_PAGE_MEMMAP && !(page_flags(page) & HVO_PF_BOOT) &&
-	    !page_describes_itself(m, pfn)) {
-		*ret_page = page->private_data[0];
-		rc = 0;
-	}
+	order = order_of(m, pfn);
+	kind = order ? kind_in_whole(m, pfn, order, ret_page) : kind_in_cut(m, pfn, ret_page);
 	lock_release(m, &z->lock);
-	return rc;
+	return kind;
 }
 
 /* Steps 3 and 4, with the locks of step 2. */
@@ -219,30 +245,76 @@ static int hold_and_replace(struct hvo_machine *m, uint64_t page, hvo_pfn_t old,
 	return rc;
 }
 
+/* From @old to @new, which is free again after an error. */
+static int move_page(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, hvo_pfn_t new)
+{
+	int rc = m->ops->populate(m->ctx, new, 1);
+
+	if (!rc)
+		rc = hold_and_replace(m, page, old, new);
+	if (rc) {
+		vmemmap_put_frames(m, new, 1);
+		return rc;
+	}
+	if (m->mm.translate)
+		m->ops->quiesce(m->ctx);
+	counter_add(&m->moved, 1);
+	return 0;
+}
+
 int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	hvo_pfn_t new = 0;
 	uint64_t page = 0;
 	int rc;
 
-	if (!frame_online(m, pfn))
+	if (!frame_online(m, pfn) || kind_of(m, pfn, &page) != KIND_ANY)
 		return -HVO_EINVAL;
-	rc = movable_page(m, pfn, &page);
-	if (rc)
-		return rc;
 	rc = vmemmap_take_frame(m, GFP_MOVE, page, &new);
+	if (!rc)
+		rc = move_page(m, page, pfn, new);
+	if (!rc)
+		vmemmap_put_frames(m, pfn, 1);
+	return rc;
+}
+
+/*
+ * A page of a block's own goes to another frame of the block, if one is free. In Linux mode
+ * many blocks wait for those that hold what was set aside: that is no reason to stay in a
+ * frame that failed.
+ */
+static int take_replacement(struct hvo_machine *m, enum kind kind, hvo_pfn_t pfn, uint64_t page,
+			    unsigned int gfp, hvo_pfn_t *ret)
+{
+	if (kind == KIND_OWN && vmemmap_take_frame_of(m, block_of(pfn), page, ret))
+		return 0;
+	if (!vmemmap_take_frame(m, gfp, page, ret))
+		return 0;
+	return vmemmap_take_any_frame(m, gfp, page, ret);
+}
+
+int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp, bool recorded)
+{
+	hvo_pfn_t new = 0;
+	uint64_t page = 0;
+	enum kind kind;
+	int rc;
+
+	kind = frame_online(m, pfn) ? kind_of(m, pfn, &page) : KIND_NONE;
+	if (kind == KIND_NONE || (kind == KIND_WHOLE && !recorded))
+		return -HVO_EINVAL;
+	rc = take_replacement(m, kind, pfn, page, gfp, &new);
+	if (!rc)
+		rc = move_page(m, page, pfn, new);
 	if (rc)
 		return rc;
-	rc = m->ops->populate(m->ctx, new, 1);
-	if (!rc)
-		rc = hold_and_replace(m, page, pfn, new);
-	if (!rc) {
-		if (m->mm.translate)
-			m->ops->quiesce(m->ctx);
-		counter_add(&m->moved, 1);
-	}
-	vmemmap_put_frames(m, rc ? new : pfn, 1);
-	return rc;
+	if (!recorded)
+		vmemmap_lose_frame(m, pfn);
+	else if (kind == KIND_WHOLE)
+		vmemmap_leave_frame(m, pfn);
+	else
+		vmemmap_put_frames(m, pfn, 1);
+	return 0;
 }
 
 int hvo_move_memmap(struct hvo_machine *m, hvo_pfn_t pfn)

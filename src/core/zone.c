@@ -318,12 +318,16 @@ static hvo_pfn_t take_from_block(struct hvo_machine *m, struct zone *z, uint64_t
 	hvo_pfn_t base = block_pfn(nr);
 	unsigned int have = (unsigned int)__builtin_ctz(b->orders & ~((1u << order) - 1u));
 	unsigned int idx = b->free_head[have] - 1u;
+	bool isolated = b->flags & BLOCK_ISOLATED;
 
-	bin_del(m, z, b);
+	if (!isolated)
+		bin_del(m, z, b);
 	frag_split(m, b, base, idx, have, idx, order);
-	bin_add(m, z, b);
 	page_set_state(m, base + idx, page_rw(m, base + idx), HVO_PAGE_USED, order);
-	free_sub(m, z, UINT64_C(1) << order);
+	if (!isolated) {
+		bin_add(m, z, b);
+		free_sub(m, z, UINT64_C(1) << order);
+	}
 	return base + idx;
 }
 
@@ -691,6 +695,20 @@ bool zone_take_frame(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 	return !hvo_fold_byte(&m->mm, block_of(pfn)) && zone_take_range(m, z, pfn, 1);
 }
 
+bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, hvo_pfn_t *ret)
+{
+	const struct block *b = &m->blocks[block];
+	struct hvo_page *page;
+
+	if ((b->flags & (BLOCK_CUT | BLOCK_BUSY)) != BLOCK_CUT || !b->orders)
+		return false;
+	*ret = take_from_block(m, z, block, 0);
+	page = page_rw(m, *ret);
+	page_set_state(m, *ret, page, HVO_PAGE_MEMMAP, 0);
+	page_set_flags(page, 0);
+	return true;
+}
+
 bool zone_take_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 {
 	unsigned int order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
@@ -786,6 +804,18 @@ bool zone_can_close(struct hvo_machine *m, uint64_t block)
 	return true;
 }
 
+/* Frames that hold tails of their own block. */
+static uint64_t own_frames(struct hvo_machine *m, uint64_t block)
+{
+	hvo_pfn_t pfn = block_pfn(block), end = pfn + HVO_BLOCK_FRAMES;
+	uint64_t nr = 0;
+
+	for (; pfn < end && m->blocks[block].flags & BLOCK_SELF; pfn++)
+		nr += hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_MEMMAP &&
+		      page_describes_itself(m, pfn);
+	return nr;
+}
+
 void zone_close_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
 	struct block *b = &m->blocks[block];
@@ -805,8 +835,7 @@ void zone_close_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 
 		page_set_state(m, base + idx, page, HVO_PAGE_TAIL, 0);
 	}
-	if (b->flags & BLOCK_SELF)
-		counter_sub(&m->memmap, HVO_BLOCK_TAILS);
+	counter_sub(&m->memmap, own_frames(m, block));
 	if (b->flags & BLOCK_CARVED)
 		counter_sub(&m->carved_blocks, 1);
 	b->flags &= BLOCK_SELF | BLOCK_CUT;
@@ -818,8 +847,7 @@ void zone_reopen_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 	unsigned int flags = m->blocks[block].flags & BLOCK_SELF;
 	hvo_pfn_t base = block_pfn(block), pfn, end;
 
-	if (flags)
-		counter_add(&m->memmap, HVO_BLOCK_TAILS);
+	counter_add(&m->memmap, own_frames(m, block));
 	zone_open_block(m, z, block, HVO_BLOCK_FRAMES, MIGRATE_MOVABLE, flags);
 	for (pfn = base; pfn < base + HVO_BLOCK_FRAMES; pfn = end + 1) {
 		for (end = pfn; end < base + HVO_BLOCK_FRAMES &&

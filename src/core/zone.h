@@ -41,6 +41,9 @@ bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint6
 bool zone_take_frame(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
 bool zone_take_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
 
+/* Any free frame of a cut block, isolated or not, in state MEMMAP; false if there is none. */
+bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, hvo_pfn_t *ret);
+
 /* Up to max collapsible blocks, off the bins and marked BUSY; their numbers in blocks[]. */
 unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64_t *blocks,
 				   unsigned int max);

@@ -8,6 +8,7 @@
 #include <hvo/move.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -895,11 +896,14 @@ static void test_audit(void **state)
 
 #define WORKERS 3
 #define HELD 128
-#define FAILURES 300
+#define FAILURES 200
+#define OWN_FAILURES 60
 
 struct crowd {
 	struct rig r;
-	bool stop; /* atomic */
+	bool stop;	    /* atomic */
+	unsigned int ready; /* atomic: workers */
+	uint64_t out, own;  /* that failed, and those with tails of their own block */
 };
 
 struct worker {
@@ -927,7 +931,8 @@ static void *work(void *arg)
 		unsigned int i = (unsigned int)(dice >> 8) % HELD;
 		hvo_pfn_t *pfn = &w->held[i];
 
-		w->steps++;
+		if (w->steps++ == HELD)
+			__atomic_fetch_add(&w->c->ready, 1, __ATOMIC_RELEASE);
 		if (!*pfn) {
 			must(w, !hvo_alloc_pages(m, HVO_GFP_KERNEL, dice % 16 ? dice % 4 : 9, ANY,
 						 pfn));
@@ -948,29 +953,35 @@ static void *work(void *arg)
 }
 
 /* Descriptors of blocks that are in use, or were a moment ago. */
-static unsigned int fail_under_them(struct crowd *c, uint64_t tries)
+static void fail_under_them(struct crowd *c, uint64_t own)
 {
-	uint64_t seed = 11, nr = hvo_machine_memmap(c->r.m)->nr_frames >> 9, q;
-	unsigned int out = 0;
+	uint64_t tries = 0, seed = 11, nr = hvo_machine_memmap(c->r.m)->nr_frames >> 9, q, i;
 	hvo_pfn_t frame;
 
-	while (tries--) {
+	while (__atomic_load_n(&c->ready, __ATOMIC_ACQUIRE) < WORKERS)
+		sched_yield();
+	while ((c->out < FAILURES || c->own < own) && rig_stat(&c->r).poisoned < 1000) {
+		tries++;
 		q = rig_random(&seed) % nr * 8 + rig_random(&seed) % 8;
-		/* The blocks that serve first are the most busy ones. */
+		/* Those of cut blocks above all: there is nowhere more going on. */
+		for (i = 0; i < nr && tries % 4; i++, q = (q + 8) % (nr * 8))
+			if (!hvo_fold_byte(hvo_machine_memmap(c->r.m), q >> 3))
+				break;
 		frame = backing(&c->r, hvo_q_to_memmap(q));
 		if (frame == HVO_SHARED_TAIL)
 			continue;
-		out += !hvo_memory_failure(c->r.m, frame);
+		if (!hvo_memory_failure(c->r.m, frame)) {
+			c->out++;
+			c->own += q & 7 && frame >> 9 == q >> 3;
+		}
 		if (tries % 16 == 0)
 			hvo_work(c->r.m, UINT64_MAX);
-		if (rig_stat(&c->r).poisoned >= FAILURES)
-			break;
 	}
-	return out;
 }
 
 static void together(enum rig_platform platform, enum hvo_mode mode)
 {
+	uint64_t own = mode == HVO_ON_DEMAND ? OWN_FAILURES : 0;
 	struct hvo_config cfg = rig_config(mode, 256);
 	struct crowd *c = calloc(1, sizeof(*c));
 	struct worker *w = calloc(WORKERS, sizeof(*w));
@@ -991,7 +1002,8 @@ static void together(enum rig_platform platform, enum hvo_mode mode)
 		w[n].random = n;
 		assert_int_equal(pthread_create(&w[n].thread, NULL, work, &w[n]), 0);
 	}
-	assert_true(fail_under_them(c, 20000) > FAILURES / 2);
+	fail_under_them(c, own);
+	assert_true(c->out >= FAILURES && c->own >= own);
 	__atomic_store_n(&c->stop, true, __ATOMIC_RELEASE);
 	for (n = 0; n < WORKERS; n++)
 		assert_int_equal(pthread_join(w[n].thread, NULL), 0);

@@ -563,6 +563,27 @@ static void test_boot_frames_whole(void **state)
 	boot_frames(RIG_LINUX, HVO_ON_DEMAND, 2048, true);
 }
 
+/* Which page such a frame backs depends on its node. */
+static void test_boot_frames_two_nodes(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 2 * 1152);
+	hvo_pfn_t node = 1152 * MIB / HVO_FRAME_SIZE, bad[4];
+	struct rig r;
+
+	(void)state;
+	cfg.nr_nodes = 2;
+	rig_open(&r, RIG_SIM, &cfg);
+	bad[0] = fail_backing(&r, hvo_block_head_page(node >> 9));
+	bad[1] = fail_backing(&r, hvo_block_head_page((node >> 9) + 511));
+	/* The rest of the node's head pages are in a cut block. */
+	bad[2] = fail_backing(&r, hvo_block_head_page((node >> 9) + 512));
+	bad[3] = fail_backing(&r, hvo_block_head_page((node >> 9) - 1));
+	assert_int_equal(bad[0], node);
+	assert_int_equal(bad[1], node + 511);
+	expect_out(&r, bad, 4);
+	rig_close(&r);
+}
+
 /* Head pages and tails of a 1 GiB page that is demoted and dissolved afterwards. */
 static void gigantic_descriptors(enum hvo_mode mode)
 {
@@ -1116,6 +1137,7 @@ int main(void)
 		cmocka_unit_test(test_descriptors_elsewhere),
 		cmocka_unit_test(test_boot_frames),
 		cmocka_unit_test(test_boot_frames_whole),
+		cmocka_unit_test(test_boot_frames_two_nodes),
 		cmocka_unit_test(test_gigantic_descriptors),
 		cmocka_unit_test(test_each_failure),
 		cmocka_unit_test(test_no_memory),

@@ -10,7 +10,8 @@
  * then it leaves its zone. remove: descriptors and memory go back where they came from.
  *
  * States of its frames while offline: TAIL, but those that failed or host descriptors of
- * the section. Nothing finds them: nobody has a reference, and they are in no zone.
+ * the section. Nothing finds them: nobody has a reference, and they are in no zone. Descriptors in
+ * a hosting frame that fails go to another frame, and later they are freed like those of NORMAL.
  * Locks: the memmap lock for the states of sections; the zone's lock for what is in a zone. Not
  * the memmap lock while things move.
  * Linux: mm/memory_hotplug.c, add_memory_resource(), online_pages(), offline_pages(),

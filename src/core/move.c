@@ -9,6 +9,13 @@
  *	3. all 64 descriptors are at rest, or -HVO_EBUSY; those that somebody holds are held
  *	4. copy, remap, flush		5. let go, unlock	6. the old frame is free
  *
+ * What frame takes the place of which: any that is free, in Linux mode best the one of the start.
+ * Frames that were set aside at the start, and those with tails of their own block, move only
+ * when they failed, and then never come back: the first ones cease to be set aside; tails stay in
+ * their block if it has a free frame, and with a failed frame in it that block stays cut. A frame
+ * in a whole block of descriptors has none itself: what it backs follows from where it lies, and
+ * that it failed is in the record alone.
+ *
  * All that can fail comes before the flush of step 4, and nothing has changed by then.
  * No reader is waited for: one sees the old frame or the new one, and both say the same.
  *
@@ -17,13 +24,16 @@
  *  - zone code, under the lock of its zone: step 2.
  *  - pool code, on heads in state HUGETLB_FREE under the pool's lock: step 2.
  *  - code under the memmap lock: the caller has it.
+ *  - whoever changes flags or owner of a block that is held, by the lock of its zone or the
+ *    memmap lock: step 2.
  *  - an owner without a lock: of a block between the zone and its first reference, or
  *    between its last one and the zone; who splits a frozen block, cuts or collapses
  *    one. Then the head's state is USED or HUGETLB_USED and its refcount 0, or it is no
  *    head, or the block is BUSY, or not CUT yet: not at rest. The owner gets it and
  *    gives it back under the zone's lock, so this does not begin after step 3. The
  *    head may lie in another page of descriptors than the tails that its owner writes:
- *    step 3 starts from the head of the block that reaches into this page.
+ *    step 3 starts from the head of the block that reaches into this page. All of that is
+ *    said by the fold byte, the block and the head's own page, so it holds for head pages too.
  *  - whoever has a reference, on refcount and mapcount, by compare-and-swap: HVO_HOLD is
  *    set in both, so all that was read before does not compare any more, and who reads
  *    now waits (page_count()). This also keeps the owner of a held block from

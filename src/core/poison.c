@@ -4,11 +4,14 @@
  * nobody uses them: the block that such a frame is in is freed without it.
  *
  * States of a recorded frame:
- *	IN_USE	somebody has it; the head of its block is marked HVO_PF_POISONED
- *	OUT	its descriptor says POISONED, nothing will touch it again
+ *	IN_USE	somebody has it; the head of its block is marked HVO_PF_POISONED. Or it holds
+ *		descriptors that could not leave it yet: poison_replace() tries again
+ *	OUT	its descriptor says POISONED, nothing will touch it again. In a whole block of
+ *		descriptors it has none that could: there it just backs nothing any more
  *	STUCK	its 2 MiB could not be cut around it: all of that is POISONED, until
  *		poison_retry() can
- * HVO_PF_UNRELIABLE: there was no room to record it, so the block is never freed.
+ * HVO_PF_UNRELIABLE: there was no room to record it, so the block is never freed. Descriptors
+ * leave such a frame too, but there is no second attempt.
  *
  * The tails of a block that is cut around a bad frame lie in the first 8-frame group
  * of it that has none.

@@ -4,7 +4,8 @@
  * them is in vmemmap.c and vmemmap_online.c.
  *
  * States: MEMMAP while they do. private_data[0] of such a frame is the page of the array that
- * it backs; HVO_PF_BOOT: it was set aside at the start.
+ * it backs; HVO_PF_BOOT: it was set aside at the start. Those that fill a whole block have one
+ * descriptor together: which page such a frame backs follows from its place, until it fails.
  * Locks: the memmap lock where frames are looked for; the zone's lock for taking and freeing.
  * Linux: mm/hugetlb_vmemmap.c, alloc_vmemmap_page_list(), free_vmemmap_page_list(),
  * vmemmap_remap_range(); mm/sparse-vmemmap.c.

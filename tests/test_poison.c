@@ -420,6 +420,49 @@ static void test_own_frames(void **state)
 	own_frames(RIG_LINUX, HVO_CLEAR_NEVER);
 }
 
+/* A block that was full when one of its own frames failed, and then is empty: it stays cut. */
+static void own_frame_full(enum hvo_clear clear)
+{
+	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 256);
+	hvo_pfn_t small[64], base, bad, filler[512];
+	unsigned int nr = 0, i;
+	uint64_t tails, memmap;
+	struct rig r;
+
+	cfg.clear = clear;
+	rig_open(&r, RIG_SIM, &cfg);
+	memmap = rig_stat(&r).memmap;
+	base = busy_block(&r, small, 8);
+	tails = hvo_block_tail_page(base >> 9);
+	while (r.m->blocks[base >> 9].nr_free)
+		filler[nr++] = rig_alloc(&r, HVO_GFP_KERNEL, 0);
+	bad = fail_backing(&r, tails + 3);
+	assert_int_not_equal(backing(&r, tails + 3) >> 9, base >> 9);
+	for (i = 0; i < 8; i++)
+		unmark_and_put(&r, small[i]);
+	while (nr)
+		rig_put(&r, filler[--nr]);
+	rig_audit(&r);
+	hvo_collapse(r.m, UINT64_MAX);
+	rig_audit(&r);
+	assert_int_equal(hvo_fold_byte(hvo_machine_memmap(r.m), base >> 9), 0);
+	/* Six of its own, and a block that was cut for the one elsewhere. */
+	assert_int_equal(rig_stat(&r).memmap, memmap + 6 + 1 + 7);
+	/* Its other tails can leave it now: all but the frame that failed can be had. */
+	assert_int_equal(hvo_alloc_contig_range(r.m, base + 8, base + 512, HVO_GFP_KERNEL), 0);
+	rig_audit(&r);
+	assert_int_equal(hvo_free_contig_range(r.m, base + 8, base + 512), 0);
+	expect_out(&r, &bad, 1);
+	rig_close(&r);
+}
+
+static void test_own_frame_full(void **state)
+{
+	(void)state;
+	own_frame_full(HVO_CLEAR_NEVER);
+	own_frame_full(HVO_CLEAR_ON_FREE);
+}
+
 /* Isolated, what is free in a block is not counted; it serves all the same. */
 static void test_own_frame_isolated(void **state)
 {
@@ -673,6 +716,8 @@ static void each_failure(enum victim victim, bool sticky)
 			assert_true(failed && rc == -HVO_EBUSY);
 			assert_int_equal(backing(&r, page), bad);
 			assert_int_equal(rig_stat(&r).moved, 0);
+			if (victim <= OWN_FRAME_FULL)
+				assert_true(r.m->blocks[bad >> 9].flags & BLOCK_SELF);
 			assert_int_equal(hvo_memory_failure(r.m, bad), -HVO_EBUSY);
 			rig_arm(&r, 1, true);
 			assert_int_equal(hvo_work(r.m, UINT64_MAX), 0);
@@ -1133,6 +1178,7 @@ int main(void)
 		cmocka_unit_test(test_huge_stays),
 		cmocka_unit_test(test_cut_fails),
 		cmocka_unit_test(test_own_frames),
+		cmocka_unit_test(test_own_frame_full),
 		cmocka_unit_test(test_own_frame_isolated),
 		cmocka_unit_test(test_descriptors_elsewhere),
 		cmocka_unit_test(test_boot_frames),

@@ -59,8 +59,8 @@ struct block {
 _Static_assert(sizeof(struct block) == 32, "two blocks' metadata a cache line");
 
 /*
- * Its tails live in its own frames, HVO_BLOCK_TAILS neighbours. Where one of these failed
- * another frame holds the page, of this block if one was free; such a block never becomes whole.
+ * Its tails live in its own frames, HVO_BLOCK_TAILS of them. Neighbours, unless one failed: then
+ * the block never becomes whole.
  */
 #define BLOCK_SELF 0x1u
 #define BLOCK_BUSY 0x2u	    /* being collapsed: on no bin, its frames not free */

@@ -11,10 +11,10 @@
  *
  * What frame takes the place of which: any that is free, in Linux mode best the one of the start.
  * Frames that were set aside at the start, and those with tails of their own block, move only
- * when they failed, and then never come back: the first ones cease to be set aside; tails stay in
- * their block if it has a free frame, and with a failed frame in it that block stays cut. A frame
- * in a whole block of descriptors has none itself: what it backs follows from where it lies, and
- * that it failed is in the record alone.
+ * when they failed, and then never come back: the first ones cease to be set aside; tails stay
+ * in their block if it has a free frame, else it becomes one with tails elsewhere. With a failed
+ * frame in it that block stays cut. A frame in a whole block of descriptors has none itself: what
+ * it backs follows from where it lies, and that it failed is in the record alone.
  *
  * All that can fail comes before the flush of step 4, and nothing has changed by then.
  * No reader is waited for: one sees the old frame or the new one, and both say the same.
@@ -289,23 +289,58 @@ int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 }
 
 /*
- * A page of a block's own goes to another frame of the block, if one is free. In Linux mode
- * many blocks wait for those that hold what was set aside: that is no reason to stay in a
- * frame that failed.
+ * In Linux mode many blocks wait for those that hold what was set aside: that is no reason to
+ * stay in a frame that failed.
  */
-static int take_replacement(struct hvo_machine *m, enum kind kind, hvo_pfn_t pfn, uint64_t page,
-			    unsigned int gfp, hvo_pfn_t *ret)
+static int take_anywhere(struct hvo_machine *m, uint64_t page, unsigned int gfp, hvo_pfn_t *ret)
 {
-	if (kind == KIND_OWN && vmemmap_take_frame_of(m, block_of(pfn), page, ret))
-		return 0;
 	if (!vmemmap_take_frame(m, gfp, page, ret))
 		return 0;
 	return vmemmap_take_any_frame(m, gfp, page, ret);
 }
 
-int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp, bool recorded)
+static bool set_self(struct hvo_machine *m, uint64_t block, bool self)
+{
+	struct zone *z = zone_of(m, block_pfn(block));
+	bool done;
+
+	lock_acquire(m, &z->lock);
+	done = zone_set_self(m, z, block, self);
+	lock_release(m, &z->lock);
+	return done;
+}
+
+static int replace_anywhere(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn, unsigned int gfp)
 {
 	hvo_pfn_t new = 0;
+	int rc = take_anywhere(m, page, gfp, &new);
+
+	return rc ? rc : move_page(m, page, pfn, new);
+}
+
+/*
+ * Best to a free frame of the same block. If there is none it is one with tails elsewhere, before
+ * the page leaves it: with all else free it would seem to hold nothing but its own tails, and
+ * collapse.
+ */
+static int replace_own(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn, unsigned int gfp)
+{
+	uint64_t block = block_of(pfn);
+	hvo_pfn_t new = 0;
+	int rc;
+
+	if (vmemmap_take_frame_of(m, block, page, &new))
+		return move_page(m, page, pfn, new);
+	if (!set_self(m, block, false))
+		return -HVO_EBUSY;
+	rc = replace_anywhere(m, page, pfn, gfp);
+	if (rc)
+		HVO_ASSERT(m, set_self(m, block, true), "BLOCK-1: not cut any more", pfn);
+	return rc;
+}
+
+int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp, bool recorded)
+{
 	uint64_t page = 0;
 	enum kind kind;
 	int rc;
@@ -313,9 +348,8 @@ int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp
 	kind = frame_online(m, pfn) ? kind_of(m, pfn, &page) : KIND_NONE;
 	if (kind == KIND_NONE || (kind == KIND_WHOLE && !recorded))
 		return -HVO_EINVAL;
-	rc = take_replacement(m, kind, pfn, page, gfp, &new);
-	if (!rc)
-		rc = move_page(m, page, pfn, new);
+	rc = kind == KIND_OWN ? replace_own(m, page, pfn, gfp) :
+				replace_anywhere(m, page, pfn, gfp);
 	if (rc)
 		return rc;
 	if (!recorded)

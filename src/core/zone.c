@@ -709,6 +709,22 @@ bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, 
 	return true;
 }
 
+bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool self)
+{
+	struct block *b = &m->blocks[block];
+	bool binned = !(b->flags & BLOCK_ISOLATED), is = b->flags & BLOCK_SELF;
+
+	if ((b->flags & (BLOCK_CUT | BLOCK_BUSY)) != BLOCK_CUT || is == self)
+		return false;
+	/* Its bin depends on it. */
+	if (binned)
+		bin_del(m, z, b);
+	b->flags ^= BLOCK_SELF;
+	if (binned)
+		bin_add(m, z, b);
+	return true;
+}
+
 bool zone_take_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 {
 	unsigned int order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
@@ -804,18 +820,6 @@ bool zone_can_close(struct hvo_machine *m, uint64_t block)
 	return true;
 }
 
-/* Frames that hold tails of their own block. */
-static uint64_t own_frames(struct hvo_machine *m, uint64_t block)
-{
-	hvo_pfn_t pfn = block_pfn(block), end = pfn + HVO_BLOCK_FRAMES;
-	uint64_t nr = 0;
-
-	for (; pfn < end && m->blocks[block].flags & BLOCK_SELF; pfn++)
-		nr += hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_MEMMAP &&
-		      page_describes_itself(m, pfn);
-	return nr;
-}
-
 void zone_close_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
 	struct block *b = &m->blocks[block];
@@ -835,7 +839,8 @@ void zone_close_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 
 		page_set_state(m, base + idx, page, HVO_PAGE_TAIL, 0);
 	}
-	counter_sub(&m->memmap, own_frames(m, block));
+	if (b->flags & BLOCK_SELF)
+		counter_sub(&m->memmap, HVO_BLOCK_TAILS);
 	if (b->flags & BLOCK_CARVED)
 		counter_sub(&m->carved_blocks, 1);
 	b->flags &= BLOCK_SELF | BLOCK_CUT;
@@ -847,7 +852,8 @@ void zone_reopen_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 	unsigned int flags = m->blocks[block].flags & BLOCK_SELF;
 	hvo_pfn_t base = block_pfn(block), pfn, end;
 
-	counter_add(&m->memmap, own_frames(m, block));
+	if (flags)
+		counter_add(&m->memmap, HVO_BLOCK_TAILS);
 	zone_open_block(m, z, block, HVO_BLOCK_FRAMES, MIGRATE_MOVABLE, flags);
 	for (pfn = base; pfn < base + HVO_BLOCK_FRAMES; pfn = end + 1) {
 		for (end = pfn; end < base + HVO_BLOCK_FRAMES &&

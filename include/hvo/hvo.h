@@ -280,9 +280,10 @@ int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uin
  * memory came online, if that is free (Linux mode), else an ordinary allocation from NORMAL.
  *
  * Context: may wait. Not from a shrinker, not inside hvo_read_lock().
- * Return: 0; -HVO_EINVAL: it holds none, or ones that never move (set aside when memory came
- * online, or those of its own block); -HVO_EBUSY: one of them is just being changed, try
- * again; -HVO_ENOMEM: no frame, or no mapping. After an error nothing has changed.
+ * Return: 0; -HVO_EINVAL: it holds none, or ones that move only when it fails (it was set aside
+ * when memory came online, or they are those of its own block); -HVO_EBUSY: one of them is just
+ * being changed, try again; -HVO_ENOMEM: no frame, or no mapping. After an error nothing has
+ * changed.
  */
 int hvo_move_memmap(struct hvo_machine *m, hvo_pfn_t pfn);
 
@@ -295,14 +296,17 @@ int hvo_move_memmap(struct hvo_machine *m, hvo_pfn_t pfn);
  * A free frame is taken out at once; a free huge page is dissolved without it, or, if its
  * descriptors cannot be restored, stays and is never handed out. What is in use stays with its
  * user; its owner is told (hvo_set_owner()), without any lock, and when it is freed the broken
- * frame is left out: at once, if the owner frees it then. A frame of descriptors is replaced
- * if it can move (hvo_move_memmap()), else it stays in use as long as they do.
+ * frame is left out: at once, if the owner frees it then. A frame of descriptors is replaced, as
+ * by hvo_move_memmap() but whichever it is: also one that was set aside when memory came online,
+ * which is managed memory from then on, and one with those of its own block, which stays cut. If
+ * there is no frame for them, or one of them is just being changed, hvo_work() tries again.
  *
  * Context: may wait. Not from a shrinker.
  * Return: 0: taken out; -HVO_EINVAL: no such frame; -HVO_EBUSY: in use, recorded, taken out
- * when it is freed; -HVO_ENOMEM: recorded, but what holds it could not be cut yet: it is
- * never handed out meanwhile; -HVO_ENOSPC: too many are recorded, what holds it will not be
- * freed any more.
+ * when it is freed, or by hvo_work() where it holds descriptors; -HVO_ENOMEM: recorded, but what
+ * holds it could not be cut yet: it is never handed out meanwhile; -HVO_ENOSPC: too many are
+ * recorded, what holds it will not be freed any more. Descriptors leave it even then, if they can
+ * at once; those that cannot are the exception: what they leave later may be used again.
  */
 int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn);
 

@@ -640,13 +640,19 @@ static void mark_parts(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have, 
 {
 	hvo_pfn_t end = pfn + (UINT64_C(1) << have), part = pfn;
 	uint16_t bad = flags & (HVO_PF_POISONED | HVO_PF_UNRELIABLE);
+	struct zone *z = zone_of(m, pfn);
 
+	if (!(flags & (HVO_PF_CMA_FIRST | HVO_PF_POISONED | HVO_PF_UNRELIABLE)))
+		return;
+	/* They have references: without the lock their descriptors may be on the move. */
+	lock_acquire(m, &z->lock);
 	page_add_flags(page_rw(m, pfn), flags & HVO_PF_CMA_FIRST);
 	if (bad & HVO_PF_UNRELIABLE)
 		for (; part < end; part += UINT64_C(1) << order)
 			page_add_flags(page_rw(m, part), bad);
 	else if (bad)
 		poison_mark_parts(m, pfn, end - pfn);
+	lock_release(m, &z->lock);
 }
 
 /* Frozen at no reference, nobody can take another one while the block changes. */

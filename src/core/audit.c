@@ -6,18 +6,23 @@
  *	FOLD-1	a folded block's tails show the shared page, a present one's do not
  *	FOLD-2	every fold byte of a whole block is the same, its head heads it
  *	PAGE-1	a frame's state fits its place; the inside of a whole block is TAIL
- *	BLOCK-1	a cut block's free count is what its descriptors say
+ *	BLOCK-1	a cut block's free count is what its descriptors say; with
+ *		BLOCK_SELF all its tails are in it
  *	BLOCK-2	its free fragments are exactly the ones on its lists
  *	BIN-1	a cut block with free frames is in the bin that its count says
  *	ZONE-1	free frames of a zone; ZONE-2 cut blocks; ZONE-3 free lists
  *	ZONE-4	isolated blocks of a zone, which are in no bin
  *	MEMMAP-1 frames in state MEMMAP; MEMMAP-2 backing frames are such frames
  *	MEMMAP-3 the page that a frame in a cut block says it backs; MEMMAP-4 carved blocks
+ *	MEMMAP-5 a frame in a whole block of descriptors backs what it was set aside for
  *	MANAGED-1 managed frames are those not set aside at the start
  *	POOL-1	pages of each pool; POOL-2 free ones; POOL-3 its free lists
  *	POOL-4	folded pages, poisoned pages; POOL-5 pages that wait to be freed
  *	POOL-6	what is reserved is there
- *	POISON-1 frames that are out of use are the recorded ones, and the other way round
+ *	POISON-1 frames that are out of use are the recorded ones, and the other way round; in a
+ *		whole block of descriptors they are those that back nothing
+ *	OFFLINE-1 offline memory: fold bytes and flags, nothing in it is free or used, its
+ *		descriptors are there
  *	REPORT-1 blocks whose content is with the system: their count, and nobody uses them
  *	MAP-1	the platform's record against what is really mapped
  *
@@ -57,21 +62,52 @@ static void expect(struct audit *a, const char *rule, const char *what, uint64_t
 		a->report(a->arg, &f);
 }
 
-static void check_tails(struct audit *a, uint64_t block, bool folded, bool own_head)
+/* On-demand mode: the page that a frame of a whole block of descriptors was set aside for. */
+static uint64_t page_of_boot_frame(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	const struct node *n = &m->nodes[m->sections[pfn >> HVO_SECTION_ORDER].node];
+
+	return hvo_block_head_page(block_of(n->start) + (pfn - n->memmap_pfn));
+}
+
+/* Head of the whole block around a frame; the frame itself in a cut one. */
+static const struct hvo_page *whole_head(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	unsigned int order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+
+	return page_ro(m, pfn & ~((UINT64_C(1) << order) - 1));
+}
+
+static bool in_whole_memmap(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return hvo_fold_byte(&m->mm, block_of(pfn)) && whole_head(m, pfn)->state == HVO_PAGE_MEMMAP;
+}
+
+/* One page of descriptors: shared or not, as it has to be, and then in a frame for that. */
+static void check_page(struct audit *a, const char *rule, const char *what, uint64_t page,
+		       bool shared)
 {
 	struct hvo_machine *m = a->m;
+	hvo_pfn_t pfn = m->ops->backing(m->ctx, page);
+
+	expect(a, rule, what, hvo_memmap_to_q(page) >> 3, shared, pfn == HVO_SHARED_TAIL);
+	if (pfn == HVO_SHARED_TAIL)
+		return;
+	expect(a, "MEMMAP-2", "state of a backing frame", pfn, HVO_PAGE_MEMMAP,
+	       whole_head(m, pfn)->state);
+	if (in_whole_memmap(m, pfn))
+		expect(a, "MEMMAP-5", "page that a frame was set aside for", pfn,
+		       page_of_boot_frame(m, pfn), page);
+}
+
+static void check_pages(struct audit *a, const char *rule, uint64_t block, bool folded,
+			bool own_head)
+{
 	uint64_t page = hvo_block_tail_page(block), k;
 
-	for (k = 0; k < HVO_BLOCK_TAILS; k++) {
-		hvo_pfn_t pfn = m->ops->backing(m->ctx, page + k);
-
-		expect(a, "FOLD-1", "tail page is shared", block, folded, pfn == HVO_SHARED_TAIL);
-		if (pfn != HVO_SHARED_TAIL)
-			expect(a, "MEMMAP-2", "state of a backing frame", pfn, HVO_PAGE_MEMMAP,
-			       page_ro(m, pfn)->state);
-	}
-	expect(a, "FOLD-1", "head page is shared", block, !own_head,
-	       m->ops->backing(m->ctx, hvo_block_head_page(block)) == HVO_SHARED_TAIL);
+	for (k = 0; k < HVO_BLOCK_TAILS; k++)
+		check_page(a, rule, "tail page is shared", page + k, folded);
+	check_page(a, rule, "head page is shared", hvo_block_head_page(block), !own_head);
 }
 
 static unsigned int pool_index(const struct hvo_machine *m, unsigned int order)
@@ -105,6 +141,20 @@ static void count_huge(struct audit *a, hvo_pfn_t pfn, const struct hvo_page *pa
 	c->poisoned += !!(page_flags(page) & HVO_PF_POISONED);
 }
 
+/* A whole block of descriptors. What backs nothing failed: the record has to say that too. */
+static void count_boot_frames(struct audit *a, hvo_pfn_t pfn, hvo_pfn_t end, struct count *c)
+{
+	struct hvo_machine *m = a->m;
+
+	for (; pfn < end; pfn++) {
+		bool backs = m->ops->backing(m->ctx, page_of_boot_frame(m, pfn)) == pfn;
+
+		c->memmap += backs;
+		c->boot += backs;
+		c->poisoned += !backs;
+	}
+}
+
 /* One whole block: free, allocated, in a pool, or full of descriptors. */
 static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, struct count *c)
 {
@@ -131,8 +181,7 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		       m->blocks[block_of(pfn)].flags & ~BLOCK_REPORTED);
 		break;
 	case HVO_PAGE_MEMMAP:
-		c->memmap += UINT64_C(1) << order;
-		c->boot += UINT64_C(1) << order;
+		count_boot_frames(a, pfn, pfn + (UINT64_C(1) << order), c);
 		break;
 	default:
 		expect(a, "PAGE-1", "state of a whole block's head", pfn, HVO_PAGE_USED,
@@ -150,7 +199,7 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		expect(a, "ZONE-4", "free memory is not isolated", block, 0,
 		       isolated && page->state == HVO_PAGE_FREE);
 		expect(a, "FOLD-2", "fold byte", block, byte, hvo_fold_byte(&m->mm, block));
-		check_tails(a, block, folded, on_demand(m) || !folded || !i);
+		check_pages(a, "FOLD-1", block, folded, on_demand(m) || !folded || !i);
 		for (k = i ? 0 : 1; k < (folded ? HVO_PAGES_PER_FRAME : HVO_BLOCK_FRAMES); k++)
 			expect(a, "PAGE-1", "state inside a whole block", block_pfn(block) + k,
 			       HVO_PAGE_TAIL, page_ro(m, block_pfn(block) + k)->state);
@@ -199,6 +248,18 @@ static void expect_backs(struct audit *a, hvo_pfn_t pfn, uint64_t page)
 		       m->ops->backing(m->ctx, page));
 }
 
+/* A block with BLOCK_SELF holds all its tails. */
+static void check_own(struct audit *a, uint64_t block)
+{
+	struct hvo_machine *m = a->m;
+	uint64_t own = 0, k;
+
+	for (k = 0; k < HVO_BLOCK_TAILS; k++)
+		own += m->ops->backing(m->ctx, hvo_block_tail_page(block) + k) >> HVO_BLOCK_ORDER ==
+		       block;
+	expect(a, "BLOCK-1", "tails in frames of their own block", block, HVO_BLOCK_TAILS, own);
+}
+
 static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct count *c)
 {
 	struct hvo_machine *m = a->m;
@@ -206,9 +267,11 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 	hvo_pfn_t base = block_pfn(block);
 	unsigned int idx = 0, nr_free = 0;
 
-	check_tails(a, block, false, true);
+	check_pages(a, "FOLD-1", block, false, true);
 	expect(a, "BLOCK-1", "flags of a cut block", block, BLOCK_CUT,
 	       b->flags & (BLOCK_CUT | BLOCK_BUSY));
+	if (b->flags & BLOCK_SELF)
+		check_own(a, block);
 	while (idx < HVO_BLOCK_FRAMES) {
 		const struct hvo_page *page = page_ro(m, base + idx);
 		unsigned int order = page->order;
@@ -352,6 +415,71 @@ static void audit_node(struct audit *a, uint32_t node, struct count *sum)
 			audit_pool_node(a, i, node);
 }
 
+/* ---- offline memory ------------------------------------------------------------------- */
+
+/* What a frame may be: nothing, failed, or where descriptors of this very memory lie. */
+static void check_offline_frame(struct audit *a, hvo_pfn_t pfn, struct count *sum)
+{
+	struct hvo_machine *m = a->m;
+	const struct hvo_page *page = page_ro(m, pfn);
+	uint64_t block = block_of(pfn);
+
+	switch (page->state) {
+	case HVO_PAGE_POISONED:
+		sum->poisoned++;
+		break;
+	case HVO_PAGE_MEMMAP:
+		expect_backs(a, pfn, page->private_data[0]);
+		if (page_flags(page) & HVO_PF_BOOT)
+			expect(a, "OFFLINE-1", "the section hosts itself", pfn, 1,
+			       m->sections[pfn >> HVO_SECTION_ORDER].self_hosted);
+		else
+			expect(a, "OFFLINE-1", "block that a frame has tails of", pfn, block,
+			       m->blocks[block].flags & BLOCK_SELF ?
+				       hvo_memmap_to_q(page->private_data[0]) >> 3 :
+				       UINT64_MAX);
+		break;
+	default:
+		expect(a, "OFFLINE-1", "state of a frame", pfn, HVO_PAGE_TAIL, page->state);
+	}
+}
+
+static void audit_offline_block(struct audit *a, uint64_t block, struct count *sum)
+{
+	struct hvo_machine *m = a->m;
+	const struct block *b = &m->blocks[block];
+	bool cut = b->flags & BLOCK_CUT, folded = on_demand(m) && !cut;
+	hvo_pfn_t pfn = block_pfn(block), end = pfn + HVO_BLOCK_FRAMES;
+
+	expect(a, "OFFLINE-1", "fold byte", block,
+	       cut ? 0 : HVO_BLOCK_ORDER | (folded ? HVO_FOLDED : 0), hvo_fold_byte(&m->mm, block));
+	expect(a, "OFFLINE-1", "flags of a block", block, 0,
+	       b->flags & ~(BLOCK_CUT | (cut ? BLOCK_SELF : BLOCK_REPORTED)));
+	expect(a, "OFFLINE-1", "free frames of a block", block, 0, cut ? b->nr_free : 0);
+	check_pages(a, "OFFLINE-1", block, folded, true);
+	if (cut) {
+		for (; pfn < end; pfn++)
+			check_offline_frame(a, pfn, sum);
+		return;
+	}
+	/* All of it failed, where it could not be cut around the frame that did. */
+	if (page_ro(m, pfn)->state == HVO_PAGE_POISONED)
+		pfn++;
+	for (; pfn < end; pfn++)
+		expect(a, "OFFLINE-1", "state of a frame", pfn, HVO_PAGE_TAIL,
+		       page_ro(m, pfn)->state);
+}
+
+static void audit_offline(struct audit *a, struct count *sum)
+{
+	struct hvo_machine *m = a->m;
+	hvo_pfn_t pfn;
+
+	for (pfn = 0; pfn < m->mm.nr_frames; pfn += HVO_BLOCK_FRAMES)
+		if (m->sections[pfn >> HVO_SECTION_ORDER].state == HVO_SECTION_OFFLINE)
+			audit_offline_block(a, block_of(pfn), sum);
+}
+
 static void audit_poison(struct audit *a, const struct count *sum)
 {
 	struct hvo_machine *m = a->m;
@@ -360,9 +488,12 @@ static void audit_poison(struct audit *a, const struct count *sum)
 	for (i = 0; i < m->nr_poison; i++) {
 		hvo_pfn_t pfn = m->poison[i].pfn;
 
-		if (m->poison[i].state != POISON_OUT || !frame_online(m, pfn))
+		if (m->poison[i].state != POISON_OUT)
 			continue;
 		out++;
+		/* Its own descriptor is folded there. */
+		if (in_whole_memmap(m, pfn))
+			continue;
 		expect(a, "POISON-1", "state of a frame that failed", pfn, HVO_PAGE_POISONED,
 		       page_ro(m, pfn)->state);
 	}
@@ -413,6 +544,7 @@ uint64_t hvo_machine_audit(struct hvo_machine *m,
 		return 0;
 	for (n = 0; n < m->cfg.nr_nodes; n++)
 		audit_node(&a, n, &sum);
+	audit_offline(&a, &sum);
 	expect(&a, "MEMMAP-1", "frames that hold descriptors", 0, sum.memmap,
 	       m->memmap + m->memmap_boot);
 	expect(&a, "MEMMAP-1", "of them, set aside at the start", 0, sum.boot, m->memmap_boot);

@@ -10,7 +10,8 @@
  * then it leaves its zone. remove: descriptors and memory go back where they came from.
  *
  * States of its frames while offline: TAIL, but those that failed or host descriptors of
- * the section. Nothing finds them: nobody has a reference, and they are in no zone.
+ * the section. Nothing finds them: nobody has a reference, and they are in no zone. Descriptors in
+ * a hosting frame that fails go to another frame, and later they are freed like those of NORMAL.
  * Locks: the memmap lock for the states of sections; the zone's lock for what is in a zone. Not
  * the memmap lock while things move.
  * Linux: mm/memory_hotplug.c, add_memory_resource(), online_pages(), offline_pages(),
@@ -92,12 +93,13 @@ static int add_sections(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pf
 /* The sections [start, end), offline, become absent. Memmap lock held. */
 static int remove_sections(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
+	uint64_t unrecorded = poison_unrecorded(m, start, end);
 	hvo_pfn_t pfn;
 	int rc = vmemmap_remove_range(m, start, end);
 
 	if (rc)
 		return rc;
-	poison_forget(m, start, end);
+	poison_forget(m, start, end, unrecorded);
 	reported_forget(m, start, end);
 	m->ops->release(m->ctx, start, end - start);
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
@@ -158,10 +160,22 @@ static void free_section(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 	zone_put_free(m, z, from, end);
 }
 
-/* Frames of a section that host its own descriptors, and are not managed. */
-static uint64_t hosting(struct hvo_machine *m, hvo_pfn_t pfn)
+/* Frames of a section that were set aside for its own descriptors. */
+static uint64_t set_aside(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	return section_of(m, pfn)->self_hosted ? vmemmap_self_hosted(m) : 0;
+}
+
+/* Those that still host them, and are not managed: what fails is replaced from elsewhere. */
+static uint64_t hosting(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	hvo_pfn_t end = pfn + set_aside(m, pfn);
+	uint64_t nr = 0;
+
+	for (; pfn < end; pfn++)
+		nr += hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_MEMMAP &&
+		      page_flags(page_ro(m, pfn)) & HVO_PF_BOOT;
+	return nr;
 }
 
 static void join_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, hvo_pfn_t end)
@@ -175,8 +189,10 @@ static void join_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, hv
 		z->end = end;
 	counter_set(&z->present, z->present + (end - start));
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
-		counter_set(&z->managed, z->managed + HVO_SECTION_FRAMES - hosting(m, pfn));
-		counter_add(&m->memmap_boot, hosting(m, pfn));
+		uint64_t hosts = hosting(m, pfn);
+
+		counter_set(&z->managed, z->managed + HVO_SECTION_FRAMES - hosts);
+		counter_add(&m->memmap_boot, hosts);
 		__atomic_store_n(&section_of(m, pfn)->zone, z->id, __ATOMIC_RELAXED);
 		set_state(section_of(m, pfn), HVO_SECTION_ONLINE);
 	}
@@ -217,8 +233,10 @@ static bool leave_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, h
 		zone_close_block(m, z, block_of(pfn));
 	counter_set(&z->present, z->present - (end - start));
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
-		counter_set(&z->managed, z->managed - (HVO_SECTION_FRAMES - hosting(m, pfn)));
-		counter_sub(&m->memmap_boot, hosting(m, pfn));
+		uint64_t hosts = hosting(m, pfn);
+
+		counter_set(&z->managed, z->managed - (HVO_SECTION_FRAMES - hosts));
+		counter_sub(&m->memmap_boot, hosts);
 		__atomic_store_n(&section_of(m, pfn)->zone, ZONE_NONE, __ATOMIC_RELAXED);
 		set_state(section_of(m, pfn), HVO_SECTION_OFFLINE);
 	}
@@ -232,8 +250,8 @@ static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	int rc = 0;
 
 	for (pfn = start; pfn < end && !rc; pfn += HVO_SECTION_FRAMES)
-		rc = evacuate(m, pfn + hosting(m, pfn), pfn + HVO_SECTION_FRAMES, EVACUATE_DISSOLVE,
-			      UINT64_MAX, NULL);
+		rc = evacuate(m, pfn + set_aside(m, pfn), pfn + HVO_SECTION_FRAMES,
+			      EVACUATE_DISSOLVE, UINT64_MAX, NULL);
 	for (pfn = start; pfn < end && !rc; pfn += HVO_BLOCK_FRAMES)
 		(void)isolated_block_free(m, pfn);
 	return rc;

@@ -58,7 +58,11 @@ struct block {
 };
 _Static_assert(sizeof(struct block) == 32, "two blocks' metadata a cache line");
 
-#define BLOCK_SELF 0x1u	     /* its tails live in its own frames, HVO_BLOCK_TAILS of them */
+/*
+ * Its tails live in its own frames, HVO_BLOCK_TAILS of them. Neighbours, unless one failed: then
+ * the block never becomes whole.
+ */
+#define BLOCK_SELF 0x1u
 #define BLOCK_BUSY 0x2u	     /* being collapsed: on no bin, its frames not free */
 #define BLOCK_CUT 0x4u	     /* cut: the fields are meaningful */
 #define BLOCK_ISOLATED 0x8u  /* being emptied: on no bin, what is free in it is not counted */

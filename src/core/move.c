@@ -9,6 +9,13 @@
  *	3. all 64 descriptors are at rest, or -HVO_EBUSY; those that somebody holds are held
  *	4. copy, remap, flush		5. let go, unlock	6. the old frame is free
  *
+ * What frame takes the place of which: any that is free, in Linux mode best the one of the start.
+ * Frames that were set aside at the start, and those with tails of their own block, move only
+ * when they failed, and then never come back: the first ones cease to be set aside; tails stay
+ * in their block if it has a free frame, else it becomes one with tails elsewhere. With a failed
+ * frame in it that block stays cut. A frame in a whole block of descriptors has none itself: what
+ * it backs follows from where it lies, and that it failed is in the record alone.
+ *
  * All that can fail comes before the flush of step 4, and nothing has changed by then.
  * No reader is waited for: one sees the old frame or the new one, and both say the same.
  *
@@ -17,13 +24,16 @@
  *  - zone code, under the lock of its zone: step 2.
  *  - pool code, on heads in state HUGETLB_FREE under the pool's lock: step 2.
  *  - code under the memmap lock: the caller has it.
+ *  - whoever changes flags or owner of a block that is held, by the lock of its zone or the
+ *    memmap lock: step 2.
  *  - an owner without a lock: of a block between the zone and its first reference, or
  *    between its last one and the zone; who splits a frozen block, cuts or collapses
  *    one. Then the head's state is USED or HUGETLB_USED and its refcount 0, or it is no
  *    head, or the block is BUSY, or not CUT yet: not at rest. The owner gets it and
  *    gives it back under the zone's lock, so this does not begin after step 3. The
  *    head may lie in another page of descriptors than the tails that its owner writes:
- *    step 3 starts from the head of the block that reaches into this page.
+ *    step 3 starts from the head of the block that reaches into this page. All of that is
+ *    said by the fold byte, the block and the head's own page, so it holds for head pages too.
  *  - whoever has a reference, on refcount and mapcount, by compare-and-swap: HVO_HOLD is
  *    set in both, so all that was read before does not compare any more, and who reads
  *    now waits (page_count()). This also keeps the owner of a held block from
@@ -49,8 +59,6 @@
 #include "page.h"
 #include "vmemmap_frames.h"
 #include "zone.h"
-
-#define GFP_MOVE (HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN | GFP_ISOLATING)
 
 /* ---- holding writers ------------------------------------------------------------ */
 
@@ -154,25 +162,53 @@ static unsigned int order_of(struct hvo_machine *m, hvo_pfn_t pfn)
 	return hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
 }
 
-/* May this frame move, and which page of the array does it back? */
-static int movable_page(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
+/* What a frame is to the mover. */
+enum kind {
+	KIND_NONE,  /* no descriptors are in it */
+	KIND_ANY,   /* it can move */
+	KIND_OWN,   /* tails of its own block: moves when it fails */
+	KIND_BOOT,  /* set aside when memory came online: moves when it fails */
+	KIND_WHOLE, /* the same, in a whole block of such frames */
+};
+
+static enum kind kind_in_whole(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order,
+			       uint64_t *ret_page)
+{
+	const struct hvo_page *head = page_ro(m, pfn & ~((UINT64_C(1) << order) - 1));
+
+	if (hvo_page_state(head) != HVO_PAGE_MEMMAP)
+		return KIND_NONE;
+	*ret_page = vmemmap_page_at_start(m, pfn);
+	/* The page has left it, once and for all, when it failed. */
+	return m->ops->backing(m->ctx, *ret_page) == pfn ? KIND_WHOLE : KIND_NONE;
+}
+
+static enum kind kind_in_cut(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
 {
 	const struct block *b = &m->blocks[block_of(pfn)];
+	const struct hvo_page *page = page_ro(m, pfn);
+
+	if ((b->flags & (BLOCK_CUT | BLOCK_BUSY)) != BLOCK_CUT ||
+	    hvo_page_state(page) != HVO_PAGE_MEMMAP)
+		return KIND_NONE;
+	*ret_page = page->private_data[0];
+	if (page_flags(page) & HVO_PF_BOOT)
+		return KIND_BOOT;
+	return page_describes_itself(m, pfn) ? KIND_OWN : KIND_ANY;
+}
+
+/* And which page of the array does it back? */
+static enum kind kind_of(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
+{
 	struct zone *z = zone_of(m, pfn);
-	const struct hvo_page *page;
-	int rc = -HVO_EINVAL;
+	unsigned int order;
+	enum kind kind;
 
 	lock_acquire(m, &z->lock);
-	page = page_ro(m, pfn);
-	/* In a whole block there are only those that were set aside at the start. */
-	if (!order_of(m, pfn) && (b->flags & (BLOCK_CUT | BLOCK_BUSY)) == BLOCK_CUT &&
-	    hvo_page_state(page) == HVO_PAGE_MEMMAP && !(page_flags(page) & HVO_PF_BOOT) &&
-	    !page_describes_itself(m, pfn)) {
-		*ret_page = page->private_data[0];
-		rc = 0;
-	}
+	order = order_of(m, pfn);
+	kind = order ? kind_in_whole(m, pfn, order, ret_page) : kind_in_cut(m, pfn, ret_page);
 	lock_release(m, &z->lock);
-	return rc;
+	return kind;
 }
 
 /* Steps 3 and 4, with the locks of step 2. */
@@ -219,30 +255,110 @@ static int hold_and_replace(struct hvo_machine *m, uint64_t page, hvo_pfn_t old,
 	return rc;
 }
 
+/* From @old to @new, which is free again after an error. */
+static int move_page(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, hvo_pfn_t new)
+{
+	int rc = m->ops->populate(m->ctx, new, 1);
+
+	if (!rc)
+		rc = hold_and_replace(m, page, old, new);
+	if (rc) {
+		vmemmap_put_frames(m, new, 1);
+		return rc;
+	}
+	if (m->mm.translate)
+		m->ops->quiesce(m->ctx);
+	counter_add(&m->moved, 1);
+	return 0;
+}
+
 int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	hvo_pfn_t new = 0;
 	uint64_t page = 0;
 	int rc;
 
-	if (!frame_online(m, pfn))
+	if (!frame_online(m, pfn) || kind_of(m, pfn, &page) != KIND_ANY)
 		return -HVO_EINVAL;
-	rc = movable_page(m, pfn, &page);
-	if (rc)
-		return rc;
 	rc = vmemmap_take_frame(m, GFP_MOVE, page, &new);
+	if (!rc)
+		rc = move_page(m, page, pfn, new);
+	if (!rc)
+		vmemmap_put_frames(m, pfn, 1);
+	return rc;
+}
+
+/*
+ * In Linux mode many blocks wait for those that hold what was set aside: that is no reason to
+ * stay in a frame that failed.
+ */
+static int take_anywhere(struct hvo_machine *m, uint64_t page, unsigned int gfp, hvo_pfn_t *ret)
+{
+	if (!vmemmap_take_frame(m, gfp, page, ret))
+		return 0;
+	return vmemmap_take_any_frame(m, gfp, page, ret);
+}
+
+static bool set_self(struct hvo_machine *m, uint64_t block, bool self)
+{
+	struct zone *z = zone_of(m, block_pfn(block));
+	bool done;
+
+	lock_acquire(m, &z->lock);
+	done = zone_set_self(m, z, block, self);
+	lock_release(m, &z->lock);
+	return done;
+}
+
+static int replace_anywhere(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn, unsigned int gfp)
+{
+	hvo_pfn_t new = 0;
+	int rc = take_anywhere(m, page, gfp, &new);
+
+	return rc ? rc : move_page(m, page, pfn, new);
+}
+
+/*
+ * Best to a free frame of the same block. If there is none it is one with tails elsewhere, before
+ * the page leaves it: with all else free it would seem to hold nothing but its own tails, and
+ * collapse.
+ */
+static int replace_own(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn, unsigned int gfp)
+{
+	uint64_t block = block_of(pfn);
+	hvo_pfn_t new = 0;
+	int rc;
+
+	if (vmemmap_take_frame_of(m, block, page, &new))
+		return move_page(m, page, pfn, new);
+	if (!set_self(m, block, false))
+		return -HVO_EBUSY;
+	rc = replace_anywhere(m, page, pfn, gfp);
+	if (rc)
+		HVO_ASSERT(m, set_self(m, block, true), "BLOCK-1: not cut any more", pfn);
+	return rc;
+}
+
+int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp, bool recorded)
+{
+	uint64_t page = 0;
+	enum kind kind;
+	int rc;
+
+	kind = frame_online(m, pfn) ? kind_of(m, pfn, &page) : KIND_NONE;
+	if (kind == KIND_NONE || (kind == KIND_WHOLE && !recorded))
+		return -HVO_EINVAL;
+	rc = kind == KIND_OWN ? replace_own(m, page, pfn, gfp) :
+				replace_anywhere(m, page, pfn, gfp);
 	if (rc)
 		return rc;
-	rc = m->ops->populate(m->ctx, new, 1);
-	if (!rc)
-		rc = hold_and_replace(m, page, pfn, new);
-	if (!rc) {
-		if (m->mm.translate)
-			m->ops->quiesce(m->ctx);
-		counter_add(&m->moved, 1);
-	}
-	vmemmap_put_frames(m, rc ? new : pfn, 1);
-	return rc;
+	if (!recorded)
+		vmemmap_lose_frame(m, pfn);
+	else if (kind == KIND_WHOLE)
+		vmemmap_leave_frame(m, pfn);
+	else
+		vmemmap_put_frames(m, pfn, 1);
+	return 0;
 }
 
 int hvo_move_memmap(struct hvo_machine *m, hvo_pfn_t pfn)

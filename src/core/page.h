@@ -122,11 +122,15 @@ static inline bool page_stays(const struct hvo_page *page)
 	}
 }
 
-/* Does a frame in state MEMMAP hold descriptors of the very block that it lies in? */
+/*
+ * Does a frame in state MEMMAP hold tails of the very block that it lies in? The head page is no
+ * tail: it outlives the block, wherever it is.
+ */
 static inline bool page_describes_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	return m->blocks[block_of(pfn)].flags & BLOCK_SELF &&
-	       hvo_memmap_to_q(page_ro(m, pfn)->private_data[0]) >> 3 == block_of(pfn);
+	uint64_t q = hvo_memmap_to_q(page_ro(m, pfn)->private_data[0]);
+
+	return m->blocks[block_of(pfn)].flags & BLOCK_SELF && q >> 3 == block_of(pfn) && q & 7;
 }
 
 /* What the fold map says of the blocks of one whole block, free or allocated. */

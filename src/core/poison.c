@@ -4,11 +4,14 @@
  * nobody uses them: the block that such a frame is in is freed without it.
  *
  * States of a recorded frame:
- *	IN_USE	somebody has it; the head of its block is marked HVO_PF_POISONED
- *	OUT	its descriptor says POISONED, nothing will touch it again
+ *	IN_USE	somebody has it; the head of its block is marked HVO_PF_POISONED. Or it holds
+ *		descriptors that could not leave it yet: poison_replace() tries again
+ *	OUT	its descriptor says POISONED, nothing will touch it again. In a whole block of
+ *		descriptors it has none that could: there it just backs nothing any more
  *	STUCK	its 2 MiB could not be cut around it: all of that is POISONED, until
  *		poison_retry() can
- * HVO_PF_UNRELIABLE: there was no room to record it, so the block is never freed.
+ * HVO_PF_UNRELIABLE: there was no room to record it, so the block is never freed. Descriptors
+ * leave such a frame too, but there is no second attempt.
  *
  * The tails of a block that is cut around a bad frame lie in the first 8-frame group
  * of it that has none.
@@ -104,7 +107,23 @@ static void set_states(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, enum
 	lock_release(m, &m->poison_lock);
 }
 
-void poison_forget(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
+uint64_t poison_unrecorded(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	uint64_t nr = 0;
+
+	if (!counter_read(&m->unrecorded_poison))
+		return 0;
+	for (; pfn < end; pfn++) {
+		/* One that holds a whole block is not counted: nothing of it was ever cut. */
+		if (hvo_fold_byte(&m->mm, block_of(pfn)))
+			pfn |= HVO_BLOCK_FRAMES - 1;
+		else if (hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_POISONED)
+			nr += !poison_find(m, pfn, pfn + 1);
+	}
+	return nr;
+}
+
+void poison_forget(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, uint64_t unrecorded)
 {
 	uint64_t first, behind, i;
 
@@ -115,6 +134,7 @@ void poison_forget(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
 		m->poison[first + (i - behind)] = m->poison[i];
 	counter_set(&m->nr_poison, m->nr_poison - (behind - first));
 	lock_release(m, &m->poison_lock);
+	counter_sub(&m->unrecorded_poison, unrecorded);
 }
 
 uint64_t hvo_poisoned(struct hvo_machine *m, hvo_pfn_t *pfns, uint64_t max)
@@ -139,18 +159,18 @@ static void free_sound(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo
 	while (pfn < end) {
 		hvo_pfn_t bad = poison_first(m, pfn, end), to = bad < end ? bad : end;
 
-		if (to > pfn) {
-			lock_acquire(m, &z->lock);
+		lock_acquire(m, &z->lock);
+		if (to > pfn)
 			zone_put_range(m, z, pfn, to - pfn);
-			lock_release(m, &z->lock);
-		}
 		if (to < end) {
 			struct hvo_page *page = page_rw(m, to);
 
-			page_set_state(m, to, page, HVO_PAGE_POISONED, 0);
 			page_set_flags(page, 0);
-			trace(m, HVO_EVENT_POISONED, to, 0, 0);
+			page_set_state(m, to, page, HVO_PAGE_POISONED, 0);
 		}
+		lock_release(m, &z->lock);
+		if (to < end)
+			trace(m, HVO_EVENT_POISONED, to, 0, 0);
 		pfn = to + 1;
 	}
 }
@@ -159,6 +179,12 @@ void poison_free_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 {
 	free_sound(m, zone_of(m, pfn), pfn, pfn + nr);
 	set_states(m, pfn, pfn + nr, POISON_OUT);
+}
+
+void poison_out(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	set_states(m, pfn, pfn + 1, POISON_OUT);
+	trace(m, HVO_EVENT_POISONED, pfn, 0, 0);
 }
 
 unsigned int poison_sound_group(struct hvo_machine *m, hvo_pfn_t block, hvo_pfn_t start,
@@ -270,15 +296,15 @@ void poison_mark_parts(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	}
 }
 
-/* A recorded frame whose block is set aside; HVO_PFN_NONE if there is none behind @pfn. */
-static hvo_pfn_t next_stuck(struct hvo_machine *m, hvo_pfn_t pfn)
+/* The first recorded frame in this state from @pfn on, or HVO_PFN_NONE. */
+static hvo_pfn_t next_in(struct hvo_machine *m, hvo_pfn_t pfn, enum poison_state state)
 {
 	hvo_pfn_t found = HVO_PFN_NONE;
 	uint64_t at;
 
 	lock_acquire(m, &m->poison_lock);
 	for (at = find(m, pfn); at < m->nr_poison; at++) {
-		if (m->poison[at].state != POISON_STUCK)
+		if (m->poison[at].state != state)
 			continue;
 		found = m->poison[at].pfn;
 		break;
@@ -292,7 +318,7 @@ uint64_t poison_retry(struct hvo_machine *m, uint64_t max)
 	hvo_pfn_t pfn = 0;
 	uint64_t done = 0;
 
-	while (done < max && (pfn = next_stuck(m, pfn)) != HVO_PFN_NONE) {
+	while (done < max && (pfn = next_in(m, pfn, POISON_STUCK)) != HVO_PFN_NONE) {
 		pfn &= ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1);
 		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, HVO_BLOCK_ORDER);
 		if (!free_block_around(m, zone_of(m, pfn), pfn)) {
@@ -302,6 +328,17 @@ uint64_t poison_retry(struct hvo_machine *m, uint64_t max)
 		done++;
 		pfn += HVO_BLOCK_FRAMES;
 	}
+	return done;
+}
+
+uint64_t poison_replace(struct hvo_machine *m, uint64_t max)
+{
+	hvo_pfn_t pfn = 0;
+	uint64_t done = 0;
+
+	/* Nobody waits for it: what there is has to do. */
+	for (; done < max && (pfn = next_in(m, pfn, POISON_IN_USE)) != HVO_PFN_NONE; pfn++)
+		done += !vmemmap_replace_frame(m, pfn, GFP_MOVE & ~HVO_GFP_RECLAIM, true);
 	return done;
 }
 
@@ -377,25 +414,29 @@ static int fail_used(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t flags, hvo_p
 
 static int fail(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t flags, hvo_pfn_t *ret_held)
 {
+	bool used = false, recorded = !(flags & HVO_PF_UNRELIABLE);
 	hvo_pfn_t head = pfn;
 	struct hvo_pool *pool;
-	bool used = false;
-	int i;
+	int i, rc = 0;
 
-	for (i = 0; i < ATTEMPTS; i++) {
+	for (i = 0; i < ATTEMPTS && rc != -HVO_ENOMEM; i++) {
+		/* It is on its way from one hand to another. */
+		if (i)
+			m->ops->sleep_ns(m->ctx, WAIT_NS);
 		pool = hugetlb_lock_pool_of(m, &head, &used);
 		if (pool)
 			return fail_huge(m, pool, head, used, flags, pfn, ret_held);
 		if (!fail_free(m, pfn, flags) || !fail_used(m, pfn, flags, ret_held))
-			return flags & HVO_PF_UNRELIABLE ? 0 : result(m, pfn);
+			return recorded ? result(m, pfn) : 0;
 		/* Descriptors leave it, and with them it leaves. */
-		if (!vmemmap_move_frame(m, pfn))
-			return result(m, pfn);
-		/* It is on its way from one hand to another. */
-		m->ops->sleep_ns(m->ctx, WAIT_NS);
+		rc = vmemmap_replace_frame(m, pfn, GFP_MOVE, recorded);
+		if (!rc)
+			return recorded ? result(m, pfn) : 0;
 	}
+	/* Some other time; poison_replace(). */
+	work_wanted(m);
 	/* A migration that was just giving it up has taken it out. */
-	return flags & HVO_PF_UNRELIABLE ? -HVO_EBUSY : result(m, pfn);
+	return recorded ? result(m, pfn) : -HVO_EBUSY;
 }
 
 /*

@@ -11,6 +11,8 @@
 void poison_free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 /* The same for frames of a cut block that held descriptors. */
 void poison_free_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
+/* One that is recorded, and has no descriptor to say so, is out of use. */
+void poison_out(struct hvo_machine *m, hvo_pfn_t pfn);
 /* The first frame of [pfn, end) that failed, or HVO_PFN_NONE. */
 hvo_pfn_t poison_first(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end);
 bool poison_find(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end);
@@ -27,9 +29,13 @@ unsigned int poison_sound_group(struct hvo_machine *m, hvo_pfn_t block, hvo_pfn_
 				hvo_pfn_t end);
 /* A block with failed frames was split: mark the parts that have them now. */
 void poison_mark_parts(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
-/* The memory is gone: forget what failed in [pfn, end). */
-void poison_forget(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end);
+/* Frames of offline memory that are out of use, but not recorded. */
+uint64_t poison_unrecorded(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end);
+/* The memory is gone: forget what failed in [pfn, end), and so many that are not recorded. */
+void poison_forget(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, uint64_t unrecorded);
 /* Try again to cut what was set aside; up to @max blocks, returns how many could be. */
 uint64_t poison_retry(struct hvo_machine *m, uint64_t max);
+/* The same for descriptors that could not leave a failed frame; memmap lock held. */
+uint64_t poison_replace(struct hvo_machine *m, uint64_t max);
 
 #endif

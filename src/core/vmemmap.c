@@ -76,7 +76,8 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 /*
  * A folded block's frames are all free: clean its head page, drop the frames that
  * held its tails, and give it to the zone as a whole one. @old are these frames; of its
- * own ones only where they are to be cleared.
+ * own ones only where they are to be cleared. They are neighbours: had one been replaced, there
+ * would be a frame in the block that failed, and it would not get here.
  */
 static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t block,
 			    const struct hvo_remap *old, unsigned int nr_old)

@@ -4,7 +4,8 @@
  * them is in vmemmap.c and vmemmap_online.c.
  *
  * States: MEMMAP while they do. private_data[0] of such a frame is the page of the array that
- * it backs; HVO_PF_BOOT: it was set aside at the start.
+ * it backs; HVO_PF_BOOT: it was set aside at the start. Those that fill a whole block have one
+ * descriptor together: which page such a frame backs follows from its place, until it fails.
  * Locks: the memmap lock where frames are looked for; the zone's lock for taking and freeing.
  * Linux: mm/hugetlb_vmemmap.c, alloc_vmemmap_page_list(), free_vmemmap_page_list(),
  * vmemmap_remap_range(); mm/sparse-vmemmap.c.
@@ -100,6 +101,33 @@ void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 		pfn += n;
 		nr -= n;
 	}
+}
+
+void vmemmap_lose_frame(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct zone *z = zone_of(m, pfn);
+	uint64_t boot;
+
+	lock_acquire(m, &z->lock);
+	boot = clear_backs(m, pfn, 1);
+	counter_set(&z->managed, z->managed + boot);
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_POISONED, 0);
+	lock_release(m, &z->lock);
+	counter_sub(&m->memmap_boot, boot);
+	counter_sub(&m->memmap, 1 - boot);
+	counter_add(&m->unrecorded_poison, 1);
+}
+
+void vmemmap_leave_frame(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct zone *z = zone_of(m, pfn);
+
+	/* Its descriptor is folded: that nobody uses it, only the record can say. */
+	lock_acquire(m, &z->lock);
+	counter_set(&z->managed, z->managed + 1);
+	lock_release(m, &z->lock);
+	counter_sub(&m->memmap_boot, 1);
+	poison_out(m, pfn);
 }
 
 void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr)
@@ -236,6 +264,13 @@ static uint64_t boot_saved(const struct node *n, uint64_t block)
 	return ((pfn - n->boot_start) >> HVO_GIGA_ORDER) * (GIGA_MEMMAP - 1);
 }
 
+uint64_t vmemmap_page_at_start(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	const struct node *n = node_of(m, pfn);
+
+	return hvo_block_head_page(block_of(n->start) + (pfn - n->memmap_pfn));
+}
+
 hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page)
 {
 	uint64_t q = hvo_memmap_to_q(page), block = q >> 3, k = q & 7;
@@ -348,6 +383,19 @@ static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, 
 	return rc;
 }
 
+int vmemmap_take_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
+{
+	hvo_pfn_t described = hvo_memmap_to_q(page) * HVO_PAGES_PER_FRAME, pfn = 0;
+	int rc = alloc_block(m, gfp | GFP_MEMMAP | GFP_ISOLATING, 0,
+			     m->sections[described >> HVO_SECTION_ORDER].node, &pfn);
+
+	if (rc)
+		return rc;
+	claim_block(m, pfn, 0, page, 1);
+	*ret = pfn;
+	return 0;
+}
+
 int vmemmap_take_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
 {
 	hvo_pfn_t described = hvo_memmap_to_q(page) * HVO_PAGES_PER_FRAME, pfn = 0;
@@ -363,4 +411,19 @@ int vmemmap_take_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, h
 	claim_block(m, pfn, 0, page, 1);
 	*ret = pfn;
 	return 0;
+}
+
+bool vmemmap_take_frame_of(struct hvo_machine *m, uint64_t block, uint64_t page, hvo_pfn_t *ret)
+{
+	struct zone *z = zone_of(m, block_pfn(block));
+	bool taken;
+
+	lock_acquire(m, &z->lock);
+	taken = zone_take_any_frame(m, z, block, ret);
+	if (taken)
+		vmemmap_set_backs(m, *ret, page, 1);
+	lock_release(m, &z->lock);
+	if (taken)
+		counter_add(&m->memmap, 1);
+	return taken;
 }

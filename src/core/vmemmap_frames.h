@@ -24,6 +24,11 @@ struct tails {
 
 /* ---- frames for pages of the array ------------------------------------------------------ */
 
+/*
+ * On-demand mode: the page of the array that a frame in a whole block of descriptors was set aside
+ * for.
+ */
+uint64_t vmemmap_page_at_start(struct hvo_machine *m, hvo_pfn_t pfn);
 /* Where Linux mode keeps a page of the array from the start; HVO_PFN_NONE: nowhere. */
 hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page);
 
@@ -44,11 +49,21 @@ bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page,
 HVO_MUST_CHECK int vmemmap_take_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page,
 				      hvo_pfn_t *ret);
 
+/* The same wherever it lies: its block may wait for the described one to become whole. */
+HVO_MUST_CHECK int vmemmap_take_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page,
+					  hvo_pfn_t *ret);
+/* The same, but any free frame of one cut block, whatever the watermarks say. */
+bool vmemmap_take_frame_of(struct hvo_machine *m, uint64_t block, uint64_t page, hvo_pfn_t *ret);
+
 /* Frames of cut blocks back these pages of the array from now on. */
 void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint64_t nr);
 
 /* Give descriptor frames that back no page any more to their zones. */
 void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
+/* The same for one that failed and could not be recorded: it is never used again. */
+void vmemmap_lose_frame(struct hvo_machine *m, hvo_pfn_t pfn);
+/* The same for one that failed, is recorded, and lies in a whole block of descriptors. */
+void vmemmap_leave_frame(struct hvo_machine *m, hvo_pfn_t pfn);
 void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr);
 
 /* ---- mapping them -------------------------------------------------------------------------- */

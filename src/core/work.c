@@ -62,6 +62,9 @@ uint64_t hvo_work(struct hvo_machine *m, uint64_t max)
 		return 0;
 	lock_acquire(m, &m->memmap_lock);
 	done = memmap_work(m, max);
+	/* Needs memory, and so is nothing for who has none. */
+	if (counter_read(&m->nr_poison))
+		done += poison_replace(m, max - done);
 	lock_release(m, &m->memmap_lock);
 	return done + collapse_work(m, max - done);
 }

@@ -318,12 +318,16 @@ static hvo_pfn_t take_from_block(struct hvo_machine *m, struct zone *z, uint64_t
 	hvo_pfn_t base = block_pfn(nr);
 	unsigned int have = (unsigned int)__builtin_ctz(b->orders & ~((1u << order) - 1u));
 	unsigned int idx = b->free_head[have] - 1u;
+	bool isolated = b->flags & BLOCK_ISOLATED;
 
-	bin_del(m, z, b);
+	if (!isolated)
+		bin_del(m, z, b);
 	frag_split(m, b, base, idx, have, idx, order);
-	bin_add(m, z, b);
 	page_set_state(m, base + idx, page_rw(m, base + idx), HVO_PAGE_USED, order);
-	free_sub(m, z, UINT64_C(1) << order);
+	if (!isolated) {
+		bin_add(m, z, b);
+		free_sub(m, z, UINT64_C(1) << order);
+	}
 	return base + idx;
 }
 
@@ -691,6 +695,36 @@ bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint6
 bool zone_take_frame(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 {
 	return !hvo_fold_byte(&m->mm, block_of(pfn)) && zone_take_range(m, z, pfn, 1);
+}
+
+bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, hvo_pfn_t *ret)
+{
+	const struct block *b = &m->blocks[block];
+	struct hvo_page *page;
+
+	if ((b->flags & (BLOCK_CUT | BLOCK_BUSY)) != BLOCK_CUT || !b->orders)
+		return false;
+	*ret = take_from_block(m, z, block, 0);
+	page = page_rw(m, *ret);
+	page_set_state(m, *ret, page, HVO_PAGE_MEMMAP, 0);
+	page_set_flags(page, 0);
+	return true;
+}
+
+bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool self)
+{
+	struct block *b = &m->blocks[block];
+	bool binned = !(b->flags & BLOCK_ISOLATED), is = b->flags & BLOCK_SELF;
+
+	if ((b->flags & (BLOCK_CUT | BLOCK_BUSY)) != BLOCK_CUT || is == self)
+		return false;
+	/* Its bin depends on it. */
+	if (binned)
+		bin_del(m, z, b);
+	b->flags ^= BLOCK_SELF;
+	if (binned)
+		bin_add(m, z, b);
+	return true;
 }
 
 unsigned int zone_free_order(struct hvo_machine *m, hvo_pfn_t pfn)

@@ -45,6 +45,14 @@ bool zone_take_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
 unsigned int zone_free_order(struct hvo_machine *m, hvo_pfn_t pfn);
 /* Take the part of @order, at most that order, which begins at @pfn: state USED. */
 void zone_take_part(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order);
+/* Any free frame of a cut block, isolated or not, in state MEMMAP; false if there is none. */
+bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, hvo_pfn_t *ret);
+
+/*
+ * A cut block whose tails are all in its own frames is no longer one of BLOCK_SELF, so that one of
+ * them can go elsewhere, or is one again. False: it is changing or is so already.
+ */
+bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool self);
 
 /* Up to max collapsible blocks, off the bins and marked BUSY; their numbers in blocks[]. */
 unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64_t *blocks,

@@ -82,6 +82,35 @@ static void test_offline_together(void **state)
 	offline_together(HVO_LINUX);
 }
 
+/* Memory of CMA areas is promised to them: it stays, and nothing is moved. */
+static void cma_stays(enum hvo_mode mode)
+{
+	struct hvo_config cfg = config(mode);
+	const hvo_pfn_t start = FIRST - SECTION;
+	struct hvo_cma *area;
+	hvo_pfn_t pfn = 0;
+	struct rig r;
+
+	cfg.cma_bytes = 128 * MIB;
+	rig_open(&r, RIG_SIM, &cfg);
+	assert_int_equal(hvo_cma_create(r.m, 0, SECTION, &area), 0);
+	assert_int_equal(hvo_memory_offline(r.m, start, FIRST), -HVO_EBUSY);
+	assert_int_equal(hvo_section_state(r.m, start), HVO_SECTION_ONLINE);
+	rig_audit(&r);
+	assert_int_equal(hvo_cma_alloc(area, 100, 0, &pfn), 0);
+	assert_int_equal(pfn, start);
+	assert_int_equal(hvo_cma_release(area, pfn, 100), 0);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+static void test_cma_stays(void **state)
+{
+	(void)state;
+	cma_stays(HVO_ON_DEMAND);
+	cma_stays(HVO_LINUX);
+}
+
 static void expect_states(struct rig *r, enum hvo_section_state state)
 {
 	hvo_pfn_t pfn;
@@ -156,9 +185,8 @@ static void test_faults_sticky(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_move_offline),
-		cmocka_unit_test(test_offline_together),
-		cmocka_unit_test(test_faults_once),
+		cmocka_unit_test(test_move_offline),  cmocka_unit_test(test_offline_together),
+		cmocka_unit_test(test_cma_stays),     cmocka_unit_test(test_faults_once),
 		cmocka_unit_test(test_faults_sticky),
 	};
 

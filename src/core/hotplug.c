@@ -251,6 +251,9 @@ int hvo_memory_offline(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
 		if (!zone_has(m, z, pfn))
 			return -HVO_EINVAL;
+	/* CMA areas have their memory for good, as in Linux. */
+	if (z == &m->nodes[z->node].zones[HVO_ZONE_CMA])
+		return -HVO_EBUSY;
 	rc = isolate_range(m, start, end);
 	if (rc)
 		return rc;

@@ -145,6 +145,9 @@ static void unpublish_target(struct migration *g)
 	alone = page_freeze(m, g->dst, g->refs);
 	m->ops->read_unlock(m->ctx);
 	if (alone) {
+		/* It may go to its pool's next user as it is. */
+		if (g->pool && m->cfg.clear == HVO_CLEAR_ON_FREE)
+			m->ops->zero(m->ctx, g->dst, UINT64_C(1) << g->order);
 		put_target(g);
 		return;
 	}

@@ -467,6 +467,9 @@ static void refusals_in(enum rig_platform platform, enum hvo_mode mode)
 		rig_put(&r, s[i]->pfn);
 		check_table(t);
 		rig_audit(&r);
+		/* Whatever the owner says, the caller hears. */
+		t->error = -HVO_EAGAIN;
+		expect_stays(t, s[i], -HVO_EAGAIN);
 		t->error = -HVO_EPERM;
 		expect_stays(t, s[i], -HVO_EPERM);
 		/* Somebody looks at the new place just then: it goes when he lets go. */

@@ -261,14 +261,14 @@ static bool migration_init(struct migration *g, struct hvo_machine *m, hvo_pfn_t
 	return g->owner;
 }
 
-/* -HVO_EAGAIN: nobody holds a block there, for now. */
+/* 1: nobody holds a block there, for now. */
 static int try_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, struct migration *g)
 {
 	hvo_pfn_t head = HVO_PFN_NONE;
 	int rc;
 
 	if (hvo_get_page(m, pfn, &head))
-		return -HVO_EAGAIN;
+		return 1;
 	if (!migration_init(g, m, head, node)) {
 		put_page_mapped(m, head);
 		return -HVO_EINVAL;
@@ -290,7 +290,7 @@ int migrate_block(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret
 	int rc = try_migrate(m, pfn, node, &g);
 
 	if (rc)
-		return rc == -HVO_EAGAIN ? -HVO_EINVAL : rc;
+		return rc > 0 ? -HVO_EINVAL : rc;
 	if (ret_dst)
 		*ret_dst = g.dst;
 	return 0;

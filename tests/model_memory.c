@@ -294,11 +294,10 @@ void op_migrate(struct model *mo)
 	e = &mo->entry[pick(mo, mo->nr)];
 	src = e->pfn;
 	rc = hvo_migrate(mo->r.m, src + pick(mo, size(e)), pick_node(mo), &dst);
-	if (!e->movable)
-		must(mo, rc == -HVO_EINVAL);
+	must(mo, (rc == -HVO_EINVAL) == !e->movable);
 	if (rc)
 		must(mo, e->pfn == src && dst == HVO_PFN_NONE &&
-				 (rc == -HVO_EINVAL || rc == -HVO_EBUSY || rc == -HVO_ENOMEM ||
+				 (!e->movable || rc == -HVO_EBUSY || rc == -HVO_ENOMEM ||
 				  rc == -HVO_EAGAIN));
 	else
 		must(mo, e->pfn == dst && dst != src);

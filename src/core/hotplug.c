@@ -245,9 +245,9 @@ int hvo_memory_offline(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 
 	if (rc)
 		return rc;
-	if (!frame_online(m, start))
-		return -HVO_EINVAL;
 	z = zone_of(m, start);
+	if (!z)
+		return -HVO_EINVAL;
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
 		if (!zone_has(m, z, pfn))
 			return -HVO_EINVAL;

@@ -275,7 +275,8 @@ static hvo_pfn_t next_stuck(struct hvo_machine *m, hvo_pfn_t pfn)
 
 	lock_acquire(m, &m->poison_lock);
 	for (at = find(m, pfn); at < m->nr_poison; at++) {
-		if (m->poison[at].state != POISON_STUCK)
+		/* What is offline is in no zone that it could be freed to. */
+		if (m->poison[at].state != POISON_STUCK || !frame_online(m, m->poison[at].pfn))
 			continue;
 		found = m->poison[at].pfn;
 		break;

@@ -83,6 +83,104 @@ static void test_offline_together(void **state)
 	offline_together(HVO_LINUX);
 }
 
+/* Memory of CMA areas is promised to them: it stays, and nothing is moved. */
+static void cma_stays(enum hvo_mode mode)
+{
+	struct hvo_config cfg = config(mode);
+	const hvo_pfn_t start = FIRST - SECTION;
+	struct hvo_cma *area;
+	hvo_pfn_t pfn = 0;
+	struct rig r;
+
+	cfg.cma_bytes = 128 * MIB;
+	rig_open(&r, RIG_SIM, &cfg);
+	assert_int_equal(hvo_cma_create(r.m, 0, SECTION, &area), 0);
+	assert_int_equal(hvo_memory_offline(r.m, start, FIRST), -HVO_EBUSY);
+	assert_int_equal(hvo_section_state(r.m, start), HVO_SECTION_ONLINE);
+	rig_audit(&r);
+	assert_int_equal(hvo_cma_alloc(area, 100, 0, &pfn), 0);
+	assert_int_equal(pfn, start);
+	assert_int_equal(hvo_cma_release(area, pfn, 100), 0);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+static void test_cma_stays(void **state)
+{
+	(void)state;
+	cma_stays(HVO_ON_DEMAND);
+	cma_stays(HVO_LINUX);
+}
+
+/* A free huge page of a section leaves its pool. */
+static void dissolve_in(struct rig *r, hvo_pfn_t start)
+{
+	hvo_pfn_t pfn = start;
+
+	while (rig_page(r, pfn)->state != HVO_PAGE_HUGETLB_FREE)
+		pfn += HVO_BLOCK_FRAMES;
+	assert_true(pfn < start + SECTION);
+	assert_int_equal(hvo_hugetlb_dissolve(r->m, pfn), 0);
+}
+
+/* Healing goes from one carved block to the next, past offline memory that hosts its own. */
+static void test_heal_past_offline(void **state)
+{
+	struct hvo_config cfg = config(HVO_LINUX);
+	hvo_pfn_t middle = FIRST, last = FIRST + SECTION;
+	struct hog hog = { 0 };
+	struct hvo_pool *pool;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, RIG_SIM, &cfg);
+	pool = rig_pool_new(&r, 9);
+	assert_int_equal(hvo_pool_set_policy(pool, hvo_policy_find("carve-heal")), 0);
+	assert_int_equal(hvo_memory_add(r.m, 0, middle, last, HVO_MEMMAP_ON_MEMORY), 0);
+	assert_int_equal(hvo_memory_add(r.m, 0, last, last + SECTION, 0), 0);
+	assert_int_equal(hvo_memory_online(r.m, last, last + SECTION, HVO_ZONE_NORMAL), 0);
+	rig_resize(pool, HVO_NODE_ANY, 1000);
+	hog_all(&r, &hog, 0, false);
+	dissolve_in(&r, SECTION);
+	hog_all(&r, &hog, 0, false);
+	dissolve_in(&r, last);
+	assert_int_equal(rig_stat(&r).carved_blocks, 2);
+	hog_release(&r, &hog, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX);
+	assert_int_equal(rig_stat(&r).carved_blocks, 0);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+/* A block that could not be cut around a frame that failed waits until it is online again. */
+static void test_stuck_offline(void **state)
+{
+	struct hvo_config cfg = config(HVO_ON_DEMAND);
+	hvo_pfn_t end = FIRST + SECTION;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, RIG_FAULTY, &cfg);
+	assert_int_equal(hvo_memory_add(r.m, 0, FIRST, end, 0), 0);
+	assert_int_equal(hvo_memory_online(r.m, FIRST, end, HVO_ZONE_MOVABLE), 0);
+	rig_arm(&r, 1, true);
+	assert_int_equal(hvo_memory_failure(r.m, FIRST + 1000), -HVO_ENOMEM);
+	assert_true(rig_disarm(&r));
+	assert_int_equal(hvo_memory_offline(r.m, FIRST, end), 0);
+	assert_int_equal(hvo_work(r.m, UINT64_MAX), 0);
+	rig_audit(&r);
+	assert_int_equal(hvo_memory_online(r.m, FIRST, end, HVO_ZONE_MOVABLE), 0);
+	rig_audit(&r);
+	assert_int_equal(hvo_work(r.m, UINT64_MAX), 1);
+	assert_int_equal(hvo_memory_failure(r.m, FIRST + 1000), 0);
+	rig_audit(&r);
+	assert_int_equal(hvo_memory_offline(r.m, FIRST, end), 0);
+	assert_int_equal(hvo_memory_remove(r.m, FIRST, end), 0);
+	assert_int_equal(hvo_poisoned(r.m, NULL, 0), 0);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
 static void expect_states(struct rig *r, enum hvo_section_state state)
 {
 	hvo_pfn_t pfn;
@@ -515,9 +613,9 @@ static void test_audit_offline(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_move_offline),
-		cmocka_unit_test(test_offline_together),
-		cmocka_unit_test(test_faults_once),
+		cmocka_unit_test(test_move_offline),  cmocka_unit_test(test_offline_together),
+		cmocka_unit_test(test_cma_stays),     cmocka_unit_test(test_heal_past_offline),
+		cmocka_unit_test(test_stuck_offline), cmocka_unit_test(test_faults_once),
 		cmocka_unit_test(test_faults_sticky),
 		cmocka_unit_test(test_self_hosted_fails),
 		cmocka_unit_test(test_self_hosted_faults),

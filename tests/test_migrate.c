@@ -467,6 +467,9 @@ static void refusals_in(enum rig_platform platform, enum hvo_mode mode)
 		rig_put(&r, s[i]->pfn);
 		check_table(t);
 		rig_audit(&r);
+		/* Whatever the owner says, the caller hears. */
+		t->error = -HVO_EAGAIN;
+		expect_stays(t, s[i], -HVO_EAGAIN);
 		t->error = -HVO_EPERM;
 		expect_stays(t, s[i], -HVO_EPERM);
 		/* Somebody looks at the new place just then: it goes when he lets go. */
@@ -773,6 +776,41 @@ static void test_surplus(void **state)
 	(void)state;
 	surplus_in(HVO_ON_DEMAND);
 	surplus_in(HVO_LINUX);
+}
+
+/* What was copied to a page of the pool that the owner then refused is nobody else's. */
+static void refused_clears(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 128);
+	hvo_pfn_t pfn = HVO_PFN_NONE;
+	struct hvo_pool *pool;
+	struct table *t;
+	struct slot *s;
+	struct rig r;
+
+	cfg.clear = HVO_CLEAR_ON_FREE;
+	rig_open(&r, RIG_SIM, &cfg);
+	pool = rig_pool_new(&r, 9);
+	t = table_new(&r);
+	rig_resize(pool, ANY, 2);
+	s = own_huge(t, pool, 9, 0);
+	t->error = -HVO_EPERM;
+	assert_int_equal(hvo_migrate(r.m, s->pfn, ANY, NULL), -HVO_EPERM);
+	t->error = 0;
+	check_table(t);
+	assert_int_equal(hvo_hugetlb_alloc(pool, 0, 0, &pfn), 0);
+	assert_true(rig_zero(&r, pfn, HVO_BLOCK_FRAMES));
+	rig_put(&r, pfn);
+	table_free(t);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+static void test_refused_clears(void **state)
+{
+	(void)state;
+	refused_clears(HVO_ON_DEMAND);
+	refused_clears(HVO_LINUX);
 }
 
 /* The old page's descriptors cannot be had: it is surplus, as a migration source of Linux. */
@@ -1534,6 +1572,7 @@ int main(void)
 		cmocka_unit_test(test_threads),		cmocka_unit_test(test_failed_frozen),
 		cmocka_unit_test(test_evacuate_memmap), cmocka_unit_test(test_evacuate_boot),
 		cmocka_unit_test(test_evacuate_points), cmocka_unit_test(test_threads_evacuate),
+		cmocka_unit_test(test_refused_clears),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -201,7 +201,7 @@ HVO_MUST_CHECK int hvo_memory_online(struct hvo_machine *m, hvo_pfn_t start, hvo
 /**
  * hvo_memory_offline() - take memory out of use
  *
- * What is in use moves elsewhere, free huge pages are dissolved.
+ * What is in use moves elsewhere, free huge pages are dissolved. CMA memory stays.
  *
  * Return: 0; -HVO_EINVAL: not online; -HVO_EBUSY: something cannot be moved; -HVO_ENOMEM: no place
  * for it, or, in Linux mode, for the descriptors of a huge page. After an error all of it is

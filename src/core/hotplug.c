@@ -265,12 +265,15 @@ int hvo_memory_offline(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 
 	if (rc)
 		return rc;
-	if (!frame_online(m, start))
-		return -HVO_EINVAL;
 	z = zone_of(m, start);
+	if (!z)
+		return -HVO_EINVAL;
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
 		if (!zone_has(m, z, pfn))
 			return -HVO_EINVAL;
+	/* CMA areas have their memory for good, as in Linux. */
+	if (z == &m->nodes[z->node].zones[HVO_ZONE_CMA])
+		return -HVO_EBUSY;
 	rc = isolate_range(m, start, end);
 	if (rc)
 		return rc;

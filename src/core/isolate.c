@@ -195,13 +195,16 @@ int isolated_take_frames(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 
 bool isolate_range_valid(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
+	struct zone *z;
 	hvo_pfn_t pfn;
 
-	if (start >= end || (start | end) & (HVO_BLOCK_FRAMES - 1) || end > m->mm.nr_frames ||
-	    !frame_online(m, start))
+	if (start >= end || (start | end) & (HVO_BLOCK_FRAMES - 1) || end > m->mm.nr_frames)
+		return false;
+	z = zone_of(m, start);
+	if (!z)
 		return false;
 	for (pfn = start; pfn < end; pfn += HVO_BLOCK_FRAMES)
-		if (!zone_has(m, zone_of(m, start), pfn))
+		if (!zone_has(m, z, pfn))
 			return false;
 	return true;
 }

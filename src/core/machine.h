@@ -246,10 +246,13 @@ static inline hvo_pfn_t block_pfn(uint64_t block)
 	return block << HVO_BLOCK_ORDER;
 }
 
+/* NULL: it is not online. */
 static inline struct zone *zone_of(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	uint8_t n = __atomic_load_n(&m->sections[pfn >> HVO_SECTION_ORDER].zone, __ATOMIC_RELAXED);
 
+	if (HVO_UNLIKELY(n == ZONE_NONE))
+		return NULL;
 	return &m->nodes[n / HVO_NR_ZONES].zones[n % HVO_NR_ZONES];
 }
 

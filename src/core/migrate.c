@@ -145,6 +145,9 @@ static void unpublish_target(struct migration *g)
 	alone = page_freeze(m, g->dst, g->refs);
 	m->ops->read_unlock(m->ctx);
 	if (alone) {
+		/* It may go to its pool's next user as it is. */
+		if (g->pool && m->cfg.clear == HVO_CLEAR_ON_FREE)
+			m->ops->zero(m->ctx, g->dst, UINT64_C(1) << g->order);
 		put_target(g);
 		return;
 	}
@@ -258,14 +261,14 @@ static bool migration_init(struct migration *g, struct hvo_machine *m, hvo_pfn_t
 	return g->owner;
 }
 
-/* -HVO_EAGAIN: nobody holds a block there, for now. */
+/* 1: nobody holds a block there, for now. */
 static int try_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, struct migration *g)
 {
 	hvo_pfn_t head = HVO_PFN_NONE;
 	int rc;
 
 	if (hvo_get_page(m, pfn, &head))
-		return -HVO_EAGAIN;
+		return 1;
 	if (!migration_init(g, m, head, node)) {
 		put_page_mapped(m, head);
 		return -HVO_EINVAL;
@@ -287,7 +290,7 @@ int migrate_block(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret
 	int rc = try_migrate(m, pfn, node, &g);
 
 	if (rc)
-		return rc == -HVO_EAGAIN ? -HVO_EINVAL : rc;
+		return rc > 0 ? -HVO_EINVAL : rc;
 	if (ret_dst)
 		*ret_dst = g.dst;
 	return 0;

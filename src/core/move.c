@@ -394,7 +394,8 @@ static bool test_flags(struct hvo_machine *m, uint64_t block, unsigned int flags
 	struct zone *z = zone_of(m, block_pfn(block));
 	bool set;
 
-	if (order_of(m, block_pfn(block)))
+	/* Offline memory in between may be cut, too. */
+	if (!z || order_of(m, block_pfn(block)))
 		return false;
 	flags |= BLOCK_CUT;
 	lock_acquire(m, &z->lock);
@@ -414,7 +415,7 @@ static void isolate_carved(struct hvo_machine *m)
 	for (block = m->carved_lo; block < m->carved_hi; block++) {
 		struct zone *z = zone_of(m, block_pfn(block));
 
-		if (order_of(m, block_pfn(block)))
+		if (!z || order_of(m, block_pfn(block)))
 			continue;
 		lock_acquire(m, &z->lock);
 		if ((m->blocks[block].flags & (BLOCK_CUT | BLOCK_CARVED | BLOCK_ISOLATED)) ==

@@ -304,7 +304,8 @@ static hvo_pfn_t next_in(struct hvo_machine *m, hvo_pfn_t pfn, enum poison_state
 
 	lock_acquire(m, &m->poison_lock);
 	for (at = find(m, pfn); at < m->nr_poison; at++) {
-		if (m->poison[at].state != state)
+		/* What is offline is in no zone that it could be freed to. */
+		if (m->poison[at].state != state || !frame_online(m, m->poison[at].pfn))
 			continue;
 		found = m->poison[at].pfn;
 		break;

@@ -93,13 +93,19 @@ int hvo_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_d
  * @start, @end: multiples of 512 frames, online, of one zone
  *
  * What is free, and what gets free, stays out of the free lists and counts until
- * hvo_unisolate_range().
+ * hvo_unisolate_range(). Nobody waits for that: an allocation that finds nothing else fails,
+ * where it would wait, with HVO_GFP_RECLAIM, for blocks that the library itself has isolated for
+ * a moment. Contiguous ranges are looked for elsewhere; hvo_alloc_contig_range() and
+ * hvo_memory_offline() of any of it are -HVO_EBUSY.
  *
  * Return: 0; -HVO_EINVAL; -HVO_EBUSY: part of it is isolated already. After an error nothing
  * has changed.
  */
 HVO_MUST_CHECK int hvo_isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
-/* The same range again. 0 or -HVO_EINVAL. */
+/*
+ * The same range again, or part of it. 0; -HVO_EINVAL: not all of it was isolated so, and nothing
+ * has changed.
+ */
 int hvo_unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
 /* ---- compaction ------------------------------------------------------------------- */

@@ -98,7 +98,7 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 		page->private_data[0] = 0;
 	}
 	lock_acquire(m, &z->lock);
-	b->flags &= BLOCK_ISOLATED;
+	b->flags &= BLOCK_APART;
 	b->nr_free = 0;
 	b->orders = 0;
 	z->nr_cut--;

@@ -119,7 +119,14 @@ int hvo_unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
  * An allocation with HVO_GFP_RECLAIM that finds no block of order 9 and above does this by
  * itself; with a bound it is a step in the background. It begins where the last one ended.
  *
- * Return: frames moved, or -HVO_EINVAL; with fewer than @max there is no more to be gained.
+ * It stops before a block that may be more than what is left of @max, and goes on with that one
+ * the next time. No block that it moves is larger than 2^(@order - 1) frames, so it may stop up
+ * to 2^(@order - 1) - 1 frames short of @max; with an @max below that size it may never get past
+ * such a block. It can be more than @max only by what others allocate in a range after it was
+ * looked over.
+ *
+ * Return: frames moved, or -HVO_EINVAL. With @max - 2^(@order - 1) or fewer, it was not @max
+ * that ended it: what is left is not worth moving.
  */
 int64_t hvo_compact(struct hvo_machine *m, int node, unsigned int order, uint64_t max);
 

@@ -155,7 +155,7 @@ int hvo_free_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
  * hvo_alloc_contig_pages() - allocate @nr frames, wherever there is a place
  *
  * Aligned to @nr rounded down to a power of two, at most to 1 GiB. Tries places where
- * nothing unmovable is, lowest first.
+ * nothing unmovable is, nor a huge page of at least @nr frames, lowest first.
  *
  * Return: 0; -HVO_EINVAL; -HVO_ENOMEM. After an error nothing is allocated.
  */

@@ -132,6 +132,8 @@ struct node {
 struct pool_node {
 	uint32_t free_list;				    /* (p) block + 1, newest first */
 	uint64_t total, free, surplus, optimized, poisoned; /* (p) */
+	/* (p) of total: new pages that others move to, which are one too many until these left */
+	uint64_t incoming;
 };
 
 /* Huge pages that left their pool: state USED, linked by @next of their heads. */

@@ -26,6 +26,7 @@
 struct compaction {
 	struct hvo_machine *m;
 	struct zone *z;
+	hvo_pfn_t lo, hi; /* of the zone, which others may make larger */
 	unsigned int order;
 	uint64_t max, moved; /* frames */
 	uint64_t room;	     /* free frames that what moves can use without another cut */
@@ -150,12 +151,14 @@ static struct census look_over(struct compaction *k, hvo_pfn_t start, hvo_pfn_t 
 }
 
 /* Free frames that a movable allocation takes before it cuts another block. */
-static uint64_t room_in(struct hvo_machine *m, struct zone *z)
+static uint64_t room_in(const struct compaction *k)
 {
+	struct hvo_machine *m = k->m;
 	uint64_t room = 0, block, end;
+	struct zone *z = k->z;
 	hvo_pfn_t pfn;
 
-	for (pfn = z->start; pfn < z->end; pfn += HVO_SECTION_FRAMES) {
+	for (pfn = k->lo; pfn < k->hi; pfn += HVO_SECTION_FRAMES) {
 		lock_acquire(m, &z->lock);
 		end = zone_has(m, z, pfn) ? block_of(pfn + HVO_SECTION_FRAMES) : 0;
 		for (block = block_of(pfn); block < end; block++) {
@@ -219,17 +222,17 @@ static bool compact_pass(struct compaction *k, uint64_t limit)
 {
 	uint64_t size = UINT64_C(1) << k->order, left;
 	struct zone *z = k->z;
-	hvo_pfn_t first = (z->start + size - 1) & ~(size - 1), pfn, next;
+	hvo_pfn_t first = (k->lo + size - 1) & ~(size - 1), pfn, next;
 
-	if (first >= z->end || z->end - first < size)
+	if (first >= k->hi || k->hi - first < size)
 		return true;
-	left = (z->end - first) / size;
+	left = (k->hi - first) / size;
 	next = counter_read(&z->compact_next) & ~(size - 1);
 	for (; left; left--) {
 		struct census c;
 		bool more = true;
 
-		pfn = next < first || next + size > z->end ? first : next;
+		pfn = next < first || next + size > k->hi ? first : next;
 		next = pfn + size;
 		c = look_over(k, pfn, next);
 		if (!c.hopeless && c.small + c.large && c.small + c.large <= limit &&
@@ -249,10 +252,12 @@ static void compact_zone(struct compaction *k, struct zone *z)
 {
 	uint64_t size = UINT64_C(1) << k->order;
 
-	if (!z->present)
-		return;
 	k->z = z;
-	k->room = room_in(k->m, z);
+	lock_acquire(k->m, &z->lock);
+	k->lo = z->start;
+	k->hi = z->present ? z->end : z->start;
+	lock_release(k->m, &z->lock);
+	k->room = room_in(k);
 	if (compact_pass(k, size / 2 - 1))
 		compact_pass(k, size - 1);
 }

@@ -648,6 +648,240 @@ static void gigantic(enum hvo_mode mode)
 }
 EACH_MODE(gigantic)
 
+/* ---- two nodes -------------------------------------------------------------------------------- */
+
+#define NODE1 UINT64_C(131072) /* its first frame */
+
+static void open_nodes(struct rig *r, enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 1024);
+
+	cfg.nr_nodes = 2;
+	cfg.cma_bytes = 128 * MIB;
+	rig_open(r, RIG_SIM, &cfg);
+}
+
+/* Nobody can move what is in use of a node's zones, but for @left blocks of 2 MiB that are free. */
+static void fill_node(struct rig *r, struct hog *h, int node, uint64_t left)
+{
+	unsigned int order = HVO_MAX_ORDER + 1;
+	hvo_pfn_t kept[4] = { 0 };
+	uint64_t i;
+
+	assert_in_range(left, 0, 4);
+	for (i = 0; i < left; i++)
+		assert_int_equal(hvo_alloc_pages(r->m, HVO_GFP_KERNEL, 9, node, &kept[i]), 0);
+	h->max = NODE1;
+	h->blocks = calloc(h->max, sizeof(*h->blocks));
+	assert_non_null(h->blocks);
+	while (order--)
+		while (!hvo_alloc_pages(r->m, GFP_HOG | HVO_GFP_THISNODE, order, node,
+					&h->blocks[h->nr].pfn))
+			h->blocks[h->nr++].order = order;
+	while (left--)
+		rig_put(r, kept[left]);
+}
+
+static void expect_as_before(struct rig *r, const struct hvo_zone_stat before[4])
+{
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		struct hvo_zone_stat now =
+			rig_zone(r, i / 2, i % 2 ? HVO_ZONE_CMA : HVO_ZONE_NORMAL);
+
+		assert_memory_equal(&before[i], &now, sizeof(now));
+	}
+}
+
+/* A place on the node that was named, then on the other one, unless that is ruled out. */
+static void node_pages(enum hvo_mode mode)
+{
+	const unsigned int here = HVO_GFP_KERNEL | HVO_GFP_THISNODE | HVO_GFP_NOWARN;
+	struct hvo_zone_stat before[4];
+	struct hog hog = { 0 };
+	hvo_pfn_t pfn = 7;
+	struct rig r;
+	int i;
+
+	open_nodes(&r, mode);
+	assert_int_equal(hvo_alloc_contig_pages(r.m, 700, here, 1, &pfn), 0);
+	assert_true(pfn >= NODE1);
+	assert_int_equal(hvo_free_contig_range(r.m, pfn, pfn + 700), 0);
+	assert_int_equal(hvo_alloc_contig_pages(r.m, 700, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_true(pfn < NODE1);
+	assert_int_equal(hvo_free_contig_range(r.m, pfn, pfn + 700), 0);
+	fill_node(&r, &hog, 1, 0);
+	hvo_collapse(r.m, UINT64_MAX);
+	for (i = 0; i < 4; i++)
+		before[i] = rig_zone(&r, i / 2, i % 2 ? HVO_ZONE_CMA : HVO_ZONE_NORMAL);
+	pfn = 7;
+	assert_int_equal(hvo_alloc_contig_pages(r.m, 1024, here, 1, &pfn), -HVO_ENOMEM);
+	assert_int_equal(hvo_alloc_contig_pages(r.m, 1, here, 1, &pfn), -HVO_ENOMEM);
+	assert_int_equal(pfn, 7);
+	expect_as_before(&r, before);
+	rig_audit(&r);
+	assert_int_equal(hvo_alloc_contig_pages(r.m, 1024, HVO_GFP_KERNEL, 1, &pfn), 0);
+	assert_true(pfn < NODE1);
+	expect_taken(&r, pfn, pfn + 1024);
+	assert_int_equal(hvo_free_contig_range(r.m, pfn, pfn + 1024), 0);
+	/* Without a node there is none that THISNODE could mean. */
+	assert_int_equal(hvo_alloc_contig_pages(r.m, 1024, here, ANY, &pfn), 0);
+	assert_int_equal(hvo_free_contig_range(r.m, pfn, pfn + 1024), 0);
+	/* No range lies on both, nor in two zones of one. */
+	assert_int_equal(hvo_alloc_contig_range(r.m, NODE1 - 1, NODE1 + 1, 0), -HVO_EINVAL);
+	assert_int_equal(hvo_alloc_contig_range(r.m, 98304 - 1, 98304 + 1, 0), -HVO_EINVAL);
+	assert_int_equal(hvo_alloc_contig_range(r.m, 98304 - 1, NODE1 + 1, 0), -HVO_EINVAL);
+	hvo_collapse(r.m, UINT64_MAX);
+	expect_as_before(&r, before);
+	rig_audit(&r);
+	hog_release(&r, &hog, UINT64_MAX);
+	rig_close(&r);
+}
+EACH_MODE(node_pages)
+
+/* How many of those that somebody holds are on node 1. */
+static uint64_t on_node1(const struct holder *h)
+{
+	uint64_t nr = 0, i;
+
+	for (i = 0; i < h->nr; i++)
+		nr += h->held[i].pfn != HVO_PFN_NONE && h->held[i].pfn >= NODE1;
+	return nr;
+}
+
+/* What is in the way stays on its node while there is a place. */
+static void node_evacuate(enum hvo_mode mode)
+{
+	struct hog hog = { 0 };
+	hvo_pfn_t pfn = 0, base;
+	struct holder h;
+	struct rig r;
+	int i;
+
+	open_nodes(&r, mode);
+	holder_open(&h, &r);
+	for (i = 0; i < 4; i++) {
+		assert_int_equal(hvo_alloc_pages(r.m, HVO_GFP_KERNEL, 9, 1, &pfn), 0);
+		hold(&h, pfn, 9, true);
+	}
+	for (i = 0; i < 4; i++) {
+		base = h.held[i].pfn;
+		assert_true(base >= NODE1);
+		assert_int_equal(hvo_alloc_contig_range(r.m, base, base + 512, GFP_QUIET), 0);
+		assert_int_equal(h.moves, i + 1);
+		assert_int_equal(on_node1(&h), 4);
+		assert_int_equal(hvo_free_contig_range(r.m, base, base + 512), 0);
+	}
+	rig_audit(&r);
+	/* Two places are left there, of which the watermark keeps one. */
+	fill_node(&r, &hog, 1, 2);
+	for (i = 0; i < 2; i++) {
+		base = h.held[i].pfn;
+		assert_int_equal(hvo_alloc_contig_range(r.m, base, base + 512, GFP_QUIET), 0);
+		expect_taken(&r, base, base + 512);
+		assert_int_equal(on_node1(&h), 4 - i);
+	}
+	assert_true(h.held[1].pfn < NODE1);
+	holder_check(&h);
+	rig_audit(&r);
+	holder_close(&h);
+	hog_release(&r, &hog, UINT64_MAX);
+	rig_close(&r);
+}
+EACH_MODE(node_evacuate)
+
+/* The area of a node is memory of that node, for whoever asks; so are pages of pools from it. */
+static void node_cma(enum hvo_mode mode)
+{
+	uint64_t nr = 0, used = 7;
+	hvo_pfn_t pfn = 7, start[2] = { 0 };
+	struct hvo_cma *cma[2];
+	struct hvo_pool *pool;
+	struct rig r;
+	int i;
+
+	open_nodes(&r, mode);
+	pool = rig_pool_new(&r, 12);
+	assert_int_equal(hvo_cma_create(r.m, 2, 512, &cma[0]), -HVO_EINVAL);
+	for (i = 1; i >= 0; i--) {
+		assert_int_equal(hvo_cma_create(r.m, i, 16384, &cma[i]), 0);
+		hvo_cma_stat(cma[i], &start[i], &nr, &used);
+		assert_int_equal(start[i], 98304 + (hvo_pfn_t)i * NODE1);
+		assert_int_equal(nr, 16384);
+		assert_int_equal(used, 0);
+	}
+	assert_int_equal(hvo_cma_alloc(cma[1], 16384, 0, &pfn), 0);
+	assert_int_equal(pfn, start[1]);
+	/* It is used up; that of the other node is none of it. */
+	assert_int_equal(hvo_cma_alloc(cma[1], 1, 0, &pfn), -HVO_ENOMEM);
+	assert_int_equal(hvo_cma_release(cma[0], pfn, 16384), -HVO_EINVAL);
+	assert_int_equal(hvo_cma_release(cma[1], pfn, 16384), 0);
+	rig_audit(&r);
+	assert_int_equal(hvo_pool_set_cma(pool, true), 0);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(rig_resize(pool, i, 1).done, 1);
+		assert_int_equal(rig_pool(pool, i).total, 1);
+		assert_int_equal(
+			hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL | HVO_GFP_THISNODE, i, &pfn), 0);
+		assert_in_range(pfn, start[i], start[i] + 16384 - 4096);
+		assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+		assert_int_equal(rig_resize(pool, i, 2).done, 1);
+		assert_int_equal(rig_pool(pool, i).total, 2);
+	}
+	rig_audit(&r);
+	assert_int_equal(rig_resize(pool, ANY, 0).done, 4);
+	rig_close(&r);
+}
+EACH_MODE(node_cma)
+
+/* 2 GiB each, with one place for a gigantic page. */
+static void node_gigantic(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 4096);
+	struct hvo_pool *pool;
+	struct holder h;
+	struct rig r;
+	hvo_pfn_t pfn;
+	int i, k;
+
+	cfg.max_order = 10;
+	cfg.nr_nodes = 2;
+	rig_open(&r, RIG_SIM, &cfg);
+	pool = rig_pool_new(&r, 18);
+	holder_open(&h, &r);
+	/* All over both of them; and one page does not take another's place. */
+	for (i = 0; i < 1200; i++) {
+		assert_int_equal(hvo_alloc_pages(r.m, HVO_GFP_USER, 9, i % 2, &pfn), 0);
+		hold(&h, pfn, 9, i % 40 < 2);
+	}
+	for (i = 0; i < 1200; i++)
+		if (i % 3)
+			let_go(&h, (uint64_t)i);
+	for (i = 1; i >= 0; i--) {
+		assert_int_equal(rig_resize(pool, i, 2).done, 1);
+		for (k = 0; k < 2; k++)
+			assert_int_equal(rig_pool(pool, k).total, k >= i);
+		holder_check(&h);
+		/* Everybody is where he was. */
+		assert_int_equal(h.wrong, 0);
+		rig_audit(&r);
+	}
+	assert_true(h.moves > 100);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(
+			hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL | HVO_GFP_THISNODE, i, &pfn), 0);
+		assert_int_equal(pfn, 262144 + (hvo_pfn_t)i * 524288);
+		rig_fill_some(&r, pfn, 262144, 4);
+		assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+	}
+	assert_int_equal(rig_resize(pool, ANY, 0).done, 2);
+	holder_close(&h);
+	rig_audit(&r);
+	rig_close(&r);
+}
+EACH_MODE(node_gigantic)
+
 /* ---- whatever can fail ------------------------------------------------------------------------ */
 
 /* Point @at fails, if there are so many; returns how many there were. */
@@ -710,7 +944,9 @@ int main(void)
 		cmocka_unit_test(test_clear_on_free), cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_pages),	      cmocka_unit_test(test_cma_small),
 		cmocka_unit_test(test_cma_giga),      cmocka_unit_test(test_gigantic),
-		cmocka_unit_test(test_fails),
+		cmocka_unit_test(test_fails),	      cmocka_unit_test(test_node_pages),
+		cmocka_unit_test(test_node_evacuate), cmocka_unit_test(test_node_cma),
+		cmocka_unit_test(test_node_gigantic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

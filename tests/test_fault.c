@@ -756,12 +756,81 @@ TEST(linux_9, HVO_LINUX, 9)
 TEST(linux_12, HVO_LINUX, 12)
 TEST(linux_18, HVO_LINUX, 18)
 
+/* ---- what is told ---------------------------------------------------------------------------- */
+
+enum telling { TELL_FOLD, TELL_RESTORE, TELL_DEMOTE, TELL_DEMOTE_HEADS };
+
+static void run_telling(enum telling what, struct hvo_pool *pool)
+{
+	uint64_t done;
+
+	if (what == TELL_FOLD || what == TELL_RESTORE)
+		(void)hvo_pool_resize(pool, HVO_NODE_ANY, what == TELL_FOLD ? 2 : 0, NULL);
+	else
+		(void)hvo_pool_demote(pool, HVO_NODE_ANY, 1, &done);
+}
+
+/*
+ * Two pages of 8 blocks each, to fold or to restore: events count the blocks for which it
+ * failed, whatever the mappings that it took. From point @at on all fails; returns the points.
+ */
+static uint64_t tell(enum telling what, uint64_t at)
+{
+	enum hvo_event event = what == TELL_FOLD ? HVO_EVENT_FOLD_FAILED : HVO_EVENT_PRESENT_FAILED;
+	struct hvo_policy policy = *hvo_policy_find("mayfail");
+	struct hvo_config cfg = rig_config(HVO_LINUX, 128);
+	struct hvo_machine_stat before;
+	uint64_t points, blocks;
+	struct hvo_pool *pool;
+	struct rig r;
+
+	rig_open(&r, RIG_FAULTY, &cfg);
+	pool = rig_pool_new(&r, 12);
+	(void)rig_pool_new(&r, 9);
+	policy.flags = what == TELL_DEMOTE_HEADS ? HVO_POLICY_DEMOTE_HEADS : 0;
+	assert_int_equal(hvo_pool_set_policy(pool, &policy), 0);
+	if (what != TELL_FOLD)
+		rig_resize(pool, HVO_NODE_ANY, 2);
+	before = rig_stat(&r);
+	rig_arm(&r, at, true);
+	run_telling(what, pool);
+	points = r.fault.points;
+	rig_disarm(&r);
+	/* A fold fails once, for all of the pages that are not folded then; a restore page by page. */
+	blocks = what == TELL_FOLD	   ? 16 - (rig_stat(&r).folds - before.folds) :
+		 what == TELL_DEMOTE_HEADS ? 7 :
+					     8;
+	if (r.events[event])
+		assert_int_equal(r.last_event[event].a, blocks);
+	/* The last point of a demotion is a fold, of the parts. */
+	if (at < 2)
+		assert_int_equal(r.events[event] > 0, at);
+	rig_audit(&r);
+	rig_close(&r);
+	return points;
+}
+
+static void test_events(void **state)
+{
+	enum telling what;
+	uint64_t at, n;
+
+	(void)state;
+	for (what = TELL_FOLD; what <= TELL_DEMOTE_HEADS; what++) {
+		n = tell(what, 0);
+		assert_in_range(n, 2, 8);
+		for (at = 1; at <= n; at++)
+			tell(what, at);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_on_demand_9),  cmocka_unit_test(test_on_demand_12),
 		cmocka_unit_test(test_on_demand_18), cmocka_unit_test(test_linux_9),
 		cmocka_unit_test(test_linux_12),     cmocka_unit_test(test_linux_18),
+		cmocka_unit_test(test_events),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

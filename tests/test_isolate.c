@@ -61,6 +61,9 @@ static void isolate_in(enum hvo_mode mode)
 	end = 131072 - 512;
 	assert_int_equal(hvo_isolate_range(r.m, start, end), 0);
 	rig_audit(&r);
+	assert_int_equal(hvo_split_page(r.m, used[0], 8), 0);
+	rig_put(&r, used[0] + 256);
+	rig_audit(&r);
 	for (i = 0; i < 3; i++)
 		rig_put(&r, used[i]);
 	for (i = 0; i < 512; i++)
@@ -114,6 +117,75 @@ static void test_take(void **state)
 	(void)state;
 	take_in(HVO_ON_DEMAND);
 	take_in(HVO_LINUX);
+}
+
+/* ---- who waits for what is isolated -------------------------------------------------- */
+
+struct waiter {
+	struct rig *r;
+	hvo_pfn_t start, end; /* what the library isolated itself; nothing: nobody may wait */
+};
+
+static void on_sleep(void *arg, uint64_t ns)
+{
+	struct waiter *w = arg;
+
+	(void)ns;
+	if (w->start == w->end)
+		fail_msg("waits for what only the caller himself can end");
+	unisolate_range(w->r->m, w->start, w->end);
+	w->start = w->end;
+}
+
+/* What the caller isolated stays so: there is no memory. What the library did is a matter of time. */
+static void wait_in(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 256);
+	hvo_pfn_t start = 512 * 40, end = 512 * 60, pfn = 1;
+	struct hog hog = { 0 };
+	struct rig r;
+	struct waiter w = { &r, 0, 0 };
+	unsigned int order;
+
+	rig_open(&r, RIG_FAULTY, &cfg);
+	r.on_sleep = on_sleep;
+	r.on_sleep_arg = &w;
+	assert_int_equal(hvo_isolate_range(r.m, start, end), 0);
+	assert_int_equal(isolate_range(r.m, end, end + 1024), 0);
+	hog_all(&r, &hog, 0, false);
+	assert_int_equal(r.sleeps, 0);
+	assert_int_equal(hvo_alloc_pages(r.m, HVO_GFP_ATOMIC, 0, ANY, &pfn), -HVO_ENOMEM);
+	assert_int_equal(r.sleeps, 0);
+	w.start = end;
+	w.end = end + 1024;
+	assert_true(rig_alloc(&r, HVO_GFP_USER, 9) >= end);
+	assert_int_equal(r.sleeps, 1);
+	hog_all(&r, &hog, 0, false);
+	for (order = 0; order < 11; order++)
+		assert_int_equal(hvo_alloc_pages(r.m, HVO_GFP_USER, order, ANY, &pfn), -HVO_ENOMEM);
+	assert_int_equal(r.sleeps, 1);
+	rig_audit(&r);
+	/* Only whoever isolated a range ends it, and who is to take it away waits for him. */
+	assert_int_equal(isolate_range(r.m, end, end + 512), 0);
+	assert_int_equal(hvo_unisolate_range(r.m, end, end + 512), -HVO_EINVAL);
+	assert_int_equal(hvo_unisolate_range(r.m, end - 512, end + 512), -HVO_EINVAL);
+	unisolate_range(r.m, end, end + 512);
+	assert_int_equal(hvo_memory_offline(r.m, 0, HVO_SECTION_FRAMES), -HVO_EBUSY);
+	rig_audit(&r);
+	assert_int_equal(hvo_unisolate_range(r.m, start, start + 512), 0);
+	assert_int_equal(rig_alloc(&r, GFP_HOG, 9), start);
+	assert_int_equal(hvo_unisolate_range(r.m, start + 512, end), 0);
+	assert_int_equal(r.sleeps, 1);
+	rig_audit(&r);
+	hog_release(&r, &hog, UINT64_MAX);
+	rig_close(&r);
+}
+
+static void test_wait(void **state)
+{
+	(void)state;
+	wait_in(HVO_ON_DEMAND);
+	wait_in(HVO_LINUX);
 }
 
 static void test_arguments(void **state)
@@ -170,9 +242,8 @@ static void test_cma_zone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_isolate),
-		cmocka_unit_test(test_take),
-		cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_isolate),	 cmocka_unit_test(test_take),
+		cmocka_unit_test(test_wait),	 cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_cma_zone),
 	};
 

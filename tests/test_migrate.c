@@ -52,8 +52,10 @@ struct table {
 	bool refuse;
 	int error; /* of move(), each time or every so often */
 	unsigned int error_every, tried;
-	bool hold_target; /* somebody finds the new place before move() ends */
-	bool fail_source; /* the first frame of the old one fails just then */
+	bool hold_target;	  /* somebody finds the new place before move() ends */
+	bool fail_source;	  /* the first frame of the old one fails just then */
+	struct hvo_pool *resized; /* just then, to so many */
+	uint64_t resized_to;
 	uint64_t isolates, moves, putbacks, failures, wrong;
 	hvo_pfn_t failed_frame, failed_pfn, held;
 };
@@ -102,6 +104,8 @@ static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst
 		t->wrong += hvo_get_page(m, dst, &t->held) || t->held != dst;
 	if (t->fail_source)
 		t->wrong += hvo_memory_failure(m, src) != -HVO_EBUSY;
+	if (t->resized)
+		t->wrong += hvo_pool_resize(t->resized, ANY, t->resized_to, NULL) != 0;
 	rc = t->error_every && ++t->tried % t->error_every ? 0 : t->error;
 	if (!rc && s) {
 		t->moves++;
@@ -776,6 +780,52 @@ static void test_surplus(void **state)
 	(void)state;
 	surplus_in(HVO_ON_DEMAND);
 	surplus_in(HVO_LINUX);
+}
+
+/* A resize while a page moves to a new one: that is not a page more, whatever becomes of it. */
+static void resized_in(enum hvo_mode mode, uint64_t to, int error)
+{
+	struct hvo_config cfg = rig_config(mode, 512);
+	uint64_t total = to > 2 ? to : 2;
+	struct hvo_pool *pool;
+	struct table *t;
+	struct slot *s;
+	struct rig r;
+
+	cfg.nr_nodes = 2;
+	rig_open(&r, RIG_SIM, &cfg);
+	pool = rig_pool_new(&r, 9);
+	t = table_new(&r);
+	rig_resize(pool, ANY, 2);
+	(void)own_huge(t, pool, 9, 1);
+	s = own_huge(t, pool, 9, 0);
+	t->resized = pool;
+	t->resized_to = to;
+	t->error = error;
+	assert_int_equal(hvo_migrate(r.m, s->pfn, 1, NULL), error);
+	assert_int_equal(node_of_slot(&r, s), !error);
+	work_all(&r);
+	expect_pool(pool, ANY, total, total - 2, total - to);
+	check_table(t);
+	rig_audit(&r);
+	table_free(t);
+	work_all(&r);
+	expect_pool(pool, ANY, to, to, 0);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+static void test_resized(void **state)
+{
+	uint64_t to;
+
+	(void)state;
+	for (to = 0; to < 5; to++) {
+		resized_in(HVO_ON_DEMAND, to, 0);
+		resized_in(HVO_ON_DEMAND, to, -HVO_EBUSY);
+		resized_in(HVO_LINUX, to, 0);
+		resized_in(HVO_LINUX, to, -HVO_EBUSY);
+	}
 }
 
 /* What was copied to a page of the pool that the owner then refused is nobody else's. */
@@ -1561,17 +1611,29 @@ static void test_threads_evacuate(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_owners),		cmocka_unit_test(test_orders),
-		cmocka_unit_test(test_nodes),		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_held_fresh),	cmocka_unit_test(test_points),
-		cmocka_unit_test(test_split),		cmocka_unit_test(test_huge),
-		cmocka_unit_test(test_surplus),		cmocka_unit_test(test_source_refused),
-		cmocka_unit_test(test_gigantic),	cmocka_unit_test(test_failed),
-		cmocka_unit_test(test_failed_frees),	cmocka_unit_test(test_evacuates),
-		cmocka_unit_test(test_evacuate_huge),	cmocka_unit_test(test_evacuate_stays),
-		cmocka_unit_test(test_threads),		cmocka_unit_test(test_failed_frozen),
-		cmocka_unit_test(test_evacuate_memmap), cmocka_unit_test(test_evacuate_boot),
-		cmocka_unit_test(test_evacuate_points), cmocka_unit_test(test_threads_evacuate),
+		cmocka_unit_test(test_owners),
+		cmocka_unit_test(test_orders),
+		cmocka_unit_test(test_nodes),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_held_fresh),
+		cmocka_unit_test(test_points),
+		cmocka_unit_test(test_split),
+		cmocka_unit_test(test_huge),
+		cmocka_unit_test(test_resized),
+		cmocka_unit_test(test_surplus),
+		cmocka_unit_test(test_source_refused),
+		cmocka_unit_test(test_gigantic),
+		cmocka_unit_test(test_failed),
+		cmocka_unit_test(test_failed_frees),
+		cmocka_unit_test(test_evacuates),
+		cmocka_unit_test(test_evacuate_huge),
+		cmocka_unit_test(test_evacuate_stays),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_failed_frozen),
+		cmocka_unit_test(test_evacuate_memmap),
+		cmocka_unit_test(test_evacuate_boot),
+		cmocka_unit_test(test_evacuate_points),
+		cmocka_unit_test(test_threads_evacuate),
 		cmocka_unit_test(test_refused_clears),
 	};
 

@@ -590,8 +590,8 @@ enum hvo_event {
 	HVO_EVENT_ALLOC_FAILED,	  /* order a, gfp b */
 	HVO_EVENT_FREE_REFUSED,	  /* pool order a, frames missing b, enum hvo_refusal c */
 	HVO_EVENT_CARVED,	  /* pool order a */
-	HVO_EVENT_FOLD_FAILED,	  /* blocks a, error b */
-	HVO_EVENT_PRESENT_FAILED, /* blocks a, error b */
+	HVO_EVENT_FOLD_FAILED,	  /* 2 MiB blocks that stay present a, error b */
+	HVO_EVENT_PRESENT_FAILED, /* 2 MiB blocks that stay folded a, error b */
 	HVO_EVENT_CUT,
 	HVO_EVENT_COLLAPSED,
 	HVO_EVENT_HEALED,   /* block at pfn holds no descriptors any more */

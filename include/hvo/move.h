@@ -93,13 +93,19 @@ int hvo_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_d
  * @start, @end: multiples of 512 frames, online, of one zone
  *
  * What is free, and what gets free, stays out of the free lists and counts until
- * hvo_unisolate_range().
+ * hvo_unisolate_range(). Nobody waits for that: an allocation that finds nothing else fails,
+ * where it would wait, with HVO_GFP_RECLAIM, for blocks that the library itself has isolated for
+ * a moment. Contiguous ranges are looked for elsewhere; hvo_alloc_contig_range() and
+ * hvo_memory_offline() of any of it are -HVO_EBUSY.
  *
  * Return: 0; -HVO_EINVAL; -HVO_EBUSY: part of it is isolated already. After an error nothing
  * has changed.
  */
 HVO_MUST_CHECK int hvo_isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
-/* The same range again. 0 or -HVO_EINVAL. */
+/*
+ * The same range again, or part of it. 0; -HVO_EINVAL: not all of it was isolated so, and nothing
+ * has changed.
+ */
 int hvo_unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
 /* ---- compaction ------------------------------------------------------------------- */
@@ -113,7 +119,14 @@ int hvo_unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
  * An allocation with HVO_GFP_RECLAIM that finds no block of order 9 and above does this by
  * itself; with a bound it is a step in the background. It begins where the last one ended.
  *
- * Return: frames moved, or -HVO_EINVAL; with fewer than @max there is no more to be gained.
+ * It stops before a block that may be more than what is left of @max, and goes on with that one
+ * the next time. No block that it moves is larger than 2^(@order - 1) frames, so it may stop up
+ * to 2^(@order - 1) - 1 frames short of @max; with an @max below that size it may never get past
+ * such a block. It can be more than @max only by what others allocate in a range after it was
+ * looked over.
+ *
+ * Return: frames moved, or -HVO_EINVAL. With @max - 2^(@order - 1) or fewer, it was not @max
+ * that ended it: what is left is not worth moving.
  */
 int64_t hvo_compact(struct hvo_machine *m, int node, unsigned int order, uint64_t max);
 
@@ -142,7 +155,7 @@ int hvo_free_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
  * hvo_alloc_contig_pages() - allocate @nr frames, wherever there is a place
  *
  * Aligned to @nr rounded down to a power of two, at most to 1 GiB. Tries places where
- * nothing unmovable is, lowest first.
+ * nothing unmovable is, nor a huge page of at least @nr frames, lowest first.
  *
  * Return: 0; -HVO_EINVAL; -HVO_ENOMEM. After an error nothing is allocated.
  */

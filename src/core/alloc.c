@@ -8,7 +8,7 @@
  * descriptors are prepared, then the reference is published with release order.
  * Locks: takes the zone lock, drops it around every remapping. Blocks in
  * transition are counted in zone->in_flight, so that another thread waits for
- * them instead of failing; as does one that may reclaim for blocks that are isolated.
+ * them instead of failing; as does one that may reclaim for blocks that the library isolated.
  * Counts of a held block change by compare-and-swap in a reader's section, and wait while
  * the descriptor is on the move (move.c).
  *
@@ -117,12 +117,14 @@ static int take_small(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 }
 
 /*
- * Whoever isolates waits for shrinkers, and what those allocate must not set RECLAIM: so
- * that waiting for isolated blocks ends.
+ * For what the library isolated itself: whoever does that waits for shrinkers, and what those
+ * allocate must not set RECLAIM, so that waiting for it ends. A user may keep his for ever.
+ * Zone lock held.
  */
-static bool may_wait_for_isolated(unsigned int gfp)
+static bool may_wait_for_isolated(const struct zone *z, unsigned int gfp)
 {
-	return (gfp & (HVO_GFP_RECLAIM | GFP_ISOLATING)) == HVO_GFP_RECLAIM;
+	return z->nr_isolated > z->nr_kept &&
+	       (gfp & (HVO_GFP_RECLAIM | GFP_ISOLATING)) == HVO_GFP_RECLAIM;
 }
 
 /* A block that its zone has just given: is there memory behind it? */
@@ -155,7 +157,7 @@ static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 			else
 				rc = take_small(m, z, gfp, order, ret);
 		}
-		if (rc && (z->in_flight || (z->nr_isolated && may_wait_for_isolated(gfp))))
+		if (rc && (z->in_flight || may_wait_for_isolated(z, gfp)))
 			rc = -HVO_EAGAIN;
 		lock_release(m, &z->lock);
 		if (!rc)

@@ -11,7 +11,7 @@
  *	BLOCK-2	its free fragments are exactly the ones on its lists
  *	BIN-1	a cut block with free frames is in the bin that its count says
  *	ZONE-1	free frames of a zone; ZONE-2 cut blocks; ZONE-3 free lists
- *	ZONE-4	isolated blocks of a zone, which are in no bin
+ *	ZONE-4	isolated blocks of a zone, which are in no bin, and those that a user keeps so
  *	MEMMAP-1 frames in state MEMMAP; MEMMAP-2 backing frames are such frames
  *	MEMMAP-3 the page that a frame in a cut block says it backs; MEMMAP-4 carved blocks
  *	MEMMAP-5 a frame in a whole block of descriptors backs what it was set aside for
@@ -34,7 +34,7 @@
 #include "zone.h"
 
 struct count {
-	uint64_t free, cut, memmap, boot, isolated, carved, poisoned, whole[WHOLE_ORDERS];
+	uint64_t free, cut, memmap, boot, isolated, kept, carved, poisoned, whole[WHOLE_ORDERS];
 };
 
 struct pool_count {
@@ -178,7 +178,7 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		break;
 	case HVO_PAGE_ISOLATED:
 		expect(a, "ZONE-4", "a free block apart is isolated", pfn, BLOCK_ISOLATED,
-		       m->blocks[block_of(pfn)].flags & ~BLOCK_REPORTED);
+		       m->blocks[block_of(pfn)].flags & ~(BLOCK_REPORTED | BLOCK_KEPT));
 		break;
 	case HVO_PAGE_MEMMAP:
 		count_boot_frames(a, pfn, pfn + (UINT64_C(1) << order), c);
@@ -196,6 +196,7 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		bool isolated = m->blocks[block].flags & BLOCK_ISOLATED;
 
 		c->isolated += isolated;
+		c->kept += (m->blocks[block].flags & BLOCK_APART) == BLOCK_APART;
 		expect(a, "ZONE-4", "free memory is not isolated", block, 0,
 		       isolated && page->state == HVO_PAGE_FREE);
 		expect(a, "FOLD-2", "fold byte", block, byte, hvo_fold_byte(&m->mm, block));
@@ -305,6 +306,7 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 	c->carved += !!(b->flags & BLOCK_CARVED);
 	if (b->flags & BLOCK_ISOLATED) {
 		c->isolated++;
+		c->kept += !!(b->flags & BLOCK_KEPT);
 		expect(a, "ZONE-4", "links of an isolated block", block, 0, b->next | b->prev);
 		return;
 	}
@@ -344,6 +346,7 @@ static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
 	expect(a, "ZONE-1", "free frames", z->start, c.free, z->nr_free);
 	expect(a, "ZONE-2", "cut blocks", z->start, c.cut, z->nr_cut);
 	expect(a, "ZONE-4", "isolated blocks", z->start, c.isolated, z->nr_isolated);
+	expect(a, "ZONE-4", "blocks that a user keeps isolated", z->start, c.kept, z->nr_kept);
 	for (o = 0; o < WHOLE_ORDERS; o++) {
 		uint64_t nr = 0, guard = c.whole[o] + 1;
 		uint32_t at = z->whole[o];

@@ -135,7 +135,8 @@ int cma_take_one(struct hvo_machine *m, int node, unsigned int order, hvo_pfn_t 
 {
 	struct contig_want w = { .nr = UINT64_C(1) << order,
 				 .align = UINT64_C(1) << order,
-				 .one = true };
+				 .one = true,
+				 .spare_huge = true };
 	uint32_t i;
 
 	for (i = 0; i < nr_areas(m); i++)

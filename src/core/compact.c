@@ -9,7 +9,8 @@
  * that is isolated.
  *
  * It stops when moving gains nothing: when what is left of a range could only move to
- * blocks that are cut for it, or that got no block of the order free.
+ * blocks that are cut for it, or to parts of free ones as large as what is wanted, or when that
+ * got no block of the order free.
  *
  * States: ranges are isolated while they are emptied.
  * Locks: none held while anything moves; a range is looked over under the zone's lock.
@@ -25,6 +26,7 @@
 struct compaction {
 	struct hvo_machine *m;
 	struct zone *z;
+	hvo_pfn_t lo, hi; /* of the zone, which others may make larger */
 	unsigned int order;
 	uint64_t max, moved; /* frames */
 	uint64_t room;	     /* free frames that what moves can use without another cut */
@@ -38,14 +40,17 @@ struct census {
 	uint64_t small, large; /* frames that would move, of cut blocks and of whole ones */
 	uint64_t free_small;   /* free frames of cut blocks */
 	uint64_t largest;      /* of what would move */
+	/* whole blocks, by order: that would move, and that are free */
+	uint64_t nr_large[WHOLE_ORDERS], nr_free[WHOLE_ORDERS];
 	bool hopeless;
 };
 
 /* ---- looking; zone lock held ----------------------------------------------------------- */
 
-static void count_head(const struct hvo_page *page, struct census *c, uint64_t nr, bool large)
+static void count_head(const struct hvo_page *page, struct census *c, uint64_t *used,
+		       uint64_t *free, uint64_t nr)
 {
-	uint64_t *used = large ? &c->large : &c->small, before = c->small + c->large;
+	uint64_t before = *used;
 
 	c->hopeless |= page_stays(page);
 	switch (hvo_page_state(page)) {
@@ -56,12 +61,12 @@ static void count_head(const struct hvo_page *page, struct census *c, uint64_t n
 		*used += nr;
 		break;
 	case HVO_PAGE_FREE:
-		c->free_small += large ? 0 : nr;
+		*free += nr;
 		break;
 	default:
 		break;
 	}
-	if (c->small + c->large > before && nr > c->largest)
+	if (*used > before && nr > c->largest)
 		c->largest = nr;
 }
 
@@ -77,11 +82,21 @@ static void count_cut(struct hvo_machine *m, hvo_pfn_t base, struct census *c)
 		const struct hvo_page *page = page_ro(m, pfn);
 		uint64_t nr = page_cut_frames(hvo_page_state(page), page->order);
 
-		count_head(page, c, nr, false);
+		count_head(page, c, &c->small, &c->free_small, nr);
 		pfn += nr;
 	}
 	if (self && c->small >= HVO_BLOCK_TAILS)
 		c->small -= HVO_BLOCK_TAILS;
+}
+
+static void count_whole(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, struct census *c)
+{
+	uint64_t used = 0, free = 0;
+
+	count_head(page_ro(m, pfn), c, &used, &free, UINT64_C(1) << order);
+	c->large += used;
+	c->nr_large[order - HVO_BLOCK_ORDER] += used >> order;
+	c->nr_free[order - HVO_BLOCK_ORDER] += free >> order;
 }
 
 /* One 2 MiB of a range; returns where the next thing begins. */
@@ -103,8 +118,23 @@ static hvo_pfn_t count_block(struct compaction *k, hvo_pfn_t pfn, struct census 
 	if (whole >= k->order)
 		c->hopeless = true;
 	else
-		count_head(page_ro(m, pfn), c, UINT64_C(1) << whole, true);
+		count_whole(m, pfn, whole, c);
 	return pfn + (UINT64_C(1) << whole);
+}
+
+/* Is there a place for the whole blocks, of what is free elsewhere and smaller than what is wanted? */
+static bool large_fit(const struct compaction *k, const struct census *c)
+{
+	unsigned int o = k->order - HVO_BLOCK_ORDER;
+	uint64_t room = 0;
+
+	while (o--) {
+		room = 2 * room + k->z->nr_whole[o] - c->nr_free[o];
+		if (room < c->nr_large[o])
+			return false;
+		room -= c->nr_large[o];
+	}
+	return true;
 }
 
 static struct census look_over(struct compaction *k, hvo_pfn_t start, hvo_pfn_t end)
@@ -115,17 +145,20 @@ static struct census look_over(struct compaction *k, hvo_pfn_t start, hvo_pfn_t 
 	lock_acquire(m, &k->z->lock);
 	while (start < end && !c.hopeless)
 		start = count_block(k, start, &c);
+	c.hopeless = c.hopeless || !large_fit(k, &c);
 	lock_release(m, &k->z->lock);
 	return c;
 }
 
 /* Free frames that a movable allocation takes before it cuts another block. */
-static uint64_t room_in(struct hvo_machine *m, struct zone *z)
+static uint64_t room_in(const struct compaction *k)
 {
+	struct hvo_machine *m = k->m;
 	uint64_t room = 0, block, end;
+	struct zone *z = k->z;
 	hvo_pfn_t pfn;
 
-	for (pfn = z->start; pfn < z->end; pfn += HVO_SECTION_FRAMES) {
+	for (pfn = k->lo; pfn < k->hi; pfn += HVO_SECTION_FRAMES) {
 		lock_acquire(m, &z->lock);
 		end = zone_has(m, z, pfn) ? block_of(pfn + HVO_SECTION_FRAMES) : 0;
 		for (block = block_of(pfn); block < end; block++) {
@@ -189,17 +222,17 @@ static bool compact_pass(struct compaction *k, uint64_t limit)
 {
 	uint64_t size = UINT64_C(1) << k->order, left;
 	struct zone *z = k->z;
-	hvo_pfn_t first = (z->start + size - 1) & ~(size - 1), pfn, next;
+	hvo_pfn_t first = (k->lo + size - 1) & ~(size - 1), pfn, next;
 
-	if (first >= z->end || z->end - first < size)
+	if (first >= k->hi || k->hi - first < size)
 		return true;
-	left = (z->end - first) / size;
+	left = (k->hi - first) / size;
 	next = counter_read(&z->compact_next) & ~(size - 1);
 	for (; left; left--) {
 		struct census c;
 		bool more = true;
 
-		pfn = next < first || next + size > z->end ? first : next;
+		pfn = next < first || next + size > k->hi ? first : next;
 		next = pfn + size;
 		c = look_over(k, pfn, next);
 		if (!c.hopeless && c.small + c.large && c.small + c.large <= limit &&
@@ -219,10 +252,12 @@ static void compact_zone(struct compaction *k, struct zone *z)
 {
 	uint64_t size = UINT64_C(1) << k->order;
 
-	if (!z->present)
-		return;
 	k->z = z;
-	k->room = room_in(k->m, z);
+	lock_acquire(k->m, &z->lock);
+	k->lo = z->start;
+	k->hi = z->present ? z->end : z->start;
+	lock_release(k->m, &z->lock);
+	k->room = room_in(k);
 	if (compact_pass(k, size / 2 - 1))
 		compact_pass(k, size - 1);
 }

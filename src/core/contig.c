@@ -179,8 +179,18 @@ int hvo_free_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 
 /* ---- looking for a place ------------------------------------------------------------------ */
 
+/* As in Linux: 2 MiB pages make room for 1 GiB, and 1 GiB pages not for 2 MiB. */
+static bool huge_stays(const struct contig_want *w, const struct hvo_page *page, unsigned int order)
+{
+	enum hvo_page_state state = hvo_page_state(page);
+
+	return w->spare_huge && w->nr <= UINT64_C(1) << order &&
+	       (state == HVO_PAGE_HUGETLB_FREE || state == HVO_PAGE_HUGETLB_USED);
+}
+
 /* The end of the last thing in [pfn, end) of one 2 MiB that stays, or 0. Zone lock held. */
-static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo_pfn_t end)
+static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, const struct contig_want *w,
+			     hvo_pfn_t pfn, hvo_pfn_t end)
 {
 	hvo_pfn_t base = round_down(pfn), p = base, found = 0;
 	unsigned int whole;
@@ -192,7 +202,9 @@ static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, hvo_pfn_t pf
 	whole = hvo_fold_byte(&m->mm, block_of(base)) & HVO_FOLD_ORDER;
 	if (whole) {
 		p = base & ~((UINT64_C(1) << whole) - 1);
-		return page_stays(page_ro(m, p)) ? p + (UINT64_C(1) << whole) : 0;
+		return page_stays(page_ro(m, p)) || huge_stays(w, page_ro(m, p), whole) ?
+			       p + (UINT64_C(1) << whole) :
+			       0;
 	}
 	while (p < end) {
 		const struct hvo_page *page = page_ro(m, p);
@@ -205,14 +217,15 @@ static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, hvo_pfn_t pf
 }
 
 /* Where to go on looking; 0: it may work here. */
-static hvo_pfn_t obstacle(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, hvo_pfn_t end)
+static hvo_pfn_t obstacle(struct hvo_machine *m, struct zone *z, const struct contig_want *w,
+			  hvo_pfn_t start, hvo_pfn_t end)
 {
 	hvo_pfn_t pfn, next, found = 0;
 
 	for (pfn = start; pfn < end && !found; pfn = next) {
 		next = round_down(pfn) + HVO_BLOCK_FRAMES;
 		lock_acquire(m, &z->lock);
-		found = obstacle_in(m, z, pfn, next < end ? next : end);
+		found = obstacle_in(m, z, w, pfn, next < end ? next : end);
 		lock_release(m, &z->lock);
 	}
 	return found;
@@ -225,7 +238,7 @@ int contig_search(struct hvo_machine *m, struct zone *z, const struct contig_wan
 	int rc = -HVO_ENOMEM, one;
 
 	while (pfn < w->hi && w->nr <= w->hi - pfn) {
-		after = obstacle(m, z, pfn, pfn + w->nr);
+		after = obstacle(m, z, w, pfn, pfn + w->nr);
 		if (after) {
 			pfn = (after + w->align - 1) & ~(w->align - 1);
 			continue;
@@ -271,7 +284,8 @@ int contig_take_one(struct hvo_machine *m, unsigned int gfp, int node, unsigned 
 {
 	struct contig_want w = { .nr = UINT64_C(1) << order,
 				 .align = UINT64_C(1) << order,
-				 .one = true };
+				 .one = true,
+				 .spare_huge = true };
 
 	return search_nodes(m, gfp, node, &w, ret);
 }
@@ -279,7 +293,7 @@ int contig_take_one(struct hvo_machine *m, unsigned int gfp, int node, unsigned 
 int hvo_alloc_contig_pages(struct hvo_machine *m, uint64_t nr, unsigned int gfp, int node,
 			   hvo_pfn_t *ret)
 {
-	struct contig_want w = { .nr = nr };
+	struct contig_want w = { .nr = nr, .spare_huge = true };
 	unsigned int order;
 	hvo_pfn_t pfn = 0;
 	int rc;

@@ -13,6 +13,7 @@ struct contig_want {
 	hvo_pfn_t lo, hi;
 	uint64_t nr, align; /* a power of two */
 	bool one;	    /* as one block, of whatever order */
+	bool spare_huge;    /* huge pages of at least this size stay where they are */
 };
 
 /*

@@ -260,23 +260,21 @@ static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 int hvo_memory_offline(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	struct zone *z;
-	hvo_pfn_t pfn;
 	int rc = range_check(m, start, end);
 
 	if (rc)
 		return rc;
-	z = zone_of(m, start);
-	if (!z)
+	if (!isolate_range_valid(m, start, end))
 		return -HVO_EINVAL;
-	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
-		if (!zone_has(m, z, pfn))
-			return -HVO_EINVAL;
 	/* CMA areas have their memory for good, as in Linux. */
-	if (z == &m->nodes[z->node].zones[HVO_ZONE_CMA])
+	z = zone_of(m, start);
+	if (z && z->type == HVO_ZONE_CMA)
 		return -HVO_EBUSY;
 	rc = isolate_range(m, start, end);
 	if (rc)
 		return rc;
+	/* Isolated, it stays online. */
+	z = zone_of(m, start);
 	rc = empty_range(m, start, end);
 	lock_acquire(m, &m->memmap_lock);
 	lock_acquire(m, &z->lock);

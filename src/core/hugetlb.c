@@ -221,11 +221,23 @@ static void defer(struct hvo_pool *pool, hvo_pfn_t pfn)
 	work_wanted(pool->m);
 }
 
+/* The new page on that node has the place of one of node @from, surplus or not. Pool lock held. */
+static void arrive(struct pool_node *from, struct pool_node *to)
+{
+	to->incoming--;
+	/* As move_hugetlb_state(): a page that was there already keeps its node's number. */
+	if (from != to && from->surplus) {
+		from->surplus--;
+		to->surplus++;
+	}
+}
+
 /*
  * Back to the pool, or out of it: as surplus, because a frame of it failed and the
- * reservations can do without it, or since @replaced by another one, which is no surplus.
+ * reservations can do without it, or since a new page of node @replaced has its place.
  */
-static void release(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve, bool replaced)
+static void release(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve,
+		    struct pool_node *replaced)
 {
 	struct hvo_machine *m = pool->m;
 	struct pool_node *n = hugetlb_node(pool, pfn);
@@ -235,6 +247,8 @@ static void release(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve, 
 		m->ops->zero(m->ctx, pfn, UINT64_C(1) << pool->order);
 	lock_acquire(m, &pool->lock);
 	pool->reserved += restore_reserve;
+	if (replaced)
+		arrive(n, replaced);
 	poisoned = page_poisoned(m, pfn) && POOL_SUM(pool, free) >= pool->reserved;
 	if (restore_reserve || (!n->surplus && !poisoned && !replaced)) {
 		hugetlb_enqueue(pool, pfn);
@@ -265,7 +279,7 @@ static int alloc_page(struct hvo_pool *pool, unsigned int gfp, int node, bool re
 	if (gfp & HVO_GFP_ZERO || m->cfg.clear == HVO_CLEAR_ON_ALLOC) {
 		rc = clear_frames(m, pfn, UINT64_C(1) << pool->order);
 		if (rc) {
-			release(pool, pfn, reserved, false);
+			release(pool, pfn, reserved, NULL);
 			return rc;
 		}
 	}
@@ -289,7 +303,7 @@ void hugetlb_release(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	struct hvo_pool *pool = hvo_pool_find(m, order);
 
 	HVO_ASSERT(m, pool, "POOL-1: huge page without a pool", pfn);
-	release(pool, pfn, false, false);
+	release(pool, pfn, false, NULL);
 }
 
 /* Is it the head of a huge page of this pool that somebody holds? */
@@ -328,7 +342,7 @@ int hvo_hugetlb_free_reserved(struct hvo_pool *pool, hvo_pfn_t pfn)
 		return rc;
 	rc = freeze_page(pool->m, pfn);
 	if (!rc)
-		release(pool, pfn, true, false);
+		release(pool, pfn, true, NULL);
 	return rc;
 }
 
@@ -468,6 +482,7 @@ int hugetlb_take_target(struct hvo_pool *pool, int node, hvo_pfn_t *ret, bool *r
 	if (*ret_fresh) {
 		lock_acquire(m, &pool->lock);
 		hugetlb_account(pool, pfn, 0);
+		hugetlb_node(pool, pfn)->incoming++;
 		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_HUGETLB_USED, pool->order);
 		lock_release(m, &pool->lock);
 	}
@@ -478,10 +493,12 @@ int hugetlb_take_target(struct hvo_pool *pool, int node, hvo_pfn_t *ret, bool *r
 void hugetlb_put_target(struct hvo_pool *pool, hvo_pfn_t pfn, bool fresh)
 {
 	lock_acquire(pool->m, &pool->lock);
-	if (fresh)
+	if (fresh) {
+		hugetlb_node(pool, pfn)->incoming--;
 		hugetlb_remove_used(pool, pfn, 0);
-	else
+	} else {
 		hugetlb_enqueue(pool, pfn);
+	}
 	lock_release(pool->m, &pool->lock);
 	if (fresh)
 		give_fresh_back(pool, pfn);
@@ -491,22 +508,14 @@ void hugetlb_leave_target(struct hvo_pool *pool, hvo_pfn_t pfn, bool fresh)
 {
 	lock_acquire(pool->m, &pool->lock);
 	/* Then it goes when it is freed. */
+	hugetlb_node(pool, pfn)->incoming -= fresh;
 	hugetlb_node(pool, pfn)->surplus += fresh;
 	lock_release(pool->m, &pool->lock);
 }
 
 void hugetlb_migrated(struct hvo_pool *pool, hvo_pfn_t dst, hvo_pfn_t src, bool fresh)
 {
-	struct pool_node *from = hugetlb_node(pool, src), *to = hugetlb_node(pool, dst);
-
-	lock_acquire(pool->m, &pool->lock);
-	/* As move_hugetlb_state(): a page that was there already keeps its node's number. */
-	if (fresh && from != to && from->surplus) {
-		from->surplus--;
-		to->surplus++;
-	}
-	lock_release(pool->m, &pool->lock);
-	release(pool, src, false, fresh);
+	release(pool, src, false, fresh ? hugetlb_node(pool, dst) : NULL);
 }
 
 int hugetlb_replace_locked(struct hvo_pool *pool, hvo_pfn_t pfn)

@@ -3,6 +3,9 @@
  * Isolation of ranges: free memory in them serves nobody, until it is taken as a whole or
  * given back.
  *
+ * What the library isolates itself is put back soon; what a user does has BLOCK_KEPT too, and
+ * only he ends that.
+ *
  * States of a block with BLOCK_ISOLATED: whole and free: ISOLATED, on no list, not counted;
  * cut: in no bin, its free frames not counted; anything else as before, until it is freed.
  * Locks: the memmap lock, so that nobody else isolates; the zone's lock for each block.
@@ -21,7 +24,7 @@
 #include "vmemmap.h"
 #include "zone.h"
 
-int isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+static int isolate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool keep)
 {
 	struct zone *z;
 	hvo_pfn_t pfn;
@@ -38,11 +41,21 @@ int isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	for (pfn = start; pfn < end && !rc; pfn += HVO_BLOCK_FRAMES)
 		if (!zone_has(m, z, pfn) || m->blocks[block_of(pfn)].flags & BLOCK_ISOLATED)
 			rc = -HVO_EBUSY;
-	for (pfn = start; pfn < end && !rc; pfn += HVO_BLOCK_FRAMES)
+	for (pfn = start; pfn < end && !rc; pfn += HVO_BLOCK_FRAMES) {
 		zone_isolate_block(m, z, block_of(pfn));
+		if (!keep)
+			continue;
+		m->blocks[block_of(pfn)].flags |= BLOCK_KEPT;
+		z->nr_kept++;
+	}
 	lock_release(m, &z->lock);
 	lock_release(m, &m->memmap_lock);
 	return rc;
+}
+
+int isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	return isolate(m, start, end, false);
 }
 
 void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
@@ -195,38 +208,54 @@ int isolated_take_frames(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 
 bool isolate_range_valid(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
-	struct zone *z;
 	hvo_pfn_t pfn;
+	uint8_t zone;
 
 	if (start >= end || (start | end) & (HVO_BLOCK_FRAMES - 1) || end > m->mm.nr_frames)
 		return false;
-	z = zone_of(m, start);
-	if (!z)
-		return false;
+	/* Without a lock any of it may go offline meanwhile. */
+	zone = section_zone(m, start);
 	for (pfn = start; pfn < end; pfn += HVO_BLOCK_FRAMES)
-		if (!zone_has(m, z, pfn))
+		if (section_zone(m, pfn) != zone)
 			return false;
-	return true;
+	return zone != ZONE_NONE;
 }
 
 int hvo_isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	return isolate_range_valid(m, start, end) ? isolate_range(m, start, end) : -HVO_EINVAL;
+	return isolate_range_valid(m, start, end) ? isolate(m, start, end, true) : -HVO_EINVAL;
+}
+
+/* Memmap lock held, so that all of it stays in its zone. */
+static bool unkeep_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	struct zone *z = zone_of(m, start);
+	bool kept = true;
+	hvo_pfn_t pfn;
+
+	lock_acquire(m, &z->lock);
+	for (pfn = start; pfn < end && kept; pfn += HVO_BLOCK_FRAMES)
+		kept = m->blocks[block_of(pfn)].flags & BLOCK_KEPT;
+	for (pfn = start; pfn < end && kept; pfn += HVO_BLOCK_FRAMES) {
+		m->blocks[block_of(pfn)].flags &= (uint8_t)~BLOCK_KEPT;
+		z->nr_kept--;
+		zone_unisolate_block(m, z, block_of(pfn));
+	}
+	lock_release(m, &z->lock);
+	return kept;
 }
 
 int hvo_unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
-	hvo_pfn_t pfn;
+	int rc = -HVO_EINVAL;
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	if (!isolate_range_valid(m, start, end))
-		return -HVO_EINVAL;
-	for (pfn = start; pfn < end; pfn += HVO_BLOCK_FRAMES)
-		if (!(m->blocks[block_of(pfn)].flags & BLOCK_ISOLATED))
-			return -HVO_EINVAL;
-	unisolate_range(m, start, end);
-	return 0;
+	lock_acquire(m, &m->memmap_lock);
+	if (isolate_range_valid(m, start, end) && unkeep_range(m, start, end))
+		rc = 0;
+	lock_release(m, &m->memmap_lock);
+	return rc;
 }

@@ -69,6 +69,8 @@ _Static_assert(sizeof(struct block) == 32, "two blocks' metadata a cache line");
 #define BLOCK_CARVED 0x10u   /* frames of it stayed behind for descriptors, by policy carve */
 #define BLOCK_HEALING 0x20u  /* isolated by healing, for as long as it takes */
 #define BLOCK_REPORTED 0x40u /* its content was given back to the system; never while it is cut */
+#define BLOCK_KEPT 0x80u     /* isolated by hvo_isolate_range(), for as long as the user likes */
+#define BLOCK_APART (BLOCK_ISOLATED | BLOCK_KEPT) /* stay when a block is cut or gets whole */
 
 /*
  * Bins of cut blocks, by how many of their frames are free: a block in bin 0 is
@@ -101,6 +103,7 @@ struct zone {
 	uint64_t nr_collapsible;	 /* (z), read (a) */
 	uint32_t in_flight;		 /* (z), read (a): blocks being cut or collapsed */
 	uint32_t nr_isolated;		 /* (z): blocks, whole ones too */
+	uint32_t nr_kept;		 /* (z): of them, those with BLOCK_KEPT */
 	uint64_t compact_next;		 /* (a): where compaction goes on, a frame */
 	uint64_t report_next;		 /* (v): the same of reporting */
 };
@@ -135,6 +138,8 @@ struct node {
 struct pool_node {
 	uint32_t free_list;				    /* (p) block + 1, newest first */
 	uint64_t total, free, surplus, optimized, poisoned; /* (p) */
+	/* (p) of total: new pages that others move to, which are one too many until these left */
+	uint64_t incoming;
 };
 
 /* Huge pages that left their pool: state USED, linked by @next of their heads. */
@@ -246,10 +251,16 @@ static inline hvo_pfn_t block_pfn(uint64_t block)
 	return block << HVO_BLOCK_ORDER;
 }
 
+/* Of the section that a frame is in: struct zone::id, or ZONE_NONE. */
+static inline uint8_t section_zone(const struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return __atomic_load_n(&m->sections[pfn >> HVO_SECTION_ORDER].zone, __ATOMIC_RELAXED);
+}
+
 /* NULL: it is not online. */
 static inline struct zone *zone_of(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	uint8_t n = __atomic_load_n(&m->sections[pfn >> HVO_SECTION_ORDER].zone, __ATOMIC_RELAXED);
+	uint8_t n = section_zone(m, pfn);
 
 	if (HVO_UNLIKELY(n == ZONE_NONE))
 		return NULL;
@@ -264,8 +275,7 @@ static inline struct node *node_of(struct hvo_machine *m, hvo_pfn_t pfn)
 /* Is a frame in this zone? Stays so with the zone's lock, or while the frame is in use. */
 static inline bool zone_has(const struct hvo_machine *m, const struct zone *z, hvo_pfn_t pfn)
 {
-	return pfn < m->mm.nr_frames && __atomic_load_n(&m->sections[pfn >> HVO_SECTION_ORDER].zone,
-							__ATOMIC_RELAXED) == z->id;
+	return pfn < m->mm.nr_frames && section_zone(m, pfn) == z->id;
 }
 
 /* Of the largest aligned block that begins at @pfn, before @end. */
@@ -280,8 +290,7 @@ static inline unsigned int fitting_order(hvo_pfn_t pfn, hvo_pfn_t end, unsigned 
 
 static inline bool frame_online(const struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	return pfn < m->mm.nr_frames && __atomic_load_n(&m->sections[pfn >> HVO_SECTION_ORDER].zone,
-							__ATOMIC_RELAXED) != ZONE_NONE;
+	return pfn < m->mm.nr_frames && section_zone(m, pfn) != ZONE_NONE;
 }
 
 static inline bool on_demand(const struct hvo_machine *m)

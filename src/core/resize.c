@@ -61,14 +61,19 @@ static bool has_surplus(const struct pool_node *n)
 	return n->surplus;
 }
 
+static uint64_t node_persistent(const struct pool_node *n)
+{
+	return n->total - n->surplus - n->incoming;
+}
+
 static bool has_persistent(const struct pool_node *n)
 {
-	return n->total > n->surplus;
+	return node_persistent(n);
 }
 
 static bool has_free_persistent(const struct pool_node *n)
 {
-	return n->free_list && n->total > n->surplus;
+	return n->free_list && node_persistent(n);
 }
 
 bool hugetlb_has_free_surplus(const struct pool_node *n)
@@ -204,7 +209,7 @@ static bool go_on(struct resize *r)
 
 static uint64_t persistent(const struct hvo_pool *pool)
 {
-	return POOL_SUM(pool, total) - POOL_SUM(pool, surplus);
+	return POOL_SUM(pool, total) - POOL_SUM(pool, surplus) - POOL_SUM(pool, incoming);
 }
 
 /* Surplus pages become persistent until there are @count of them. */
@@ -368,7 +373,7 @@ static uint64_t count_of_node(struct hvo_pool *pool, int node, uint64_t nr)
 	uint64_t others;
 
 	lock_acquire(pool->m, &pool->lock);
-	others = persistent(pool) - (n->total - n->surplus);
+	others = persistent(pool) - node_persistent(n);
 	lock_release(pool->m, &pool->lock);
 	return nr > UINT64_MAX - others ? UINT64_MAX : nr + others;
 }

@@ -99,7 +99,7 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 		page->private_data[0] = 0;
 	}
 	lock_acquire(m, &z->lock);
-	b->flags &= BLOCK_ISOLATED;
+	b->flags &= BLOCK_APART;
 	b->nr_free = 0;
 	b->orders = 0;
 	z->nr_cut--;
@@ -354,9 +354,10 @@ unsigned int vmemmap_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsi
 		return 0;
 	m->ops->quiesce(m->ctx);
 	rc = m->ops->remap(m->ctx, l.runs, l.nr, &done);
-	if (rc)
-		trace(m, HVO_EVENT_FOLD_FAILED, pfns[0], l.nr - done, (uint64_t)-rc);
 	folded = finish_optimize(m, pfns, taken, order, &old, !rc);
+	if (rc)
+		trace(m, HVO_EVENT_FOLD_FAILED, pfns[0],
+		      (uint64_t)(taken - folded) << (order - HVO_BLOCK_ORDER), (uint64_t)-rc);
 	if (taken < nr && !rc)
 		folded += vmemmap_optimize(m, pfns + taken, nr - taken, order);
 	return folded;
@@ -494,8 +495,11 @@ unsigned int vmemmap_restore(struct hvo_machine *m, const hvo_pfn_t *pfns, unsig
 		return 0;
 	rc = vmemmap_map_some(m, &l, &done);
 	if (rc) {
-		trace(m, HVO_EVENT_PRESENT_FAILED, pfns[0], l.nr - done, (uint64_t)-rc);
-		taken = keep_complete(m, pfns, taken, order, &l, put);
+		unsigned int complete = keep_complete(m, pfns, taken, order, &l, put);
+
+		trace(m, HVO_EVENT_PRESENT_FAILED, pfns[complete],
+		      (uint64_t)(taken - complete) << (order - HVO_BLOCK_ORDER), (uint64_t)-rc);
+		taken = complete;
 		*ret_missing = 0;
 	} else {
 		m->ops->flush(m->ctx);
@@ -533,7 +537,7 @@ bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int or
 	}
 	rc = vmemmap_map_runs(m, &l, &done);
 	if (rc) {
-		trace(m, HVO_EVENT_PRESENT_FAILED, pfn, l.nr - done, (uint64_t)-rc);
+		trace(m, HVO_EVENT_PRESENT_FAILED, pfn, nr / stride - 1, (uint64_t)-rc);
 		vmemmap_put_runs(m, l.runs, l.nr);
 	}
 	return !rc;

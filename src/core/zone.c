@@ -427,7 +427,7 @@ static hvo_pfn_t block_make_whole(struct hvo_machine *m, struct zone *z, struct 
 	}
 	if (b->flags & BLOCK_CARVED)
 		counter_sub(&m->carved_blocks, 1);
-	b->flags &= BLOCK_ISOLATED;
+	b->flags &= BLOCK_APART;
 	z->nr_cut--;
 	fold_set(m, base, HVO_BLOCK_ORDER, HVO_BLOCK_ORDER);
 	return base;
@@ -537,7 +537,7 @@ void zone_open_block(struct hvo_machine *m, struct zone *z, uint64_t block, unsi
 	for (order = 0; order < SMALL_ORDERS; order++)
 		b->free_head[order] = 0;
 	b->migratetype = (uint8_t)type;
-	b->flags = (uint8_t)(flags | BLOCK_CUT | (b->flags & BLOCK_ISOLATED));
+	b->flags = (uint8_t)(flags | BLOCK_CUT | (b->flags & BLOCK_APART));
 	for (idx = first; idx < HVO_BLOCK_FRAMES; idx += 1u << order) {
 		order = largest_order(idx, HVO_BLOCK_FRAMES - idx);
 		frag_add(m, b, base, idx, order);

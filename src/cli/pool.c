@@ -422,16 +422,16 @@ static void tell_refused(const struct options *opt, const struct root *root,
 	struct memory_info memory;
 	uint64_t on;
 
-	printf("  %" PRIu64 " refused: free, but not freed", r->refused);
-	if (!root_number(root, &on, MEMORY_SWITCH) && each) {
-		printf("; HVO: no memory for their descriptors, %s each", table_size(need, each));
-		if (r->refused > 1)
-			printf(", %s", table_size(all, each * r->refused));
-	}
-	if (!memory_read(root, opt->node, &memory))
-		printf("; %s free", table_size(free, memory.free));
-	printf("\n    tried %" PRIu64 " time%s; when there is memory: hvo pool set ... --wait\n",
+	printf("  %" PRIu64 " refused: free, but not freed; tried %" PRIu64 " time%s\n", r->refused,
 	       r->retries + 1, r->retries ? "s" : "");
+	if (!root_number(root, &on, MEMORY_SWITCH) && each) {
+		printf("    HVO: no memory for their descriptors, %s each, %s",
+		       table_size(need, each), table_size(all, each * r->refused));
+		if (!memory_read(root, opt->node, &memory))
+			printf("; %s free", table_size(free, memory.free));
+		putchar('\n');
+	}
+	printf("    when there is memory: the same again, with --wait\n");
 }
 
 static void tell_held(const struct resize_report *r)

@@ -50,9 +50,9 @@ static const char help[] =
 	"                   two (Linux 5.14 to 5.17 kept 2 pages, not 1)\n"
 	"  on-demand saves  7 of 8 pages for each 2 MiB that is not cut into small frames: at least\n"
 	"                   those in huge pages (all else cut), up to all (nothing cut)\n"
-	"  page tables      4 KiB for 128 MiB of memory (S = 64), since the array is mapped in small\n"
-	"                   pages: at most for each that holds a huge page (HVO), for all\n"
-	"                   (on-demand). What is shown as saved is less these.\n";
+	"  page tables      4 KiB for each 128 MiB of memory (S = 64) whose descriptors are mapped in\n"
+	"                   small pages: at most where huge pages are (HVO), or everywhere\n"
+	"                   (on-demand). They are taken off what is shown as saved.\n";
 
 /* ---- hosts ----------------------------------------------------------------------- */
 

@@ -144,8 +144,9 @@ static void hint_pool(struct status *st, const struct pool_info *p)
 	table_size(size, p->bytes);
 	if (stuck) {
 		h = hint(st, "frees-refused",
-			 "%" PRIu64 " of %s: free, promised to nobody, and still there as surplus: "
-			 "frees that were refused; they are tried again only if asked for",
+			 "%" PRIu64
+			 " free pages of %s are there as surplus, promised to nobody: to free "
+			 "them was refused, and is tried again only if asked for",
 			 stuck, size);
 		(void)snprintf(what, sizeof(what), "set %s=%" PRIu64 " --wait",
 			       pools_name(name, p->bytes), p->all.total - p->all.surplus);
@@ -154,9 +155,9 @@ static void hint_pool(struct status *st, const struct pool_info *p)
 	rest = p->all.surplus - stuck;
 	if (rest > p->overcommit)
 		(void)hint(st, "surplus-above-limit",
-			   "%" PRIu64 " of %s: surplus above overcommit (%" PRIu64
-			   "), held by users: the pool was made smaller than what is in use; they "
-			   "go when let go",
+			   "%" PRIu64 " surplus pages of %s are above overcommit (%" PRIu64
+			   "): the pool was made smaller than what its users have; they go when "
+			   "users let go",
 			   rest - p->overcommit, size, p->overcommit);
 }
 
@@ -289,6 +290,8 @@ static void saved_note(const struct status *st, char *buf, size_t len)
 	else if (!m->has_now)
 		(void)snprintf(buf, len,
 			       "this kernel does not count descriptors (6.11 and later do)");
+	else if (!m->has_full)
+		(void)snprintf(buf, len, "the memory blocks are not listed");
 	else if (!m->has_saved)
 		(void)snprintf(buf, len, "the counters hold other things too, or memory has holes");
 	else if (each)

@@ -21,6 +21,7 @@
 #define ALL_NODES (-1)
 #define PLENTY UINT64_C(1000000)
 #define NEEDS 7 /* frames for the descriptors of a page */
+#define STEP 512
 #define SECOND UINT64_C(1000000000)
 
 struct model_node {
@@ -280,7 +281,7 @@ static struct resize_report run(struct model *m, uint64_t wanted, uint64_t wait_
 {
 	struct resize_report r;
 
-	resize_run(&ops, m, wanted, wait_ns, &r);
+	resize_run(&ops, m, wanted, STEP, wait_ns, &r);
 	if (!r.err)
 		assert_int_equal(r.after.total, m->node_of == ALL_NODES ?
 							sum_total(m) :
@@ -581,14 +582,14 @@ static void test_interrupted_step(void **state)
 	r = run(&m, 64000, RESIZE_WAIT_FOREVER);
 	assert_true(r.interrupted);
 	assert_false(r.done);
-	assert_int_equal(r.after.total, 3000);
-	assert_int_equal(r.missing, 61000);
+	assert_int_equal(r.after.total, 3 * 1001);
+	assert_int_equal(r.missing, 64000 - 3 * 1001);
 	assert_int_equal(sum_surplus(&m), 0);
 	m.writes = 0;
 	m.interrupted = false;
 	r = run(&m, 0, RESIZE_WAIT_FOREVER);
 	assert_true(r.interrupted);
-	assert_int_equal(r.extra, 3000 - 3 * 512);
+	assert_int_equal(r.extra, 3 * 1001 - 3 * 512);
 }
 
 static uint64_t raised_to;

@@ -23,6 +23,8 @@
 #define MAX_SIZES 16u
 #define NS_PER_S UINT64_C(1000000000)
 #define PROGRESS_AFTER_NS (2 * NS_PER_S)
+/* Of a write: long enough for its fixed costs, short enough to see that it moves. */
+#define STEP_BYTES (UINT64_C(1) << 30)
 #define MAX_WAIT_S UINT64_C(31536000)
 #define NAMES_LEN 256
 
@@ -520,7 +522,8 @@ static int run_set(struct options *opt, const struct root *root, const struct po
 		struct files f = files_of(opt, root, opt->ask[i].pool);
 		struct resize_report r;
 
-		resize_run(&files_ops, &f, opt->ask[i].nr, opt->wait_ns, &r);
+		resize_run(&files_ops, &f, opt->ask[i].nr, STEP_BYTES / f.pool->bytes, opt->wait_ns,
+			   &r);
 		end_progress(&f);
 		done = done && r.done && !r.err;
 		go_on = !r.err && !r.interrupted;

@@ -117,15 +117,15 @@ static int read_again(const struct run *run, struct resize_report *r)
 }
 
 /* From where the pool is to where it is to be, in steps: so there is progress to show. */
-static int walk(const struct run *run, struct resize_report *r)
+static int walk(const struct run *run, struct resize_report *r, uint64_t step)
 {
 	uint64_t from = persistent(&r->before), at = from;
 	bool up = r->wanted > from;
-	uint64_t way = up ? r->wanted - from : from - r->wanted, step = way / RESIZE_STEPS;
+	uint64_t way = up ? r->wanted - from : from - r->wanted;
 	int rc;
 
-	if (step < RESIZE_STEP_PAGES)
-		step = RESIZE_STEP_PAGES;
+	if (step < way / RESIZE_STEPS + 1)
+		step = way / RESIZE_STEPS + 1;
 	do {
 		if (up)
 			at += min_u64(step, r->wanted - at);
@@ -162,8 +162,8 @@ static int round_again(const struct run *run, struct resize_report *r)
 	return rc ? rc : read_again(run, r);
 }
 
-void resize_run(const struct resize_ops *ops, void *ctx, uint64_t wanted, uint64_t wait_ns,
-		struct resize_report *ret)
+void resize_run(const struct resize_ops *ops, void *ctx, uint64_t wanted, uint64_t step,
+		uint64_t wait_ns, struct resize_report *ret)
 {
 	struct run run = begin(ops, ctx, wait_ns);
 	struct resize_report r = { .wanted = wanted };
@@ -173,7 +173,7 @@ void resize_run(const struct resize_ops *ops, void *ctx, uint64_t wanted, uint64
 	r.after = r.before;
 	judge(&r);
 	if (!r.err)
-		r.err = walk(&run, &r);
+		r.err = walk(&run, &r, step);
 	while (!r.err && !r.done) {
 		bool changed = left(&r) < before;
 

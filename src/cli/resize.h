@@ -50,8 +50,6 @@ struct resize_ops {
 #define RESIZE_IDLE_ROUNDS 3u
 #define RESIZE_PAUSE_NS UINT64_C(100000000)
 #define RESIZE_PAUSE_MAX_NS UINT64_C(1600000000)
-/* A step is no smaller, and there are no more steps: so each has something to do. */
-#define RESIZE_STEP_PAGES UINT64_C(512)
 #define RESIZE_STEPS UINT64_C(64)
 
 /**
@@ -76,13 +74,14 @@ struct resize_report {
 
 /**
  * resize_run() - make a pool have @wanted persistent pages, and no page that should be gone
+ * @step: pages of a write at least; there are RESIZE_STEPS of them at most
  * @wait_ns: how long to go on where it does not work
  *
  * Without waiting, too, it goes on as long as each round changes something. The state after an
  * interruption is that of a pool between two steps: @after tells.
  */
-void resize_run(const struct resize_ops *ops, void *ctx, uint64_t wanted, uint64_t wait_ns,
-		struct resize_report *ret);
+void resize_run(const struct resize_ops *ops, void *ctx, uint64_t wanted, uint64_t step,
+		uint64_t wait_ns, struct resize_report *ret);
 
 /**
  * struct demote_report - what came of demoting

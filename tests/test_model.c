@@ -333,18 +333,30 @@ static void op_collapse(struct model *mo)
 	must(mo, hvo_collapse(mo->r.m, max) <= max);
 }
 
+/* What is free stays so, wherever its content is. */
+static void op_report(struct model *mo)
+{
+	uint64_t max = pick(mo, 4) ? pick(mo, 40) * HVO_BLOCK_FRAMES : UINT64_MAX;
+	uint64_t free = rig_free(&mo->r), was = rig_stat(&mo->r).reported;
+	int64_t done = hvo_report_free(mo->r.m, HVO_NODE_ANY, 9 + (unsigned int)pick(mo, 4), max);
+
+	must(mo, done >= 0 && (uint64_t)done <= max);
+	must(mo, rig_free(&mo->r) == free);
+	must(mo, rig_stat(&mo->r).reported == was + (uint64_t)done);
+}
+
 static void step(struct model *mo)
 {
 	static void (*const ops[])(struct model *) = {
-		op_alloc,     op_alloc,	    op_alloc,	    op_alloc,	    op_alloc,
-		op_put,	      op_put,	    op_put,	    op_put,	    op_get,
-		op_get,	      op_stray,	    op_stray,	    op_split,	    op_resize,
-		op_resize,    op_huge,	    op_huge,	    op_huge,	    op_put_reserved,
-		op_reserve,   op_reserve,   op_overcommit,  op_dissolve,    op_demote,
-		op_optimize,  op_policy,    op_collapse,    op_work,	    op_migrate,
-		op_migrate,   op_empty,	    op_compact,	    op_contig,	    op_contig_pages,
-		op_cma_alloc, op_cma_alloc, op_cma_release, op_cma_release, op_move_memmap,
-		op_fail,
+		op_alloc,	 op_alloc,     op_alloc,      op_alloc,	      op_alloc,
+		op_put,		 op_put,       op_put,	      op_put,	      op_get,
+		op_get,		 op_stray,     op_stray,      op_split,	      op_resize,
+		op_resize,	 op_huge,      op_huge,	      op_huge,	      op_put_reserved,
+		op_reserve,	 op_reserve,   op_overcommit, op_dissolve,    op_demote,
+		op_optimize,	 op_policy,    op_collapse,   op_report,      op_work,
+		op_migrate,	 op_migrate,   op_empty,      op_compact,     op_contig,
+		op_contig_pages, op_cma_alloc, op_cma_alloc,  op_cma_release, op_cma_release,
+		op_move_memmap,	 op_fail,
 	};
 	static void (*const hotplug[])(struct model *) = { op_add, op_online, op_offline,
 							   op_remove };

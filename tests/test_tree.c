@@ -967,6 +967,8 @@ static void test_map(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 512);
 	hvo_pfn_t small, whole, used;
+	int64_t reported;
+	uint64_t cut;
 	struct stand s;
 
 	(void)state;
@@ -980,19 +982,21 @@ static void test_map(void **state)
 	assert_int_equal(hvo_hugetlb_alloc(s.pool, 0, 0, &used), 0);
 	assert_int_equal(count_map(&s, 'h'), 4);
 	assert_int_equal(count_map(&s, 'H'), 1);
+	cut = count_map(&s, 'c'); /* where the descriptors of the section that was added lie */
 	small = rig_alloc(&s.rig, HVO_GFP_USER, 0);
 	whole = rig_alloc(&s.rig, HVO_GFP_USER, 10);
-	assert_int_equal(count_map(&s, 'c'), 1);
+	assert_int_equal(count_map(&s, 'c'), cut + 1);
 	assert_int_equal(count_map(&s, 'u'), 2);
 	rig_put(&s.rig, small);
-	assert_int_equal(count_map(&s, 'c'), 0);
+	assert_int_equal(count_map(&s, 'c'), cut);
 	assert_int_equal(count_map(&s, 'e'), 1);
 	assert_int_equal(hvo_collapse(s.rig.m, UINT64_MAX), 1);
 	assert_int_equal(count_map(&s, 'e'), 0);
 	rig_put(&s.rig, whole);
 	assert_int_equal(hvo_hugetlb_free(s.pool, used), 0);
-	assert_int_equal(hvo_report_free(s.rig.m, HVO_NODE_ANY, 9, UINT64_MAX) / 512,
-			 (int64_t)count_map(&s, 'r'));
+	reported = hvo_report_free(s.rig.m, HVO_NODE_ANY, 9, UINT64_MAX);
+	assert_true(reported > 0);
+	assert_int_equal(count_map(&s, 'r'), reported / 512);
 	assert_int_equal(number(&s, "/sys/kernel/hvo/reported_frames") / 512, count_map(&s, 'r'));
 	/* The block at the end, which nobody has. */
 	assert_int_equal(hvo_isolate_range(s.rig.m, 131072 - 512, 131072), 0);
@@ -1144,7 +1148,7 @@ static void test_no_pools(void **state)
 	assert_int_equal(tree_new(rig.m, &tree), 0);
 	assert_int_equal(tree_read(tree, VM "nr_hugepages", &text, &len), -ENOENT);
 	assert_int_equal(tree_read(tree, "/proc/meminfo", &text, &len), 0);
-	assert_null(strstr(text, "Huge"));
+	assert_null(strstr(text, "HugePages_Total"));
 	free(text);
 	tree_free(tree);
 	rig_close(&rig);

@@ -198,6 +198,15 @@ void show_node_items(const struct counts *c, const char *fmt, FILE *out)
 	show_items(node_items, NR_OF(node_items), c, fmt, out);
 }
 
+unsigned int cut_frames(const struct hvo_page *page)
+{
+	unsigned int order = __atomic_load_n(&page->order, __ATOMIC_RELAXED) & HVO_FOLD_ORDER;
+	enum hvo_page_state state = hvo_page_state(page);
+	bool head = state == HVO_PAGE_FREE || state == HVO_PAGE_USED;
+
+	return head && order < HVO_BLOCK_ORDER ? 1u << order : 1;
+}
+
 int compact(struct tree *t, int node)
 {
 	int64_t moved = hvo_compact(t->m, node, hvo_machine_config(t->m)->max_order, UINT64_MAX);

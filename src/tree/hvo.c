@@ -52,9 +52,9 @@ COUNTER(poisoned)
 
 #define SECTION_BLOCKS (HVO_SECTION_FRAMES / HVO_BLOCK_FRAMES)
 
-/* What is found in a block that is cut. */
+/* What is found in a block that is cut, but for its own descriptors. */
 struct found {
-	bool used, own, boot, failed;
+	bool used, boot, failed;
 };
 
 static bool of_own_block(const struct hvo_page *page, uint64_t block)
@@ -65,41 +65,36 @@ static bool of_own_block(const struct hvo_page *page, uint64_t block)
 	return n >= first && n < first + HVO_BLOCK_TAILS;
 }
 
-/* Returns for how many frames this descriptor speaks. */
-static unsigned int look_at(const struct hvo_page *page, uint64_t block, struct found *f)
+static void look_at(const struct hvo_page *page, uint64_t block, struct found *f)
 {
-	unsigned int order = __atomic_load_n(&page->order, __ATOMIC_RELAXED) & HVO_FOLD_ORDER;
-
 	switch (hvo_page_state(page)) {
 	case HVO_PAGE_USED:
 		f->used = true;
 		break;
-	case HVO_PAGE_FREE:
-		break;
 	case HVO_PAGE_MEMMAP:
 		if (__atomic_load_n(&page->flags, __ATOMIC_RELAXED) & HVO_PF_BOOT)
 			f->boot = true;
-		else if (of_own_block(page, block))
-			f->own = true;
-		else
+		else if (!of_own_block(page, block))
 			f->used = true;
-		return 1;
+		break;
 	case HVO_PAGE_POISONED:
 		f->failed = true;
-		return 1;
+		break;
 	default:
-		return 1; /* it changes right now */
+		break;
 	}
-	return order < HVO_BLOCK_ORDER ? 1u << order : 1;
 }
 
 static char cut_block(const struct hvo_memmap *mm, hvo_pfn_t pfn)
 {
+	const struct hvo_page *page;
 	struct found f = { 0 };
 	unsigned int i;
 
-	for (i = 0; i < HVO_BLOCK_FRAMES;)
-		i += look_at(hvo_page_ro(mm, pfn + i), pfn >> HVO_BLOCK_ORDER, &f);
+	for (i = 0; i < HVO_BLOCK_FRAMES; i += cut_frames(page)) {
+		page = hvo_page_ro(mm, pfn + i);
+		look_at(page, pfn >> HVO_BLOCK_ORDER, &f);
+	}
 	if (f.failed)
 		return 'x';
 	if (f.used)

@@ -142,6 +142,9 @@ void count_node(struct tree *t, int node, struct counts *c);
 void show_zone_items(const struct counts *c, const char *fmt, FILE *out);
 void show_node_items(const struct counts *c, const char *fmt, FILE *out);
 
+/* Frames that a descriptor in a block that is cut speaks of, as it is read without a lock. */
+unsigned int cut_frames(const struct hvo_page *page);
+
 /* All lists of nodes and the like. "0-3\n" */
 void show_nodes(struct tree *t, FILE *out);
 unsigned int nr_nodes(const struct tree *t);

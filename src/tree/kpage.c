@@ -21,34 +21,38 @@
 #define KPF_NOPAGE (UINT64_C(1) << 20)
 #define KPF_RESERVED (UINT64_C(1) << 32)
 
-/* Readers hold others up: so many frames at a time. */
-#define CHUNK HVO_BLOCK_FRAMES
+/* What one frame's word is, of a block that @head heads. */
+typedef uint64_t word_fn(const struct hvo_page *head, bool first);
 
-static uint64_t compound(hvo_pfn_t pfn, hvo_pfn_t head, const struct hvo_page *page)
+static uint32_t mapcount(const struct hvo_page *head)
 {
-	if (!page->order)
-		return 0;
-	return pfn == head ? KPF_COMPOUND_HEAD : KPF_COMPOUND_TAIL;
+	return __atomic_load_n(&head->mapcount, __ATOMIC_RELAXED) & ~HVO_HOLD;
 }
 
-static uint64_t flags_of(const struct hvo_memmap *mm, hvo_pfn_t pfn)
+static uint64_t flags_of_used(const struct hvo_page *head, bool first)
 {
-	hvo_pfn_t head = hvo_page_head(mm, pfn);
-	const struct hvo_page *page = hvo_page_ro(mm, head);
-	uint64_t mapped =
-		__atomic_load_n(&page->mapcount, __ATOMIC_RELAXED) & ~HVO_HOLD ? KPF_MMAP : 0;
+	uint64_t flags = mapcount(head) ? KPF_MMAP : 0;
 
-	switch (hvo_page_state(page)) {
+	if (__atomic_load_n(&head->order, __ATOMIC_RELAXED))
+		flags |= first ? KPF_COMPOUND_HEAD : KPF_COMPOUND_TAIL;
+	return flags;
+}
+
+static uint64_t flags_of(const struct hvo_page *head, bool first)
+{
+	switch (hvo_page_state(head)) {
 	case HVO_PAGE_FREE:
 	case HVO_PAGE_ISOLATED:
 		return KPF_BUDDY;
 	case HVO_PAGE_USED:
-		return mapped | compound(pfn, head, page);
+		return flags_of_used(head, first);
 	case HVO_PAGE_HUGETLB_FREE:
 	case HVO_PAGE_HUGETLB_USED:
-		return mapped | KPF_HUGE | compound(pfn, head, page);
+		return KPF_HUGE | flags_of_used(head, first);
 	case HVO_PAGE_MEMMAP:
-		return page->flags & HVO_PF_BOOT ? KPF_RESERVED : 0;
+		return __atomic_load_n(&head->flags, __ATOMIC_RELAXED) & HVO_PF_BOOT ?
+			       KPF_RESERVED :
+			       0;
 	case HVO_PAGE_POISONED:
 		return KPF_HWPOISON;
 	default:
@@ -56,33 +60,65 @@ static uint64_t flags_of(const struct hvo_memmap *mm, hvo_pfn_t pfn)
 	}
 }
 
-static uint64_t count_of(const struct hvo_memmap *mm, hvo_pfn_t pfn)
+static uint64_t count_of(const struct hvo_page *head, bool first)
 {
-	const struct hvo_page *page = hvo_page_ro(mm, hvo_page_head(mm, pfn));
-
-	return __atomic_load_n(&page->mapcount, __ATOMIC_RELAXED) & ~HVO_HOLD;
+	(void)first;
+	return mapcount(head);
 }
 
-/* @nr words from @pfn on. What is offline is no page, and maps nothing. */
-static void fill(struct tree *t, hvo_pfn_t pfn, size_t nr, uint64_t absent,
-		 uint64_t (*word)(const struct hvo_memmap *mm, hvo_pfn_t pfn), char *buf)
-{
-	const struct hvo_memmap *mm = hvo_machine_memmap(t->m);
-	uint64_t value;
-	size_t i;
+/* Frames [first, end) of the block of 2 MiB at @base, and where their words go. */
+struct piece {
+	const struct hvo_memmap *mm;
+	word_fn *word;
+	hvo_pfn_t base;
+	unsigned int first, end;
+	char *buf;
+};
 
-	for (i = 0; i < nr; i++) {
-		if (!(i % CHUNK)) {
-			if (i)
-				hvo_read_unlock(t->m);
-			hvo_read_lock(t->m);
-		}
-		value = hvo_section_state(t->m, pfn + i) == HVO_SECTION_ONLINE ? word(mm, pfn + i) :
-										 absent;
-		memcpy(buf + i * sizeof(value), &value, sizeof(value));
+/* Words of the frames [at, at + nr) of it, which belong to what begins at @head. */
+static void put_words(const struct piece *p, unsigned int at, unsigned int nr, hvo_pfn_t head)
+{
+	const struct hvo_page *page = hvo_page_ro(p->mm, head);
+	unsigned int i = at < p->first ? p->first : at, end = at + nr < p->end ? at + nr : p->end;
+	uint64_t value;
+
+	for (; i < end; i++) {
+		value = p->word(page, p->base + i == head);
+		memcpy(p->buf + (i - p->first) * sizeof(value), &value, sizeof(value));
 	}
-	if (nr)
+}
+
+/* A block that is cut: what begins where is found from its start on. */
+static void cut_words(const struct piece *p)
+{
+	unsigned int at, nr;
+
+	for (at = 0; at < p->end; at += nr) {
+		nr = cut_frames(hvo_page_ro(p->mm, p->base + at));
+		put_words(p, at, nr, p->base + at);
+	}
+}
+
+/* @nr words from @pfn on; those of frames that are not online stay as they are. */
+static void fill(struct tree *t, hvo_pfn_t pfn, uint64_t nr, word_fn *word, char *buf)
+{
+	struct piece p = { .mm = hvo_machine_memmap(t->m), .word = word, .buf = buf };
+
+	for (; nr; nr -= p.end - p.first, pfn = p.base + p.end) {
+		p.first = pfn % HVO_BLOCK_FRAMES;
+		p.end = HVO_BLOCK_FRAMES - p.first < nr ? HVO_BLOCK_FRAMES :
+							  p.first + (unsigned int)nr;
+		p.base = pfn - p.first;
+		hvo_read_lock(t->m);
+		if (hvo_section_state(t->m, p.base) != HVO_SECTION_ONLINE)
+			; /* no descriptors to look at */
+		else if (hvo_fold_byte(p.mm, p.base >> HVO_BLOCK_ORDER) & HVO_FOLD_ORDER)
+			put_words(&p, 0, HVO_BLOCK_FRAMES, hvo_page_head(p.mm, p.base));
+		else
+			cut_words(&p);
 		hvo_read_unlock(t->m);
+		p.buf += (p.end - p.first) * sizeof(uint64_t);
+	}
 }
 
 static ssize_t words(struct tree *t, size_t len, uint64_t offset)
@@ -101,11 +137,13 @@ static ssize_t read_flags(void *arg, void *buf, size_t len, uint64_t offset)
 	struct tree *t = ((const struct place *)arg)->tree;
 	ssize_t nr = words(t, len, offset);
 	hvo_pfn_t pfn = offset / sizeof(uint64_t), *failed;
-	uint64_t nr_failed, i, value;
+	uint64_t nr_failed, i, value, absent = KPF_NOPAGE;
 
 	if (nr <= 0)
 		return nr;
-	fill(t, pfn, (size_t)nr, KPF_NOPAGE, flags_of, buf);
+	for (i = 0; i < (uint64_t)nr; i++)
+		memcpy((char *)buf + i * sizeof(absent), &absent, sizeof(absent));
+	fill(t, pfn, (uint64_t)nr, flags_of, buf);
 	/* Failed, and in use still: the record knows which frame of a block it is. */
 	nr_failed = hvo_poisoned(t->m, NULL, 0);
 	failed = malloc((nr_failed + 1) * sizeof(*failed));
@@ -132,7 +170,8 @@ static ssize_t read_count(void *arg, void *buf, size_t len, uint64_t offset)
 
 	if (nr <= 0)
 		return nr;
-	fill(t, offset / sizeof(uint64_t), (size_t)nr, 0, count_of, buf);
+	memset(buf, 0, (size_t)nr * sizeof(uint64_t));
+	fill(t, offset / sizeof(uint64_t), (uint64_t)nr, count_of, buf);
 	return nr * (ssize_t)sizeof(uint64_t);
 }
 

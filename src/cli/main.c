@@ -228,6 +228,7 @@ struct command {
 
 static const struct command commands[] = {
 	{ "bench", run_bench, "what folding and cutting cost, beside the running kernel" },
+	{ "serve", cli_serve, "a machine that others use through files, as the kernel's" },
 	{ "tour", run_tour, "fill a machine, free it with no frame left, check it" },
 };
 

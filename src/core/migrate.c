@@ -237,6 +237,7 @@ static int migrate_held(struct migration *g)
 		g->owner->putback(g->owner, m, g->src, g->order);
 	if (!frozen)
 		put_page_mapped(m, g->src);
+	counter_add(rc ? &m->migrate_failures : &m->migrated, UINT64_C(1) << g->order);
 	return rc;
 }
 

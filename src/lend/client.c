@@ -81,6 +81,17 @@ void lend_reply_status(struct lend *lend, struct client *client, struct lend_sta
 
 /* ---- coming and going ---------------------------------------------------------- */
 
+/*
+ * Not by close() alone: a child of the program may have a copy, since it was forked and did not
+ * exec yet. Then the connection would live on, and so would its events.
+ */
+static void hang_up(struct lend *lend, int fd)
+{
+	(void)epoll_ctl(lend->epoll, EPOLL_CTL_DEL, fd, NULL);
+	(void)shutdown(fd, SHUT_RDWR);
+	close(fd);
+}
+
 /* What it borrowed goes back; what is on the way to it turns round. */
 void lend_drop(struct lend *lend, struct client *client)
 {
@@ -96,7 +107,7 @@ void lend_drop(struct lend *lend, struct client *client)
 	for (link = &lend->clients; *link != client; link = &(*link)->next)
 		;
 	*link = client->next;
-	close(client->fd);
+	hang_up(lend, client->fd);
 	free(client);
 }
 
@@ -160,7 +171,7 @@ static void welcome(struct lend *lend, int fd)
 	}
 	lend->refused++;
 	free(client);
-	close(fd);
+	hang_up(lend, fd);
 }
 
 void lend_accept(struct lend *lend)

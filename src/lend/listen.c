@@ -99,6 +99,8 @@ void lend_unlisten(struct lend *lend)
 		return;
 	if (!lstat(lend->opt.path, &st) && st.st_dev == lend->dev && st.st_ino == lend->ino)
 		(void)unlink(lend->opt.path);
+	/* Nobody is to wait in vain, even if a child has a copy of it. */
+	(void)shutdown(lend->listener, SHUT_RDWR);
 	close(lend->listener);
 	lend->listener = -1;
 }

@@ -80,6 +80,30 @@ struct hvo_machine *hvo_linux_machine(struct hvo_linux *host);
 /* What was got. Reads /proc; may wait. 0 or negative errno, *@ret untouched then. */
 int hvo_linux_info(struct hvo_linux *host, struct hvo_linux_info *ret);
 
+/**
+ * hvo_linux_release() - give the memory of frames back to the system
+ * @pfn: first of @nr frames, all of them in blocks that the caller holds
+ *
+ * For a holder that has no use for the content, which is lost: they read as zero. To be
+ * populated again before they are freed, for a frame that is free must be there.
+ *
+ * Context: may wait.
+ * Return: 0; -HVO_EINVAL: no such frames; -HVO_ENODEV.
+ */
+int hvo_linux_release(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
+
+/**
+ * hvo_linux_populate() - get the memory of frames from the system again
+ * @pfn: first of @nr frames that were released
+ *
+ * What is there already keeps its content. Asks first what the system can do without killing
+ * anybody for it. Of a sparse machine frames come with the first touch: nothing to do.
+ *
+ * Context: may wait.
+ * Return: 0; -HVO_EINVAL; -HVO_ENODEV; -HVO_ENOMEM: not that much memory, nothing changed.
+ */
+HVO_MUST_CHECK int hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
+
 /* Called for each event; one function at a time. NULL for none. */
 void hvo_linux_set_trace(struct hvo_linux *host,
 			 void (*trace)(void *arg, const struct hvo_event_record *event), void *arg);

@@ -47,6 +47,7 @@ int cli_tour(const struct cli_options *opt);
 int cli_bench_remap(const struct cli_options *opt);
 int cli_bench_boundary(const struct cli_options *opt);
 /* With what stands behind the command's name. */
+int cli_client(char **args);
 int cli_plan(char **args);
 int cli_pool(char **args);
 int cli_serve(char **args);

@@ -228,6 +228,7 @@ struct command {
 
 static const struct command commands[] = {
 	{ "bench", run_bench, "what folding and cutting cost, beside the running kernel" },
+	{ "client", cli_client, "borrow huge pages of a served machine, for a program or a while" },
 	{ "plan", cli_plan, "what hosts would save, with HVO and in on-demand mode" },
 	{ "pool", cli_pool, "show and change pools of huge pages, and see what came of it" },
 	{ "serve", cli_serve, "a machine that others use through files, as the kernel's" },

@@ -224,3 +224,32 @@ const struct hvo_platform_ops hvo_linux_ops = {
 	.panic = hvo_linux_panic,
 	.audit = hvo_linux_audit,
 };
+
+/* ---- for holders of frames ------------------------------------------------------ */
+
+static int check_frames(const struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
+{
+	if (host_is_gone(host))
+		return -HVO_ENODEV;
+	return pfn > host->nr_frames || nr > host->nr_frames - pfn ? -HVO_EINVAL : 0;
+}
+
+int hvo_linux_release(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
+{
+	int rc = check_frames(host, pfn, nr);
+
+	if (!rc)
+		release(host, pfn, nr);
+	return rc;
+}
+
+int hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
+{
+	int rc = check_frames(host, pfn, nr);
+
+	if (rc || !nr || host->sparse || !any_hole(host, pfn, nr))
+		return rc;
+	if (nr << PAGE_SHIFT > hvo_linux_memory_available())
+		return -HVO_ENOMEM;
+	return populate(host, pfn, nr);
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HVO_CLIENT_H
+#define HVO_CLIENT_H
+
+#include <hvo/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Huge pages borrowed from a machine that another process serves (hvo serve --socket). A
+ * library of its own, libhvo-client, which needs nothing but libc. All errors are negative errno
+ * values. Outputs are untouched after an error.
+ *
+ * Functions are thread-safe: requests of one client wait for each other. What is in a
+ * loan is the caller's.
+ */
+
+/* ---- clients ----------------------------------------------------------- */
+
+struct hvo_client;
+
+/**
+ * struct hvo_loan - huge pages that were borrowed, as a memfd
+ * @id: names the loan
+ * @bytes: size of the memfd: @nr pages of @order
+ * @fd: the memfd, close-on-exec. Its size is sealed; memory comes when it is first touched
+ * @order: 9 for pages of 2 MiB, 18 for 1 GiB
+ */
+struct hvo_loan {
+	uint64_t id;
+	uint64_t bytes;
+	uint64_t nr;
+	unsigned int order;
+	int fd;
+};
+
+/**
+ * hvo_client_connect() - to the socket of a server
+ *
+ * What is borrowed through a connection goes back when the last descriptor of its socket is
+ * closed, by the end of the process at the latest.
+ *
+ * Context: waits for the server.
+ * Return: 0; -EINVAL; -ENAMETOOLONG; -ENOMEM; -EPERM: not for this user; -EUSERS: the server has
+ * as many clients as it takes; -EPROTO: no such server there; -EPROTONOSUPPORT: one
+ * of another version; what connect() says.
+ */
+HVO_MUST_CHECK int hvo_client_connect(const char *path, struct hvo_client **ret);
+
+/*
+ * Everything that was borrowed goes back, also what is still mapped. Descriptors of loans are the
+ * caller's to close. Accepts NULL. Nobody may use the client any more.
+ */
+void hvo_client_close(struct hvo_client *client);
+
+/*
+ * The socket, close-on-exec, to be looked at only: to know when the server is gone (poll() says
+ * POLLHUP), or to let what was borrowed live on in a program that is started.
+ */
+int hvo_client_socket(const struct hvo_client *client);
+
+/* ---- loans ------------------------------------------------------------- */
+
+/**
+ * hvo_client_borrow() - huge pages of a pool
+ * @order: of the pages; the server must have a pool of it
+ * @nr: how many: all or none
+ * @node: of the served machine: from there only; HVO_NODE_ANY
+ *
+ * Context: waits for the server.
+ * Return: 0; -EINVAL; -ENOENT: no such pool; -ENOMEM: not so many pages; -EDQUOT: more than this
+ * client or user may have; -EMFILE: too many loans at a time, or no descriptor for the memfd here;
+ * -ENFILE: the server has no descriptor; -EPROTO; -ECONNRESET or -EPIPE: the server is gone.
+ */
+HVO_MUST_CHECK int hvo_client_borrow(struct hvo_client *client, unsigned int order, uint64_t nr,
+				     int node, struct hvo_loan *ret);
+
+/**
+ * hvo_client_return() - give a loan back, and close its memfd
+ *
+ * The memory is emptied: what still maps it reads zeroes, and what is written there from then
+ * on is memory of whoever writes, which the server knows nothing of.
+ *
+ * Context: waits for the server.
+ * Return: 0; -EINVAL: no loan of this client's; -EPROTO; -ECONNRESET or -EPIPE: the server is
+ * gone. @loan->fd is -1 afterwards, or untouched after -EINVAL.
+ */
+int hvo_client_return(struct hvo_client *client, struct hvo_loan *loan);
+
+/**
+ * hvo_client_map() - all of a loan, shared, aligned to 2 MiB
+ *
+ * Asks for transparent huge pages, where the system lets shared memory have them. munmap() undoes
+ * it; best before hvo_client_return().
+ *
+ * Return: 0; -EINVAL; -ENOMEM; what mmap() says.
+ */
+HVO_MUST_CHECK int hvo_client_map(const struct hvo_loan *loan, void **ret);
+
+/* ---- figures ------------------------------------------------------------ */
+
+/**
+ * struct hvo_client_pool - a pool of the server, in pages
+ * @order: 0: there is none, nor any behind it
+ * @lent: to all clients
+ * @pending: of @lent, given back, but the memory for them is not there yet
+ * @mine: lent to this client
+ */
+struct hvo_client_pool {
+	unsigned int order;
+	uint64_t total, free, reserved;
+	uint64_t lent, pending, mine;
+};
+
+#define HVO_CLIENT_POOLS 4
+
+/**
+ * struct hvo_client_status - of a server, and of this client there
+ * @limit_bytes: what this client may have at a time; 0: no limit
+ * @user_limit_bytes: what all clients of this user may have together; 0: no limit
+ * @refused: connections and requests that got an error, since the server started
+ */
+struct hvo_client_status {
+	uint64_t clients, max_clients;
+	uint64_t limit_bytes, used_bytes;
+	uint64_t user_limit_bytes, user_used_bytes;
+	uint64_t refused;
+	struct hvo_client_pool pools[HVO_CLIENT_POOLS];
+};
+
+/* 0; -EINVAL; -EPROTO; -ECONNRESET or -EPIPE: the server is gone. Waits for the server. */
+HVO_MUST_CHECK int hvo_client_status(struct hvo_client *client, struct hvo_client_status *ret);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Huge pages borrowed from a server: the client's side of src/lend/protocol.h.
+ *
+ * States of a client: its conversation is in order; or broken, after anything unexpected: then
+ * the socket is shut down, so that both sides know, and every request is -EPIPE.
+ *
+ * Locks: one for each client, from a request to its reply.
+ */
+#include <hvo/client.h>
+
+#include "lend/protocol.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct hvo_client {
+	int fd;
+	pthread_mutex_t lock;
+};
+
+/* ---- messages --------------------------------------------------------------------- */
+
+/* The descriptor that came along, or -1. */
+static int take_fd(struct msghdr *msg)
+{
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg);
+	int fd;
+
+	if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS ||
+	    cmsg->cmsg_len != CMSG_LEN(sizeof(fd)))
+		return -1;
+	memcpy(&fd, CMSG_DATA(cmsg), sizeof(fd));
+	return fd;
+}
+
+/*
+ * One message of exactly @len bytes. 0 or negative errno; *@ret_fd is set in any case: the
+ * descriptor that came along, to be closed, or -1.
+ */
+static int receive(int from, void *message, size_t len, int *ret_fd)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { .iov_base = message, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.bytes,
+			      .msg_controllen = sizeof(control.bytes) };
+	ssize_t got;
+
+	*ret_fd = -1;
+	do {
+		got = recvmsg(from, &msg, MSG_CMSG_CLOEXEC | MSG_TRUNC);
+	} while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return -errno;
+	if (!got)
+		return -ECONNRESET;
+	*ret_fd = take_fd(&msg);
+	return (size_t)got == len ? 0 : -EPROTO;
+}
+
+static int send_request(int to, const struct lend_request *request)
+{
+	ssize_t sent;
+
+	do {
+		sent = send(to, request, sizeof(*request), MSG_NOSIGNAL);
+	} while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -errno : 0;
+}
+
+/*
+ * A request and its reply, @len bytes that begin with a struct lend_reply. The result says whether
+ * there is a reply, which may well be an error. *@ret_fd as above.
+ */
+static int transact(struct hvo_client *client, struct lend_request *request, void *reply,
+		    size_t len, int *ret_fd)
+{
+	const struct lend_reply *head = reply;
+	int rc;
+
+	request->version = LEND_VERSION;
+	*ret_fd = -1;
+	pthread_mutex_lock(&client->lock);
+	rc = send_request(client->fd, request);
+	if (!rc)
+		rc = receive(client->fd, reply, len, ret_fd);
+	if (!rc && (head->version != LEND_VERSION || head->op != request->op || head->error > 0))
+		rc = -EPROTO;
+	if (rc)
+		(void)shutdown(client->fd, SHUT_RDWR);
+	pthread_mutex_unlock(&client->lock);
+	return rc;
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+/* ---- clients ------------------------------------------------------------------------ */
+
+/* The server speaks first. */
+static int read_greeting(int fd)
+{
+	struct lend_reply greeting;
+	int extra, rc = receive(fd, &greeting, sizeof(greeting), &extra);
+
+	close_fd(extra);
+	if (rc)
+		return rc == -ECONNRESET ? -EPROTO : rc;
+	if (greeting.op != LEND_HELLO || greeting.error > 0)
+		return -EPROTO;
+	if (greeting.version != LEND_VERSION)
+		return -EPROTONOSUPPORT;
+	return greeting.error;
+}
+
+static int connect_path(int fd, const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	size_t len = strlen(path);
+	int rc;
+
+	if (!len || len >= sizeof(addr.sun_path))
+		return len ? -ENAMETOOLONG : -EINVAL;
+	memcpy(addr.sun_path, path, len);
+	do {
+		rc = connect(fd, (const struct sockaddr *)&addr, sizeof(addr));
+	} while (rc && errno == EINTR);
+	/* Sockets of other types are there for somebody else. */
+	if (rc)
+		return errno == EPROTOTYPE ? -EPROTO : -errno;
+	return read_greeting(fd);
+}
+
+int hvo_client_connect(const char *path, struct hvo_client **ret)
+{
+	struct hvo_client *client;
+	int rc;
+
+	if (!path || !ret)
+		return -EINVAL;
+	client = malloc(sizeof(*client));
+	if (!client)
+		return -ENOMEM;
+	client->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	rc = client->fd < 0 ? -errno : connect_path(client->fd, path);
+	if (!rc)
+		rc = -pthread_mutex_init(&client->lock, NULL);
+	if (rc) {
+		close_fd(client->fd);
+		free(client);
+		return rc;
+	}
+	*ret = client;
+	return 0;
+}
+
+void hvo_client_close(struct hvo_client *client)
+{
+	if (!client)
+		return;
+	/* Copies that a fork made do not keep it open. */
+	(void)shutdown(client->fd, SHUT_RDWR);
+	close(client->fd);
+	pthread_mutex_destroy(&client->lock);
+	free(client);
+}
+
+int hvo_client_socket(const struct hvo_client *client)
+{
+	return client ? client->fd : -EINVAL;
+}
+
+/* ---- loans --------------------------------------------------------------------------- */
+
+/* Is it what was asked for? The rest of the program relies on its size. */
+static int check_loan(const struct hvo_loan *loan)
+{
+	struct stat st;
+
+	if (loan->fd < 0 || fstat(loan->fd, &st))
+		return -EPROTO;
+	return (uint64_t)st.st_size == loan->bytes &&
+			       loan->bytes >> (loan->order + HVO_FRAME_SHIFT) == loan->nr ?
+		       0 :
+		       -EPROTO;
+}
+
+int hvo_client_borrow(struct hvo_client *client, unsigned int order, uint64_t nr, int node,
+		      struct hvo_loan *ret)
+{
+	struct lend_request request = { .op = LEND_BORROW, .order = order, .nr = nr, .node = node };
+	struct hvo_loan loan = { .order = order, .nr = nr };
+	struct lend_reply reply;
+	int rc;
+
+	if (!client || !ret || order > HVO_MAX_ORDER)
+		return -EINVAL;
+	rc = transact(client, &request, &reply, sizeof(reply), &loan.fd);
+	if (!rc)
+		rc = reply.error;
+	if (rc) {
+		close_fd(loan.fd);
+		return rc;
+	}
+	loan.id = reply.id;
+	loan.bytes = reply.bytes;
+	/* It did come, but this process has no room for it: see recvmsg(). */
+	rc = loan.fd < 0 ? -EMFILE : check_loan(&loan);
+	if (rc) {
+		request.op = LEND_RETURN;
+		request.id = loan.id;
+		close_fd(loan.fd);
+		(void)transact(client, &request, &reply, sizeof(reply), &loan.fd);
+		close_fd(loan.fd);
+		return rc;
+	}
+	*ret = loan;
+	return 0;
+}
+
+int hvo_client_return(struct hvo_client *client, struct hvo_loan *loan)
+{
+	struct lend_request request = { .op = LEND_RETURN };
+	struct lend_reply reply;
+	int rc, extra;
+
+	if (!client || !loan)
+		return -EINVAL;
+	request.id = loan->id;
+	rc = transact(client, &request, &reply, sizeof(reply), &extra);
+	close_fd(extra);
+	if (!rc)
+		rc = reply.error;
+	if (rc == -EINVAL)
+		return rc;
+	close_fd(loan->fd);
+	loan->fd = -1;
+	return rc;
+}
+
+/* Huge pages need an address that is aligned as the offset in the file is. */
+int hvo_client_map(const struct hvo_loan *loan, void **ret)
+{
+	const size_t align = (size_t)HVO_BLOCK_SIZE;
+	size_t len, head;
+	uint8_t *area;
+	void *p;
+
+	if (!loan || !ret || loan->fd < 0 || loan->bytes > SIZE_MAX - align)
+		return -EINVAL;
+	len = (size_t)loan->bytes;
+	area = mmap(NULL, len + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		    0);
+	if (area == MAP_FAILED)
+		return -errno;
+	head = (align - (uintptr_t)area % align) % align;
+	p = mmap(area + head, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, loan->fd, 0);
+	if (p == MAP_FAILED) {
+		int error = errno;
+
+		munmap(area, len + align);
+		return -error;
+	}
+	if (head)
+		munmap(area, head);
+	if (align - head)
+		munmap(area + head + len, align - head);
+	/* Where that is not to be had, small ones do. */
+	(void)madvise(p, len, MADV_HUGEPAGE);
+	*ret = p;
+	return 0;
+}
+
+/* ---- figures ---------------------------------------------------------------------------- */
+
+int hvo_client_status(struct hvo_client *client, struct hvo_client_status *ret)
+{
+	struct lend_request request = { .op = LEND_STATUS };
+	struct hvo_client_status s = { 0 };
+	struct lend_status reply;
+	int rc, extra, i;
+
+	if (!client || !ret)
+		return -EINVAL;
+	rc = transact(client, &request, &reply, sizeof(reply), &extra);
+	close_fd(extra);
+	if (!rc)
+		rc = reply.reply.error;
+	if (rc)
+		return rc;
+	s.clients = reply.clients;
+	s.max_clients = reply.max_clients;
+	s.limit_bytes = reply.limit_bytes;
+	s.used_bytes = reply.used_bytes;
+	s.user_limit_bytes = reply.user_limit_bytes;
+	s.user_used_bytes = reply.user_used_bytes;
+	s.refused = reply.refused;
+	for (i = 0; i < HVO_CLIENT_POOLS; i++) {
+		s.pools[i].order = (unsigned int)reply.pools[i].order;
+		s.pools[i].total = reply.pools[i].total;
+		s.pools[i].free = reply.pools[i].free;
+		s.pools[i].reserved = reply.pools[i].reserved;
+		s.pools[i].lent = reply.pools[i].lent;
+		s.pools[i].pending = reply.pools[i].pending;
+		s.pools[i].mine = reply.pools[i].mine;
+	}
+	*ret = s;
+	return 0;
+}

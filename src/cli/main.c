@@ -228,6 +228,9 @@ struct command {
 
 static const struct command commands[] = {
 	{ "bench", run_bench, "what folding and cutting cost, beside the running kernel" },
+	{ "report", cli_report, "what the lab found out, as one HTML file with plots" },
+	{ "run", cli_run, "run a script of the lab: machines, policies, workloads" },
+	{ "shell", cli_shell, "the same bindings, line by line" },
 	{ "tour", run_tour, "fill a machine, free it with no frame left, check it" },
 };
 

@@ -144,7 +144,7 @@ int args_parse(const struct arg_spec *specs, char **args, void *opt,
 		else
 			status = args_error("unexpected argument '%s'", *args);
 	}
-	return status;
+	return status == ARGS_STOP ? CLI_OK : status;
 }
 
 bool args_want_help(char **args)

@@ -20,10 +20,13 @@ struct arg_spec {
 	int (*set)(void *opt, const char *value);
 };
 
+#define ARGS_STOP (-1)
+
 /**
  * args_parse() - go through the arguments of a command
  * @args: NULL after the last one
- * @operand: what is no option; NULL where a command takes none
+ * @operand: what is no option; NULL where a command takes none. ARGS_STOP: what follows is
+ *           not looked at
  *
  * "--" ends the options.
  * Return: CLI_OK, or CLI_USAGE after a line on standard error.

@@ -50,7 +50,10 @@ int cli_bench_boundary(const struct cli_options *opt);
 int cli_client(char **args);
 int cli_plan(char **args);
 int cli_pool(char **args);
+int cli_report(char **args);
+int cli_run(char **args);
 int cli_serve(char **args);
+int cli_shell(char **args);
 int cli_status(char **args);
 
 /* One line on standard error, and out with CLI_FAILED. */

@@ -231,7 +231,10 @@ static const struct command commands[] = {
 	{ "client", cli_client, "borrow huge pages of a served machine, for a program or a while" },
 	{ "plan", cli_plan, "what hosts would save, with HVO and in on-demand mode" },
 	{ "pool", cli_pool, "show and change pools of huge pages, and see what came of it" },
+	{ "report", cli_report, "what the lab found out, as one HTML file with plots" },
+	{ "run", cli_run, "run a script of the lab: machines, policies, workloads" },
 	{ "serve", cli_serve, "a machine that others use through files, as the kernel's" },
+	{ "shell", cli_shell, "the same bindings, line by line" },
 	{ "status", cli_status, "memory, pools and HVO of this host or of a served machine" },
 	{ "tour", run_tour, "fill a machine, free it with no frame left, check it" },
 };

@@ -126,6 +126,8 @@ static bool is_mounted(const char *dir)
 static void stop(struct server *s)
 {
 	assert_int_equal(kill(s->pid, SIGTERM), 0);
+	while (fgets(s->line, sizeof(s->line), s->out))
+		print_message("%s", s->line);
 	assert_int_equal(wait_for(s), 0);
 	assert_false(is_mounted(s->dir));
 	assert_int_equal(rmdir(s->dir), 0);

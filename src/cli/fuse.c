@@ -25,6 +25,15 @@
 
 #define PAGE 4096u
 
+/* An open file. */
+struct handle {
+	struct handle *next, *prev; /* of all that are open */
+	pthread_mutex_t lock;
+	bool large;
+	char *text; /* as it was when its beginning was read */
+	size_t len;
+};
+
 struct hvofs {
 	struct tree *tree;
 	struct hvo_machine *m;
@@ -32,14 +41,8 @@ struct hvofs {
 	bool threads;
 	bool mounted;
 	struct timespec since;
-};
-
-/* An open file. */
-struct handle {
-	pthread_mutex_t lock;
-	bool large;
-	char *text; /* as it was when its beginning was read */
-	size_t len;
+	pthread_mutex_t lock; /* of the list */
+	struct handle *handles;
 };
 
 static struct hvofs *fs_of_call(void)
@@ -184,6 +187,38 @@ static int fs_chown(const char *path, uid_t uid, gid_t gid, struct fuse_file_inf
 
 /* ---- contents --------------------------------------------------------------------------- */
 
+static struct handle *handle_new(struct hvofs *fs)
+{
+	struct handle *h = calloc(1, sizeof(*h));
+
+	if (!h || pthread_mutex_init(&h->lock, NULL)) {
+		free(h);
+		return NULL;
+	}
+	pthread_mutex_lock(&fs->lock);
+	h->next = fs->handles;
+	if (h->next)
+		h->next->prev = h;
+	fs->handles = h;
+	pthread_mutex_unlock(&fs->lock);
+	return h;
+}
+
+static void handle_free(struct hvofs *fs, struct handle *h)
+{
+	pthread_mutex_lock(&fs->lock);
+	if (h->prev)
+		h->prev->next = h->next;
+	else
+		fs->handles = h->next;
+	if (h->next)
+		h->next->prev = h->prev;
+	pthread_mutex_unlock(&fs->lock);
+	pthread_mutex_destroy(&h->lock);
+	free(h->text);
+	free(h);
+}
+
 static int fs_open(const char *path, struct fuse_file_info *fi)
 {
 	struct tree *t = fs_of_call()->tree;
@@ -197,13 +232,9 @@ static int fs_open(const char *path, struct fuse_file_info *fi)
 	/* Root too gets no further than what the file can do. */
 	if ((access != O_WRONLY && !(mode & 0444)) || (access != O_RDONLY && !(mode & 0222)))
 		return -EACCES;
-	h = calloc(1, sizeof(*h));
+	h = handle_new(fs_of_call());
 	if (!h)
 		return -ENOMEM;
-	if (pthread_mutex_init(&h->lock, NULL)) {
-		free(h);
-		return -ENOMEM;
-	}
 	h->large = tree_is_large(t, path);
 	fi->fh = (uintptr_t)h;
 	fi->direct_io = 1;
@@ -212,12 +243,8 @@ static int fs_open(const char *path, struct fuse_file_info *fi)
 
 static int fs_release(const char *path, struct fuse_file_info *fi)
 {
-	struct handle *h = handle_of(fi);
-
 	(void)path;
-	pthread_mutex_destroy(&h->lock);
-	free(h->text);
-	free(h);
+	handle_free(fs_of_call(), handle_of(fi));
 	return 0;
 }
 
@@ -427,6 +454,10 @@ int hvofs_mount(struct tree *t, struct hvo_machine *m, const char *dir, bool thr
 	struct hvofs *fs = cli_alloc(1, sizeof(*fs));
 
 	*fs = (struct hvofs){ .tree = t, .m = m, .threads = threads };
+	if (pthread_mutex_init(&fs->lock, NULL)) {
+		free(fs);
+		return say(dir, "no memory");
+	}
 	clock_gettime(CLOCK_REALTIME, &fs->since);
 	fuse_set_log_func(keep_complaint);
 	fs->fuse = fuse_new(&args, &operations, sizeof(operations), fs);
@@ -458,5 +489,9 @@ void hvofs_free(struct hvofs *fs)
 		fuse_unmount(fs->fuse);
 	if (fs->fuse)
 		fuse_destroy(fs->fuse);
+	/* Files that were open, or whose closing was not told before the end. */
+	while (fs->handles)
+		handle_free(fs, fs->handles);
+	pthread_mutex_destroy(&fs->lock);
 	free(fs);
 }

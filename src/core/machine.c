@@ -337,9 +337,9 @@ int hvo_zone_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 	s.present = z->present;
 	s.managed = z->managed;
 	s.free = z->nr_free;
-	s.watermark_min = z->min;
-	s.watermark_low = z->low;
-	s.watermark_high = z->high;
+	s.watermark_min = counter_read(&z->min);
+	s.watermark_low = counter_read(&z->low);
+	s.watermark_high = counter_read(&z->high);
 	s.nr_cut = z->nr_cut;
 	s.nr_collapsible = z->nr_collapsible;
 	s.nr_isolated = z->nr_isolated;

@@ -118,7 +118,7 @@ static void publish_target(struct migration *g)
 	for (i = 0; i < HVO_PAGE_PRIVATE; i++)
 		words[i] = src->private_data[i];
 	for (i = 0; i < HVO_PAGE_PRIVATE; i++)
-		dst->private_data[i] = words[i];
+		page_set_word(dst, i, words[i]);
 	set_tails(g->m, g->dst, g->order);
 	/* One of its frames may have failed while nobody could take a reference to mark it. */
 	if (!g->pool)

@@ -271,6 +271,9 @@ uint64_t hvo_work(struct hvo_machine *m, uint64_t max);
  */
 int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uint64_t max);
 
+/* Was the content of this frame given back so, and not taken again? False for what is offline. */
+bool hvo_reported(struct hvo_machine *m, hvo_pfn_t pfn);
+
 /**
  * hvo_move_memmap() - move the descriptors that a frame holds to another frame
  * @pfn: a frame that holds descriptors (state HVO_PAGE_MEMMAP)
@@ -368,9 +371,13 @@ struct hvo_pool *hvo_pool_find(struct hvo_machine *m, unsigned int order);
 
 /* Linux mode, "mayfail" by default. Copies the policy. -HVO_EINVAL if it makes no sense. */
 int hvo_pool_set_policy(struct hvo_pool *pool, const struct hvo_policy *policy);
+/* A copy of the one in force. Context: may wait. 0; -HVO_EINVAL; -HVO_ENODEV; then *@ret is untouched. */
+int hvo_pool_policy(struct hvo_pool *pool, struct hvo_policy *ret);
 
 /* The switch hugetlb_optimize_vmemmap; acts on later allocations only. */
 void hvo_set_optimize(struct hvo_machine *m, bool on);
+/* Where it stands. On-demand mode has no use for it. Context: any. */
+bool hvo_optimize(const struct hvo_machine *m);
 
 /**
  * hvo_hugetlb_optimize_pool() - fold what is present: pages that joined while the switch was
@@ -505,6 +512,8 @@ int hvo_hugetlb_dissolve(struct hvo_machine *m, hvo_pfn_t pfn);
  * Return: 0; -HVO_EINVAL, nothing changed.
  */
 int hvo_pool_set_demote_order(struct hvo_pool *pool, unsigned int order);
+/* That order; 0: there is no smaller pool. Context: may wait. -HVO_EINVAL, -HVO_ENODEV. */
+int hvo_pool_demote_order(struct hvo_pool *pool);
 
 /**
  * hvo_pool_demote() - turn free huge pages into smaller ones, in another pool
@@ -549,6 +558,14 @@ enum hvo_zone_type {
 	HVO_NR_ZONES = 3
 };
 
+/* What the blocks that are cut are kept for, so that what can be moved stays together. */
+enum hvo_migratetype {
+	HVO_MIGRATE_MOVABLE = 0,
+	HVO_MIGRATE_UNMOVABLE = 1,
+	HVO_MIGRATE_RECLAIMABLE = 2,
+	HVO_NR_MIGRATETYPES = 3
+};
+
 struct hvo_zone_stat {
 	uint64_t start_pfn, end_pfn;
 	uint64_t present; /* frames */
@@ -558,6 +575,15 @@ struct hvo_zone_stat {
 	uint64_t nr_free[HVO_MAX_ORDER + 1]; /* free blocks of each order */
 	uint64_t nr_cut;		     /* blocks cut below order 9 */
 	uint64_t nr_collapsible;	     /* of them, those that hold nothing */
+	uint64_t nr_isolated;		     /* blocks, cut or not */
+	/* of @nr_cut and @nr_free, by enum hvo_migratetype; whole blocks have no type */
+	uint64_t cut[HVO_NR_MIGRATETYPES];
+	uint64_t free_small[HVO_NR_MIGRATETYPES][HVO_BLOCK_ORDER];
+	/*
+	 * Allocations that preferred this node: got here, got elsewhere (foreign); and those
+	 * that got here but preferred another one (miss). HVO_NODE_ANY is node 0 here
+	 */
+	uint64_t numa_hit, numa_miss, numa_foreign;
 };
 
 /* -HVO_EINVAL: no such zone, *@ret untouched. */
@@ -576,6 +602,9 @@ struct hvo_machine_stat {
 	uint64_t carved_blocks; /* spoiled by carve and not whole again */
 	uint64_t poisoned;	/* frames that failed */
 	uint64_t reported;	/* free frames whose content was given back to the system */
+	/* new huge pages asked of the buddy allocator: had, and not had */
+	uint64_t hugetlb_allocs, hugetlb_alloc_failures;
+	uint64_t migrated, migrate_failures; /* frames of blocks in use that were to move */
 	/* Linux mode: how often a huge page was not folded, its section hosting its descriptors */
 	uint64_t self_hosted_huge;
 };

@@ -217,6 +217,23 @@ HVO_MUST_CHECK int hvo_memory_remove(struct hvo_machine *m, hvo_pfn_t start, hvo
 /* Of the section that a frame is in; Context: any. */
 enum hvo_section_state hvo_section_state(struct hvo_machine *m, hvo_pfn_t pfn);
 
+/**
+ * struct hvo_section_info - a section of 128 MiB
+ * @state: as hvo_section_state() says; absent beyond the end of the address space
+ * @node: that it belongs to; -1 if it is absent
+ * @zone: where it is online, enum hvo_zone_type; -1 if it is not
+ * @self_hosted: its descriptors lie in itself, HVO_MEMMAP_ON_MEMORY
+ */
+struct hvo_section_info {
+	enum hvo_section_state state;
+	int node;
+	int zone;
+	bool self_hosted;
+};
+
+/* The same and more; what comes or goes meanwhile is seen before or after. Context: any. */
+void hvo_section_info(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_section_info *ret);
+
 #ifdef __cplusplus
 }
 #endif

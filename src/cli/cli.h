@@ -47,6 +47,7 @@ int cli_tour(const struct cli_options *opt);
 int cli_bench_remap(const struct cli_options *opt);
 int cli_bench_boundary(const struct cli_options *opt);
 int cli_client(char **args);
+int cli_serve(char **args);
 
 /* One line on standard error, and out with CLI_FAILED. */
 void cli_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));

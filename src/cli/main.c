@@ -229,6 +229,7 @@ struct command {
 static const struct command commands[] = {
 	{ "bench", run_bench, "what folding and cutting cost, beside the running kernel" },
 	{ "client", cli_client, "borrow huge pages of a served machine, for a program or a while" },
+	{ "serve", cli_serve, "a machine that others use through files, as the kernel's" },
 	{ "tour", run_tour, "fill a machine, free it with no frame left, check it" },
 };
 

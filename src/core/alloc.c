@@ -134,6 +134,7 @@ static int check_taken(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uns
 		return 0;
 	lock_acquire(m, &z->lock);
 	zone_put_whole(m, z, pfn, order);
+	z->nr_allocs--;
 	lock_release(m, &z->lock);
 	return rc;
 }
@@ -157,6 +158,7 @@ static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 		}
 		if (rc && (z->in_flight || (z->nr_isolated && may_wait_for_isolated(gfp))))
 			rc = -HVO_EAGAIN;
+		z->nr_allocs += !rc;
 		lock_release(m, &z->lock);
 		if (!rc)
 			return check_taken(m, z, *ret, order);
@@ -189,6 +191,10 @@ static int try_zones(struct hvo_machine *m, unsigned int gfp, unsigned int order
 
 			rc = zone_alloc(m, z, gfp, order,
 					low ? counter_read(&z->low) : gfp_watermark(z, gfp), ret);
+			if (!rc && i) {
+				counter_add(&z->numa_miss, 1);
+				counter_add(&m->nodes[first].zones[z->type].numa_foreign, 1);
+			}
 			if (!rc)
 				return 0;
 			if (rc == -HVO_EAGAIN)

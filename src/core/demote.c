@@ -225,6 +225,20 @@ int hvo_pool_demote(struct hvo_pool *pool, int node, uint64_t nr, uint64_t *ret_
 	return rc < 0 ? rc : 0;
 }
 
+int hvo_pool_demote_order(struct hvo_pool *pool)
+{
+	int rc = pool_check(pool, HVO_NODE_ANY);
+	const struct hvo_pool *target;
+
+	if (rc)
+		return rc;
+	lock_acquire(pool->m, &pool->m->memmap_lock);
+	target = demote_target(pool);
+	rc = target ? (int)target->order : 0;
+	lock_release(pool->m, &pool->m->memmap_lock);
+	return rc;
+}
+
 int hvo_pool_set_demote_order(struct hvo_pool *pool, unsigned int order)
 {
 	int rc = pool_check(pool, HVO_NODE_ANY);

@@ -59,12 +59,32 @@ enum hvo_section_state hvo_section_state(struct hvo_machine *m, hvo_pfn_t pfn)
 	if (machine_gone(m) || pfn >= m->mm.nr_frames)
 		return HVO_SECTION_ABSENT;
 	return (enum hvo_section_state)__atomic_load_n(&section_of(m, pfn)->state,
-						       __ATOMIC_RELAXED);
+						       __ATOMIC_ACQUIRE);
+}
+
+void hvo_section_info(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_section_info *ret)
+{
+	struct hvo_section_info info = { .state = hvo_section_state(m, pfn),
+					 .node = -1,
+					 .zone = -1 };
+	uint8_t zone;
+
+	if (info.state != HVO_SECTION_ABSENT) {
+		const struct section *s = section_of(m, pfn);
+
+		info.node = __atomic_load_n(&s->node, __ATOMIC_RELAXED);
+		info.self_hosted = __atomic_load_n(&s->self_hosted, __ATOMIC_RELAXED);
+		zone = __atomic_load_n(&s->zone, __ATOMIC_RELAXED);
+		info.state = zone == ZONE_NONE ? HVO_SECTION_OFFLINE : HVO_SECTION_ONLINE;
+		if (zone != ZONE_NONE)
+			info.zone = zone % HVO_NR_ZONES;
+	}
+	*ret = info;
 }
 
 static void set_state(struct section *s, enum hvo_section_state state)
 {
-	__atomic_store_n(&s->state, (uint8_t)state, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->state, (uint8_t)state, __ATOMIC_RELEASE);
 }
 
 /* ---- add and remove ----------------------------------------------------------------- */
@@ -82,8 +102,8 @@ static int add_sections(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pf
 		return rc;
 	}
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
-		section_of(m, pfn)->node = (uint8_t)node;
-		section_of(m, pfn)->self_hosted = self;
+		__atomic_store_n(&section_of(m, pfn)->node, (uint8_t)node, __ATOMIC_RELAXED);
+		__atomic_store_n(&section_of(m, pfn)->self_hosted, self, __ATOMIC_RELAXED);
 		set_state(section_of(m, pfn), HVO_SECTION_OFFLINE);
 	}
 	return 0;
@@ -101,7 +121,7 @@ static int remove_sections(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end
 	reported_forget(m, start, end);
 	m->ops->release(m->ctx, start, end - start);
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
-		section_of(m, pfn)->self_hosted = 0;
+		__atomic_store_n(&section_of(m, pfn)->self_hosted, 0, __ATOMIC_RELAXED);
 		set_state(section_of(m, pfn), HVO_SECTION_ABSENT);
 	}
 	return 0;

@@ -685,6 +685,23 @@ int hvo_pool_set_policy(struct hvo_pool *pool, const struct hvo_policy *policy)
 	return 0;
 }
 
+int hvo_pool_policy(struct hvo_pool *pool, struct hvo_policy *ret)
+{
+	int rc = pool_check(pool, HVO_NODE_ANY);
+
+	if (rc || !ret)
+		return rc ? rc : -HVO_EINVAL;
+	lock_acquire(pool->m, &pool->m->memmap_lock);
+	*ret = pool->policy;
+	lock_release(pool->m, &pool->m->memmap_lock);
+	return 0;
+}
+
+bool hvo_optimize(const struct hvo_machine *m)
+{
+	return __atomic_load_n(&m->optimize, __ATOMIC_RELAXED);
+}
+
 void hvo_set_optimize(struct hvo_machine *m, bool on)
 {
 	__atomic_store_n(&m->optimize, on, __ATOMIC_RELAXED);

@@ -283,8 +283,17 @@ void hvo_machine_abandon(struct hvo_machine *m)
 	__atomic_store_n(&m->abandoned, 1, __ATOMIC_RELAXED);
 }
 
+/* To an allocation a block of MIGRATE_SPLIT is one of movable memory. */
+static enum hvo_migratetype public_type(uint8_t type)
+{
+	if (type == MIGRATE_UNMOVABLE)
+		return HVO_MIGRATE_UNMOVABLE;
+	return type == MIGRATE_RECLAIMABLE ? HVO_MIGRATE_RECLAIMABLE : HVO_MIGRATE_MOVABLE;
+}
+
 static void count_free(struct zone *z, struct hvo_machine *m, struct hvo_zone_stat *s)
 {
+	enum hvo_migratetype type;
 	uint64_t block;
 	unsigned int o;
 
@@ -298,11 +307,15 @@ static void count_free(struct zone *z, struct hvo_machine *m, struct hvo_zone_st
 		if (hvo_fold_byte(&m->mm, block) || !(b->flags & BLOCK_CUT) ||
 		    b->flags & (BLOCK_BUSY | BLOCK_ISOLATED))
 			continue;
+		type = public_type(b->migratetype);
+		s->cut[type]++;
 		for (o = 0; o < SMALL_ORDERS; o++) {
 			uint32_t idx = b->free_head[o];
 
 			for (; idx; idx = page_ro(m, block_pfn(block) + idx - 1)->next)
-				s->nr_free[o]++;
+				s->free_small[type][o]++;
+			s->nr_free[o] =
+				s->free_small[0][o] + s->free_small[1][o] + s->free_small[2][o];
 		}
 	}
 }
@@ -324,11 +337,15 @@ int hvo_zone_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 	s.present = z->present;
 	s.managed = z->managed;
 	s.free = z->nr_free;
-	s.watermark_min = z->min;
-	s.watermark_low = z->low;
-	s.watermark_high = z->high;
+	s.watermark_min = counter_read(&z->min);
+	s.watermark_low = counter_read(&z->low);
+	s.watermark_high = counter_read(&z->high);
 	s.nr_cut = z->nr_cut;
 	s.nr_collapsible = z->nr_collapsible;
+	s.nr_isolated = z->nr_isolated;
+	s.numa_miss = counter_read(&z->numa_miss);
+	s.numa_foreign = counter_read(&z->numa_foreign);
+	s.numa_hit = z->nr_allocs - s.numa_miss;
 	count_free(z, m, &s);
 	lock_release(m, &z->lock);
 	*ret = s;
@@ -358,6 +375,10 @@ void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
 	s.self_hosted_huge = counter_read(&m->self_hosted_huge);
 	s.moved = counter_read(&m->moved);
 	s.carved_blocks = counter_read(&m->carved_blocks);
+	s.hugetlb_allocs = counter_read(&m->hugetlb_allocs);
+	s.hugetlb_alloc_failures = counter_read(&m->hugetlb_alloc_failures);
+	s.migrated = counter_read(&m->migrated);
+	s.migrate_failures = counter_read(&m->migrate_failures);
 	s.reported = counter_read(&m->reported);
 	*ret = s;
 }

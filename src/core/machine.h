@@ -86,19 +86,21 @@ struct zone {
 	uint8_t id, node, type; /* (c) */
 	/* (z) all of its sections are in [start, end); others may be, too */
 	hvo_pfn_t start, end;
-	uint64_t present;		 /* (z) */
-	uint64_t managed;		 /* (z), read (a) */
-	uint64_t nr_free;		 /* (z), read (a) */
-	uint64_t min, low, high;	 /* (v), read (a): watermarks, in frames */
-	uint32_t whole[WHOLE_ORDERS];	 /* (z) free blocks by order: block + 1 */
-	uint64_t nr_whole[WHOLE_ORDERS]; /* (z) */
-	struct bins bins[MIGRATE_TYPES]; /* (z) */
-	uint64_t nr_cut;		 /* (z) */
-	uint64_t nr_collapsible;	 /* (z), read (a) */
-	uint32_t in_flight;		 /* (z), read (a): blocks being cut or collapsed */
-	uint32_t nr_isolated;		 /* (z): blocks, whole ones too */
-	uint64_t compact_next;		 /* (a): where compaction goes on, a frame */
-	uint64_t report_next;		 /* (v): the same of reporting */
+	uint64_t present;		  /* (z) */
+	uint64_t managed;		  /* (z), read (a) */
+	uint64_t nr_free;		  /* (z), read (a) */
+	uint64_t min, low, high;	  /* (v), read (a): watermarks, in frames */
+	uint32_t whole[WHOLE_ORDERS];	  /* (z) free blocks by order: block + 1 */
+	uint64_t nr_whole[WHOLE_ORDERS];  /* (z) */
+	struct bins bins[MIGRATE_TYPES];  /* (z) */
+	uint64_t nr_cut;		  /* (z) */
+	uint64_t nr_collapsible;	  /* (z), read (a) */
+	uint32_t in_flight;		  /* (z), read (a): blocks being cut or collapsed */
+	uint32_t nr_isolated;		  /* (z): blocks, whole ones too */
+	uint64_t compact_next;		  /* (a): where compaction goes on, a frame */
+	uint64_t nr_allocs;		  /* (z) */
+	uint64_t numa_miss, numa_foreign; /* (a) */
+	uint64_t report_next;		  /* (v): the same of reporting */
 };
 
 /* 128 MiB, the unit of hot-plug. */
@@ -219,6 +221,8 @@ struct hvo_machine {
 	uint64_t moved, carved_blocks;
 	uint64_t reported;	   /* frames whose content is with the system */
 	uint64_t self_hosted_huge; /* huge pages that were not folded for that reason */
+	uint64_t hugetlb_allocs, hugetlb_alloc_failures;
+	uint64_t migrated, migrate_failures; /* frames */
 
 	struct hvo_cma cmas[HVO_MAX_CMA];
 	uint32_t nr_cmas; /* written (v), read (a) */

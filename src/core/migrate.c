@@ -118,7 +118,7 @@ static void publish_target(struct migration *g)
 	for (i = 0; i < HVO_PAGE_PRIVATE; i++)
 		words[i] = src->private_data[i];
 	for (i = 0; i < HVO_PAGE_PRIVATE; i++)
-		dst->private_data[i] = words[i];
+		page_set_word(dst, i, words[i]);
 	set_tails(g->m, g->dst, g->order);
 	/* One of its frames may have failed while nobody could take a reference to mark it. */
 	if (!g->pool)
@@ -234,6 +234,7 @@ static int migrate_held(struct migration *g)
 		g->owner->putback(g->owner, m, g->src, g->order);
 	if (!frozen)
 		put_page_mapped(m, g->src);
+	counter_add(rc ? &m->migrate_failures : &m->migrated, UINT64_C(1) << g->order);
 	return rc;
 }
 

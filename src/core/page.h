@@ -83,13 +83,19 @@ static inline void page_clear_flags(struct hvo_page *page, unsigned int flags)
 	__atomic_fetch_and(&page->flags, (uint16_t)~flags, __ATOMIC_RELAXED);
 }
 
+/* Who looks at a frame of descriptors without a lock reads word 0. */
+static inline void page_set_word(struct hvo_page *page, unsigned int i, uint64_t value)
+{
+	__atomic_store_n(&page->private_data[i], value, __ATOMIC_RELAXED);
+}
+
 /* To a new user: nothing of the last one's, and one reference. */
 static inline void page_hand_out(struct hvo_page *page, uint32_t owner)
 {
 	unsigned int i;
 
 	for (i = 0; i < HVO_PAGE_PRIVATE; i++)
-		page->private_data[i] = 0;
+		page_set_word(page, i, 0);
 	__atomic_store_n(&page->mapcount, 0, __ATOMIC_RELAXED);
 	page_set_owner(page, owner);
 	page_set_refs(page, 1);

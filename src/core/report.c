@@ -171,6 +171,20 @@ int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uin
 
 /* ---- taking it back -------------------------------------------------------------------------- */
 
+bool hvo_reported(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct zone *z;
+	bool reported;
+
+	if (machine_gone(m) || !frame_online(m, pfn))
+		return false;
+	z = zone_of(m, pfn);
+	lock_acquire(m, &z->lock);
+	reported = zone_has(m, z, pfn) && m->blocks[block_of(pfn)].flags & BLOCK_REPORTED;
+	lock_release(m, &z->lock);
+	return reported;
+}
+
 int reported_take_back(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 {
 	struct zone *z = zone_of(m, pfn);

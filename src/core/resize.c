@@ -130,6 +130,8 @@ void hugetlb_add_batch(struct hvo_pool *pool, unsigned int nr)
 
 int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_pfn_t *ret)
 {
+	int rc;
+
 	if (pool->order > pool->m->cfg.max_order)
 		return -HVO_ENOMEM;
 	gfp &= HVO_GFP_THISNODE;
@@ -137,7 +139,9 @@ int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_p
 	/* As Linux without movable_gigantic_pages: a 1 GiB page can hardly be moved. */
 	if (pool->order < HVO_GIGA_ORDER)
 		gfp |= HVO_GFP_MOVABLE;
-	return alloc_block(pool->m, gfp, pool->order, node, ret);
+	rc = alloc_block(pool->m, gfp, pool->order, node, ret);
+	counter_add(rc ? &pool->m->hugetlb_alloc_failures : &pool->m->hugetlb_allocs, 1);
+	return rc;
 }
 
 /*

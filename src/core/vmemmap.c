@@ -95,7 +95,7 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 		page->next = 0;
 		page->prev = 0;
 		page_set_flags(page, 0);
-		page->private_data[0] = 0;
+		page_set_word(page, 0, 0);
 	}
 	lock_acquire(m, &z->lock);
 	b->flags &= BLOCK_ISOLATED;

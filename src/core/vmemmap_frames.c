@@ -58,7 +58,7 @@ bool run_add_backing(struct hvo_machine *m, struct run_list *l, uint64_t page, u
 void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint64_t nr)
 {
 	while (nr--)
-		page_rw(m, pfn++)->private_data[0] = page++;
+		page_set_word(page_rw(m, pfn++), 0, page++);
 }
 
 /* Of their descriptors nothing is left; returns how many were set aside at the start. */
@@ -71,7 +71,7 @@ static uint64_t clear_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 
 		boot += page_flags(page) & HVO_PF_BOOT;
 		page_set_flags(page, 0);
-		page->private_data[0] = 0;
+		page_set_word(page, 0, 0);
 	}
 	return boot;
 }

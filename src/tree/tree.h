@@ -17,20 +17,24 @@ struct tree;
 
 /**
  * struct tree_file - what a file does
- * @mode: its permissions, 0444 or 0644 or 0200
+ * @mode: its permissions, 0444 or 0644 or 0200; with S_IFLNK: a symbolic link, and what @show
+ *        writes is its target
  * @show: write its whole content; 0 or negative errno. NULL: it cannot be read (-EACCES)
  * @store: take what one write() brought, ended by '\0' at [@len]; 0 or negative errno. NULL: it
  *         cannot be written (-EACCES)
  * @there: NULL, or does it exist now?
+ * @pread: instead of @show, for a large file: up to @len bytes from @offset on; how many there
+ *         were, 0 at its end, or negative errno
  */
 struct tree_file {
 	mode_t mode;
 	int (*show)(void *arg, FILE *out);
 	int (*store)(void *arg, const char *text, size_t len);
 	bool (*there)(void *arg);
+	ssize_t (*pread)(void *arg, void *buf, size_t len, uint64_t offset);
 };
 
-/* All files of a machine, which must stay until tree_free(). 0 or -ENOMEM. */
+/* All files of a machine, which must stay until tree_free(), with the pools it has now. 0 or -ENOMEM. */
 int tree_new(struct hvo_machine *m, struct tree **ret);
 void tree_free(struct tree *t);
 
@@ -52,5 +56,10 @@ int tree_list(struct tree *t, const char *path,
 int tree_read(struct tree *t, const char *path, char **ret, size_t *ret_len);
 /* What one write() is to do. 0, or what the file says. */
 int tree_write(struct tree *t, const char *path, const char *text, size_t len);
+
+/* Is it a file that tree_pread() reads? Then tree_read() does it in one piece. False if not there. */
+bool tree_is_large(struct tree *t, const char *path);
+/* A piece of such a file: how many bytes, 0 at its end, or negative errno; -EINVAL: it is none. */
+ssize_t tree_pread(struct tree *t, const char *path, void *buf, size_t len, uint64_t offset);
 
 #endif

@@ -102,8 +102,10 @@ void lend_reply_status(struct lend *lend, struct client *client, struct lend_sta
 void lend_request(struct lend *lend, struct client *client);
 
 /* loan.c */
+/* What counts against quotas: all of it, from the request until the last page is back. */
 uint64_t loan_bytes(const struct loan *loan);
-/* Pages that were given back and are not in the pool yet for want of memory. */
+/* Pages that are out of the pool now; those that were given back, and have no memory yet. */
+uint64_t loan_pages(const struct loan *loan);
 uint64_t loan_pending(const struct loan *loan);
 /* 0: its steps follow; -ENOMEM: no memory for the loan itself; -ENFILE: no descriptor. */
 int loan_new(struct lend *lend, struct client *client, struct hvo_pool *pool,

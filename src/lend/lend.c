@@ -169,7 +169,7 @@ static uint64_t close_all(struct lend *lend)
 	while (loans_step(lend, true))
 		;
 	while ((loan = lend->loans)) {
-		left += loan->taken - (loan->restored >> (loan->order + HVO_FRAME_SHIFT));
+		left += loan_pages(loan);
 		lend->loans = loan->next;
 		if (loan->fd >= 0)
 			close(loan->fd);
@@ -260,7 +260,7 @@ void lend_stat(struct lend *lend, struct lend_stat *ret)
 		struct lend_pool *pool = pool_of(&s, loan->order);
 
 		s.loans++;
-		pool->lent += loan->nr;
+		pool->lent += loan_pages(loan);
 		pool->pending += loan_pending(loan);
 	}
 	s.refused = lend->refused;

@@ -48,7 +48,7 @@ struct lend_options {
 
 /**
  * struct lend_pool - pages of one pool
- * @lent: in clients' hands, or on the way there or back
+ * @lent: out of the pool now: in clients' hands, or on the way there or back
  * @pending: of them, given back, but their memory could not be had yet; tried again and again
  */
 struct lend_pool {

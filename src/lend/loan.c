@@ -32,9 +32,14 @@ uint64_t loan_bytes(const struct loan *loan)
 	return loan->nr * page_bytes(loan);
 }
 
+uint64_t loan_pages(const struct loan *loan)
+{
+	return loan->taken - loan->restored / page_bytes(loan);
+}
+
 uint64_t loan_pending(const struct loan *loan)
 {
-	return loan->stuck ? loan->taken - loan->restored / page_bytes(loan) : 0;
+	return loan->stuck ? loan_pages(loan) : 0;
 }
 
 /* ---- beginning ---------------------------------------------------------------- */

@@ -114,9 +114,9 @@ static void pool_status(const struct lend *lend, const struct client *client, st
 	for (loan = lend->loans; loan; loan = loan->next) {
 		if (loan->pool != pool)
 			continue;
-		ret->lent += loan->nr;
+		ret->lent += loan_pages(loan);
 		ret->pending += loan_pending(loan);
-		ret->mine += loan->client == client ? loan->nr : 0;
+		ret->mine += loan->client == client ? loan_pages(loan) : 0;
 	}
 }
 

@@ -850,7 +850,7 @@ void zone_init_watermarks(struct hvo_machine *m)
 
 	for (n = 0; n < m->cfg.nr_nodes; n++)
 		for (t = 0; t < HVO_NR_ZONES; t++)
-			total += m->nodes[n].zones[t].managed;
+			total += counter_read(&m->nodes[n].zones[t].managed);
 	if (!reserve) {
 		uint64_t kib = 4 * int_sqrt(total << (HVO_FRAME_SHIFT - 10));
 
@@ -860,10 +860,10 @@ void zone_init_watermarks(struct hvo_machine *m)
 	for (n = 0; n < m->cfg.nr_nodes; n++) {
 		for (t = 0; t < HVO_NR_ZONES; t++) {
 			struct zone *z = &m->nodes[n].zones[t];
-			uint64_t step;
+			uint64_t managed = counter_read(&z->managed), step;
 
-			counter_set(&z->min, total ? reserve * z->managed / total : 0);
-			step = z->min / 4 > z->managed / 1000 ? z->min / 4 : z->managed / 1000;
+			counter_set(&z->min, total ? reserve * managed / total : 0);
+			step = z->min / 4 > managed / 1000 ? z->min / 4 : managed / 1000;
 			counter_set(&z->low, z->min + step);
 			counter_set(&z->high, z->low + step);
 		}

@@ -84,6 +84,7 @@ struct worker {
 	uint32_t owner_id;
 	struct hvo_owner owner;
 	hvo_pfn_t apart, apart_end; /* what it isolated */
+	hvo_pfn_t ref, ref_frame;   /* a reference on what may be somebody else's */
 	struct piece range[RANGES]; /* of contiguous memory */
 	uint64_t worked[NR_STEPS];
 
@@ -372,12 +373,12 @@ static void give_back(struct worker *w, struct piece *p, bool all)
 
 /* ---- everything else ---------------------------------------------------------------------------- */
 
-/* Any frame at all, without a reference and with one. */
-static void step_read(struct worker *w)
+/* Any frames at all, without a reference. */
+static void read_around(struct worker *w, hvo_pfn_t pfn)
 {
 	const struct hvo_memmap *mm = hvo_machine_memmap(w->m);
-	hvo_pfn_t pfn = dice(w, PLUG_END), head;
 	enum hvo_page_state state;
+	hvo_pfn_t head;
 	unsigned int i;
 
 	hvo_read_lock(w->m);
@@ -388,15 +389,27 @@ static void step_read(struct worker *w)
 		(void)hvo_page_refs(hvo_page_ro(mm, head));
 	}
 	hvo_read_unlock(w->m);
-	if (pfn >= PLUG_END || hvo_get_page(w->m, pfn, &head))
+}
+
+/* With a reference, that is kept until the next time, it stays what and where it is. */
+static void step_read(struct worker *w)
+{
+	const struct hvo_memmap *mm = hvo_machine_memmap(w->m);
+	enum hvo_page_state state;
+
+	read_around(w, dice(w, PLUG_END));
+	if (w->ref == HVO_PFN_NONE) {
+		w->ref_frame = dice(w, PLUG_END);
+		w->worked[STEP_READ] += !hvo_get_page(w->m, w->ref_frame, &w->ref);
 		return;
+	}
 	hvo_read_lock(w->m);
-	must(w, hvo_page_head(mm, pfn) == head, "head of a held page");
-	state = hvo_page_state(hvo_page_ro(mm, head));
+	must(w, hvo_page_head(mm, w->ref_frame) == w->ref, "head of a held page");
+	state = hvo_page_state(hvo_page_ro(mm, w->ref));
 	must(w, state == HVO_PAGE_USED || state == HVO_PAGE_HUGETLB_USED, "state of a held page");
 	hvo_read_unlock(w->m);
-	must(w, !hvo_put_page(w->m, head), "put of a reference");
-	w->worked[STEP_READ]++;
+	must(w, !hvo_put_page(w->m, w->ref), "put of a reference");
+	w->ref = HVO_PFN_NONE;
 }
 
 static void step_isolate(struct worker *w)
@@ -540,6 +553,8 @@ static void *work(void *arg)
 		one_step(w);
 	if (w->apart_end)
 		step_isolate(w);
+	if (w->ref != HVO_PFN_NONE)
+		step_read(w);
 	for (i = 0; i < RANGES; i++)
 		if (w->range[i].from)
 			give_back(w, &w->range[i], true);
@@ -571,7 +586,7 @@ static void shared_open(struct shared *s, enum hvo_mode mode)
 
 static void worker_open(struct worker *w, struct shared *s, unsigned int number)
 {
-	*w = (struct worker){ .s = s, .m = s->r.m, .random = number };
+	*w = (struct worker){ .s = s, .m = s->r.m, .random = number, .ref = HVO_PFN_NONE };
 	w->tag = (uint64_t)(number + 1) << 40;
 	w->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, w };
 	assert_int_equal(pthread_mutex_init(&w->lock, NULL), 0);

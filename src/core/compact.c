@@ -80,7 +80,7 @@ static void count_cut(struct hvo_machine *m, hvo_pfn_t base, struct census *c)
 		c->hopeless = true;
 	while (pfn < end && !c->hopeless) {
 		const struct hvo_page *page = page_ro(m, pfn);
-		uint64_t nr = page_cut_frames(hvo_page_state(page), page->order);
+		uint64_t nr = page_cut_frames(hvo_page_state(page), page_order(page));
 
 		count_head(page, c, &c->small, &c->free_small, nr);
 		pfn += nr;

@@ -141,7 +141,7 @@ static hvo_pfn_t held_end(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t *ret_fl
 
 		*ret_flags = page_flags(page);
 		if (hvo_page_state(page) == HVO_PAGE_USED && !page_count(m, pfn, PAGE_MAPCOUNT))
-			end += UINT64_C(1) << __atomic_load_n(&page->order, __ATOMIC_RELAXED);
+			end += UINT64_C(1) << page_order(page);
 	}
 	m->ops->read_unlock(m->ctx);
 	return end;
@@ -209,7 +209,7 @@ static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, const struct
 	while (p < end) {
 		const struct hvo_page *page = page_ro(m, p);
 
-		p += page_cut_frames(hvo_page_state(page), page->order);
+		p += page_cut_frames(hvo_page_state(page), page_order(page));
 		if (p > pfn && page_stays(page))
 			found = p;
 	}

@@ -52,6 +52,12 @@ bool page_freeze(struct hvo_machine *m, hvo_pfn_t pfn, uint32_t refs);
 /* For a loop that waits for another thread: a few turns at once, then slowly. */
 void page_wait(struct hvo_machine *m, unsigned int *turns);
 
+/* Of a head that somebody else may be changing. */
+static inline unsigned int page_order(const struct hvo_page *page)
+{
+	return __atomic_load_n(&page->order, __ATOMIC_RELAXED);
+}
+
 static inline uint32_t page_owner(const struct hvo_page *page)
 {
 	return __atomic_load_n(&page->owner, __ATOMIC_RELAXED);

@@ -73,6 +73,17 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 	return 0;
 }
 
+/* A block that is busy stays what it is, but it may be isolated meanwhile. */
+static bool describes_itself(struct hvo_machine *m, struct zone *z, uint64_t block)
+{
+	bool self;
+
+	lock_acquire(m, &z->lock);
+	self = m->blocks[block].flags & BLOCK_SELF;
+	lock_release(m, &z->lock);
+	return self;
+}
+
 /*
  * A folded block's frames are all free: clean its head page, drop the frames that
  * held its tails, and give it to the zone as a whole one. @old are these frames; of its
@@ -84,7 +95,8 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 {
 	struct block *b = &m->blocks[block];
 	hvo_pfn_t pfn = block_pfn(block);
-	bool self = b->flags & BLOCK_SELF, bad = poison_in(m, pfn, pfn + HVO_BLOCK_FRAMES);
+	bool bad = poison_in(m, pfn, pfn + HVO_BLOCK_FRAMES);
+	bool self = describes_itself(m, z, block);
 	unsigned int i;
 
 	if (self && nr_old)
@@ -134,7 +146,7 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64
 
 		fold_set(m, block_pfn(blocks[i]), HVO_BLOCK_ORDER, HVO_BLOCK_ORDER | HVO_FOLDED);
 		/* One whose old backing is asked for below starts a run of its own. */
-		if (m->blocks[blocks[i]].flags & BLOCK_SELF)
+		if (describes_itself(m, z, blocks[i]))
 			run_add(&l, page, HVO_SHARED_TAIL, HVO_BLOCK_TAILS);
 		else
 			runs[l.nr++] = (struct hvo_remap){ page, HVO_SHARED_TAIL, HVO_BLOCK_TAILS };
@@ -146,7 +158,7 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64
 		struct run_list ol = { old, 0, HVO_BLOCK_TAILS };
 		uint64_t page = hvo_block_tail_page(blocks[i]);
 
-		if (!(m->blocks[blocks[i]].flags & BLOCK_SELF))
+		if (!describes_itself(m, z, blocks[i]))
 			run_add_backing(m, &ol, page, HVO_BLOCK_TAILS);
 		else if (clear)
 			run_add(&ol, page, own[i], HVO_BLOCK_TAILS);

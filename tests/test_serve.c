@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include <hvo/client.h>
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -683,6 +685,87 @@ static void test_numastat(void **state)
 	stop(&s);
 }
 
+/* ---- lending ------------------------------------------------------------------------- */
+
+/* Until the pool has so many free pages: what a client had comes back in the server's time. */
+static void wait_free(const struct server *s, uint64_t nr)
+{
+	unsigned int i;
+
+	for (i = 0; number(s, HUGE "free_hugepages") != nr; i++) {
+		if (i == 30000)
+			fail_msg("%" PRIu64 " free, not %" PRIu64, number(s, HUGE "free_hugepages"),
+				 nr);
+		usleep(1000);
+	}
+}
+
+static void test_lend(void **state)
+{
+	static char text[TEXT];
+	struct hvo_client *client = NULL;
+	struct hvo_loan loan;
+	struct server s;
+	char path[96], args[256];
+
+	(void)state;
+	skip_unless_ready();
+	(void)snprintf(path, sizeof(path), "/tmp/test_serve.%d.socket", (int)getpid());
+	(void)snprintf(args, sizeof(args),
+		       "--memory 256M --hugepages 2M=16 --socket %s --quota-client 8M "
+		       "--quota-user 16M --allow-uid 12345",
+		       path);
+	start_well(&s, args);
+	assert_int_equal(hvo_client_connect(path, &client), 0);
+	assert_int_equal(hvo_client_borrow(client, HVO_BLOCK_ORDER, 5, HVO_NODE_ANY, &loan),
+			 -EDQUOT);
+	assert_int_equal(hvo_client_borrow(client, HVO_BLOCK_ORDER, 3, HVO_NODE_ANY, &loan), 0);
+	assert_int_equal(number(&s, HUGE "nr_hugepages"), 16);
+	assert_int_equal(number(&s, HUGE "free_hugepages"), 13);
+	assert_int_equal(number(&s, "sys/kernel/hvo/lend/clients"), 1);
+	assert_int_equal(number(&s, "sys/kernel/hvo/lend/refused"), 1);
+	read_file(&s, "sys/kernel/hvo/lend/pages", text);
+	assert_non_null(strstr(text, "hugepages-2048kB 3 pending 0\n"));
+	read_file(&s, "sys/kernel/hvo/lend/limit", text);
+	assert_int_equal(field_of(text, "client_bytes"), 8 << 20);
+	assert_int_equal(field_of(text, "user_bytes"), 16 << 20);
+	hvo_client_close(client);
+	close(loan.fd);
+	wait_free(&s, 16);
+	assert_int_equal(hvo_client_connect(path, &client), 0);
+	assert_int_equal(hvo_client_borrow(client, HVO_BLOCK_ORDER, 3, HVO_NODE_ANY, &loan), 0);
+	/* The server ends with pages lent. */
+	stop(&s);
+	assert_int_equal(hvo_client_return(client, &loan), -EPIPE);
+	hvo_client_close(client);
+	assert_int_not_equal(access(path, F_OK), 0);
+}
+
+static void test_lend_refused(void **state)
+{
+	static const char *const args[] = {
+		"--quota-client 1G",
+		"--quota-user 1G",
+		"--allow-uid 5",
+		"--socket /nowhere/at/all --quota-user 0",
+		"--socket /nowhere/at/all --allow-uid -1",
+		"--socket /nowhere/at/all --platform sim",
+	};
+	struct server s;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < sizeof(args) / sizeof(args[0]); i++) {
+		start(&s, "/tmp", args[i]);
+		assert_int_equal(wait_for(&s), 2);
+	}
+	skip_unless_ready();
+	start(&s, NULL, "--memory 128M --socket /nowhere/at/all");
+	assert_non_null(strstr(s.line, "/nowhere/at/all"));
+	assert_int_equal(wait_for(&s), 1);
+	assert_int_equal(rmdir(s.dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -691,6 +774,7 @@ int main(void)
 		cmocka_unit_test(test_killed),	cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_boot),	cmocka_unit_test(test_together),
 		cmocka_unit_test(test_hugeadm), cmocka_unit_test(test_numastat),
+		cmocka_unit_test(test_lend),	cmocka_unit_test(test_lend_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,7 +30,10 @@ prefix=$(pkg-config --variable=prefix "$pc")
 # The system's own files as well: liburcu is there. Not the sysroot: it would move those, too.
 export PKG_CONFIG_PATH=$dir/pc
 mkdir "$dir/pc"
-sed "s|^prefix=.*|prefix=$dir/root$prefix|" "$pc" >"$dir/pc/libhvo.pc"
+for name in libhvo libhvo-client; do
+	sed "s|^prefix=.*|prefix=$dir/root$prefix|" "$(dirname "$pc")/$name.pc" >"$dir/pc/$name.pc" ||
+		die "no $name.pc"
+done
 
 [ -n "$(find "$lib" -maxdepth 1 -name 'libhvo.so.*.*')" ] || die "no versioned shared library"
 readelf -d "$lib/libhvo.so" | grep -q 'SONAME.*libhvo\.so\.[0-9]' || die "no SONAME with a version"
@@ -55,6 +58,23 @@ use static $(pkg-config --cflags libhvo) "$lib/libhvo.a" \
 	$(pkg-config --static --libs libhvo | tr ' ' '\n' | grep -v -e '^-lhvo$' -e '^-L')
 ldd "$dir/static" | grep -q libhvo && die "static: linked with the shared library"
 
+# The client library needs nothing but libc, and is fit for C++ too.
+cat >"$dir/client.cc" <<'EOF'
+#include <hvo/client.h>
+#include <cerrno>
+int main()
+{
+	hvo_client *client = nullptr;
+
+	return hvo_client_connect("/nowhere/at/all", &client) == -ENOENT ? 0 : 1;
+}
+EOF
+# shellcheck disable=SC2046 # words
+g++ -std=c++17 -Wall -Wextra -Wpedantic -Werror "$dir/client.cc" -o "$dir/client" \
+	$(pkg-config --cflags --libs libhvo-client) || die "client: does not build"
+LD_LIBRARY_PATH=$lib "$dir/client" || die "client: failed"
+readelf -d "$lib/libhvo-client.so" | grep NEEDED | grep -v 'libc\.so' && die "libhvo-client needs more than libc"
+
 hvo=$dir/root$prefix/bin/hvo
 "$hvo" --version || die "hvo does not run"
 
@@ -69,7 +89,7 @@ for command in $commands; do
 	[ -s "$man/man1/hvo-$command.1" ] || die "hvo $command: no manual page"
 	grep -q -e "hvo-${command}fR(1)" "$dir/man1" || die "hvo $command: not in hvo(1)"
 done
-names=$(grep -oE '\bhvo_[a-z0-9_]+;' "$top/src/libhvo.map" | tr -d ';')
+names=$(cat "$top/src/libhvo.map" "$top/src/client/libhvo-client.map" | grep -oE '\bhvo_[a-z0-9_]+;' | tr -d ';')
 for name in $names; do
 	grep -qw "$name" "$dir/man3" || die "$name(): in no manual page"
 done

@@ -51,7 +51,8 @@ HVO_MUST_CHECK int hvo_client_connect(const char *path, struct hvo_client **ret)
 
 /*
  * Everything that was borrowed goes back, also what is still mapped. Descriptors of loans are the
- * caller's to close. Accepts NULL. Nobody may use the client any more.
+ * caller's to close. Accepts NULL. Nobody may use the client any more. Not in the child of a fork:
+ * there it ends the parent's connection as well.
  */
 void hvo_client_close(struct hvo_client *client);
 

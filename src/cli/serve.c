@@ -6,6 +6,7 @@
 #include "box.h"
 #include "cli.h"
 #include "fuse.h"
+#include "lend/lend.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -34,6 +35,10 @@ static const char help[] =
 	"  --hugepagesz SIZE   a pool of such pages; again for another (default 2M and 1G)\n"
 	"  --hugepages SIZE=N  so many of them from the start\n"
 	"  --sparse            take memory from the system when it is first touched\n"
+	"  --socket PATH       lend huge pages to other processes there (hvo client)\n"
+	"  --quota-client SIZE what one client may have at a time (default: no limit)\n"
+	"  --quota-user SIZE   what all clients of one user may have together\n"
+	"  --allow-uid N       a user who may borrow besides this one and root; again for another\n"
 	"  --platform NAME     linux, memory of this process (default); sim, simulated\n"
 	"  --seed N            sim: all that is random follows from it (default 1)\n";
 
@@ -54,6 +59,8 @@ struct serve_options {
 	bool sim, sparse;
 	uint64_t seed;
 	const char *mount;
+	struct lend_options lend; /* none without its path */
+	bool quotas;
 };
 
 /* ---- options --------------------------------------------------------------- */
@@ -204,6 +211,48 @@ static int set_mount(void *arg, const char *value)
 	return CLI_OK;
 }
 
+static int set_socket(void *arg, const char *value)
+{
+	((struct serve_options *)arg)->lend.path = value;
+	return CLI_OK;
+}
+
+static int set_quota(struct serve_options *opt, const char *name, const char *value, uint64_t *ret)
+{
+	opt->quotas = true;
+	if (args_size(value, ret) || !*ret)
+		return args_error("%s: '%s' is not a size such as 512M or 2G", name, value);
+	return CLI_OK;
+}
+
+static int set_quota_client(void *arg, const char *value)
+{
+	struct serve_options *opt = arg;
+
+	return set_quota(opt, "--quota-client", value, &opt->lend.client_bytes);
+}
+
+static int set_quota_user(void *arg, const char *value)
+{
+	struct serve_options *opt = arg;
+
+	return set_quota(opt, "--quota-user", value, &opt->lend.user_bytes);
+}
+
+static int set_allow_uid(void *arg, const char *value)
+{
+	struct lend_options *lend = &((struct serve_options *)arg)->lend;
+	uint64_t uid = 0;
+	int status = args_number("--allow-uid", value, 0, UINT32_MAX - 1, &uid);
+
+	if (status)
+		return status;
+	if (lend->nr_uids == LEND_MAX_UIDS)
+		return args_error("--allow-uid: no more than %u users", LEND_MAX_UIDS);
+	lend->uids[lend->nr_uids++] = (uid_t)uid;
+	return CLI_OK;
+}
+
 static const struct arg_spec specs[] = {
 	{ "--mount", true, set_mount },
 	{ "--memory", true, set_memory },
@@ -218,8 +267,23 @@ static const struct arg_spec specs[] = {
 	{ "--sparse", false, set_sparse },
 	{ "--platform", true, set_platform },
 	{ "--seed", true, set_seed },
+	{ "--socket", true, set_socket },
+	{ "--quota-client", true, set_quota_client },
+	{ "--quota-user", true, set_quota_user },
+	{ "--allow-uid", true, set_allow_uid },
 	{ NULL, false, NULL },
 };
+
+static int check_lend_options(const struct serve_options *opt)
+{
+	if (!opt->lend.path && (opt->quotas || opt->lend.nr_uids))
+		return args_error(
+			"--quota-client, --quota-user and --allow-uid are for --socket PATH");
+	if (opt->lend.path && opt->sim)
+		return args_error(
+			"--socket: simulated memory cannot be lent; leave --platform sim out");
+	return CLI_OK;
+}
 
 /* What fits together, and what is left to defaults. */
 static int check_options(struct serve_options *opt)
@@ -229,6 +293,8 @@ static int check_options(struct serve_options *opt)
 
 	if (!opt->mount)
 		return args_error("--mount is missing: where is the machine to be seen?");
+	if (check_lend_options(opt))
+		return CLI_USAGE;
 	if (!cfg->memory_bytes)
 		cfg->memory_bytes = DEFAULT_MEMORY;
 	if (cfg->memory_bytes % (HVO_SECTION_SIZE * cfg->nr_nodes))
@@ -296,6 +362,7 @@ static const struct tree_file events_file = { .mode = 0444, .show = show_events 
 struct server {
 	struct box box;
 	struct tree *tree;
+	struct lend *lend; /* or NULL */
 	struct events events;
 	struct hvofs *fs;
 };
@@ -355,6 +422,23 @@ static int open_tree(struct server *s)
 	return CLI_FAILED;
 }
 
+static int open_lend(struct server *s, const struct serve_options *opt)
+{
+	int rc = lend_start(s->box.on_linux, &opt->lend, &s->lend);
+
+	if (rc) {
+		fprintf(stderr, "hvo serve: --socket %s: %s\n", opt->lend.path,
+			rc == -EADDRINUSE ? "somebody serves there already; take another path" :
+					    strerror(-rc));
+		return CLI_FAILED;
+	}
+	rc = lend_add_files(s->lend, s->tree);
+	if (!rc)
+		return CLI_OK;
+	fprintf(stderr, "hvo serve: %s\n", strerror(-rc));
+	return CLI_FAILED;
+}
+
 static int open_server(struct server *s, const struct serve_options *opt)
 {
 	unsigned int i;
@@ -364,6 +448,8 @@ static int open_server(struct server *s, const struct serve_options *opt)
 		status = open_pool(s, opt, &opt->pools[i]);
 	if (!status)
 		status = open_tree(s);
+	if (!status && opt->lend.path)
+		status = open_lend(s, opt);
 	/* A simulation is for one thread. */
 	if (!status)
 		status = hvofs_mount(s->tree, s->box.m, opt->mount, !opt->sim, &s->fs);
@@ -375,6 +461,8 @@ static void close_server(struct server *s)
 	if (s->fs)
 		hvofs_free(s->fs);
 	tree_free(s->tree);
+	/* What cannot be given back to the machine goes with it. */
+	(void)lend_stop(s->lend);
 	box_close(&s->box);
 }
 

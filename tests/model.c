@@ -396,7 +396,7 @@ static uint64_t check_pools(struct model *mo)
 /* Returns the frames that are online. */
 static uint64_t check_sections(struct model *mo)
 {
-	uint64_t present[HVO_MAX_NODES][HVO_NR_ZONES] = { { 0 } }, online = 0, managed = 0, n, t;
+	uint64_t present[NODES][HVO_NR_ZONES] = { { 0 } }, online = 0, managed = 0, n, t;
 	unsigned int i;
 
 	for (i = 0; i < mo->nr_sections; i++) {

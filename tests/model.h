@@ -15,6 +15,7 @@
 
 #define BLOCKS 400
 #define POOLS 2
+#define NODES 2
 #define SECTIONS 16
 #define AREAS 4
 #define PIECES 16

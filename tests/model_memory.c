@@ -21,7 +21,7 @@
 
 struct snapshot {
 	struct hvo_machine_stat machine;
-	struct hvo_zone_stat zone[HVO_MAX_NODES][HVO_NR_ZONES];
+	struct hvo_zone_stat zone[NODES][HVO_NR_ZONES];
 	struct hvo_pool_stat pool[POOLS];
 };
 
@@ -102,10 +102,12 @@ static uint64_t hosting(const struct model *mo)
 	return mo->cfg.mode == HVO_LINUX ? 512 : 71;
 }
 
+/* Of the free frames of a section, those of one block in eight. */
 static void must_be_zero(struct model *mo, hvo_pfn_t pfn, hvo_pfn_t end)
 {
-	for (; pfn < end; pfn += HVO_BLOCK_FRAMES - pfn % HVO_BLOCK_FRAMES)
-		must(mo, rig_zero(&mo->r, pfn, HVO_BLOCK_FRAMES - pfn % HVO_BLOCK_FRAMES));
+	pfn += pick(mo, 8) * HVO_BLOCK_FRAMES;
+	for (; pfn + HVO_BLOCK_FRAMES <= end; pfn += 8 * HVO_BLOCK_FRAMES)
+		must(mo, rig_zero(&mo->r, pfn, HVO_BLOCK_FRAMES));
 }
 
 void op_add(struct model *mo)
@@ -145,7 +147,7 @@ void op_add(struct model *mo)
 
 void op_online(struct model *mo)
 {
-	enum hvo_zone_type zone = pick(mo, 2) ? HVO_ZONE_NORMAL : HVO_ZONE_MOVABLE;
+	enum hvo_zone_type zone = pick(mo, 3) ? HVO_ZONE_MOVABLE : HVO_ZONE_NORMAL;
 	struct snapshot before = snapshot(mo);
 	hvo_pfn_t start, end, pfn;
 	int want = 0, rc;
@@ -358,7 +360,7 @@ static void got_range(struct model *mo, hvo_pfn_t start, hvo_pfn_t end, unsigned
 	if (!pick(mo, 3))
 		must(mo, !rig_findings(&mo->r));
 	if (mo->nr + 64 < BLOCKS && !pick(mo, 4)) {
-		adopt(mo, start, end, pick(mo, 4));
+		adopt(mo, start, end, pick(mo, 16));
 		return;
 	}
 	rig_fill(&mo->r, start, end - start, 1);

@@ -484,7 +484,7 @@ static void cma_small(enum hvo_mode mode)
 {
 	static const uint64_t sizes[] = { 1, 3, 16, 512, 700, 1024, 5 };
 	struct hvo_config cfg = rig_config(mode, 512);
-	hvo_pfn_t got[7], start = 0, other;
+	hvo_pfn_t got[7], start = 0, other, pfn = 0;
 	uint64_t used = 0, nr = 0, sum = 0;
 	struct hvo_cma *cma, *second;
 	struct rig r;
@@ -522,6 +522,11 @@ static void cma_small(enum hvo_mode mode)
 	assert_int_equal(hvo_split_page(r.m, got[5], 0), 0);
 	assert_int_equal(hvo_cma_release(cma, got[5], 300), 0);
 	assert_int_equal(hvo_cma_release(cma, got[5], 300), -HVO_EINVAL);
+	/* What is there now ends where the rest of the other one begins. */
+	assert_int_equal(hvo_cma_alloc(cma, 300, 10, &pfn), 0);
+	assert_int_equal(pfn, got[5]);
+	assert_int_equal(hvo_cma_release(cma, pfn, 1024), -HVO_EINVAL);
+	assert_int_equal(hvo_cma_release(cma, pfn, 300), 0);
 	assert_int_equal(hvo_cma_release(cma, got[5] + 300, 724), 0);
 	for (i = 0; i < 7; i++)
 		if (i != 5)

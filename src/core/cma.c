@@ -11,6 +11,7 @@
  * way; the memmap lock for new areas.
  * Linux: mm/cma.c, cma_alloc(), cma_release(); mm/hugetlb_cma.c, hugetlb_cma_alloc_folio().
  */
+#include "alloc.h"
 #include "contig.h"
 #include "hugetlb.h"
 #include "lock.h"
@@ -107,6 +108,22 @@ void cma_freed(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 			counter_sub(&m->cmas[i].used, UINT64_C(1) << order);
 }
 
+/* What is left of a piece behind the part that goes is one of its own, and the caller's. */
+static void begin_rest(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	uint16_t flags = 0;
+
+	/* So that its descriptor does not move. */
+	lock_acquire(m, &m->memmap_lock);
+	m->ops->read_lock(m->ctx);
+	if (held_head(m, pfn) == pfn)
+		flags = page_flags(page_ro(m, pfn));
+	m->ops->read_unlock(m->ctx);
+	if ((flags & (HVO_PF_CMA | HVO_PF_CMA_FIRST)) == HVO_PF_CMA)
+		page_add_flags(page_rw(m, pfn), HVO_PF_CMA_FIRST);
+	lock_release(m, &m->memmap_lock);
+}
+
 int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr)
 {
 	if (!cma)
@@ -116,6 +133,7 @@ int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr)
 	if (!nr || pfn < cma->start || nr > cma->nr || pfn - cma->start > cma->nr - nr ||
 	    !contig_held(cma->m, pfn, pfn + nr, true))
 		return -HVO_EINVAL;
+	begin_rest(cma->m, pfn + nr);
 	return hvo_free_contig_range(cma->m, pfn, pfn + nr);
 }
 

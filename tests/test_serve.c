@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -588,6 +589,16 @@ static uint64_t host_pages(void)
 	return there(&host, HUGE "nr_hugepages") ? number(&host, HUGE "nr_hugepages") : 0;
 }
 
+/* Nobody else changes that meanwhile: the tests that do take the same lock. */
+static int host_lock(void)
+{
+	int fd = open("/" HUGE "nr_hugepages", O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	return fd;
+}
+
 static bool has_tool(const char *name)
 {
 	char line[128];
@@ -611,6 +622,7 @@ static bool has_pool_on_host(void)
 
 static void hugeadm(const char *args)
 {
+	int lock = host_lock();
 	uint64_t before = host_pages();
 	struct server s;
 
@@ -633,6 +645,7 @@ static void hugeadm(const char *args)
 	check_list(&s, 1 << 30, 1, 1, 1);
 	assert_int_equal(number(&s, "proc/sys/vm/nr_hugepages"), 7);
 	assert_int_equal(host_pages(), before);
+	close(lock);
 	stop(&s);
 }
 

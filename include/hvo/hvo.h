@@ -562,14 +562,6 @@ enum hvo_zone_type {
 	HVO_NR_ZONES = 3
 };
 
-/* What the blocks that are cut are kept for, so that what can be moved stays together. */
-enum hvo_migratetype {
-	HVO_MIGRATE_MOVABLE = 0,
-	HVO_MIGRATE_UNMOVABLE = 1,
-	HVO_MIGRATE_RECLAIMABLE = 2,
-	HVO_NR_MIGRATETYPES = 3
-};
-
 struct hvo_zone_stat {
 	uint64_t start_pfn, end_pfn;
 	uint64_t present; /* frames */
@@ -580,19 +572,45 @@ struct hvo_zone_stat {
 	uint64_t nr_cut;		     /* blocks cut below order 9 */
 	uint64_t nr_collapsible;	     /* of them, those that hold nothing */
 	uint64_t nr_isolated;		     /* blocks, cut or not */
-	/* of @nr_cut and @nr_free, by enum hvo_migratetype; whole blocks have no type */
-	uint64_t cut[HVO_NR_MIGRATETYPES];
-	uint64_t free_small[HVO_NR_MIGRATETYPES][HVO_BLOCK_ORDER];
-	/*
-	 * Allocations that preferred this node: got here, got elsewhere (foreign); and those
-	 * that got here but preferred another one (miss). HVO_NODE_ANY is node 0 here
-	 */
-	uint64_t numa_hit, numa_miss, numa_foreign;
 };
 
 /* -HVO_EINVAL: no such zone, *@ret untouched. */
 int hvo_zone_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		  struct hvo_zone_stat *ret);
+
+/* What blocks that are cut are kept for, so that what can be moved stays together. */
+enum hvo_migratetype {
+	HVO_MIGRATE_MOVABLE = 0,
+	HVO_MIGRATE_UNMOVABLE = 1,
+	HVO_MIGRATE_RECLAIMABLE = 2,
+	HVO_NR_MIGRATETYPES = 3
+};
+
+/* Of a zone's cut blocks, by what they are kept for; whole blocks are for anything. */
+struct hvo_zone_types {
+	uint64_t nr_cut[HVO_NR_MIGRATETYPES];
+	uint64_t nr_free[HVO_NR_MIGRATETYPES][HVO_BLOCK_ORDER]; /* free blocks of each order */
+};
+
+/* -HVO_EINVAL: no such zone, *@ret untouched. */
+int hvo_zone_types(struct hvo_machine *m, int node, enum hvo_zone_type type,
+		   struct hvo_zone_types *ret);
+
+/**
+ * struct hvo_numa_stat - allocations since the machine is there, as the kernel counts them
+ * @hit: this node was preferred, and gave
+ * @miss: this node gave, another one was preferred
+ * @foreign: this node was preferred, another one gave
+ *
+ * Whoever asks for HVO_NODE_ANY prefers node 0.
+ */
+struct hvo_numa_stat {
+	uint64_t hit, miss, foreign;
+};
+
+/* Of one of its zones. -HVO_EINVAL: no such zone, *@ret untouched. */
+int hvo_numa_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
+		  struct hvo_numa_stat *ret);
 
 struct hvo_machine_stat {
 	uint64_t total_frames;	  /* managed: MemTotal */

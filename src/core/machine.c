@@ -291,14 +291,13 @@ static enum hvo_migratetype public_type(uint8_t type)
 	return type == MIGRATE_RECLAIMABLE ? HVO_MIGRATE_RECLAIMABLE : HVO_MIGRATE_MOVABLE;
 }
 
-static void count_free(struct zone *z, struct hvo_machine *m, struct hvo_zone_stat *s)
+/* Of all cut blocks that serve somebody. Zone lock held. */
+static void count_types(struct hvo_machine *m, struct zone *z, struct hvo_zone_types *types)
 {
 	enum hvo_migratetype type;
 	uint64_t block;
 	unsigned int o;
 
-	for (o = HVO_BLOCK_ORDER; o <= HVO_MAX_ORDER; o++)
-		s->nr_free[o] = z->nr_whole[o - HVO_BLOCK_ORDER];
 	for (block = block_of(z->start); block < block_of(z->end); block++) {
 		const struct block *b = &m->blocks[block];
 
@@ -308,28 +307,47 @@ static void count_free(struct zone *z, struct hvo_machine *m, struct hvo_zone_st
 		    b->flags & (BLOCK_BUSY | BLOCK_ISOLATED))
 			continue;
 		type = public_type(b->migratetype);
-		s->cut[type]++;
+		types->nr_cut[type]++;
 		for (o = 0; o < SMALL_ORDERS; o++) {
 			uint32_t idx = b->free_head[o];
 
 			for (; idx; idx = page_ro(m, block_pfn(block) + idx - 1)->next)
-				s->free_small[type][o]++;
-			s->nr_free[o] =
-				s->free_small[0][o] + s->free_small[1][o] + s->free_small[2][o];
+				types->nr_free[type][o]++;
 		}
 	}
+}
+
+static void count_free(struct hvo_machine *m, struct zone *z, struct hvo_zone_stat *s)
+{
+	struct hvo_zone_types types = { 0 };
+	unsigned int o, type;
+
+	count_types(m, z, &types);
+	for (o = 0; o < SMALL_ORDERS; o++)
+		for (type = 0; type < HVO_NR_MIGRATETYPES; type++)
+			s->nr_free[o] += types.nr_free[type][o];
+	for (o = HVO_BLOCK_ORDER; o <= HVO_MAX_ORDER; o++)
+		s->nr_free[o] = z->nr_whole[o - HVO_BLOCK_ORDER];
+}
+
+static int zone_check(const struct hvo_machine *m, int node, enum hvo_zone_type type)
+{
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	return node < 0 || node >= (int)m->cfg.nr_nodes || (uint32_t)type >= HVO_NR_ZONES ?
+		       -HVO_EINVAL :
+		       0;
 }
 
 int hvo_zone_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		  struct hvo_zone_stat *ret)
 {
 	struct hvo_zone_stat s = { 0 };
+	int rc = zone_check(m, node, type);
 	struct zone *z;
 
-	if (machine_gone(m))
-		return -HVO_ENODEV;
-	if (node < 0 || node >= (int)m->cfg.nr_nodes || (uint32_t)type >= HVO_NR_ZONES || !ret)
-		return -HVO_EINVAL;
+	if (rc || !ret)
+		return rc ? rc : -HVO_EINVAL;
 	z = &m->nodes[node].zones[type];
 	lock_acquire(m, &z->lock);
 	s.start_pfn = z->start;
@@ -343,10 +361,43 @@ int hvo_zone_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 	s.nr_cut = z->nr_cut;
 	s.nr_collapsible = z->nr_collapsible;
 	s.nr_isolated = z->nr_isolated;
-	s.numa_miss = counter_read(&z->numa_miss);
-	s.numa_foreign = counter_read(&z->numa_foreign);
-	s.numa_hit = z->nr_allocs - s.numa_miss;
-	count_free(z, m, &s);
+	count_free(m, z, &s);
+	lock_release(m, &z->lock);
+	*ret = s;
+	return 0;
+}
+
+int hvo_zone_types(struct hvo_machine *m, int node, enum hvo_zone_type type,
+		   struct hvo_zone_types *ret)
+{
+	struct hvo_zone_types types = { 0 };
+	int rc = zone_check(m, node, type);
+	struct zone *z;
+
+	if (rc || !ret)
+		return rc ? rc : -HVO_EINVAL;
+	z = &m->nodes[node].zones[type];
+	lock_acquire(m, &z->lock);
+	count_types(m, z, &types);
+	lock_release(m, &z->lock);
+	*ret = types;
+	return 0;
+}
+
+int hvo_numa_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
+		  struct hvo_numa_stat *ret)
+{
+	int rc = zone_check(m, node, type);
+	struct hvo_numa_stat s = { 0 };
+	struct zone *z;
+
+	if (rc || !ret)
+		return rc ? rc : -HVO_EINVAL;
+	z = &m->nodes[node].zones[type];
+	lock_acquire(m, &z->lock);
+	s.miss = counter_read(&z->numa_miss);
+	s.hit = z->nr_allocs - s.miss;
+	s.foreign = counter_read(&z->numa_foreign);
 	lock_release(m, &z->lock);
 	*ret = s;
 	return 0;

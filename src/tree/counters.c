@@ -48,16 +48,28 @@ void pool_stat(struct hvo_pool *pool, int node, struct hvo_pool_stat *ret)
 
 /* ---- zones ------------------------------------------------------------------------- */
 
+static void add_zone(struct tree *t, int node, enum hvo_zone_type type, struct hvo_zone_stat *stat,
+		     struct hvo_numa_stat *sum)
+{
+	struct hvo_numa_stat numa = { 0 };
+
+	(void)hvo_zone_stat(t->m, node, type, stat);
+	(void)hvo_numa_stat(t->m, node, type, &numa);
+	sum->hit += numa.hit;
+	sum->miss += numa.miss;
+	sum->foreign += numa.foreign;
+}
+
 void zone_sum(struct tree *t, int node, enum linux_zone zone, struct zone_sum *ret)
 {
+	bool movable = zone == ZONE_MOVABLE;
+
+	/* Of a machine that is gone nothing is left. */
 	memset(ret, 0, sizeof(*ret));
-	ret->name = zone == ZONE_MOVABLE ? "Movable" : "Normal";
-	if (zone == ZONE_MOVABLE) {
-		(void)hvo_zone_stat(t->m, node, HVO_ZONE_MOVABLE, &ret->own);
-		return;
-	}
-	(void)hvo_zone_stat(t->m, node, HVO_ZONE_NORMAL, &ret->own);
-	(void)hvo_zone_stat(t->m, node, HVO_ZONE_CMA, &ret->cma);
+	ret->name = movable ? "Movable" : "Normal";
+	add_zone(t, node, movable ? HVO_ZONE_MOVABLE : HVO_ZONE_NORMAL, &ret->own, &ret->numa);
+	if (!movable)
+		add_zone(t, node, HVO_ZONE_CMA, &ret->cma, &ret->numa);
 }
 
 uint64_t zone_spanned(const struct zone_sum *z)
@@ -83,9 +95,9 @@ void count_zone(struct counts *c, const struct zone_sum *z)
 	c->available += free > high ? free - high : 0;
 	c->free_cma += z->cma.free;
 	c->cma += z->cma.present;
-	c->numa_hit += BOTH(z, numa_hit);
-	c->numa_miss += BOTH(z, numa_miss);
-	c->numa_foreign += BOTH(z, numa_foreign);
+	c->numa_hit += z->numa.hit;
+	c->numa_miss += z->numa.miss;
+	c->numa_foreign += z->numa.foreign;
 	for (o = HVO_BLOCK_ORDER; o <= HVO_MAX_ORDER; o++)
 		c->free_blocks += BOTH(z, nr_free[o]) << o;
 }

@@ -113,6 +113,7 @@ enum linux_zone { ZONE_NORMAL, ZONE_MOVABLE, NR_LINUX_ZONES };
 struct zone_sum {
 	const char *name;
 	struct hvo_zone_stat own, cma;
+	struct hvo_numa_stat numa; /* of both */
 };
 #define BOTH(z, field) ((z)->own.field + (z)->cma.field)
 

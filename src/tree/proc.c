@@ -221,19 +221,29 @@ static bool has_type(const struct tree *t, int type)
 	return type != CMA || hvo_machine_config(t->m)->cma_bytes;
 }
 
+static struct hvo_zone_types types_of(struct tree *t, int node, const struct zone_sum *z)
+{
+	struct hvo_zone_types types = { 0 };
+
+	(void)hvo_zone_types(t->m, node,
+			     !strcmp(z->name, "Movable") ? HVO_ZONE_MOVABLE : HVO_ZONE_NORMAL,
+			     &types);
+	return types;
+}
+
 /* Whole blocks have no type; the kernel's start as movable ones. */
-static uint64_t free_of_type(const struct zone_sum *z, int type, unsigned int order)
+static uint64_t free_of_type(const struct zone_sum *z, const struct hvo_zone_types *types, int type,
+			     unsigned int order)
 {
 	bool small = order < HVO_BLOCK_ORDER;
 
 	switch (type) {
 	case UNMOVABLE:
-		return small ? z->own.free_small[HVO_MIGRATE_UNMOVABLE][order] : 0;
+		return small ? types->nr_free[HVO_MIGRATE_UNMOVABLE][order] : 0;
 	case MOVABLE:
-		return small ? z->own.free_small[HVO_MIGRATE_MOVABLE][order] :
-			       z->own.nr_free[order];
+		return small ? types->nr_free[HVO_MIGRATE_MOVABLE][order] : z->own.nr_free[order];
 	case RECLAIMABLE:
-		return small ? z->own.free_small[HVO_MIGRATE_RECLAIMABLE][order] : 0;
+		return small ? types->nr_free[HVO_MIGRATE_RECLAIMABLE][order] : 0;
 	case CMA:
 		return z->cma.nr_free[order];
 	default:
@@ -241,24 +251,25 @@ static uint64_t free_of_type(const struct zone_sum *z, int type, unsigned int or
 	}
 }
 
-static uint64_t blocks_of_type(const struct zone_sum *z, int type)
+static uint64_t blocks_of_type(const struct zone_sum *z, const struct hvo_zone_types *types,
+			       int type)
 {
-	uint64_t isolated = z->own.nr_isolated, others, all;
+	uint64_t unmovable = types->nr_cut[HVO_MIGRATE_UNMOVABLE];
+	uint64_t reclaimable = types->nr_cut[HVO_MIGRATE_RECLAIMABLE];
+	uint64_t others = unmovable + reclaimable + z->own.nr_isolated;
+	uint64_t all = z->own.present >> HVO_BLOCK_ORDER;
 
 	switch (type) {
 	case UNMOVABLE:
-		return z->own.cut[HVO_MIGRATE_UNMOVABLE];
+		return unmovable;
 	case MOVABLE:
-		all = z->own.present >> HVO_BLOCK_ORDER;
-		others = isolated + z->own.cut[HVO_MIGRATE_UNMOVABLE] +
-			 z->own.cut[HVO_MIGRATE_RECLAIMABLE];
 		return all > others ? all - others : 0;
 	case RECLAIMABLE:
-		return z->own.cut[HVO_MIGRATE_RECLAIMABLE];
+		return reclaimable;
 	case CMA:
 		return (z->cma.present >> HVO_BLOCK_ORDER) - z->cma.nr_isolated;
 	case ISOLATE:
-		return isolated + z->cma.nr_isolated;
+		return BOTH(z, nr_isolated);
 	default:
 		return 0;
 	}
@@ -266,6 +277,7 @@ static uint64_t blocks_of_type(const struct zone_sum *z, int type)
 
 static void free_by_type(struct tree *t, int node, const struct zone_sum *z, FILE *out)
 {
+	struct hvo_zone_types types = types_of(t, node, z);
 	unsigned int o;
 	int type;
 
@@ -274,19 +286,20 @@ static void free_by_type(struct tree *t, int node, const struct zone_sum *z, FIL
 			continue;
 		fprintf(out, "Node %4d, zone %8s, type %12s ", node, z->name, type_names[type]);
 		for (o = 0; o <= max_order(t); o++)
-			fprintf(out, "%6" PRIu64 " ", free_of_type(z, type, o));
+			fprintf(out, "%6" PRIu64 " ", free_of_type(z, &types, type, o));
 		fputc('\n', out);
 	}
 }
 
 static void blocks_by_type(struct tree *t, int node, const struct zone_sum *z, FILE *out)
 {
+	struct hvo_zone_types types = types_of(t, node, z);
 	int type;
 
 	fprintf(out, "Node %d, zone %8s ", node, z->name);
 	for (type = 0; type < NR_TYPES; type++)
 		if (has_type(t, type))
-			fprintf(out, "%12" PRIu64 " ", blocks_of_type(z, type));
+			fprintf(out, "%12" PRIu64 " ", blocks_of_type(z, &types, type));
 	fputc('\n', out);
 }
 

@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -54,12 +55,9 @@ static void start(struct server *s)
 	assert_int_equal(lend_start(s->r.host, &s->opt, &s->lend), 0);
 }
 
-/* @s->opt is as the test wants it. */
-static void open_server(struct server *s, const struct hvo_config *cfg)
+/* A pool, and who lends from it. @s->opt is as the test wants it. */
+static void serve(struct server *s)
 {
-	rig_open(&s->r, RIG_LINUX, cfg);
-	/* Counting events is for tests of one thread. */
-	hvo_linux_set_trace(s->r.host, NULL, NULL);
 	s->pool = rig_pool_new(&s->r, ORDER);
 	assert_int_equal(rig_resize(s->pool, HVO_NODE_ANY, PAGES).done, PAGES);
 	strcpy(s->dir, "/tmp/hvo-lend-XXXXXX");
@@ -70,9 +68,17 @@ static void open_server(struct server *s, const struct hvo_config *cfg)
 	start(s);
 }
 
+static void open_server(struct server *s, const struct hvo_config *cfg)
+{
+	rig_open(&s->r, RIG_LINUX, cfg);
+	/* Counting events is for tests of one thread. */
+	hvo_linux_set_trace(s->r.host, NULL, NULL);
+	serve(s);
+}
+
 static void open_default(struct server *s)
 {
-	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 256);
+	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 128);
 
 	open_server(s, &cfg);
 }
@@ -335,7 +341,7 @@ static void test_big_pages(void **state)
 
 	(void)state;
 	for (mode = HVO_ON_DEMAND; mode <= HVO_LINUX; mode++) {
-		struct hvo_config cfg = rig_config(mode, 512);
+		struct hvo_config cfg = rig_config(mode, 384);
 		struct server s = { 0 };
 		struct hvo_client *c;
 		struct hvo_pool *big;
@@ -421,7 +427,7 @@ static void test_killed(void **state)
 
 	(void)state;
 	for (mode = HVO_ON_DEMAND; mode <= HVO_LINUX; mode++) {
-		struct hvo_config cfg = rig_config(mode, 256);
+		struct hvo_config cfg = rig_config(mode, 128);
 		struct server s = { 0 };
 		uint64_t arena;
 		int tell[2];
@@ -466,11 +472,11 @@ static void test_gone_while_borrowing(void **state)
 	open_default(&s);
 	arena = arena_bytes(&s);
 	before = open_fds();
-	for (i = 0; i < 50; i++) {
+	for (i = 0; i < 20; i++) {
 		fd = raw_open(&s);
 		raw_send(fd, &request, sizeof(request));
 		if (i % 2)
-			usleep(i * 100);
+			usleep(i * 250);
 		close(fd);
 		if (i % 5)
 			wait_free(&s, PAGES);
@@ -523,7 +529,7 @@ static void test_descriptors(void **state)
 	(void)state;
 	open_default(&s);
 	before = open_fds();
-	for (i = 0; i < 200; i++) {
+	for (i = 0; i < 60; i++) {
 		struct hvo_client *c = client_of(&s);
 		struct hvo_loan loan = borrow(c, ORDER, 1 + i % 3);
 
@@ -623,7 +629,7 @@ static void test_quotas(void **state)
 /* Reservations of others, surplus pages within the limit, and nodes: as in Linux. */
 static void test_pool_rules(void **state)
 {
-	struct hvo_config cfg = rig_config(HVO_LINUX, 512);
+	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
 	struct server s = { 0 };
 	struct hvo_client *c;
 	struct hvo_loan loan;
@@ -767,6 +773,88 @@ static void test_populate(void **state)
 	rig_put(&r, pfn);
 	rig_audit(&r);
 	rig_close(&r);
+}
+
+/* Frames of a sparse machine have no memory before they are used, and need none to be free. */
+static void test_sparse(void **state)
+{
+	struct hvo_linux_options sparse = { .sparse = true };
+	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 1024);
+	struct server s = { 0 };
+	struct hvo_client *c;
+	struct hvo_loan loan;
+	uint64_t arena;
+
+	(void)state;
+	cfg.clear = HVO_CLEAR_ON_ALLOC;
+	assert_int_equal(hvo_linux_create(&cfg, &sparse, &s.r.host), 0);
+	s.r.m = hvo_linux_machine(s.r.host);
+	serve(&s);
+	arena = arena_bytes(&s);
+	assert_true(arena < 64 * MIB);
+	c = client_of(&s);
+	loan = borrow(c, ORDER, PAGES);
+	assert_int_equal(arena_bytes(&s), arena);
+	assert_int_equal(pwrite(loan.fd, "x", 1, 0), 1);
+	assert_int_equal(hvo_client_return(c, &loan), 0);
+	assert_int_equal(arena_bytes(&s), arena);
+	assert_int_equal(zero_pages(&s), PAGES);
+	hvo_client_close(c);
+	close_server(&s);
+}
+
+/* ---- descriptors that are not there ------------------------------------------------------ */
+
+/* So many more can be opened in this process, until @old is put back. */
+static void allow_descriptors(unsigned int nr, struct rlimit *old)
+{
+	int lowest = dup(0);
+	struct rlimit limit;
+
+	assert_true(lowest >= 0);
+	close(lowest);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, old), 0);
+	limit = *old;
+	limit.rlim_cur = (rlim_t)lowest + nr;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void test_no_descriptors(void **state)
+{
+	struct server s = { 0 };
+	struct hvo_client *c;
+	struct hvo_loan loan;
+	struct rlimit old;
+	int fd, fds[8], i;
+
+	(void)state;
+	open_default(&s);
+	c = client_of(&s);
+	/* For the memfd; for what comes out of it at this end: it goes back; for who connects. */
+	allow_descriptors(0, &old);
+	assert_int_equal(try_borrow(c, 1), -ENFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	allow_descriptors(1, &old);
+	assert_int_equal(try_borrow(c, 1), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_int_equal(stat_of(&s).loans, 0);
+	assert_int_equal(pool_free(&s), PAGES);
+	allow_descriptors(8, &old);
+	for (i = 0; i < 8; i++)
+		fds[i] = dup(0);
+	close(fds[0]);
+	fd = raw_connect(&s);
+	close(fds[1]);
+	assert_int_equal(raw_reply(fd), 0);
+	wait_clients(&s, 2);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	loan = borrow(c, ORDER, 1);
+	assert_int_equal(hvo_client_return(c, &loan), 0);
+	for (i = 2; i < 8; i++)
+		close(fds[i]);
+	close(fd);
+	hvo_client_close(c);
+	close_server(&s);
 }
 
 /* ---- clients that do not keep to it ----------------------------------------------------- */
@@ -1115,7 +1203,7 @@ static void test_foreign_server(void **state)
 /* ---- all at once ------------------------------------------------------------------------- */
 
 #define THREADS 4
-#define ROUNDS 150u
+#define ROUNDS 60u
 
 static struct server crowd;
 static uint32_t crowd_wrong, crowd_done; /* @crowd_wrong: the line */
@@ -1193,7 +1281,7 @@ static void crowd_rest(uint64_t *seed)
 
 static void test_crowd(void **state)
 {
-	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
+	struct hvo_config cfg = rig_config(HVO_LINUX, 128);
 	pthread_t threads[THREADS];
 	struct hvo_client *both;
 	uint64_t seed = 1, arena;
@@ -1401,6 +1489,8 @@ int main(void)
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_no_memory_at_the_end),
 		cmocka_unit_test(test_populate),
+		cmocka_unit_test(test_sparse),
+		cmocka_unit_test(test_no_descriptors),
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_pushed_descriptors),
 		cmocka_unit_test(test_slow),

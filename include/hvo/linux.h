@@ -100,7 +100,8 @@ int hvo_linux_release(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
  * anybody for it. Of a sparse machine frames come with the first touch: nothing to do.
  *
  * Context: may wait.
- * Return: 0; -HVO_EINVAL; -HVO_ENODEV; -HVO_ENOMEM: not that much memory, nothing changed.
+ * Return: 0; -HVO_EINVAL; -HVO_ENODEV; -HVO_ENOMEM: not that much memory. A part may be there
+ * then; to be tried again, or released.
  */
 HVO_MUST_CHECK int hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
 

@@ -134,6 +134,9 @@ struct hvo_linux {
 /* ops.c: what lies in these frames is not all populated. */
 void hvo_linux_set_holes(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
 
+/* linux.c */
+int hvo_linux_populate_range(struct hvo_linux *host, uint64_t off, uint64_t len);
+
 /* remap.c */
 #define TAIL_MAP_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK | MAP_FIXED)
 int hvo_linux_remap(void *ctx, const struct hvo_remap *runs, unsigned int nr,

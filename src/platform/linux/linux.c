@@ -229,8 +229,11 @@ static void advise(struct hvo_linux *host, const struct hvo_config *cfg, bool no
 	host->numa_nodes = hvo_linux_numa_bind(host->direct, cfg->memory_bytes, cfg->nr_nodes);
 }
 
-/* Make [off, off + len) of the arena exist, and if possible mapped. */
-static int populate_range(struct hvo_linux *host, uint64_t off, uint64_t len)
+/*
+ * Make [off, off + len) of the arena exist, and if possible mapped: that takes advice on the direct
+ * map into account, and page tables are there too. -HVO_ENOMEM: not all of it.
+ */
+int hvo_linux_populate_range(struct hvo_linux *host, uint64_t off, uint64_t len)
 {
 	int rc;
 
@@ -266,7 +269,7 @@ static int populate_all(struct hvo_linux *host, uint64_t bytes)
 		if (need > hvo_linux_memory_available())
 			return -HVO_ENOMEM;
 		len = bytes - off < GIGA ? bytes - off : GIGA;
-		rc = populate_range(host, off, len);
+		rc = hvo_linux_populate_range(host, off, len);
 		if (rc)
 			return rc;
 	}

@@ -251,5 +251,8 @@ int hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
 		return rc;
 	if (nr << PAGE_SHIFT > hvo_linux_memory_available())
 		return -HVO_ENOMEM;
-	return populate(host, pfn, nr);
+	rc = hvo_linux_populate_range(host, pfn << PAGE_SHIFT, nr << PAGE_SHIFT);
+	if (!rc)
+		clear_holes(host, pfn, nr);
+	return rc;
 }

@@ -110,8 +110,10 @@ static int parse_option(const struct arg_spec *specs, char ***args, void *opt)
 {
 	const char *arg = **args, *value;
 	size_t len = strcspn(arg, "=");
-	const struct arg_spec *spec = find_spec(specs, arg, len);
+	const struct arg_spec *spec = arg[len] ? find_spec(specs, arg, len + 1) : NULL;
 
+	if (!spec)
+		spec = find_spec(specs, arg, len);
 	if (!spec)
 		return args_error("unknown option '%s'", arg);
 	value = arg[len] ? arg + len + 1 : NULL;

@@ -9,7 +9,8 @@
 
 /**
  * struct arg_spec - one option
- * @name: with its dashes, "--memory"; NULL after the last one of a table
+ * @name: with its dashes, "--memory"; NULL after the last one of a table. "--wait=" stands
+ *        for --wait=5 only, so that "--wait" may stand in the table, too, without a value
  * @takes_value: it has one: --memory=1G, or --memory 1G
  * @set: store it; NULL for @value where it takes none. CLI_OK, or what args_error() gave
  */

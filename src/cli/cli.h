@@ -46,6 +46,10 @@ struct cli_options {
 int cli_tour(const struct cli_options *opt);
 int cli_bench_remap(const struct cli_options *opt);
 int cli_bench_boundary(const struct cli_options *opt);
+/* With what stands behind the command's name. */
+int cli_plan(char **args);
+int cli_pool(char **args);
+int cli_status(char **args);
 
 /* One line on standard error, and out with CLI_FAILED. */
 void cli_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));

@@ -228,6 +228,9 @@ struct command {
 
 static const struct command commands[] = {
 	{ "bench", run_bench, "what folding and cutting cost, beside the running kernel" },
+	{ "plan", cli_plan, "what hosts would save, with HVO and in on-demand mode" },
+	{ "pool", cli_pool, "show and change pools of huge pages, and see what came of it" },
+	{ "status", cli_status, "memory, pools and HVO of this host or of a served machine" },
 	{ "tour", run_tour, "fill a machine, free it with no frame left, check it" },
 };
 

@@ -212,7 +212,10 @@ static int names_add(struct names *names, const char *name)
 		return -ENOMEM;
 	names->name = more;
 	names->name[names->nr] = strdup(name);
-	return names->name[names->nr] ? (names->nr++, 0) : -ENOMEM;
+	if (!names->name[names->nr])
+		return -ENOMEM;
+	names->nr++;
+	return 0;
 }
 
 static int names_read(struct names *names, DIR *dir, const char *prefix)

@@ -112,11 +112,13 @@ static void print_cell(const struct table *t, FILE *out, unsigned int column, in
 {
 	bool last = column + 1 == t->nr_columns;
 
+	if (last && !len) /* no blanks at the end of a line */
+		return;
 	if (column)
 		fputs("  ", out);
 	if (t->heads[column][0] != '<')
 		fprintf(out, "%*s%.*s", width - len, "", len, text);
-	else if (last) /* no blanks at the end of a line */
+	else if (last)
 		fprintf(out, "%.*s", len, text);
 	else
 		fprintf(out, "%.*s%*s", len, text, width - len, "");

@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: MIT
+/*
+ * hvo plan: what a host, or a list of hosts, would save.
+ */
+#include "plan.h"
+
+#include "args.h"
+#include "cli.h"
+#include "memory.h"
+#include "pools.h"
+#include "saving.h"
+#include "table.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_PAGES 16u
+#define DEFAULT_FRACTION 0.8
+#define HOST_NAME 65
+
+static const char help[] =
+	"usage: hvo plan [options]            this host, with the pools that it has\n"
+	"       hvo plan --csv FILE [options] a list of hosts; - for standard input\n"
+	"\n"
+	"How much memory is saved by HVO, and by libhvo's on-demand mode.\n"
+	"\n"
+	"  --pages SIZE=N   with so many huge pages instead: 2M=1024; again for another size\n"
+	"  --fraction F     with this part of the memory in huge pages of 2 MiB (or of the size\n"
+	"                   that the list names), 0 to 1\n"
+	"  --root DIR       the machine that is served at DIR\n"
+	"  --json           the results as JSON, in bytes\n"
+	"\n"
+	"A list's first line names its columns, in any order:\n"
+	"  name, memory           such as web1 and 512G; these two must be there\n"
+	"  size                   of its huge pages; 2M if it is not said\n"
+	"  pages or fraction      how many; else --fraction\n"
+	"  descriptor_bytes       64 if it is not said\n"
+	"  count                  of hosts such as this one\n"
+	"Lines of the same name are the sizes of one host. Lines that begin with # are skipped.\n"
+	"\n"
+	"Formulas, for S bytes of descriptor (64) and base pages of 4 KiB:\n"
+	"  descriptors      memory / 4 KiB * S\n"
+	"  HVO saves        pages * (V - 1) * 4 KiB, where V = size / 4 KiB * S / 4 KiB: 7 of 8 pages\n"
+	"                   for 2 MiB, 4095 of 4096 for 1 GiB; nothing if V < 2 or S is no power of\n"
+	"                   two (Linux 5.14 to 5.17 kept 2 pages, not 1)\n"
+	"  on-demand saves  7 of 8 pages for each 2 MiB that is not cut into small frames: at least\n"
+	"                   those in huge pages (all else cut), up to all (nothing cut)\n"
+	"  page tables      4 KiB for each 128 MiB of memory (S = 64) whose descriptors are mapped in\n"
+	"                   small pages: at most where huge pages are (HVO), or everywhere\n"
+	"                   (on-demand). They are taken off what is shown as saved.\n";
+
+/* ---- hosts ----------------------------------------------------------------------- */
+
+struct plan_host *plan_add(struct plan *plan, const char *name)
+{
+	struct plan_host *host;
+
+	/* Twice as many when a power of two is full. */
+	if (!(plan->nr & (plan->nr - 1)) || !plan->nr) {
+		size_t max = plan->nr ? (size_t)plan->nr * 2 : 1;
+
+		plan->host = reallocarray(plan->host, max, sizeof(*plan->host));
+		if (!plan->host)
+			cli_die("out of memory");
+	}
+	host = &plan->host[plan->nr++];
+	memset(host, 0, sizeof(*host));
+	host->name = strdup(name);
+	if (!host->name)
+		cli_die("out of memory");
+	host->count = 1;
+	host->descriptor = SAVING_DESCRIPTOR;
+	return host;
+}
+
+void plan_add_pool(struct plan_host *host, uint64_t bytes, uint64_t pages)
+{
+	host->pool = reallocarray(host->pool, host->nr_pools + 1, sizeof(*host->pool));
+	if (!host->pool)
+		cli_die("out of memory");
+	host->pool[host->nr_pools].bytes = bytes;
+	host->pool[host->nr_pools++].pages = pages;
+}
+
+void plan_free(struct plan *plan)
+{
+	while (plan->nr) {
+		free(plan->host[--plan->nr].name);
+		free(plan->host[plan->nr].pool);
+	}
+	free(plan->host);
+	plan->host = NULL;
+}
+
+bool plan_fraction(const char *text, double *ret)
+{
+	double n;
+	char *end;
+
+	/* strtod() by itself takes blanks, signs, "inf" and hexadecimal. */
+	if (!*text || strspn(text, "0123456789.") != strlen(text))
+		return false;
+	n = strtod(text, &end);
+	if (*end || n > 1)
+		return false;
+	*ret = n;
+	return true;
+}
+
+uint64_t plan_pages(uint64_t memory, double fraction, uint64_t bytes)
+{
+	return (uint64_t)((long double)(memory / bytes) * (long double)fraction);
+}
+
+/* ---- formulas ------------------------------------------------------------------------ */
+
+static uint64_t div_up(uint64_t n, uint64_t step)
+{
+	return n / step + (n % step != 0);
+}
+
+static struct plan_saving saving_of_one(const struct plan_host *h)
+{
+	/* Memory whose descriptors one page of page tables maps. */
+	uint64_t span = SAVING_PAGE / 8 * SAVING_PAGE / h->descriptor * SAVING_PAGE;
+	uint64_t all_tables = div_up(h->memory, span), tables = 0, blocks = 0;
+	uint64_t block = saving_per_page(SAVING_BLOCK, SAVING_PAGE, h->descriptor);
+	struct plan_saving s = { .memory = h->memory };
+	unsigned int i;
+
+	s.array = saving_array(h->memory, SAVING_PAGE, h->descriptor);
+	for (i = 0; i < h->nr_pools; i++) {
+		const struct plan_pool *p = &h->pool[i];
+		uint64_t each = saving_per_page(p->bytes, SAVING_PAGE, h->descriptor);
+
+		s.huge += p->bytes * p->pages;
+		s.hvo += p->pages * each;
+		tables += each ? p->pages * div_up(p->bytes, span) : 0;
+		blocks += p->pages * (p->bytes / SAVING_BLOCK);
+	}
+	s.hvo_tables = (tables < all_tables ? tables : all_tables) * SAVING_PAGE;
+	s.least = blocks * block;
+	s.most = h->memory / SAVING_BLOCK * block;
+	s.tables = all_tables * SAVING_PAGE;
+	return s;
+}
+
+static bool add_times(uint64_t *sum, uint64_t n, uint64_t count)
+{
+	uint64_t product;
+
+	return !__builtin_mul_overflow(n, count, &product) &&
+	       !__builtin_add_overflow(*sum, product, sum);
+}
+
+static bool add_saving(struct plan_saving *sum, const struct plan_saving *s, uint64_t count)
+{
+	return add_times(&sum->memory, s->memory, count) &&
+	       add_times(&sum->array, s->array, count) && add_times(&sum->huge, s->huge, count) &&
+	       add_times(&sum->hvo, s->hvo, count) &&
+	       add_times(&sum->hvo_tables, s->hvo_tables, count) &&
+	       add_times(&sum->least, s->least, count) && add_times(&sum->most, s->most, count) &&
+	       add_times(&sum->tables, s->tables, count);
+}
+
+bool plan_host_saving(const struct plan_host *host, struct plan_saving *ret)
+{
+	struct plan_saving one = saving_of_one(host), sum = { 0 };
+
+	if (!add_saving(&sum, &one, host->count) || sum.memory > INT64_MAX)
+		return false;
+	*ret = sum;
+	return true;
+}
+
+bool plan_total(const struct plan *plan, struct plan_saving *ret)
+{
+	struct plan_saving sum = { 0 }, s;
+	unsigned int i;
+
+	for (i = 0; i < plan->nr; i++)
+		if (!plan_host_saving(&plan->host[i], &s) || !add_saving(&sum, &s, 1))
+			return false;
+	if (sum.memory > INT64_MAX)
+		return false;
+	*ret = sum;
+	return true;
+}
+
+/* ---- output ------------------------------------------------------------------------------- */
+
+/* What is saved, less page tables; that may be less than nothing. */
+static void net_cell(struct table *t, uint64_t saved, uint64_t tables)
+{
+	char size[TABLE_SIZE_LEN];
+
+	if (saved >= tables)
+		table_cell(t, "%s", saved == tables ? "0" : table_size(size, saved - tables));
+	else
+		table_cell(t, "-%s", table_size(size, tables - saved));
+}
+
+static void print_row(struct table *t, const char *name, uint64_t count,
+		      const struct plan_saving *s)
+{
+	char size[TABLE_SIZE_LEN];
+
+	table_cell(t, "%.24s%s", name, strlen(name) > 24 ? "..." : "");
+	table_number(t, count);
+	table_cell(t, "%s", table_size(size, s->memory));
+	table_cell(t, "%s", s->huge ? table_size(size, s->huge) : "0");
+	table_cell(t, "%s", table_size(size, s->array));
+	net_cell(t, s->hvo, s->hvo_tables);
+	net_cell(t, s->least, s->tables);
+	net_cell(t, s->most, s->tables);
+}
+
+static double percent(uint64_t part, uint64_t tables, uint64_t whole)
+{
+	return whole ? ((double)part - (double)tables) * 100 / (double)whole : 0;
+}
+
+static int print_text(const struct plan *plan, const struct plan_saving *total)
+{
+	static const char *const heads[] = { "<host",
+					     "count",
+					     "memory",
+					     "in huge|pages",
+					     "descriptors",
+					     "HVO|saves",
+					     "on-demand|at least",
+					     "saves|up to",
+					     NULL };
+	struct table *t = table_new(heads);
+	struct plan_saving s = { 0 };
+	uint64_t hosts = 0;
+	unsigned int i;
+
+	if (plan->assumed >= 0)
+		printf("The pools are empty: as if %.0f %% of memory were in huge pages of "
+		       "2 MiB (--fraction).\n\n",
+		       plan->assumed * 100);
+	for (i = 0; i < plan->nr; i++) {
+		(void)plan_host_saving(&plan->host[i], &s);
+		print_row(t, plan->host[i].name, plan->host[i].count, &s);
+		hosts += plan->host[i].count;
+	}
+	if (plan->nr > 1)
+		print_row(t, "all", hosts, total);
+	table_print(t, stdout, 2);
+	table_free(t);
+	printf("\n"
+	       "Of all memory, HVO saves %.2f %%, on-demand mode %.2f to %.2f %%; page tables are\n"
+	       "taken off. On-demand: at least if all but the huge pages is cut into small frames,\n"
+	       "up to if nothing is. Formulas: hvo plan --help\n",
+	       percent(total->hvo, total->hvo_tables, total->memory),
+	       percent(total->least, total->tables, total->memory),
+	       percent(total->most, total->tables, total->memory));
+	return cli_flush();
+}
+
+static json_t *saving_json(const struct plan_saving *s)
+{
+	return json_pack("{s:I, s:I, s:I, s:{s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I}}",
+			 "memory_bytes", (json_int_t)s->memory, "huge_bytes", (json_int_t)s->huge,
+			 "descriptor_bytes", (json_int_t)s->array, "hvo", "saved_bytes",
+			 (json_int_t)s->hvo, "page_table_bytes", (json_int_t)s->hvo_tables,
+			 "net_bytes", (json_int_t)(s->hvo - s->hvo_tables), "on_demand",
+			 "saved_bytes_min", (json_int_t)s->least, "saved_bytes_max",
+			 (json_int_t)s->most, "page_table_bytes", (json_int_t)s->tables,
+			 "net_bytes_min", (json_int_t)(s->least - s->tables), "net_bytes_max",
+			 (json_int_t)(s->most - s->tables));
+}
+
+static json_t *host_json(const struct plan_host *h)
+{
+	json_t *pools = json_array(), *j;
+	char size[POOLS_NAME_LEN];
+	struct plan_saving s = { 0 };
+	unsigned int i;
+
+	j = json_pack("{s:s, s:I, s:I}", "name", h->name, "count", (json_int_t)h->count,
+		      "bytes_per_descriptor", (json_int_t)h->descriptor);
+	for (i = 0; i < h->nr_pools; i++)
+		json_array_append_new(pools, json_pack("{s:s, s:I, s:I}", "size",
+						       pools_name(size, h->pool[i].bytes),
+						       "page_bytes", (json_int_t)h->pool[i].bytes,
+						       "pages", (json_int_t)h->pool[i].pages));
+	(void)plan_host_saving(h, &s);
+	json_object_set_new(j, "pools", pools);
+	json_object_update_new(j, saving_json(&s));
+	return j;
+}
+
+static int print_json(const struct plan *plan, const struct plan_saving *total)
+{
+	json_t *hosts = json_array(), *j;
+	unsigned int i;
+
+	for (i = 0; i < plan->nr; i++)
+		json_array_append_new(hosts, host_json(&plan->host[i]));
+	j = json_pack("{s:o, s:o, s:o}", "assumed_fraction",
+		      plan->assumed < 0 ? json_null() : json_real(plan->assumed), "hosts", hosts,
+		      "total", saving_json(total));
+	(void)json_dumpf(j, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(j);
+	return cli_flush();
+}
+
+/* ---- command ------------------------------------------------------------------------------- */
+
+struct options {
+	const char *dir, *csv;
+	bool json;
+	double fraction;
+	struct plan_pool ask[MAX_PAGES];
+	unsigned int nr;
+};
+
+static int set_root(void *arg, const char *value)
+{
+	struct options *opt = arg;
+
+	opt->dir = value;
+	return CLI_OK;
+}
+
+static int set_csv(void *arg, const char *value)
+{
+	struct options *opt = arg;
+
+	opt->csv = value;
+	return CLI_OK;
+}
+
+static int set_json(void *arg, const char *value)
+{
+	struct options *opt = arg;
+
+	(void)value;
+	opt->json = true;
+	return CLI_OK;
+}
+
+static int set_fraction(void *arg, const char *value)
+{
+	struct options *opt = arg;
+
+	if (!plan_fraction(value, &opt->fraction))
+		return args_error("--fraction: '%s' is not a number from 0 to 1", value);
+	return CLI_OK;
+}
+
+static int add_pages(void *arg, const char *value)
+{
+	struct options *opt = arg;
+	const char *equals = strchr(value, '=');
+	struct plan_pool *ask = &opt->ask[opt->nr];
+	char size[32];
+	unsigned int i;
+
+	if (!equals || (size_t)(equals - value) >= sizeof(size))
+		return args_error("--pages: '%s' is not a size and a number such as 2M=1024",
+				  value);
+	(void)snprintf(size, sizeof(size), "%.*s", (int)(equals - value), value);
+	if (args_size(size, &ask->bytes) || ask->bytes <= SAVING_PAGE ||
+	    (ask->bytes & (ask->bytes - 1)))
+		return args_error("--pages: '%s' is not a size of pages such as 2M or 1G", size);
+	if (args_number("--pages", equals + 1, 0, INT64_MAX, &ask->pages))
+		return CLI_USAGE;
+	for (i = 0; i < opt->nr; i++)
+		if (opt->ask[i].bytes == ask->bytes)
+			return args_error("--pages: %s was given already", size);
+	if (++opt->nr == MAX_PAGES)
+		return args_error("--pages: too many sizes");
+	return CLI_OK;
+}
+
+static const struct arg_spec specs[] = {
+	{ "--root", true, set_root },	{ "--csv", true, set_csv },
+	{ "--json", false, set_json },	{ "--fraction", true, set_fraction },
+	{ "--pages", true, add_pages }, { NULL, false, NULL },
+};
+
+static int check(const struct options *opt)
+{
+	if (opt->csv && opt->dir)
+		return args_error("--csv and --root: one of them");
+	if (opt->csv && opt->nr)
+		return args_error("--csv and --pages: the list says how many, or --fraction");
+	if (opt->nr && opt->fraction >= 0)
+		return args_error("--pages and --fraction: one of them");
+	return CLI_OK;
+}
+
+static int read_list(const struct options *opt, struct plan *plan)
+{
+	bool input = !strcmp(opt->csv, "-");
+	FILE *f = input ? stdin : fopen(opt->csv, "re");
+	int status;
+
+	if (!f) {
+		fprintf(stderr, "hvo: %s: %s\n", opt->csv, strerror(errno));
+		return CLI_FAILED;
+	}
+	status = plan_read_csv(f, input ? "standard input" : opt->csv, opt->fraction, plan);
+	if (!input)
+		fclose(f);
+	return status;
+}
+
+/* The pools that were asked for, or those that are there, or if those are empty what is usual. */
+static int fill_host(const struct options *opt, const struct pools *pools, struct plan *plan)
+{
+	struct plan_host *host = &plan->host[0];
+	char size[TABLE_SIZE_LEN], has[TABLE_SIZE_LEN];
+	uint64_t sum = 0, bytes, there = 0;
+	double fraction = opt->fraction;
+	unsigned int i;
+
+	for (i = 0; i < opt->nr; i++) {
+		if (__builtin_mul_overflow(opt->ask[i].bytes, opt->ask[i].pages, &bytes) ||
+		    __builtin_add_overflow(sum, bytes, &sum) || sum > host->memory)
+			return args_error("--pages: with %" PRIu64
+					  " of %s more than the %s of memory",
+					  opt->ask[i].pages, table_size(size, opt->ask[i].bytes),
+					  table_size(has, host->memory));
+		plan_add_pool(host, opt->ask[i].bytes, opt->ask[i].pages);
+	}
+	if (opt->nr)
+		return CLI_OK;
+	for (i = 0; i < pools->nr; i++)
+		there += pools->pool[i].all.total;
+	if (fraction < 0 && !there)
+		fraction = plan->assumed = DEFAULT_FRACTION;
+	for (i = 0; i < pools->nr && fraction < 0; i++)
+		plan_add_pool(host, pools->pool[i].bytes, pools->pool[i].all.total);
+	if (fraction >= 0)
+		plan_add_pool(host, SAVING_BLOCK, plan_pages(host->memory, fraction, SAVING_BLOCK));
+	return CLI_OK;
+}
+
+static int read_host(const struct options *opt, struct plan *plan)
+{
+	const char *dir = opt->dir ? opt->dir : "/";
+	struct memory_info memory;
+	struct plan_host *host;
+	struct pools pools;
+	struct root root;
+	char name[HOST_NAME] = "";
+	int status, err;
+
+	if (!opt->dir && gethostname(name, sizeof(name) - 1))
+		name[0] = '\0';
+	status = pools_open(&root, dir, &pools);
+	if (status)
+		return status;
+	err = memory_read(&root, POOLS_ALL_NODES, &memory);
+	if (err) {
+		fprintf(stderr, "hvo: %s/proc/meminfo: %s\n", opt->dir ? dir : "", strerror(-err));
+		status = CLI_FAILED;
+	} else {
+		host = plan_add(plan, opt->dir ? dir : name[0] ? name : "this host");
+		host->memory = memory.total;
+		status = fill_host(opt, &pools, plan);
+	}
+	pools_close(&root, &pools);
+	return status;
+}
+
+int cli_plan(char **args)
+{
+	struct options opt = { .fraction = PLAN_NO_FRACTION };
+	struct plan_saving total;
+	struct plan plan = { .assumed = PLAN_NO_FRACTION };
+	int status;
+
+	if (args_want_help(args))
+		return cli_help(help);
+	status = args_parse(specs, args, &opt, NULL);
+	if (!status)
+		status = check(&opt);
+	if (!status)
+		status = opt.csv ? read_list(&opt, &plan) : read_host(&opt, &plan);
+	if (!status && !plan_total(&plan, &total)) {
+		fprintf(stderr, "hvo: %s: together more than 2^63 bytes of memory\n", opt.csv);
+		status = CLI_FAILED;
+	}
+	if (!status)
+		status = opt.json ? print_json(&plan, &total) : print_text(&plan, &total);
+	plan_free(&plan);
+	return status;
+}

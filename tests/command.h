@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Running the hvo command and looking at what it says.
+ */
+#ifndef HVO_TESTS_COMMAND_H
+#define HVO_TESTS_COMMAND_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka needs the four above. */
+#include <cmocka.h>
+
+#include <jansson.h>
+
+/* Output (both streams) of a command line, to be freed, and its exit status. */
+char *run(int *ret_status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same with --json; it must end with @status. To be given back with json_decref(). */
+json_t *run_json(int status, const char *args);
+
+unsigned int lines(const char *s);
+/* It says one line, with @text in it, and ends with this status. */
+void check_error(int status, const char *text, const char *args);
+/* No line has more than 100 columns, or blanks at its end. */
+void check_shape(const char *out);
+
+/* "pools/0/nodes/1/free": fails the test if it is not there. */
+json_t *at(json_t *j, const char *path);
+/* The same, and it must be an integer. */
+uint64_t number(json_t *j, const char *path);
+
+#define check_number(j, path, n) assert_int_equal(number(j, path), n)
+#define check_text(j, path, s) assert_string_equal(json_string_value(at(j, path)), s)
+
+#endif

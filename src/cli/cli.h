@@ -50,6 +50,7 @@ int cli_bench_boundary(const struct cli_options *opt);
 int cli_plan(char **args);
 int cli_pool(char **args);
 int cli_status(char **args);
+int cli_top(char **args);
 
 /* One line on standard error, and out with CLI_FAILED. */
 void cli_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));

@@ -231,6 +231,7 @@ static const struct command commands[] = {
 	{ "plan", cli_plan, "what hosts would save, with HVO and in on-demand mode" },
 	{ "pool", cli_pool, "show and change pools of huge pages, and see what came of it" },
 	{ "status", cli_status, "memory, pools and HVO of this host or of a served machine" },
+	{ "top", cli_top, "a live view of memory: zones, pools, a map by state, events" },
 	{ "tour", run_tour, "fill a machine, free it with no frame left, check it" },
 };
 

@@ -133,7 +133,7 @@ static void put_source(const struct top_view *v, struct top_line *line)
 	else
 		top_put(line, TOP_PLAIN, "  Linux %s", m->release);
 	if (m->mode[0])
-		top_put(line, TOP_PLAIN, ", %s", m->mode);
+		top_put(line, TOP_PLAIN, ", mode %s", m->mode);
 	if (m->pools.nr_nodes)
 		top_put(line, TOP_PLAIN, ", %u node%s", m->pools.nr_nodes,
 			m->pools.nr_nodes == 1 ? "" : "s");

@@ -65,6 +65,9 @@ if [ "$want" = check ]; then
 	version=${version%%.*}
 	need "libclang-rt-${version:-14}-dev" clang_sanitizes
 	need libcmocka-dev pkg-config --exists cmocka
+	need libhugetlbfs-bin command -v hugeadm
+	need numactl command -v numastat
+	need fuse3 command -v fusermount3
 fi
 
 [ ${#missing[@]} -eq 0 ] && exit 0

@@ -49,6 +49,7 @@ int cli_bench_boundary(const struct cli_options *opt);
 /* With what stands behind the command's name. */
 int cli_plan(char **args);
 int cli_pool(char **args);
+int cli_serve(char **args);
 int cli_status(char **args);
 int cli_top(char **args);
 

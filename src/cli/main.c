@@ -230,6 +230,7 @@ static const struct command commands[] = {
 	{ "bench", run_bench, "what folding and cutting cost, beside the running kernel" },
 	{ "plan", cli_plan, "what hosts would save, with HVO and in on-demand mode" },
 	{ "pool", cli_pool, "show and change pools of huge pages, and see what came of it" },
+	{ "serve", cli_serve, "a machine that others use through files, as the kernel's" },
 	{ "status", cli_status, "memory, pools and HVO of this host or of a served machine" },
 	{ "top", cli_top, "a live view of memory: zones, pools, a map by state, events" },
 	{ "tour", run_tour, "fill a machine, free it with no frame left, check it" },

@@ -197,12 +197,11 @@ static int read_first(const struct top_source *source, struct top_model **ret)
 	if (!rc)
 		return CLI_OK;
 	if (source->demo)
-		fprintf(stderr, "hvo top: %s\n", strerror(-rc));
+		fprintf(stderr, "hvo: %s\n", strerror(-rc));
 	else if (top_is_host(source))
-		fprintf(stderr, "hvo top: /proc/meminfo: %s; is proc mounted?\n", strerror(-rc));
+		fprintf(stderr, "hvo: /proc/meminfo: %s; is proc mounted?\n", strerror(-rc));
 	else
-		fprintf(stderr,
-			"hvo top: --root: nothing is served at %s: %s; start hvo serve there\n",
+		fprintf(stderr, "hvo: --root: nothing is served at %s: %s; start hvo serve there\n",
 			source->dir, strerror(-rc));
 	return CLI_FAILED;
 }
@@ -227,7 +226,7 @@ static int run(struct options *opt)
 	int status;
 
 	if (!opt->once && !opt->json && !(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))) {
-		fprintf(stderr, "hvo top: this is no terminal; use --once or --json\n");
+		fprintf(stderr, "hvo: top: this is no terminal; use --once or --json\n");
 		return CLI_FAILED;
 	}
 	if (!opt->want_demo)

@@ -198,8 +198,7 @@ int demo_open(const struct demo_options *opt, struct demo **ret)
 		rc = open_rest(d);
 	if (rc) {
 		fprintf(stderr,
-			"hvo top: --demo: no machine of %" PRIu64
-			" MiB: %s; try a smaller --memory\n",
+			"hvo: --demo: no machine of %" PRIu64 " MiB: %s; try a smaller --memory\n",
 			opt->memory_bytes >> 20, strerror(-rc));
 		demo_close(d);
 		return CLI_FAILED;

@@ -86,7 +86,7 @@ int top_screen_open(void)
 	screen = newterm(NULL, stdout, stdin);
 	if (!screen) {
 		fprintf(stderr,
-			"hvo top: TERM is '%s', a terminal that is not known here; set TERM, or use "
+			"hvo: TERM is '%s', a terminal that is not known here; set TERM, or use "
 			"--once\n",
 			name ? name : "");
 		return CLI_FAILED;

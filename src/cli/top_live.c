@@ -179,8 +179,11 @@ static void view_key(struct live *l, int key)
 
 static void press(struct live *l, int key)
 {
-	if (key == KEY_RESIZE)
+	if (key == KEY_RESIZE || key == 'L' - '@') {
+		/* Some terminals move what they show to other lines when their size changes. */
+		(void)clearok(curscr, TRUE);
 		return;
+	}
 	if (key == 'q' || key == 'Q') {
 		l->quit = true;
 	} else if (l->screen.help) {
@@ -190,8 +193,6 @@ static void press(struct live *l, int key)
 	} else if (key == ' ') {
 		l->view.paused = !l->view.paused;
 		l->due_ns = 0;
-	} else if (key == 'L' - '@') {
-		(void)clearok(curscr, TRUE);
 	} else if (!scroll_key(l, key)) {
 		view_key(l, key);
 	}
@@ -302,7 +303,7 @@ int top_live(const struct top_source *source, double interval, struct top_model 
 	signals_take(&old);
 	rc = reader_start(source, &l.reader);
 	if (rc)
-		fprintf(stderr, "hvo top: no thread to read with: %s\n", strerror(-rc));
+		fprintf(stderr, "hvo: no thread to read with: %s\n", strerror(-rc));
 	status = rc ? CLI_FAILED : top_screen_open();
 	if (!status)
 		status = loop(&l, &old);

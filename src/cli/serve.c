@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: MIT
+/*
+ * hvo serve: a machine that others use through files in the kernel's own form.
+ */
+#include "args.h"
+#include "box.h"
+#include "cli.h"
+#include "events.h"
+#include "fuse.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+	"usage: hvo serve --mount DIR [options]\n"
+	"\n"
+	"Build a machine and mount it: its pools, nodes, zones and counters as the files that\n"
+	"Linux has for them, DIR/sys/... and DIR/proc/.... Until SIGINT or SIGTERM, or until\n"
+	"DIR is unmounted (fusermount3 -u DIR).\n"
+	"\n"
+	"  --mount DIR         an empty directory\n"
+	"  --memory SIZE       of all nodes, such as 4G: a multiple of 128 MiB for each\n"
+	"                      (default 1G)\n"
+	"  --nodes N           NUMA nodes (default 1)\n"
+	"  --movable SIZE      of each node, in ZONE_MOVABLE\n"
+	"  --cma SIZE          of each node, for CMA areas\n"
+	"  --hotplug SIZE      address space for memory that is added later\n"
+	"  --mode NAME         on-demand (default): descriptors exist where memory is cut;\n"
+	"                      linux: all exist, and those of huge pages are folded\n"
+	"  --policy NAME       linux: how descriptors are restored (default mayfail)\n"
+	"  --hugepagesz SIZE   a pool of such pages; again for another (default 2M and 1G)\n"
+	"  --hugepages SIZE=N  so many of them from the start\n"
+	"  --sparse            take memory from the system when it is first touched\n"
+	"  --platform NAME     linux, memory of this process (default); sim, simulated\n"
+	"  --seed N            sim: all that is random follows from it (default 1)\n";
+
+#define DEFAULT_MEMORY (UINT64_C(1) << 30)
+
+/* A pool, and how many pages it is to have at the start. */
+struct pool_option {
+	unsigned int order;
+	uint64_t nr;
+};
+
+struct serve_options {
+	struct hvo_config cfg;
+	const struct hvo_policy *policy;
+	struct pool_option pools[HVO_MAX_POOLS];
+	unsigned int nr_pools;
+	bool sizes_given; /* by --hugepagesz */
+	bool sim, sparse;
+	uint64_t seed;
+	const char *mount;
+};
+
+/* ---- options --------------------------------------------------------------- */
+
+static int set_size(const char *name, const char *value, uint64_t *ret)
+{
+	int rc = args_size(value, ret);
+
+	if (rc)
+		return args_error("%s: '%s' is not a size such as 512M or 2G", name, value);
+	if (*ret % HVO_SECTION_SIZE)
+		return args_error("%s: %s is not a multiple of 128 MiB", name, value);
+	return CLI_OK;
+}
+
+static int set_memory(void *arg, const char *value)
+{
+	return set_size("--memory", value, &((struct serve_options *)arg)->cfg.memory_bytes);
+}
+
+static int set_movable(void *arg, const char *value)
+{
+	return set_size("--movable", value, &((struct serve_options *)arg)->cfg.movable_bytes);
+}
+
+static int set_cma(void *arg, const char *value)
+{
+	return set_size("--cma", value, &((struct serve_options *)arg)->cfg.cma_bytes);
+}
+
+static int set_hotplug(void *arg, const char *value)
+{
+	return set_size("--hotplug", value, &((struct serve_options *)arg)->cfg.hotplug_bytes);
+}
+
+static int set_nodes(void *arg, const char *value)
+{
+	struct serve_options *opt = arg;
+	uint64_t n = 0;
+	int status = args_number("--nodes", value, 1, HVO_MAX_NODES, &n);
+
+	opt->cfg.nr_nodes = (uint32_t)n;
+	return status;
+}
+
+static int set_mode(void *arg, const char *value)
+{
+	struct serve_options *opt = arg;
+
+	if (strcmp(value, "on-demand") != 0 && strcmp(value, "linux") != 0)
+		return args_error("--mode: '%s' is neither on-demand nor linux", value);
+	opt->cfg.mode = !strcmp(value, "linux") ? HVO_LINUX : HVO_ON_DEMAND;
+	return CLI_OK;
+}
+
+static int set_policy(void *arg, const char *value)
+{
+	struct serve_options *opt = arg;
+	const struct hvo_policy *policy;
+	char names[256] = "";
+	unsigned int i;
+
+	opt->policy = hvo_policy_find(value);
+	if (opt->policy)
+		return CLI_OK;
+	for (i = 0; (policy = hvo_policy_get(i)); i++) {
+		strncat(names, " ", sizeof(names) - strlen(names) - 1);
+		strncat(names, policy->name, sizeof(names) - strlen(names) - 1);
+	}
+	return args_error("--policy: '%s' is none of%s", value, names);
+}
+
+/* The pool of this size of page, a new one if there is none yet; NULL: a line was printed. */
+static struct pool_option *pool_option(struct serve_options *opt, const char *name,
+				       const char *size)
+{
+	unsigned int order = HVO_BLOCK_ORDER, i;
+	uint64_t bytes;
+
+	if (args_size(size, &bytes))
+		bytes = 0;
+	while (order <= HVO_MAX_ORDER && HVO_FRAME_SIZE << order != bytes)
+		order++;
+	if (order > HVO_MAX_ORDER) {
+		args_error("%s: '%s' is not a size of page: 2M, 4M, 8M, ... 1G", name, size);
+		return NULL;
+	}
+	for (i = 0; i < opt->nr_pools; i++)
+		if (opt->pools[i].order == order)
+			return &opt->pools[i];
+	if (opt->nr_pools == HVO_MAX_POOLS) {
+		args_error("%s: a machine has at most %d sizes of page", name, HVO_MAX_POOLS);
+		return NULL;
+	}
+	opt->pools[opt->nr_pools] = (struct pool_option){ .order = order };
+	return &opt->pools[opt->nr_pools++];
+}
+
+static int set_hugepagesz(void *arg, const char *value)
+{
+	struct serve_options *opt = arg;
+
+	opt->sizes_given = true;
+	return pool_option(opt, "--hugepagesz", value) ? CLI_OK : CLI_USAGE;
+}
+
+static int set_hugepages(void *arg, const char *value)
+{
+	size_t len = strcspn(value, "=");
+	struct pool_option *pool;
+	char size[32];
+
+	if (!value[len] || len >= sizeof(size))
+		return args_error("--hugepages: '%s' is not as 2M=512", value);
+	memcpy(size, value, len);
+	size[len] = '\0';
+	pool = pool_option(arg, "--hugepages", size);
+	if (!pool)
+		return CLI_USAGE;
+	return args_number("--hugepages", value + len + 1, 0, UINT32_MAX, &pool->nr);
+}
+
+static int set_sparse(void *arg, const char *value)
+{
+	(void)value;
+	((struct serve_options *)arg)->sparse = true;
+	return CLI_OK;
+}
+
+static int set_platform(void *arg, const char *value)
+{
+	if (strcmp(value, "linux") != 0 && strcmp(value, "sim") != 0)
+		return args_error("--platform: '%s' is neither linux nor sim", value);
+	((struct serve_options *)arg)->sim = !strcmp(value, "sim");
+	return CLI_OK;
+}
+
+static int set_seed(void *arg, const char *value)
+{
+	if (args_seed(value, &((struct serve_options *)arg)->seed))
+		return args_error("--seed: '%s' is not a number from 0 to 2^64 - 1", value);
+	return CLI_OK;
+}
+
+static int set_mount(void *arg, const char *value)
+{
+	((struct serve_options *)arg)->mount = value;
+	return CLI_OK;
+}
+
+static const struct arg_spec specs[] = {
+	{ "--mount", true, set_mount },
+	{ "--memory", true, set_memory },
+	{ "--nodes", true, set_nodes },
+	{ "--movable", true, set_movable },
+	{ "--cma", true, set_cma },
+	{ "--hotplug", true, set_hotplug },
+	{ "--mode", true, set_mode },
+	{ "--policy", true, set_policy },
+	{ "--hugepagesz", true, set_hugepagesz },
+	{ "--hugepages", true, set_hugepages },
+	{ "--sparse", false, set_sparse },
+	{ "--platform", true, set_platform },
+	{ "--seed", true, set_seed },
+	{ NULL, false, NULL },
+};
+
+/* What fits together, and what is left to defaults. */
+static int check_options(struct serve_options *opt)
+{
+	struct hvo_config *cfg = &opt->cfg;
+	unsigned int i;
+
+	if (!opt->mount)
+		return args_error("--mount is missing: where is the machine to be seen?");
+	if (!cfg->memory_bytes)
+		cfg->memory_bytes = DEFAULT_MEMORY;
+	if (cfg->memory_bytes % (HVO_SECTION_SIZE * cfg->nr_nodes))
+		return args_error("--memory: not a multiple of 128 MiB for each of %" PRIu32
+				  " nodes",
+				  cfg->nr_nodes);
+	if (!opt->sizes_given) {
+		(void)pool_option(opt, "--hugepagesz", "2M");
+		if (opt->nr_pools < HVO_MAX_POOLS)
+			(void)pool_option(opt, "--hugepagesz", "1G");
+	}
+	if (opt->policy && cfg->mode != HVO_LINUX)
+		return args_error("--policy is for --mode linux: on-demand mode restores nothing");
+	/* 1 GiB pages come before anything else. */
+	for (i = 0; i < opt->nr_pools; i++)
+		if (opt->pools[i].order == HVO_GIGA_ORDER)
+			cfg->boot_gigantic = (uint32_t)opt->pools[i].nr;
+	if (!hvo_machine_size(cfg))
+		return args_error("--memory: too little of each node is left for its other parts, "
+				  "or more than 16T in all");
+	return CLI_OK;
+}
+
+/* ---- the machine -------------------------------------------------------------- */
+
+struct server {
+	struct box box;
+	struct tree *tree;
+	struct events events;
+	struct hvofs *fs;
+};
+
+static int open_machine(struct server *s, const struct serve_options *opt)
+{
+	struct hvo_linux_options host = { .worker = true, .sparse = opt->sparse };
+	int rc = opt->sim ? box_open_sim(&s->box, &opt->cfg, opt->seed) :
+			    box_open_linux(&s->box, &opt->cfg, &host, opt->seed);
+
+	if (!rc) {
+		events_count(&s->events, &s->box);
+		return CLI_OK;
+	}
+	fprintf(stderr, "hvo serve: no memory for the machine: %s; try a smaller --memory%s\n",
+		strerror(-rc), opt->sparse ? "" : ", or --sparse");
+	return CLI_FAILED;
+}
+
+static int open_pool(struct server *s, const struct serve_options *opt,
+		     const struct pool_option *want)
+{
+	struct hvo_pool *pool = hvo_pool_find(s->box.m, want->order); /* of the start, if any */
+	struct hvo_pool_stat stat = { 0 };
+	int rc = pool ? 0 : hvo_pool_create(s->box.m, want->order, &pool);
+
+	if (!rc && opt->policy)
+		rc = hvo_pool_set_policy(pool, opt->policy);
+	if (!rc && want->nr)
+		rc = hvo_pool_resize(pool, HVO_NODE_ANY, want->nr, NULL);
+	if (!rc)
+		rc = hvo_pool_stat(pool, HVO_NODE_ANY, &stat);
+	if (rc) {
+		fprintf(stderr, "hvo serve: a pool could not be made: %s\n", strerror(-rc));
+		return CLI_FAILED;
+	}
+	/* As the kernel does at boot: it says so, and goes on. */
+	if (stat.total < want->nr)
+		fprintf(stderr,
+			"hvo serve: --hugepages: %" PRIu64 " of %" PRIu64 " pages of %" PRIu64
+			" MiB; there is no room for more\n",
+			stat.total, want->nr, (HVO_FRAME_SIZE << want->order) >> 20);
+	return CLI_OK;
+}
+
+static int open_tree(struct server *s)
+{
+	int rc = tree_new(s->box.m, &s->tree);
+
+	if (!rc)
+		rc = events_add(&s->events, s->tree);
+	if (!rc)
+		return CLI_OK;
+	fprintf(stderr, "hvo serve: %s\n", strerror(-rc));
+	return CLI_FAILED;
+}
+
+static int open_server(struct server *s, const struct serve_options *opt)
+{
+	unsigned int i;
+	int status = open_machine(s, opt);
+
+	for (i = 0; i < opt->nr_pools && !status; i++)
+		status = open_pool(s, opt, &opt->pools[i]);
+	if (!status)
+		status = open_tree(s);
+	/* A simulation is for one thread. */
+	if (!status)
+		status = hvofs_mount(s->tree, s->box.m, opt->mount, !opt->sim, &s->fs);
+	return status;
+}
+
+static void close_server(struct server *s)
+{
+	if (s->fs)
+		hvofs_free(s->fs);
+	tree_free(s->tree);
+	box_close(&s->box);
+}
+
+static int serve(const struct serve_options *opt)
+{
+	struct server s = { .tree = NULL };
+	int status = hvofs_check(opt->mount);
+
+	if (status)
+		return status;
+	status = open_server(&s, opt);
+	if (!status) {
+		printf("serving %" PRIu64 " MiB on %" PRIu32 " node%s at %s\n",
+		       opt->cfg.memory_bytes >> 20, opt->cfg.nr_nodes,
+		       opt->cfg.nr_nodes == 1 ? "" : "s", opt->mount);
+		status = cli_flush();
+	}
+	if (!status)
+		status = hvofs_run(s.fs);
+	close_server(&s);
+	return status;
+}
+
+int cli_serve(char **args)
+{
+	struct serve_options opt = { .seed = 1, .cfg = { .nr_nodes = 1, .optimize = true } };
+	int status;
+
+	if (args_want_help(args))
+		return cli_help(help);
+	status = args_parse(specs, args, &opt, NULL);
+	if (!status)
+		status = check_options(&opt);
+	return status ? status : serve(&opt);
+}

@@ -922,6 +922,48 @@ static void test_goes_away(void **state)
 	check_end(&t);
 }
 
+/*
+ * A machine that hvo serve serves. Whoever looks does not keep it from being unmounted: it is
+ * open only while it is read.
+ */
+static void test_served(void **state)
+{
+	char line[512];
+	struct term t;
+	unsigned int i;
+	FILE *server;
+	int rc = -1;
+
+	(void)state;
+	if (geteuid() || access("/dev/fuse", R_OK | W_OK)) {
+		print_message("skipped: nobody can mount here\n");
+		skip();
+	}
+	(void)snprintf(line, sizeof(line), "%s serve --mount %s --memory 256M --sparse",
+		       HVO_COMMAND, dir);
+	server = popen(line, "r");
+	assert_non_null(server);
+	assert_non_null(fgets(line, sizeof(line), server));
+	open_dir(&t, "xterm", 100, 40, "--interval 0.5");
+	term_wait(&t, "q quit", true);
+	assert_true(term_shows(&t, "machine at "));
+	assert_true(term_shows(&t, "mode on-demand"));
+	assert_true(term_shows(&t, "descriptors"));
+	put("10\n", POOL_DIR "2048kB/nr_hugepages");
+	term_wait(&t, " 2M            10      0     10", true);
+	assert_true(term_shows(&t, "h huge free 20.0M"));
+	put("0\n", POOL_DIR "2048kB/nr_hugepages");
+	term_wait(&t, "h huge free", false);
+	(void)snprintf(line, sizeof(line), "fusermount3 -u %s 2>/dev/null", dir);
+	for (i = 0; rc && i < 100; i++)
+		rc = system(line);
+	assert_int_equal(rc, 0);
+	term_wait(&t, "trying again", true);
+	assert_int_equal(pclose(server), 0);
+	term_keys(&t, "q");
+	check_end(&t);
+}
+
 static void check_demo(const char *args)
 {
 	struct term t;
@@ -976,6 +1018,7 @@ int main(void)
 		on_tree(test_unknown_terminal),
 		on_tree(test_rates),
 		on_tree(test_goes_away),
+		on_tree(test_served),
 		cmocka_unit_test(test_demo_live),
 	};
 

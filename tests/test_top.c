@@ -757,8 +757,10 @@ static void test_orders(void **state)
 	put("Node 0, zone   Normal 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 1919\n",
 	    "proc/buddyinfo");
 	open_dir(&t, "xterm", 80, 24, "");
-	term_wait(&t, "3 free lists", true);
+	term_wait(&t, "3 free  ->", true);
 	assert_false(term_shows(&t, "1919"));
+	term_keys(&t, "\033OC");
+	term_wait(&t, "3 free <->", true);
 	term_keys(&t, "\033OC\033OC\033OC\033OC\033OC\033OC\033OC\033OC\033OC\033OC");
 	term_wait(&t, "1919", true);
 	assert_true(term_shows(&t, "3 free  <-"));

@@ -209,7 +209,7 @@ static void put_memmap(const struct top_view *v, struct top_line *line)
 	if (m->has_saved)
 		top_put(line, TOP_PLAIN, ", saves %s", size(now, m->saved));
 	if (strcmp(v->now->mode, "on-demand") != 0 && m->could)
-		top_put(line, TOP_PLAIN, m->has_saved ? " of %s possible" : ", could save %s",
+		top_put(line, TOP_PLAIN, m->has_saved ? " of %s" : ", could save %s",
 			size(could, m->could));
 }
 
@@ -508,10 +508,13 @@ unsigned int top_last_order(const struct top_view *v)
 
 static void free_head(const struct top_view *v, struct top_line *line)
 {
+	/* By where there are more orders. */
+	static const char *const names[2][2] = { { "3 free lists", "3 free  ->" },
+						 { "3 free  <-", "3 free <->" } };
+	bool left = v->first_order, right = v->first_order < top_last_order(v);
 	unsigned int o, all = all_orders(v->now);
 
-	top_put(line, TOP_HEAD, "%-*s", ZONE_PREFIX,
-		v->first_order ? "3 free  <-" : "3 free lists");
+	top_put(line, TOP_HEAD, "%-*s", ZONE_PREFIX, names[left][right]);
 	for (o = v->first_order; o < all; o++)
 		top_put(line, TOP_HEAD, "%*u", order_column(v), o);
 }
@@ -817,6 +820,17 @@ void top_row(const struct top_view *v, enum top_panel panel, size_t i, struct to
 	rows[panel](v, i, line);
 }
 
+/* One line more, if there is one and it is of use. */
+static bool grow(enum top_panel p, const size_t want[TOP_NR_PANELS], int ret[TOP_NR_PANELS],
+		 int *lines)
+{
+	if (!*lines || !ret[p] || (size_t)ret[p] >= want[p])
+		return false;
+	ret[p]++;
+	--*lines;
+	return true;
+}
+
 void top_layout(int lines, const size_t want[TOP_NR_PANELS], const size_t heads[TOP_NR_PANELS],
 		int ret[TOP_NR_PANELS])
 {
@@ -831,14 +845,10 @@ void top_layout(int lines, const size_t want[TOP_NR_PANELS], const size_t heads[
 		ret[p] = want[p] && (int)heads[p] < lines ? (int)heads[p] + 1 : 0;
 		lines -= ret[p];
 	}
+	/* The map has most to show. */
 	while (lines && more) {
-		more = false;
-		for (i = 0; i < TOP_NR_PANELS && lines; i++) {
-			if (!ret[i] || (size_t)ret[i] >= want[i])
-				continue;
-			ret[i]++;
-			lines--;
-			more = true;
-		}
+		more = grow(TOP_MAP, want, ret, &lines);
+		for (i = 0; i < TOP_NR_PANELS; i++)
+			more |= grow(order[i], want, ret, &lines);
 	}
 }

@@ -5,12 +5,12 @@
  * files refuse nothing. Lists of hosts are in test_plan.c.
  */
 #include "command.h"
+#include "files.h"
 #include "harness.h"
 #include "hostpool.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <signal.h>
@@ -41,32 +41,6 @@ static bool has_hint(json_t *j, const char *code)
 }
 
 /* ---- trees of plain files ------------------------------------------------------------ */
-
-static char dir[64];
-
-static void put(const char *text, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void put(const char *text, const char *fmt, ...)
-{
-	char path[512];
-	va_list va;
-	size_t len;
-	char *p;
-	FILE *f;
-
-	len = (size_t)snprintf(path, sizeof(path), "%s/", dir);
-	va_start(va, fmt);
-	(void)vsnprintf(path + len, sizeof(path) - len, fmt, va);
-	va_end(va);
-	for (p = path + len; (p = strchr(p, '/')); *p++ = '/') {
-		*p = '\0';
-		assert_true(!mkdir(path, 0755) || errno == EEXIST);
-	}
-	f = fopen(path, "w");
-	assert_non_null(f);
-	assert_true(fputs(text, f) >= 0);
-	assert_int_equal(fclose(f), 0);
-}
 
 static void put_number(uint64_t n, const char *prefix, const char *name)
 {
@@ -126,27 +100,6 @@ static void put_host(void)
 	for (i = 0; i < 64; i++)
 		put("online\n", "sys/devices/system/memory/memory%u/state", i);
 	put("Node 0, zone   Normal  9 8 7 6 5 4 3 2 1 1 1\n", "proc/buddyinfo");
-}
-
-static int make_dir(void **state)
-{
-	(void)state;
-	(void)snprintf(dir, sizeof(dir), "/tmp/hvo-admin-XXXXXX");
-	return mkdtemp(dir) ? 0 : 1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static int remove_dir(void **state)
-{
-	(void)state;
-	return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static json_t *tree_json(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -55,6 +55,7 @@ int cli_run(char **args);
 int cli_serve(char **args);
 int cli_shell(char **args);
 int cli_status(char **args);
+int cli_top(char **args);
 
 /* One line on standard error, and out with CLI_FAILED. */
 void cli_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));

@@ -236,6 +236,7 @@ static const struct command commands[] = {
 	{ "serve", cli_serve, "a machine that others use through files, as the kernel's" },
 	{ "shell", cli_shell, "the same bindings, line by line" },
 	{ "status", cli_status, "memory, pools and HVO of this host or of a served machine" },
+	{ "top", cli_top, "a live view of memory: zones, pools, a map by state, events" },
 	{ "tour", run_tour, "fill a machine, free it with no frame left, check it" },
 };
 

@@ -5,6 +5,7 @@
 #include "pools.h"
 #include "root.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -44,6 +45,9 @@ struct memmap_info {
 /* @on_demand: a served machine that has descriptors only where memory is cut. */
 void memmap_read(const struct root *root, const struct pools *pools, bool on_demand,
 		 struct memmap_info *ret);
+
+/* What "hvo" is in JSON. */
+json_t *memmap_json(const struct memmap_info *m);
 
 /* A counter of vmstat; 0 or negative errno. */
 int memory_vmstat(const struct root *root, const char *name, uint64_t *ret);

@@ -99,14 +99,16 @@ int pool_read(const struct root *root, struct pool_info *p)
 static int add_node(void *arg, const char *name)
 {
 	struct pools *pools = arg;
+	int *more;
 	char *end;
 	long n = strtol(name + strlen("node"), &end, 10);
 
 	if (end == name + strlen("node") || *end || n < 0 || n > INT16_MAX)
 		return 0;
-	pools->node = reallocarray(pools->node, pools->nr_nodes + 1, sizeof(*pools->node));
-	if (!pools->node)
-		cli_die("out of memory");
+	more = reallocarray(pools->node, pools->nr_nodes + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	pools->node = more;
 	pools->node[pools->nr_nodes++] = (int)n;
 	return 0;
 }
@@ -122,9 +124,10 @@ static int add_pool(void *arg, const char *name)
 	kib = strtoull(name + strlen(POOL_PREFIX), &end, 10);
 	if (errno || strcmp(end, "kB") != 0 || !kib || kib > UINT64_MAX / 1024)
 		return 0;
-	pools->pool = reallocarray(pools->pool, pools->nr + 1, sizeof(*p));
-	if (!pools->pool)
-		cli_die("out of memory");
+	p = reallocarray(pools->pool, pools->nr + 1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	pools->pool = p;
 	p = &pools->pool[pools->nr++];
 	memset(p, 0, sizeof(*p));
 	p->bytes = kib * 1024;
@@ -132,18 +135,21 @@ static int add_pool(void *arg, const char *name)
 }
 
 /* Nodes without memory have no pools. */
-static void find_nodes(const struct root *root, const struct pools *pools, struct pool_info *p)
+static int find_nodes(const struct root *root, const struct pools *pools, struct pool_info *p)
 {
 	struct pool_counts counts;
 	unsigned int i;
 
-	p->node = cli_alloc(pools->nr_nodes + 1, sizeof(*p->node));
+	p->node = calloc(pools->nr_nodes + 1, sizeof(*p->node));
+	if (!p->node)
+		return -ENOMEM;
 	for (i = 0; i < pools->nr_nodes; i++)
 		if (read_counts(root, pools->node[i], p->bytes / 1024, &counts) != -ENOENT)
 			p->node[p->nr_nodes++].node = pools->node[i];
+	return 0;
 }
 
-static void free_pools(struct pools *pools)
+void pools_free(struct pools *pools)
 {
 	unsigned int i;
 
@@ -154,7 +160,7 @@ static void free_pools(struct pools *pools)
 	memset(pools, 0, sizeof(*pools));
 }
 
-static int read_pools(const struct root *root, struct pools *pools)
+static int read_all(const struct root *root, struct pools *pools)
 {
 	char *meminfo = NULL;
 	uint64_t kib;
@@ -165,13 +171,26 @@ static int read_pools(const struct root *root, struct pools *pools)
 		return rc;
 	rc = root_list(root, POOL_PREFIX, add_pool, pools, POOLS_DIR);
 	for (i = 0; !rc && i < pools->nr; i++) {
-		find_nodes(root, pools, &pools->pool[i]);
-		rc = pool_read(root, &pools->pool[i]);
+		rc = find_nodes(root, pools, &pools->pool[i]);
+		if (!rc)
+			rc = pool_read(root, &pools->pool[i]);
 	}
 	if (!rc && !root_read(root, &meminfo, "proc/meminfo"))
 		if (!root_field(meminfo, "Hugepagesize", &kib))
 			pools->default_bytes = kib * 1024;
 	free(meminfo);
+	return rc;
+}
+
+int pools_read(const struct root *root, struct pools *ret)
+{
+	struct pools pools = { 0 };
+	int rc = read_all(root, &pools);
+
+	if (rc)
+		pools_free(&pools);
+	else
+		*ret = pools;
 	return rc;
 }
 
@@ -186,7 +205,7 @@ int pools_open(struct root *root, const char *dir, struct pools *ret)
 			dir, strerror(-rc));
 		return CLI_FAILED;
 	}
-	rc = read_pools(root, &pools);
+	rc = pools_read(root, &pools);
 	if (!rc && pools.nr) {
 		*ret = pools;
 		return CLI_OK;
@@ -202,14 +221,14 @@ int pools_open(struct root *root, const char *dir, struct pools *ret)
 			"hvo: --root: nothing is served at %s: it has no " POOLS_DIR
 			"; start hvo serve there\n",
 			dir);
-	free_pools(&pools);
+	pools_free(&pools);
 	root_close(root);
 	return CLI_FAILED;
 }
 
 void pools_close(struct root *root, struct pools *pools)
 {
-	free_pools(pools);
+	pools_free(pools);
 	root_close(root);
 }
 

@@ -74,6 +74,9 @@ struct pools {
  * Return: CLI_OK, or CLI_FAILED after one line on standard error, and nothing is open.
  */
 int pools_open(struct root *root, const char *dir, struct pools *ret);
+/* The same without a word: 0 or negative errno; there may be none. */
+int pools_read(const struct root *root, struct pools *ret);
+void pools_free(struct pools *pools);
 void pools_close(struct root *root, struct pools *pools);
 
 /* Read the figures of one pool again. 0 or negative errno; @p may be half new after an error. */

@@ -4,6 +4,8 @@
  */
 #include "root.h"
 
+#include "tree/tree.h"
+
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -24,24 +26,37 @@ int root_open(struct root *root, const char *dir)
 	if (fd < 0)
 		return -errno;
 	root->fd = fd;
+	root->tree = NULL;
 	return 0;
+}
+
+void root_of_tree(struct root *root, struct tree *tree)
+{
+	root->fd = -1;
+	root->tree = tree;
 }
 
 void root_close(struct root *root)
 {
-	close(root->fd);
+	if (root->fd >= 0)
+		close(root->fd);
 	root->fd = -1;
+	root->tree = NULL;
 }
 
-static int open_path(const struct root *root, int flags, const char *fmt, va_list args)
+static int make_path(char path[ROOT_PATH_MAX], const char *fmt, va_list args)
 {
-	char path[ROOT_PATH_MAX];
-	int n = vsnprintf(path, sizeof(path), fmt, args), fd;
+	int n = vsnprintf(path, ROOT_PATH_MAX, fmt, args);
 
-	if (n < 0 || (size_t)n >= sizeof(path))
-		return -ENAMETOOLONG;
+	return n < 0 || n >= ROOT_PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+static int open_path(const struct root *root, int flags, const char *path)
+{
+	int fd;
+
 	do {
-		fd = openat(root->fd, n ? path : ".", flags | O_CLOEXEC);
+		fd = openat(root->fd, *path ? path : ".", flags | O_CLOEXEC);
 	} while (fd < 0 && errno == EINTR);
 	return fd < 0 ? -errno : fd;
 }
@@ -91,8 +106,15 @@ static int read_all(int fd, char **ret)
 
 static int read_path(const struct root *root, char **ret, const char *fmt, va_list args)
 {
-	int fd = open_path(root, O_RDONLY, fmt, args), rc;
+	char path[ROOT_PATH_MAX];
+	int fd, rc = make_path(path, fmt, args);
+	size_t len;
 
+	if (rc)
+		return rc;
+	if (root->tree)
+		return tree_read(root->tree, path, ret, &len);
+	fd = open_path(root, O_RDONLY, path);
 	if (fd < 0)
 		return fd;
 	rc = read_all(fd, ret);
@@ -162,14 +184,20 @@ int root_field(const char *text, const char *key, uint64_t *ret)
 
 int root_write(const struct root *root, const char *text, const char *fmt, ...)
 {
+	char path[ROOT_PATH_MAX];
 	size_t len = strlen(text);
 	va_list args;
 	ssize_t n;
-	int fd, rc = 0;
+	int fd, rc;
 
 	va_start(args, fmt);
-	fd = open_path(root, O_WRONLY, fmt, args);
+	rc = make_path(path, fmt, args);
 	va_end(args);
+	if (rc)
+		return rc;
+	if (root->tree)
+		return tree_write(root->tree, path, text, len);
+	fd = open_path(root, O_WRONLY, path);
 	if (fd < 0)
 		return fd;
 	do {
@@ -218,40 +246,62 @@ static int names_add(struct names *names, const char *name)
 	return 0;
 }
 
-static int names_read(struct names *names, DIR *dir, const char *prefix)
+struct prefixed {
+	struct names *names;
+	const char *prefix;
+};
+
+static int add_prefixed(void *arg, const char *name, mode_t mode)
+{
+	const struct prefixed *p = arg;
+
+	(void)mode;
+	if (name[0] == '.' || strncmp(name, p->prefix, strlen(p->prefix)) != 0)
+		return 0;
+	return names_add(p->names, name);
+}
+
+static int read_dir(int fd, struct prefixed *p)
 {
 	const struct dirent *entry;
+	DIR *dir = fdopendir(fd);
 	int rc = 0;
 
+	if (!dir) {
+		rc = -errno;
+		close(fd);
+		return rc;
+	}
 	errno = 0;
 	while (!rc && (entry = readdir(dir)))
-		if (entry->d_name[0] != '.' && !strncmp(entry->d_name, prefix, strlen(prefix)))
-			rc = names_add(names, entry->d_name);
-	return rc ? rc : -errno;
+		rc = add_prefixed(p, entry->d_name, 0);
+	if (!rc)
+		rc = -errno;
+	closedir(dir);
+	return rc;
 }
 
 int root_list(const struct root *root, const char *prefix, int (*each)(void *arg, const char *name),
 	      void *arg, const char *fmt, ...)
 {
 	struct names names = { NULL, 0 };
+	struct prefixed p = { &names, prefix };
+	char path[ROOT_PATH_MAX];
 	va_list args;
 	size_t i;
-	DIR *dir;
 	int fd, rc;
 
 	va_start(args, fmt);
-	fd = open_path(root, O_RDONLY | O_DIRECTORY, fmt, args);
+	rc = make_path(path, fmt, args);
 	va_end(args);
-	if (fd < 0)
-		return fd;
-	dir = fdopendir(fd);
-	if (!dir) {
-		rc = -errno;
-		close(fd);
+	if (rc)
 		return rc;
+	if (root->tree) {
+		rc = tree_list(root->tree, path, add_prefixed, &p);
+	} else {
+		fd = open_path(root, O_RDONLY | O_DIRECTORY, path);
+		rc = fd < 0 ? fd : read_dir(fd, &p);
 	}
-	rc = names_read(&names, dir, prefix);
-	closedir(dir);
 	if (!rc && names.nr)
 		qsort(names.name, names.nr, sizeof(*names.name), compare_names);
 	for (i = 0; !rc && i < names.nr; i++)

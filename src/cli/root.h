@@ -5,19 +5,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct tree;
+
 /*
  * The files of a kernel, or of a machine that is served in the same form: DIR/sys/...,
- * DIR/proc/.... Paths are given as formats, without a leading '/'. Results are 0 or negative
- * errno; outputs stay untouched after an error.
+ * DIR/proc/...; or those of a machine of this process. Paths are given as formats, without a
+ * leading '/'. Results are 0 or negative errno; outputs stay untouched after an error.
  */
 struct root {
 	int fd;
+	struct tree *tree; /* of this process; NULL: files */
 };
 
 #define ROOT_PATH_MAX 512
 
 /* @dir: "/", or where a machine is mounted. -ENOENT, -ENOTDIR, -EACCES, ... */
 int root_open(struct root *root, const char *dir);
+/* A machine of this process; the tree must stay until root_close(), which does not free it. */
+void root_of_tree(struct root *root, struct tree *tree);
 void root_close(struct root *root);
 
 /* All of a file, ended by '\0'; to be freed. */

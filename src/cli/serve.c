@@ -5,12 +5,12 @@
 #include "args.h"
 #include "box.h"
 #include "cli.h"
+#include "events.h"
 #include "fuse.h"
 #include "lend/lend.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -318,45 +318,6 @@ static int check_options(struct serve_options *opt)
 	return CLI_OK;
 }
 
-/* ---- events ------------------------------------------------------------------ */
-
-static const char *const event_names[HVO_EVENT_NR] = {
-	[HVO_EVENT_ALLOC_FAILED] = "alloc_failed",
-	[HVO_EVENT_FREE_REFUSED] = "free_refused",
-	[HVO_EVENT_CARVED] = "carved",
-	[HVO_EVENT_FOLD_FAILED] = "fold_failed",
-	[HVO_EVENT_PRESENT_FAILED] = "present_failed",
-	[HVO_EVENT_CUT] = "cut",
-	[HVO_EVENT_COLLAPSED] = "collapsed",
-	[HVO_EVENT_HEALED] = "healed",
-	[HVO_EVENT_POISONED] = "poisoned",
-};
-
-struct events {
-	atomic_ullong nr[HVO_EVENT_NR];
-};
-
-/* Also under the machine's spin locks. */
-static void count_event(void *arg, const struct hvo_event_record *event)
-{
-	struct events *events = arg;
-
-	if ((unsigned int)event->event < HVO_EVENT_NR)
-		atomic_fetch_add_explicit(&events->nr[event->event], 1, memory_order_relaxed);
-}
-
-static int show_events(void *arg, FILE *out)
-{
-	struct events *events = arg;
-	unsigned int i;
-
-	for (i = 0; i < HVO_EVENT_NR; i++)
-		fprintf(out, "%s %llu\n", event_names[i], atomic_load(&events->nr[i]));
-	return 0;
-}
-
-static const struct tree_file events_file = { .mode = 0444, .show = show_events };
-
 /* ---- the machine -------------------------------------------------------------- */
 
 struct server {
@@ -373,12 +334,10 @@ static int open_machine(struct server *s, const struct serve_options *opt)
 	int rc = opt->sim ? box_open_sim(&s->box, &opt->cfg, opt->seed) :
 			    box_open_linux(&s->box, &opt->cfg, &host, opt->seed);
 
-	if (!rc && opt->sim)
-		hvo_sim_set_trace(s->box.on_sim, count_event, &s->events);
-	else if (!rc)
-		hvo_linux_set_trace(s->box.on_linux, count_event, &s->events);
-	if (!rc)
+	if (!rc) {
+		events_count(&s->events, &s->box);
 		return CLI_OK;
+	}
 	fprintf(stderr, "hvo serve: no memory for the machine: %s; try a smaller --memory%s\n",
 		strerror(-rc), opt->sparse ? "" : ", or --sparse");
 	return CLI_FAILED;
@@ -415,7 +374,7 @@ static int open_tree(struct server *s)
 	int rc = tree_new(s->box.m, &s->tree);
 
 	if (!rc)
-		rc = tree_add(s->tree, "/sys/kernel/hvo/events", &events_file, &s->events);
+		rc = events_add(&s->events, s->tree);
 	if (!rc)
 		return CLI_OK;
 	fprintf(stderr, "hvo serve: %s\n", strerror(-rc));

@@ -392,15 +392,6 @@ static json_t *known(bool is, uint64_t n)
 	return is ? json_integer((json_int_t)n) : json_null();
 }
 
-static json_t *memmap_json(const struct memmap_info *m)
-{
-	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:I}", "available", m->has_switch, "enabled",
-			 m->has_switch ? json_boolean(m->on) : json_null(), "descriptor_bytes",
-			 known(m->has_now, m->now), "descriptor_bytes_full",
-			 known(m->has_full, m->full), "saved_bytes", known(m->has_saved, m->saved),
-			 "could_save_bytes", (json_int_t)m->could);
-}
-
 static json_t *served_json(struct served *s)
 {
 	json_t *j;

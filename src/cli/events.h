@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HVO_CLI_EVENTS_H
+#define HVO_CLI_EVENTS_H
+
+#include "box.h"
+#include "tree/tree.h"
+
+#include <stdatomic.h>
+
+/* The events of a machine, counted, and as the file sys/kernel/hvo/events of its tree. */
+struct events {
+	atomic_ullong nr[HVO_EVENT_NR];
+};
+
+/* From now on, until the machine is closed. One for a machine. */
+void events_count(struct events *events, struct box *box);
+/* What tree_add() says. */
+int events_add(struct events *events, struct tree *tree);
+
+#endif

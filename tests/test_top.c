@@ -584,6 +584,40 @@ static void test_demo(void **state)
 	}
 }
 
+static int count_name(void *arg, const char *name)
+{
+	(void)name;
+	++*(unsigned int *)arg;
+	return 0;
+}
+
+/* A machine of this process through the same calls as files. */
+static void test_root_of_tree(void **state)
+{
+	const struct demo_options opt = {
+		.memory_bytes = 256 * MIB, .seed = 1, .nr_nodes = 2, .sim = true
+	};
+	struct demo *demo = NULL;
+	unsigned int names = 0;
+	struct root root;
+	uint64_t n = 77;
+
+	(void)state;
+	assert_int_equal(demo_open(&opt, &demo), 0);
+	root_of_tree(&root, demo_tree(demo));
+	assert_int_equal(root_write(&root, "12", POOL_DIR "%dkB/nr_hugepages", 2048), 0);
+	assert_int_equal(root_number(&root, &n, POOL_DIR "%dkB/free_hugepages", 2048), 0);
+	assert_int_equal(n, 12);
+	assert_int_equal(root_write(&root, "x", POOL_DIR "2048kB/nr_hugepages"), -EINVAL);
+	assert_int_equal(root_write(&root, "1", POOL_DIR "2048kB/free_hugepages"), -EACCES);
+	assert_int_equal(root_number(&root, &n, "proc/nothing"), -ENOENT);
+	assert_int_equal(n, 12);
+	assert_int_equal(root_list(&root, "node", count_name, &names, NODE_DIR), 0);
+	assert_int_equal(names, 2);
+	root_close(&root);
+	demo_close(demo);
+}
+
 /* ---- the reader's thread -------------------------------------------------------------------- */
 
 static void wait_for_answer(struct reader *r, struct top_model **m, int *error)
@@ -1009,6 +1043,7 @@ int main(void)
 		on_tree(test_once_little),
 		on_tree(test_json),
 		cmocka_unit_test(test_demo),
+		cmocka_unit_test(test_root_of_tree),
 		on_tree(test_reader),
 		on_tree(test_keys),
 		on_tree(test_scrolling),

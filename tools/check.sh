@@ -319,7 +319,7 @@ check "completion" tools/check-completion.sh build-gcc
 check "exported symbols" tools/check-symbols.sh build-gcc
 check "installed, used from C++" tools/check-install.sh build-gcc
 if command -v shellcheck >/dev/null; then
-	check "shellcheck" shellcheck tools/*.sh .ci/run
+	check "shellcheck" shellcheck tools/*.sh lab/*.sh .ci/run
 else
 	skip "shellcheck" "not installed"
 fi

@@ -64,6 +64,7 @@ if [ "$want" = check ]; then
 	version=$(clang -dumpversion 2>/dev/null)
 	version=${version%%.*}
 	need "libclang-rt-${version:-14}-dev" clang_sanitizes
+	need gnuplot-nox command -v gnuplot
 	need libcmocka-dev pkg-config --exists cmocka
 	need libhugetlbfs-bin command -v hugeadm
 	need numactl command -v numastat

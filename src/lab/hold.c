@@ -218,8 +218,7 @@ static int hog_new(lua_State *L)
 	lab_options(L, 2, names);
 	flags = lab_field_flags(L, 2, "flags", LAB_HOG_FLAGS);
 	movable = lab_field_bool(L, 2, "movable", false);
-	lua_getfield(L, 2, "node");
-	node = lab_node(L, 3);
+	node = lab_has(L, 2, "node") ? lab_node(L, lua_gettop(L)) : HVO_NODE_ANY;
 	hog = (struct hog *)lab_hog_push(L, 1);
 	hog->hold.movable = movable;
 	hog->flags = flags | (movable ? HVO_GFP_MOVABLE : 0);
@@ -281,9 +280,10 @@ static int hog_take_all(lua_State *L)
 
 	nr = take_frames(hog, left);
 	(void)take_frames(hog, UINT64_MAX);
-	/* A shrinker of the script's may have taken some out of the list. */
-	while (nr-- && first < hold->nr)
-		lab_hold_put(hold, first++);
+	/* From the last one on, as what is last takes the place of what goes. */
+	while (nr--)
+		if (first + nr < hold->nr) /* a shrinker may have taken some out of the list */
+			lab_hold_put(hold, first + nr);
 	lab_leave(L, hold->lm);
 	lua_pushinteger(L, (lua_Integer)hold->frames - (lua_Integer)before);
 	return 1;

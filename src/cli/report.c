@@ -4,8 +4,8 @@
  */
 #include "args.h"
 #include "cli.h"
-#include "lab/lab.h"
 #include "plot.h"
+#include "progress.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -313,9 +313,9 @@ static void put_document(FILE *out, const struct report *r)
 	for (i = 0; i < r->nr; i++) {
 		json_array_foreach(json_object_get(r->docs[i], "results"), k, result)
 			put_result(out, r->docs[i], result, nr++);
-		lab_progress((double)(i + 1) / (double)r->nr, "drawing");
+		progress_show((double)(i + 1) / (double)r->nr, "drawing");
 	}
-	lab_progress_end();
+	progress_end();
 	fputs("</body>\n</html>\n", out);
 }
 

@@ -6,6 +6,8 @@
  */
 #include "tour.h"
 
+#include "progress.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -489,8 +491,8 @@ int cli_tour(const struct cli_options *opt)
 	struct tour *t = cli_alloc(1, sizeof(*t));
 	const struct hvo_policy *policy;
 	double start = now_seconds();
+	unsigned int i, nr = 0;
 	int status;
-	unsigned int i;
 
 	t->opt = opt;
 	t->tails.tails_shared = t->tails.heads_own = true;
@@ -505,8 +507,13 @@ int cli_tour(const struct cli_options *opt)
 	tour_print_tails(t);
 
 	free_pool(t, NULL);
-	for (i = 0; (policy = hvo_policy_get(i)) && t->nr_runs < TOUR_MAX_RUNS; i++)
+	while (hvo_policy_get(nr))
+		nr++;
+	for (i = 0; (policy = hvo_policy_get(i)) && t->nr_runs < TOUR_MAX_RUNS; i++) {
+		progress_show((i + 1) / (nr + 1.0), policy->name);
 		free_pool(t, policy);
+	}
+	progress_end();
 	tour_print_runs(t);
 
 	tour_offline(t);

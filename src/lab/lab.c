@@ -4,6 +4,8 @@
  */
 #include "lab/internal.h"
 
+#include "cli/progress.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -140,7 +142,7 @@ static int module_progress(lua_State *L)
 {
 	double done = luaL_checknumber(L, 1), total = luaL_checknumber(L, 2);
 
-	lab_progress(total > 0 ? done / total : 0, luaL_optstring(L, 3, ""));
+	progress_show(total > 0 ? done / total : 0, luaL_optstring(L, 3, ""));
 	return 0;
 }
 
@@ -381,7 +383,7 @@ bool lab_run(lua_State *L, const char *file, char **ret_error)
 	if (!ok)
 		*ret_error = first_line(L);
 	lua_settop(L, 0);
-	lab_progress_end();
+	progress_end();
 	return ok;
 }
 
@@ -428,6 +430,6 @@ enum lab_line lab_run_line(lua_State *L, const char *text, char **ret_error)
 	if (rc != LUA_OK)
 		*ret_error = first_line(L);
 	lua_settop(L, 0);
-	lab_progress_end();
+	progress_end();
 	return rc == LUA_OK ? LAB_LINE_OK : LAB_LINE_FAILED;
 }

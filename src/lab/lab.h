@@ -62,8 +62,5 @@ void lab_free_words(char **words);
 /* All bindings, as text. */
 void lab_print_help(FILE *out);
 
-/* How far something is, on standard error: only on a terminal, and after two seconds. */
-void lab_progress(double fraction, const char *what);
-void lab_progress_end(void);
 
 #endif

@@ -2,8 +2,9 @@
 /*
  * How far something is: one line on a terminal, drawn again and again.
  */
-#include "lab/lab.h"
+#include "progress.h"
 
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,7 +21,7 @@ static double now(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-void lab_progress(double fraction, const char *what)
+void progress_show(double fraction, const char *what)
 {
 	double t = now();
 
@@ -34,7 +35,7 @@ void lab_progress(double fraction, const char *what)
 	fprintf(stderr, "\r\033[K%3.0f %% %.70s", (fraction > 1 ? 1 : fraction) * 100, what);
 }
 
-void lab_progress_end(void)
+void progress_end(void)
 {
 	if (drawn > 0)
 		fputs("\r\033[K", stderr);

@@ -80,6 +80,32 @@ bool plot_possible(const json_t *result)
 	return false;
 }
 
+/* Bars, and what a share of something is, begin at 0. */
+static bool none_negative(const json_t *series)
+{
+	const json_t *one, *point;
+	size_t i, k;
+
+	json_array_foreach(series, i, one) json_array_foreach(
+		json_object_get(one, "points"), k,
+		point) if (json_number_value(json_array_get(point, 1)) < 0) return false;
+	return true;
+}
+
+/* Is there anything to see with these axes logarithmic? */
+static bool any_visible(const json_t *series, bool logx, bool logy)
+{
+	const json_t *one, *point;
+	size_t i, k;
+
+	json_array_foreach(series, i, one) json_array_foreach(
+		json_object_get(one, "points"), k,
+		point) if (is_point(point) &&
+			   (!logx || json_number_value(json_array_get(point, 0)) > 0) &&
+			   (!logy || json_number_value(json_array_get(point, 1)) > 0)) return true;
+	return false;
+}
+
 static void put_number(FILE *out, double value)
 {
 	fprintf(out, "%.12g", value);
@@ -182,7 +208,9 @@ static void put_plot(FILE *out, const json_t *series, bool bars)
 		if (bars)
 			fprintf(out, "$d using %zu:xtic(1) title ", i + 2);
 		else
-			fprintf(out, "$d%zu using 1:2 with linespoints lw 1.5 ps 0.6 title ", i);
+			/* Where lines lie on each other, all of them can be seen. */
+			fprintf(out, "$d%zu using 1:2 with linespoints lw %zu ps 0.6 title ", i,
+				json_array_size(series) - i > 8 ? 8 : json_array_size(series) - i);
 		put_quoted(out, text_of(one, "name"));
 	}
 	fputc('\n', out);
@@ -192,6 +220,9 @@ static void put_script(FILE *out, const json_t *result)
 {
 	const json_t *series = json_object_get(result, "series");
 	bool bars = has_names(result);
+	bool logx = !bars && json_is_true(json_object_get(result, "logx"));
+	bool logy = json_is_true(json_object_get(result, "logy"));
+	bool visible = any_visible(series, logx, logy);
 
 	fputs("set terminal svg size 900,420 dynamic noenhanced font 'sans-serif,13' "
 	      "background 'white'\n"
@@ -206,12 +237,12 @@ static void put_script(FILE *out, const json_t *result)
 	fputs("\nset ylabel ", out);
 	put_quoted(out, text_of(result, "y"));
 	fputc('\n', out);
-	if (json_is_true(json_object_get(result, "logx")) && !bars)
+	if (logx && visible)
 		fputs("set logscale x\n", out);
-	if (json_is_true(json_object_get(result, "logy")))
+	if (logy && visible)
 		fputs("set logscale y\n", out);
-	else
-		fputs("set yrange [0 < * : *]\nset offsets 0, 0, graph 0.05, 0\n", out);
+	else if (none_negative(series))
+		fputs("set yrange [0:*]\nset offsets 0, 0, graph 0.05, 0\n", out);
 	if (bars)
 		fputs("set style data histograms\n"
 		      "set style histogram clustered gap 1\n"

@@ -281,26 +281,34 @@ static uint64_t real_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
+static uint64_t persistent(struct lab_pool *pool)
+{
+	struct hvo_pool_stat stat;
+
+	return hvo_pool_stat(pool->pool, HVO_NODE_ANY, &stat) ? 0 : stat.total - stat.surplus;
+}
+
 static int pool_shrink_each(lua_State *L)
 {
 	struct lab_pool *pool = pool_wait(L, 1);
-	uint64_t nr = lab_count(L, 2), i, freed = 0, start;
+	uint64_t nr = lab_count(L, 2), i, freed = 0, start, pages = persistent(pool), before;
 	struct hvo_resize_result res = { 0 };
-	struct hvo_pool_stat stat;
 	int err = 0;
 
 	lua_newtable(L);
-	for (i = 0; i < nr && !err; i++) {
-		if (hvo_pool_stat(pool->pool, HVO_NODE_ANY, &stat) || stat.total == stat.surplus)
-			break;
+	for (i = 1; i <= nr && pages; i++) {
 		start = real_ns();
-		err = hvo_pool_resize(pool->pool, HVO_NODE_ANY, stat.total - stat.surplus - 1,
-				      &res);
+		err = hvo_pool_resize(pool->pool, HVO_NODE_ANY, pages - 1, &res);
 		start = real_ns() - start;
-		freed += res.done;
 		lab_leave(L, pool->lm);
+		before = pages;
+		pages = persistent(pool);
+		/* What is reserved stays. */
+		if (err || pages >= before)
+			break;
+		freed += res.done;
 		lua_pushinteger(L, (lua_Integer)start);
-		lua_rawseti(L, -2, (lua_Integer)i + 1);
+		lua_rawseti(L, -2, (lua_Integer)i);
 	}
 	if (err)
 		return lab_push_error(L, err);
@@ -321,6 +329,7 @@ static int pool_alloc(lua_State *L)
 	lab_leave(L, pool->lm);
 	if (err)
 		return lab_push_error(L, err);
+	lab_hold_by_script(pool->lm, pfn);
 	lua_pushinteger(L, (lua_Integer)pfn);
 	return 1;
 }
@@ -335,6 +344,7 @@ static int pool_alloc_reserved(lua_State *L)
 	lab_leave(L, pool->lm);
 	if (err)
 		return lab_push_error(L, err);
+	lab_hold_by_script(pool->lm, pfn);
 	lua_pushinteger(L, (lua_Integer)pfn);
 	return 1;
 }
@@ -342,8 +352,11 @@ static int pool_alloc_reserved(lua_State *L)
 static int pool_free(lua_State *L)
 {
 	struct lab_pool *pool = lab_pool(L, 1);
+	hvo_pfn_t pfn = lab_pfn(L, 2);
 
-	return lab_return(L, pool->lm, hvo_hugetlb_free(pool->pool, lab_pfn(L, 2)));
+	if (pool->lm->depth && !lab_is_held(pool->lm, pfn))
+		return lab_push_error(L, -HVO_EINVAL);
+	return lab_return(L, pool->lm, hvo_hugetlb_free(pool->pool, pfn));
 }
 
 static int pool_free_reserved(lua_State *L)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Ranges of frames: contiguous ones, CMA areas, isolation, memory that comes and goes.
+ * Ranges of frames: contiguous ones, CMA areas, memory that comes and goes. Isolating a range is
+ * left out: allocations would wait for the end of it, and a script has one thread only.
  */
 #include "lab/internal.h"
 
@@ -48,16 +49,6 @@ static int call_range(lua_State *L,
 static int range_free_contig(lua_State *L)
 {
 	return call_range(L, hvo_free_contig_range);
-}
-
-static int range_isolate(lua_State *L)
-{
-	return call_range(L, hvo_isolate_range);
-}
-
-static int range_unisolate(lua_State *L)
-{
-	return call_range(L, hvo_unisolate_range);
 }
 
 /* ---- memory that comes and goes --------------------------------------------------------- */
@@ -189,9 +180,6 @@ const struct lab_binding lab_range_bindings[] = {
 	  "so many frames in one piece, wherever" },
 	{ "free_contig", range_free_contig, "m:free_contig(start, stop) -> true",
 	  "give back what contig() or contig_pages() gave" },
-	{ "isolate", range_isolate, "m:isolate(start, stop) -> true",
-	  "keep free memory of a range from being allocated" },
-	{ "unisolate", range_unisolate, "m:unisolate(start, stop) -> true", "no more" },
 	{ "cma", range_cma, "m:cma(size [, node=0]) -> cma",
 	  "a CMA area, of the node's CMA memory" },
 	{ "memory_add", range_memory_add,

@@ -270,6 +270,27 @@ static void test_shrinker(void **state)
 	lab_close(L);
 }
 
+/* A script that frees what is not its own harms nobody else. */
+static void test_not_ours(void **state)
+{
+	lua_State *L = open_lab(1);
+
+	(void)state;
+	good(L,
+	     "m = hvo.machine{memory='256M', mode='linux'} h = m:hog{} assert(h:take(2, 9) == 2) "
+	     "x = h:pfn(2) assert(m:put(x)) o = m:hog{} assert(o:take(1, 9) == 1 and o:pfn(1) == x)");
+	/* The first hog's entry is stale, the block is the other one's. */
+	good(L, "h:release() assert(m:page(x).state == 'used' and m:put(x)) o:release() "
+		"assert(m:audit() == 0)");
+	/* From a shrinker: blocks that the library has just allocated for a pool. */
+	good(L,
+	     "p = m:pool{policy='mayfail'} calls, put = 0, 0 s = m:shrinker(function() "
+	     "calls = calls + 1 for b = 0, 127 do if m:put(b * 512) then put = put + 1 end "
+	     "p:free(b * 512) m:unmap(b * 512) end return 0 end) p:grow_all() "
+	     "assert(calls > 0 and put == 0 and m:audit() == 0) p:resize(0) assert(m:audit() == 0)");
+	lab_close(L);
+}
+
 /* ---- workloads -------------------------------------------------------------------------- */
 
 static void test_churn(void **state)
@@ -1058,6 +1079,7 @@ int main(void)
 		cmocka_unit_test(test_hog),
 		cmocka_unit_test(test_policies),
 		cmocka_unit_test(test_shrinker),
+		cmocka_unit_test(test_not_ours),
 		cmocka_unit_test(test_churn),
 		cmocka_unit_test(test_replay),
 		cmocka_unit_test(test_nonsense),

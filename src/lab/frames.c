@@ -25,37 +25,47 @@ static int frames_alloc(lua_State *L)
 	if (flags & HVO_GFP_RECLAIM)
 		lab_enter_wait(L, lm);
 	err = hvo_alloc_pages(lm->box.m, flags, order, node, &pfn);
+	if (!err)
+		lab_hold_by_script(lm, pfn);
 	return push_pfn(L, lm, err, pfn);
+}
+
+/*
+ * What a reference, or the map count, is taken or dropped of. A script's function that the library
+ * calls may not touch what the library is working on: to it that is no block in use.
+ */
+static int call_page(lua_State *L, int (*fn)(struct hvo_machine *m, hvo_pfn_t pfn))
+{
+	struct lab_machine *lm = lab_machine(L, 1);
+	hvo_pfn_t pfn = lab_pfn(L, 2);
+
+	if (lm->depth && !lab_is_held(lm, pfn))
+		return lab_push_error(L, -HVO_EINVAL);
+	return lab_return(L, lm, fn(lm->box.m, pfn));
 }
 
 static int frames_put(lua_State *L)
 {
-	struct lab_machine *lm = lab_machine(L, 1);
-
-	return lab_return(L, lm, hvo_put_page(lm->box.m, lab_pfn(L, 2)));
-}
-
-static int frames_get(lua_State *L)
-{
-	struct lab_machine *lm = lab_machine(L, 1);
-	hvo_pfn_t head = 0;
-	int err = hvo_get_page(lm->box.m, lab_pfn(L, 2), &head);
-
-	return push_pfn(L, lm, err, head);
+	return call_page(L, hvo_put_page);
 }
 
 static int frames_map(lua_State *L)
 {
-	struct lab_machine *lm = lab_machine(L, 1);
-
-	return lab_return(L, lm, hvo_map_page(lm->box.m, lab_pfn(L, 2)));
+	return call_page(L, hvo_map_page);
 }
 
 static int frames_unmap(lua_State *L)
 {
-	struct lab_machine *lm = lab_machine(L, 1);
+	return call_page(L, hvo_unmap_page);
+}
 
-	return lab_return(L, lm, hvo_unmap_page(lm->box.m, lab_pfn(L, 2)));
+static int frames_get(lua_State *L)
+{
+	struct lab_machine *lm = lab_machine_wait(L, 1);
+	hvo_pfn_t head = 0;
+	int err = hvo_get_page(lm->box.m, lab_pfn(L, 2), &head);
+
+	return push_pfn(L, lm, err, head);
 }
 
 static int frames_split(lua_State *L)

@@ -1,29 +1,44 @@
 // SPDX-License-Identifier: MIT
 /*
- * Blocks that the lab holds for a script: hogs. Movable ones have the machine's one owner; two
- * of a block's words say which hold has it, and where in its list.
+ * Blocks that the lab holds for a script: hogs. Two words of a block say who of the lab has it and
+ * where in his list, so that a script that frees what it does not hold does no harm: not to a hog,
+ * nor, from a shrinker, to what the library is just working on. Movable ones have the machine's
+ * one owner.
  */
 #include "lab/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Which words. */
-#define WORD_HOLD 0
+/* Which words. The first is 0 where nobody of the lab has it. */
+#define WORD_HOLDER 0
 #define WORD_PLACE 1
+#define SCRIPT UINT64_MAX
 
 /* ---- the owner ------------------------------------------------------------------------ */
+
+bool lab_is_held(struct lab_machine *lm, hvo_pfn_t pfn)
+{
+	uint64_t holder;
+
+	return !hvo_page_private(lm->box.m, pfn, WORD_HOLDER, &holder) && holder;
+}
+
+void lab_hold_by_script(struct lab_machine *lm, hvo_pfn_t pfn)
+{
+	(void)hvo_page_set_private(lm->box.m, pfn, WORD_HOLDER, SCRIPT);
+}
 
 /* The entry of the block that is at @pfn, whose words are readable at @at. */
 static struct lab_block *find_block(struct lab_machine *lm, hvo_pfn_t at, hvo_pfn_t pfn)
 {
-	uint64_t id, place;
+	uint64_t holder, place;
 	struct lab_hold *hold;
 
-	if (hvo_page_private(lm->box.m, at, WORD_HOLD, &id) ||
-	    hvo_page_private(lm->box.m, at, WORD_PLACE, &place) || id >= lm->nr_holds)
+	if (hvo_page_private(lm->box.m, at, WORD_HOLDER, &holder) ||
+	    hvo_page_private(lm->box.m, at, WORD_PLACE, &place) || !holder || holder > lm->nr_holds)
 		return NULL;
-	hold = lm->holds[id];
+	hold = lm->holds[holder - 1];
 	/* A script may have freed it, and another one may have it now. */
 	if (place >= hold->nr || hold->blocks[place].pfn != pfn)
 		return NULL;
@@ -98,8 +113,7 @@ static void note_place(struct lab_hold *hold, uint64_t i)
 {
 	if (hold->blocks[i].id != LAB_NO_ID)
 		hold->places[hold->blocks[i].id] = i + 1;
-	if (hold->movable)
-		(void)hvo_page_set_private(hold->lm->box.m, hold->blocks[i].pfn, WORD_PLACE, i);
+	(void)hvo_page_set_private(hold->lm->box.m, hold->blocks[i].pfn, WORD_PLACE, i);
 }
 
 static bool make_room(struct lab_hold *hold)
@@ -147,10 +161,9 @@ int lab_hold_add_id(struct lab_hold *hold, hvo_pfn_t pfn, unsigned int order, ui
 		(struct lab_block){ .pfn = pfn, .order = (uint8_t)order, .id = id };
 	note_place(hold, hold->nr++);
 	hold->frames += UINT64_C(1) << order;
-	if (hold->movable) {
-		(void)hvo_page_set_private(m, pfn, WORD_HOLD, hold->id);
+	(void)hvo_page_set_private(m, pfn, WORD_HOLDER, (uint64_t)hold->id + 1);
+	if (hold->movable)
 		(void)hvo_set_owner(m, pfn, hold->lm->owner_id);
-	}
 	return 0;
 }
 
@@ -169,7 +182,10 @@ bool lab_hold_find(const struct lab_hold *hold, uint64_t id, uint64_t *ret_place
 
 void lab_hold_put(struct lab_hold *hold, uint64_t i)
 {
+	struct lab_machine *lm = hold->lm;
 	struct lab_block block = hold->blocks[i];
+	/* Not if the script has freed it itself: somebody else may have it by now. */
+	bool ours = find_block(lm, block.pfn, block.pfn) == &hold->blocks[i];
 
 	if (block.id != LAB_NO_ID)
 		hold->places[block.id] = 0;
@@ -178,8 +194,8 @@ void lab_hold_put(struct lab_hold *hold, uint64_t i)
 		hold->blocks[i] = hold->blocks[hold->nr];
 		note_place(hold, i);
 	}
-	/* Refused only where the script has freed it itself. */
-	(void)hvo_put_page(hold->lm->box.m, block.pfn);
+	if (ours)
+		(void)hvo_put_page(lm->box.m, block.pfn);
 }
 
 void lab_hold_free(struct lab_hold *hold)

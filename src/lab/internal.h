@@ -216,6 +216,10 @@ bool lab_hold_find(const struct lab_hold *hold, uint64_t id, uint64_t *ret_place
 void lab_hold_put(struct lab_hold *hold, uint64_t i);
 /* Memory of the list only. */
 void lab_hold_free(struct lab_hold *hold);
+/* Is a block held by a hog, or the script itself? What the library is working on is not. */
+bool lab_is_held(struct lab_machine *lm, hvo_pfn_t pfn);
+/* The script has a reference on it. */
+void lab_hold_by_script(struct lab_machine *lm, hvo_pfn_t pfn);
 /* A hog of the machine at @arg, pushed. */
 struct lab_hold *lab_hog_push(lua_State *L, int arg);
 /* Moves what is held; for the machine's owner. */

@@ -329,6 +329,7 @@ static int pool_alloc(lua_State *L)
 	lab_leave(L, pool->lm);
 	if (err)
 		return lab_push_error(L, err);
+	lab_hold_by_script(pool->lm, pfn);
 	lua_pushinteger(L, (lua_Integer)pfn);
 	return 1;
 }
@@ -343,6 +344,7 @@ static int pool_alloc_reserved(lua_State *L)
 	lab_leave(L, pool->lm);
 	if (err)
 		return lab_push_error(L, err);
+	lab_hold_by_script(pool->lm, pfn);
 	lua_pushinteger(L, (lua_Integer)pfn);
 	return 1;
 }
@@ -350,8 +352,11 @@ static int pool_alloc_reserved(lua_State *L)
 static int pool_free(lua_State *L)
 {
 	struct lab_pool *pool = lab_pool(L, 1);
+	hvo_pfn_t pfn = lab_pfn(L, 2);
 
-	return lab_return(L, pool->lm, hvo_hugetlb_free(pool->pool, lab_pfn(L, 2)));
+	if (pool->lm->depth && !lab_is_held(pool->lm, pfn))
+		return lab_push_error(L, -HVO_EINVAL);
+	return lab_return(L, pool->lm, hvo_hugetlb_free(pool->pool, pfn));
 }
 
 static int pool_free_reserved(lua_State *L)

@@ -124,8 +124,7 @@ static void test_same_as_library(void **state)
 static void test_bindings(void **state)
 {
 	static const char *const lines[] = {
-		"m = assert(hvo.machine{memory='1G', nodes=2, movable='128M', cma='128M', "
-		"hotplug='128M', max_order=18})",
+		"m = hvo.machine{memory='1G', nodes=2, movable='128M', cma='128M', hotplug='128M'}",
 		/* frames */
 		"a = assert(m:alloc(4)) assert(m:get(a + 3) == a) assert(m:put(a))",
 		"assert(m:page(a).state == 'used' and m:page(a + 1).head == a)",

@@ -58,52 +58,48 @@ static bool is_point(const json_t *point)
 	return (json_is_number(x) || json_is_string(x)) && json_is_number(json_array_get(point, 1));
 }
 
-/* Points whose x are names are drawn as bars. */
-static bool has_names(const json_t *result)
+/* Is there such a point, seen on these axes? */
+static bool any_point(const json_t *result, bool (*is)(const json_t *point, unsigned int axes),
+		      unsigned int axes)
 {
 	const json_t *one, *point;
 	size_t i, k;
 
 	json_array_foreach(json_object_get(result, "series"), i, one)
-		json_array_foreach(json_object_get(one, "points"), k,
-				   point) if (json_is_string(json_array_get(point, 0))) return true;
+	{
+		json_array_foreach(json_object_get(one, "points"), k, point)
+		{
+			if (is_point(point) && is(point, axes))
+				return true;
+		}
+	}
 	return false;
+}
+
+#define LOG_X 1u
+#define LOG_Y 2u
+
+static bool is_visible(const json_t *point, unsigned int axes)
+{
+	return (!(axes & LOG_X) || json_number_value(json_array_get(point, 0)) > 0) &&
+	       (!(axes & LOG_Y) || json_number_value(json_array_get(point, 1)) > 0);
+}
+
+static bool is_negative(const json_t *point, unsigned int axes)
+{
+	(void)axes;
+	return json_number_value(json_array_get(point, 1)) < 0;
+}
+
+static bool has_name(const json_t *point, unsigned int axes)
+{
+	(void)axes;
+	return json_is_string(json_array_get(point, 0));
 }
 
 bool plot_possible(const json_t *result)
 {
-	const json_t *one, *point;
-	size_t i, k;
-
-	json_array_foreach(json_object_get(result, "series"), i, one) json_array_foreach(
-		json_object_get(one, "points"), k, point) if (is_point(point)) return true;
-	return false;
-}
-
-/* Bars, and what a share of something is, begin at 0. */
-static bool none_negative(const json_t *series)
-{
-	const json_t *one, *point;
-	size_t i, k;
-
-	json_array_foreach(series, i, one) json_array_foreach(
-		json_object_get(one, "points"), k,
-		point) if (json_number_value(json_array_get(point, 1)) < 0) return false;
-	return true;
-}
-
-/* Is there anything to see with these axes logarithmic? */
-static bool any_visible(const json_t *series, bool logx, bool logy)
-{
-	const json_t *one, *point;
-	size_t i, k;
-
-	json_array_foreach(series, i, one) json_array_foreach(
-		json_object_get(one, "points"), k,
-		point) if (is_point(point) &&
-			   (!logx || json_number_value(json_array_get(point, 0)) > 0) &&
-			   (!logy || json_number_value(json_array_get(point, 1)) > 0)) return true;
-	return false;
+	return any_point(result, is_visible, 0);
 }
 
 static void put_number(FILE *out, double value)
@@ -219,11 +215,16 @@ static void put_plot(FILE *out, const json_t *series, bool bars)
 static void put_script(FILE *out, const json_t *result)
 {
 	const json_t *series = json_object_get(result, "series");
-	bool bars = has_names(result);
-	bool logx = !bars && json_is_true(json_object_get(result, "logx"));
-	bool logy = json_is_true(json_object_get(result, "logy"));
-	bool visible = any_visible(series, logx, logy);
+	/* Points whose x are names are drawn as bars. */
+	bool bars = any_point(result, has_name, 0);
+	unsigned int axes = 0;
 
+	if (json_is_true(json_object_get(result, "logx")) && !bars)
+		axes |= LOG_X;
+	if (json_is_true(json_object_get(result, "logy")))
+		axes |= LOG_Y;
+	if (!any_point(result, is_visible, axes))
+		axes = 0;
 	fputs("set terminal svg size 900,420 dynamic noenhanced font 'sans-serif,13' "
 	      "background 'white'\n"
 	      "set encoding utf8\n"
@@ -237,11 +238,11 @@ static void put_script(FILE *out, const json_t *result)
 	fputs("\nset ylabel ", out);
 	put_quoted(out, text_of(result, "y"));
 	fputc('\n', out);
-	if (logx && visible)
+	if (axes & LOG_X)
 		fputs("set logscale x\n", out);
-	if (logy && visible)
+	if (axes & LOG_Y)
 		fputs("set logscale y\n", out);
-	else if (none_negative(series))
+	else if (!any_point(result, is_negative, 0)) /* bars, and shares, begin at 0 */
 		fputs("set yrange [0:*]\nset offsets 0, 0, graph 0.05, 0\n", out);
 	if (bars)
 		fputs("set style data histograms\n"

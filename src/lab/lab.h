@@ -62,5 +62,4 @@ void lab_free_words(char **words);
 /* All bindings, as text. */
 void lab_print_help(FILE *out);
 
-
 #endif

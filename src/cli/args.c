@@ -6,6 +6,8 @@
 
 #include "cli.h"
 
+#include <hvo/types.h>
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -95,6 +97,68 @@ int args_seed(const char *text, uint64_t *ret)
 	return 0;
 }
 
+const char *args_pages(const char *value, char size[ARGS_SIZE_LEN])
+{
+	size_t len = strcspn(value, "=");
+
+	if (!value[len] || len >= ARGS_SIZE_LEN)
+		return NULL;
+	memcpy(size, value, len);
+	size[len] = '\0';
+	return value + len + 1;
+}
+
+/* ---- where values go -------------------------------------------------------- */
+
+int args_store_flag(const char *name, const char *value, void *to)
+{
+	(void)name;
+	(void)value;
+	*(bool *)to = true;
+	return CLI_OK;
+}
+
+int args_store_text(const char *name, const char *value, void *to)
+{
+	(void)name;
+	*(const char **)to = value;
+	return CLI_OK;
+}
+
+int args_store_seed(const char *name, const char *value, void *to)
+{
+	if (args_seed(value, to))
+		return args_error("%s: '%s' is not a number from 0 to 2^64 - 1", name, value);
+	return CLI_OK;
+}
+
+int args_store_seed63(const char *name, const char *value, void *to)
+{
+	uint64_t seed;
+
+	if (args_seed(value, &seed) || seed > INT64_MAX)
+		return args_error("%s: '%s' is not a number from 0 to 2^63 - 1", name, value);
+	*(uint64_t *)to = seed;
+	return CLI_OK;
+}
+
+int args_store_nodes(const char *name, const char *value, void *to)
+{
+	uint64_t n = 0;
+	int status = args_number(name, value, 1, HVO_MAX_NODES, &n);
+
+	*(uint32_t *)to = (uint32_t)n;
+	return status;
+}
+
+int args_store_platform(const char *name, const char *value, void *to)
+{
+	if (strcmp(value, "linux") != 0 && strcmp(value, "sim") != 0)
+		return args_error("%s: '%s' is neither linux nor sim", name, value);
+	*(bool *)to = !strcmp(value, "sim");
+	return CLI_OK;
+}
+
 /* ---- options -------------------------------------------------------------- */
 
 static const struct arg_spec *find_spec(const struct arg_spec *specs, const char *arg, size_t len)
@@ -125,7 +189,8 @@ static int parse_option(const struct arg_spec *specs, char ***args, void *opt)
 			return args_error("%s needs a value", spec->name);
 		++*args;
 	}
-	return spec->set(opt, value);
+	return spec->store ? spec->store(spec->name, value, (char *)opt + spec->at) :
+			     spec->set(opt, value);
 }
 
 int args_parse(const struct arg_spec *specs, char **args, void *opt,

@@ -3,6 +3,7 @@
 #define HVO_CLI_ARGS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Arguments of a command: a table of its options, and the values they take. */
@@ -12,13 +13,54 @@
  * @name: with its dashes, "--memory"; NULL after the last one of a table. "--wait=" stands
  *        for --wait=5 only, so that "--wait" may stand in the table, too, without a value
  * @takes_value: it has one: --memory=1G, or --memory 1G
- * @set: store it; NULL for @value where it takes none. CLI_OK, or what args_error() gave
+ * @set: store it; @value is NULL where it takes none. CLI_OK, or what args_error() gave
+ * @store: instead of @set: store it at @at bytes into the command's options
+ *
+ * Tables are made of the macros below.
  */
 struct arg_spec {
 	const char *name;
 	bool takes_value;
 	int (*set)(void *opt, const char *value);
+	int (*store)(const char *name, const char *value, void *to);
+	size_t at;
 };
+
+/* Where a member is; it must have this type. */
+#define ARG_AT(type, member, member_type) \
+	_Generic(((type *)0)->member, member_type : offsetof(type, member))
+
+/* By a function that knows the command's options. */
+#define ARG_CALL(name, takes_value, set)        \
+	{                                       \
+		name, takes_value, set, NULL, 0 \
+	}
+/* By a function that knows the type of one member. */
+#define ARG_STORE(name, store, type, member, member_type)                  \
+	{                                                                  \
+		name, true, NULL, store, ARG_AT(type, member, member_type) \
+	}
+#define ARG_FLAG(name, type, member)                                           \
+	{                                                                      \
+		name, false, NULL, args_store_flag, ARG_AT(type, member, bool) \
+	}
+#define ARG_TEXT(name, type, member) ARG_STORE(name, args_store_text, type, member, const char *)
+#define ARG_SEED(type, member) ARG_STORE("--seed", args_store_seed, type, member, uint64_t)
+#define ARG_NODES(type, member) ARG_STORE("--nodes", args_store_nodes, type, member, uint32_t)
+/* --platform linux|sim: a bool, true for sim. */
+#define ARG_PLATFORM(type, member) ARG_STORE("--platform", args_store_platform, type, member, bool)
+#define ARG_END                            \
+	{                                  \
+		NULL, false, NULL, NULL, 0 \
+	}
+
+int args_store_flag(const char *name, const char *value, void *to);
+int args_store_text(const char *name, const char *value, void *to);
+int args_store_seed(const char *name, const char *value, void *to);
+/* One that a signed number holds, too. */
+int args_store_seed63(const char *name, const char *value, void *to);
+int args_store_nodes(const char *name, const char *value, void *to);
+int args_store_platform(const char *name, const char *value, void *to);
 
 #define ARGS_STOP (-1)
 
@@ -45,6 +87,13 @@ int args_size(const char *text, uint64_t *ret);
 
 /* A decimal number in [min, max] for the option @name. CLI_OK or CLI_USAGE, with a line. */
 int args_number(const char *name, const char *value, uint64_t min, uint64_t max, uint64_t *ret);
+
+/*
+ * "2M=16": the size goes to @size, and what stands behind '=' is returned. NULL: it is not
+ * of that form.
+ */
+#define ARGS_SIZE_LEN 32
+const char *args_pages(const char *value, char size[ARGS_SIZE_LEN]);
 
 /* Any 64-bit number, decimal, or hexadecimal with 0x. 0 or -EINVAL. */
 int args_seed(const char *text, uint64_t *ret);

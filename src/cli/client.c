@@ -57,12 +57,6 @@ struct client_options {
 
 /* ---- arguments ------------------------------------------------------------------ */
 
-static int set_socket(void *arg, const char *value)
-{
-	((struct client_options *)arg)->socket = value;
-	return CLI_OK;
-}
-
 static int set_node(void *arg, const char *value)
 {
 	uint64_t n = 0;
@@ -80,35 +74,26 @@ static int set_hold(void *arg, const char *value)
 	return args_number("--hold", value, 0, HOLD_MAX, &opt->hold);
 }
 
-static int set_json(void *arg, const char *value)
-{
-	(void)value;
-	((struct client_options *)arg)->json = true;
-	return CLI_OK;
-}
-
 static const struct arg_spec specs[] = {
-	{ "--socket", true, set_socket },
-	{ "--node", true, set_node },
-	{ "--hold", true, set_hold },
-	{ "--json", false, set_json },
-	{ NULL, false, NULL },
+	ARG_TEXT("--socket", struct client_options, socket),
+	ARG_CALL("--node", true, set_node),
+	ARG_CALL("--hold", true, set_hold),
+	ARG_FLAG("--json", struct client_options, json),
+	ARG_END,
 };
 
 /* 2M=16 */
 static int set_pages(struct client_options *opt, const char *value)
 {
-	const char *equals = strchr(value, '=');
-	char size[SIZE_NAME_LEN];
+	char size[ARGS_SIZE_LEN];
+	const char *nr = args_pages(value, size);
 	unsigned int order = HVO_BLOCK_ORDER;
 	uint64_t bytes;
 
 	if (opt->nr)
 		return args_error("borrow: one size at a time, so '%s' is too much", value);
-	if (!equals || (size_t)(equals - value) >= sizeof(size))
+	if (!nr)
 		return args_error("borrow: '%s' is not SIZE=N, such as 2M=16", value);
-	memcpy(size, value, (size_t)(equals - value));
-	size[equals - value] = '\0';
 	if (args_size(size, &bytes))
 		return args_error("borrow: '%s' is not a size such as 2M or 1G", size);
 	while (order < HVO_MAX_ORDER && HVO_FRAME_SIZE << order < bytes)
@@ -116,7 +101,7 @@ static int set_pages(struct client_options *opt, const char *value)
 	if (HVO_FRAME_SIZE << order != bytes)
 		return args_error("borrow: there are no huge pages of %s, but of 2M to 1G", size);
 	opt->order = order;
-	return args_number("borrow", equals + 1, 1, UINT64_MAX, &opt->nr);
+	return args_number("borrow", nr, 1, UINT64_MAX, &opt->nr);
 }
 
 static int take_operand(void *arg, const char *value)

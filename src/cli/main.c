@@ -67,16 +67,6 @@ static int set_memory(void *arg, const char *value)
 	return CLI_OK;
 }
 
-static int set_nodes(void *arg, const char *value)
-{
-	struct cli_options *opt = arg;
-	uint64_t n = 0;
-	int status = args_number("--nodes", value, 1, HVO_MAX_NODES, &n);
-
-	opt->nr_nodes = (uint32_t)n;
-	return status;
-}
-
 static int set_repeat(void *arg, const char *value)
 {
 	struct cli_options *opt = arg;
@@ -94,74 +84,31 @@ static int set_rounds(void *arg, const char *value)
 	return args_number("--rounds", value, 1, CLI_ROUNDS_MAX, &opt->rounds);
 }
 
-static int set_platform(void *arg, const char *value)
-{
-	struct cli_options *opt = arg;
-
-	if (strcmp(value, "linux") != 0 && strcmp(value, "sim") != 0)
-		return args_error("--platform: '%s' is neither linux nor sim", value);
-	opt->sim = !strcmp(value, "sim");
-	return CLI_OK;
-}
-
-static int set_seed(void *arg, const char *value)
-{
-	struct cli_options *opt = arg;
-
-	if (args_seed(value, &opt->seed))
-		return args_error("--seed: '%s' is not a number from 0 to 2^64 - 1", value);
-	return CLI_OK;
-}
-
-static int set_json(void *arg, const char *value)
-{
-	struct cli_options *opt = arg;
-
-	(void)value;
-	opt->json = true;
-	return CLI_OK;
-}
-
-static int set_quick(void *arg, const char *value)
-{
-	struct cli_options *opt = arg;
-
-	(void)value;
-	opt->quick = true;
-	return CLI_OK;
-}
-
-static int set_no_host(void *arg, const char *value)
-{
-	struct cli_options *opt = arg;
-
-	(void)value;
-	opt->no_host = true;
-	return CLI_OK;
-}
-
 static const struct arg_spec tour_specs[] = {
-	{ "--memory", true, set_memory },
-	{ "--nodes", true, set_nodes },
-	{ "--platform", true, set_platform },
-	{ "--seed", true, set_seed },
-	{ "--json", false, set_json },
-	{ "--no-host", false, set_no_host },
-	{ NULL, false, NULL },
+	ARG_CALL("--memory", true, set_memory),
+	ARG_NODES(struct cli_options, nr_nodes),
+	ARG_PLATFORM(struct cli_options, sim),
+	ARG_SEED(struct cli_options, seed),
+	ARG_FLAG("--json", struct cli_options, json),
+	ARG_FLAG("--no-host", struct cli_options, no_host),
+	ARG_END,
 };
 
 static const struct arg_spec remap_specs[] = {
-	{ "--repeat", true, set_repeat },    { "--quick", false, set_quick },
-	{ "--seed", true, set_seed },	     { "--json", false, set_json },
-	{ "--no-host", false, set_no_host }, { NULL, false, NULL },
+	ARG_CALL("--repeat", true, set_repeat),
+	ARG_FLAG("--quick", struct cli_options, quick),
+	ARG_SEED(struct cli_options, seed),
+	ARG_FLAG("--json", struct cli_options, json),
+	ARG_FLAG("--no-host", struct cli_options, no_host),
+	ARG_END,
 };
 
 static const struct arg_spec boundary_specs[] = {
-	{ "--platform", true, set_platform },
-	{ "--rounds", true, set_rounds },
-	{ "--seed", true, set_seed },
-	{ "--json", false, set_json },
-	{ NULL, false, NULL },
+	ARG_PLATFORM(struct cli_options, sim),
+	ARG_CALL("--rounds", true, set_rounds),
+	ARG_SEED(struct cli_options, seed),
+	ARG_FLAG("--json", struct cli_options, json),
+	ARG_END,
 };
 
 /* The default memory is rounded up to whole sections for each node; what was asked for is not. */

@@ -323,31 +323,6 @@ struct options {
 	unsigned int nr;
 };
 
-static int set_root(void *arg, const char *value)
-{
-	struct options *opt = arg;
-
-	opt->dir = value;
-	return CLI_OK;
-}
-
-static int set_csv(void *arg, const char *value)
-{
-	struct options *opt = arg;
-
-	opt->csv = value;
-	return CLI_OK;
-}
-
-static int set_json(void *arg, const char *value)
-{
-	struct options *opt = arg;
-
-	(void)value;
-	opt->json = true;
-	return CLI_OK;
-}
-
 static int set_fraction(void *arg, const char *value)
 {
 	struct options *opt = arg;
@@ -360,19 +335,18 @@ static int set_fraction(void *arg, const char *value)
 static int add_pages(void *arg, const char *value)
 {
 	struct options *opt = arg;
-	const char *equals = strchr(value, '=');
 	struct plan_pool *ask = &opt->ask[opt->nr];
-	char size[32];
+	char size[ARGS_SIZE_LEN];
+	const char *nr = args_pages(value, size);
 	unsigned int i;
 
-	if (!equals || (size_t)(equals - value) >= sizeof(size))
+	if (!nr)
 		return args_error("--pages: '%s' is not a size and a number such as 2M=1024",
 				  value);
-	(void)snprintf(size, sizeof(size), "%.*s", (int)(equals - value), value);
 	if (args_size(size, &ask->bytes) || ask->bytes <= SAVING_PAGE ||
 	    (ask->bytes & (ask->bytes - 1)))
 		return args_error("--pages: '%s' is not a size of pages such as 2M or 1G", size);
-	if (args_number("--pages", equals + 1, 0, INT64_MAX, &ask->pages))
+	if (args_number("--pages", nr, 0, INT64_MAX, &ask->pages))
 		return CLI_USAGE;
 	for (i = 0; i < opt->nr; i++)
 		if (opt->ask[i].bytes == ask->bytes)
@@ -383,9 +357,9 @@ static int add_pages(void *arg, const char *value)
 }
 
 static const struct arg_spec specs[] = {
-	{ "--root", true, set_root },	{ "--csv", true, set_csv },
-	{ "--json", false, set_json },	{ "--fraction", true, set_fraction },
-	{ "--pages", true, add_pages }, { NULL, false, NULL },
+	ARG_TEXT("--root", struct options, dir),  ARG_TEXT("--csv", struct options, csv),
+	ARG_FLAG("--json", struct options, json), ARG_CALL("--fraction", true, set_fraction),
+	ARG_CALL("--pages", true, add_pages),	  ARG_END,
 };
 
 static int check(const struct options *opt)

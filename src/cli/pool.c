@@ -64,23 +64,6 @@ struct options {
 	int optimize; /* -1: not said */
 };
 
-static int set_root(void *arg, const char *value)
-{
-	struct options *opt = arg;
-
-	opt->dir = value;
-	return CLI_OK;
-}
-
-static int set_json(void *arg, const char *value)
-{
-	struct options *opt = arg;
-
-	(void)value;
-	opt->json = true;
-	return CLI_OK;
-}
-
 static int set_node(void *arg, const char *value)
 {
 	struct options *opt = arg;
@@ -113,18 +96,17 @@ static int set_wait_seconds(void *arg, const char *value)
 static int add_ask(void *arg, const char *value)
 {
 	struct options *opt = arg;
-	const char *equals = strchr(value, '=');
 	struct ask *ask = &opt->ask[opt->nr];
-	char size[32];
+	char size[ARGS_SIZE_LEN];
+	const char *nr = args_pages(value, size);
 	unsigned int i;
 
-	if (!equals || (size_t)(equals - value) >= sizeof(size))
+	if (!nr)
 		return args_error("'%s' is not a size and a number of pages such as 2M=1024",
 				  value);
-	(void)snprintf(size, sizeof(size), "%.*s", (int)(equals - value), value);
 	if (args_size(size, &ask->bytes) || !ask->bytes)
 		return args_error("'%s': '%s' is not a size such as 2M or 1G", value, size);
-	if (args_number(size, equals + 1, 0, INT64_MAX, &ask->nr))
+	if (args_number(size, nr, 0, INT64_MAX, &ask->nr))
 		return CLI_USAGE;
 	for (i = 0; i < opt->nr; i++)
 		if (opt->ask[i].bytes == ask->bytes)
@@ -147,15 +129,15 @@ static int set_optimize(void *arg, const char *value)
 }
 
 static const struct arg_spec plain_specs[] = {
-	{ "--root", true, set_root },
-	{ "--json", false, set_json },
-	{ NULL, false, NULL },
+	ARG_TEXT("--root", struct options, dir),
+	ARG_FLAG("--json", struct options, json),
+	ARG_END,
 };
 
 static const struct arg_spec change_specs[] = {
-	{ "--root", true, set_root },  { "--json", false, set_json },
-	{ "--node", true, set_node },  { "--wait=", true, set_wait_seconds },
-	{ "--wait", false, set_wait }, { NULL, false, NULL },
+	ARG_TEXT("--root", struct options, dir), ARG_FLAG("--json", struct options, json),
+	ARG_CALL("--node", true, set_node),	 ARG_CALL("--wait=", true, set_wait_seconds),
+	ARG_CALL("--wait", false, set_wait),	 ARG_END,
 };
 
 /* Sizes and nodes that the tree does not have. */

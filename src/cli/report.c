@@ -321,22 +321,10 @@ static void put_document(FILE *out, const struct report *r)
 
 /* ---- the command ---------------------------------------------------------------------- */
 
-static int set_out(void *arg, const char *value)
-{
-	((struct report *)arg)->out = value;
-	return CLI_OK;
-}
-
-static int set_title(void *arg, const char *value)
-{
-	((struct report *)arg)->title = value;
-	return CLI_OK;
-}
-
 static const struct arg_spec specs[] = {
-	{ "-o", true, set_out },
-	{ "--title", true, set_title },
-	{ NULL, false, NULL },
+	ARG_TEXT("-o", struct report, out),
+	ARG_TEXT("--title", struct report, title),
+	ARG_END,
 };
 
 /* Made in memory: what fails half-way leaves the file as it was. */

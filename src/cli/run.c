@@ -40,41 +40,6 @@ struct run_options {
 	bool json;
 };
 
-static int set_json(void *arg, const char *value)
-{
-	struct run_options *opt = arg;
-
-	(void)value;
-	opt->json = true;
-	return CLI_OK;
-}
-
-static int set_dir(void *arg, const char *value)
-{
-	struct run_options *opt = arg;
-
-	opt->dir = value;
-	return CLI_OK;
-}
-
-static int set_quick(void *arg, const char *value)
-{
-	struct run_options *opt = arg;
-
-	(void)value;
-	opt->lab.quick = true;
-	return CLI_OK;
-}
-
-static int set_seed(void *arg, const char *value)
-{
-	struct run_options *opt = arg;
-
-	if (args_seed(value, &opt->lab.seed) || opt->lab.seed > INT64_MAX)
-		return args_error("--seed: '%s' is not a number from 0 to 2^63 - 1", value);
-	return CLI_OK;
-}
-
 static int set_file(void *arg, const char *value)
 {
 	struct run_options *opt = arg;
@@ -88,8 +53,11 @@ static int set_file(void *arg, const char *value)
 }
 
 static const struct arg_spec specs[] = {
-	{ "--json", false, set_json }, { "-o", true, set_dir }, { "--quick", false, set_quick },
-	{ "--seed", true, set_seed },  { NULL, false, NULL },
+	ARG_FLAG("--json", struct run_options, json),
+	ARG_TEXT("-o", struct run_options, dir),
+	ARG_FLAG("--quick", struct run_options, lab.quick),
+	ARG_STORE("--seed", args_store_seed63, struct run_options, lab.seed, uint64_t),
+	ARG_END,
 };
 
 /* ---- JSON --------------------------------------------------------------------------- */

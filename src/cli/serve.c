@@ -65,8 +65,9 @@ struct serve_options {
 
 /* ---- options --------------------------------------------------------------- */
 
-static int set_size(const char *name, const char *value, uint64_t *ret)
+static int set_size(const char *name, const char *value, void *to)
 {
+	uint64_t *ret = to;
 	int rc = args_size(value, ret);
 
 	if (rc)
@@ -74,36 +75,6 @@ static int set_size(const char *name, const char *value, uint64_t *ret)
 	if (*ret % HVO_SECTION_SIZE)
 		return args_error("%s: %s is not a multiple of 128 MiB", name, value);
 	return CLI_OK;
-}
-
-static int set_memory(void *arg, const char *value)
-{
-	return set_size("--memory", value, &((struct serve_options *)arg)->cfg.memory_bytes);
-}
-
-static int set_movable(void *arg, const char *value)
-{
-	return set_size("--movable", value, &((struct serve_options *)arg)->cfg.movable_bytes);
-}
-
-static int set_cma(void *arg, const char *value)
-{
-	return set_size("--cma", value, &((struct serve_options *)arg)->cfg.cma_bytes);
-}
-
-static int set_hotplug(void *arg, const char *value)
-{
-	return set_size("--hotplug", value, &((struct serve_options *)arg)->cfg.hotplug_bytes);
-}
-
-static int set_nodes(void *arg, const char *value)
-{
-	struct serve_options *opt = arg;
-	uint64_t n = 0;
-	int status = args_number("--nodes", value, 1, HVO_MAX_NODES, &n);
-
-	opt->cfg.nr_nodes = (uint32_t)n;
-	return status;
 }
 
 static int set_mode(void *arg, const char *value)
@@ -169,52 +140,16 @@ static int set_hugepagesz(void *arg, const char *value)
 
 static int set_hugepages(void *arg, const char *value)
 {
-	size_t len = strcspn(value, "=");
+	char size[ARGS_SIZE_LEN];
+	const char *nr = args_pages(value, size);
 	struct pool_option *pool;
-	char size[32];
 
-	if (!value[len] || len >= sizeof(size))
+	if (!nr)
 		return args_error("--hugepages: '%s' is not as 2M=512", value);
-	memcpy(size, value, len);
-	size[len] = '\0';
 	pool = pool_option(arg, "--hugepages", size);
 	if (!pool)
 		return CLI_USAGE;
-	return args_number("--hugepages", value + len + 1, 0, UINT32_MAX, &pool->nr);
-}
-
-static int set_sparse(void *arg, const char *value)
-{
-	(void)value;
-	((struct serve_options *)arg)->sparse = true;
-	return CLI_OK;
-}
-
-static int set_platform(void *arg, const char *value)
-{
-	if (strcmp(value, "linux") != 0 && strcmp(value, "sim") != 0)
-		return args_error("--platform: '%s' is neither linux nor sim", value);
-	((struct serve_options *)arg)->sim = !strcmp(value, "sim");
-	return CLI_OK;
-}
-
-static int set_seed(void *arg, const char *value)
-{
-	if (args_seed(value, &((struct serve_options *)arg)->seed))
-		return args_error("--seed: '%s' is not a number from 0 to 2^64 - 1", value);
-	return CLI_OK;
-}
-
-static int set_mount(void *arg, const char *value)
-{
-	((struct serve_options *)arg)->mount = value;
-	return CLI_OK;
-}
-
-static int set_socket(void *arg, const char *value)
-{
-	((struct serve_options *)arg)->lend.path = value;
-	return CLI_OK;
+	return args_number("--hugepages", nr, 0, UINT32_MAX, &pool->nr);
 }
 
 static int set_quota(struct serve_options *opt, const char *name, const char *value, uint64_t *ret)
@@ -254,24 +189,24 @@ static int set_allow_uid(void *arg, const char *value)
 }
 
 static const struct arg_spec specs[] = {
-	{ "--mount", true, set_mount },
-	{ "--memory", true, set_memory },
-	{ "--nodes", true, set_nodes },
-	{ "--movable", true, set_movable },
-	{ "--cma", true, set_cma },
-	{ "--hotplug", true, set_hotplug },
-	{ "--mode", true, set_mode },
-	{ "--policy", true, set_policy },
-	{ "--hugepagesz", true, set_hugepagesz },
-	{ "--hugepages", true, set_hugepages },
-	{ "--sparse", false, set_sparse },
-	{ "--platform", true, set_platform },
-	{ "--seed", true, set_seed },
-	{ "--socket", true, set_socket },
-	{ "--quota-client", true, set_quota_client },
-	{ "--quota-user", true, set_quota_user },
-	{ "--allow-uid", true, set_allow_uid },
-	{ NULL, false, NULL },
+	ARG_TEXT("--mount", struct serve_options, mount),
+	ARG_STORE("--memory", set_size, struct serve_options, cfg.memory_bytes, uint64_t),
+	ARG_NODES(struct serve_options, cfg.nr_nodes),
+	ARG_STORE("--movable", set_size, struct serve_options, cfg.movable_bytes, uint64_t),
+	ARG_STORE("--cma", set_size, struct serve_options, cfg.cma_bytes, uint64_t),
+	ARG_STORE("--hotplug", set_size, struct serve_options, cfg.hotplug_bytes, uint64_t),
+	ARG_CALL("--mode", true, set_mode),
+	ARG_CALL("--policy", true, set_policy),
+	ARG_CALL("--hugepagesz", true, set_hugepagesz),
+	ARG_CALL("--hugepages", true, set_hugepages),
+	ARG_FLAG("--sparse", struct serve_options, sparse),
+	ARG_PLATFORM(struct serve_options, sim),
+	ARG_SEED(struct serve_options, seed),
+	ARG_TEXT("--socket", struct serve_options, lend.path),
+	ARG_CALL("--quota-client", true, set_quota_client),
+	ARG_CALL("--quota-user", true, set_quota_user),
+	ARG_CALL("--allow-uid", true, set_allow_uid),
+	ARG_END,
 };
 
 static int check_lend_options(const struct serve_options *opt)

@@ -25,18 +25,9 @@ static const char help[] =
 /* Readline's functions have no argument of ours. */
 static lua_State *shell;
 
-static int set_seed(void *arg, const char *value)
-{
-	struct lab_options *opt = arg;
-
-	if (args_seed(value, &opt->seed) || opt->seed > INT64_MAX)
-		return args_error("--seed: '%s' is not a number from 0 to 2^63 - 1", value);
-	return CLI_OK;
-}
-
 static const struct arg_spec specs[] = {
-	{ "--seed", true, set_seed },
-	{ NULL, false, NULL },
+	ARG_STORE("--seed", args_store_seed63, struct lab_options, seed, uint64_t),
+	ARG_END,
 };
 
 /* One word at each call, NULL after the last. */

@@ -446,27 +446,10 @@ struct options {
 	bool json;
 };
 
-static int set_root(void *arg, const char *value)
-{
-	struct options *opt = arg;
-
-	opt->dir = value;
-	return CLI_OK;
-}
-
-static int set_json(void *arg, const char *value)
-{
-	struct options *opt = arg;
-
-	(void)value;
-	opt->json = true;
-	return CLI_OK;
-}
-
 static const struct arg_spec specs[] = {
-	{ "--root", true, set_root },
-	{ "--json", false, set_json },
-	{ NULL, false, NULL },
+	ARG_TEXT("--root", struct options, dir),
+	ARG_FLAG("--json", struct options, json),
+	ARG_END,
 };
 
 int cli_status(char **args)

@@ -53,23 +53,6 @@ struct options {
 	bool want_demo, once, json;
 };
 
-static int set_root(void *arg, const char *value)
-{
-	struct options *opt = arg;
-
-	opt->source.dir = value;
-	return CLI_OK;
-}
-
-static int set_demo(void *arg, const char *value)
-{
-	struct options *opt = arg;
-
-	(void)value;
-	opt->want_demo = true;
-	return CLI_OK;
-}
-
 static int set_interval(void *arg, const char *value)
 {
 	struct options *opt = arg;
@@ -81,24 +64,6 @@ static int set_interval(void *arg, const char *value)
 	if (!end || *end || !(opt->interval >= INTERVAL_MIN && opt->interval <= INTERVAL_MAX))
 		return args_error("--interval: '%s' is not a number of seconds from 0.1 to 3600",
 				  value);
-	return CLI_OK;
-}
-
-static int set_once(void *arg, const char *value)
-{
-	struct options *opt = arg;
-
-	(void)value;
-	opt->once = true;
-	return CLI_OK;
-}
-
-static int set_json(void *arg, const char *value)
-{
-	struct options *opt = arg;
-
-	(void)value;
-	opt->json = true;
 	return CLI_OK;
 }
 
@@ -156,17 +121,17 @@ static int set_seed(void *arg, const char *value)
 }
 
 static const struct arg_spec specs[] = {
-	{ "--root", true, set_root },
-	{ "--demo", false, set_demo },
-	{ "--interval", true, set_interval },
-	{ "--once", false, set_once },
-	{ "--json", false, set_json },
-	{ "--memory", true, set_memory },
-	{ "--nodes", true, set_nodes },
-	{ "--mode", true, set_mode },
-	{ "--platform", true, set_platform },
-	{ "--seed", true, set_seed },
-	{ NULL, false, NULL },
+	ARG_TEXT("--root", struct options, source.dir),
+	ARG_FLAG("--demo", struct options, want_demo),
+	ARG_CALL("--interval", true, set_interval),
+	ARG_FLAG("--once", struct options, once),
+	ARG_FLAG("--json", struct options, json),
+	ARG_CALL("--memory", true, set_memory),
+	ARG_CALL("--nodes", true, set_nodes),
+	ARG_CALL("--mode", true, set_mode),
+	ARG_CALL("--platform", true, set_platform),
+	ARG_CALL("--seed", true, set_seed),
+	ARG_END,
 };
 
 static int check_options(struct options *opt)

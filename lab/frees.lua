@@ -8,19 +8,11 @@ local pages = hvo.quick and 32 or 4096
 local steps = hvo.quick and 4 or 12
 local victim = hvo.quick and 1024 or 65536 -- frames of a process that can be killed
 
--- A policy that waits without end is cut short: nothing comes while it waits.
-local function bounded(name)
-	local p = hvo.policy(name)
-	for _, step in ipairs(p.steps) do
-		if step.retries == math.huge then step.retries = 2 end
-	end
-	return p
-end
-
 local function open(policy)
 	local m = assert(hvo.machine{ memory = memory, nodes = 2, clear = "never",
 				      mode = policy and "linux" or "on-demand" })
-	local pool = assert(m:pool{ policy = policy and bounded(policy) })
+	-- One that waits without end is cut short: nothing comes while it waits.
+	local pool = assert(m:pool{ policy = policy and hvo.policy(policy, 2) })
 	local hogs = {}
 	for node = 0, 1 do
 		hogs[node] = m:hog{ node = node, flags = "movable|memalloc|noretry|nowarn|thisnode" }

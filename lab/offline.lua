@@ -7,21 +7,14 @@ local memory = hvo.quick and "1G" or "2G"
 local steps = hvo.quick and 1 or 5
 local section = hvo.size("128M") // 4096
 
-local function bounded(name)
-	local p = hvo.policy(name)
-	for _, step in ipairs(p.steps) do
-		if step.retries == math.huge then step.retries = 2 end
-	end
-	return p
-end
-
 -- The movable memory of the last node, and a machine without a free frame but left ones; at
 -- most so many as that memory's descriptors may need, and the watermark.
 local function full_machine(policy, left, most)
 	local bytes = hvo.size(memory)
 	local m = assert(hvo.machine{ memory = memory, nodes = 2, movable = bytes // 4,
 				      clear = "never", mode = policy and "linux" or "on-demand" })
-	local pool = assert(m:pool{ policy = policy and bounded(policy) })
+	-- One that waits without end is cut short: nothing comes while it waits.
+	local pool = assert(m:pool{ policy = policy and hvo.policy(policy, 2) })
 	local zone = m:zone_stat(1, "movable")
 	-- Room for what is to be left is kept on node 0, in its kernel zone.
 	local room = m:hog{ node = 0, flags = "memalloc|noretry|nowarn|thisnode" }

@@ -30,6 +30,11 @@ void events_count(struct events *events, struct box *box)
 		hvo_linux_set_trace(box->on_linux, count, events);
 }
 
+const char *events_name(enum hvo_event event)
+{
+	return names[event];
+}
+
 static int show(void *arg, FILE *out)
 {
 	struct events *events = arg;

@@ -14,6 +14,8 @@ struct events {
 
 /* From now on, until the machine is closed. One for a machine. */
 void events_count(struct events *events, struct box *box);
+/* As in that file. */
+const char *events_name(enum hvo_event event);
 /* What tree_add() says. */
 int events_add(struct events *events, struct tree *tree);
 

@@ -3,6 +3,7 @@
 #define HVO_LAB_INTERNAL_H
 
 #include "cli/box.h"
+#include "cli/events.h"
 #include "lab/lab.h"
 
 #include <hvo/move.h>
@@ -84,7 +85,7 @@ struct lab_machine {
 	uint32_t owner_id;
 	struct lab_hold **holds;
 	uint32_t nr_holds;
-	uint64_t events[HVO_EVENT_NR];
+	struct events events;
 };
 
 struct lab_pool {
@@ -113,6 +114,8 @@ hvo_pfn_t lab_pfn(lua_State *L, int arg);
 unsigned int lab_order(lua_State *L, int arg);
 int lab_node(lua_State *L, int arg); /* nil: any */
 unsigned int lab_flags(lua_State *L, int arg, unsigned int none);
+/* The way back. */
+void lab_push_flags(lua_State *L, unsigned int flags);
 uint64_t lab_size(lua_State *L, int arg);
 uint64_t lab_time(lua_State *L, int arg); /* in ns */
 enum hvo_zone_type lab_zone(lua_State *L, int arg);

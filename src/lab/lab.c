@@ -167,9 +167,10 @@ const struct lab_binding lab_module_bindings[] = {
 	  "a machine; movable, cma and hotplug are sizes, of each node but for hotplug; sparse: "
 	  "on linux, do not allocate its memory in advance" },
 	{ "policies", lab_policies, "hvo.policies() -> list", "names of the restore policies" },
-	{ "policy", lab_policy, "hvo.policy(name) -> table",
+	{ "policy", lab_policy, "hvo.policy(name [, retries]) -> table",
 	  "a policy as data: name, retry, heal, demote_heads, and its steps {source=\"alloc\"|"
-	  "\"carve\"|\"oom\", flags=, retries=, delay=}; change it for one of your own" },
+	  "\"carve\"|\"oom\", flags=, retries=, delay=}; change it for one of your own; "
+	  "with retries, one that waits without end tries so often only" },
 	{ "result", lab_result,
 	  "hvo.result(name, {title=, question=, parameters={}, x=, y=, logx=, logy=, "
 	  "series={{name=, points={{x, y}, ...}}, ...}, columns={}, rows={{}, ...}, notes={}})",

@@ -229,14 +229,6 @@ static int machine_oom(lua_State *L)
 
 /* ---- opening and closing ------------------------------------------------------------- */
 
-static void count_event(void *arg, const struct hvo_event_record *event)
-{
-	struct lab_machine *lm = arg;
-
-	if ((unsigned int)event->event < HVO_EVENT_NR)
-		lm->events[event->event]++;
-}
-
 /* What the simulated hardware caught, or a broken promise of the library's. */
 static void on_fault(void *arg, enum hvo_sim_fault fault, const char *what, uint64_t where)
 {
@@ -286,7 +278,7 @@ static int open_sim(lua_State *L, struct lab_machine *lm, const struct hvo_confi
 	if (err)
 		return err;
 	lm->box.m = hvo_sim_machine(lm->box.on_sim);
-	hvo_sim_set_trace(lm->box.on_sim, count_event, lm);
+	events_count(&lm->events, &lm->box);
 	return 0;
 }
 
@@ -296,7 +288,7 @@ static int open_linux(struct lab_machine *lm, const struct hvo_config *cfg, bool
 	int err = box_open_linux(&lm->box, cfg, &opt, lm->box.seed);
 
 	if (!err)
-		hvo_linux_set_trace(lm->box.on_linux, count_event, lm);
+		events_count(&lm->events, &lm->box);
 	return err;
 }
 
@@ -443,24 +435,13 @@ static int machine_zone_stat(lua_State *L)
 
 static int machine_events(lua_State *L)
 {
-	static const char *const names[HVO_EVENT_NR] = {
-		[HVO_EVENT_ALLOC_FAILED] = "alloc_failed",
-		[HVO_EVENT_FREE_REFUSED] = "free_refused",
-		[HVO_EVENT_CARVED] = "carved",
-		[HVO_EVENT_FOLD_FAILED] = "fold_failed",
-		[HVO_EVENT_PRESENT_FAILED] = "present_failed",
-		[HVO_EVENT_CUT] = "cut",
-		[HVO_EVENT_COLLAPSED] = "collapsed",
-		[HVO_EVENT_HEALED] = "healed",
-		[HVO_EVENT_POISONED] = "poisoned",
-	};
 	struct lab_machine *lm = lab_machine(L, 1);
 	unsigned int i;
 
 	lua_newtable(L);
 	for (i = 0; i < HVO_EVENT_NR; i++) {
-		lua_pushinteger(L, (lua_Integer)lm->events[i]);
-		lua_setfield(L, -2, names[i]);
+		lua_pushinteger(L, (lua_Integer)atomic_load(&lm->events.nr[i]));
+		lua_setfield(L, -2, events_name((enum hvo_event)i));
 	}
 	return 1;
 }

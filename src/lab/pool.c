@@ -29,50 +29,20 @@ static struct lab_pool *pool_wait(lua_State *L, int arg)
 
 static const char *const sources[] = { "alloc", "carve", "oom", NULL };
 
-static const struct {
-	const char *name;
-	unsigned int flag;
-} step_flags[] = {
-	{ "kernel", HVO_GFP_KERNEL },
-	{ "high", HVO_GFP_HIGH },
-	{ "memalloc", HVO_GFP_MEMALLOC },
-	{ "noretry", HVO_GFP_NORETRY },
-	{ "retry-mayfail", HVO_GFP_RETRY_MAYFAIL },
-	{ "nowarn", HVO_GFP_NOWARN },
-	{ "thisnode", HVO_GFP_THISNODE },
-	{ "reclaimable", HVO_GFP_RECLAIMABLE },
-	{ "zero", HVO_GFP_ZERO },
-};
-
-static void push_flags(lua_State *L, unsigned int flags)
-{
-	luaL_Buffer b;
-	bool first = true;
-	size_t i;
-
-	luaL_buffinit(L, &b);
-	for (i = 0; i < sizeof(step_flags) / sizeof(step_flags[0]); i++) {
-		if (!(flags & step_flags[i].flag))
-			continue;
-		if (!first)
-			luaL_addchar(&b, '|');
-		luaL_addstring(&b, step_flags[i].name);
-		first = false;
-	}
-	luaL_pushresult(&b);
-}
-
-static void push_step(lua_State *L, const struct hvo_restore_step *step)
+/* @endless: instead of retries without end; UINT32_MAX: as it is. */
+static void push_step(lua_State *L, const struct hvo_restore_step *step, uint32_t endless)
 {
 	lua_newtable(L);
 	lua_pushstring(L, sources[step->source - HVO_RESTORE_ALLOC]);
 	lua_setfield(L, -2, "source");
-	push_flags(L, step->gfp);
+	lab_push_flags(L, step->gfp);
 	lua_setfield(L, -2, "flags");
-	if (step->retries == UINT32_MAX)
-		lua_pushnumber(L, HUGE_VAL);
-	else
+	if (step->retries < UINT32_MAX)
 		lua_pushinteger(L, step->retries);
+	else if (endless < UINT32_MAX)
+		lua_pushinteger(L, endless);
+	else
+		lua_pushnumber(L, HUGE_VAL);
 	lua_setfield(L, -2, "retries");
 	lua_pushnumber(L, step->delay_ms / 1e3);
 	lua_setfield(L, -2, "delay");
@@ -81,10 +51,12 @@ static void push_step(lua_State *L, const struct hvo_restore_step *step)
 int lab_policy(lua_State *L)
 {
 	const struct hvo_policy *policy = hvo_policy_find(luaL_checkstring(L, 1));
+	uint64_t endless = lab_opt_count(L, 2, UINT32_MAX);
 	unsigned int i;
 
 	if (!policy)
 		return luaL_argerror(L, 1, "there is no policy of that name");
+	luaL_argcheck(L, endless <= UINT32_MAX, 2, "at most 2^32 - 1 retries");
 	lua_newtable(L);
 	lua_pushstring(L, policy->name);
 	lua_setfield(L, -2, "name");
@@ -96,7 +68,7 @@ int lab_policy(lua_State *L)
 	lua_setfield(L, -2, "demote_heads");
 	lua_newtable(L);
 	for (i = 0; i < policy->nr_steps; i++) {
-		push_step(L, &policy->steps[i]);
+		push_step(L, &policy->steps[i], (uint32_t)endless);
 		lua_rawseti(L, -2, (lua_Integer)i + 1);
 	}
 	lua_setfield(L, -2, "steps");

@@ -85,20 +85,40 @@ static const struct {
 	const char *name;
 	unsigned int flag;
 } flag_names[] = {
-	{ "reclaim", HVO_GFP_RECLAIM },
+	{ "kernel", HVO_GFP_KERNEL },
 	{ "high", HVO_GFP_HIGH },
 	{ "memalloc", HVO_GFP_MEMALLOC },
 	{ "noretry", HVO_GFP_NORETRY },
 	{ "retry-mayfail", HVO_GFP_RETRY_MAYFAIL },
 	{ "nowarn", HVO_GFP_NOWARN },
 	{ "thisnode", HVO_GFP_THISNODE },
-	{ "movable", HVO_GFP_MOVABLE },
 	{ "reclaimable", HVO_GFP_RECLAIMABLE },
 	{ "zero", HVO_GFP_ZERO },
-	{ "kernel", HVO_GFP_KERNEL },
+	{ "movable", HVO_GFP_MOVABLE },
+	/* Other names, for reading only: lab_push_flags() has none of a flag left by then. */
+	{ "reclaim", HVO_GFP_RECLAIM },
 	{ "atomic", HVO_GFP_ATOMIC },
 	{ "user", HVO_GFP_USER },
 };
+
+void lab_push_flags(lua_State *L, unsigned int flags)
+{
+	bool first = true;
+	luaL_Buffer b;
+	size_t i;
+
+	luaL_buffinit(L, &b);
+	for (i = 0; i < sizeof(flag_names) / sizeof(flag_names[0]); i++) {
+		if (!(flags & flag_names[i].flag))
+			continue;
+		if (!first)
+			luaL_addchar(&b, '|');
+		luaL_addstring(&b, flag_names[i].name);
+		first = false;
+		flags &= ~flag_names[i].flag;
+	}
+	luaL_pushresult(&b);
+}
 
 static bool find_flag(const char *word, size_t len, unsigned int *flags)
 {

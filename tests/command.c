@@ -8,18 +8,13 @@
 
 #define OUT_MAX (1u << 20)
 
-char *run(int *ret_status, const char *fmt, ...)
+static char *run_line(int *ret_status, const char *line)
 {
-	char args[1024], line[2048], *out = malloc(OUT_MAX);
+	char *out = malloc(OUT_MAX);
 	size_t len = 0, n;
-	va_list va;
 	FILE *f;
 
 	assert_non_null(out);
-	va_start(va, fmt);
-	(void)vsnprintf(args, sizeof(args), fmt, va);
-	va_end(va);
-	(void)snprintf(line, sizeof(line), "%s %s 2>&1", HVO_COMMAND, args);
 	f = popen(line, "r");
 	assert_non_null(f);
 	while ((n = fread(out + len, 1, OUT_MAX - 1 - len, f)))
@@ -29,6 +24,29 @@ char *run(int *ret_status, const char *fmt, ...)
 	assert_true(WIFEXITED(*ret_status));
 	*ret_status = WEXITSTATUS(*ret_status);
 	return out;
+}
+
+char *run_shell(int *ret_status, const char *fmt, ...)
+{
+	char line[1024];
+	va_list va;
+
+	va_start(va, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, va);
+	va_end(va);
+	return run_line(ret_status, line);
+}
+
+char *run(int *ret_status, const char *fmt, ...)
+{
+	char args[1024], line[2048];
+	va_list va;
+
+	va_start(va, fmt);
+	(void)vsnprintf(args, sizeof(args), fmt, va);
+	va_end(va);
+	(void)snprintf(line, sizeof(line), "%s %s 2>&1", HVO_COMMAND, args);
+	return run_line(ret_status, line);
 }
 
 unsigned int lines(const char *s)

@@ -14,7 +14,9 @@
 
 #include <jansson.h>
 
-/* Output (both streams) of a command line, to be freed, and its exit status. */
+/* Output of a shell's command line, to be freed, and its exit status. */
+char *run_shell(int *ret_status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same of hvo with these arguments, both streams. */
 char *run(int *ret_status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The same with --json; it must end with @status. To be given back with json_decref(). */
 json_t *run_json(int status, const char *args);

@@ -21,6 +21,40 @@
 #define ALL_FRAMES 8192
 #define SAMPLE 61
 
+static uint64_t word_of(hvo_pfn_t pfn, unsigned int i)
+{
+	return (pfn << 8 | i) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+void rig_mark(struct rig *r, hvo_pfn_t pfn)
+{
+	unsigned int i;
+
+	for (i = 0; i < pfn % 3; i++)
+		assert_int_equal(hvo_get_page(r->m, pfn, NULL), 0);
+	for (i = 0; i < pfn % 2; i++)
+		assert_int_equal(hvo_map_page(r->m, pfn), 0);
+	for (i = 0; i < HVO_PAGE_PRIVATE; i++)
+		assert_int_equal(hvo_page_set_private(r->m, pfn, i, word_of(pfn, i)), 0);
+}
+
+void rig_unmark(struct rig *r, hvo_pfn_t pfn)
+{
+	uint64_t word = 0;
+	unsigned int i;
+
+	assert_int_equal(rig_page(r, pfn)->refcount, 1 + pfn % 3);
+	assert_int_equal(rig_page(r, pfn)->mapcount, pfn % 2);
+	for (i = 0; i < HVO_PAGE_PRIVATE; i++) {
+		assert_int_equal(hvo_page_private(r->m, pfn, i, &word), 0);
+		assert_int_equal(word, word_of(pfn, i));
+	}
+	for (i = 0; i < pfn % 2; i++)
+		assert_int_equal(hvo_unmap_page(r->m, pfn), 0);
+	for (i = 0; i < pfn % 3; i++)
+		rig_put(r, pfn);
+}
+
 uint64_t rig_random(uint64_t *state)
 {
 	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);

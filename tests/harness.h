@@ -131,6 +131,11 @@ void rig_put(struct rig *r, hvo_pfn_t pfn);
 const struct hvo_page *rig_page(struct rig *r, hvo_pfn_t pfn);
 struct hvo_resize_result rig_resize(struct hvo_pool *pool, int node, uint64_t nr);
 
+/* Give a block, with one reference, counts and words that follow from its number. */
+void rig_mark(struct rig *r, hvo_pfn_t pfn);
+/* As rig_mark() left it, and the way back. */
+void rig_unmark(struct rig *r, hvo_pfn_t pfn);
+
 /* splitmix64 */
 uint64_t rig_random(uint64_t *state);
 

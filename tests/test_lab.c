@@ -3,12 +3,8 @@
  * The lab: bindings against the C functions that they stand for, what scripts may not do, the
  * same bytes from the same seed, the experiments, and the report.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 
-#include <cmocka.h>
+#include "command.h"
 
 #include "cli/box.h"
 #include "lab/internal.h"
@@ -61,7 +57,7 @@ static void bad(lua_State *L, const char *text, const char *words)
 
 /* ---- the bindings and the library --------------------------------------------------- */
 
-static uint64_t number(lua_State *L, const char *name)
+static uint64_t global_number(lua_State *L, const char *name)
 {
 	lua_Integer n;
 
@@ -102,21 +98,21 @@ static void test_same_as_library(void **state)
 	assert_int_equal(hvo_pool_set_policy(pool, hvo_policy_find("noretry")), 0);
 	assert_int_equal(hvo_pool_resize(pool, HVO_NODE_ANY, 40, &res), 0);
 	assert_int_equal(hvo_alloc_pages(box.m, HVO_GFP_KERNEL, 3, 1, &pfn), 0);
-	assert_int_equal(number(L, "pfn"), pfn);
+	assert_int_equal(global_number(L, "pfn"), pfn);
 	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_USER, HVO_NODE_ANY, &pfn), 0);
-	assert_int_equal(number(L, "page"), pfn);
+	assert_int_equal(global_number(L, "page"), pfn);
 	hvo_machine_stat(box.m, &stat);
 	assert_int_equal(hvo_pool_stat(pool, HVO_NODE_ANY, &in_pool), 0);
 	assert_int_equal(hvo_zone_stat(box.m, 1, HVO_ZONE_NORMAL, &zone), 0);
-	assert_int_equal(number(L, "done"), res.done);
-	assert_int_equal(number(L, "free"), stat.free_frames);
-	assert_int_equal(number(L, "memmap"), stat.memmap);
-	assert_int_equal(number(L, "total"), in_pool.total);
-	assert_int_equal(number(L, "in_pool"), in_pool.free);
-	assert_int_equal(number(L, "opt"), in_pool.optimized);
-	assert_int_equal(number(L, "zfree"), zone.free);
-	assert_int_equal(number(L, "low"), zone.watermark_low);
-	assert_int_equal(number(L, "blocks"), zone.nr_free[9]);
+	assert_int_equal(global_number(L, "done"), res.done);
+	assert_int_equal(global_number(L, "free"), stat.free_frames);
+	assert_int_equal(global_number(L, "memmap"), stat.memmap);
+	assert_int_equal(global_number(L, "total"), in_pool.total);
+	assert_int_equal(global_number(L, "in_pool"), in_pool.free);
+	assert_int_equal(global_number(L, "opt"), in_pool.optimized);
+	assert_int_equal(global_number(L, "zfree"), zone.free);
+	assert_int_equal(global_number(L, "low"), zone.watermark_low);
+	assert_int_equal(global_number(L, "blocks"), zone.nr_free[9]);
 	box_close(&box);
 	lab_close(L);
 }
@@ -513,31 +509,6 @@ static int remove_dir(void **state)
 	return system(line);
 }
 
-/* Output (both streams) of a shell's command line, and its exit status. */
-static char *run(int *ret_status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static char *run(int *ret_status, const char *fmt, ...)
-{
-	size_t len = 0, max = 1 << 20, n;
-	char line[1024], *out = malloc(max);
-	va_list args;
-	FILE *f;
-
-	assert_non_null(out);
-	va_start(args, fmt);
-	(void)vsnprintf(line, sizeof(line), fmt, args);
-	va_end(args);
-	f = popen(line, "r");
-	assert_non_null(f);
-	while ((n = fread(out + len, 1, max - 1 - len, f)))
-		len += n;
-	out[len] = '\0';
-	*ret_status = pclose(f);
-	assert_true(WIFEXITED(*ret_status));
-	*ret_status = WEXITSTATUS(*ret_status);
-	return out;
-}
-
 static void write_file(const char *name, const char *text)
 {
 	char path[128];
@@ -579,7 +550,7 @@ static unsigned int count(const char *text, const char *what)
 static void refused(int wanted, const char *args, const char *words)
 {
 	int status;
-	char *out = run(&status, "cd %s && %s %s 2>&1", dir, HVO_COMMAND, args);
+	char *out = run_shell(&status, "cd %s && %s %s 2>&1", dir, HVO_COMMAND, args);
 
 	if (status != wanted || count(out, "\n") != 1 || !strstr(out, words))
 		fail_msg("hvo %s: status %d: %s", args, status, out);
@@ -603,8 +574,8 @@ static void test_run(void **state)
 	write_file("binary.lua", "\033Lua");
 	refused(1, "run binary.lua", "binary");
 	write_file("args.lua", "print(hvo.seed, hvo.quick, arg[0], #arg, arg[1], arg[2])");
-	out = run(&status, "cd %s && %s run --quick --seed 9 args.lua --json -o 2>&1", dir,
-		  HVO_COMMAND);
+	out = run_shell(&status, "cd %s && %s run --quick --seed 9 args.lua --json -o 2>&1", dir,
+			HVO_COMMAND);
 	assert_int_equal(status, 0);
 	assert_string_equal(out, "9\ttrue\targs.lua\t2\t--json\t-o\n");
 	free(out);
@@ -670,8 +641,8 @@ static json_t *experiment(const char *name, const char *options)
 	json_t *doc, *results;
 	int status;
 
-	out = run(&status, "%s run --quick %s -o %s %s/lab/%s.lua 2>&1", HVO_COMMAND, options, dir,
-		  HVO_SOURCE, name);
+	out = run_shell(&status, "%s run --quick %s -o %s %s/lab/%s.lua 2>&1", HVO_COMMAND, options,
+			dir, HVO_SOURCE, name);
 	if (status)
 		fail_msg("%s: %s", name, out);
 	free(out);
@@ -866,8 +837,8 @@ static void test_deterministic(void **state)
 	write_file("pairs.lua",
 		   "local t = {} for i = 1, 200 do t['k' .. math.random(1 << 30)] = i end "
 		   "for k in pairs(t) do io.write(k, ' ') end");
-	first = run(&(int){ 0 }, "%s run %s/pairs.lua", HVO_COMMAND, dir);
-	again = run(&(int){ 0 }, "%s run %s/pairs.lua", HVO_COMMAND, dir);
+	first = run_shell(&(int){ 0 }, "%s run %s/pairs.lua", HVO_COMMAND, dir);
+	again = run_shell(&(int){ 0 }, "%s run %s/pairs.lua", HVO_COMMAND, dir);
 	assert_true(strlen(first) > 1000);
 	assert_string_equal(first, again);
 	free(first);
@@ -953,7 +924,7 @@ static void test_report(void **state)
 	refused(1, "report -o x.html list.json", "no results");
 	write_file("odd.json", "{\"results\": [1, {}, {\"series\": 5, \"rows\": [3]}, "
 			       "{\"series\": [{\"points\": [1, [], [null, 2]]}]}], \"seed\": []}");
-	out = run(&status, "cd %s && %s report -o odd.html odd.json 2>&1", dir, HVO_COMMAND);
+	out = run_shell(&status, "cd %s && %s report -o odd.html odd.json 2>&1", dir, HVO_COMMAND);
 	assert_int_equal(status, 0);
 	assert_string_equal(out, "");
 	free(out);
@@ -970,10 +941,10 @@ static void test_report(void **state)
 		   "hvo.result('bars', {series={{name=e, points={{e, 1}, {'b', 2}}}, "
 		   "{name='c', points={{'b', 3}}}}}) "
 		   "hvo.result('flat', {logy=true, series={{name='c', points={{1, 0}}}}})");
-	out = run(&status,
-		  "cd %s && rm -f *.json && %s run -o . evil.lua >/dev/null && "
-		  "%s report . -o evil.html 2>&1 && ls -A",
-		  dir, HVO_COMMAND, HVO_COMMAND);
+	out = run_shell(&status,
+			"cd %s && rm -f *.json && %s run -o . evil.lua >/dev/null && "
+			"%s report . -o evil.html 2>&1 && ls -A",
+			dir, HVO_COMMAND, HVO_COMMAND);
 	if (status)
 		fail_msg("%s", out);
 	/* Nothing is left behind. */
@@ -999,13 +970,13 @@ static void test_no_gnuplot(void **state)
 	(void)state;
 	write_file("plot.json", "{\"results\": [{\"name\": \"x\", \"series\": [{\"name\": \"s\", "
 				"\"points\": [[1, 2]]}]}]}");
-	out = run(&status, "cd %s && PATH=%s %s report -o none.html plot.json 2>&1", dir, dir,
-		  HVO_COMMAND);
+	out = run_shell(&status, "cd %s && PATH=%s %s report -o none.html plot.json 2>&1", dir, dir,
+			HVO_COMMAND);
 	assert_int_equal(status, 1);
 	assert_non_null(strstr(out, "gnuplot"));
 	assert_int_equal(count(out, "\n"), 1);
 	free(out);
-	out = run(&status, "test -e %s/none.html", dir);
+	out = run_shell(&status, "test -e %s/none.html", dir);
 	assert_int_equal(status, 1);
 	free(out);
 }
@@ -1019,21 +990,21 @@ static void test_shell(void **state)
 
 	(void)state;
 	refused(2, "shell x", "unexpected argument");
-	out = run(&status,
-		  "printf 'm = hvo.machine{memory=\"128M\"}\\nm\\nfor i = 1, 2 do\\n"
-		  "print(i * 21)\\nend\\n{b = 1, a = {2}}\\nhvo.help()\\n' | %s shell 2>&1",
-		  HVO_COMMAND);
+	out = run_shell(&status,
+			"printf 'm = hvo.machine{memory=\"128M\"}\\nm\\nfor i = 1, 2 do\\n"
+			"print(i * 21)\\nend\\n{b = 1, a = {2}}\\nhvo.help()\\n' | %s shell 2>&1",
+			HVO_COMMAND);
 	assert_int_equal(status, 0);
 	assert_non_null(strstr(out, "machine (sim, 128 MiB)\n21\n42\n{ a = { 2 }, b = 1 }\n"));
 	/* The manual knows all. */
 	assert_non_null(strstr(out, "pool:resize(pages"));
 	assert_non_null(strstr(out, "m:memory_offline("));
 	free(out);
-	out = run(&status, "printf 'x.y\\n' | %s shell 2>&1", HVO_COMMAND);
+	out = run_shell(&status, "printf 'x.y\\n' | %s shell 2>&1", HVO_COMMAND);
 	assert_int_equal(status, 1);
 	assert_int_equal(count(out, "\n"), 1);
 	free(out);
-	out = run(&status, "printf 'for\\n' | %s shell 2>&1", HVO_COMMAND);
+	out = run_shell(&status, "printf 'for\\n' | %s shell 2>&1", HVO_COMMAND);
 	assert_int_equal(status, 1);
 	free(out);
 }

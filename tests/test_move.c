@@ -118,43 +118,6 @@ static hvo_pfn_t move(struct rig *r, uint64_t page)
 	return new;
 }
 
-/* ---- blocks whose counts and words are known ----------------------------------------- */
-
-static uint64_t word_of(hvo_pfn_t pfn, unsigned int i)
-{
-	return (pfn << 8 | i) * UINT64_C(0x9e3779b97f4a7c15);
-}
-
-static void mark(struct rig *r, hvo_pfn_t pfn)
-{
-	unsigned int i;
-
-	for (i = 0; i < pfn % 3; i++)
-		assert_int_equal(hvo_get_page(r->m, pfn, NULL), 0);
-	for (i = 0; i < pfn % 2; i++)
-		assert_int_equal(hvo_map_page(r->m, pfn), 0);
-	for (i = 0; i < HVO_PAGE_PRIVATE; i++)
-		assert_int_equal(hvo_page_set_private(r->m, pfn, i, word_of(pfn, i)), 0);
-}
-
-/* As mark() left it, and the way back. */
-static void unmark(struct rig *r, hvo_pfn_t pfn)
-{
-	uint64_t word = 0;
-	unsigned int i;
-
-	assert_int_equal(rig_page(r, pfn)->refcount, 1 + pfn % 3);
-	assert_int_equal(rig_page(r, pfn)->mapcount, pfn % 2);
-	for (i = 0; i < HVO_PAGE_PRIVATE; i++) {
-		assert_int_equal(hvo_page_private(r->m, pfn, i, &word), 0);
-		assert_int_equal(word, word_of(pfn, i));
-	}
-	for (i = 0; i < pfn % 2; i++)
-		assert_int_equal(hvo_unmap_page(r->m, pfn), 0);
-	for (i = 0; i < pfn % 3; i++)
-		rig_put(r, pfn);
-}
-
 /* An allocated block of 2 MiB, split; its tails are in frames from elsewhere. */
 static hvo_pfn_t split_block(struct rig *r, unsigned int order)
 {
@@ -187,12 +150,12 @@ static void split_tails(enum rig_platform platform)
 	for (n = 0; n < 3; n++) {
 		pfn = split_block(&r, orders[n]);
 		for (i = pfn; i < pfn + 512; i += UINT64_C(1) << orders[n])
-			mark(&r, i);
+			rig_mark(&r, i);
 		for (round = 0; round < 2; round++)
 			for (k = 0; k < 7; k++)
 				move(&r, hvo_block_tail_page(pfn >> 9) + k);
 		for (i = pfn; i < pfn + 512; i += UINT64_C(1) << orders[n])
-			unmark(&r, i);
+			rig_unmark(&r, i);
 		assert_true(rig_intact(&r, pfn, 512, orders[n]));
 		put_parts(&r, pfn, pfn + 512, orders[n]);
 		rig_audit(&r);
@@ -296,12 +259,12 @@ static void restored(enum rig_platform platform)
 	assert_int_equal(rig_resize(pool, ANY, 4).done, 4);
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(hvo_hugetlb_alloc(pool, 0, ANY, &huge[i]), 0);
-		mark(&r, huge[i]);
+		rig_mark(&r, huge[i]);
 		used[i] = alloc_restored(&r);
-		mark(&r, used[i]);
+		rig_mark(&r, used[i]);
 		rig_fill(&r, used[i], 512, 1);
 	}
-	unmark(&r, used[1]);
+	rig_unmark(&r, used[1]);
 	assert_int_equal(hvo_split_page(r.m, used[1], 2), 0);
 	rig_audit(&r);
 	assert_int_equal(move_all(&r, 1, false, kinds), 56);
@@ -313,11 +276,11 @@ static void restored(enum rig_platform platform)
 	/* With the 8 heads, which count as allocated since they were optimized. */
 	assert_int_equal(move_all(&r, 0, false, kinds), 64);
 	for (i = 0; i < 2; i++) {
-		unmark(&r, huge[i]);
+		rig_unmark(&r, huge[i]);
 		rig_put(&r, huge[i]);
 		assert_true(rig_intact(&r, used[i], 512, 1));
 	}
-	unmark(&r, used[0]);
+	rig_unmark(&r, used[0]);
 	rig_put(&r, used[0]);
 	put_parts(&r, used[1], used[1] + 512, 2);
 	hvo_set_optimize(r.m, true);

@@ -274,40 +274,10 @@ static hvo_pfn_t backing(struct rig *r, uint64_t page)
 	return r->m->ops->backing(r->m->ctx, page);
 }
 
-static uint64_t word_of(hvo_pfn_t pfn, unsigned int i)
-{
-	return (pfn << 8 | i) * UINT64_C(0x9e3779b97f4a7c15);
-}
-
-/* References, map counts and words that are known. */
-static void mark(struct rig *r, hvo_pfn_t pfn)
-{
-	unsigned int i;
-
-	for (i = 0; i < pfn % 3; i++)
-		assert_int_equal(hvo_get_page(r->m, pfn, NULL), 0);
-	for (i = 0; i < pfn % 2; i++)
-		assert_int_equal(hvo_map_page(r->m, pfn), 0);
-	for (i = 0; i < HVO_PAGE_PRIVATE; i++)
-		assert_int_equal(hvo_page_set_private(r->m, pfn, i, word_of(pfn, i)), 0);
-}
-
-/* As mark() left it; then it is freed. */
 static void unmark_and_put(struct rig *r, hvo_pfn_t pfn)
 {
-	uint64_t word = 0;
-	unsigned int i;
-
-	assert_int_equal(rig_page(r, pfn)->refcount, 1 + pfn % 3);
-	assert_int_equal(rig_page(r, pfn)->mapcount, pfn % 2);
-	for (i = 0; i < HVO_PAGE_PRIVATE; i++) {
-		assert_int_equal(hvo_page_private(r->m, pfn, i, &word), 0);
-		assert_int_equal(word, word_of(pfn, i));
-	}
-	for (i = 0; i < pfn % 2; i++)
-		assert_int_equal(hvo_unmap_page(r->m, pfn), 0);
-	for (i = 0; i < 1 + pfn % 3; i++)
-		rig_put(r, pfn);
+	rig_unmark(r, pfn);
+	rig_put(r, pfn);
 }
 
 /* All 64 descriptors are as they were, but those of two frames, and of what is free. */
@@ -368,7 +338,7 @@ static hvo_pfn_t busy_block(struct rig *r, hvo_pfn_t *small, unsigned int nr)
 		assert_int_equal(small[i] >> 9, base >> 9);
 	}
 	for (i = 0; i < nr; i++)
-		mark(r, small[i]);
+		rig_mark(r, small[i]);
 	return base;
 }
 
@@ -533,9 +503,9 @@ static void scene_open(struct scene *s, enum rig_platform platform, enum hvo_mod
 	s->whole = rig_alloc(&s->r, HVO_GFP_USER, 9);
 	s->free = rig_alloc(&s->r, HVO_GFP_USER, 10) + 512;
 	rig_put(&s->r, s->free);
-	mark(&s->r, s->huge_used);
-	mark(&s->r, s->small);
-	mark(&s->r, s->whole);
+	rig_mark(&s->r, s->huge_used);
+	rig_mark(&s->r, s->small);
+	rig_mark(&s->r, s->whole);
 }
 
 static void scene_close(struct scene *s, hvo_pfn_t *bad, unsigned int nr)
@@ -643,7 +613,7 @@ static void gigantic_descriptors(enum hvo_mode mode)
 	hvo_set_optimize(r.m, false);
 	rig_resize(giga, ANY, 1);
 	pfn = take(giga);
-	mark(&r, pfn);
+	rig_mark(&r, pfn);
 	page = hvo_block_head_page(pfn >> 9);
 	step = mode == HVO_ON_DEMAND ? 100 : 700;
 	for (done = 0; nr < 5; done += step)

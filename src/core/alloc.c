@@ -371,8 +371,7 @@ int hvo_alloc_pages(struct hvo_machine *m, unsigned int gfp, unsigned int order,
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	if (gfp & ~HVO_GFP_ALL || order > m->cfg.max_order || !ret || node < HVO_NODE_ANY ||
-	    node >= (int)m->cfg.nr_nodes)
+	if (gfp & ~HVO_GFP_ALL || order > m->cfg.max_order || !ret || !node_valid(m, node))
 		return -HVO_EINVAL;
 	rc = alloc_block(m, gfp, order, node, &pfn);
 	if (rc)

@@ -300,8 +300,7 @@ int hvo_alloc_contig_pages(struct hvo_machine *m, uint64_t nr, unsigned int gfp,
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	if (gfp & ~HVO_GFP_ALL || !nr || !ret || node < HVO_NODE_ANY ||
-	    node >= (int)m->cfg.nr_nodes)
+	if (gfp & ~HVO_GFP_ALL || !nr || !ret || !node_valid(m, node))
 		return -HVO_EINVAL;
 	order = 63 - (unsigned int)__builtin_clzll(nr);
 	w.align = UINT64_C(1) << (order < HVO_GIGA_ORDER ? order : HVO_GIGA_ORDER);

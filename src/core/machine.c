@@ -330,25 +330,27 @@ static void count_free(struct hvo_machine *m, struct zone *z, struct hvo_zone_st
 		s->nr_free[o] = z->nr_whole[o - HVO_BLOCK_ORDER];
 }
 
-static int zone_check(const struct hvo_machine *m, int node, enum hvo_zone_type type)
+/* What @out is to be about; -HVO_EINVAL, too, where that is nowhere. */
+static int zone_find(struct hvo_machine *m, int node, enum hvo_zone_type type, const void *out,
+		     struct zone **ret)
 {
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	return node < 0 || node >= (int)m->cfg.nr_nodes || (uint32_t)type >= HVO_NR_ZONES ?
-		       -HVO_EINVAL :
-		       0;
+	if (node < 0 || !node_valid(m, node) || (uint32_t)type >= HVO_NR_ZONES || !out)
+		return -HVO_EINVAL;
+	*ret = &m->nodes[node].zones[type];
+	return 0;
 }
 
 int hvo_zone_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		  struct hvo_zone_stat *ret)
 {
 	struct hvo_zone_stat s = { 0 };
-	int rc = zone_check(m, node, type);
 	struct zone *z;
+	int rc = zone_find(m, node, type, ret, &z);
 
-	if (rc || !ret)
-		return rc ? rc : -HVO_EINVAL;
-	z = &m->nodes[node].zones[type];
+	if (rc)
+		return rc;
 	lock_acquire(m, &z->lock);
 	s.start_pfn = z->start;
 	s.end_pfn = z->end;
@@ -371,12 +373,11 @@ int hvo_zone_types(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		   struct hvo_zone_types *ret)
 {
 	struct hvo_zone_types types = { 0 };
-	int rc = zone_check(m, node, type);
 	struct zone *z;
+	int rc = zone_find(m, node, type, ret, &z);
 
-	if (rc || !ret)
-		return rc ? rc : -HVO_EINVAL;
-	z = &m->nodes[node].zones[type];
+	if (rc)
+		return rc;
 	lock_acquire(m, &z->lock);
 	count_types(m, z, &types);
 	lock_release(m, &z->lock);
@@ -387,13 +388,12 @@ int hvo_zone_types(struct hvo_machine *m, int node, enum hvo_zone_type type,
 int hvo_numa_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		  struct hvo_numa_stat *ret)
 {
-	int rc = zone_check(m, node, type);
 	struct hvo_numa_stat s = { 0 };
 	struct zone *z;
+	int rc = zone_find(m, node, type, ret, &z);
 
-	if (rc || !ret)
-		return rc ? rc : -HVO_EINVAL;
-	z = &m->nodes[node].zones[type];
+	if (rc)
+		return rc;
 	lock_acquire(m, &z->lock);
 	s.miss = counter_read(&z->numa_miss);
 	s.hit = z->nr_allocs - s.miss;

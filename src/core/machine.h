@@ -297,6 +297,12 @@ static inline bool frame_online(const struct hvo_machine *m, hvo_pfn_t pfn)
 	return pfn < m->mm.nr_frames && section_zone(m, pfn) != ZONE_NONE;
 }
 
+/* A node of the machine, or HVO_NODE_ANY? */
+static inline bool node_valid(const struct hvo_machine *m, int node)
+{
+	return node >= HVO_NODE_ANY && node < (int)m->cfg.nr_nodes;
+}
+
 static inline bool on_demand(const struct hvo_machine *m)
 {
 	return m->cfg.mode == HVO_ON_DEMAND;

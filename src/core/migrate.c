@@ -301,7 +301,7 @@ int hvo_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_d
 {
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	if (pfn >= m->mm.nr_frames || node < HVO_NODE_ANY || node >= (int)m->cfg.nr_nodes)
+	if (pfn >= m->mm.nr_frames || !node_valid(m, node))
 		return -HVO_EINVAL;
 	return migrate_block(m, pfn, node, ret_dst);
 }

@@ -157,8 +157,7 @@ int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uin
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	if (order < HVO_BLOCK_ORDER || order > m->cfg.max_order || node < HVO_NODE_ANY ||
-	    node >= (int)m->cfg.nr_nodes)
+	if (order < HVO_BLOCK_ORDER || order > m->cfg.max_order || !node_valid(m, node))
 		return -HVO_EINVAL;
 	for (n = 0; n < m->cfg.nr_nodes; n++) {
 		if (node >= 0 && n != (uint32_t)node)

@@ -140,6 +140,8 @@ static int faulty_populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
 	struct rig *r = ctx;
 
+	if (r->on_populate)
+		r->on_populate(r->on_populate_arg, pfn, nr);
 	if (!pass_points(&r->fault, 1))
 		return -HVO_ENOMEM;
 	return hvo_sim_ops.populate(r->sim, pfn, nr);

@@ -613,9 +613,12 @@ static void test_audit_offline(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_move_offline),  cmocka_unit_test(test_offline_together),
-		cmocka_unit_test(test_cma_stays),     cmocka_unit_test(test_heal_past_offline),
-		cmocka_unit_test(test_stuck_offline), cmocka_unit_test(test_faults_once),
+		cmocka_unit_test(test_move_offline),
+		cmocka_unit_test(test_offline_together),
+		cmocka_unit_test(test_cma_stays),
+		cmocka_unit_test(test_heal_past_offline),
+		cmocka_unit_test(test_stuck_offline),
+		cmocka_unit_test(test_faults_once),
 		cmocka_unit_test(test_faults_sticky),
 		cmocka_unit_test(test_self_hosted_fails),
 		cmocka_unit_test(test_self_hosted_faults),

@@ -370,6 +370,58 @@ static void test_failure_without_memory(void **state)
 	rig_close(&r);
 }
 
+/* ---- somebody frees while a block comes back ------------------------------------------------------ */
+
+struct meanwhile {
+	struct rig *r;
+	hvo_pfn_t last; /* the frame that was got last, freed when memory comes back */
+	hvo_pfn_t back; /* and the block that did */
+};
+
+static void free_last(void *arg, hvo_pfn_t pfn, uint64_t nr)
+{
+	struct meanwhile *w = arg;
+
+	if (nr != HVO_BLOCK_FRAMES)
+		return;
+	w->r->on_populate = NULL;
+	w->back = pfn;
+	rig_put(w->r, w->last);
+}
+
+/* The block that came back is used, also where by then there is a frame elsewhere. */
+static void freed_meanwhile(enum hvo_mode mode)
+{
+	struct meanwhile w = { 0 };
+	struct rig r;
+	hvo_pfn_t pfn;
+
+	open_mode(&r, mode, 256);
+	pfn = rig_alloc(&r, HVO_GFP_KERNEL, 0);
+	report_all(&r, 9);
+	w.r = &r;
+	r.on_populate_arg = &w;
+	r.on_populate = free_last;
+	while (r.on_populate) {
+		w.last = pfn;
+		pfn = rig_alloc(&r, HVO_GFP_KERNEL, 0);
+	}
+	assert_int_equal(pfn / HVO_BLOCK_FRAMES, w.back / HVO_BLOCK_FRAMES);
+	rig_audit(&r);
+	hvo_collapse(r.m, UINT64_MAX);
+	rig_audit(&r);
+	rig_put(&r, pfn);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+static void test_freed_meanwhile(void **state)
+{
+	(void)state;
+	freed_meanwhile(HVO_ON_DEMAND);
+	freed_meanwhile(HVO_LINUX);
+}
+
 /* ---- real memory ------------------------------------------------------------------------------------- */
 
 static uint64_t backed(struct rig *r)
@@ -486,6 +538,7 @@ int main(void)
 		cmocka_unit_test(test_failure),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_failure_without_memory),
+		cmocka_unit_test(test_freed_meanwhile),
 		cmocka_unit_test(test_real_memory),
 		cmocka_unit_test(test_threads),
 	};

@@ -67,15 +67,17 @@ static void open_cut(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, enum 
 }
 
 /*
- * Cut a whole block and leave its frames to the zone. Called and returns with the
- * zone's lock; drops it around the remapping. A block that cannot be cut stays
- * whole and the next one is tried.
+ * Cut a whole block, and take of it what is wanted: whatever others have freed by then, a block of
+ * Linux mode must not be cut and free. Called and returns with the zone's lock; drops it
+ * around the remapping. A block that cannot be cut stays whole and the next one is tried.
  */
-static int cut_one(struct hvo_machine *m, struct zone *z, enum migratetype type)
+static bool take_of_cut(struct hvo_machine *m, struct zone *z, enum migratetype type,
+			unsigned int order, hvo_pfn_t *ret)
 {
 	hvo_pfn_t failed[CUT_ATTEMPTS], pfn = 0;
 	unsigned int nr_failed = 0;
-	int rc = -HVO_ENOMEM;
+	bool taken = false;
+	int rc;
 
 	while (nr_failed < CUT_ATTEMPTS && zone_take_whole(m, z, HVO_BLOCK_ORDER, &pfn)) {
 		z->in_flight++;
@@ -85,13 +87,14 @@ static int cut_one(struct hvo_machine *m, struct zone *z, enum migratetype type)
 		z->in_flight--;
 		if (!rc) {
 			open_cut(m, z, pfn, type);
+			taken = zone_take_from(m, z, block_of(pfn), order, ret);
 			break;
 		}
 		failed[nr_failed++] = pfn;
 	}
 	while (nr_failed)
 		zone_put_whole(m, z, failed[--nr_failed], HVO_BLOCK_ORDER);
-	return rc;
+	return taken;
 }
 
 static int take_small(struct hvo_machine *m, struct zone *z, unsigned int gfp, unsigned int order,
@@ -99,18 +102,13 @@ static int take_small(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 {
 	enum migratetype type = gfp_type(gfp);
 	bool split = !(gfp & GFP_MEMMAP);
-	int tries;
 
-	for (tries = 0; tries < 2; tries++) {
-		if (zone_take_small(m, z, order, type, ret))
-			return 0;
-		if (type == MIGRATE_MOVABLE && split &&
-		    zone_take_small(m, z, order, MIGRATE_SPLIT, ret))
-			return 0;
-		if (cut_one(m, z, type))
-			break;
-	}
-	return zone_take_small(m, z, order, type, ret) ||
+	if (zone_take_small(m, z, order, type, ret))
+		return 0;
+	if (type == MIGRATE_MOVABLE && split && zone_take_small(m, z, order, MIGRATE_SPLIT, ret))
+		return 0;
+	/* The first of the last two: something may have been freed meanwhile. */
+	return take_of_cut(m, z, type, order, ret) || zone_take_small(m, z, order, type, ret) ||
 			       zone_take_fallback(m, z, order, type, split, ret) ?
 		       0 :
 		       -HVO_ENOMEM;

@@ -9,6 +9,7 @@
  *	BLOCK-1	a cut block's free count is what its descriptors say; with
  *		BLOCK_SELF all its tails are in it
  *	BLOCK-2	its free fragments are exactly the ones on its lists
+ *	BLOCK-3	in Linux mode no cut block is free as a whole, unless it is isolated
  *	BIN-1	a cut block with free frames is in the bin that its count says
  *	ZONE-1	free frames of a zone; ZONE-2 cut blocks; ZONE-3 free lists
  *	ZONE-4	isolated blocks of a zone, which are in no bin, and those that a user keeps so
@@ -302,6 +303,8 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 		idx += 1u << order;
 	}
 	expect(a, "BLOCK-1", "free frames of a cut block", block, nr_free, b->nr_free);
+	expect(a, "BLOCK-3", "a cut block is free as a whole", block, 0,
+	       !on_demand(m) && nr_free == HVO_BLOCK_FRAMES && !(b->flags & BLOCK_ISOLATED));
 	c->cut++;
 	c->carved += !!(b->flags & BLOCK_CARVED);
 	if (b->flags & BLOCK_ISOLATED) {

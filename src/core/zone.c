@@ -347,6 +347,15 @@ bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
 	return false;
 }
 
+bool zone_take_from(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int order,
+		    hvo_pfn_t *ret)
+{
+	if (m->blocks[block].flags & BLOCK_ISOLATED)
+		return false;
+	*ret = take_from_block(m, z, block, order);
+	return true;
+}
+
 /* The emptiest block of a type: that pollutes the fewest neighbours. */
 static bool take_emptiest(struct hvo_machine *m, struct zone *z, unsigned int order,
 			  enum migratetype from, enum migratetype to, hvo_pfn_t *ret)

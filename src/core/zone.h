@@ -14,6 +14,9 @@ void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 /* The same for orders 0 to 8, from blocks that are cut. */
 bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
 		     enum migratetype type, hvo_pfn_t *ret);
+/* From this one, which was just opened; false if it is isolated. */
+bool zone_take_from(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int order,
+		    hvo_pfn_t *ret);
 /* From a block of another type; @split: also of MIGRATE_SPLIT. */
 bool zone_take_fallback(struct hvo_machine *m, struct zone *z, unsigned int order,
 			enum migratetype type, bool split, hvo_pfn_t *ret);

@@ -487,6 +487,7 @@ static void cma_small(enum hvo_mode mode)
 	hvo_pfn_t got[7], start = 0, other, pfn = 0;
 	uint64_t used = 0, nr = 0, sum = 0;
 	struct hvo_cma *cma, *second;
+	struct holder h;
 	struct rig r;
 	int i;
 
@@ -510,6 +511,11 @@ static void cma_small(enum hvo_mode mode)
 	}
 	assert_int_equal(start, 98304);
 	assert_int_equal(nr, 16384);
+	/* It was asked for here, so it stays. */
+	holder_open(&h, &r);
+	assert_int_equal(hvo_set_owner(r.m, got[3], h.id), -HVO_EINVAL);
+	assert_int_equal(hvo_set_owner(r.m, got[3], 0), -HVO_EINVAL);
+	holder_close(&h);
 	/* Not of this one, not all allocated, not by it. */
 	assert_int_equal(hvo_cma_release(second, got[0], 1), -HVO_EINVAL);
 	assert_int_equal(hvo_cma_release(cma, got[4], 701), -HVO_EINVAL);

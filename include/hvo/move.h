@@ -63,7 +63,8 @@ int hvo_owner_unregister(struct hvo_machine *m, uint32_t id);
  *
  * Only what was allocated with HVO_GFP_MOVABLE, and huge pages, should have one; memory in
  * ZONE_MOVABLE or a CMA area without an owner keeps that memory from being taken back. Parts
- * of a block that is split have the owner of the whole.
+ * of a block that is split have the owner of the whole. What hvo_cma_alloc() gave is wanted where
+ * it is, and cannot have one.
  *
  * Context: any.
  * Return: 0; -HVO_EINVAL. After an error nothing has changed.

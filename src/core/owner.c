@@ -127,7 +127,8 @@ int hvo_set_owner(struct hvo_machine *m, hvo_pfn_t pfn, uint32_t id)
 	m->ops->read_lock(m->ctx);
 	if (held_head(m, pfn) == pfn) {
 		state = hvo_page_state(page_ro(m, pfn));
-		if (state == HVO_PAGE_USED || state == HVO_PAGE_HUGETLB_USED)
+		if (state == HVO_PAGE_HUGETLB_USED ||
+		    (state == HVO_PAGE_USED && !(page_flags(page_ro(m, pfn)) & HVO_PF_CMA)))
 			rc = 0;
 	}
 	m->ops->read_unlock(m->ctx);

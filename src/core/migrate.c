@@ -474,6 +474,18 @@ static int empty_one(struct evacuation *e, hvo_pfn_t pfn, hvo_pfn_t *ret_end)
 	}
 }
 
+/* Under the lock: who collapses a block writes to what is looked at. */
+static bool holds_own_tails(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct zone *z = zone_of(m, pfn);
+	bool own;
+
+	lock_acquire(m, &z->lock);
+	own = page_describes_itself(m, pfn);
+	lock_release(m, &z->lock);
+	return own;
+}
+
 /*
  * Free but for frames that failed? What holds nothing but its own descriptors collapses;
  * only a frame that failed keeps it from that.
@@ -495,7 +507,7 @@ static bool block_is_empty(struct evacuation *e, hvo_pfn_t base)
 		nr = page_cut_frames(at.state, at.order);
 		if (at.state == HVO_PAGE_POISONED)
 			bad = true;
-		else if (at.state == HVO_PAGE_MEMMAP && page_describes_itself(e->m, pfn))
+		else if (at.state == HVO_PAGE_MEMMAP && holds_own_tails(e->m, pfn))
 			own = true;
 		else if (pfn + nr > e->start && at.state != HVO_PAGE_FREE)
 			return false;

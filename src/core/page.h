@@ -89,7 +89,6 @@ static inline void page_clear_flags(struct hvo_page *page, unsigned int flags)
 	__atomic_fetch_and(&page->flags, (uint16_t)~flags, __ATOMIC_RELAXED);
 }
 
-/* Who looks at a frame of descriptors without a lock reads word 0. */
 static inline void page_set_word(struct hvo_page *page, unsigned int i, uint64_t value)
 {
 	__atomic_store_n(&page->private_data[i], value, __ATOMIC_RELAXED);
@@ -136,7 +135,7 @@ static inline bool page_stays(const struct hvo_page *page)
 
 /*
  * Does a frame in state MEMMAP hold tails of the very block that it lies in? The head page is no
- * tail: it outlives the block, wherever it is.
+ * tail: it outlives the block, wherever it is. Zone's lock held.
  */
 static inline bool page_describes_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 {

@@ -5,12 +5,17 @@
 # boot sector, writes a line to its memory and to its serial port; the same bytes are read from
 # the memfd. Then QEMU is killed, and the pages are in their pool again.
 #
-# HVO: the command (default build/hvo). Needs qemu-system-x86_64 and FUSE.
+# HVO: the command (default build/hvo). Needs qemu-system-x86_64 and FUSE. Exit status: 0 if all was
+# as said, 77 without FUSE.
 
 set -eu
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 hvo=${HVO:-$top/build/hvo}
+if [ ! -c /dev/fuse ]; then
+	echo "there is no FUSE here" >&2
+	exit 77
+fi
 dir=$(mktemp -d)
 server='' qemu=''
 

@@ -100,6 +100,12 @@ static void put_host(void)
 	for (i = 0; i < 64; i++)
 		put("online\n", "sys/devices/system/memory/memory%u/state", i);
 	put("Node 0, zone   Normal  9 8 7 6 5 4 3 2 1 1 1\n", "proc/buddyinfo");
+	put("Node 0, zone      DMA\n  pages free     100\n        min      200\n"
+	    "Node 0, zone   Normal\n  per-node stats\n      nr_free_cma  5\n"
+	    "  pages free     1000\n        boost    0\n        min      744\n"
+	    "        low      800\n  pagesets\n    cpu: 0\n              min:   3\n"
+	    "Node 0, zone  Movable\n  pages free     5000\n        min      20\n",
+	    "proc/zoneinfo");
 }
 
 static json_t *tree_json(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -339,7 +345,7 @@ static void test_set_text(void **state)
 	assert_int_equal(status, 1);
 	assert_non_null(strstr(out, "64 refused"));
 	assert_non_null(strstr(out, "28 KiB each"));
-	assert_non_null(strstr(out, "2 GiB free"));
+	assert_non_null(strstr(out, "2 GiB free, 1 MiB of it for that: above"));
 	check_shape(out);
 	free(out);
 }

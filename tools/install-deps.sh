@@ -69,6 +69,9 @@ if [ "$want" = check ]; then
 	need libhugetlbfs-bin command -v hugeadm
 	need numactl command -v numastat
 	need fuse3 command -v fusermount3
+	need qemu-system-x86 command -v qemu-system-x86_64
+	need busybox-static command -v busybox
+	need cpio command -v cpio
 fi
 
 [ ${#missing[@]} -eq 0 ] && exit 0

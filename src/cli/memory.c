@@ -89,6 +89,30 @@ int memory_whole_free(const struct root *root, int node, uint64_t bytes, uint64_
 	return 0;
 }
 
+int memory_for_descriptors(const struct root *root, int node, uint64_t *ret)
+{
+	uint64_t sum = 0, free_pages = 0, value;
+	char *text = NULL, key[32], zone[32];
+	const char *line;
+	bool counts = false;
+	int of, rc = root_read(root, &text, "proc/zoneinfo");
+
+	if (rc)
+		return rc;
+	for (line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		if (sscanf(line, "Node %d, zone %31s", &of, zone) == 2)
+			counts = (node == POOLS_ALL_NODES || of == node) && strcmp(zone, "Movable");
+		else if (sscanf(line, " pages free %" SCNu64, &value) == 1)
+			free_pages = value;
+		else if (counts && sscanf(line, " %31s %" SCNu64, key, &value) == 2 &&
+			 !strcmp(key, "min"))
+			sum += free_pages > value ? free_pages - value : 0;
+	}
+	free(text);
+	*ret = sum * saving_base_page();
+	return 0;
+}
+
 /* ---- descriptors --------------------------------------------------------------- */
 
 int memory_vmstat(const struct root *root, const char *name, uint64_t *ret)

@@ -25,6 +25,12 @@ int memory_read(const struct root *root, int node, struct memory_info *ret);
  */
 int memory_whole_free(const struct root *root, int node, uint64_t bytes, uint64_t *ret);
 
+/*
+ * Free memory above the min watermarks of the zones that descriptors come from, all but Movable:
+ * from zoneinfo. 0 or negative errno.
+ */
+int memory_for_descriptors(const struct root *root, int node, uint64_t *ret);
+
 /**
  * struct memmap_info - descriptors; all in bytes
  * @has_now: the kernel counts them (Linux 6.11 and later)

@@ -398,22 +398,34 @@ static void tell_missing(const struct options *opt, const struct root *root,
 	putchar('\n');
 }
 
+static void tell_room(const struct options *opt, const struct root *root)
+{
+	char free[TABLE_SIZE_LEN], room[TABLE_SIZE_LEN];
+	struct memory_info memory;
+	uint64_t bytes;
+
+	if (memory_read(root, opt->node, &memory))
+		return;
+	printf("    %s free", table_size(free, memory.free));
+	if (!memory_for_descriptors(root, opt->node, &bytes))
+		printf(", %s of it for that: above the min watermark, not in Movable",
+		       table_size(room, bytes));
+	putchar('\n');
+}
+
 static void tell_refused(const struct options *opt, const struct root *root,
 			 const struct pool_info *pool, const struct resize_report *r)
 {
 	uint64_t each = saving_per_page(pool->bytes, saving_base_page(), SAVING_DESCRIPTOR);
-	char need[TABLE_SIZE_LEN], all[TABLE_SIZE_LEN], free[TABLE_SIZE_LEN];
-	struct memory_info memory;
+	char need[TABLE_SIZE_LEN], all[TABLE_SIZE_LEN];
 	uint64_t on;
 
 	printf("  %" PRIu64 " refused: free, but not freed; tried %" PRIu64 " time%s\n", r->refused,
 	       r->retries + 1, r->retries ? "s" : "");
 	if (!root_number(root, &on, MEMORY_SWITCH) && each) {
-		printf("    HVO: no memory for their descriptors, %s each, %s",
+		printf("    HVO: no memory for their descriptors, %s each, %s\n",
 		       table_size(need, each), table_size(all, each * r->refused));
-		if (!memory_read(root, opt->node, &memory))
-			printf("; %s free", table_size(free, memory.free));
-		putchar('\n');
+		tell_room(opt, root);
 	}
 	printf("    when there is memory: the same again, with --wait\n");
 }

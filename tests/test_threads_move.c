@@ -162,12 +162,13 @@ static void fill_piece(struct worker *w, struct piece *p)
 
 /* ---- what can be moved ------------------------------------------------------------------ */
 
+/* What is leaving may be free, and the next one be there already. */
 static struct piece *find_held(struct worker *w, hvo_pfn_t pfn)
 {
 	unsigned int i;
 
 	for (i = 0; i < HELD; i++)
-		if (w->held[i].from && w->held[i].pfn == pfn)
+		if (w->held[i].from && !w->held[i].leaving && w->held[i].pfn == pfn)
 			return &w->held[i];
 	return NULL;
 }
@@ -177,18 +178,16 @@ static uint32_t on_isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_p
 {
 	struct worker *w = owner->arg;
 	struct piece *p;
-	bool ready;
 
 	(void)m;
 	pthread_mutex_lock(&w->lock);
 	p = find_held(w, pfn);
-	ready = p && !p->leaving;
-	if (ready) {
+	if (p) {
 		must_locked(w, !p->isolated && p->nr == UINT64_C(1) << order, "isolated as it is");
 		p->isolated = true;
 	}
 	pthread_mutex_unlock(&w->lock);
-	return ready;
+	return p ? 1 : 0;
 }
 
 static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,

@@ -34,11 +34,16 @@ struct audit {
 	void *arg;
 };
 
+/* Other lines may begin with a hexadecimal digit, too ("AnonHugePages:"). */
 static bool parse_mapping(const char *line, struct mapping *ret)
 {
-	return sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %x:%x %" SCNu64, &ret->start,
-		      &ret->end, ret->perms, &ret->offset, &ret->major, &ret->minor,
-		      &ret->inode) == 7;
+	struct mapping map;
+
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %x:%x %" SCNu64, &map.start,
+		   &map.end, map.perms, &map.offset, &map.major, &map.minor, &map.inode) != 7)
+		return false;
+	*ret = map;
+	return true;
 }
 
 static uint64_t follow(uint64_t pfn, uint64_t i)

@@ -5,7 +5,7 @@
 # boot sector, writes a line to its memory and to its serial port; the same bytes are read from
 # the memfd. Then QEMU is killed, and the pages are in their pool again.
 #
-# HVO: the command (default build/hvo). Needs qemu-system-x86_64 and FUSE. Exit status: 0 if all was
+# HVO: the command (default build/hvo). Needs qemu-system-x86 and fuse3. Exit status: 0 if all was
 # as said, 77 without FUSE.
 
 set -eu
@@ -17,12 +17,12 @@ if [ ! -c /dev/fuse ]; then
 	exit 77
 fi
 dir=$(mktemp -d)
-server='' qemu=''
+qemu=''
 
 cleanup()
 {
 	[ -z "$qemu" ] || { kill -9 "$qemu" && wait "$qemu"; } 2>/dev/null || true
-	[ -z "$server" ] || { kill "$server" && wait "$server"; } 2>/dev/null || true
+	fusermount3 -u "$dir/machine" 2>/dev/null || true
 	rm -rf --one-file-system "$dir"
 }
 trap cleanup EXIT
@@ -47,10 +47,8 @@ free_are()
 }
 
 mkdir "$dir/machine"
-"$hvo" serve --mount "$dir/machine" --socket "$dir/socket" --memory 512M --hugepages 2M=64 &
-server=$!
-until_true free_are 64
-until_true test -S "$dir/socket"
+"$hvo" serve --mount "$dir/machine" --socket "$dir/socket" --memory 512M --hugepages 2M=64 --background
+free_are 64
 
 # mov es,0x2000; copy the text to es:0 and to the serial port; halt.
 line='written by the guest'

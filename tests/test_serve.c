@@ -24,6 +24,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -340,6 +341,30 @@ static void test_unmount(void **state)
 	assert_int_equal(rmdir(s.dir), 0);
 }
 
+/* It lets go of its user when it is ready, and of all that it was given. */
+static void test_background(void **state)
+{
+	struct server s;
+	char text[TEXT];
+	int status = -1;
+
+	(void)state;
+	skip_unless_ready();
+	/* What it leaves behind is ours to wait for. */
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+	start_well(&s, "--memory 128M --hugepages 2M=5 --background");
+	assert_null(fgets(s.line, sizeof(s.line), s.out));
+	assert_int_equal(wait_for(&s), 0);
+	assert_true(is_mounted(s.dir));
+	read_file(&s, HUGE "nr_hugepages", text);
+	assert_string_equal(text, "5\n");
+	assert_int_equal(umount(s.dir), 0);
+	assert_true(waitpid(-1, &status, 0) > 0);
+	assert_int_equal(status, 0);
+	assert_int_equal(rmdir(s.dir), 0);
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
+}
+
 /* Nothing can be done about SIGKILL; the next one says so, and what helps. */
 static void test_killed(void **state)
 {
@@ -380,6 +405,7 @@ static void test_refusals(void **state)
 	assert_non_null(mkdtemp(dir));
 	refused(dir, "--memory 100M", "128 MiB", 2);
 	refused(dir, "--memory 8T", "no memory", 1);
+	refused(dir, "--memory 8T --background", "no memory", 1);
 	refused(dir, "--hugepagesz 3M", "3M", 2);
 	refused(dir, "--policy carve", "on-demand", 2);
 	refused(dir, "--movable 1G", "--memory", 2);
@@ -782,12 +808,13 @@ static void test_lend_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_files),	cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_signals), cmocka_unit_test(test_unmount),
-		cmocka_unit_test(test_killed),	cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_boot),	cmocka_unit_test(test_together),
-		cmocka_unit_test(test_hugeadm), cmocka_unit_test(test_numastat),
-		cmocka_unit_test(test_lend),	cmocka_unit_test(test_lend_refused),
+		cmocka_unit_test(test_files),	     cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_signals),	     cmocka_unit_test(test_unmount),
+		cmocka_unit_test(test_background),   cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_refusals),     cmocka_unit_test(test_boot),
+		cmocka_unit_test(test_together),     cmocka_unit_test(test_hugeadm),
+		cmocka_unit_test(test_numastat),     cmocka_unit_test(test_lend),
+		cmocka_unit_test(test_lend_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

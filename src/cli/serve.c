@@ -3,6 +3,7 @@
  * hvo serve: a machine that others use through files in the kernel's own form.
  */
 #include "args.h"
+#include "background.h"
 #include "box.h"
 #include "cli.h"
 #include "events.h"
@@ -23,6 +24,7 @@ static const char help[] =
 	"DIR is unmounted (fusermount3 -u DIR).\n"
 	"\n"
 	"  --mount DIR         an empty directory\n"
+	"  --background        return when it is mounted, and serve until it is unmounted\n"
 	"  --memory SIZE       of all nodes, such as 4G: a multiple of 128 MiB for each\n"
 	"                      (default 1G)\n"
 	"  --nodes N           NUMA nodes (default 1)\n"
@@ -56,7 +58,7 @@ struct serve_options {
 	struct pool_option pools[HVO_MAX_POOLS];
 	unsigned int nr_pools;
 	bool sizes_given; /* by --hugepagesz */
-	bool sim, sparse;
+	bool sim, sparse, background;
 	uint64_t seed;
 	const char *mount;
 	struct lend_options lend; /* none without its path */
@@ -190,6 +192,7 @@ static int set_allow_uid(void *arg, const char *value)
 
 static const struct arg_spec specs[] = {
 	ARG_TEXT("--mount", struct serve_options, mount),
+	ARG_FLAG("--background", struct serve_options, background),
 	ARG_STORE("--memory", set_size, struct serve_options, cfg.memory_bytes, uint64_t),
 	ARG_NODES(struct serve_options, cfg.nr_nodes),
 	ARG_STORE("--movable", set_size, struct serve_options, cfg.movable_bytes, uint64_t),
@@ -360,20 +363,20 @@ static void close_server(struct server *s)
 	box_close(&s->box);
 }
 
-static int serve(const struct serve_options *opt)
+/* @ready: for background_ready(); -1: in the foreground. */
+static int serve(const struct serve_options *opt, int ready)
 {
 	struct server s = { .tree = NULL };
-	int status = hvofs_check(opt->mount);
+	int status = open_server(&s, opt);
 
-	if (status)
-		return status;
-	status = open_server(&s, opt);
 	if (!status) {
 		printf("serving %" PRIu64 " MiB on %" PRIu32 " node%s at %s\n",
 		       opt->cfg.memory_bytes >> 20, opt->cfg.nr_nodes,
 		       opt->cfg.nr_nodes == 1 ? "" : "s", opt->mount);
 		status = cli_flush();
 	}
+	if (!status && ready >= 0)
+		status = background_ready(ready);
 	if (!status)
 		status = hvofs_run(s.fs);
 	close_server(&s);
@@ -383,12 +386,21 @@ static int serve(const struct serve_options *opt)
 int cli_serve(char **args)
 {
 	struct serve_options opt = { .seed = 1, .cfg = { .nr_nodes = 1, .optimize = true } };
-	int status;
+	int status, ready = -1;
 
 	if (args_want_help(args))
 		return cli_help(help);
 	status = args_parse(specs, args, &opt, NULL);
 	if (!status)
 		status = check_options(&opt);
-	return status ? status : serve(&opt);
+	if (!status)
+		status = hvofs_check(opt.mount);
+	if (status)
+		return status;
+	if (opt.background) {
+		status = background_fork(&ready);
+		if (status >= 0)
+			return status;
+	}
+	return serve(&opt, ready);
 }

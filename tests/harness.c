@@ -608,3 +608,10 @@ struct hvo_resize_result rig_resize(struct hvo_pool *pool, int node, uint64_t nr
 	assert_int_equal(hvo_pool_resize(pool, node, nr, &res), 0);
 	return res;
 }
+
+uint64_t rig_seed(uint64_t otherwise)
+{
+	const char *text = getenv("HVO_SEED");
+
+	return text ? strtoull(text, NULL, 0) : otherwise;
+}

@@ -141,5 +141,7 @@ void rig_unmark(struct rig *r, hvo_pfn_t pfn);
 
 /* splitmix64 */
 uint64_t rig_random(uint64_t *state);
+/* HVO_SEED of the environment: a test that is random starts from there. */
+uint64_t rig_seed(uint64_t otherwise);
 
 #endif

@@ -950,8 +950,8 @@ static void test_demote(void **state)
 static void test_random(void **state)
 {
 	struct diff *d = *state;
-	uint64_t first = number_of("HVO_SEED", 1), seed;
-	uint64_t nr = number_of("HVO_DIFF_SCRIPTS", getenv("HVO_SEED") ? 1 : SCRIPTS);
+	uint64_t first = rig_seed(1), seed;
+	uint64_t nr = number_of("HVO_DIFF_SCRIPTS", rig_seed(0) ? 1 : SCRIPTS);
 
 	skip_unless_ready(d);
 	assert_true(nr > 0);

@@ -426,11 +426,10 @@ static void run(const struct setup *s, uint64_t seed)
 
 static void seeds(const struct setup *s)
 {
-	const char *env = getenv("HVO_SEED");
 	static uint64_t seed = 1;
 
-	if (env) {
-		run(s, strtoull(env, NULL, 0));
+	if (rig_seed(0)) {
+		run(s, rig_seed(0));
 		return;
 	}
 	/* Each run has its own; there is most to be seen with hot-plug. */

@@ -225,7 +225,7 @@ static void together(enum rig_platform platform, enum hvo_mode mode, unsigned in
 	for (i = 0; i < THREADS; i++) {
 		w[i].r = &r;
 		w[i].pool = w[0].pool;
-		w[i].random = i;
+		w[i].random = rig_seed(0) * THREADS + i;
 		w[i].number = i + 1;
 		w[i].steps = steps;
 		w[i].start = &start;

@@ -585,7 +585,9 @@ static void shared_open(struct shared *s, enum hvo_mode mode)
 
 static void worker_open(struct worker *w, struct shared *s, unsigned int number)
 {
-	*w = (struct worker){ .s = s, .m = s->r.m, .random = number, .ref = HVO_PFN_NONE };
+	*w = (struct worker){
+		.s = s, .m = s->r.m, .random = rig_seed(0) * THREADS + number, .ref = HVO_PFN_NONE
+	};
 	w->tag = (uint64_t)(number + 1) << 40;
 	w->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, w };
 	assert_int_equal(pthread_mutex_init(&w->lock, NULL), 0);

@@ -208,7 +208,7 @@ static void pools_together(enum rig_platform platform, enum hvo_mode mode, unsig
 		u[i].m = r.m;
 		u[i].pool = small;
 		u[i].number = i + 1;
-		u[i].random = i;
+		u[i].random = (rig_seed(0) << 8) + i;
 		u[i].steps = steps;
 		u[i].failures = &failures;
 		assert_int_equal(pthread_create(&u[i].thread, NULL, use, &u[i]), 0);

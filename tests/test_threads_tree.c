@@ -79,7 +79,7 @@ static int put(struct job *job, const char *path, const char *text)
 static void *resize(void *arg)
 {
 	struct job *job = arg;
-	uint64_t seed = 1;
+	uint64_t seed = rig_seed(1);
 	char nr[16];
 	unsigned int i;
 

@@ -304,19 +304,25 @@ static int take(struct rig *r, unsigned int what, hvo_pfn_t *ret)
 	case 3:
 		*ret = 40001;
 		return hvo_alloc_contig_range(r->m, *ret, *ret + 30, HVO_GFP_NOWARN);
+	case 4:
+		/* A block is taken, with the system as it is, when the next one cannot be cut. */
+		*ret = 40960;
+		return hvo_alloc_contig_range(r->m, *ret, *ret + 512 + 30, HVO_GFP_NOWARN);
 	default:
 		return hvo_alloc_contig_pages(r->m, 1536, HVO_GFP_NOWARN, 0, ret);
 	}
 }
 
-static void no_memory(enum hvo_mode mode, unsigned int what)
+static void no_memory(enum hvo_mode mode, enum hvo_clear clear, unsigned int what)
 {
+	struct hvo_config cfg = rig_config(mode, 256);
 	uint64_t before, free;
 	hvo_pfn_t pfn = 1;
 	struct rig r;
 	int rc;
 
-	open_mode(&r, mode, 256);
+	cfg.clear = clear;
+	rig_open(&r, RIG_FAULTY, &cfg);
 	report_all(&r, 9);
 	/* What the watermark kept here is used up first. */
 	while (reported(&r) + 2 * HVO_BLOCK_FRAMES < rig_free(&r))
@@ -339,12 +345,15 @@ static void no_memory(enum hvo_mode mode, unsigned int what)
 
 static void test_no_memory(void **state)
 {
-	unsigned int what;
+	unsigned int what, clear;
 
 	(void)state;
-	for (what = 0; what < 5; what++) {
-		no_memory(HVO_ON_DEMAND, what);
-		no_memory(HVO_LINUX, what);
+	for (clear = HVO_CLEAR_ON_ALLOC; clear <= HVO_CLEAR_NEVER; clear++) {
+		/* The single frame is here: only clearing it can fail. */
+		for (what = clear != HVO_CLEAR_ON_ALLOC; what < 6; what++) {
+			no_memory(HVO_ON_DEMAND, clear, what);
+			no_memory(HVO_LINUX, clear, what);
+		}
 	}
 }
 

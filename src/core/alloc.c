@@ -284,12 +284,24 @@ int alloc_block(struct hvo_machine *m, unsigned int gfp, unsigned int order, int
 	return -HVO_ENOMEM;
 }
 
+void clear_freed(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+{
+	hvo_pfn_t end = pfn + nr;
+	uint64_t n;
+
+	if (m->cfg.clear != HVO_CLEAR_ON_FREE)
+		return;
+	for (; pfn < end; pfn += n + 1) {
+		n = poison_sound_frames(m, pfn, end);
+		if (n)
+			m->ops->zero(m->ctx, pfn, n);
+	}
+}
+
 void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	struct zone *z = zone_of(m, pfn);
 
-	if (m->cfg.clear == HVO_CLEAR_ON_FREE)
-		m->ops->zero(m->ctx, pfn, UINT64_C(1) << order);
 	if (HVO_UNLIKELY(page_flags(page_ro(m, pfn)) & HVO_PF_CMA)) {
 		cma_freed(m, pfn, order);
 		page_clear_flags(page_rw(m, pfn), HVO_PF_CMA | HVO_PF_CMA_FIRST);
@@ -410,6 +422,7 @@ static void free_head(struct hvo_machine *m, hvo_pfn_t head)
 	struct hvo_page *page = page_rw(m, head);
 
 	page_set_owner(page, 0);
+	clear_freed(m, head, UINT64_C(1) << page->order);
 	if (hvo_page_state(page) == HVO_PAGE_HUGETLB_USED)
 		hugetlb_release(m, head, page->order);
 	else

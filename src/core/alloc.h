@@ -15,7 +15,9 @@
 /* hvo_alloc_pages() without clearing and without a reference: state USED. */
 int alloc_block(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node,
 		hvo_pfn_t *ret);
-/* The way back of alloc_block(); clears if the machine clears on free. */
+/* Nothing of its last user's is left in it, if the machine clears on free. */
+void clear_freed(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
+/* The way back of alloc_block(): cleared before, if there was a user. */
 void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 /* The same for all blocks that [start, end) consists of. */
 void free_blocks(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);

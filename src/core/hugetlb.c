@@ -243,8 +243,6 @@ static void release(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve,
 	struct pool_node *n = hugetlb_node(pool, pfn);
 	bool direct = false, poisoned;
 
-	if (m->cfg.clear == HVO_CLEAR_ON_FREE)
-		m->ops->zero(m->ctx, pfn, UINT64_C(1) << pool->order);
 	lock_acquire(m, &pool->lock);
 	pool->reserved += restore_reserve;
 	if (replaced)
@@ -341,9 +339,11 @@ int hvo_hugetlb_free_reserved(struct hvo_pool *pool, hvo_pfn_t pfn)
 	if (rc)
 		return rc;
 	rc = freeze_page(pool->m, pfn);
-	if (!rc)
-		release(pool, pfn, true, NULL);
-	return rc;
+	if (rc)
+		return rc;
+	clear_freed(pool->m, pfn, UINT64_C(1) << pool->order);
+	release(pool, pfn, true, NULL);
+	return 0;
 }
 
 /* ---- dissolve ---------------------------------------------------------------------------- */

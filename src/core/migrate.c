@@ -92,8 +92,7 @@ static void copy_frames(struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src, uin
 	hvo_pfn_t end = src + nr;
 
 	while (src < end) {
-		hvo_pfn_t bad = poison_in(m, src, end) ? poison_first(m, src, end) : end;
-		uint64_t good = (bad < end ? bad : end) - src;
+		uint64_t good = poison_sound_frames(m, src, end);
 
 		if (good)
 			m->ops->copy(m->ctx, dst, src, good);
@@ -145,9 +144,7 @@ static void unpublish_target(struct migration *g)
 	alone = page_freeze(m, g->dst, g->refs);
 	m->ops->read_unlock(m->ctx);
 	if (alone) {
-		/* It may go to its pool's next user as it is. */
-		if (g->pool && m->cfg.clear == HVO_CLEAR_ON_FREE)
-			m->ops->zero(m->ctx, g->dst, UINT64_C(1) << g->order);
+		clear_freed(m, g->dst, UINT64_C(1) << g->order);
 		put_target(g);
 		return;
 	}
@@ -183,6 +180,7 @@ static void free_source(struct migration *g)
 
 	page_set_owner(src, 0);
 	__atomic_store_n(&src->mapcount, 0, __ATOMIC_RELAXED);
+	clear_freed(g->m, g->src, UINT64_C(1) << g->order);
 	if (g->pool) {
 		hugetlb_migrated(g->pool, g->dst, g->src, g->fresh);
 		return;

@@ -92,6 +92,13 @@ hvo_pfn_t poison_first(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
 	return found;
 }
 
+uint64_t poison_sound_frames(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	hvo_pfn_t bad = poison_in(m, pfn, end) ? poison_first(m, pfn, end) : end;
+
+	return min_u64(bad, end) - pfn;
+}
+
 bool poison_find(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
 {
 	return poison_first(m, pfn, end) != HVO_PFN_NONE;

@@ -21,6 +21,8 @@ static inline bool poison_in(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end
 {
 	return HVO_UNLIKELY(counter_read(&m->nr_poison)) && poison_find(m, pfn, end);
 }
+/* How many frames from @pfn on have not failed, up to @end. */
+uint64_t poison_sound_frames(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end);
 /*
  * Where the tails of a block can lie: 8 aligned frames, all sound, none of them in [start, end);
  * the index of the first, or HVO_BLOCK_FRAMES.

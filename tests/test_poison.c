@@ -1139,6 +1139,48 @@ static void test_too_many(void **state)
 	rig_close(&r);
 }
 
+/* What failed is not written to, whatever is cleared around it. */
+static void cleared_around(enum hvo_mode mode, unsigned int order, bool huge)
+{
+	struct hvo_config cfg = rig_config(mode, 256);
+	uint64_t nr = UINT64_C(1) << order;
+	struct hvo_pool *pool;
+	hvo_pfn_t pfn = 0, bad;
+	struct rig r;
+
+	cfg.clear = HVO_CLEAR_ON_FREE;
+	rig_open(&r, RIG_SIM, &cfg);
+	if (huge) {
+		pool = rig_pool_new(&r, order);
+		assert_int_equal(rig_resize(pool, HVO_NODE_ANY, 2).done, 2);
+		assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &pfn), 0);
+	} else {
+		pfn = rig_alloc(&r, HVO_GFP_KERNEL, order);
+	}
+	bad = pfn + nr - 4;
+	rig_fill(&r, pfn, nr, 5);
+	assert_int_equal(hvo_memory_failure(r.m, bad), -HVO_EBUSY);
+	rig_put(&r, pfn);
+	/* Before it in its block: not the first frames, they may hold descriptors now. */
+	assert_true(rig_zero(&r, nr < 100 ? pfn : bad - 100, nr < 100 ? 4 : 100));
+	assert_true(rig_intact(&r, bad, 1, 5));
+	assert_true(rig_zero(&r, bad + 1, 3));
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+static void test_cleared_around(void **state)
+{
+	unsigned int mode;
+
+	(void)state;
+	for (mode = HVO_ON_DEMAND; mode <= HVO_LINUX; mode++) {
+		cleared_around((enum hvo_mode)mode, 3, false);
+		cleared_around((enum hvo_mode)mode, 11, false);
+		cleared_around((enum hvo_mode)mode, 9, true);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1164,6 +1206,7 @@ int main(void)
 		cmocka_unit_test(test_audit),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_too_many_descriptors),
+		cmocka_unit_test(test_cleared_around),
 		cmocka_unit_test(test_too_many),
 	};
 

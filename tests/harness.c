@@ -161,6 +161,8 @@ static void record_event(void *arg, const struct hvo_event_record *event)
 {
 	struct rig *r = arg;
 
+	if (r->quiet)
+		return;
 	r->events[event->event]++;
 	r->last_event[event->event] = *event;
 }

@@ -60,6 +60,8 @@ struct rig {
 	void (*on_populate)(void *arg, hvo_pfn_t pfn, uint64_t nr);
 	void *on_populate_arg;
 
+	/* Events are for one thread: with several it is set before they start. */
+	bool quiet;
 	uint64_t events[HVO_EVENT_NR];
 	struct hvo_event_record last_event[HVO_EVENT_NR];
 

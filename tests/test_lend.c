@@ -71,6 +71,7 @@ static void serve(struct server *s)
 static void open_server(struct server *s, const struct hvo_config *cfg)
 {
 	rig_open(&s->r, RIG_LINUX, cfg);
+	s->r.quiet = true;
 	/* Counting events is for tests of one thread. */
 	hvo_linux_set_trace(s->r.host, NULL, NULL);
 	serve(s);

@@ -1381,15 +1381,6 @@ static void test_evacuate_points(void **state)
 
 /* ---- threads ----------------------------------------------------------------------------------------- */
 
-/* The rig's counts of events are one thread's. */
-static void no_trace(struct rig *r)
-{
-	if (r->sim)
-		hvo_sim_set_trace(r->sim, NULL, NULL);
-	else
-		hvo_linux_set_trace(r->host, NULL, NULL);
-}
-
 struct looker {
 	pthread_t thread;
 	struct hvo_machine *m;
@@ -1457,7 +1448,7 @@ static void threads_in(enum rig_platform platform, enum hvo_mode mode)
 	struct rig r;
 
 	rig_open(&r, platform, &cfg);
-	no_trace(&r);
+	r.quiet = true;
 	pool = rig_pool_new(&r, 9);
 	t = table_new(&r);
 	t->error = -HVO_EPERM;
@@ -1561,7 +1552,7 @@ static void threads_evacuate_in(enum rig_platform platform, enum hvo_mode mode)
 	struct rig r;
 
 	rig_open(&r, platform, &cfg);
-	no_trace(&r);
+	r.quiet = true;
 	pool = rig_pool_new(&r, 9);
 	t = table_new(&r);
 	rig_resize(pool, ANY, 6);

@@ -1385,11 +1385,7 @@ static void together(enum rig_platform platform, enum hvo_mode mode, uint64_t st
 	assert_non_null(s);
 	assert_non_null(w);
 	rig_open(&s->r, platform, &cfg);
-	/* Events are for one thread. */
-	if (platform == RIG_LINUX)
-		hvo_linux_set_trace(s->r.host, NULL, NULL);
-	else
-		hvo_sim_set_trace(s->r.sim, NULL, NULL);
+	s->r.quiet = true;
 	if (mode == HVO_ON_DEMAND)
 		scene_on_demand(s);
 	else

@@ -1028,11 +1028,7 @@ static void together(enum rig_platform platform, enum hvo_mode mode)
 
 	assert_true(c && w && bad);
 	rig_open(&c->r, platform, &cfg);
-	/* Events are for one thread. */
-	if (platform == RIG_LINUX)
-		hvo_linux_set_trace(c->r.host, NULL, NULL);
-	else
-		hvo_sim_set_trace(c->r.sim, NULL, NULL);
+	c->r.quiet = true;
 	for (n = 0; n < WORKERS; n++) {
 		w[n].c = c;
 		w[n].random = n;

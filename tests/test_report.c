@@ -514,6 +514,7 @@ static void threads(enum hvo_mode mode)
 
 	cfg.clear = HVO_CLEAR_ON_ALLOC;
 	rig_open(&r, RIG_LINUX, &cfg);
+	r.quiet = true;
 	for (i = 0; i < 3; i++) {
 		w[i] = (struct worker){ &r, i, 0 };
 		assert_int_equal(pthread_create(&thread[i], NULL, i ? churn : give_back, &w[i]), 0);

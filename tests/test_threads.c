@@ -193,22 +193,6 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* Not rig_open(): its events are for one thread. */
-static void open_quiet(struct rig *r, enum rig_platform platform, const struct hvo_config *cfg)
-{
-	memset(r, 0, sizeof(*r));
-	if (platform == RIG_LINUX) {
-		assert_int_equal(hvo_linux_create(cfg,
-						  &(struct hvo_linux_options){ .sparse = true },
-						  &r->host),
-				 0);
-		r->m = hvo_linux_machine(r->host);
-	} else {
-		assert_int_equal(hvo_sim_create(cfg, NULL, &r->sim), 0);
-		r->m = hvo_sim_machine(r->sim);
-	}
-}
-
 static void together(enum rig_platform platform, enum hvo_mode mode, unsigned int steps)
 {
 	struct hvo_config cfg = rig_config(mode, 256);
@@ -218,7 +202,8 @@ static void together(enum rig_platform platform, enum hvo_mode mode, unsigned in
 	unsigned int i;
 
 	cfg.clear = HVO_CLEAR_ON_FREE;
-	open_quiet(&r, platform, &cfg);
+	rig_open(&r, platform, &cfg);
+	r.quiet = true;
 	memset(w, 0, sizeof(w));
 	assert_int_equal(hvo_pool_create(r.m, 9, &w[0].pool), 0);
 	assert_int_equal(pthread_barrier_init(&start, NULL, THREADS), 0);
@@ -285,7 +270,8 @@ static void split_against_reader(enum rig_platform platform, enum hvo_mode mode)
 	unsigned int n, i, bad = 0;
 	hvo_pfn_t pfn;
 
-	open_quiet(&r, platform, &cfg);
+	rig_open(&r, platform, &cfg);
+	r.quiet = true;
 	s.m = r.m;
 	s.pfn = rig_alloc(&r, HVO_GFP_KERNEL, 3);
 	assert_int_equal(pthread_create(&thread, NULL, reader, &s), 0);

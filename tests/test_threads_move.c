@@ -574,7 +574,7 @@ static void shared_open(struct shared *s, enum hvo_mode mode)
 	cfg.cma_bytes = 128 * MIB;
 	cfg.movable_bytes = 128 * MIB;
 	cfg.hotplug_bytes = 128 * MIB;
-	/* Not rig_open(): its events are for one thread. */
+	/* Not rig_open(): sparse, and nobody listens to events, which are for one thread. */
 	memset(s, 0, sizeof(*s));
 	assert_int_equal(hvo_linux_create(&cfg, &opt, &s->r.host), 0);
 	s->r.m = hvo_linux_machine(s->r.host);

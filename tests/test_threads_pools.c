@@ -181,7 +181,6 @@ static void *wait_for_users(void *arg)
 
 static void pools_together(enum rig_platform platform, enum hvo_mode mode, unsigned int steps)
 {
-	struct hvo_linux_options opt = { .sparse = true };
 	struct hvo_config cfg = rig_config(mode, 256);
 	struct hvo_pool *small, *large;
 	uint64_t failures = 0;
@@ -191,15 +190,8 @@ static void pools_together(enum rig_platform platform, enum hvo_mode mode, unsig
 	struct rig r;
 	unsigned int i;
 
-	/* Not rig_open(): its events are for one thread. */
-	memset(&r, 0, sizeof(r));
-	if (platform == RIG_LINUX) {
-		assert_int_equal(hvo_linux_create(&cfg, &opt, &r.host), 0);
-		r.m = hvo_linux_machine(r.host);
-	} else {
-		assert_int_equal(hvo_sim_create(&cfg, NULL, &r.sim), 0);
-		r.m = hvo_sim_machine(r.sim);
-	}
+	rig_open(&r, platform, &cfg);
+	r.quiet = true;
 	assert_int_equal(hvo_pool_create(r.m, 9, &small), 0);
 	assert_int_equal(hvo_pool_create(r.m, 12, &large), 0);
 	rig_resize(small, HVO_NODE_ANY, 12);

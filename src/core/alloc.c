@@ -107,11 +107,12 @@ static int take_small(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 		return 0;
 	if (type == MIGRATE_MOVABLE && split && zone_take_small(m, z, order, MIGRATE_SPLIT, ret))
 		return 0;
-	/* The first of the last two: something may have been freed meanwhile. */
-	return take_of_cut(m, z, type, order, ret) || zone_take_small(m, z, order, type, ret) ||
-			       zone_take_fallback(m, z, order, type, split, ret) ?
-		       0 :
-		       -HVO_ENOMEM;
+	if (take_of_cut(m, z, type, order, ret))
+		return 0;
+	/* Something may have been freed meanwhile. */
+	if (zone_take_small(m, z, order, type, ret))
+		return 0;
+	return zone_take_fallback(m, z, order, type, split, ret) ? 0 : -HVO_ENOMEM;
 }
 
 /*

@@ -84,8 +84,7 @@ void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 		uint64_t n = min_u64(nr, HVO_SECTION_FRAMES - pfn % HVO_SECTION_FRAMES), boot;
 		bool bad;
 
-		if (m->cfg.clear == HVO_CLEAR_ON_FREE)
-			m->ops->zero(m->ctx, pfn, n);
+		clear_freed(m, pfn, n);
 		/* All under the lock: a collapse does this while descriptors may be moved. */
 		lock_acquire(m, &z->lock);
 		boot = clear_backs(m, pfn, n);

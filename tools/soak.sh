@@ -17,10 +17,11 @@ if ! [[ $minutes =~ ^[1-9][0-9]*$ && $seed =~ ^[1-9][0-9]*$ ]]; then
 	echo "usage: ${0##*/} [MINUTES [SEED]]" >&2
 	exit 2
 fi
-if [ ! -x build-gcc/tests/test_model ] || [ ! -x build-tsan/tests/test_threads ]; then
-	echo "${0##*/}: there are no tests yet; make check builds them" >&2
+for program in build-gcc/tests/test_model build-asan/tests/test_model build-tsan/tests/test_threads; do
+	[ -x $program ] && continue
+	echo "${0##*/}: there is no $program; make check builds it" >&2
 	exit 1
-fi
+done
 
 # As make check does, where the kernel randomises more address bits than the sanitizer knows.
 tsan=''
@@ -31,10 +32,19 @@ mkdir -p "$out"
 end=$((SECONDS + minutes * 60))
 failed=0
 
+# log_of SEED COMMAND: of each build its own
+log_of()
+{
+	local program=${2##* }
+
+	echo "$out/$1-${program//\//-}.log"
+}
+
 # run SEED COMMAND: one job
 run()
 {
-	local log=$out/$1-${2##*/}.log
+	local log
+	log=$(log_of "$@")
 
 	# shellcheck disable=SC2086 # a command is words
 	HVO_SEED=$1 timeout -k 5 900 $2 >"$log" 2>&1 </dev/null && rm "$log"
@@ -48,7 +58,7 @@ work()
 	for ((at = seed; SECONDS < end; at++)); do
 		for command in "${@:2}"; do
 			run "$at" "$command" && continue
-			echo "failed: HVO_SEED=$at $command (see $out/$at-${command##*/}.log)"
+			echo "failed: HVO_SEED=$at $command (see $(log_of "$at" "$command"))"
 			rc=1
 		done
 	done

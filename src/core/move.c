@@ -174,10 +174,6 @@ enum kind {
 
 static enum kind kind_in_whole(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
 {
-	const struct hvo_page *head = page_ro(m, pfn & ~((UINT64_C(1) << order_of(m, pfn)) - 1));
-
-	if (hvo_page_state(head) != HVO_PAGE_MEMMAP)
-		return KIND_NONE;
 	*ret_page = vmemmap_page_at_start(m, pfn);
 	/* The page has left it, once and for all, when it failed. */
 	return m->ops->backing(m->ctx, *ret_page) == pfn ? KIND_WHOLE : KIND_NONE;
@@ -204,6 +200,9 @@ static enum kind kind_of(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_pag
 	lock_acquire(m, &z->lock);
 	switch (block_place(m, block_of(pfn))) {
 	case PLACE_WHOLE:
+		kind = KIND_NONE;
+		break;
+	case PLACE_MEMMAP:
 		kind = kind_in_whole(m, pfn, ret_page);
 		break;
 	case PLACE_CUT:

@@ -305,11 +305,11 @@ int hvo_move_memmap(struct hvo_machine *m, hvo_pfn_t pfn);
  * there is no frame for them, or one of them is just being changed, hvo_work() tries again.
  *
  * Context: may wait. Not from a shrinker.
- * Return: 0: taken out; -HVO_EINVAL: no such frame; -HVO_EBUSY: in use, recorded, taken out
- * when it is freed, or by hvo_work() where it holds descriptors; -HVO_ENOMEM: recorded, but what
- * holds it could not be cut yet: it is never handed out meanwhile; -HVO_ENOSPC: too many are
- * recorded, what holds it will not be freed any more. Descriptors leave it even then, if they can
- * at once; those that cannot are the exception: what they leave later may be used again.
+ * Return: 0: taken out; -HVO_EINVAL: no such frame, or it is not online; -HVO_EBUSY: in use,
+ * recorded, taken out when it is freed, or by hvo_work() where it holds descriptors; -HVO_ENOMEM:
+ * recorded, but what holds it could not be cut yet: it is never handed out meanwhile; -HVO_ENOSPC:
+ * too many are recorded, what holds it will not be freed any more. Descriptors leave it even then,
+ * if they can at once; those that cannot are the exception: what they leave later may be used again.
  */
 int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn);
 

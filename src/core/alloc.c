@@ -625,7 +625,8 @@ int hvo_page_private(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int i, uint6
 
 /*
  * Each part of [pfn, end) becomes a block of its own, with the words of the first one gone:
- * who can move the whole can move the parts.
+ * who can move the whole can move the parts. He may do so as soon as one has its reference, so
+ * all that its head has to say is said before. A piece of CMA begins where it did.
  */
 static void split_into(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, unsigned int order,
 		       uint32_t owner, uint16_t flags)
@@ -633,11 +634,12 @@ static void split_into(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, unsi
 	for (; pfn < end; pfn += UINT64_C(1) << order) {
 		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
 		publish_block(m, pfn, order, owner, flags);
+		flags &= (uint16_t)~HVO_PF_CMA_FIRST;
 	}
 }
 
 static void split_below_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have,
-			      unsigned int order, uint32_t owner, uint16_t cma)
+			      unsigned int order, uint32_t owner, uint16_t flags)
 {
 	struct zone *z = zone_of(m, pfn);
 	hvo_pfn_t end = pfn + (UINT64_C(1) << have);
@@ -648,30 +650,10 @@ static void split_below_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int
 		zone_open_block(m, z, block_of(pfn), HVO_BLOCK_FRAMES,
 				on_demand(m) ? MIGRATE_SPLIT : MIGRATE_MOVABLE, 0);
 		lock_release(m, &z->lock);
-		split_into(m, pfn, pfn + HVO_BLOCK_FRAMES, order, owner, cma);
+		split_into(m, pfn, pfn + HVO_BLOCK_FRAMES, order, owner, flags);
 		fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
+		flags &= (uint16_t)~HVO_PF_CMA_FIRST;
 	}
-}
-
-/* Frames that failed stay with the parts that they are in, and a piece begins where it did. */
-static void mark_parts(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have, unsigned int order,
-		       uint16_t flags)
-{
-	hvo_pfn_t end = pfn + (UINT64_C(1) << have), part = pfn;
-	uint16_t bad = flags & (HVO_PF_POISONED | HVO_PF_UNRELIABLE);
-	struct zone *z = zone_of(m, pfn);
-
-	if (!(flags & (HVO_PF_CMA_FIRST | HVO_PF_POISONED | HVO_PF_UNRELIABLE)))
-		return;
-	/* They have references: without the lock their descriptors may be on the move. */
-	lock_acquire(m, &z->lock);
-	page_add_flags(page_rw(m, pfn), flags & HVO_PF_CMA_FIRST);
-	if (bad & HVO_PF_UNRELIABLE)
-		for (; part < end; part += UINT64_C(1) << order)
-			page_add_flags(page_rw(m, part), bad);
-	else if (bad)
-		poison_mark_parts(m, pfn, end - pfn);
-	lock_release(m, &z->lock);
 }
 
 /* Frozen at no reference, nobody can take another one while the block changes. */
@@ -689,27 +671,38 @@ static int freeze_for_split(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int o
 	return page_count(m, pfn, PAGE_MAPCOUNT) || !page_freeze(m, pfn, 1) ? -HVO_EBUSY : 0;
 }
 
+/* What the parts have of the whole; which of them a recorded frame is in, they see themselves. */
+static uint16_t part_flags(uint16_t flags)
+{
+	uint16_t keep = HVO_PF_CMA | HVO_PF_CMA_FIRST;
+
+	if (flags & HVO_PF_UNRELIABLE)
+		keep |= HVO_PF_POISONED | HVO_PF_UNRELIABLE;
+	return flags & keep;
+}
+
 static int split_frozen(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have, unsigned int order,
-			uint32_t owner, uint16_t cma)
+			uint32_t owner, uint16_t flags)
 {
 	hvo_pfn_t end = pfn + (UINT64_C(1) << have);
 	uint8_t folded;
 	int rc;
 
 	if (have < HVO_BLOCK_ORDER) {
-		split_into(m, pfn, end, order, owner, cma);
+		split_into(m, pfn, end, order, owner, flags);
 		return 0;
 	}
 	if (order < HVO_BLOCK_ORDER) {
 		rc = on_demand(m) ? vmemmap_present_elsewhere(m, pfn, have) : 0;
 		if (!rc)
-			split_below_block(m, pfn, have, order, owner, cma);
+			split_below_block(m, pfn, have, order, owner, flags);
 		return rc;
 	}
 	folded = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLDED;
 	for (; pfn < end; pfn += UINT64_C(1) << order) {
 		fold_set(m, pfn, order, (uint8_t)(order | folded));
-		split_into(m, pfn, pfn + (UINT64_C(1) << order), order, owner, cma);
+		split_into(m, pfn, pfn + (UINT64_C(1) << order), order, owner, flags);
+		flags &= (uint16_t)~HVO_PF_CMA_FIRST;
 	}
 	return 0;
 }
@@ -717,7 +710,6 @@ static int split_frozen(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have,
 int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	unsigned int have = 0;
-	uint16_t flags;
 	int rc;
 
 	if (machine_gone(m))
@@ -727,12 +719,10 @@ int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	m->ops->read_unlock(m->ctx);
 	if (rc)
 		return rc;
-	flags = page_flags(page_ro(m, pfn));
-	rc = split_frozen(m, pfn, have, order, page_owner(page_ro(m, pfn)), flags & HVO_PF_CMA);
+	rc = split_frozen(m, pfn, have, order, page_owner(page_ro(m, pfn)),
+			  part_flags(page_flags(page_ro(m, pfn))));
 	if (rc)
 		page_set_refs(page_rw(m, pfn), 1);
-	else
-		mark_parts(m, pfn, have, order, flags);
 	return rc;
 }
 

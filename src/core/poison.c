@@ -293,16 +293,6 @@ void poison_free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	poison_free_frames(m, pfn, end - pfn);
 }
 
-void poison_mark_parts(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
-{
-	hvo_pfn_t end = pfn + nr;
-
-	while ((pfn = poison_first(m, pfn, end)) != HVO_PFN_NONE) {
-		page_add_flags(page_rw(m, hvo_page_head(&m->mm, pfn)), HVO_PF_POISONED);
-		pfn++;
-	}
-}
-
 /* The first recorded frame in this state from @pfn on, or HVO_PFN_NONE. */
 static hvo_pfn_t next_in(struct hvo_machine *m, hvo_pfn_t pfn, enum poison_state state)
 {
@@ -359,7 +349,8 @@ static int result(struct hvo_machine *m, hvo_pfn_t pfn)
 
 	lock_acquire(m, &m->poison_lock);
 	at = find(m, pfn);
-	if (m->poison[at].state == POISON_OUT)
+	/* Not recorded any more: out it was, and its memory is gone. */
+	if (at == m->nr_poison || m->poison[at].pfn != pfn || m->poison[at].state == POISON_OUT)
 		rc = 0;
 	else if (m->poison[at].state == POISON_STUCK)
 		rc = -HVO_ENOMEM;
@@ -467,9 +458,12 @@ int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn)
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	if (!frame_online(m, pfn))
-		return -HVO_EINVAL;
 	lock_acquire(m, &m->memmap_lock);
+	/* Under this lock it stays online. */
+	if (!frame_online(m, pfn)) {
+		lock_release(m, &m->memmap_lock);
+		return -HVO_EINVAL;
+	}
 	hugetlb_flush_all(m);
 	rc = record(m, pfn, &state);
 	if (rc > 0) {

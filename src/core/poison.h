@@ -29,8 +29,6 @@ uint64_t poison_sound_frames(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end
  */
 unsigned int poison_sound_group(struct hvo_machine *m, hvo_pfn_t block, hvo_pfn_t start,
 				hvo_pfn_t end);
-/* A block with failed frames was split: mark the parts that have them now. */
-void poison_mark_parts(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 /* Frames of offline memory that are out of use, but not recorded. */
 uint64_t poison_unrecorded(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end);
 /* The memory is gone: forget what failed in [pfn, end), and so many that are not recorded. */

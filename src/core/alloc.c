@@ -509,6 +509,24 @@ hvo_pfn_t held_head(struct hvo_machine *m, hvo_pfn_t pfn)
 	return head;
 }
 
+bool hvo_pages_held(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+{
+	hvo_pfn_t end = pfn + nr, head;
+
+	if (machine_gone(m) || pfn > m->mm.nr_frames || nr > m->mm.nr_frames - pfn)
+		return false;
+	while (pfn < end) {
+		m->ops->read_lock(m->ctx);
+		head = held_head(m, pfn);
+		if (head != HVO_PFN_NONE)
+			pfn = head + (UINT64_C(1) << page_order(page_ro(m, head)));
+		m->ops->read_unlock(m->ctx);
+		if (head == HVO_PFN_NONE)
+			return false;
+	}
+	return true;
+}
+
 int hvo_put_page(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	hvo_pfn_t head;
@@ -662,7 +680,7 @@ static int freeze_for_split(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int o
 {
 	const struct hvo_page *page;
 
-	if (held_head(m, pfn) != pfn)
+	if (!heads_held(m, pfn))
 		return -HVO_EINVAL;
 	page = page_ro(m, pfn);
 	*ret_have = __atomic_load_n(&page->order, __ATOMIC_RELAXED);

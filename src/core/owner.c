@@ -120,7 +120,7 @@ static bool can_have_owner(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	enum hvo_page_state state;
 
-	if (held_head(m, pfn) != pfn)
+	if (!heads_held(m, pfn))
 		return false;
 	state = hvo_page_state(page_ro(m, pfn));
 	return state == HVO_PAGE_HUGETLB_USED ||

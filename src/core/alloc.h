@@ -41,6 +41,11 @@ void publish_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uin
 void block_add_flags(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int flags);
 /* Head of a block that somebody holds, or HVO_PFN_NONE. Inside a reader's section. */
 hvo_pfn_t held_head(struct hvo_machine *m, hvo_pfn_t pfn);
+/* Does that block begin at @pfn? Of any number, HVO_PFN_NONE too. Inside a reader's section. */
+static inline bool heads_held(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return pfn != HVO_PFN_NONE && held_head(m, pfn) == pfn;
+}
 /* Take the only reference on a block that is not mapped away from it; -HVO_EBUSY otherwise. */
 HVO_MUST_CHECK int freeze_page(struct hvo_machine *m, hvo_pfn_t head);
 /* Drop a reference that the core itself took, whatever the user's map count is. */

@@ -139,7 +139,7 @@ static hvo_pfn_t held_end(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t *ret_fl
 	hvo_pfn_t end = pfn;
 
 	m->ops->read_lock(m->ctx);
-	if (held_head(m, pfn) == pfn) {
+	if (heads_held(m, pfn)) {
 		const struct hvo_page *page = page_ro(m, pfn);
 
 		*ret_flags = page_flags(page);

@@ -395,14 +395,16 @@ void vmemmap_note_carved(struct hvo_machine *m, uint64_t block, uint64_t nr)
 /* A cut block with these flags? Its zone's lock is taken only if it is a cut one. */
 static bool test_flags(struct hvo_machine *m, uint64_t block, unsigned int flags)
 {
-	struct zone *z = zone_of(m, block_pfn(block));
+	struct zone *z;
 	bool set;
 
+	if (order_of(m, block_pfn(block)))
+		return false;
 	/* Offline memory in between may be cut, too. */
-	if (!z || order_of(m, block_pfn(block)))
+	z = zone_lock_of(m, block_pfn(block));
+	if (!z)
 		return false;
 	flags |= BLOCK_CUT;
-	lock_acquire(m, &z->lock);
 	set = (m->blocks[block].flags & flags) == flags;
 	lock_release(m, &z->lock);
 	return set;
@@ -417,11 +419,13 @@ static void isolate_carved(struct hvo_machine *m)
 	uint64_t block;
 
 	for (block = m->carved_lo; block < m->carved_hi; block++) {
-		struct zone *z = zone_of(m, block_pfn(block));
+		struct zone *z;
 
-		if (!z || order_of(m, block_pfn(block)))
+		if (order_of(m, block_pfn(block)))
 			continue;
-		lock_acquire(m, &z->lock);
+		z = zone_lock_of(m, block_pfn(block));
+		if (!z)
+			continue;
 		if ((m->blocks[block].flags & (BLOCK_CUT | BLOCK_CARVED | BLOCK_ISOLATED)) ==
 		    (BLOCK_CUT | BLOCK_CARVED)) {
 			zone_isolate_block(m, z, block);
@@ -437,9 +441,9 @@ static void unisolate_carved(struct hvo_machine *m)
 	uint64_t block, lo = m->carved_hi, hi = m->carved_lo;
 
 	for (block = m->carved_lo; block < m->carved_hi; block++) {
-		struct zone *z = zone_of(m, block_pfn(block));
-
 		if (test_flags(m, block, BLOCK_HEALING)) {
+			struct zone *z = zone_of(m, block_pfn(block));
+
 			lock_acquire(m, &z->lock);
 			m->blocks[block].flags &= (uint8_t)~BLOCK_HEALING;
 			zone_unisolate_block(m, z, block);

@@ -279,8 +279,10 @@ static bool take_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, ui
 
 	if (pfn == HVO_PFN_NONE)
 		return false;
-	z = zone_of(m, pfn);
-	lock_acquire(m, &z->lock);
+	/* What was set aside at the start may be free by now, and its memory offline. */
+	z = zone_lock_of(m, pfn);
+	if (!z)
+		return false;
 	ok = z->nr_free >= nr + gfp_watermark(z, gfp) && zone_take_range(m, z, pfn, nr);
 	lock_release(m, &z->lock);
 	if (!ok)

@@ -390,10 +390,6 @@ int hugetlb_dissolve_locked(struct hvo_pool *pool, hvo_pfn_t pfn)
 	surplus = hugetlb_node(pool, pfn)->surplus > 0;
 	hugetlb_remove(pool, pfn, surplus);
 	lock_release(m, &pool->lock);
-	if (!page_optimized(m, pfn)) {
-		hugetlb_free_page(pool, pfn);
-		return 0;
-	}
 	if (hugetlb_restore_one(pool, pfn, &res, &missing))
 		return 0;
 	/* Exactly as before: a refused dissolve makes no surplus. */
@@ -543,10 +539,6 @@ int hugetlb_replace_locked(struct hvo_pool *pool, hvo_pfn_t pfn)
 	if (!free) {
 		give_fresh_back(pool, fresh);
 		return -HVO_EBUSY;
-	}
-	if (!page_optimized(m, pfn)) {
-		hugetlb_free_page(pool, pfn);
-		return 0;
 	}
 	if (hugetlb_restore_one(pool, pfn, &res, &missing))
 		return 0;

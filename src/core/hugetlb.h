@@ -67,26 +67,19 @@ struct pool_node *hugetlb_node(struct hvo_pool *pool, hvo_pfn_t pfn);
 uint64_t hugetlb_sum(const struct hvo_pool *pool, size_t offset);
 #define POOL_SUM(pool, field) hugetlb_sum(pool, offsetof(struct pool_node, field))
 
-static inline bool page_optimized(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	return page_flags(page_ro(m, pfn)) & HVO_PF_OPTIMIZED;
-}
-
-static inline bool page_poisoned(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	return page_flags(page_ro(m, pfn)) & HVO_PF_POISONED;
-}
-
 /* ---- release.c: leaving a pool; the memmap lock held -------------------------------- */
 
 void page_list_add(struct hvo_machine *m, struct page_list *list, hvo_pfn_t pfn);
 /* HVO_PFN_NONE if it is empty. */
 hvo_pfn_t page_list_pop(struct hvo_machine *m, struct page_list *list);
+/* The first ones of a list, up to @max, which stay on it; returns how many. */
+unsigned int page_list_peek(struct hvo_machine *m, const struct page_list *list, hvo_pfn_t *pfns,
+			    unsigned int max);
 
-/* Restore and free pages that left the pool. Those that cannot be come back as surplus. */
+/* Restore and free pages that left, in the order of the list; those that cannot be are surplus. */
 void hugetlb_release_list(struct hvo_pool *pool, struct page_list *list,
 			  struct hvo_resize_result *res);
-/* One page by the pool's policy; false: as before, *ret_missing frames were missing. */
+/* Free one page, by the pool's policy; false: as before, *ret_missing frames were missing. */
 bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res,
 			 uint64_t *ret_missing);
 /* A page that left could not be restored: back, with @surplus, counted and reported. */
@@ -109,9 +102,9 @@ bool hugetlb_has_free_surplus(const struct pool_node *n);
 /* A new page for the pool, from this node: state USED, not folded, in no counter. */
 HVO_MUST_CHECK int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node,
 				       hvo_pfn_t *ret);
-/* The first @nr of pool->batch are folded, if that is on. */
+/* The first @nr of pool->batch are folded, if that is on, and in another order afterwards. */
 void hugetlb_fold_batch(struct hvo_pool *pool, unsigned int nr);
-/* They join the pool, free. */
+/* They join the pool, free, the last one first: so the first one is handed out first, as in Linux. */
 void hugetlb_add_batch(struct hvo_pool *pool, unsigned int nr);
 
 /* ---- resv.c ------------------------------------------------------------------------------------- */

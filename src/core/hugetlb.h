@@ -22,10 +22,10 @@ void hugetlb_remove_used(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus)
 /*
  * Migration. Where a page in use is to go: state HUGETLB_USED, populated, no reference; a
  * free one that nobody reserved, else a new one (*ret_fresh), which makes the pool one larger
- * until the migration ends. Memmap lock held.
+ * until the migration ends. @where: 0, HVO_GFP_THISNODE or GFP_OTHER_NODES. Memmap lock held.
  */
-HVO_MUST_CHECK int hugetlb_take_target(struct hvo_pool *pool, int node, hvo_pfn_t *ret,
-				       bool *ret_fresh);
+HVO_MUST_CHECK int hugetlb_take_target(struct hvo_pool *pool, unsigned int where, int node,
+				       hvo_pfn_t *ret, bool *ret_fresh);
 /* It is not needed, and as before: nobody holds it. Memmap lock held. */
 void hugetlb_put_target(struct hvo_pool *pool, hvo_pfn_t pfn, bool fresh);
 /* Nor this one, which others still hold: it leaves when they let go of it. */
@@ -33,11 +33,11 @@ void hugetlb_leave_target(struct hvo_pool *pool, hvo_pfn_t pfn, bool fresh);
 /* All that was at @src, which nobody holds any more, is at @dst. */
 void hugetlb_migrated(struct hvo_pool *pool, hvo_pfn_t dst, hvo_pfn_t src, bool fresh);
 /*
- * Another page takes the place of a free one, on the same node, as
- * alloc_and_dissolve_hugetlb_folio(); drops the pool's lock. -HVO_EBUSY: it is not free
- * any more, or its memory is not; -HVO_ENOMEM: there is no other page. Memmap lock held.
+ * Another page takes the place of a free one, as alloc_and_dissolve_hugetlb_folio(); drops the
+ * pool's lock. @where: as above. -HVO_EBUSY: it is not free any more, or its memory is not;
+ * -HVO_ENOMEM: there is no other page. Memmap lock held.
  */
-HVO_MUST_CHECK int hugetlb_replace_locked(struct hvo_pool *pool, hvo_pfn_t pfn);
+HVO_MUST_CHECK int hugetlb_replace_locked(struct hvo_pool *pool, unsigned int where, hvo_pfn_t pfn);
 
 /* The last reference on a huge page is gone. Takes the pool's lock itself. */
 void hugetlb_release(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);

@@ -139,7 +139,7 @@ int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_p
 
 	if (pool->order > pool->m->cfg.max_order)
 		return -HVO_ENOMEM;
-	gfp &= HVO_GFP_THISNODE;
+	gfp &= HVO_GFP_THISNODE | GFP_OTHER_NODES;
 	gfp |= HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN | GFP_ISOLATING;
 	/* As Linux without movable_gigantic_pages: a 1 GiB page can hardly be moved. */
 	if (pool->order < HVO_GIGA_ORDER)

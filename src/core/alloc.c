@@ -178,16 +178,14 @@ const uint8_t zonelist[HVO_NR_ZONES] = { HVO_ZONE_MOVABLE, HVO_ZONE_CMA, HVO_ZON
 static int try_zones(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node,
 		     bool low, hvo_pfn_t *ret)
 {
-	uint32_t nr = m->cfg.nr_nodes, first = node < 0 ? 0 : (uint32_t)node, i;
+	uint32_t first, nr = nodes_to_try(m, gfp, node, &first), i;
 	bool again = false;
 	unsigned int k;
 	int rc;
 
 	for (i = 0; i < nr; i++) {
-		struct node *n = &m->nodes[(first + i) % nr];
+		struct node *n = &m->nodes[(first + i) % m->cfg.nr_nodes];
 
-		if (i && gfp & HVO_GFP_THISNODE && node >= 0)
-			break;
 		for (k = zonelist_start(gfp); k < HVO_NR_ZONES; k++) {
 			struct zone *z = &n->zones[zonelist[k]];
 

@@ -270,7 +270,7 @@ static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 
 	for (pfn = start; pfn < end && !rc; pfn += HVO_SECTION_FRAMES)
 		rc = evacuate(m, pfn + set_aside(m, pfn), pfn + HVO_SECTION_FRAMES,
-			      EVACUATE_DISSOLVE, UINT64_MAX, NULL);
+			      EVACUATE_OFFLINE, UINT64_MAX, NULL);
 	for (pfn = start; pfn < end && !rc; pfn += HVO_BLOCK_FRAMES)
 		(void)isolated_block_free(m, pfn);
 	return rc;

@@ -727,6 +727,53 @@ static void test_no_memory(void **state)
 	close_server(&s);
 }
 
+/*
+ * What was given back is not there before it is: until then it counts against the quotas of who
+ * had it, page by page, and no longer.
+ */
+static void test_quota_until_back(void **state)
+{
+	struct server s = { .opt = { .populate = scarce_populate,
+				     .client_bytes = 10 * PAGE_SIZE_HUGE,
+				     .user_bytes = 14 * PAGE_SIZE_HUGE } };
+	struct hvo_client_status status;
+	struct hvo_client *a, *b;
+	struct hvo_loan loan;
+	int i;
+
+	(void)state;
+	open_default(&s);
+	a = client_of(&s);
+	b = client_of(&s);
+	loan = borrow(a, ORDER, 10);
+	some_memory = 4 * HVO_BLOCK_FRAMES;
+	__atomic_store_n(&no_memory, 1, __ATOMIC_RELEASE);
+	assert_int_equal(hvo_client_return(a, &loan), 0);
+	assert_int_equal(hvo_client_status(a, &status), 0);
+	assert_int_equal(status.used_bytes, 6 * PAGE_SIZE_HUGE);
+	assert_int_equal(status.user_used_bytes, 6 * PAGE_SIZE_HUGE);
+	assert_int_equal(status.pools[0].mine, 6);
+	assert_int_equal(try_borrow(a, 5), -EDQUOT);
+	assert_int_equal(try_borrow(b, 9), -EDQUOT);
+	/* What is on the way back cannot be given back again. */
+	loan.fd = -1;
+	assert_int_equal(hvo_client_return(a, &loan), -EINVAL);
+	loan = borrow(a, ORDER, 4);
+	assert_int_equal(try_borrow(a, 1), -EDQUOT);
+	assert_int_equal(try_borrow(b, 5), -EDQUOT);
+
+	__atomic_store_n(&no_memory, 0, __ATOMIC_RELEASE);
+	for (i = 0; pool_free(&s) != PAGES - 4 && i < WAIT_STEPS; i++)
+		usleep(1000);
+	assert_int_equal(try_borrow(b, 10), 0);
+	assert_int_equal(try_borrow(a, 1), -EDQUOT);
+	close(loan.fd);
+	hvo_client_close(a);
+	hvo_client_close(b);
+	wait_free(&s, PAGES);
+	close_server(&s);
+}
+
 /* A request that turns round, and at the end a server that stops, without memory. */
 static void test_no_memory_at_the_end(void **state)
 {
@@ -1488,6 +1535,7 @@ int main(void)
 		cmocka_unit_test(test_quotas),
 		cmocka_unit_test(test_pool_rules),
 		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_quota_until_back),
 		cmocka_unit_test(test_no_memory_at_the_end),
 		cmocka_unit_test(test_populate),
 		cmocka_unit_test(test_sparse),

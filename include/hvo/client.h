@@ -107,7 +107,7 @@ HVO_MUST_CHECK int hvo_client_map(const struct hvo_loan *loan, void **ret);
  * @order: 0: there is none, nor any behind it
  * @lent: to all clients
  * @pending: of @lent, given back, but the memory for them is not there yet
- * @mine: lent to this client
+ * @mine: of @lent, those of this client; they count against its quota until they are back
  */
 struct hvo_client_pool {
 	unsigned int order;

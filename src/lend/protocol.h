@@ -84,7 +84,7 @@ struct lend_reply {
  * struct lend_pool_status - a pool, in pages
  * @lent: to all clients; part of total - free
  * @pending: of @lent, given back already, but the memory for them is not there yet
- * @mine: lent to this client
+ * @mine: of @lent, those of this client; they count against its quota until they are back
  */
 struct lend_pool_status {
 	uint64_t order; /* 0: there is none, nor any behind it */

@@ -1224,6 +1224,125 @@ static void test_paths(void **state)
 	close_server(&s);
 }
 
+/*
+ * What the library asks for by path, on the way to the system: whoever owns a directory can put
+ * something else there just before.
+ */
+static void (*at_chmod)(const char *path), (*at_unlink)(const char *path);
+
+int chmod(const char *path, mode_t mode)
+{
+	if (at_chmod)
+		at_chmod(path);
+	return fchmodat(AT_FDCWD, path, mode, 0);
+}
+
+int unlink(const char *path)
+{
+	if (at_unlink)
+		at_unlink(path);
+	return unlinkat(AT_FDCWD, path, 0);
+}
+
+static char root_dir[64], victim[80]; /* of root, mode 0600 */
+static struct server *swapped;
+
+static void swap_socket(const char *path)
+{
+	assert_int_equal(unlinkat(AT_FDCWD, path, 0), 0);
+	assert_int_equal(symlink(victim, path), 0);
+}
+
+static void swap_directory(const char *path)
+{
+	char old[80];
+
+	(void)path;
+	(void)snprintf(old, sizeof(old), "%s.old", swapped->dir);
+	assert_int_equal(rename(swapped->dir, old), 0);
+	assert_int_equal(symlink(root_dir, swapped->dir), 0);
+}
+
+static mode_t mode_of(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(lstat(path, &st), 0);
+	return st.st_mode;
+}
+
+/* The socket's directory is somebody else's, who makes something else of it at every moment. */
+static void test_swapped(void **state)
+{
+	struct server s = { .opt = { .mode = 0666 } };
+	struct lend *other;
+	char old[80];
+	mode_t mask;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	open_default(&s);
+	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_equal(chown(s.dir, NOBODY, NOBODY), 0);
+	strcpy(root_dir, "/tmp/hvo-lend-XXXXXX");
+	assert_non_null(mkdtemp(root_dir));
+	(void)snprintf(victim, sizeof(victim), "%s/socket", root_dir);
+	assert_int_equal(close(creat(victim, 0600)), 0);
+	swapped = &s;
+
+	/* Whatever the umask is, and it stays. */
+	mask = umask(0077);
+	at_chmod = swap_socket;
+	start(&s);
+	at_chmod = NULL;
+	assert_int_equal(mode_of(victim), S_IFREG | 0600);
+	assert_int_equal(mode_of(s.path), S_IFSOCK | 0666);
+	assert_int_equal(umask(mask), 0077);
+
+	/* At the end another directory is in the place of that one, with a name as the socket's. */
+	at_unlink = swap_directory;
+	assert_int_equal(lend_stop(s.lend), 0);
+	at_unlink = NULL;
+	/* That nothing was removed by its path is how it should be. */
+	if (S_ISDIR(mode_of(s.dir)))
+		swap_directory(s.path);
+	assert_int_equal(mode_of(victim), S_IFREG | 0600);
+
+	/* Nor is root led there at the start. */
+	assert_int_equal(lchown(s.dir, NOBODY, NOBODY), 0);
+	assert_int_equal(unlink(victim), 0);
+	assert_int_equal(lend_start(s.r.host, &s.opt, &other), -ELOOP);
+	assert_int_not_equal(access(victim, F_OK), 0);
+	assert_int_equal(unlink(s.dir), 0);
+	(void)snprintf(old, sizeof(old), "%s.old", s.dir);
+	assert_int_equal(rename(old, s.dir), 0);
+	assert_int_equal(rmdir(root_dir), 0);
+	start(&s);
+	close_server(&s);
+}
+
+/* A server that moved with its directory takes its socket away all the same. */
+static void test_moved(void **state)
+{
+	struct server s = { 0 };
+	struct hvo_client *c = NULL;
+	char old[80], path[96];
+
+	(void)state;
+	open_default(&s);
+	(void)snprintf(old, sizeof(old), "%s.old", s.dir);
+	(void)snprintf(path, sizeof(path), "%s/socket", old);
+	assert_int_equal(rename(s.dir, old), 0);
+	assert_int_equal(hvo_client_connect(path, &c), 0);
+	hvo_client_close(c);
+	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_not_equal(access(path, F_OK), 0);
+	assert_int_equal(rename(old, s.dir), 0);
+	start(&s);
+	close_server(&s);
+}
+
 /* Sockets where no such server is. */
 static void test_foreign_server(void **state)
 {
@@ -1764,6 +1883,8 @@ int main(void)
 		cmocka_unit_test(test_users),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_swapped),
+		cmocka_unit_test(test_moved),
 		cmocka_unit_test(test_foreign_server),
 		cmocka_unit_test(test_hostile_server),
 		cmocka_unit_test(test_whose_server),

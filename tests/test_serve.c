@@ -11,9 +11,11 @@
 
 #include <cmocka.h>
 
+#include "cli/fuse.h"
 #include "cli/opened.h"
 
 #include <hvo/client.h>
+#include <hvo/sim.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -525,6 +527,70 @@ static void test_refusals(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+/* In a process of its own. What is mounted is the directory that was looked at. */
+static int mount_swapped(const char *dir, const char *old, const char *other)
+{
+	const struct hvo_config cfg = { .memory_bytes = 128 << 20, .nr_nodes = 1 };
+	const struct hvo_sim_options opt = { .seed = 1 };
+	struct hvo_machine *m;
+	struct hvofs *fs;
+	struct hvo_sim *sim;
+	struct tree *tree;
+	int fd, wrong = 0;
+
+	if (hvo_sim_create(&cfg, &opt, &sim))
+		return 1;
+	m = hvo_sim_machine(sim);
+	if (tree_new(m, &tree) || hvofs_check(dir, &fd))
+		return 2;
+	if (rename(dir, old) || symlink(other, dir))
+		return 3;
+	if (hvofs_mount(tree, m, dir, fd, false, &fs))
+		return 4;
+	if (!is_mounted(old))
+		wrong = 5;
+	if (is_mounted(other))
+		wrong = 6;
+	hvofs_free(fs);
+	if (!wrong && (is_mounted(old) || is_mounted(other)))
+		wrong = 7;
+	tree_free(tree);
+	hvo_sim_close(sim);
+	return wrong;
+}
+
+/* The directory is in one of another user's, who puts a link in its place. */
+static void test_swapped(void **state)
+{
+	char top[] = "/tmp/test_serve.XXXXXX", dir[64], old[64], other[64];
+	int status;
+	pid_t pid;
+
+	(void)state;
+	skip_unless_ready();
+	assert_non_null(mkdtemp(top));
+	assert_int_equal(chown(top, NOBODY, NOBODY), 0);
+	(void)snprintf(dir, sizeof(dir), "%s/theirs", top);
+	(void)snprintf(old, sizeof(old), "%s/old", top);
+	(void)snprintf(other, sizeof(other), "%s/other", top);
+	assert_int_equal(mkdir(dir, 0755), 0);
+	assert_int_equal(mkdir(other, 0755), 0);
+	pid = fork();
+	if (!pid)
+		_exit(mount_swapped(dir, old, other));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	(void)umount2(old, MNT_DETACH);
+	(void)umount2(other, MNT_DETACH);
+	assert_int_equal(status, 0);
+	/* And none is followed from the start. */
+	assert_int_equal(lchown(dir, NOBODY, NOBODY), 0);
+	refused(dir, "", "another user", 1);
+	assert_int_equal(unlink(dir), 0);
+	assert_int_equal(rmdir(old), 0);
+	assert_int_equal(rmdir(other), 0);
+	assert_int_equal(rmdir(top), 0);
+}
+
 static void test_boot(void **state)
 {
 	static char text[TEXT];
@@ -923,7 +989,7 @@ int main(void)
 		cmocka_unit_test(test_together),     cmocka_unit_test(test_hugeadm),
 		cmocka_unit_test(test_numastat),     cmocka_unit_test(test_lend),
 		cmocka_unit_test(test_lend_refused), cmocka_unit_test(test_many_files),
-		cmocka_unit_test(test_opened),
+		cmocka_unit_test(test_opened),	     cmocka_unit_test(test_swapped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

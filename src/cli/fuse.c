@@ -12,6 +12,7 @@
 
 #include "cli.h"
 #include "opened.h"
+#include "path/path.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -42,6 +43,7 @@ struct hvofs {
 	struct fuse *fuse;
 	bool threads;
 	bool mounted;
+	int place; /* the directory that it is mounted on */
 	struct timespec since;
 	pthread_mutex_t lock; /* of the list */
 	struct handle *handles;
@@ -434,26 +436,53 @@ static bool is_empty(DIR *d)
 	return true;
 }
 
-int hvofs_check(const char *dir)
+/* 0, or why it is none of ours. */
+static int open_empty(const char *dir, int *ret_fd, bool *ret_empty)
 {
-	DIR *d = opendir(dir);
-	bool empty;
+	int fd = path_open_dir(dir), in;
+	DIR *d = NULL;
 
-	if (d) {
-		empty = is_empty(d);
-		closedir(d);
-		return empty ? CLI_OK :
-			       say(dir, "is not empty, and would be hidden; mount elsewhere");
+	if (fd < 0)
+		return fd;
+	in = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (in >= 0)
+		d = fdopendir(in);
+	if (!d) {
+		int rc = -errno;
+
+		if (in >= 0)
+			close(in);
+		close(fd);
+		return rc;
 	}
-	switch (errno) {
-	case ENOENT:
+	*ret_empty = is_empty(d);
+	closedir(d);
+	*ret_fd = fd;
+	return 0;
+}
+
+int hvofs_check(const char *dir, int *ret_fd)
+{
+	bool empty = false;
+	int fd = -1, rc = open_empty(dir, &fd, &empty);
+
+	switch (rc) {
+	case 0:
+		break;
+	case -ENOENT:
 		return say(dir, "there is no such directory; make it first");
-	case ENOTCONN:
+	case -ENOTCONN:
 		return say(dir, "its last server died without unmounting it; run fusermount3 -u on "
 				"it first");
 	default:
-		return say(dir, strerror(errno));
+		return say(dir, path_error(rc));
 	}
+	if (!empty) {
+		close(fd);
+		return say(dir, "is not empty, and would be hidden; mount elsewhere");
+	}
+	*ret_fd = fd;
+	return CLI_OK;
 }
 
 /* The last thing that libfuse complained about; it would print it itself. */
@@ -514,9 +543,10 @@ static bool mount_it(struct hvofs *fs, const char *dir)
 	return fs->mounted;
 }
 
-int hvofs_mount(struct tree *t, struct hvo_machine *m, const char *dir, bool threads,
+int hvofs_mount(struct tree *t, struct hvo_machine *m, const char *dir, int fd, bool threads,
 		struct hvofs **ret)
 {
+	char place[32];
 	/* Others than root may let others in only where the administrator says so. */
 	char options[] = "-ofsname=hvo,subtype=hvofs,default_permissions,allow_other";
 	char mine[] = "-ofsname=hvo,subtype=hvofs,default_permissions", name[] = "hvofs";
@@ -524,8 +554,9 @@ int hvofs_mount(struct tree *t, struct hvo_machine *m, const char *dir, bool thr
 	struct fuse_args args = FUSE_ARGS_INIT(2, argv);
 	struct hvofs *fs = cli_alloc(1, sizeof(*fs));
 
-	*fs = (struct hvofs){ .tree = t, .m = m, .threads = threads };
+	*fs = (struct hvofs){ .tree = t, .m = m, .threads = threads, .place = fd };
 	if (pthread_mutex_init(&fs->lock, NULL) || pthread_mutex_init(&fs->opened.lock, NULL)) {
+		close(fd);
 		free(fs);
 		return say(dir, "no memory");
 	}
@@ -533,7 +564,12 @@ int hvofs_mount(struct tree *t, struct hvo_machine *m, const char *dir, bool thr
 	fuse_set_log_func(keep_complaint);
 	fs->fuse = fuse_new(&args, &operations, sizeof(operations), fs);
 	fuse_opt_free_args(&args);
-	if (!fs->fuse || !mount_it(fs, dir)) {
+	/*
+	 * What was looked at, not what has its name now. For others than root fusermount3 mounts,
+	 * with no more rights than they have; it is another process, and looks by itself.
+	 */
+	(void)snprintf(place, sizeof(place), "/proc/self/fd/%d", fd);
+	if (!fs->fuse || !mount_it(fs, geteuid() ? dir : place)) {
 		hvofs_free(fs);
 		return say(dir, *complaint ? complaint : "it cannot be mounted");
 	}
@@ -563,6 +599,7 @@ void hvofs_free(struct hvofs *fs)
 	/* Files that were open, or whose closing was not told before the end. */
 	while (fs->handles)
 		handle_free(fs, fs->handles);
+	close(fs->place);
 	pthread_mutex_destroy(&fs->lock);
 	pthread_mutex_destroy(&fs->opened.lock);
 	free(fs);

@@ -2,6 +2,7 @@
 #ifndef HVO_CLI_ROOT_H
 #define HVO_CLI_ROOT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,11 +15,13 @@ struct tree;
  */
 struct root {
 	int fd;
+	bool own; /* the kernel that this runs on */
 	struct tree *tree; /* of this process; NULL: files */
 };
 
 #define ROOT_PATH_MAX 512
 
+/* Symbolic links do not lead out of @dir, nor root to it if they are another user's (-ELOOP). */
 /* @dir: "/", or where a machine is mounted. -ENOENT, -ENOTDIR, -EACCES, ... */
 int root_open(struct root *root, const char *dir);
 /* A machine of this process; the tree must stay until root_close(), which does not free it. */

@@ -5,6 +5,7 @@
 #include "lend.h"
 #include "protocol.h"
 
+#include <limits.h>
 #include <pthread.h>
 
 /*
@@ -75,6 +76,8 @@ struct lend {
 	struct hvo_linux *host;	   /* constant */
 	struct hvo_machine *m;	   /* constant */
 	struct lend_options opt;   /* constant; @path is our own */
+	int dir;		   /* constant; where the socket is, or -1 */
+	char name[NAME_MAX + 1];   /* constant; of the socket there */
 	uint64_t dev, ino;	   /* constant; of the socket */
 	int epoll, listener, wake; /* constant */
 	pthread_t thread;

@@ -285,8 +285,8 @@ static void test_root_of_kernel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_create), cmocka_unit_test(test_others),
-		cmocka_unit_test(test_forms),  cmocka_unit_test(test_root),
+		cmocka_unit_test(test_create),	       cmocka_unit_test(test_others),
+		cmocka_unit_test(test_forms),	       cmocka_unit_test(test_root),
 		cmocka_unit_test(test_root_of_kernel),
 	};
 

@@ -15,7 +15,7 @@ struct tree;
  */
 struct root {
 	int fd;
-	bool own; /* the kernel that this runs on */
+	bool own;	   /* the kernel that this runs on */
 	struct tree *tree; /* of this process; NULL: files */
 };
 

@@ -178,7 +178,8 @@ static int create_behind(struct walk *w, int flags, mode_t mode)
 
 	if (link < 0)
 		return -errno;
-	if (fstat(link, &st) || ++w->links > MAX_LINKS || !S_ISLNK(st.st_mode) || !may_follow(&st)) {
+	if (fstat(link, &st) || ++w->links > MAX_LINKS || !S_ISLNK(st.st_mode) ||
+	    !may_follow(&st)) {
 		rc = -ELOOP;
 	} else if (of_proc(link)) {
 		rc = openat(w->dir, w->rest, flags & ~O_NOFOLLOW, mode);

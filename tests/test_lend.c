@@ -1322,6 +1322,20 @@ static void test_swapped(void **state)
 	close_server(&s);
 }
 
+/* Whoever started the program may have left it deaf to its children. */
+static void test_deaf_to_children(void **state)
+{
+	struct server s = { 0 };
+	struct lend *other;
+
+	(void)state;
+	(void)signal(SIGCHLD, SIG_IGN);
+	open_default(&s);
+	assert_int_equal(lend_start(s.r.host, &s.opt, &other), -EADDRINUSE);
+	(void)signal(SIGCHLD, SIG_DFL);
+	close_server(&s);
+}
+
 /* A server that moved with its directory takes its socket away all the same. */
 static void test_moved(void **state)
 {
@@ -1884,6 +1898,7 @@ int main(void)
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_swapped),
+		cmocka_unit_test(test_deaf_to_children),
 		cmocka_unit_test(test_moved),
 		cmocka_unit_test(test_foreign_server),
 		cmocka_unit_test(test_hostile_server),

@@ -21,8 +21,10 @@ struct root {
 
 #define ROOT_PATH_MAX 512
 
-/* Symbolic links do not lead out of @dir, nor root to it if they are another user's (-ELOOP). */
-/* @dir: "/", or where a machine is mounted. -ENOENT, -ENOTDIR, -EACCES, ... */
+/*
+ * @dir: "/", or where a machine is mounted. -ENOENT, -ENOTDIR, -EACCES, ...; -ELOOP: on the way is
+ * another user's symbolic link, which root does not follow. Links in @dir do not lead out of it.
+ */
 int root_open(struct root *root, const char *dir);
 /* A machine of this process; the tree must stay until root_close(), which does not free it. */
 void root_of_tree(struct root *root, struct tree *tree);

@@ -64,6 +64,14 @@ static int bind_name(int dir, int fd, const struct sockaddr_un *addr)
 
 /* ---- in the server ------------------------------------------------------------------ */
 
+static bool is_bound(int fd)
+{
+	struct sockaddr_un addr;
+	socklen_t len = sizeof(addr);
+
+	return !getsockname(fd, (struct sockaddr *)&addr, &len) && len > sizeof(addr.sun_family);
+}
+
 /*
  * The current directory and the umask are the whole process's, which has other threads; a child
  * has its own. It makes system calls only.
@@ -77,9 +85,12 @@ static int bind_apart(int dir, int fd, const struct sockaddr_un *addr)
 		return -errno;
 	if (!pid)
 		_exit(bind_name(dir, fd, addr));
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -errno;
+	while (waitpid(pid, &status, 0) < 0) {
+		if (errno == EINTR)
+			continue;
+		/* Where SIGCHLD is ignored nobody says how it ended. */
+		return is_bound(fd) ? 0 : -EADDRINUSE;
+	}
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
 }
 

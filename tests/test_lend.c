@@ -727,6 +727,53 @@ static void test_no_memory(void **state)
 	close_server(&s);
 }
 
+/*
+ * What was given back is not there before it is: until then it counts against the quotas of who
+ * had it, page by page, and no longer.
+ */
+static void test_quota_until_back(void **state)
+{
+	struct server s = { .opt = { .populate = scarce_populate,
+				     .client_bytes = 10 * PAGE_SIZE_HUGE,
+				     .user_bytes = 14 * PAGE_SIZE_HUGE } };
+	struct hvo_client_status status;
+	struct hvo_client *a, *b;
+	struct hvo_loan loan;
+	int i;
+
+	(void)state;
+	open_default(&s);
+	a = client_of(&s);
+	b = client_of(&s);
+	loan = borrow(a, ORDER, 10);
+	some_memory = 4 * HVO_BLOCK_FRAMES;
+	__atomic_store_n(&no_memory, 1, __ATOMIC_RELEASE);
+	assert_int_equal(hvo_client_return(a, &loan), 0);
+	assert_int_equal(hvo_client_status(a, &status), 0);
+	assert_int_equal(status.used_bytes, 6 * PAGE_SIZE_HUGE);
+	assert_int_equal(status.user_used_bytes, 6 * PAGE_SIZE_HUGE);
+	assert_int_equal(status.pools[0].mine, 6);
+	assert_int_equal(try_borrow(a, 5), -EDQUOT);
+	assert_int_equal(try_borrow(b, 9), -EDQUOT);
+	/* What is on the way back cannot be given back again. */
+	loan.fd = -1;
+	assert_int_equal(hvo_client_return(a, &loan), -EINVAL);
+	loan = borrow(a, ORDER, 4);
+	assert_int_equal(try_borrow(a, 1), -EDQUOT);
+	assert_int_equal(try_borrow(b, 5), -EDQUOT);
+
+	__atomic_store_n(&no_memory, 0, __ATOMIC_RELEASE);
+	for (i = 0; pool_free(&s) != PAGES - 4 && i < WAIT_STEPS; i++)
+		usleep(1000);
+	assert_int_equal(try_borrow(b, 10), 0);
+	assert_int_equal(try_borrow(a, 1), -EDQUOT);
+	close(loan.fd);
+	hvo_client_close(a);
+	hvo_client_close(b);
+	wait_free(&s, PAGES);
+	close_server(&s);
+}
+
 /* A request that turns round, and at the end a server that stops, without memory. */
 static void test_no_memory_at_the_end(void **state)
 {
@@ -1177,6 +1224,139 @@ static void test_paths(void **state)
 	close_server(&s);
 }
 
+/*
+ * What the library asks for by path, on the way to the system: whoever owns a directory can put
+ * something else there just before.
+ */
+static void (*at_chmod)(const char *path), (*at_unlink)(const char *path);
+
+int chmod(const char *path, mode_t mode)
+{
+	if (at_chmod)
+		at_chmod(path);
+	return fchmodat(AT_FDCWD, path, mode, 0);
+}
+
+int unlink(const char *path)
+{
+	if (at_unlink)
+		at_unlink(path);
+	return unlinkat(AT_FDCWD, path, 0);
+}
+
+static char root_dir[64], victim[80]; /* of root, mode 0600 */
+static struct server *swapped;
+
+static void swap_socket(const char *path)
+{
+	assert_int_equal(unlinkat(AT_FDCWD, path, 0), 0);
+	assert_int_equal(symlink(victim, path), 0);
+}
+
+static void swap_directory(const char *path)
+{
+	char old[80];
+
+	(void)path;
+	(void)snprintf(old, sizeof(old), "%s.old", swapped->dir);
+	assert_int_equal(rename(swapped->dir, old), 0);
+	assert_int_equal(symlink(root_dir, swapped->dir), 0);
+}
+
+static mode_t mode_of(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(lstat(path, &st), 0);
+	return st.st_mode;
+}
+
+/* The socket's directory is somebody else's, who makes something else of it at every moment. */
+static void test_swapped(void **state)
+{
+	struct server s = { .opt = { .mode = 0666 } };
+	struct lend *other;
+	char old[80];
+	mode_t mask;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	open_default(&s);
+	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_equal(chown(s.dir, NOBODY, NOBODY), 0);
+	strcpy(root_dir, "/tmp/hvo-lend-XXXXXX");
+	assert_non_null(mkdtemp(root_dir));
+	(void)snprintf(victim, sizeof(victim), "%s/socket", root_dir);
+	assert_int_equal(close(creat(victim, 0600)), 0);
+	swapped = &s;
+
+	/* Whatever the umask is, and it stays. */
+	mask = umask(0077);
+	at_chmod = swap_socket;
+	start(&s);
+	at_chmod = NULL;
+	assert_int_equal(mode_of(victim), S_IFREG | 0600);
+	assert_int_equal(mode_of(s.path), S_IFSOCK | 0666);
+	assert_int_equal(umask(mask), 0077);
+
+	/* At the end another directory is in the place of that one, with a name as the socket's. */
+	at_unlink = swap_directory;
+	assert_int_equal(lend_stop(s.lend), 0);
+	at_unlink = NULL;
+	/* That nothing was removed by its path is how it should be. */
+	if (S_ISDIR(mode_of(s.dir)))
+		swap_directory(s.path);
+	assert_int_equal(mode_of(victim), S_IFREG | 0600);
+
+	/* Nor is root led there at the start. */
+	assert_int_equal(lchown(s.dir, NOBODY, NOBODY), 0);
+	assert_int_equal(unlink(victim), 0);
+	assert_int_equal(lend_start(s.r.host, &s.opt, &other), -ELOOP);
+	assert_int_not_equal(access(victim, F_OK), 0);
+	assert_int_equal(unlink(s.dir), 0);
+	(void)snprintf(old, sizeof(old), "%s.old", s.dir);
+	assert_int_equal(rename(old, s.dir), 0);
+	assert_int_equal(rmdir(root_dir), 0);
+	start(&s);
+	close_server(&s);
+}
+
+/* Whoever started the program may have left it deaf to its children. */
+static void test_deaf_to_children(void **state)
+{
+	struct server s = { 0 };
+	struct lend *other;
+
+	(void)state;
+	(void)signal(SIGCHLD, SIG_IGN);
+	open_default(&s);
+	assert_int_equal(lend_start(s.r.host, &s.opt, &other), -EADDRINUSE);
+	(void)signal(SIGCHLD, SIG_DFL);
+	close_server(&s);
+}
+
+/* A server that moved with its directory takes its socket away all the same. */
+static void test_moved(void **state)
+{
+	struct server s = { 0 };
+	struct hvo_client *c = NULL;
+	char old[80], path[96];
+
+	(void)state;
+	open_default(&s);
+	(void)snprintf(old, sizeof(old), "%s.old", s.dir);
+	(void)snprintf(path, sizeof(path), "%s/socket", old);
+	assert_int_equal(rename(s.dir, old), 0);
+	assert_int_equal(hvo_client_connect(path, &c), 0);
+	hvo_client_close(c);
+	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_not_equal(access(path, F_OK), 0);
+	assert_int_equal(rename(old, s.dir), 0);
+	start(&s);
+	close_server(&s);
+}
+
 /* Sockets where no such server is. */
 static void test_foreign_server(void **state)
 {
@@ -1199,6 +1379,223 @@ static void test_foreign_server(void **state)
 	assert_int_equal(rmdir(path), 0);
 	assert_int_equal(hvo_client_connect("", &c), -EINVAL);
 	assert_null(c);
+}
+
+/* ---- servers that are not what they say -------------------------------------------------- */
+
+/* What comes with a message of such a server: so many memfds, of that size, sealed like that. */
+struct pushed {
+	unsigned int nr;
+	off_t size;
+	int seals;
+	bool directory; /* of the file system instead */
+};
+
+struct hostile {
+	char dir[32];
+	struct sockaddr_un addr;
+	int listener;
+	pthread_t thread;
+	struct pushed greeting, answer;
+	int error; /* in the answer */
+};
+
+#define PUSHED_MAX 200u
+
+static int pushed_fd(const struct pushed *p)
+{
+	int fd;
+
+	if (p->directory)
+		return open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0 || ftruncate(fd, p->size) || fcntl(fd, F_ADD_SEALS, p->seals))
+		abort();
+	return fd;
+}
+
+static void push(int to, const void *message, size_t len, const struct pushed *p)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(PUSHED_MAX * sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)message, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	int fds[PUSHED_MAX];
+	unsigned int i;
+
+	for (i = 0; i < p->nr; i++)
+		fds[i] = pushed_fd(p);
+	if (p->nr) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = CMSG_SPACE(p->nr * sizeof(int));
+		control.align.cmsg_level = SOL_SOCKET;
+		control.align.cmsg_type = SCM_RIGHTS;
+		control.align.cmsg_len = CMSG_LEN(p->nr * sizeof(int));
+		memcpy(CMSG_DATA(&control.align), fds, p->nr * sizeof(int));
+	}
+	(void)sendmsg(to, &msg, MSG_NOSIGNAL);
+	for (i = 0; i < p->nr; i++)
+		close(fds[i]);
+}
+
+/* One client, until it goes. */
+static void *hostile_main(void *arg)
+{
+	const struct hostile *h = arg;
+	struct lend_reply reply = { .version = LEND_VERSION, .op = LEND_HELLO };
+	struct lend_status status = { 0 };
+	struct lend_request request;
+	int fd = accept4(h->listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return NULL;
+	push(fd, &reply, sizeof(reply), &h->greeting);
+	while (recv(fd, &request, sizeof(request), 0) == (ssize_t)sizeof(request)) {
+		reply.op = request.op;
+		reply.error = h->error;
+		reply.id = 1;
+		reply.bytes = request.nr << (request.order + HVO_FRAME_SHIFT);
+		status.reply = reply;
+		if (request.op == LEND_STATUS)
+			push(fd, &status, sizeof(status), &h->answer);
+		else
+			push(fd, &reply, sizeof(reply), &h->answer);
+	}
+	close(fd);
+	return NULL;
+}
+
+static void hostile_open(struct hostile *h)
+{
+	strcpy(h->dir, "/tmp/hvo-lend-XXXXXX");
+	assert_non_null(mkdtemp(h->dir));
+	assert_int_equal(chmod(h->dir, 0755), 0);
+	h->addr.sun_family = AF_UNIX;
+	(void)snprintf(h->addr.sun_path, sizeof(h->addr.sun_path), "%s/socket", h->dir);
+	h->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert_true(h->listener >= 0);
+	assert_int_equal(bind(h->listener, (struct sockaddr *)&h->addr, sizeof(h->addr)), 0);
+	assert_int_equal(chmod(h->addr.sun_path, 0666), 0);
+}
+
+static void hostile_listen(struct hostile *h)
+{
+	assert_int_equal(listen(h->listener, 4), 0);
+	assert_int_equal(pthread_create(&h->thread, NULL, hostile_main, h), 0);
+}
+
+static void hostile_close(struct hostile *h)
+{
+	(void)shutdown(h->listener, SHUT_RDWR);
+	pthread_join(h->thread, NULL);
+	close(h->listener);
+	assert_int_equal(unlink(h->addr.sun_path), 0);
+	assert_int_equal(rmdir(h->dir), 0);
+}
+
+enum asked { ASK_CONNECT, ASK_BORROW, ASK_RETURN, ASK_STATUS };
+
+/* One request to such a server: what is said, and nothing that it pushed stays open. */
+static void hostile_case(struct pushed greeting, struct pushed answer, enum asked what, int error,
+			 int expected)
+{
+	struct hostile h = { .greeting = greeting, .answer = answer, .error = error };
+	struct hvo_loan loan = { .id = 1, .fd = -77 };
+	struct hvo_client_status status;
+	struct hvo_client *c = NULL;
+	unsigned int before = open_fds();
+	int rc;
+
+	hostile_open(&h);
+	hostile_listen(&h);
+	rc = hvo_client_connect(h.addr.sun_path, &c);
+	if (what != ASK_CONNECT)
+		assert_int_equal(rc, 0);
+	if (what == ASK_BORROW)
+		rc = hvo_client_borrow(c, ORDER, 2, HVO_NODE_ANY, &loan);
+	else if (what == ASK_RETURN)
+		rc = hvo_client_return(c, &loan);
+	else if (what == ASK_STATUS)
+		rc = hvo_client_status(c, &status);
+	assert_int_equal(rc, expected);
+	if (!rc && what == ASK_BORROW)
+		close(loan.fd);
+	/* After what breaks the rules there is nothing more to say. */
+	if (rc == -EPROTO && c)
+		assert_int_equal(hvo_client_status(c, &status), -EPIPE);
+	hvo_client_close(c);
+	hostile_close(&h);
+	assert_int_equal(open_fds(), before);
+}
+
+static void test_hostile_server(void **state)
+{
+	const int sealed = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+	const off_t size = 2 * PAGE_SIZE_HUGE;
+	const struct pushed none = { 0 };
+	unsigned int nr;
+
+	(void)state;
+#define PUSH(n, bytes, seal) ((struct pushed){ .nr = (n), .size = (bytes), .seals = (seal) })
+	hostile_case(none, PUSH(1, size, sealed), ASK_BORROW, 0, 0);
+	/* More than one, or any where there is nothing to come. */
+	for (nr = 2; nr <= PUSHED_MAX; nr = nr * 3 + 1) {
+		hostile_case(none, PUSH(nr, size, sealed), ASK_BORROW, 0, -EPROTO);
+		hostile_case(PUSH(nr, size, sealed), none, ASK_CONNECT, 0, -EPROTO);
+	}
+	hostile_case(PUSH(1, size, sealed), none, ASK_CONNECT, 0, -EPROTO);
+	hostile_case(none, PUSH(1, size, sealed), ASK_RETURN, 0, -EPROTO);
+	hostile_case(none, PUSH(1, size, sealed), ASK_STATUS, 0, -EPROTO);
+	hostile_case(none, PUSH(1, size, sealed), ASK_BORROW, -ENOMEM, -EPROTO);
+	hostile_case(none, none, ASK_BORROW, -ENOMEM, -ENOMEM);
+	/* A file whose size can be changed, so that whoever has it mapped dies of SIGBUS. */
+	hostile_case(none, PUSH(1, size, F_SEAL_GROW), ASK_BORROW, 0, -EPROTO);
+	hostile_case(none, PUSH(1, size, F_SEAL_SHRINK), ASK_BORROW, 0, -EPROTO);
+	hostile_case(none, PUSH(1, size, 0), ASK_BORROW, 0, -EPROTO);
+	hostile_case(none, PUSH(1, size - 4096, sealed), ASK_BORROW, 0, -EPROTO);
+	hostile_case(none, PUSH(1, size + 4096, sealed), ASK_BORROW, 0, -EPROTO);
+	hostile_case(none, (struct pushed){ .nr = 1, .directory = true }, ASK_BORROW, 0, -EPROTO);
+#undef PUSH
+}
+
+/* Somebody else serves there: root and oneself are trusted, others if they are named. */
+static void test_whose_server(void **state)
+{
+	struct hostile h = { .error = 0 };
+	struct hvo_client *c = NULL;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	hostile_open(&h);
+	assert_int_equal(seteuid(NOBODY), 0);
+	hostile_listen(&h);
+	assert_int_equal(seteuid(0), 0);
+	assert_int_equal(hvo_client_connect(h.addr.sun_path, &c), -ECONNABORTED);
+	assert_int_equal(hvo_client_connect_uid(h.addr.sun_path, 4711, &c), -ECONNABORTED);
+	assert_null(c);
+	hostile_close(&h);
+
+	h = (struct hostile){ .error = 0 };
+	hostile_open(&h);
+	assert_int_equal(seteuid(NOBODY), 0);
+	hostile_listen(&h);
+	/* Oneself. */
+	assert_int_equal(hvo_client_connect(h.addr.sun_path, &c), 0);
+	hvo_client_close(c);
+	assert_int_equal(seteuid(0), 0);
+	hostile_close(&h);
+
+	h = (struct hostile){ .error = 0 };
+	hostile_open(&h);
+	assert_int_equal(seteuid(NOBODY), 0);
+	hostile_listen(&h);
+	assert_int_equal(seteuid(0), 0);
+	assert_int_equal(hvo_client_connect_uid(h.addr.sun_path, NOBODY, &c), 0);
+	hvo_client_close(c);
+	hostile_close(&h);
 }
 
 /* ---- all at once ------------------------------------------------------------------------- */
@@ -1488,6 +1885,7 @@ int main(void)
 		cmocka_unit_test(test_quotas),
 		cmocka_unit_test(test_pool_rules),
 		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_quota_until_back),
 		cmocka_unit_test(test_no_memory_at_the_end),
 		cmocka_unit_test(test_populate),
 		cmocka_unit_test(test_sparse),
@@ -1499,7 +1897,12 @@ int main(void)
 		cmocka_unit_test(test_users),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_swapped),
+		cmocka_unit_test(test_deaf_to_children),
+		cmocka_unit_test(test_moved),
 		cmocka_unit_test(test_foreign_server),
+		cmocka_unit_test(test_hostile_server),
+		cmocka_unit_test(test_whose_server),
 		cmocka_unit_test(test_crowd),
 		cmocka_unit_test(test_shared_client),
 		cmocka_unit_test(test_command),

@@ -11,7 +11,11 @@
 
 #include <cmocka.h>
 
+#include "cli/fuse.h"
+#include "cli/opened.h"
+
 #include <hvo/client.h>
+#include <hvo/sim.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -25,6 +29,7 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,6 +38,7 @@
 #define MEMORY "sys/devices/system/memory/"
 #define MAX_ARGS 32
 #define TEXT 65536u
+#define NOBODY 65534u
 
 /* ---- a server ------------------------------------------------------------------- */
 
@@ -255,6 +261,110 @@ static void test_files(void **state)
 	stop(&s);
 }
 
+/* ---- what others can make of it -------------------------------------------------------- */
+
+/*
+ * Another user opens and reads a file, or a directory, until that fails: how often it went well,
+ * or negative errno where it failed for another reason than a limit of the server's.
+ */
+static int open_many(const struct server *s, uid_t uid, const char *path, int flags)
+{
+	const struct rlimit enough = { 4096, 4096 };
+	int fds[2], nr = 0, fd, status;
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		if (setrlimit(RLIMIT_NOFILE, &enough) || setresuid(uid, uid, uid))
+			_exit(1);
+		for (; (fd = open_file(s, path, flags)) >= 0 && nr < 2000; nr++)
+			if (!(flags & O_DIRECTORY) && read(fd, &byte, 1) != 1)
+				_exit(2);
+		if (fd < 0 && fd != -EMFILE)
+			nr = fd;
+		/* It is not this process that has too many. */
+		if (open("/dev/null", O_RDONLY) < 0)
+			nr = -errno;
+		/* One less, and there is room for one more. */
+		close(nr > 0 ? fd < 0 ? 3 + nr : fd : -1);
+		if (nr > 0 && nr < 2000 && open_file(s, path, flags) < 0)
+			nr = -ETIME;
+		_exit(write(fds[1], &nr, sizeof(nr)) != (ssize_t)sizeof(nr));
+	}
+	close(fds[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(read(fds[0], &nr, sizeof(nr)), sizeof(nr));
+	close(fds[0]);
+	return nr;
+}
+
+static void test_many_files(void **state)
+{
+	struct server s;
+
+	(void)state;
+	skip_unless_ready();
+	start_well(&s, "--memory 128M --platform sim");
+	assert_int_equal(open_many(&s, NOBODY, "proc/meminfo", O_RDONLY), OPENED_USER_FILES);
+	/* What was closed counts no longer. */
+	assert_int_equal(open_many(&s, NOBODY, "sys/kernel/mm", O_RDONLY | O_DIRECTORY),
+			 OPENED_USER_FILES);
+	assert_int_equal(open_many(&s, NOBODY - 1, "proc/meminfo", O_RDONLY), OPENED_USER_FILES);
+	/* Root's own files have no limit. */
+	assert_int_equal(open_many(&s, 0, "proc/meminfo", O_RDONLY), 2000);
+	stop(&s);
+}
+
+static void test_opened(void **state)
+{
+	struct opened o = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	struct opened_user *a, *b, *c, *root;
+	uint64_t most = OPENED_USER_BYTES, i;
+
+	(void)state;
+	assert_int_equal(opened_add(&o, 1, &a), 0);
+	assert_int_equal(opened_resize(&o, a, 0, most), 0);
+	assert_int_equal(opened_resize(&o, a, most, most + 1), -EBUSY);
+	/* Again the same, and less. */
+	assert_int_equal(opened_resize(&o, a, most, most), 0);
+	assert_int_equal(opened_resize(&o, a, most, 10), 0);
+	assert_int_equal(opened_resize(&o, a, 10, most), 0);
+	/* All together. */
+	for (i = 1; i < OPENED_BYTES / OPENED_USER_BYTES; i++) {
+		assert_int_equal(opened_add(&o, (uid_t)(100 + i), &b), 0);
+		assert_int_equal(opened_resize(&o, b, 0, most), 0);
+	}
+	assert_int_equal(opened_add(&o, 2, &c), 0);
+	assert_int_equal(opened_resize(&o, c, 0, 1), -EBUSY);
+	/* Root is not in that sum, and not kept from reading by it. */
+	assert_int_equal(opened_add(&o, 0, &root), 0);
+	assert_int_equal(opened_resize(&o, root, 0, 2 * OPENED_BYTES), 0);
+	opened_remove(&o, root, 2 * OPENED_BYTES);
+	opened_remove(&o, a, most);
+	assert_int_equal(opened_resize(&o, c, 0, most), 0);
+	opened_remove(&o, c, most);
+	for (i = 1; i < OPENED_BYTES / OPENED_USER_BYTES; i++) {
+		assert_int_equal(opened_add(&o, (uid_t)(100 + i), &b), 0);
+		opened_remove(&o, b, most);
+		opened_remove(&o, b, 0);
+	}
+	assert_null(o.users);
+	assert_int_equal(o.all.bytes, 0);
+	/* So many users that no one of them has too many. */
+	for (i = 0; i < OPENED_FILES; i++)
+		assert_int_equal(opened_add(&o, (uid_t)(1 + i % 16), &a), 0);
+	assert_int_equal(opened_add(&o, 50, &a), -ENFILE);
+	assert_int_equal(opened_add(&o, 0, &root), 0);
+	opened_remove(&o, root, 0);
+	while (o.users)
+		opened_remove(&o, o.users, 0);
+	assert_int_equal(o.all.files, 0);
+}
+
 static void test_errors(void **state)
 {
 	static char text[TEXT];
@@ -415,6 +525,70 @@ static void test_refusals(void **state)
 	refused(dir, "", "not empty", 1);
 	assert_int_equal(rmdir(inner), 0);
 	assert_int_equal(rmdir(dir), 0);
+}
+
+/* In a process of its own. What is mounted is the directory that was looked at. */
+static int mount_swapped(const char *dir, const char *old, const char *other)
+{
+	const struct hvo_config cfg = { .memory_bytes = 128 << 20, .nr_nodes = 1 };
+	const struct hvo_sim_options opt = { .seed = 1 };
+	struct hvo_machine *m;
+	struct hvofs *fs;
+	struct hvo_sim *sim;
+	struct tree *tree;
+	int fd, wrong = 0;
+
+	if (hvo_sim_create(&cfg, &opt, &sim))
+		return 1;
+	m = hvo_sim_machine(sim);
+	if (tree_new(m, &tree) || hvofs_check(dir, &fd))
+		return 2;
+	if (rename(dir, old) || symlink(other, dir))
+		return 3;
+	if (hvofs_mount(tree, m, dir, fd, false, &fs))
+		return 4;
+	if (!is_mounted(old))
+		wrong = 5;
+	if (is_mounted(other))
+		wrong = 6;
+	hvofs_free(fs);
+	if (!wrong && (is_mounted(old) || is_mounted(other)))
+		wrong = 7;
+	tree_free(tree);
+	hvo_sim_close(sim);
+	return wrong;
+}
+
+/* The directory is in one of another user's, who puts a link in its place. */
+static void test_swapped(void **state)
+{
+	char top[] = "/tmp/test_serve.XXXXXX", dir[64], old[64], other[64];
+	int status;
+	pid_t pid;
+
+	(void)state;
+	skip_unless_ready();
+	assert_non_null(mkdtemp(top));
+	assert_int_equal(chown(top, NOBODY, NOBODY), 0);
+	(void)snprintf(dir, sizeof(dir), "%s/theirs", top);
+	(void)snprintf(old, sizeof(old), "%s/old", top);
+	(void)snprintf(other, sizeof(other), "%s/other", top);
+	assert_int_equal(mkdir(dir, 0755), 0);
+	assert_int_equal(mkdir(other, 0755), 0);
+	pid = fork();
+	if (!pid)
+		_exit(mount_swapped(dir, old, other));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	(void)umount2(old, MNT_DETACH);
+	(void)umount2(other, MNT_DETACH);
+	assert_int_equal(status, 0);
+	/* And none is followed from the start. */
+	assert_int_equal(lchown(dir, NOBODY, NOBODY), 0);
+	refused(dir, "", "another user", 1);
+	assert_int_equal(unlink(dir), 0);
+	assert_int_equal(rmdir(old), 0);
+	assert_int_equal(rmdir(other), 0);
+	assert_int_equal(rmdir(top), 0);
 }
 
 static void test_boot(void **state)
@@ -814,7 +988,8 @@ int main(void)
 		cmocka_unit_test(test_refusals),     cmocka_unit_test(test_boot),
 		cmocka_unit_test(test_together),     cmocka_unit_test(test_hugeadm),
 		cmocka_unit_test(test_numastat),     cmocka_unit_test(test_lend),
-		cmocka_unit_test(test_lend_refused),
+		cmocka_unit_test(test_lend_refused), cmocka_unit_test(test_many_files),
+		cmocka_unit_test(test_opened),	     cmocka_unit_test(test_swapped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
  */
 #include "harness.h"
 
+#include "core/machine.h"
 #include "tree/tree.h"
 
 #include <hvo/move.h>
@@ -15,7 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define HUGE "/sys/kernel/mm/hugepages/hugepages-2048kB/"
 #define GIGA "/sys/kernel/mm/hugepages/hugepages-1048576kB/"
@@ -1154,6 +1158,80 @@ static void test_no_pools(void **state)
 	rig_close(&rig);
 }
 
+/* ---- what reading costs ------------------------------------------------------------- */
+
+struct walk {
+	struct tree *tree;
+	const char *dir;
+	unsigned int nr; /* files that were read */
+};
+
+/* All below a directory, but the map, which asks for each block by itself. */
+static int read_below(void *arg, const char *name, mode_t mode)
+{
+	struct walk *w = arg, below = { .tree = w->tree };
+	char path[512], *text = NULL;
+	size_t len;
+	int rc;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
+	below.dir = path;
+	if (!strcmp(name, "memory_map"))
+		return 0;
+	if (S_ISDIR(mode)) {
+		rc = tree_list(w->tree, path, read_below, &below);
+		w->nr += below.nr;
+		return rc;
+	}
+	rc = tree_read(w->tree, path, &text, &len);
+	free(text);
+	w->nr += !rc;
+	return rc == -EACCES ? 0 : rc;
+}
+
+#define NR_CUT 400u
+
+/* What a zone is asked for does not grow with it: nothing that is read looks at its blocks. */
+static void no_block_visited(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 1024);
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first, end;
+	struct walk w = { .dir = "" };
+	hvo_pfn_t pfn[NR_CUT];
+	struct stand s;
+	unsigned int i;
+	int status;
+	pid_t pid;
+
+	stand_up(&s, &cfg, false);
+	/* Cut blocks all over it: the largest small ones fill a block in pairs at most. */
+	for (i = 0; i < NR_CUT; i++)
+		pfn[i] = rig_alloc(&s.rig, HVO_GFP_KERNEL, HVO_BLOCK_ORDER - 1);
+	first = ((uintptr_t)s.rig.m->blocks + page - 1) / page * page;
+	end = (uintptr_t)(s.rig.m->blocks + (s.rig.m->mm.nr_frames >> HVO_BLOCK_ORDER)) / page *
+	      page;
+	assert_true(end > first);
+	w.tree = s.tree;
+	pid = fork();
+	if (!pid) {
+		if (mprotect((void *)first, end - first, PROT_NONE))
+			_exit(1);
+		_exit(tree_list(s.tree, "/", read_below, &w) || w.nr < 100 ? 2 : 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	for (i = 0; i < NR_CUT; i++)
+		rig_put(&s.rig, pfn[i]);
+	tear_down(&s);
+}
+
+static void test_no_block_visited(void **state)
+{
+	(void)state;
+	no_block_visited(HVO_ON_DEMAND);
+	no_block_visited(HVO_LINUX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1175,6 +1253,7 @@ int main(void)
 		cmocka_unit_test(test_kpage),
 		cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_no_pools),
+		cmocka_unit_test(test_no_block_visited),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #define HVO_CLIENT_H
 
 #include <hvo/types.h>
+#include <sys/types.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -25,7 +26,8 @@ struct hvo_client;
  * struct hvo_loan - huge pages that were borrowed, as a memfd
  * @id: names the loan
  * @bytes: size of the memfd: @nr pages of @order
- * @fd: the memfd, close-on-exec. Its size is sealed; memory comes when it is first touched
+ * @fd: the memfd, close-on-exec. Its size is sealed, which was looked at: nobody can change it.
+ *      Memory comes when it is first touched
  * @order: 9 for pages of 2 MiB, 18 for 1 GiB
  */
 struct hvo_loan {
@@ -36,17 +38,28 @@ struct hvo_loan {
 	int fd;
 };
 
+/* A server that may be trusted with what is written to its memory: root's, or one's own. */
+#define HVO_CLIENT_TRUSTED ((uid_t)-1)
+
 /**
- * hvo_client_connect() - to the socket of a server
+ * hvo_client_connect_uid() - to the socket of a server that runs as a user
+ * @server: that user, as this process sees it: 65534 for one that its user namespace does not know;
+ *	    HVO_CLIENT_TRUSTED
+ *
+ * The server can read what is in the memory that it lends, and can withdraw it. So nothing is
+ * asked of a server of anybody else: the kernel says who listens there.
  *
  * What is borrowed through a connection goes back when the last descriptor of its socket is
  * closed, by the end of the process at the latest.
  *
  * Context: waits for the server.
  * Return: 0; -EINVAL; -ENAMETOOLONG; -ENOMEM; -EPERM: not for this user; -EUSERS: the server has
- * as many clients as it takes; -EPROTO: no such server there; -EPROTONOSUPPORT: one
- * of another version; what connect() says.
+ * as many clients as it takes; -ECONNABORTED: it runs as another user; -EPROTO: no such server
+ * there; -EPROTONOSUPPORT: one of another version; what connect() says.
  */
+HVO_MUST_CHECK int hvo_client_connect_uid(const char *path, uid_t server, struct hvo_client **ret);
+
+/* The same of HVO_CLIENT_TRUSTED. */
 HVO_MUST_CHECK int hvo_client_connect(const char *path, struct hvo_client **ret);
 
 /*
@@ -73,7 +86,8 @@ int hvo_client_socket(const struct hvo_client *client);
  * Context: waits for the server.
  * Return: 0; -EINVAL; -ENOENT: no such pool; -ENOMEM: not so many pages; -EDQUOT: more than this
  * client or user may have; -EMFILE: too many loans at a time, or no descriptor for the memfd here;
- * -ENFILE: the server has no descriptor; -EPROTO; -ECONNRESET or -EPIPE: the server is gone.
+ * -ENFILE: the server has no descriptor; -EPROTO: what came is no memfd of that size, sealed, or
+ * more than that, and the connection is at its end; -ECONNRESET or -EPIPE: the server is gone.
  */
 HVO_MUST_CHECK int hvo_client_borrow(struct hvo_client *client, unsigned int order, uint64_t nr,
 				     int node, struct hvo_loan *ret);
@@ -107,7 +121,7 @@ HVO_MUST_CHECK int hvo_client_map(const struct hvo_loan *loan, void **ret);
  * @order: 0: there is none, nor any behind it
  * @lent: to all clients
  * @pending: of @lent, given back, but the memory for them is not there yet
- * @mine: lent to this client
+ * @mine: of @lent, those of this client; they count against its quota until they are back
  */
 struct hvo_client_pool {
 	unsigned int order;

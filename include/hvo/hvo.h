@@ -593,7 +593,7 @@ struct hvo_zone_stat {
 	uint64_t nr_isolated;		     /* blocks, cut or not */
 };
 
-/* -HVO_EINVAL: no such zone, *@ret untouched. */
+/* -HVO_EINVAL: no such zone, *@ret untouched. All of it is counted as it changes: cheap at any size. */
 int hvo_zone_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		  struct hvo_zone_stat *ret);
 
@@ -611,7 +611,7 @@ struct hvo_zone_types {
 	uint64_t nr_free[HVO_NR_MIGRATETYPES][HVO_BLOCK_ORDER]; /* free blocks of each order */
 };
 
-/* -HVO_EINVAL: no such zone, *@ret untouched. */
+/* -HVO_EINVAL: no such zone, *@ret untouched. As cheap. */
 int hvo_zone_types(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		   struct hvo_zone_types *ret);
 

@@ -40,6 +40,7 @@ static const char help[] =
 	"\n"
 	"  SIZE=N           such as 2M=16: so many pages of that size\n"
 	"  --socket PATH    of the server\n"
+	"  --server-uid N   who has to serve there (default: root or this user)\n"
 	"  --node N         from this node only\n"
 	"  --hold SECONDS   give them back after so long\n"
 	"  --json           what was lent, or the status, as JSON\n";
@@ -52,6 +53,7 @@ struct client_options {
 	uint64_t hold; /* seconds */
 	unsigned int order;
 	int node;
+	uid_t server;
 	bool has_hold;
 	bool json;
 };
@@ -75,8 +77,18 @@ static int set_hold(void *arg, const char *value)
 	return args_number("--hold", value, 0, HOLD_MAX, &opt->hold);
 }
 
+static int set_server_uid(void *arg, const char *value)
+{
+	uint64_t uid = 0;
+	int status = args_number("--server-uid", value, 0, UINT32_MAX - 1, &uid);
+
+	((struct client_options *)arg)->server = (uid_t)uid;
+	return status;
+}
+
 static const struct arg_spec specs[] = {
 	ARG_TEXT("--socket", struct client_options, socket),
+	ARG_CALL("--server-uid", true, set_server_uid),
 	ARG_CALL("--node", true, set_node),
 	ARG_CALL("--hold", true, set_hold),
 	ARG_FLAG("--json", struct client_options, json),
@@ -132,7 +144,7 @@ static int check_options(const struct client_options *opt)
 	if (borrow && !opt->nr)
 		return args_error("borrow: how many pages of which size? Such as 2M=16");
 	if (!borrow && (opt->command || opt->has_hold || opt->node != HVO_NODE_ANY))
-		return args_error("client status takes --socket and --json only");
+		return args_error("client status takes --socket, --server-uid and --json only");
 	if (opt->command && !*opt->command)
 		return args_error("borrow: there is no command behind --");
 	if (opt->command && (opt->has_hold || opt->json))
@@ -163,10 +175,11 @@ static const char *size_name(char buf[SIZE_NAME_LEN], uint64_t bytes)
 	return buf;
 }
 
-static struct hvo_client *connect_to(const char *path)
+static struct hvo_client *connect_to(const struct client_options *opt)
 {
+	const char *path = opt->socket;
 	struct hvo_client *client = NULL;
-	int rc = hvo_client_connect(path, &client);
+	int rc = hvo_client_connect_uid(path, opt->server, &client);
 
 	switch (rc) {
 	case 0:
@@ -180,6 +193,10 @@ static struct hvo_client *connect_to(const char *path)
 	case -EUSERS:
 		cli_die("%s: the server has as many clients as it takes, in all or of this user; "
 			"try again later",
+			path);
+	case -ECONNABORTED:
+		cli_die("%s: who serves there is not who is expected, and could read the memory "
+			"(--server-uid N says who may be)",
 			path);
 	case -EPROTO:
 	case -EPROTONOSUPPORT:
@@ -289,7 +306,7 @@ static void run_command(const struct client_options *opt, const struct hvo_clien
 
 static int borrow(const struct client_options *opt)
 {
-	struct hvo_client *client = connect_to(opt->socket);
+	struct hvo_client *client = connect_to(opt);
 	struct hvo_loan loan;
 	int rc = hvo_client_borrow(client, opt->order, opt->nr, opt->node, &loan);
 
@@ -370,7 +387,7 @@ static int print_status(const struct hvo_client_status *s)
 
 static int show_status(const struct client_options *opt)
 {
-	struct hvo_client *client = connect_to(opt->socket);
+	struct hvo_client *client = connect_to(opt);
 	struct hvo_client_status s;
 	int rc = hvo_client_status(client, &s);
 
@@ -382,7 +399,7 @@ static int show_status(const struct client_options *opt)
 
 int cli_client(char **args)
 {
-	struct client_options opt = { .node = HVO_NODE_ANY };
+	struct client_options opt = { .node = HVO_NODE_ANY, .server = HVO_CLIENT_TRUSTED };
 	int status;
 
 	if (args_want_help(args))

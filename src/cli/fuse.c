@@ -11,6 +11,8 @@
 #include "fuse.h"
 
 #include "cli.h"
+#include "opened.h"
+#include "path/path.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -25,12 +27,13 @@
 
 #define PAGE 4096u
 
-/* An open file. */
+/* An open file or directory. What it keeps is counted against who opened it. */
 struct handle {
 	struct handle *next, *prev; /* of all that are open */
+	struct opened_user *user;
 	pthread_mutex_t lock;
 	bool large;
-	char *text; /* as it was when its beginning was read */
+	char *text; /* as it was when its beginning was read; of a directory: see take_name() */
 	size_t len;
 };
 
@@ -40,9 +43,11 @@ struct hvofs {
 	struct fuse *fuse;
 	bool threads;
 	bool mounted;
+	int place; /* the directory that it is mounted on */
 	struct timespec since;
 	pthread_mutex_t lock; /* of the list */
 	struct handle *handles;
+	struct opened opened;
 };
 
 static struct hvofs *fs_of_call(void)
@@ -109,32 +114,6 @@ static int fs_getattr(const char *path, struct stat *st, struct fuse_file_info *
 	return 0;
 }
 
-struct listing {
-	void *buf;
-	fuse_fill_dir_t fill;
-};
-
-static int list_one(void *arg, const char *name, mode_t mode)
-{
-	const struct listing *l = arg;
-	struct stat st = { .st_mode = mode };
-
-	return l->fill(l->buf, name, &st, 0, (enum fuse_fill_dir_flags)0) ? -ENOMEM : 0;
-}
-
-static int fs_readdir(const char *path, void *buf, fuse_fill_dir_t fill, off_t offset,
-		      struct fuse_file_info *fi, enum fuse_readdir_flags flags)
-{
-	struct listing l = { buf, fill };
-
-	(void)offset;
-	(void)fi;
-	(void)flags;
-	if (list_one(&l, ".", S_IFDIR) || list_one(&l, "..", S_IFDIR))
-		return -ENOMEM;
-	return tree_list(fs_of_call()->tree, path, list_one, &l);
-}
-
 /* What sys and proc say to who wants to change names. */
 static int fs_mkdir(const char *path, mode_t mode)
 {
@@ -187,13 +166,19 @@ static int fs_chown(const char *path, uid_t uid, gid_t gid, struct fuse_file_inf
 
 /* ---- contents --------------------------------------------------------------------------- */
 
-static struct handle *handle_new(struct hvofs *fs)
+/* For who just calls: 0; -EMFILE, -ENFILE: he, or all, have too many; -ENOMEM. */
+static int handle_new(struct hvofs *fs, struct handle **ret)
 {
 	struct handle *h = calloc(1, sizeof(*h));
+	int rc = h ? opened_add(&fs->opened, fuse_get_context()->uid, &h->user) : -ENOMEM;
 
-	if (!h || pthread_mutex_init(&h->lock, NULL)) {
+	if (!rc && pthread_mutex_init(&h->lock, NULL)) {
+		opened_remove(&fs->opened, h->user, 0);
+		rc = -ENOMEM;
+	}
+	if (rc) {
 		free(h);
-		return NULL;
+		return rc;
 	}
 	pthread_mutex_lock(&fs->lock);
 	h->next = fs->handles;
@@ -201,7 +186,8 @@ static struct handle *handle_new(struct hvofs *fs)
 		h->next->prev = h;
 	fs->handles = h;
 	pthread_mutex_unlock(&fs->lock);
-	return h;
+	*ret = h;
+	return 0;
 }
 
 static void handle_free(struct hvofs *fs, struct handle *h)
@@ -214,9 +200,25 @@ static void handle_free(struct hvofs *fs, struct handle *h)
 	if (h->next)
 		h->next->prev = h->prev;
 	pthread_mutex_unlock(&fs->lock);
+	opened_remove(&fs->opened, h->user, h->len);
 	pthread_mutex_destroy(&h->lock);
 	free(h->text);
 	free(h);
+}
+
+/* The handle's lock held. What it kept before goes; @text is the handle's, or freed: -EBUSY. */
+static int handle_keep(struct handle *h, char *text, size_t len)
+{
+	int rc = opened_resize(&fs_of_call()->opened, h->user, h->len, len);
+
+	if (rc) {
+		free(text);
+		return rc;
+	}
+	free(h->text);
+	h->text = text;
+	h->len = len;
+	return 0;
 }
 
 static int fs_open(const char *path, struct fuse_file_info *fi)
@@ -232,9 +234,9 @@ static int fs_open(const char *path, struct fuse_file_info *fi)
 	/* Root too gets no further than what the file can do. */
 	if ((access != O_WRONLY && !(mode & 0444)) || (access != O_RDONLY && !(mode & 0222)))
 		return -EACCES;
-	h = handle_new(fs_of_call());
-	if (!h)
-		return -ENOMEM;
+	rc = handle_new(fs_of_call(), &h);
+	if (rc)
+		return rc;
 	h->large = tree_is_large(t, path);
 	fi->fh = (uintptr_t)h;
 	fi->direct_io = 1;
@@ -254,12 +256,7 @@ static int read_again(struct handle *h, const char *path)
 	size_t len;
 	int rc = tree_read(fs_of_call()->tree, path, &text, &len);
 
-	if (rc)
-		return rc;
-	free(h->text);
-	h->text = text;
-	h->len = len;
-	return 0;
+	return rc ? rc : handle_keep(h, text, len);
 }
 
 static int fs_read(const char *path, char *buf, size_t size, off_t offset,
@@ -282,6 +279,80 @@ static int fs_read(const char *path, char *buf, size_t size, off_t offset,
 	pthread_mutex_unlock(&h->lock);
 	return rc;
 }
+
+/* ---- directories ------------------------------------------------------------------------- */
+
+static int fs_opendir(const char *path, struct fuse_file_info *fi)
+{
+	struct handle *h;
+	mode_t mode = 0;
+	int rc = tree_mode(fs_of_call()->tree, path, &mode);
+
+	if (!rc && !S_ISDIR(mode))
+		rc = -ENOTDIR;
+	if (!rc)
+		rc = handle_new(fs_of_call(), &h);
+	if (!rc)
+		fi->fh = (uintptr_t)h;
+	return rc;
+}
+
+/* An entry: its type as in struct dirent, its name, '\0'. Where the next one is, is its offset. */
+static int take_name(void *arg, const char *name, mode_t mode)
+{
+	FILE *out = arg;
+
+	return fputc((int)IFTODT(mode), out) == EOF || fputs(name, out) == EOF ||
+			       fputc('\0', out) == EOF ?
+		       -ENOMEM :
+		       0;
+}
+
+static int list_again(struct handle *h, const char *path)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	int rc = out ? 0 : -ENOMEM;
+
+	if (rc)
+		return rc;
+	if (take_name(out, ".", S_IFDIR) || take_name(out, "..", S_IFDIR))
+		rc = -ENOMEM;
+	if (!rc)
+		rc = tree_list(fs_of_call()->tree, path, take_name, out);
+	if (fclose(out) && !rc)
+		rc = -ENOMEM;
+	if (!rc)
+		return handle_keep(h, text, len);
+	free(text);
+	return rc;
+}
+
+/* One picture from the beginning to the end, as of a file. */
+static int fs_readdir(const char *path, void *buf, fuse_fill_dir_t fill, off_t offset,
+		      struct fuse_file_info *fi, enum fuse_readdir_flags flags)
+{
+	struct handle *h = handle_of(fi);
+	size_t at = (size_t)offset, next;
+	int rc = 0;
+
+	(void)flags;
+	pthread_mutex_lock(&h->lock);
+	if (!offset || !h->text)
+		rc = list_again(h, path);
+	for (; !rc && at < h->len; at = next) {
+		struct stat st = { .st_mode = DTTOIF((mode_t)h->text[at]) };
+
+		next = at + strlen(h->text + at) + 1;
+		if (fill(buf, h->text + at + 1, &st, (off_t)next, (enum fuse_fill_dir_flags)0))
+			break;
+	}
+	pthread_mutex_unlock(&h->lock);
+	return rc;
+}
+
+/* ---- writing ----------------------------------------------------------------------------- */
 
 /* proc/sys takes what is at the beginning; sys takes a page each time. */
 static int fs_write(const char *path, const char *buf, size_t size, off_t offset,
@@ -327,7 +398,9 @@ static void *fs_init(struct fuse_conn_info *conn, struct fuse_config *cfg)
 static const struct fuse_operations operations = {
 	.getattr = fs_getattr,
 	.readlink = fs_readlink,
+	.opendir = fs_opendir,
 	.readdir = fs_readdir,
+	.releasedir = fs_release,
 	.mkdir = fs_mkdir,
 	.create = fs_create,
 	.unlink = fs_remove,
@@ -363,26 +436,53 @@ static bool is_empty(DIR *d)
 	return true;
 }
 
-int hvofs_check(const char *dir)
+/* 0, or why it is none of ours. */
+static int open_empty(const char *dir, int *ret_fd, bool *ret_empty)
 {
-	DIR *d = opendir(dir);
-	bool empty;
+	int fd = path_open_dir(dir), in;
+	DIR *d = NULL;
 
-	if (d) {
-		empty = is_empty(d);
-		closedir(d);
-		return empty ? CLI_OK :
-			       say(dir, "is not empty, and would be hidden; mount elsewhere");
+	if (fd < 0)
+		return fd;
+	in = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (in >= 0)
+		d = fdopendir(in);
+	if (!d) {
+		int rc = -errno;
+
+		if (in >= 0)
+			close(in);
+		close(fd);
+		return rc;
 	}
-	switch (errno) {
-	case ENOENT:
+	*ret_empty = is_empty(d);
+	closedir(d);
+	*ret_fd = fd;
+	return 0;
+}
+
+int hvofs_check(const char *dir, int *ret_fd)
+{
+	bool empty = false;
+	int fd = -1, rc = open_empty(dir, &fd, &empty);
+
+	switch (rc) {
+	case 0:
+		break;
+	case -ENOENT:
 		return say(dir, "there is no such directory; make it first");
-	case ENOTCONN:
+	case -ENOTCONN:
 		return say(dir, "its last server died without unmounting it; run fusermount3 -u on "
 				"it first");
 	default:
-		return say(dir, strerror(errno));
+		return say(dir, path_error(rc));
 	}
+	if (!empty) {
+		close(fd);
+		return say(dir, "is not empty, and would be hidden; mount elsewhere");
+	}
+	*ret_fd = fd;
+	return CLI_OK;
 }
 
 /* The last thing that libfuse complained about; it would print it itself. */
@@ -443,9 +543,10 @@ static bool mount_it(struct hvofs *fs, const char *dir)
 	return fs->mounted;
 }
 
-int hvofs_mount(struct tree *t, struct hvo_machine *m, const char *dir, bool threads,
+int hvofs_mount(struct tree *t, struct hvo_machine *m, const char *dir, int fd, bool threads,
 		struct hvofs **ret)
 {
+	char place[32];
 	/* Others than root may let others in only where the administrator says so. */
 	char options[] = "-ofsname=hvo,subtype=hvofs,default_permissions,allow_other";
 	char mine[] = "-ofsname=hvo,subtype=hvofs,default_permissions", name[] = "hvofs";
@@ -453,8 +554,9 @@ int hvofs_mount(struct tree *t, struct hvo_machine *m, const char *dir, bool thr
 	struct fuse_args args = FUSE_ARGS_INIT(2, argv);
 	struct hvofs *fs = cli_alloc(1, sizeof(*fs));
 
-	*fs = (struct hvofs){ .tree = t, .m = m, .threads = threads };
-	if (pthread_mutex_init(&fs->lock, NULL)) {
+	*fs = (struct hvofs){ .tree = t, .m = m, .threads = threads, .place = fd };
+	if (pthread_mutex_init(&fs->lock, NULL) || pthread_mutex_init(&fs->opened.lock, NULL)) {
+		close(fd);
 		free(fs);
 		return say(dir, "no memory");
 	}
@@ -462,7 +564,12 @@ int hvofs_mount(struct tree *t, struct hvo_machine *m, const char *dir, bool thr
 	fuse_set_log_func(keep_complaint);
 	fs->fuse = fuse_new(&args, &operations, sizeof(operations), fs);
 	fuse_opt_free_args(&args);
-	if (!fs->fuse || !mount_it(fs, dir)) {
+	/*
+	 * What was looked at, not what has its name now. For others than root fusermount3 mounts,
+	 * with no more rights than they have; it is another process, and looks by itself.
+	 */
+	(void)snprintf(place, sizeof(place), "/proc/self/fd/%d", fd);
+	if (!fs->fuse || !mount_it(fs, geteuid() ? dir : place)) {
 		hvofs_free(fs);
 		return say(dir, *complaint ? complaint : "it cannot be mounted");
 	}
@@ -492,6 +599,8 @@ void hvofs_free(struct hvofs *fs)
 	/* Files that were open, or whose closing was not told before the end. */
 	while (fs->handles)
 		handle_free(fs, fs->handles);
+	close(fs->place);
 	pthread_mutex_destroy(&fs->lock);
+	pthread_mutex_destroy(&fs->opened.lock);
 	free(fs);
 }

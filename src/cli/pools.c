@@ -6,6 +6,7 @@
 #include "pools.h"
 
 #include "cli.h"
+#include "path/path.h"
 #include "saving.h"
 #include "table.h"
 
@@ -337,7 +338,7 @@ int pools_open(struct root *root, const char *dir, struct pools *ret)
 
 	if (rc) {
 		fprintf(stderr, "hvo: --root: %s: %s; it is to be a directory with sys and proc\n",
-			dir, strerror(-rc));
+			dir, path_error(rc));
 		return CLI_FAILED;
 	}
 	rc = pools_read(root, &pools);

@@ -5,6 +5,7 @@
 #include "args.h"
 #include "cli.h"
 #include "figures.h"
+#include "path/path.h"
 #include "plot.h"
 #include "progress.h"
 
@@ -329,13 +330,17 @@ static void write_report(const struct report *r)
 	char *text = NULL;
 	size_t len = 0;
 	FILE *out = open_memstream(&text, &len);
+	int fd;
 
 	if (!out)
 		cli_die("out of memory");
 	put_document(out, r);
 	if (fclose(out))
 		cli_die("out of memory");
-	out = fopen(r->out, "we");
+	fd = path_create(r->out, 0666);
+	if (fd < 0)
+		cli_die("%s: %s", r->out, path_error(fd));
+	out = fdopen(fd, "w");
 	if (!out || fwrite(text, 1, len, out) != len || fclose(out))
 		cli_die("%s: %s", r->out, strerror(errno));
 	free(text);

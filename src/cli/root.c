@@ -4,16 +4,20 @@
  */
 #include "root.h"
 
+#include "path/path.h"
 #include "tree/tree.h"
 
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define READ_FIRST 4096u
@@ -21,11 +25,12 @@
 
 int root_open(struct root *root, const char *dir)
 {
-	int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = path_open_dir(dir);
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	root->fd = fd;
+	root->own = !strcmp(dir, "/");
 	root->tree = NULL;
 	return 0;
 }
@@ -51,14 +56,39 @@ static int make_path(char path[ROOT_PATH_MAX], const char *fmt, va_list args)
 	return n < 0 || n >= ROOT_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-static int open_path(const struct root *root, int flags, const char *path)
+/*
+ * Links in it lead to what is in it, as for who has that directory for "/": a kernel's tree has
+ * some, and another user's is not to lead elsewhere.
+ */
+static int open_in_root(const struct root *root, int flags, const char *path)
 {
-	int fd;
+	int all = flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	struct open_how how = { .flags = (unsigned int)all, .resolve = RESOLVE_IN_ROOT };
+	long fd;
 
 	do {
-		fd = openat(root->fd, *path ? path : ".", flags | O_CLOEXEC);
-	} while (fd < 0 && errno == EINTR);
-	return fd < 0 ? -errno : fd;
+		fd = syscall(SYS_openat2, root->fd, *path ? path : ".", &how, sizeof(how));
+	} while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+	/* Before Linux 5.6, or where it is forbidden: one's own "/" needs none of that. */
+	if (fd < 0 && (errno == ENOSYS || errno == EPERM) && root->own)
+		fd = openat(root->fd, *path ? path : ".", all);
+	return fd < 0 ? -errno : (int)fd;
+}
+
+/* Directories if @flags say so, else files as a kernel has them: nothing that could wait. */
+static int open_path(const struct root *root, int flags, const char *path)
+{
+	int fd = open_in_root(root, flags, path);
+	struct stat st;
+
+	if (fd < 0 || flags & O_DIRECTORY)
+		return fd;
+	if (fstat(fd, &st))
+		st.st_mode = 0;
+	if (S_ISREG(st.st_mode))
+		return fd;
+	close(fd);
+	return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
 }
 
 /* ---- reading --------------------------------------------------------------- */

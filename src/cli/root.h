@@ -2,6 +2,7 @@
 #ifndef HVO_CLI_ROOT_H
 #define HVO_CLI_ROOT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,12 +15,16 @@ struct tree;
  */
 struct root {
 	int fd;
+	bool own;	   /* the kernel that this runs on */
 	struct tree *tree; /* of this process; NULL: files */
 };
 
 #define ROOT_PATH_MAX 512
 
-/* @dir: "/", or where a machine is mounted. -ENOENT, -ENOTDIR, -EACCES, ... */
+/*
+ * @dir: "/", or where a machine is mounted. -ENOENT, -ENOTDIR, -EACCES, ...; -ELOOP: on the way is
+ * another user's symbolic link, which root does not follow. Links in @dir do not lead out of it.
+ */
 int root_open(struct root *root, const char *dir);
 /* A machine of this process; the tree must stay until root_close(), which does not free it. */
 void root_of_tree(struct root *root, struct tree *tree);

@@ -6,6 +6,7 @@
 #include "cli.h"
 #include "figures.h"
 #include "lab/lab.h"
+#include "path/path.h"
 #include "table.h"
 #include "text.h"
 
@@ -16,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -97,14 +97,16 @@ static json_t *document(const struct run_options *opt, const char *name, const j
 static void write_json(const char *dir, const char *name, const json_t *doc)
 {
 	char *path;
-	int rc;
+	int fd = path_make_dir(dir, 0777);
 
-	if (mkdir(dir, 0777) && errno != EEXIST)
-		cli_die("%s: %s", dir, strerror(errno));
+	if (fd && fd != -EEXIST)
+		cli_die("%s: %s", dir, path_error(fd));
 	if (asprintf(&path, "%s/%s.json", dir, name) < 0)
 		cli_die("out of memory");
-	rc = json_dump_file(doc, path, JSON_FORM);
-	if (rc)
+	fd = path_create(path, 0666);
+	if (fd < 0)
+		cli_die("%s: %s", path, path_error(fd));
+	if (json_dumpfd(doc, fd, JSON_FORM) || close(fd))
 		cli_die("%s could not be written: %s", path, strerror(errno));
 	free(path);
 }

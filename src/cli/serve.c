@@ -9,6 +9,7 @@
 #include "events.h"
 #include "fuse.h"
 #include "lend/lend.h"
+#include "path/path.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -62,6 +63,7 @@ struct serve_options {
 	bool sim, sparse, background;
 	uint64_t seed;
 	const char *mount;
+	int mount_dir;		  /* that very directory */
 	struct lend_options lend; /* none without its path */
 	bool quotas;
 };
@@ -327,7 +329,7 @@ static int open_lend(struct server *s, const struct serve_options *opt)
 	if (rc) {
 		fprintf(stderr, "hvo serve: --socket %s: %s\n", opt->lend.path,
 			rc == -EADDRINUSE ? "somebody serves there already; take another path" :
-					    strerror(-rc));
+					    path_error(rc));
 		return CLI_FAILED;
 	}
 	rc = lend_add_files(s->lend, s->tree);
@@ -350,7 +352,8 @@ static int open_server(struct server *s, const struct serve_options *opt)
 		status = open_lend(s, opt);
 	/* A simulation is for one thread. */
 	if (!status)
-		status = hvofs_mount(s->tree, s->box.m, opt->mount, !opt->sim, &s->fs);
+		status = hvofs_mount(s->tree, s->box.m, opt->mount, opt->mount_dir, !opt->sim,
+				     &s->fs);
 	return status;
 }
 
@@ -395,7 +398,7 @@ int cli_serve(char **args)
 	if (!status)
 		status = check_options(&opt);
 	if (!status)
-		status = hvofs_check(opt.mount);
+		status = hvofs_check(opt.mount, &opt.mount_dir);
 	if (status)
 		return status;
 	if (opt.background) {

@@ -12,6 +12,7 @@
 #include "lend/protocol.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,46 +29,73 @@ struct hvo_client {
 
 /* ---- messages --------------------------------------------------------------------- */
 
-/* The descriptor that came along, or -1. */
-static int take_fd(struct msghdr *msg)
+/* As many as one message can bring (SCM_MAX_FD): what is received here is closed here. */
+#define MAX_FDS 253u
+
+static void close_fd(int fd)
 {
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* How many descriptors came along; the first one stays open, the others are closed. */
+static unsigned int take_fds(struct msghdr *msg, int *ret_fd)
+{
+	struct cmsghdr *cmsg;
+	unsigned int nr = 0;
+	size_t at;
 	int fd;
 
-	if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS ||
-	    cmsg->cmsg_len != CMSG_LEN(sizeof(fd)))
-		return -1;
-	memcpy(&fd, CMSG_DATA(cmsg), sizeof(fd));
-	return fd;
+	for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
+		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (at = CMSG_LEN(0); at + sizeof(fd) <= cmsg->cmsg_len; at += sizeof(fd)) {
+			memcpy(&fd, (const char *)cmsg + at, sizeof(fd));
+			if (nr++)
+				close(fd);
+			else
+				*ret_fd = fd;
+		}
+	}
+	return nr;
 }
 
 /*
- * One message of exactly @len bytes. 0 or negative errno; *@ret_fd is set in any case: the
- * descriptor that came along, to be closed, or -1.
+ * One message of exactly @len bytes, and the descriptor that comes along, or -1; more than one,
+ * or any where none is expected (@ret_fd is NULL), is -EPROTO. 0 or negative errno; nothing is
+ * open after an error.
  */
 static int receive(int from, void *message, size_t len, int *ret_fd)
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(MAX_FDS * sizeof(int))];
 	} control;
 	struct iovec iov = { .iov_base = message, .iov_len = len };
 	struct msghdr msg = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
 			      .msg_control = control.bytes,
 			      .msg_controllen = sizeof(control.bytes) };
+	unsigned int nr, most = ret_fd ? 1 : 0;
+	bool more;
 	ssize_t got;
+	int fd = -1;
 
-	*ret_fd = -1;
 	do {
 		got = recvmsg(from, &msg, MSG_CMSG_CLOEXEC | MSG_TRUNC);
 	} while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return -errno;
-	if (!got)
-		return -ECONNRESET;
-	*ret_fd = take_fd(&msg);
-	return (size_t)got == len ? 0 : -EPROTO;
+	nr = take_fds(&msg, &fd);
+	/* For some this process had no room. One that is missing is the caller's to find out. */
+	more = msg.msg_flags & MSG_CTRUNC && (nr || !most);
+	if (got && (size_t)got == len && nr <= most && !more) {
+		if (ret_fd)
+			*ret_fd = fd;
+		return 0;
+	}
+	close_fd(fd);
+	return got ? -EPROTO : -ECONNRESET;
 }
 
 static int send_request(int to, const struct lend_request *request)
@@ -82,7 +110,7 @@ static int send_request(int to, const struct lend_request *request)
 
 /*
  * A request and its reply, @len bytes that begin with a struct lend_reply. The result says whether
- * there is a reply, which may well be an error. *@ret_fd as above.
+ * there is a reply, which may well be an error; then nothing comes with it. @ret_fd as above.
  */
 static int transact(struct hvo_client *client, struct lend_request *request, void *reply,
 		    size_t len, int *ret_fd)
@@ -91,23 +119,20 @@ static int transact(struct hvo_client *client, struct lend_request *request, voi
 	int rc;
 
 	request->version = LEND_VERSION;
-	*ret_fd = -1;
 	pthread_mutex_lock(&client->lock);
 	rc = send_request(client->fd, request);
 	if (!rc)
 		rc = receive(client->fd, reply, len, ret_fd);
-	if (!rc && (head->version != LEND_VERSION || head->op != request->op || head->error > 0))
+	if (!rc && (head->version != LEND_VERSION || head->op != request->op || head->error > 0 ||
+		    (head->error && ret_fd && *ret_fd >= 0))) {
 		rc = -EPROTO;
+		if (ret_fd)
+			close_fd(*ret_fd);
+	}
 	if (rc)
 		(void)shutdown(client->fd, SHUT_RDWR);
 	pthread_mutex_unlock(&client->lock);
 	return rc;
-}
-
-static void close_fd(int fd)
-{
-	if (fd >= 0)
-		close(fd);
 }
 
 /* ---- clients ------------------------------------------------------------------------ */
@@ -116,9 +141,8 @@ static void close_fd(int fd)
 static int read_greeting(int fd)
 {
 	struct lend_reply greeting;
-	int extra, rc = receive(fd, &greeting, sizeof(greeting), &extra);
+	int rc = receive(fd, &greeting, sizeof(greeting), NULL);
 
-	close_fd(extra);
 	if (rc)
 		return rc == -ECONNRESET ? -EPROTO : rc;
 	if (greeting.op != LEND_HELLO || greeting.error > 0)
@@ -128,7 +152,20 @@ static int read_greeting(int fd)
 	return greeting.error;
 }
 
-static int connect_path(int fd, const char *path)
+/* Is it who is expected? Whoever lends memory can look at all that is written there. */
+static int check_server(int fd, uid_t server)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+		return -errno;
+	if (server != HVO_CLIENT_TRUSTED)
+		return cred.uid == server ? 0 : -ECONNABORTED;
+	return !cred.uid || cred.uid == geteuid() ? 0 : -ECONNABORTED;
+}
+
+static int connect_path(int fd, const char *path, uid_t server)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	size_t len = strlen(path);
@@ -143,10 +180,11 @@ static int connect_path(int fd, const char *path)
 	/* Sockets of other types are there for somebody else. */
 	if (rc)
 		return errno == EPROTOTYPE ? -EPROTO : -errno;
-	return read_greeting(fd);
+	rc = check_server(fd, server);
+	return rc ? rc : read_greeting(fd);
 }
 
-int hvo_client_connect(const char *path, struct hvo_client **ret)
+int hvo_client_connect_uid(const char *path, uid_t server, struct hvo_client **ret)
 {
 	struct hvo_client *client;
 	int rc;
@@ -157,7 +195,7 @@ int hvo_client_connect(const char *path, struct hvo_client **ret)
 	if (!client)
 		return -ENOMEM;
 	client->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	rc = client->fd < 0 ? -errno : connect_path(client->fd, path);
+	rc = client->fd < 0 ? -errno : connect_path(client->fd, path, server);
 	if (!rc)
 		rc = -pthread_mutex_init(&client->lock, NULL);
 	if (rc) {
@@ -167,6 +205,11 @@ int hvo_client_connect(const char *path, struct hvo_client **ret)
 	}
 	*ret = client;
 	return 0;
+}
+
+int hvo_client_connect(const char *path, struct hvo_client **ret)
+{
+	return hvo_client_connect_uid(path, HVO_CLIENT_TRUSTED, ret);
 }
 
 void hvo_client_close(struct hvo_client *client)
@@ -187,17 +230,23 @@ int hvo_client_socket(const struct hvo_client *client)
 
 /* ---- loans --------------------------------------------------------------------------- */
 
-/* Is it what was asked for? The rest of the program relies on its size. */
+/*
+ * Is it what was asked for? The rest of the program relies on its size: so it is one that nobody
+ * can change, the server neither.
+ */
 static int check_loan(const struct hvo_loan *loan)
 {
+	const int sealed = F_SEAL_SHRINK | F_SEAL_GROW;
+	unsigned int shift = loan->order + HVO_FRAME_SHIFT;
+	int seals = fcntl(loan->fd, F_GET_SEALS);
 	struct stat st;
 
-	if (loan->fd < 0 || fstat(loan->fd, &st))
+	/* The seals first: what they hold does not change any more. */
+	if (seals < 0 || (seals & sealed) != sealed || fstat(loan->fd, &st))
 		return -EPROTO;
-	return (uint64_t)st.st_size == loan->bytes &&
-			       loan->bytes >> (loan->order + HVO_FRAME_SHIFT) == loan->nr ?
-		       0 :
-		       -EPROTO;
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != loan->bytes)
+		return -EPROTO;
+	return loan->nr <= UINT64_MAX >> shift && loan->bytes == loan->nr << shift ? 0 : -EPROTO;
 }
 
 int hvo_client_borrow(struct hvo_client *client, unsigned int order, uint64_t nr, int node,
@@ -213,20 +262,21 @@ int hvo_client_borrow(struct hvo_client *client, unsigned int order, uint64_t nr
 	rc = transact(client, &request, &reply, sizeof(reply), &loan.fd);
 	if (!rc)
 		rc = reply.error;
-	if (rc) {
-		close_fd(loan.fd);
+	if (rc)
 		return rc;
-	}
 	loan.id = reply.id;
 	loan.bytes = reply.bytes;
 	/* It did come, but this process has no room for it: see recvmsg(). */
-	rc = loan.fd < 0 ? -EMFILE : check_loan(&loan);
-	if (rc) {
+	if (loan.fd < 0) {
 		request.op = LEND_RETURN;
 		request.id = loan.id;
-		close_fd(loan.fd);
-		(void)transact(client, &request, &reply, sizeof(reply), &loan.fd);
-		close_fd(loan.fd);
+		(void)transact(client, &request, &reply, sizeof(reply), NULL);
+		return -EMFILE;
+	}
+	rc = check_loan(&loan);
+	if (rc) {
+		close(loan.fd);
+		(void)shutdown(client->fd, SHUT_RDWR);
 		return rc;
 	}
 	*ret = loan;
@@ -237,13 +287,12 @@ int hvo_client_return(struct hvo_client *client, struct hvo_loan *loan)
 {
 	struct lend_request request = { .op = LEND_RETURN };
 	struct lend_reply reply;
-	int rc, extra;
+	int rc;
 
 	if (!client || !loan)
 		return -EINVAL;
 	request.id = loan->id;
-	rc = transact(client, &request, &reply, sizeof(reply), &extra);
-	close_fd(extra);
+	rc = transact(client, &request, &reply, sizeof(reply), NULL);
 	if (!rc)
 		rc = reply.error;
 	if (rc == -EINVAL)
@@ -293,12 +342,11 @@ int hvo_client_status(struct hvo_client *client, struct hvo_client_status *ret)
 	struct lend_request request = { .op = LEND_STATUS };
 	struct hvo_client_status s = { 0 };
 	struct lend_status reply;
-	int rc, extra, i;
+	int rc, i;
 
 	if (!client || !ret)
 		return -EINVAL;
-	rc = transact(client, &request, &reply, sizeof(reply), &extra);
-	close_fd(extra);
+	rc = transact(client, &request, &reply, sizeof(reply), NULL);
 	if (!rc)
 		rc = reply.reply.error;
 	if (rc)

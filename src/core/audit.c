@@ -14,6 +14,7 @@
  *	ZONE-1	free frames of a zone; ZONE-2 cut blocks; ZONE-3 free lists
  *	ZONE-4	isolated blocks of a zone, which are in no bin, and those that a user keeps so
  *	ZONE-5	memory that somebody uses is online (a panic only)
+ *	ZONE-6	cut blocks that serve, and what is free in them, by type and order
  *	MEMMAP-1 frames in state MEMMAP; MEMMAP-2 backing frames are such frames
  *	MEMMAP-3 the page that a frame in a cut block says it backs; MEMMAP-4 carved blocks
  *	MEMMAP-5 a frame in a whole block of descriptors backs what it was set aside for
@@ -40,6 +41,7 @@
 
 struct count {
 	uint64_t free, cut, memmap, boot, isolated, kept, carved, poisoned, whole[WHOLE_ORDERS];
+	uint64_t serving[MIGRATE_TYPES], frags[MIGRATE_TYPES][SMALL_ORDERS];
 };
 
 struct pool_count {
@@ -291,6 +293,7 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 {
 	struct hvo_machine *m = a->m;
 	const struct block *b = &m->blocks[block];
+	bool serves = !(b->flags & BLOCK_ISOLATED);
 	hvo_pfn_t base = block_pfn(block);
 	unsigned int idx = 0, nr_free = 0;
 
@@ -317,6 +320,8 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 			expect(a, "PAGE-1", "references of a free block", base + idx, 0,
 			       page->refcount);
 			nr_free += 1u << order;
+			if (serves && order < SMALL_ORDERS)
+				c->frags[b->migratetype][order]++;
 		} else {
 			expect(a, "PAGE-1", "state of a frame in a cut block", base + idx,
 			       HVO_PAGE_USED, page->state);
@@ -332,7 +337,7 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 	       !on_demand(m) && nr_free == HVO_BLOCK_FRAMES && !(b->flags & BLOCK_ISOLATED));
 	c->cut++;
 	c->carved += !!(b->flags & BLOCK_CARVED);
-	if (b->flags & BLOCK_ISOLATED) {
+	if (!serves) {
 		c->isolated++;
 		c->kept += !!(b->flags & BLOCK_KEPT);
 		expect(a, "ZONE-4", "links of an isolated block", block, 0, b->next | b->prev);
@@ -340,6 +345,20 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 	}
 	audit_bin(a, z, block);
 	c->free += nr_free;
+	c->serving[b->migratetype]++;
+}
+
+static void audit_types(struct audit *a, const struct zone *z, const struct count *c)
+{
+	unsigned int type, o;
+
+	for (type = 0; type < MIGRATE_TYPES; type++) {
+		expect(a, "ZONE-6", "cut blocks of a type that serve", type, c->serving[type],
+		       z->nr_serving[type]);
+		for (o = 0; o < SMALL_ORDERS; o++)
+			expect(a, "ZONE-6", "free fragments of an order", o, c->frags[type][o],
+			       z->nr_frags[type][o]);
+	}
 }
 
 static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
@@ -373,6 +392,7 @@ static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
 	}
 	expect(a, "ZONE-1", "free frames", z->start, c.free, z->nr_free);
 	expect(a, "ZONE-2", "cut blocks", z->start, c.cut, z->nr_cut);
+	audit_types(a, z, &c);
 	expect(a, "ZONE-4", "isolated blocks", z->start, c.isolated, z->nr_isolated);
 	expect(a, "ZONE-4", "blocks that a user keeps isolated", z->start, c.kept, z->nr_kept);
 	for (o = 0; o < WHOLE_ORDERS; o++) {

@@ -292,37 +292,25 @@ static enum hvo_migratetype public_type(uint8_t type)
 }
 
 /* Of all cut blocks that serve somebody. Zone lock held. */
-static void count_types(struct hvo_machine *m, struct zone *z, struct hvo_zone_types *types)
+static void count_types(const struct zone *z, struct hvo_zone_types *types)
 {
-	enum hvo_migratetype type;
-	uint64_t block;
-	unsigned int o;
+	unsigned int from, o;
 
-	for (block = block_of(z->start); block < block_of(z->end); block++) {
-		const struct block *b = &m->blocks[block];
+	for (from = 0; from < MIGRATE_TYPES; from++) {
+		enum hvo_migratetype type = public_type((uint8_t)from);
 
-		if (!zone_has(m, z, block_pfn(block)))
-			continue;
-		if (hvo_fold_byte(&m->mm, block) || !(b->flags & BLOCK_CUT) ||
-		    b->flags & (BLOCK_BUSY | BLOCK_ISOLATED))
-			continue;
-		type = public_type(b->migratetype);
-		types->nr_cut[type]++;
-		for (o = 0; o < SMALL_ORDERS; o++) {
-			uint32_t idx = b->free_head[o];
-
-			for (; idx; idx = page_ro(m, block_pfn(block) + idx - 1)->next)
-				types->nr_free[type][o]++;
-		}
+		types->nr_cut[type] += z->nr_serving[from];
+		for (o = 0; o < SMALL_ORDERS; o++)
+			types->nr_free[type][o] += z->nr_frags[from][o];
 	}
 }
 
-static void count_free(struct hvo_machine *m, struct zone *z, struct hvo_zone_stat *s)
+static void count_free(const struct zone *z, struct hvo_zone_stat *s)
 {
 	struct hvo_zone_types types = { 0 };
 	unsigned int o, type;
 
-	count_types(m, z, &types);
+	count_types(z, &types);
 	for (o = 0; o < SMALL_ORDERS; o++)
 		for (type = 0; type < HVO_NR_MIGRATETYPES; type++)
 			s->nr_free[o] += types.nr_free[type][o];
@@ -363,7 +351,7 @@ int hvo_zone_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 	s.nr_cut = z->nr_cut;
 	s.nr_collapsible = z->nr_collapsible;
 	s.nr_isolated = z->nr_isolated;
-	count_free(m, z, &s);
+	count_free(z, &s);
 	lock_release(m, &z->lock);
 	*ret = s;
 	return 0;
@@ -379,7 +367,7 @@ int hvo_zone_types(struct hvo_machine *m, int node, enum hvo_zone_type type,
 	if (rc)
 		return rc;
 	lock_acquire(m, &z->lock);
-	count_types(m, z, &types);
+	count_types(z, &types);
 	lock_release(m, &z->lock);
 	*ret = types;
 	return 0;

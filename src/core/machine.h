@@ -100,6 +100,9 @@ struct zone {
 	uint64_t nr_whole[WHOLE_ORDERS];  /* (z) */
 	struct bins bins[MIGRATE_TYPES];  /* (z) */
 	uint64_t nr_cut;		  /* (z) */
+	/* (z) of cut blocks that serve: how many, and what is free in them, by type and order */
+	uint64_t nr_serving[MIGRATE_TYPES];
+	uint64_t nr_frags[MIGRATE_TYPES][SMALL_ORDERS];
 	uint64_t nr_collapsible;	  /* (z), read (a) */
 	uint32_t in_flight;		  /* (z), read (a): blocks being cut or collapsed */
 	uint32_t nr_isolated;		  /* (z): blocks, whole ones too */

@@ -357,6 +357,35 @@ static void bin_add(struct hvo_machine *m, struct zone *z, struct block *b)
 		counter_set(&z->nr_collapsible, z->nr_collapsible + 1);
 }
 
+/* ---- what cut blocks serve ------------------------------------------------ */
+
+/* Not one that is changing, or apart. Zone lock held. */
+static bool block_serves(const struct block *b)
+{
+	return (b->flags & (BLOCK_CUT | BLOCK_BUSY | BLOCK_ISOLATED)) == BLOCK_CUT;
+}
+
+/* One fragment more, or less, of a block; those of a block that serves nobody are not counted. */
+static void count_frag(struct hvo_machine *m, const struct block *b, hvo_pfn_t base,
+		       unsigned int order, int by)
+{
+	if (block_serves(b))
+		zone_of(m, base)->nr_frags[b->migratetype][order] += (uint64_t)(int64_t)by;
+}
+
+/* A block begins or ceases to serve, with all that is free in it: 256 fragments at most. */
+static void count_serving(struct hvo_machine *m, struct zone *z, const struct block *b, int by)
+{
+	hvo_pfn_t base = block_pfn((uint64_t)(b - m->blocks));
+	unsigned int order;
+	uint32_t at;
+
+	z->nr_serving[b->migratetype] += (uint64_t)(int64_t)by;
+	for (order = 0; order < SMALL_ORDERS; order++)
+		for (at = b->free_head[order]; at; at = page_ro(m, base + at - 1)->next)
+			z->nr_frags[b->migratetype][order] += (uint64_t)(int64_t)by;
+}
+
 /* ---- small blocks inside one cut block ---------------------------------- */
 
 static void frag_add(struct hvo_machine *m, struct block *b, hvo_pfn_t base, unsigned int idx,
@@ -372,6 +401,7 @@ static void frag_add(struct hvo_machine *m, struct block *b, hvo_pfn_t base, uns
 	b->free_head[order] = (uint16_t)(idx + 1);
 	b->orders |= (uint16_t)(1u << order);
 	b->nr_free = (uint16_t)(b->nr_free + (1u << order));
+	count_frag(m, b, base, order, 1);
 }
 
 /* The page stays in state FREE: the caller says what it becomes. */
@@ -391,6 +421,7 @@ static struct hvo_page *frag_del(struct hvo_machine *m, struct block *b, hvo_pfn
 	page->next = 0;
 	page->prev = 0;
 	b->nr_free = (uint16_t)(b->nr_free - (1u << order));
+	count_frag(m, b, base, order, -1);
 	return page;
 }
 
@@ -475,7 +506,9 @@ static bool take_emptiest(struct hvo_machine *m, struct zone *z, unsigned int or
 		/* One that is mostly free changes its type with it. */
 		if (b->nr_free >= HVO_BLOCK_FRAMES / 2 && from != MIGRATE_SPLIT) {
 			bin_del(m, z, b);
+			count_serving(m, z, b, -1);
 			b->migratetype = (uint8_t)to;
+			count_serving(m, z, b, 1);
 			bin_add(m, z, b);
 		}
 		*ret = take_from_block(m, z, nr, order);
@@ -537,6 +570,8 @@ static hvo_pfn_t block_make_whole(struct hvo_machine *m, struct zone *z, struct 
 	}
 	if (b->flags & BLOCK_CARVED)
 		counter_sub(&m->carved_blocks, 1);
+	if (block_serves(b))
+		count_serving(m, z, b, -1);
 	b->flags &= BLOCK_APART;
 	z->nr_cut--;
 	fold_set(m, base, HVO_BLOCK_ORDER, HVO_BLOCK_ORDER);
@@ -614,6 +649,7 @@ void zone_isolate_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 	} else if (place == PLACE_CUT) {
 		bin_del(m, z, b);
 		free_sub(m, z, b->nr_free);
+		count_serving(m, z, b, -1);
 	}
 	b->flags |= BLOCK_ISOLATED;
 	z->nr_isolated++;
@@ -632,6 +668,7 @@ void zone_unisolate_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 		zone_put_whole(m, z, pfn, HVO_BLOCK_ORDER);
 	} else if (place == PLACE_CUT) {
 		free_add(z, b->nr_free);
+		count_serving(m, z, b, 1);
 		block_settle(m, z, b);
 	}
 }
@@ -677,6 +714,8 @@ void zone_open_block(struct hvo_machine *m, struct zone *z, uint64_t block, unsi
 		b->free_head[order] = 0;
 	b->migratetype = (uint8_t)type;
 	b->flags = (uint8_t)(flags | BLOCK_CUT | (b->flags & BLOCK_APART));
+	if (block_serves(b))
+		count_serving(m, z, b, 1);
 	for (idx = first; idx < HVO_BLOCK_FRAMES; idx += 1u << order) {
 		order = largest_order(idx, HVO_BLOCK_FRAMES - idx);
 		while (order && badframe_in_block(m, base + idx, order))
@@ -927,6 +966,7 @@ unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64
 
 				blocks[nr++] = *head - 1;
 				bin_del(m, z, b);
+				count_serving(m, z, b, -1);
 				b->flags |= BLOCK_BUSY;
 				free_sub(m, z, b->nr_free);
 				z->in_flight++;
@@ -944,6 +984,7 @@ void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
 	b->flags &= (uint8_t)~BLOCK_BUSY;
 	z->in_flight--;
 	if (!(b->flags & BLOCK_ISOLATED)) {
+		count_serving(m, z, b, 1);
 		free_add(z, b->nr_free);
 		bin_add(m, z, b);
 	}

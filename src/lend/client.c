@@ -102,7 +102,7 @@ void lend_drop(struct lend *lend, struct client *client)
 		if (loan->client != client)
 			continue;
 		loan->client = NULL;
-		loan_give_back(loan);
+		loan_give_back(loan, false);
 	}
 	for (link = &lend->clients; *link != client; link = &(*link)->next)
 		;

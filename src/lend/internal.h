@@ -5,6 +5,7 @@
 #include "lend.h"
 #include "protocol.h"
 
+#include <limits.h>
 #include <pthread.h>
 
 /*
@@ -34,7 +35,8 @@ enum loan_state { LOAN_TAKING, LOAN_LENT, LOAN_EMPTYING, LOAN_RESTORING };
 
 /**
  * struct loan - what one request borrowed
- * @client: who asked; NULL: does not wait for it any more
+ * @client: who asked; NULL: is gone
+ * @asked: the client waits for a reply about it
  * @stuck: the last step failed; tried again only when @retry_ns has come
  * @fd: the memfd, or -1
  * @taken: pages that are ours, of @nr wanted
@@ -54,6 +56,7 @@ struct loan {
 	uid_t uid;
 	int fd;
 	int error;
+	bool asked;
 	bool stuck;
 	hvo_pfn_t pfns[];
 };
@@ -73,6 +76,8 @@ struct lend {
 	struct hvo_linux *host;	   /* constant */
 	struct hvo_machine *m;	   /* constant */
 	struct lend_options opt;   /* constant; @path is our own */
+	int dir;		   /* constant; where the socket is, or -1 */
+	char name[NAME_MAX + 1];   /* constant; of the socket there */
 	uint64_t dev, ino;	   /* constant; of the socket */
 	int epoll, listener, wake; /* constant */
 	pthread_t thread;
@@ -102,15 +107,19 @@ void lend_reply_status(struct lend *lend, struct client *client, struct lend_sta
 void lend_request(struct lend *lend, struct client *client);
 
 /* loan.c */
-/* What counts against quotas: all of it, from the request until the last page is back. */
-uint64_t loan_bytes(const struct loan *loan);
+/*
+ * What counts against quotas: each page from the request until it is really back, also where the
+ * client was told long ago that it need not wait for that.
+ */
+uint64_t loan_used(const struct loan *loan);
 /* Pages that are out of the pool now; those that were given back, and have no memory yet. */
 uint64_t loan_pages(const struct loan *loan);
 uint64_t loan_pending(const struct loan *loan);
 /* 0: its steps follow; -ENOMEM: no memory for the loan itself; -ENFILE: no descriptor. */
 int loan_new(struct lend *lend, struct client *client, struct hvo_pool *pool,
 	     const struct lend_request *request);
-void loan_give_back(struct loan *loan);
+/* @asked: the client waits for it. */
+void loan_give_back(struct loan *loan, bool asked);
 /*
  * One step for each loan that is under way, of those that are stuck only with @retry. Returns
  * whether there is more to do at once.

@@ -200,6 +200,7 @@ int lend_start(struct hvo_linux *host, const struct lend_options *opt, struct le
 	lend->m = hvo_linux_machine(host);
 	lend->epoll = -1;
 	lend->listener = -1;
+	lend->dir = -1;
 	lend->wake = -1;
 	lend->opt = *opt;
 	set_defaults(&lend->opt);

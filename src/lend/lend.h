@@ -25,7 +25,7 @@ struct tree;
 
 /**
  * struct lend_options - zero means the default
- * @path: of the socket
+ * @path: of the socket; root follows no other user's symbolic link on the way there
  * @uids: @nr_uids users that may connect besides the server's own and root
  * @mode: of the socket; default 0600, and 0666 where others than those two may connect
  * @client_bytes: what one client may have at a time; default: no limit
@@ -69,8 +69,8 @@ struct lend_stat {
  * A socket that nobody listens on is replaced.
  * Context: may wait.
  * Return: 0; negative errno: -EINVAL: options that make no sense; -ENAMETOOLONG; -EADDRINUSE:
- * somebody listens there; -EEXIST: something else than a socket is there; what the system
- * says. Nothing is kept after an error.
+ * somebody listens there; -EEXIST: something else than a socket is there; -ELOOP: see
+ * src/path/path.h; what the system says. Nothing is kept after an error.
  */
 HVO_MUST_CHECK int lend_start(struct hvo_linux *host, const struct lend_options *opt,
 			      struct lend **ret);

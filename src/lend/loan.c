@@ -27,7 +27,7 @@ static uint64_t page_bytes(const struct loan *loan)
 	return HVO_FRAME_SIZE << loan->order;
 }
 
-uint64_t loan_bytes(const struct loan *loan)
+static uint64_t loan_bytes(const struct loan *loan)
 {
 	return loan->nr * page_bytes(loan);
 }
@@ -35,6 +35,11 @@ uint64_t loan_bytes(const struct loan *loan)
 uint64_t loan_pages(const struct loan *loan)
 {
 	return loan->taken - loan->restored / page_bytes(loan);
+}
+
+uint64_t loan_used(const struct loan *loan)
+{
+	return loan->state == LOAN_TAKING ? loan_bytes(loan) : loan_pages(loan) * page_bytes(loan);
 }
 
 uint64_t loan_pending(const struct loan *loan)
@@ -84,6 +89,7 @@ int loan_new(struct lend *lend, struct client *client, struct hvo_pool *pool,
 		return error;
 	}
 	loan->client = client;
+	loan->asked = true;
 	loan->uid = client->uid;
 	loan->pool = pool;
 	loan->id = ++lend->next_id;
@@ -135,6 +141,7 @@ static void take_step(struct lend *lend, struct loan *loan)
 	if (loan->taken < loan->nr)
 		return;
 	loan->state = LOAN_LENT;
+	loan->asked = false;
 	lend_reply(lend, loan->client, &reply, loan->fd);
 }
 
@@ -200,9 +207,9 @@ static void answer_loan(struct lend *lend, struct loan *loan)
 	struct client *client = loan->client;
 	struct lend_reply reply = { .id = loan->id, .error = loan->error };
 
-	if (!client)
+	if (!client || !loan->asked)
 		return;
-	loan->client = NULL;
+	loan->asked = false;
 	reply.op = client->op;
 	lend_reply(lend, client, &reply, -1);
 }
@@ -226,8 +233,9 @@ static void loan_step(struct lend *lend, struct loan *loan)
 		answer_loan(lend, loan);
 }
 
-void loan_give_back(struct loan *loan)
+void loan_give_back(struct loan *loan, bool asked)
 {
+	loan->asked = asked;
 	if (loan->state == LOAN_LENT)
 		loan->state = LOAN_EMPTYING;
 	if (loan->state == LOAN_TAKING) {

@@ -16,6 +16,9 @@
  *					a memfd comes along (SCM_RIGHTS) with LEND_BORROW
  *	client	the next request ...
  *
+ * Nothing but that one descriptor comes with any message. The memfd's size cannot be changed
+ * (F_SEAL_SHRINK, F_SEAL_GROW). Each side asks the kernel who the other one is (SO_PEERCRED).
+ *
  * A client reads a message before it sends the next one. One that does not, that sends a message
  * of another size, or one of another version (-EPROTONOSUPPORT is the reply to that), is put out:
  * the server closes the socket. All other errors are replies, and the conversation goes on.
@@ -84,7 +87,7 @@ struct lend_reply {
  * struct lend_pool_status - a pool, in pages
  * @lent: to all clients; part of total - free
  * @pending: of @lent, given back already, but the memory for them is not there yet
- * @mine: lent to this client
+ * @mine: of @lent, those of this client; they count against its quota until they are back
  */
 struct lend_pool_status {
 	uint64_t order; /* 0: there is none, nor any behind it */

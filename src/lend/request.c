@@ -18,7 +18,7 @@
 
 /* ---- borrow ------------------------------------------------------------------- */
 
-/* Bytes lent to a client, or to a user if there is none; what is on its way counts. */
+/* Bytes lent to a client, or to a user if there is none; what is on its way counts, back too. */
 static uint64_t used_bytes(const struct lend *lend, const struct client *client, uid_t uid)
 {
 	const struct loan *loan;
@@ -26,7 +26,7 @@ static uint64_t used_bytes(const struct lend *lend, const struct client *client,
 
 	for (loan = lend->loans; loan; loan = loan->next)
 		if (client ? loan->client == client : loan->uid == uid)
-			sum += loan_bytes(loan);
+			sum += loan_used(loan);
 	return sum;
 }
 
@@ -93,9 +93,9 @@ static int give_back(struct lend *lend, const struct client *client, uint64_t id
 	struct loan *loan;
 
 	for (loan = lend->loans; loan; loan = loan->next) {
-		if (loan->client != client || loan->id != id)
+		if (loan->client != client || loan->id != id || loan->state != LOAN_LENT)
 			continue;
-		loan_give_back(loan);
+		loan_give_back(loan, true);
 		return 0;
 	}
 	return -EINVAL;

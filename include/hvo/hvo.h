@@ -467,7 +467,9 @@ int hvo_hugetlb_unreserve(struct hvo_pool *pool, uint64_t nr);
  * hvo_hugetlb_alloc() - take a huge page that nobody has reserved
  *
  * From the free list, else, with HVO_GFP_RECLAIM, as a surplus page within the overcommit
- * limit.
+ * limit. Free pages in a range that the library empties at that moment (hvo_alloc_contig_range(),
+ * hvo_memory_offline() and the like) are waited for with HVO_GFP_RECLAIM; those in a range of
+ * hvo_isolate_range() cannot be had.
  *
  * Context: with HVO_GFP_RECLAIM it may wait; not from a shrinker then.
  * Return: 0; -HVO_EINVAL; -HVO_ENOMEM: no free page there, nothing changed.

@@ -16,6 +16,7 @@
 #include "lock.h"
 #include "page.h"
 #include "poison.h"
+#include "report.h"
 #include "zone.h"
 
 #define WAITS_STEPS 64
@@ -290,6 +291,32 @@ hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page)
 	return base + (to - from) + (block - from) * HVO_BLOCK_TAILS + k - 1;
 }
 
+/*
+ * Take exactly these frames. Blocks whose content is with the system are asked back for, one
+ * after the other; who else wants one meanwhile waits. Zone lock held, dropped on the way.
+ */
+static bool take_exactly(struct hvo_machine *m, struct zone *z, uint64_t mark, hvo_pfn_t pfn,
+			 uint64_t nr)
+{
+	hvo_pfn_t block = 0;
+	int rc = 0;
+
+	for (;;) {
+		if (rc || z->nr_free < nr + mark)
+			return false;
+		if (zone_take_range(m, z, pfn, nr))
+			return true;
+		if (!zone_take_reported(m, z, pfn, nr, &block))
+			return false;
+		z->in_flight++;
+		lock_release(m, &z->lock);
+		rc = reported_take_back(m, block, HVO_BLOCK_FRAMES);
+		lock_acquire(m, &z->lock);
+		z->in_flight--;
+		zone_put_whole(m, z, block, HVO_BLOCK_ORDER);
+	}
+}
+
 /* The frames that these descriptors had at the start, if they are free. */
 static bool take_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, uint64_t nr,
 		      const struct node *n, hvo_pfn_t *ret)
@@ -302,7 +329,7 @@ static bool take_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, ui
 		return false;
 	z = zone_of(m, pfn);
 	lock_acquire(m, &z->lock);
-	ok = z->nr_free >= nr + gfp_watermark(z, gfp) && zone_take_range(m, z, pfn, nr);
+	ok = take_exactly(m, z, gfp_watermark(z, gfp), pfn, nr);
 	lock_release(m, &z->lock);
 	if (!ok)
 		return false;

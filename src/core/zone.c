@@ -596,7 +596,9 @@ static bool frag_find(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int *ret_id
 	return false;
 }
 
-static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
+/* @reported: what has its content with the system counts as free, too. */
+static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr,
+			  bool reported)
 {
 	hvo_pfn_t end = pfn + nr;
 
@@ -608,9 +610,8 @@ static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, 
 		if (!zone_has(m, z, pfn))
 			return false;
 		if (order) {
-			/* Whose content is with the system is not free for this. */
 			if (hvo_page_state(page_ro(m, head)) != HVO_PAGE_FREE ||
-			    m->blocks[block_of(pfn)].flags & BLOCK_REPORTED)
+			    (!reported && m->blocks[block_of(pfn)].flags & BLOCK_REPORTED))
 				return false;
 			pfn = block_pfn(block_of(pfn) + 1);
 			continue;
@@ -685,7 +686,7 @@ bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 
 bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
 {
-	if (!range_is_free(m, z, pfn, nr))
+	if (!range_is_free(m, z, pfn, nr, false))
 		return false;
 	while (nr) {
 		uint64_t in_block = HVO_BLOCK_FRAMES - (pfn & (HVO_BLOCK_FRAMES - 1));
@@ -699,6 +700,22 @@ bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint6
 		nr -= in_block;
 	}
 	return true;
+}
+
+bool zone_take_reported(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr,
+			hvo_pfn_t *ret)
+{
+	hvo_pfn_t block = block_pfn(block_of(pfn)), end = pfn + nr;
+
+	if (!range_is_free(m, z, pfn, nr, true))
+		return false;
+	for (; block < end; block += HVO_BLOCK_FRAMES) {
+		if (!(m->blocks[block_of(block)].flags & BLOCK_REPORTED))
+			continue;
+		*ret = block;
+		return zone_take_block(m, z, block);
+	}
+	return false;
 }
 
 bool zone_take_frame(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)

@@ -78,14 +78,13 @@ static uint64_t clear_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	return boot;
 }
 
-void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+void vmemmap_put_unused(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 {
 	while (nr) {
 		struct zone *z = zone_of(m, pfn);
 		uint64_t n = min_u64(nr, HVO_SECTION_FRAMES - pfn % HVO_SECTION_FRAMES), boot;
 		bool bad;
 
-		clear_freed(m, pfn, n);
 		/* All under the lock: a collapse does this while descriptors may be moved. */
 		lock_acquire(m, &z->lock);
 		boot = clear_backs(m, pfn, n);
@@ -101,6 +100,12 @@ void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 		pfn += n;
 		nr -= n;
 	}
+}
+
+void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+{
+	clear_freed(m, pfn, nr);
+	vmemmap_put_unused(m, pfn, nr);
 }
 
 void vmemmap_lose_frame(struct hvo_machine *m, hvo_pfn_t pfn)
@@ -134,6 +139,14 @@ void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsig
 {
 	while (nr--)
 		vmemmap_put_frames(m, runs[nr].pfn, runs[nr].nr);
+}
+
+void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l)
+{
+	unsigned int nr = l->nr;
+
+	while (nr--)
+		vmemmap_put_unused(m, l->runs[nr].pfn, l->runs[nr].nr);
 }
 
 /*
@@ -202,7 +215,7 @@ uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint6
 		}
 		claim_block(m, pfn, order, page, keep);
 		if (!run_add(l, page, pfn, keep)) {
-			vmemmap_put_frames(m, pfn, keep);
+			vmemmap_put_unused(m, pfn, keep);
 			return want;
 		}
 		page += keep;
@@ -348,7 +361,7 @@ bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page,
 		return false;
 	if (run_add(l, page, pfn, nr))
 		return true;
-	vmemmap_put_frames(m, pfn, nr);
+	vmemmap_put_unused(m, pfn, nr);
 	return false;
 }
 

@@ -60,6 +60,12 @@ void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint
 
 /* Give descriptor frames that back no page any more to their zones. */
 void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
+/*
+ * The same for frames that were taken and in which nothing was ever written: on the way back of
+ * what failed. They are not touched, since the system may have no memory for them.
+ */
+void vmemmap_put_unused(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
+void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l);
 /* The same for one that failed and could not be recorded: it is never used again. */
 void vmemmap_lose_frame(struct hvo_machine *m, hvo_pfn_t pfn);
 /* The same for one that failed, is recorded, and lies in a whole block of descriptors. */

@@ -252,7 +252,7 @@ int vmemmap_add_range(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_
 		rc = vmemmap_map_runs(m, &l, &done);
 	if (rc) {
 		if (!self)
-			vmemmap_put_runs(m, l.runs, l.nr);
+			vmemmap_put_unused_runs(m, &l);
 		return rc;
 	}
 	for (pfn = start; pfn < end && self; pfn += HVO_SECTION_FRAMES)

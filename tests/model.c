@@ -238,8 +238,8 @@ static void on_failed(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t 
 static void open_sections(struct model *mo)
 {
 	uint64_t boot = mo->cfg.memory_bytes / HVO_SECTION_SIZE, each = boot / mo->cfg.nr_nodes;
-	uint64_t movable = each - mo->cfg.movable_bytes / HVO_SECTION_SIZE;
-	uint64_t cma = movable - mo->cfg.cma_bytes / HVO_SECTION_SIZE, i;
+	uint64_t movable = each - mo->cfg.movable_bytes / HVO_SECTION_SIZE, i;
+	uint64_t nr_cma = mo->cfg.cma_bytes / HVO_SECTION_SIZE, cma;
 
 	mo->nr_sections = (unsigned int)(mo->nr_frames >> HVO_SECTION_ORDER);
 	must(mo, mo->nr_sections <= SECTIONS);
@@ -248,8 +248,9 @@ static void open_sections(struct model *mo)
 
 		s->state = HVO_SECTION_ONLINE;
 		s->node = (int)(i / each);
+		cma = rig_zone(&mo->r, s->node, HVO_ZONE_CMA).start_pfn >> HVO_SECTION_ORDER;
 		s->zone = i % each >= movable ? HVO_ZONE_MOVABLE :
-			  i % each >= cma     ? HVO_ZONE_CMA :
+			  i - cma < nr_cma    ? HVO_ZONE_CMA :
 						HVO_ZONE_NORMAL;
 	}
 }

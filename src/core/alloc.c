@@ -303,10 +303,8 @@ void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	struct zone *z = zone_of(m, pfn);
 
-	if (HVO_UNLIKELY(page_flags(page_ro(m, pfn)) & HVO_PF_CMA)) {
+	if (HVO_UNLIKELY(page_flags(page_ro(m, pfn)) & HVO_PF_CMA))
 		cma_freed(m, pfn, order);
-		page_clear_flags(page_rw(m, pfn), HVO_PF_CMA | HVO_PF_CMA_FIRST);
-	}
 	if (HVO_UNLIKELY(page_flags(page_ro(m, pfn)) & HVO_PF_POISONED)) {
 		poison_free_block(m, pfn, order);
 		return;

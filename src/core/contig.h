@@ -36,10 +36,10 @@ HVO_MUST_CHECK int contig_take_one(struct hvo_machine *m, unsigned int gfp, int 
 
 /* ---- cma.c -------------------------------------------------------------------------- */
 
-/* The same from the CMA areas of a node; nobody counts it as theirs. */
+/* The same from the CMA areas of a node, with HVO_PF_CMA. */
 HVO_MUST_CHECK int cma_take_one(struct hvo_machine *m, int node, unsigned int order,
 				hvo_pfn_t *ret);
-/* The last reference on a block with HVO_PF_CMA is gone. */
+/* A block with HVO_PF_CMA is free: the area counts it no more, and the flag is gone. */
 void cma_freed(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
 /* ---- compact.c ----------------------------------------------------------------------- */

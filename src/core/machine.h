@@ -124,6 +124,7 @@ struct node {
 	hvo_pfn_t start, end;	/* (c) */
 	hvo_pfn_t memmap_pfn;	/* (c) first frame set aside for descriptors */
 	uint64_t memmap_frames; /* (c) */
+	uint32_t memmap_node;	/* (c) whose NORMAL memory these are */
 	/*
 	 * (c) 1 GiB pages reserved at boot in Linux mode with HVO on: [start, end). Of their
 	 * descriptor pages only the first ones ever had a frame.

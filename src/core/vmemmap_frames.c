@@ -279,9 +279,17 @@ static uint64_t boot_saved(const struct node *n, uint64_t block)
 
 uint64_t vmemmap_page_at_start(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	const struct node *n = node_of(m, pfn);
+	uint32_t i;
 
-	return hvo_block_head_page(block_of(n->start) + (pfn - n->memmap_pfn));
+	/* Of its own node, or of one that has no memory for that. */
+	for (i = 0; i < m->cfg.nr_nodes; i++) {
+		const struct node *n = &m->nodes[i];
+
+		if (pfn - n->memmap_pfn < n->memmap_frames)
+			return hvo_block_head_page(block_of(n->start) + (pfn - n->memmap_pfn));
+	}
+	/* A page that no such frame backs. */
+	return 0;
 }
 
 hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page)
@@ -341,6 +349,8 @@ static bool take_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, ui
 	if (pfn == HVO_PFN_NONE)
 		return false;
 	z = zone_of(m, pfn);
+	if (gfp & HVO_GFP_THISNODE && &m->nodes[z->node] != n)
+		return false;
 	lock_acquire(m, &z->lock);
 	ok = take_exactly(m, z, gfp_watermark(z, gfp), pfn, nr);
 	lock_release(m, &z->lock);

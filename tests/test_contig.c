@@ -725,6 +725,41 @@ static void gigantic(enum hvo_mode mode)
 }
 EACH_MODE(gigantic)
 
+/*
+ * Many gigantic pages, of areas and of NORMAL, where some places cannot be had: each is tried once,
+ * not once for each page, and once more if folding gave memory back meanwhile.
+ */
+static void gigantic_pinned(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 10 * 1024);
+	struct hvo_pool *giga;
+	struct holder h;
+	struct rig r;
+
+	cfg.max_order = 10;
+	cfg.cma_bytes = 4096 * MIB;
+	rig_open(&r, RIG_SIM, &cfg);
+	holder_open(&h, &r);
+	pin(&h, 262144, 9);
+	pin(&h, 6 * 262144 + 5 * 512, 9);
+	assert_int_equal(hvo_cma_create(r.m, 0, 4 * 262144, &(struct hvo_cma *){ NULL }), 0);
+	assert_int_equal(hvo_pool_create(r.m, 18, &giga), 0);
+	assert_int_equal(hvo_pool_set_cma(giga, true), 0);
+	assert_int_equal(rig_resize(giga, ANY, 100).done, 7);
+	assert_in_range(h.isolates, 2, 2 * 2 * ATTEMPT);
+	rig_audit(&r);
+	/* Another time they are looked at again. */
+	rig_put(&r, 262144);
+	rig_put(&r, 6 * 262144 + 5 * 512);
+	assert_int_equal(rig_resize(giga, ANY, 100).done, 2);
+	holder_check(&h);
+	assert_int_equal(rig_resize(giga, ANY, 0).done, 9);
+	holder_close(&h);
+	rig_audit(&r);
+	rig_close(&r);
+}
+EACH_MODE(gigantic_pinned)
+
 /* ---- two nodes -------------------------------------------------------------------------------- */
 
 #define NODE1 UINT64_C(131072) /* its first frame */
@@ -1021,9 +1056,10 @@ int main(void)
 		cmocka_unit_test(test_clear_on_free), cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_pages),	      cmocka_unit_test(test_cma_small),
 		cmocka_unit_test(test_cma_pinned),    cmocka_unit_test(test_cma_giga),
-		cmocka_unit_test(test_gigantic),      cmocka_unit_test(test_fails),
-		cmocka_unit_test(test_node_pages),    cmocka_unit_test(test_node_evacuate),
-		cmocka_unit_test(test_node_cma),      cmocka_unit_test(test_node_gigantic),
+		cmocka_unit_test(test_gigantic),      cmocka_unit_test(test_gigantic_pinned),
+		cmocka_unit_test(test_fails),	      cmocka_unit_test(test_node_pages),
+		cmocka_unit_test(test_node_evacuate), cmocka_unit_test(test_node_cma),
+		cmocka_unit_test(test_node_gigantic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,7 +86,7 @@ int hvo_cma_create(struct hvo_machine *m, int node, uint64_t nr, struct hvo_cma 
 	return rc;
 }
 
-static int area_take(struct hvo_cma *cma, struct contig_want *w, hvo_pfn_t *ret)
+static int area_take(struct hvo_cma *cma, struct contig_want *w, hvo_pfn_t *tried, hvo_pfn_t *ret)
 {
 	struct hvo_machine *m = cma->m;
 	int rc;
@@ -94,7 +94,7 @@ static int area_take(struct hvo_cma *cma, struct contig_want *w, hvo_pfn_t *ret)
 	w->lo = cma->start;
 	w->hi = cma->start + cma->nr;
 	lock_acquire(m, &cma->lock);
-	rc = contig_search(m, zone_of(m, cma->start), w, ret);
+	rc = contig_search_on(m, zone_of(m, cma->start), w, tried, ret);
 	lock_release(m, &cma->lock);
 	return rc;
 }
@@ -110,7 +110,7 @@ int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order, hv
 	if (machine_gone(cma->m))
 		return -HVO_ENODEV;
 	w.align = UINT64_C(1) << align_order;
-	rc = area_take(cma, &w, &pfn);
+	rc = area_take(cma, &w, NULL, &pfn);
 	if (!rc)
 		rc = contig_clear(cma->m, pfn, pfn + nr, 0);
 	if (rc)
@@ -172,7 +172,8 @@ void hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uin
 
 /* ---- pools ------------------------------------------------------------------------------- */
 
-int cma_take_one(struct hvo_machine *m, int node, unsigned int order, hvo_pfn_t *ret)
+int cma_take_one(struct hvo_machine *m, int node, unsigned int order, hvo_pfn_t *tried,
+		 hvo_pfn_t *ret)
 {
 	struct contig_want w = { .nr = UINT64_C(1) << order,
 				 .align = UINT64_C(1) << order,
@@ -183,7 +184,7 @@ int cma_take_one(struct hvo_machine *m, int node, unsigned int order, hvo_pfn_t 
 	for (i = 0; i < nr_areas(m); i++) {
 		struct hvo_cma *cma = &m->cmas[i];
 
-		if (zone_of(m, cma->start)->node != node || area_take(cma, &w, ret))
+		if (zone_of(m, cma->start)->node != node || area_take(cma, &w, &tried[i], ret))
 			continue;
 		counter_add(&cma->used, w.nr);
 		page_set_flags(page_rw(m, *ret), HVO_PF_CMA | HVO_PF_CMA_FIRST);

@@ -268,6 +268,19 @@ int contig_search(struct hvo_machine *m, struct zone *z, const struct contig_wan
 	return rc;
 }
 
+int contig_search_on(struct hvo_machine *m, struct zone *z, struct contig_want *w, hvo_pfn_t *tried,
+		     hvo_pfn_t *ret)
+{
+	int rc;
+
+	if (tried && *tried > w->lo)
+		w->lo = *tried;
+	rc = contig_search(m, z, w, ret);
+	if (tried)
+		*tried = rc ? w->hi : *ret + w->nr;
+	return rc;
+}
+
 /* Zones in turn, as any allocation. */
 static int search_nodes(struct hvo_machine *m, unsigned int gfp, int node, struct contig_want *w,
 			hvo_pfn_t *ret)
@@ -285,7 +298,7 @@ static int search_nodes(struct hvo_machine *m, unsigned int gfp, int node, struc
 			w->lo = z->start;
 			w->hi = z->end;
 			lock_release(m, &z->lock);
-			if (!contig_search(m, z, w, ret))
+			if (!contig_search_on(m, z, w, w->tried ? &w->tried[z->type] : NULL, ret))
 				return 0;
 		}
 	}
@@ -293,14 +306,15 @@ static int search_nodes(struct hvo_machine *m, unsigned int gfp, int node, struc
 }
 
 int contig_take_one(struct hvo_machine *m, unsigned int gfp, int node, unsigned int order,
-		    hvo_pfn_t *ret)
+		    hvo_pfn_t *tried, hvo_pfn_t *ret)
 {
 	struct contig_want w = { .nr = UINT64_C(1) << order,
 				 .align = UINT64_C(1) << order,
 				 .one = true,
-				 .spare_huge = true };
+				 .spare_huge = true,
+				 .tried = tried };
 
-	return search_nodes(m, gfp, node, &w, ret);
+	return search_nodes(m, gfp | HVO_GFP_THISNODE, node, &w, ret);
 }
 
 int hvo_alloc_contig_pages(struct hvo_machine *m, uint64_t nr, unsigned int gfp, int node,

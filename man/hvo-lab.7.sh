@@ -21,6 +21,7 @@ EOF
 	printf '%s\n' "$text" | awk '/^      [^ ]/ { sub(/^ +/, ""); line = line " " $0; next }
 		{ if (NR > 1) print line; line = $0 } END { print line }' | sed -E \
 		-e 's/[_*\\]/\\&/g' \
+		-e 's/^( +)([][|#<-])/\1\\\2/' \
 		-e 's/^        ([^ ].*)/\t\1/' \
 		-e 's/^    ([^ ].*)/\n*\1*/' \
 		-e 's/^([A-Z].*)/\n# \1\n/'

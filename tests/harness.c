@@ -143,6 +143,21 @@ static int faulty_remap(void *ctx, const struct hvo_remap *runs, unsigned int nr
 	return rc || pass == nr ? rc : -HVO_ENOMEM;
 }
 
+static void note_refused(struct rig *r, hvo_pfn_t pfn, uint64_t nr, bool refused)
+{
+	if (!r->fault.refused && refused)
+		r->fault.refused = calloc(hvo_machine_memmap(r->m)->nr_frames, sizeof(bool));
+	if (r->fault.refused)
+		memset(r->fault.refused + pfn, refused, nr);
+}
+
+static void expect_there(struct rig *r, hvo_pfn_t pfn, uint64_t nr)
+{
+	if (r->fault.refused && memchr(r->fault.refused + pfn, true, nr))
+		fail_msg("frames from %#" PRIx64 " are written to: there is no memory behind them",
+			 (uint64_t)pfn);
+}
+
 static int faulty_populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
 	struct rig *r = ctx;
@@ -150,8 +165,11 @@ static int faulty_populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 	call(r);
 	if (r->on_populate)
 		r->on_populate(r->on_populate_arg, pfn, nr);
-	if (!pass_points(&r->fault, 1))
+	if (!pass_points(&r->fault, 1)) {
+		note_refused(r, pfn, nr, true);
 		return -HVO_ENOMEM;
+	}
+	note_refused(r, pfn, nr, false);
 	return hvo_sim_ops.populate(r->sim, pfn, nr);
 }
 
@@ -206,12 +224,14 @@ static void faulty_release(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 static void faulty_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
 	call(ctx);
+	expect_there(ctx, pfn, nr);
 	hvo_sim_ops.zero(((struct rig *)ctx)->sim, pfn, nr);
 }
 
 static void faulty_copy(void *ctx, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr)
 {
 	call(ctx);
+	expect_there(ctx, dst, nr);
 	hvo_sim_ops.copy(((struct rig *)ctx)->sim, dst, src, nr);
 }
 
@@ -315,6 +335,8 @@ bool rig_disarm(struct rig *r)
 
 	r->fault.armed = false;
 	r->fault.failures = 0;
+	free(r->fault.refused);
+	r->fault.refused = NULL;
 	return failed;
 }
 

@@ -42,6 +42,11 @@ struct rig_fault {
 	/* What the last remap() that counted put in force: to undo it never fails. */
 	struct hvo_remap *last;
 	unsigned int nr_last, max_last;
+	/*
+	 * By frame: populate() failed there since rig_arm(). Nobody may write to it through
+	 * zero() or copy(), until another populate() works.
+	 */
+	bool *refused;
 };
 
 struct rig {

@@ -238,8 +238,8 @@ static void on_failed(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t 
 static void open_sections(struct model *mo)
 {
 	uint64_t boot = mo->cfg.memory_bytes / HVO_SECTION_SIZE, each = boot / mo->cfg.nr_nodes;
-	uint64_t movable = each - mo->cfg.movable_bytes / HVO_SECTION_SIZE;
-	uint64_t cma = movable - mo->cfg.cma_bytes / HVO_SECTION_SIZE, i;
+	uint64_t movable = each - mo->cfg.movable_bytes / HVO_SECTION_SIZE, i;
+	uint64_t nr_cma = mo->cfg.cma_bytes / HVO_SECTION_SIZE, cma;
 
 	mo->nr_sections = (unsigned int)(mo->nr_frames >> HVO_SECTION_ORDER);
 	must(mo, mo->nr_sections <= SECTIONS);
@@ -248,8 +248,9 @@ static void open_sections(struct model *mo)
 
 		s->state = HVO_SECTION_ONLINE;
 		s->node = (int)(i / each);
+		cma = rig_zone(&mo->r, s->node, HVO_ZONE_CMA).start_pfn >> HVO_SECTION_ORDER;
 		s->zone = i % each >= movable ? HVO_ZONE_MOVABLE :
-			  i % each >= cma     ? HVO_ZONE_CMA :
+			  i - cma < nr_cma    ? HVO_ZONE_CMA :
 						HVO_ZONE_NORMAL;
 	}
 }
@@ -440,9 +441,27 @@ static uint64_t check_failed(struct model *mo)
 	return out;
 }
 
+/* Frames that pools took from an area, in a pool or on their way out of it. */
+static uint64_t taken_by_pools(struct model *mo, hvo_pfn_t pfn, uint64_t nr)
+{
+	uint64_t end = pfn + nr, frames = 0;
+
+	for (; pfn < end; pfn += HVO_BLOCK_FRAMES) {
+		const struct hvo_page *page = rig_page(&mo->r, pfn);
+
+		if (hvo_fold_byte(hvo_machine_memmap(mo->r.m), block_of(pfn)) &&
+		    page->flags & HVO_PF_CMA &&
+		    (page->state == HVO_PAGE_HUGETLB_FREE || page->state == HVO_PAGE_HUGETLB_USED ||
+		     page->flags & HVO_PF_DEFERRED))
+			frames += UINT64_C(1) << page->order;
+	}
+	return frames;
+}
+
 static uint64_t check_areas(struct model *mo)
 {
-	uint64_t in_use[AREAS] = { 0 }, used, sum = 0;
+	uint64_t in_use[AREAS] = { 0 }, used, nr, sum = 0;
+	hvo_pfn_t start;
 	unsigned int i;
 
 	for (i = 0; i < mo->nr_pieces; i++) {
@@ -450,8 +469,8 @@ static uint64_t check_areas(struct model *mo)
 		sum += mo->piece[i].nr;
 	}
 	for (i = 0; i < mo->nr_areas; i++) {
-		hvo_cma_stat(mo->area[i], NULL, NULL, &used);
-		must(mo, used == in_use[i]);
+		hvo_cma_stat(mo->area[i], &start, &nr, &used);
+		must(mo, used == in_use[i] + taken_by_pools(mo, start, nr));
 	}
 	return sum;
 }

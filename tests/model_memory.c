@@ -323,7 +323,6 @@ void op_empty(struct model *mo)
 	hvo_pfn_t start = pick(mo, blocks) << HVO_BLOCK_ORDER;
 	hvo_pfn_t end = start + ((1 + pick(mo, 8)) << HVO_BLOCK_ORDER);
 	struct snapshot before = snapshot(mo);
-	uint64_t moved = 0;
 	int rc;
 
 	rc = hvo_isolate_range(mo->r.m, start, end);
@@ -336,7 +335,7 @@ void op_empty(struct model *mo)
 	mo->closed_start = start;
 	mo->closed_end = end;
 	rc = evacuate(mo->r.m, start, end, purpose, pick(mo, 4) ? UINT64_MAX : pick(mo, 600),
-		      &moved);
+		      NULL);
 	must(mo, !rc || rc == -HVO_EBUSY || rc == -HVO_ENOMEM || rc == -HVO_EAGAIN);
 	if (!rc)
 		must(mo, !any_set(mo->owned, start, end));

@@ -39,7 +39,7 @@ struct holder {
 	uint32_t id;
 	struct held *held;
 	uint32_t *at; /* which one begins at a frame, + 1 */
-	uint64_t nr, max, moves, wrong;
+	uint64_t nr, max, moves, isolates, wrong;
 };
 
 /* Contents that are the same wherever they are; of a large block, one frame in 16. */
@@ -76,6 +76,7 @@ static uint32_t on_isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_p
 
 	(void)m;
 	h->wrong += !i || h->held[i - 1].order != order;
+	h->isolates++;
 	return i ? 1 : 0;
 }
 
@@ -544,6 +545,71 @@ static void cma_small(enum hvo_mode mode)
 }
 EACH_MODE(cma_small)
 
+/*
+ * What is pinned cannot be moved, which only trying shows: once. Then it goes on behind that, and
+ * nobody waits for a thousand attempts.
+ */
+#define ATTEMPT 5 /* rounds */
+
+static void pin(struct holder *h, hvo_pfn_t start, unsigned int order)
+{
+	hvo_pfn_t end = start + (UINT64_C(1) << order);
+
+	assert_int_equal(hvo_alloc_contig_range(h->r->m, start, end, 0), 0);
+	assert_int_equal(rig_page(h->r, start)->order, order);
+	hold(h, start, order, true);
+	assert_int_equal(hvo_get_page(h->r->m, start, NULL), 0);
+}
+
+static void cma_pinned(enum hvo_mode mode)
+{
+	static const struct {
+		uint64_t at;
+		unsigned int order;
+		uint64_t nr;
+		unsigned int align;
+		uint64_t place; /* 0: none */
+	} tries[] = {
+		/* The same block, the next block, another range. */
+		{ 1000, 0, 490, 0, 1001 },     { 1000, 0, 1024, 0, 1001 },
+		{ 1000, 0, 1024, 9, 1024 },    { 1000, 0, 1024, 10, 1024 },
+		{ 1023, 0, 1500, 3, 1024 },    { 512, 9, 700, 0, 1024 },
+		{ 12288, 12, 20000, 0, 0 },    { 10000, 0, 30000, 0, 0 },
+		{ 15360, 9, 16896, 0, 15872 }, { 15360, 9, 16897, 0, 0 },
+	};
+	struct hvo_config cfg = rig_config(mode, 512);
+	hvo_pfn_t start = 98304, pfn = 0;
+	struct hvo_cma *cma;
+	unsigned int i;
+
+	cfg.cma_bytes = 128 * MIB;
+	for (i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+		struct holder h;
+		struct rig r;
+		int rc;
+
+		rig_open(&r, RIG_SIM, &cfg);
+		holder_open(&h, &r);
+		assert_int_equal(hvo_cma_create(r.m, 0, 32768, &cma), 0);
+		pin(&h, start + tries[i].at, tries[i].order);
+		/* What is left of its block before it is too small. */
+		if (!i)
+			assert_int_equal(hvo_alloc_contig_range(r.m, start, start + 512, 0), 0);
+		rc = hvo_cma_alloc(cma, tries[i].nr, tries[i].align, &pfn);
+		assert_int_equal(rc, tries[i].place ? 0 : -HVO_EBUSY);
+		assert_in_range(h.isolates, 1, ATTEMPT);
+		if (!rc) {
+			assert_int_equal(pfn, start + tries[i].place);
+			expect_taken(&r, pfn, pfn + tries[i].nr);
+		}
+		rig_audit(&r);
+		rig_put(&r, start + tries[i].at);
+		holder_close(&h);
+		rig_close(&r);
+	}
+}
+EACH_MODE(cma_pinned)
+
 /* All of an area is lent; then it is wanted back in one piece. */
 static void cma_giga(enum hvo_mode mode)
 {
@@ -658,6 +724,41 @@ static void gigantic(enum hvo_mode mode)
 	rig_close(&r);
 }
 EACH_MODE(gigantic)
+
+/*
+ * Many gigantic pages, of areas and of NORMAL, where some places cannot be had: each is tried once,
+ * not once for each page, and once more if folding gave memory back meanwhile.
+ */
+static void gigantic_pinned(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 10 * 1024);
+	struct hvo_pool *giga;
+	struct holder h;
+	struct rig r;
+
+	cfg.max_order = 10;
+	cfg.cma_bytes = 4096 * MIB;
+	rig_open(&r, RIG_SIM, &cfg);
+	holder_open(&h, &r);
+	pin(&h, 262144, 9);
+	pin(&h, 6 * 262144 + 5 * 512, 9);
+	assert_int_equal(hvo_cma_create(r.m, 0, 4 * 262144, &(struct hvo_cma *){ NULL }), 0);
+	assert_int_equal(hvo_pool_create(r.m, 18, &giga), 0);
+	assert_int_equal(hvo_pool_set_cma(giga, true), 0);
+	assert_int_equal(rig_resize(giga, ANY, 100).done, 7);
+	assert_in_range(h.isolates, 2, 2 * 2 * ATTEMPT);
+	rig_audit(&r);
+	/* Another time they are looked at again. */
+	rig_put(&r, 262144);
+	rig_put(&r, 6 * 262144 + 5 * 512);
+	assert_int_equal(rig_resize(giga, ANY, 100).done, 2);
+	holder_check(&h);
+	assert_int_equal(rig_resize(giga, ANY, 0).done, 9);
+	holder_close(&h);
+	rig_audit(&r);
+	rig_close(&r);
+}
+EACH_MODE(gigantic_pinned)
 
 /* ---- two nodes -------------------------------------------------------------------------------- */
 
@@ -954,7 +1055,8 @@ int main(void)
 		cmocka_unit_test(test_huge_ranges),   cmocka_unit_test(test_unmovable),
 		cmocka_unit_test(test_clear_on_free), cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_pages),	      cmocka_unit_test(test_cma_small),
-		cmocka_unit_test(test_cma_giga),      cmocka_unit_test(test_gigantic),
+		cmocka_unit_test(test_cma_pinned),    cmocka_unit_test(test_cma_giga),
+		cmocka_unit_test(test_gigantic),      cmocka_unit_test(test_gigantic_pinned),
 		cmocka_unit_test(test_fails),	      cmocka_unit_test(test_node_pages),
 		cmocka_unit_test(test_node_evacuate), cmocka_unit_test(test_node_cma),
 		cmocka_unit_test(test_node_gigantic),

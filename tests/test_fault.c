@@ -66,12 +66,14 @@ static uint64_t balance(struct scene *s)
 	       (s->parts ? huge_frames(s->parts, HVO_BLOCK_ORDER) : 0);
 }
 
-static void scene_open(struct scene *s, enum hvo_mode mode, unsigned int order)
+static void scene_open(struct scene *s, enum hvo_mode mode, unsigned int order,
+		       enum hvo_clear clear)
 {
 	struct hvo_config cfg = rig_config(mode, order == HVO_GIGA_ORDER ? 2048 : 128);
 	uint64_t i, want;
 
 	memset(s, 0, sizeof(*s));
+	cfg.clear = clear;
 	rig_open(&s->r, RIG_FAULTY, &cfg);
 	assert_int_equal(hvo_pool_create(s->r.m, order, &s->pool), 0);
 	s->order = order;
@@ -645,7 +647,10 @@ static const struct operation operations[] = {
 struct failure {
 	uint64_t at, also;
 	bool sticky;
+	enum hvo_clear clear;
 };
+
+#define NEVER HVO_CLEAR_NEVER
 
 /* Returns the points that there were. */
 static uint64_t fail_once(const struct operation *op, enum hvo_mode mode, unsigned int order,
@@ -655,7 +660,7 @@ static uint64_t fail_once(const struct operation *op, enum hvo_mode mode, unsign
 	uint64_t before, points, failures;
 	bool done;
 
-	scene_open(&s, mode, order);
+	scene_open(&s, mode, order, f.clear);
 	op->prepare(&s);
 	before = rig_free(&s.r);
 	s.balance = balance(&s);
@@ -698,7 +703,7 @@ static uint64_t each_pair(const struct operation *op, enum hvo_mode mode, unsign
 
 	assert_true(points <= 128);
 	for (at = 1; at <= points; at++) {
-		after[at - 1] = fail_once(op, mode, order, (struct failure){ at, 0, false });
+		after[at - 1] = fail_once(op, mode, order, (struct failure){ at, 0, false, NEVER });
 		pairs += after[at - 1] - at;
 	}
 	if (pairs > PAIRS) {
@@ -707,13 +712,13 @@ static uint64_t each_pair(const struct operation *op, enum hvo_mode mode, unsign
 				at = 1 + rig_random(&random) % points;
 			while (after[at - 1] == at);
 			k = at + 1 + rig_random(&random) % (after[at - 1] - at);
-			fail_once(op, mode, order, (struct failure){ at, k, false });
+			fail_once(op, mode, order, (struct failure){ at, k, false, NEVER });
 		}
 		return PAIRS;
 	}
 	for (at = 1; at <= points; at++)
 		for (k = at + 1; k <= after[at - 1]; k++)
-			fail_once(op, mode, order, (struct failure){ at, k, false });
+			fail_once(op, mode, order, (struct failure){ at, k, false, NEVER });
 	return pairs;
 }
 
@@ -727,19 +732,49 @@ static void each_failure(enum hvo_mode mode, unsigned int order)
 
 		if (!op->applies(mode, order))
 			continue;
-		points = fail_once(op, mode, order, (struct failure){ 0 });
+		points = fail_once(op, mode, order, (struct failure){ 0, 0, false, NEVER });
 		step = points / most + 1;
 		for (at = 1; at <= points; at += at < 3 && order == 9 ? 1 : step) {
-			fail_once(op, mode, order, (struct failure){ at, 0, false });
+			fail_once(op, mode, order, (struct failure){ at, 0, false, NEVER });
 			if (points > 1 && order != HVO_GIGA_ORDER)
-				fail_once(op, mode, order, (struct failure){ at, 0, true });
+				fail_once(op, mode, order, (struct failure){ at, 0, true, NEVER });
 		}
 		if (points > 1)
-			fail_once(op, mode, order, (struct failure){ points, 0, false });
+			fail_once(op, mode, order, (struct failure){ points, 0, false, NEVER });
 		pairs = order == 9 ? each_pair(op, mode, order, points) : 0;
 		print_message("%-23s order %2u: %4llu points, %3llu pairs\n", op->name, order,
 			      (unsigned long long)points, (unsigned long long)pairs);
 	}
+}
+
+/*
+ * Where frames are cleared when they are freed: what was taken and could not be used is not, since
+ * there may be no memory behind it. The rig looks for that.
+ */
+static void each_cleared(enum hvo_mode mode, unsigned int order)
+{
+	struct failure f = { 0, 0, false, HVO_CLEAR_ON_FREE };
+	uint64_t points;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+		const struct operation *op = &operations[i];
+
+		if (!op->applies(mode, order))
+			continue;
+		f.at = 0;
+		points = fail_once(op, mode, order, f);
+		for (f.at = 1; f.at <= points; f.at += f.at < 4 ? 1 : points / 4 + 1)
+			fail_once(op, mode, order, f);
+	}
+}
+
+static void test_cleared(void **state)
+{
+	(void)state;
+	each_cleared(HVO_ON_DEMAND, 9);
+	each_cleared(HVO_LINUX, 9);
+	each_cleared(HVO_LINUX, 12);
 }
 
 #define TEST(name, mode, order)               \
@@ -830,7 +865,7 @@ int main(void)
 		cmocka_unit_test(test_on_demand_9),  cmocka_unit_test(test_on_demand_12),
 		cmocka_unit_test(test_on_demand_18), cmocka_unit_test(test_linux_9),
 		cmocka_unit_test(test_linux_12),     cmocka_unit_test(test_linux_18),
-		cmocka_unit_test(test_events),
+		cmocka_unit_test(test_cleared),	     cmocka_unit_test(test_events),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -188,6 +188,62 @@ static void test_wait(void **state)
 	wait_in(HVO_LINUX);
 }
 
+/*
+ * Huge pages as well, promised or not: that a range is being emptied where the only free one
+ * lies is a matter of time, and who may wait gets it. What a user keeps apart is not.
+ */
+static void huge_wait_in(enum hvo_mode mode, unsigned int order, bool reserved)
+{
+	struct hvo_config cfg = rig_config(mode, 256);
+	uint64_t size = UINT64_C(1) << order;
+	hvo_pfn_t pfn = 1, page;
+	struct hvo_pool *pool;
+	struct hog hog = { 0 };
+	struct waiter w;
+	struct rig r;
+	int (*alloc)(struct hvo_pool * pool, unsigned int gfp, int node, hvo_pfn_t *ret) =
+		reserved ? hvo_hugetlb_alloc_reserved : hvo_hugetlb_alloc;
+
+	rig_open(&r, RIG_FAULTY, &cfg);
+	w = (struct waiter){ &r, 0, 0 };
+	r.on_sleep = on_sleep;
+	r.on_sleep_arg = &w;
+	assert_int_equal(hvo_pool_create(r.m, order, &pool), 0);
+	assert_int_equal(rig_resize(pool, ANY, 1).done, 1);
+	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &page), 0);
+	assert_int_equal(hvo_hugetlb_free(pool, page), 0);
+	hog_all(&r, &hog, 0, false);
+	if (reserved)
+		assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), 0);
+	/* The last of its blocks is enough. */
+	assert_int_equal(hvo_isolate_range(r.m, page + size - 512, page + size), 0);
+	assert_int_equal(alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), -HVO_ENOMEM);
+	assert_int_equal(hvo_unisolate_range(r.m, page + size - 512, page + size), 0);
+	w.start = page + size - 512;
+	w.end = page + size;
+	assert_int_equal(isolate_range(r.m, w.start, w.end), 0);
+	assert_int_equal(alloc(pool, HVO_GFP_ATOMIC, ANY, &pfn), -HVO_ENOMEM);
+	assert_int_equal(r.sleeps, 0);
+	assert_int_equal(rig_pool(pool, ANY).reserved, reserved);
+	assert_int_equal(alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(r.sleeps, 1);
+	assert_int_equal(pfn, page);
+	assert_int_equal(rig_pool(pool, ANY).reserved, 0);
+	rig_audit(&r);
+	assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+	hog_release(&r, &hog, UINT64_MAX);
+	rig_close(&r);
+}
+
+static void test_huge_wait(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 8; i++)
+		huge_wait_in(i & 1 ? HVO_LINUX : HVO_ON_DEMAND, i & 2 ? 10 : 9, i & 4);
+}
+
 static void test_arguments(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 512);
@@ -242,9 +298,9 @@ static void test_cma_zone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_isolate),	 cmocka_unit_test(test_take),
-		cmocka_unit_test(test_wait),	 cmocka_unit_test(test_arguments),
-		cmocka_unit_test(test_cma_zone),
+		cmocka_unit_test(test_isolate),	  cmocka_unit_test(test_take),
+		cmocka_unit_test(test_wait),	  cmocka_unit_test(test_huge_wait),
+		cmocka_unit_test(test_arguments), cmocka_unit_test(test_cma_zone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -162,6 +162,17 @@ static void test_bindings(void **state)
 		"assert(m:events().poisoned == 1 and m:events().cut > 0)",
 		"assert(m:config().nodes == 2 and m:config().mode == 'on-demand')",
 		"assert(m:audit() == 0) m:close() m:close() assert(tostring(m) == 'machine (closed)')",
+		/* nodes that are not alike */
+		"m = hvo.machine{memory='12G', nodes=3, movable_nodes={1}, max_order=10, "
+		"boot_gigantic={[0]=2, [2]=1}}",
+		"g = assert(m:pool{size='1G'}) assert(g:stat().total == 3 and g:stat(0).total == 2)",
+		"assert(g:stat(1).total == 0 and m:config().boot_gigantic == 3)",
+		"assert(#m:config().movable_nodes == 1 and m:config().movable_nodes[1] == 1)",
+		"assert(m:zone_stat(1, 'normal').present == 0 and m:audit() == 0) m:close()",
+		"assert(not pcall(hvo.machine, {boot_gigantic = {[64] = 1}}))",
+		"assert(not pcall(hvo.machine, {boot_gigantic = {'x'}}))",
+		"assert(not pcall(hvo.machine, {movable_nodes = 1}))",
+		"assert(select(2, hvo.machine{movable_nodes = {0}}) == 'EINVAL')",
 		/* on real memory */
 		"m = assert(hvo.machine{platform='linux', memory='128M'})",
 		"assert(m:pool{}:resize(5).done == 5 and m:audit() == 0) m:close()",

@@ -1082,7 +1082,8 @@ static void evacuate_in(enum rig_platform platform, enum hvo_mode mode, enum eva
 	struct hvo_config cfg = rig_config(mode, 512);
 	hvo_pfn_t start = 32768, end = start + 16384, pfn;
 	struct hvo_pool_stat was, now;
-	uint64_t before, moved = 0, step = 0;
+	struct evacuated moved, step;
+	uint64_t before;
 	struct hvo_pool *pool;
 	struct table *t;
 	struct rig r;
@@ -1105,11 +1106,11 @@ static void evacuate_in(enum rig_platform platform, enum hvo_mode mode, enum eva
 	/* In steps, then the rest. */
 	rc = evacuate(r.m, start, end, how, 100, &step);
 	assert_int_equal(rc, -HVO_EAGAIN);
-	assert_in_range(step, 100, 100 + 2048);
+	assert_in_range(step.moved, 100, 100 + 2048);
 	check_table(t);
 	rig_audit(&r);
 	assert_int_equal(evacuate(r.m, start, end, how, UINT64_MAX, &moved), 0);
-	assert_in_range(step + moved, 200, 16384);
+	assert_in_range(step.moved + moved.moved, 200, 16384);
 	check_table(t);
 	rig_audit(&r);
 	for (pfn = start; pfn < end; pfn += 512)
@@ -1123,7 +1124,7 @@ static void evacuate_in(enum rig_platform platform, enum hvo_mode mode, enum eva
 		assert_in_range(now.total, was.total - was.free, was.total - 1);
 	/* Nothing is left to do, and nothing moves. */
 	assert_int_equal(evacuate(r.m, start, end, how, UINT64_MAX, &moved), 0);
-	assert_int_equal(moved, 0);
+	assert_int_equal(moved.moved, 0);
 	assert_int_equal(hvo_unisolate_range(r.m, start, end), 0);
 	rig_audit(&r);
 	check_table(t);
@@ -1257,7 +1258,7 @@ static void evacuate_memmap(enum rig_platform platform)
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 256);
 	hvo_pfn_t boot, first, pfn, start, frame;
 	struct table *t;
-	uint64_t moved;
+	struct evacuated moved;
 	unsigned int i;
 	struct rig r;
 
@@ -1278,10 +1279,11 @@ static void evacuate_memmap(enum rig_platform platform)
 	assert_int_equal(hvo_isolate_range(r.m, start, start + 512), 0);
 	assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_CONTIG, 1, &moved),
 			 -HVO_EAGAIN);
-	assert_int_equal(moved, 1);
+	assert_int_equal(moved.moved, 1);
 	rig_audit(&r);
-	assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_CONTIG, UINT64_MAX, &moved), 0);
-	assert_int_equal(moved, 7);
+	assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_CONTIG, UINT64_MAX, &moved),
+			 0);
+	assert_int_equal(moved.moved, 7);
 	assert_true(block_out(&r, start));
 	assert_int_equal(rig_stat(&r).moved, 7);
 	check_table(t);

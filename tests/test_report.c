@@ -12,6 +12,8 @@
 
 #include <pthread.h>
 
+#include "core/machine.h"
+
 static uint64_t reported(struct rig *r)
 {
 	return rig_stat(r).reported;
@@ -98,6 +100,78 @@ static void test_zero_again(void **state)
 	assert_true(rig_zero(&r, pfn, 4096));
 	rig_put(&r, again);
 	rig_close(&r);
+}
+
+/* ---- the frames that descriptors had at the start ------------------------------------------- */
+
+static uint64_t mappings(struct rig *r)
+{
+	struct hvo_linux_info info;
+
+	assert_int_equal(hvo_linux_info(r->host, &info), 0);
+	return info.nr_mappings;
+}
+
+/* Where the tails of all blocks are, folded or not. */
+static void note_backing(struct rig *r, hvo_pfn_t *at)
+{
+	uint64_t nr = r->m->mm.nr_frames >> HVO_BLOCK_ORDER, i;
+
+	for (i = 0; i < nr * HVO_BLOCK_TAILS; i++)
+		at[i] = r->m->ops->backing(r->m->ctx, hvo_block_tail_page(i / HVO_BLOCK_TAILS) +
+							      i % HVO_BLOCK_TAILS);
+}
+
+/*
+ * A pool of Linux mode gives blocks of such frames back; their content goes to the system, and
+ * the pool shrinks: all of them come home, as if nothing had been reported, and the mappings
+ * merge. With @fail the system has no memory for the first block: then any frames serve.
+ */
+static void home_again(enum rig_platform platform, unsigned int order, uint64_t nr, bool fail)
+{
+	static hvo_pfn_t before[512 * HVO_BLOCK_TAILS], after[512 * HVO_BLOCK_TAILS];
+	struct hvo_config cfg = rig_config(HVO_LINUX, 1024);
+	struct hvo_resize_result res;
+	struct hvo_pool *pool;
+	uint64_t maps = 0, homes, i;
+	struct rig r;
+
+	rig_open(&r, platform, &cfg);
+	if (platform == RIG_LINUX)
+		maps = mappings(&r);
+	note_backing(&r, before);
+	pool = rig_pool_new(&r, order);
+	assert_int_equal(rig_resize(pool, HVO_NODE_ANY, nr).done, nr);
+	report_all(&r, 9);
+	/* Blocks of descriptors among what that gave back. */
+	for (i = 0, homes = 0; i < HVO_BLOCK_MEMMAP; i++)
+		homes += hvo_reported(r.m, i << HVO_BLOCK_ORDER);
+	assert_in_range(homes, 1, HVO_BLOCK_MEMMAP - 1);
+	if (platform == RIG_FAULTY)
+		rig_arm(&r, fail, false);
+	res = rig_resize(pool, HVO_NODE_ANY, 0);
+	if (platform == RIG_FAULTY)
+		assert_int_equal(rig_disarm(&r), fail);
+	assert_int_equal(res.refused, 0);
+	assert_int_equal(res.done, nr);
+	rig_audit(&r);
+	note_backing(&r, after);
+	if (fail)
+		assert_memory_not_equal(before, after, sizeof(before));
+	else
+		assert_memory_equal(before, after, sizeof(before));
+	if (platform == RIG_LINUX)
+		assert_int_equal(mappings(&r), maps);
+	rig_close(&r);
+}
+
+static void test_home_again(void **state)
+{
+	(void)state;
+	home_again(RIG_FAULTY, 9, 200, false);
+	home_again(RIG_FAULTY, 12, 30, false);
+	home_again(RIG_FAULTY, 9, 200, true);
+	home_again(RIG_LINUX, 9, 200, false);
 }
 
 /* ---- bounds and orders ----------------------------------------------------------------------- */
@@ -539,6 +613,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_there_and_back),
 		cmocka_unit_test(test_zero_again),
+		cmocka_unit_test(test_home_again),
 		cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_steps),
 		cmocka_unit_test(test_order),

@@ -34,6 +34,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define NODE0 "sys/devices/system/node/node0/hugepages/"
+#define NODE2 "sys/devices/system/node/node2/hugepages/"
 #define HUGE "sys/kernel/mm/hugepages/hugepages-2048kB/"
 #define MEMORY "sys/devices/system/memory/"
 #define MAX_ARGS 32
@@ -519,6 +521,12 @@ static void test_refusals(void **state)
 	refused(dir, "--hugepagesz 3M", "3M", 2);
 	refused(dir, "--policy carve", "on-demand", 2);
 	refused(dir, "--movable 1G", "--memory", 2);
+	refused(dir, "--hugepages 2M=0:1,1", "0:2,1:3", 2);
+	refused(dir, "--hugepages 2M=0:1,0:1", "twice", 2);
+	refused(dir, "--hugepages 2M=0:1,", "0:2,1:3", 2);
+	refused(dir, "--hugepages 2M=1:1", "--hugepages", 2);
+	refused(dir, "--nodes 2 --movable-nodes 2", "--movable-nodes", 2);
+	refused(dir, "--nodes 2 --movable-nodes 0,1", "--movable-nodes", 2);
 	(void)snprintf(inner, sizeof(inner), "%s/x", dir);
 	refused(inner, "", "no such directory", 1);
 	assert_int_equal(mkdir(inner, 0755), 0);
@@ -611,6 +619,29 @@ static void test_boot(void **state)
 	/* What its one thread puts off is done after each write. */
 	assert_int_equal(put(&s, HUGE "nr_hugepages", "0"), 0);
 	assert_int_equal(number(&s, HUGE "deferred_hugepages"), 0);
+	stop(&s);
+}
+
+/* Pages on the nodes that were named, and a node whose memory is all movable. */
+static void test_boot_nodes(void **state)
+{
+	static char text[TEXT];
+	struct server s;
+
+	(void)state;
+	skip_unless_ready();
+	start_well(&s, "--memory 9G --nodes 3 --platform sim --mode linux --movable-nodes 0 "
+		       "--hugepages 1G=1:1,2:2 --hugepages 2M=0:30,2:7");
+	assert_int_equal(number(&s, NODE0 "hugepages-1048576kB/nr_hugepages"), 0);
+	assert_int_equal(number(&s, NODE2 "hugepages-1048576kB/nr_hugepages"), 2);
+	assert_int_equal(number(&s, NODE0 "hugepages-2048kB/nr_hugepages"), 30);
+	assert_int_equal(number(&s, HUGE "nr_hugepages"), 37);
+	read_file(&s, "sys/devices/system/node/has_normal_memory", text);
+	assert_string_equal(text, "1-2\n");
+	read_file(&s, "sys/devices/system/node/has_memory", text);
+	assert_string_equal(text, "0-2\n");
+	read_file(&s, "proc/zoneinfo", text);
+	assert_non_null(strstr(text, "Node 0, zone  Movable"));
 	stop(&s);
 }
 
@@ -989,6 +1020,7 @@ int main(void)
 		cmocka_unit_test(test_together),     cmocka_unit_test(test_hugeadm),
 		cmocka_unit_test(test_numastat),     cmocka_unit_test(test_lend),
 		cmocka_unit_test(test_lend_refused), cmocka_unit_test(test_many_files),
+		cmocka_unit_test(test_boot_nodes),
 		cmocka_unit_test(test_opened),	     cmocka_unit_test(test_swapped),
 	};
 

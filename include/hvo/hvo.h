@@ -37,7 +37,12 @@ enum hvo_clear {
  * @memory_bytes: all nodes together; a multiple of @nr_nodes sections (128 MiB), at
  *                most 16 TiB
  * @movable_bytes: of each node, at its end, in ZONE_MOVABLE; whole sections
- * @cma_bytes: of each node, below ZONE_MOVABLE, for CMA areas; whole sections
+ * @cma_bytes: of each node, below ZONE_MOVABLE, for CMA areas; whole sections. It begins at a
+ *             multiple of the largest huge page that fits into it, up to 1 GiB, if there is
+ *             room for that: then memory behind it belongs to NORMAL as well
+ * @movable_nodes: bit n: all memory of node n is in ZONE_MOVABLE, as with movable_node; its
+ *                 descriptors lie in NORMAL memory of the next node that has some, counted round.
+ *                 @movable_bytes and @cma_bytes are for the others, of which there is one at least
  * @hotplug_bytes: address space behind all of it, for hvo_memory_add(); whole sections
  * @min_free_bytes: kept back below the min watermark of all zones (default: as
  *                  Linux computes it from the size)
@@ -46,7 +51,10 @@ enum hvo_clear {
  * @mode: enum hvo_mode
  * @clear: enum hvo_clear
  * @boot_gigantic: 1 GiB pages reserved before anything else, node after node in turn, as
- *                 hugepagesz=1G hugepages=N: their pool is there from the start
+ *                 hugepagesz=1G hugepages=N: their pool is there from the start. Nodes that
+ *                 have no NORMAL memory get none; where there is no room there are fewer
+ * @boot_gigantic_nodes: so many on each node, as hugepages=0:2,1:3; @boot_gigantic is their sum,
+ *                       or 0
  * @optimize: Linux mode: the switch hugetlb_optimize_vmemmap at creation. Boot-time
  *            gigantic pages then never had frames for their tails
  */
@@ -56,11 +64,13 @@ struct hvo_config {
 	uint64_t cma_bytes;
 	uint64_t hotplug_bytes;
 	uint64_t min_free_bytes;
+	uint64_t movable_nodes;
 	uint32_t nr_nodes;
 	uint32_t max_order;
 	uint32_t mode;
 	uint32_t clear;
 	uint32_t boot_gigantic;
+	uint32_t boot_gigantic_nodes[HVO_MAX_NODES];
 	bool optimize;
 };
 
@@ -486,7 +496,9 @@ int hvo_hugetlb_unreserve(struct hvo_pool *pool, uint64_t nr);
  * hvo_hugetlb_alloc() - take a huge page that nobody has reserved
  *
  * From the free list, else, with HVO_GFP_RECLAIM, as a surplus page within the overcommit
- * limit.
+ * limit. Free pages in a range that the library empties at that moment (hvo_alloc_contig_range(),
+ * hvo_memory_offline() and the like) are waited for with HVO_GFP_RECLAIM; those in a range of
+ * hvo_isolate_range() cannot be had.
  *
  * Context: with HVO_GFP_RECLAIM it may wait; not from a shrinker then.
  * Return: 0; -HVO_EINVAL; -HVO_ENOMEM: no free page there, nothing changed.

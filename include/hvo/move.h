@@ -175,7 +175,11 @@ HVO_MUST_CHECK int hvo_alloc_contig_pages(struct hvo_machine *m, uint64_t nr, un
 struct hvo_cma;
 #define HVO_MAX_CMA 16
 
-/* @nr: frames, a multiple of 512. 0; -HVO_EINVAL; -HVO_ENOMEM: not so much left; -HVO_ENOSPC. */
+/*
+ * @nr: frames, a multiple of 512. An area begins at a multiple of the largest huge page that fits
+ * into it, up to 1 GiB, if there is such a place; hvo_cma_stat() says where. 0; -HVO_EINVAL;
+ * -HVO_ENOMEM: not so much left in one piece; -HVO_ENOSPC.
+ */
 HVO_MUST_CHECK int hvo_cma_create(struct hvo_machine *m, int node, uint64_t nr,
 				  struct hvo_cma **ret);
 /* @align_order: of the first frame, up to 18. 0; -HVO_EINVAL; -HVO_ENOMEM; -HVO_EBUSY. */
@@ -183,7 +187,10 @@ HVO_MUST_CHECK int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int 
 				 hvo_pfn_t *ret);
 /* 0; -HVO_EINVAL: not allocated from it as one piece or part of one. */
 int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr);
-/* First frame, frames, and how many of them are allocated by hvo_cma_alloc(). */
+/*
+ * First frame, frames, and how many of them are in use: allocated by hvo_cma_alloc(), or pages that
+ * a pool took from the area (hvo_pool_set_cma()) until these are free again.
+ */
 void hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uint64_t *used);
 /* New pages of a pool come from CMA areas first, as with hugetlb_cma=. 0 or -HVO_EINVAL. */
 int hvo_pool_set_cma(struct hvo_pool *pool, bool on);

@@ -29,14 +29,15 @@ static const char help[] =
 	"  --memory SIZE       of all nodes, such as 4G: a multiple of 128 MiB for each\n"
 	"                      (default 1G)\n"
 	"  --nodes N           NUMA nodes (default 1)\n"
+	"  --movable-nodes 1,3 nodes whose memory is all movable\n"
 	"  --movable SIZE      of each node, in ZONE_MOVABLE\n"
 	"  --cma SIZE          of each node, for CMA areas\n"
 	"  --hotplug SIZE      address space for memory that is added later\n"
 	"  --mode NAME         on-demand (default): descriptors only where memory is cut;\n"
 	"                      linux: all exist, and those of huge pages are folded\n"
 	"  --policy NAME       linux: how descriptors are restored (default mayfail)\n"
-	"  --hugepagesz SIZE   a pool of such pages; again for more (default 2M and 1G)\n"
-	"  --hugepages SIZE=N  so many of them from the start\n"
+	"  --hugepagesz SIZE   a pool of such pages; again for another (default 2M and 1G)\n"
+	"  --hugepages SIZE=N  so many of them from the start; N may be 0:2,1:3, by node\n"
 	"  --sparse            take memory from the system when it is first touched\n"
 	"  --socket PATH       lend huge pages to other processes there (hvo client)\n"
 	"  --quota-client SIZE what one client may have at a time (default: no limit)\n"
@@ -48,10 +49,12 @@ static const char help[] =
 
 #define DEFAULT_MEMORY (UINT64_C(1) << 30)
 
-/* A pool, and how many pages it is to have at the start. */
+/* A pool, and how many pages it is to have at the start; on which nodes, if that was said. */
 struct pool_option {
 	unsigned int order;
 	uint64_t nr;
+	uint64_t named; /* bit n: node n was */
+	uint32_t nodes[HVO_MAX_NODES];
 };
 
 struct serve_options {
@@ -143,6 +146,53 @@ static int set_hugepagesz(void *arg, const char *value)
 	return pool_option(opt, "--hugepagesz", value) ? CLI_OK : CLI_USAGE;
 }
 
+/* As 0:2,1:3. */
+static int set_each_node(struct pool_option *pool, const char *value)
+{
+	char text[1024], *item, *rest = text, *nr;
+	uint64_t node, pages;
+	int status;
+
+	if ((size_t)snprintf(text, sizeof(text), "%s", value) >= sizeof(text))
+		return args_error("--hugepages: '%s' is too long", value);
+	*pool = (struct pool_option){ .order = pool->order };
+	while ((item = strsep(&rest, ","))) {
+		nr = strchr(item, ':');
+		if (!nr)
+			return args_error("--hugepages: '%s' is not as 0:2,1:3", value);
+		*nr++ = '\0';
+		status = args_number("--hugepages", item, 0, HVO_MAX_NODES - 1, &node);
+		if (!status)
+			status = args_number("--hugepages", nr, 0, UINT32_MAX, &pages);
+		if (status)
+			return status;
+		if (pool->named >> node & 1)
+			return args_error("--hugepages: node %" PRIu64 " twice", node);
+		pool->named |= UINT64_C(1) << node;
+		pool->nodes[node] = (uint32_t)pages;
+		pool->nr += pages;
+	}
+	return CLI_OK;
+}
+
+static int set_movable_nodes(void *arg, const char *value)
+{
+	struct serve_options *opt = arg;
+	char text[256], *item, *rest = text;
+	uint64_t node;
+	int status;
+
+	if ((size_t)snprintf(text, sizeof(text), "%s", value) >= sizeof(text))
+		return args_error("--movable-nodes: '%s' is too long", value);
+	while ((item = strsep(&rest, ","))) {
+		status = args_number("--movable-nodes", item, 0, HVO_MAX_NODES - 1, &node);
+		if (status)
+			return status;
+		opt->cfg.movable_nodes |= UINT64_C(1) << node;
+	}
+	return CLI_OK;
+}
+
 static int set_hugepages(void *arg, const char *value)
 {
 	char size[ARGS_SIZE_LEN];
@@ -154,6 +204,9 @@ static int set_hugepages(void *arg, const char *value)
 	pool = pool_option(arg, "--hugepages", size);
 	if (!pool)
 		return CLI_USAGE;
+	if (strchr(nr, ':'))
+		return set_each_node(pool, nr);
+	*pool = (struct pool_option){ .order = pool->order };
 	return args_number("--hugepages", nr, 0, UINT32_MAX, &pool->nr);
 }
 
@@ -199,6 +252,7 @@ static const struct arg_spec specs[] = {
 	ARG_STORE("--memory", set_size, struct serve_options, cfg.memory_bytes, uint64_t),
 	ARG_NODES(struct serve_options, cfg.nr_nodes),
 	ARG_STORE("--movable", set_size, struct serve_options, cfg.movable_bytes, uint64_t),
+	ARG_CALL("--movable-nodes", true, set_movable_nodes),
 	ARG_STORE("--cma", set_size, struct serve_options, cfg.cma_bytes, uint64_t),
 	ARG_STORE("--hotplug", set_size, struct serve_options, cfg.hotplug_bytes, uint64_t),
 	ARG_CALL("--mode", true, set_mode),
@@ -226,11 +280,36 @@ static int check_lend_options(const struct serve_options *opt)
 	return CLI_OK;
 }
 
+/* Nodes that were named, and 1 GiB pages, which come before anything else. */
+static int check_nodes(struct serve_options *opt)
+{
+	struct hvo_config *cfg = &opt->cfg;
+	uint64_t all = UINT64_MAX >> (64 - cfg->nr_nodes);
+	unsigned int i;
+
+	if (cfg->movable_nodes & ~all)
+		return args_error("--movable-nodes: there are %" PRIu32 " nodes, from 0 on",
+				  cfg->nr_nodes);
+	if (cfg->movable_nodes == all)
+		return args_error("--movable-nodes: one node at least has other memory, too");
+	for (i = 0; i < opt->nr_pools; i++) {
+		const struct pool_option *pool = &opt->pools[i];
+
+		if (pool->named & ~all)
+			return args_error("--hugepages: there are %" PRIu32 " nodes, from 0 on",
+					  cfg->nr_nodes);
+		if (pool->order != HVO_GIGA_ORDER)
+			continue;
+		cfg->boot_gigantic = (uint32_t)pool->nr;
+		memcpy(cfg->boot_gigantic_nodes, pool->nodes, sizeof(pool->nodes));
+	}
+	return CLI_OK;
+}
+
 /* What fits together, and what is left to defaults. */
 static int check_options(struct serve_options *opt)
 {
 	struct hvo_config *cfg = &opt->cfg;
-	unsigned int i;
 
 	if (!opt->mount)
 		return args_error("--mount is missing: where is the machine to be seen?");
@@ -249,10 +328,8 @@ static int check_options(struct serve_options *opt)
 	}
 	if (opt->policy && cfg->mode != HVO_LINUX)
 		return args_error("--policy is for --mode linux: on-demand mode restores nothing");
-	/* 1 GiB pages come before anything else. */
-	for (i = 0; i < opt->nr_pools; i++)
-		if (opt->pools[i].order == HVO_GIGA_ORDER)
-			cfg->boot_gigantic = (uint32_t)opt->pools[i].nr;
+	if (check_nodes(opt))
+		return CLI_USAGE;
 	if (!hvo_machine_size(cfg))
 		return args_error("--memory: too little of each node is left for its other parts, "
 				  "or more than 16T in all");
@@ -284,6 +361,18 @@ static int open_machine(struct server *s, const struct serve_options *opt)
 	return CLI_FAILED;
 }
 
+static int fill_pool(struct hvo_pool *pool, const struct pool_option *want)
+{
+	int rc = 0, n;
+
+	if (!want->named)
+		return hvo_pool_resize(pool, HVO_NODE_ANY, want->nr, NULL);
+	for (n = 0; n < HVO_MAX_NODES && !rc; n++)
+		if (want->named >> n & 1)
+			rc = hvo_pool_resize(pool, n, want->nodes[n], NULL);
+	return rc;
+}
+
 static int open_pool(struct server *s, const struct serve_options *opt,
 		     const struct pool_option *want)
 {
@@ -294,7 +383,7 @@ static int open_pool(struct server *s, const struct serve_options *opt,
 	if (!rc && opt->policy)
 		rc = hvo_pool_set_policy(pool, opt->policy);
 	if (!rc && want->nr)
-		rc = hvo_pool_resize(pool, HVO_NODE_ANY, want->nr, NULL);
+		rc = fill_pool(pool, want);
 	if (!rc)
 		rc = hvo_pool_stat(pool, HVO_NODE_ANY, &stat);
 	if (rc) {

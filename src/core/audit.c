@@ -22,6 +22,7 @@
  *	POOL-1	pages of each pool; POOL-2 free ones; POOL-3 its free lists
  *	POOL-4	folded pages, poisoned pages; POOL-5 pages that wait to be freed
  *	POOL-6	what is reserved is there
+ *	CMA-1	frames that CMA areas say are in use
  *	BLOCK-4	a pageblock is in one of the places of zone.h; while nobody is at work, whole or cut
  *	POISON-1 no frame that failed is free; what is out of use failed, or is in a pageblock with a
  *		frame that did. In a whole block of descriptors it is what backs nothing
@@ -40,7 +41,8 @@
 #include "zone.h"
 
 struct count {
-	uint64_t free, cut, memmap, boot, isolated, kept, carved, poisoned, whole[WHOLE_ORDERS];
+	uint64_t free, cut, memmap, boot, isolated, kept, carved, poisoned, cma,
+		whole[WHOLE_ORDERS];
 	uint64_t serving[MIGRATE_TYPES], frags[MIGRATE_TYPES][SMALL_ORDERS];
 };
 
@@ -72,8 +74,12 @@ static void expect(struct audit *a, const char *rule, const char *what, uint64_t
 /* On-demand mode: the page that a frame of a whole block of descriptors was set aside for. */
 static uint64_t page_of_boot_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	const struct node *n = &m->nodes[m->sections[pfn >> HVO_SECTION_ORDER].node];
+	const struct node *n = m->nodes;
+	uint32_t i;
 
+	for (i = 0; i < m->cfg.nr_nodes; i++)
+		if (pfn - m->nodes[i].memmap_pfn < m->nodes[i].memmap_frames)
+			n = &m->nodes[i];
 	return hvo_block_head_page(block_of(n->start) + (pfn - n->memmap_pfn));
 }
 
@@ -219,6 +225,8 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 	}
 	if (page->state == HVO_PAGE_FREE || page->state == HVO_PAGE_HUGETLB_FREE)
 		expect(a, "PAGE-1", "references of a free block", pfn, 0, page->refcount);
+	if (page_flags(page) & HVO_PF_CMA)
+		c->cma += UINT64_C(1) << order;
 	for (i = 0; i < nr; i++) {
 		uint64_t block = block_of(pfn) + i;
 		bool isolated = m->blocks[block].flags & BLOCK_ISOLATED;
@@ -325,6 +333,8 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 		} else {
 			expect(a, "PAGE-1", "state of a frame in a cut block", base + idx,
 			       HVO_PAGE_USED, page->state);
+			if (page_flags(page) & HVO_PF_CMA)
+				c->cma += UINT64_C(1) << order;
 		}
 		if (order >= SMALL_ORDERS || idx & ((1u << order) - 1)) {
 			expect(a, "PAGE-1", "order fits its place", base + idx, 0, order);
@@ -410,6 +420,7 @@ static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
 	sum->boot += c.boot;
 	sum->poisoned += c.poisoned;
 	sum->carved += c.carved;
+	sum->cma += c.cma;
 }
 
 static void audit_pool_node(struct audit *a, unsigned int i, uint32_t node)
@@ -634,6 +645,7 @@ uint64_t hvo_machine_audit(struct hvo_machine *m,
 {
 	struct audit a = { .m = m, .report = report, .arg = arg };
 	struct count sum = { 0 };
+	uint64_t cma = 0;
 	uint32_t n;
 
 	if (machine_gone(m))
@@ -645,6 +657,9 @@ uint64_t hvo_machine_audit(struct hvo_machine *m,
 	       m->memmap + m->memmap_boot);
 	expect(&a, "MEMMAP-1", "of them, set aside at the start", 0, sum.boot, m->memmap_boot);
 	expect(&a, "MEMMAP-4", "carved blocks", 0, sum.carved, m->carved_blocks);
+	for (n = 0; n < m->nr_cmas; n++)
+		cma += m->cmas[n].used;
+	expect(&a, "CMA-1", "frames of areas in use", 0, sum.cma, cma);
 	for (n = 0; n < HVO_MAX_POOLS; n++)
 		audit_pool(&a, n);
 	audit_poison(&a, &sum);

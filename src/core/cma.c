@@ -4,8 +4,8 @@
  *
  * There is no map of an area: what hvo_cma_alloc() has is blocks in use like any others, with
  * HVO_PF_CMA in their heads from their first reference to the last, and
- * HVO_PF_CMA_FIRST where one piece begins. What a pool has of an
- * area is a huge page and nothing else.
+ * HVO_PF_CMA_FIRST where one piece begins. The huge pages that a pool has of an area carry both
+ * from the moment they are taken until they are free; only the pool can give them back.
  *
  * Locks: an area's own lock, so that two who look for a place do not get in each other's
  * way; the memmap lock for new areas.
@@ -22,24 +22,46 @@ static uint32_t nr_areas(const struct hvo_machine *m)
 	return __atomic_load_n(&m->nr_cmas, __ATOMIC_ACQUIRE);
 }
 
-static bool area_in(const struct hvo_cma *cma, const struct zone *z)
+static hvo_pfn_t align_up(hvo_pfn_t pfn, uint64_t align)
 {
-	return zone_of(cma->m, cma->start) == z;
+	return (pfn + align - 1) & ~(align - 1);
 }
 
-/* Memmap lock held. */
+/* The lowest place of a zone that is in no area yet, or HVO_PFN_NONE. Memmap lock held. */
+static hvo_pfn_t find_place(struct hvo_machine *m, const struct zone *z, uint64_t nr,
+			    uint64_t align)
+{
+	hvo_pfn_t start = align_up(z->start, align);
+	uint32_t i;
+
+	for (i = 0; i < m->nr_cmas; i++) {
+		const struct hvo_cma *cma = &m->cmas[i];
+
+		if (start >= cma->start + cma->nr || cma->start >= start + nr)
+			continue;
+		start = align_up(cma->start + cma->nr, align);
+		/* Others may be in the way there. */
+		i = UINT32_MAX;
+	}
+	return start < z->end && nr <= z->end - start ? start : HVO_PFN_NONE;
+}
+
+/* Best where a huge page that fits into it does so there, too. Memmap lock held. */
 static int carve_area(struct hvo_machine *m, struct zone *z, uint64_t nr, struct hvo_cma **ret)
 {
-	hvo_pfn_t start = z->start;
+	unsigned int order;
 	struct hvo_cma *cma;
-	uint32_t i;
+	hvo_pfn_t start;
 
 	if (m->nr_cmas == HVO_MAX_CMA)
 		return -HVO_ENOSPC;
-	for (i = 0; i < m->nr_cmas; i++)
-		if (area_in(&m->cmas[i], z))
-			start = m->cmas[i].start + m->cmas[i].nr;
-	if (nr > z->end - start)
+	if (nr > z->end - z->start)
+		return -HVO_ENOMEM;
+	order = fitting_order(0, nr, HVO_GIGA_ORDER);
+	do
+		start = find_place(m, z, nr, UINT64_C(1) << order);
+	while (start == HVO_PFN_NONE && order-- > HVO_BLOCK_ORDER);
+	if (start == HVO_PFN_NONE)
 		return -HVO_ENOMEM;
 	cma = &m->cmas[m->nr_cmas];
 	cma->m = m;
@@ -64,7 +86,7 @@ int hvo_cma_create(struct hvo_machine *m, int node, uint64_t nr, struct hvo_cma 
 	return rc;
 }
 
-static int area_take(struct hvo_cma *cma, struct contig_want *w, hvo_pfn_t *ret)
+static int area_take(struct hvo_cma *cma, struct contig_want *w, hvo_pfn_t *tried, hvo_pfn_t *ret)
 {
 	struct hvo_machine *m = cma->m;
 	int rc;
@@ -72,7 +94,7 @@ static int area_take(struct hvo_cma *cma, struct contig_want *w, hvo_pfn_t *ret)
 	w->lo = cma->start;
 	w->hi = cma->start + cma->nr;
 	lock_acquire(m, &cma->lock);
-	rc = contig_search(m, zone_of(m, cma->start), w, ret);
+	rc = contig_search_on(m, zone_of(m, cma->start), w, tried, ret);
 	lock_release(m, &cma->lock);
 	return rc;
 }
@@ -89,7 +111,7 @@ int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order, hv
 		return -HVO_ENODEV;
 	w.align = UINT64_C(1) << align_order;
 	do {
-		rc = area_take(cma, &w, &pfn);
+		rc = area_take(cma, &w, NULL, &pfn);
 		if (!rc)
 			rc = contig_clear(cma->m, pfn, pfn + nr, 0);
 	} while (rc == -HVO_EAGAIN);
@@ -108,6 +130,7 @@ void cma_freed(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	for (i = 0; i < nr_areas(m); i++)
 		if (pfn - m->cmas[i].start < m->cmas[i].nr)
 			counter_sub(&m->cmas[i].used, UINT64_C(1) << order);
+	page_clear_flags(page_rw(m, pfn), HVO_PF_CMA | HVO_PF_CMA_FIRST);
 }
 
 /* What is left of a piece behind the part that goes is one of its own, and the caller's. */
@@ -151,7 +174,8 @@ void hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uin
 
 /* ---- pools ------------------------------------------------------------------------------- */
 
-int cma_take_one(struct hvo_machine *m, int node, unsigned int order, hvo_pfn_t *ret)
+int cma_take_one(struct hvo_machine *m, int node, unsigned int order, hvo_pfn_t *tried,
+		 hvo_pfn_t *ret)
 {
 	struct contig_want w = { .nr = UINT64_C(1) << order,
 				 .align = UINT64_C(1) << order,
@@ -159,9 +183,15 @@ int cma_take_one(struct hvo_machine *m, int node, unsigned int order, hvo_pfn_t 
 				 .spare_huge = true };
 	uint32_t i;
 
-	for (i = 0; i < nr_areas(m); i++)
-		if (zone_of(m, m->cmas[i].start)->node == node && !area_take(&m->cmas[i], &w, ret))
-			return 0;
+	for (i = 0; i < nr_areas(m); i++) {
+		struct hvo_cma *cma = &m->cmas[i];
+
+		if (zone_of(m, cma->start)->node != node || area_take(cma, &w, &tried[i], ret))
+			continue;
+		counter_add(&cma->used, w.nr);
+		page_set_flags(page_rw(m, *ret), HVO_PF_CMA | HVO_PF_CMA_FIRST);
+		return 0;
+	}
 	return -HVO_ENOMEM;
 }
 

@@ -193,8 +193,8 @@ static uint64_t nr_large(struct hvo_machine *m, struct zone *z, unsigned int ord
 static bool compact_range(struct compaction *k, hvo_pfn_t start, hvo_pfn_t end,
 			  const struct census *c)
 {
-	uint64_t before = nr_large(k->m, k->z, k->order), left = k->max - k->moved, moved = 0,
-		 after;
+	uint64_t before = nr_large(k->m, k->z, k->order), left = k->max - k->moved, after;
+	struct evacuated done = { 0 };
 	int rc;
 
 	if (left < c->largest) {
@@ -204,9 +204,9 @@ static bool compact_range(struct compaction *k, hvo_pfn_t start, hvo_pfn_t end,
 	if (isolate_range(k->m, start, end))
 		return true;
 	/* It looks before each block, so the last one may be more than was asked for. */
-	rc = evacuate(k->m, start, end, EVACUATE_COMPACT, left - (c->largest - 1), &moved);
+	rc = evacuate(k->m, start, end, EVACUATE_COMPACT, left - (c->largest - 1), &done);
 	unisolate_range(k->m, start, end);
-	k->moved += moved;
+	k->moved += done.moved;
 	after = nr_large(k->m, k->z, k->order);
 	k->gained |= after > before;
 	k->room -= c->free_small;

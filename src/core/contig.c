@@ -38,11 +38,14 @@ static hvo_pfn_t round_up(hvo_pfn_t pfn)
 
 /* ---- one place ------------------------------------------------------------------------- */
 
-static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+/* *ret_behind: after an error, the end of what could not be emptied, or 0. */
+static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, hvo_pfn_t *ret_behind)
 {
-	int rc = evacuate(m, start, end, EVACUATE_CONTIG, UINT64_MAX, NULL);
+	struct evacuated done = { 0 };
+	int rc = evacuate(m, start, end, EVACUATE_CONTIG, UINT64_MAX, &done);
 
-	if (rc != -HVO_EBUSY || !on_demand(m) || !((start | end) & BLOCK_MASK))
+	*ret_behind = done.behind;
+	if (rc != -HVO_EBUSY || !done.own_only || !((start | end) & BLOCK_MASK))
 		return rc;
 	return evacuate(m, round_down(start), round_up(end), EVACUATE_CONTIG, UINT64_MAX, NULL);
 }
@@ -64,15 +67,20 @@ static int take_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, boo
 	return rc;
 }
 
-/* State USED, no reference. @one: a whole block, aligned to its size. */
-static int take_place(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool one)
+/*
+ * State USED, no reference. @one: a whole block, aligned to its size. *ret_behind: after an
+ * error, where it may be of use to try again; 0: not known.
+ */
+static int take_place(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool one,
+		      hvo_pfn_t *ret_behind)
 {
 	hvo_pfn_t from = round_down(start), to = round_up(end);
 	int rc = isolate_range(m, from, to);
 
+	*ret_behind = 0;
 	if (rc)
 		return rc;
-	rc = empty_range(m, start, end);
+	rc = empty_range(m, start, end, ret_behind);
 	if (!rc)
 		rc = take_range(m, start, end, one);
 	unisolate_range(m, from, to);
@@ -116,6 +124,7 @@ static int alloc_failed(struct hvo_machine *m, uint64_t nr, unsigned int gfp, in
 
 int hvo_alloc_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned int gfp)
 {
+	hvo_pfn_t behind;
 	int rc;
 
 	if (machine_gone(m))
@@ -123,7 +132,7 @@ int hvo_alloc_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end
 	if (gfp & ~HVO_GFP_ALL || start >= end || end > m->mm.nr_frames ||
 	    !isolate_range_valid(m, round_down(start), round_up(end)))
 		return -HVO_EINVAL;
-	rc = take_place(m, start, end, false);
+	rc = take_place(m, start, end, false, &behind);
 	if (!rc)
 		rc = contig_clear(m, start, end, gfp);
 	if (!rc)
@@ -234,27 +243,44 @@ static hvo_pfn_t obstacle(struct hvo_machine *m, struct zone *z, const struct co
 	return found;
 }
 
+static hvo_pfn_t align_up(hvo_pfn_t pfn, uint64_t align)
+{
+	return (pfn + align - 1) & ~(align - 1);
+}
+
 int contig_search(struct hvo_machine *m, struct zone *z, const struct contig_want *w,
 		  hvo_pfn_t *ret)
 {
-	hvo_pfn_t pfn = (w->lo + w->align - 1) & ~(w->align - 1), after;
+	hvo_pfn_t pfn = align_up(w->lo, w->align), behind;
 	int rc = -HVO_ENOMEM, one;
 
 	while (pfn < w->hi && w->nr <= w->hi - pfn) {
-		after = obstacle(m, z, w, pfn, pfn + w->nr);
-		if (after) {
-			pfn = (after + w->align - 1) & ~(w->align - 1);
-			continue;
+		behind = obstacle(m, z, w, pfn, pfn + w->nr);
+		if (!behind) {
+			one = take_place(m, pfn, pfn + w->nr, w->one, &behind);
+			if (!one) {
+				*ret = pfn;
+				return 0;
+			}
+			if (one == -HVO_EBUSY)
+				rc = one;
 		}
-		one = take_place(m, pfn, pfn + w->nr, w->one);
-		if (!one) {
-			*ret = pfn;
-			return 0;
-		}
-		if (one == -HVO_EBUSY)
-			rc = one;
-		pfn += w->align;
+		/* What is in the way here is in the way of all that begins before its end. */
+		pfn = align_up(behind > pfn ? behind : pfn + 1, w->align);
 	}
+	return rc;
+}
+
+int contig_search_on(struct hvo_machine *m, struct zone *z, struct contig_want *w, hvo_pfn_t *tried,
+		     hvo_pfn_t *ret)
+{
+	int rc;
+
+	if (tried && *tried > w->lo)
+		w->lo = *tried;
+	rc = contig_search(m, z, w, ret);
+	if (tried)
+		*tried = rc ? w->hi : *ret + w->nr;
 	return rc;
 }
 
@@ -274,7 +300,7 @@ static int search_nodes(struct hvo_machine *m, unsigned int gfp, int node, struc
 			w->lo = z->start;
 			w->hi = z->end;
 			lock_release(m, &z->lock);
-			if (!contig_search(m, z, w, ret))
+			if (!contig_search_on(m, z, w, w->tried ? &w->tried[z->type] : NULL, ret))
 				return 0;
 		}
 	}
@@ -282,14 +308,15 @@ static int search_nodes(struct hvo_machine *m, unsigned int gfp, int node, struc
 }
 
 int contig_take_one(struct hvo_machine *m, unsigned int gfp, int node, unsigned int order,
-		    hvo_pfn_t *ret)
+		    hvo_pfn_t *tried, hvo_pfn_t *ret)
 {
 	struct contig_want w = { .nr = UINT64_C(1) << order,
 				 .align = UINT64_C(1) << order,
 				 .one = true,
-				 .spare_huge = true };
+				 .spare_huge = true,
+				 .tried = tried };
 
-	return search_nodes(m, gfp, node, &w, ret);
+	return search_nodes(m, gfp | HVO_GFP_THISNODE, node, &w, ret);
 }
 
 int hvo_alloc_contig_pages(struct hvo_machine *m, uint64_t nr, unsigned int gfp, int node,

@@ -14,6 +14,11 @@ struct contig_want {
 	uint64_t nr, align; /* a power of two */
 	bool one;	    /* as one block, of whatever order */
 	bool spare_huge;    /* huge pages of at least this size stay where they are */
+	/*
+	 * By zone, or NULL: where to begin there. It goes on to where the next place may be, so that
+	 * who wants many does not try again what was of no use.
+	 */
+	hvo_pfn_t *tried;
 };
 
 /*
@@ -22,6 +27,9 @@ struct contig_want {
  */
 HVO_MUST_CHECK int contig_search(struct hvo_machine *m, struct zone *z, const struct contig_want *w,
 				 hvo_pfn_t *ret);
+/* The same from *@tried on, if there is one, which goes on. */
+HVO_MUST_CHECK int contig_search_on(struct hvo_machine *m, struct zone *z, struct contig_want *w,
+				    hvo_pfn_t *tried, hvo_pfn_t *ret);
 /*
  * Clear frames that were found so, if asked for; after an error they are free. -HVO_EAGAIN: one
  * of them failed meanwhile.
@@ -33,16 +41,16 @@ void contig_publish(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool 
 /* All of it covered by blocks that somebody holds? @cma: and it is in one such piece? */
 bool contig_held(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool cma);
 
-/* One block of any order up to 18, state USED, by the zones and nodes of @gfp. */
+/* One block of any order up to 18, state USED, by the zones of @gfp of one node. */
 HVO_MUST_CHECK int contig_take_one(struct hvo_machine *m, unsigned int gfp, int node,
-				   unsigned int order, hvo_pfn_t *ret);
+				   unsigned int order, hvo_pfn_t *tried, hvo_pfn_t *ret);
 
 /* ---- cma.c -------------------------------------------------------------------------- */
 
-/* The same from the CMA areas of a node; nobody counts it as theirs. */
+/* The same from the CMA areas of a node, with HVO_PF_CMA; @tried is by area. */
 HVO_MUST_CHECK int cma_take_one(struct hvo_machine *m, int node, unsigned int order,
-				hvo_pfn_t *ret);
-/* The last reference on a block with HVO_PF_CMA is gone. */
+				hvo_pfn_t *tried, hvo_pfn_t *ret);
+/* A block with HVO_PF_CMA is free: the area counts it no more, and the flag is gone. */
 void cma_freed(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
 /* ---- compact.c ----------------------------------------------------------------------- */

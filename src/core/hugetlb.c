@@ -144,40 +144,54 @@ void hugetlb_remove_to(struct hvo_pool *pool, struct pool_node *n, uint64_t surp
 	page_list_add(pool->m, list, pfn);
 }
 
-/* In a range that is to be emptied: as Linux, nobody gets it. */
-static bool page_isolated(struct hvo_pool *pool, hvo_pfn_t pfn)
+/*
+ * BLOCK_ISOLATED, in a range that is to be emptied: as Linux, nobody gets it; BLOCK_KEPT too,
+ * if only a user ends that; or 0.
+ */
+static unsigned int page_apart(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	uint64_t block = block_of(pfn), end = block_of(pfn + (UINT64_C(1) << pool->order));
 	struct zone *z = zone_of(pool->m, pfn);
-	bool isolated = false;
+	unsigned int flags = 0;
 
 	lock_acquire(pool->m, &z->lock);
-	for (; z->nr_isolated && block < end && !isolated; block++)
-		isolated = pool->m->blocks[block].flags & BLOCK_ISOLATED;
+	for (; z->nr_isolated && block < end; block++)
+		flags |= pool->m->blocks[block].flags;
 	lock_release(pool->m, &z->lock);
-	return isolated;
+	return flags & BLOCK_APART;
 }
 
-/* The newest free page of a node that can be handed out, or HVO_PFN_NONE. */
-static hvo_pfn_t newest(struct hvo_pool *pool, const struct pool_node *n)
+/*
+ * The newest free page of a node that can be handed out, or HVO_PFN_NONE; then *ret_soon is
+ * set if there is one that only the library itself keeps apart, for a moment.
+ */
+static hvo_pfn_t newest(struct hvo_pool *pool, const struct pool_node *n, bool *ret_soon)
 {
+	unsigned int apart;
+	hvo_pfn_t pfn;
 	uint32_t at;
 
-	for (at = n->free_list; at; at = page_ro(pool->m, block_pfn(at - 1))->next)
-		if (!page_poisoned(pool->m, block_pfn(at - 1)) &&
-		    !page_isolated(pool, block_pfn(at - 1)))
-			return block_pfn(at - 1);
+	for (at = n->free_list; at; at = page_ro(pool->m, pfn)->next) {
+		pfn = block_pfn(at - 1);
+		if (page_poisoned(pool->m, pfn))
+			continue;
+		apart = page_apart(pool, pfn);
+		if (!apart)
+			return pfn;
+		*ret_soon |= apart == BLOCK_ISOLATED;
+	}
 	return HVO_PFN_NONE;
 }
 
-static hvo_pfn_t take_free(struct hvo_pool *pool, unsigned int gfp, int node)
+static hvo_pfn_t take_free(struct hvo_pool *pool, unsigned int gfp, int node, bool *ret_soon)
 {
 	uint32_t first, nr = nodes_to_try(pool->m, gfp, node, &first), i, n;
 	hvo_pfn_t pfn;
 
+	*ret_soon = false;
 	for (i = 0; i < nr; i++) {
 		n = (first + i) % pool->m->cfg.nr_nodes;
-		pfn = newest(pool, &pool->nodes[n]);
+		pfn = newest(pool, &pool->nodes[n], ret_soon);
 		if (pfn == HVO_PFN_NONE)
 			continue;
 		dequeue(pool, &pool->nodes[n], pfn);
@@ -199,20 +213,21 @@ static int get_page(struct hvo_pool *pool, unsigned int gfp, int node, bool rese
 {
 	struct hvo_machine *m = pool->m;
 	hvo_pfn_t pfn = HVO_PFN_NONE;
-	bool wait;
+	bool soon, wait;
 	int rc;
 
 	for (;;) {
+		soon = false;
 		lock_acquire(m, &pool->lock);
 		if (reserved && !pool->reserved) {
 			lock_release(m, &pool->lock);
 			return -HVO_EINVAL;
 		}
 		if (reserved || hugetlb_sound_free(pool) > pool->reserved)
-			pfn = take_free(pool, gfp, node);
+			pfn = take_free(pool, gfp, node, &soon);
 		if (pfn != HVO_PFN_NONE)
 			break;
-		wait = pool->in_flight && gfp & HVO_GFP_RECLAIM;
+		wait = (pool->in_flight || soon) && gfp & HVO_GFP_RECLAIM;
 		lock_release(m, &pool->lock);
 		if (wait) {
 			m->ops->sleep_ns(m->ctx, WAIT_NS);
@@ -509,11 +524,13 @@ int hugetlb_take_target(struct hvo_pool *pool, unsigned int where, int node, hvo
 {
 	struct hvo_machine *m = pool->m;
 	hvo_pfn_t pfn = HVO_PFN_NONE;
+	bool soon;
 	int rc;
 
+	/* Who moves something may have isolated a range himself: nothing is waited for here. */
 	lock_acquire(m, &pool->lock);
 	if (hugetlb_sound_free(pool) > pool->reserved)
-		pfn = take_free(pool, where, node);
+		pfn = take_free(pool, where, node, &soon);
 	lock_release(m, &pool->lock);
 	*ret_fresh = pfn == HVO_PFN_NONE;
 	rc = *ret_fresh ? fresh_page(pool, where, node, true, &pfn) : populate_page(pool, pfn);

@@ -3,8 +3,9 @@
  * A machine as a whole: from a configuration to nodes and zones with all their
  * memory online, and its counters.
  *
- *	node n:  [start ... NORMAL ................][... MOVABLE ..... end)
- *		 ^ descriptor frames are set aside here, at the node's start
+ *	node n:  [start ... NORMAL ....][... CMA ...][NORMAL][... MOVABLE ..... end)
+ *		 ^ descriptor frames are set aside here, at the node's start: its own, then
+ *		   those of nodes that have no NORMAL memory
  *
  * Linux: mm/mm_init.c, free_area_init(), memmap_init(); mm/sparse-vmemmap.c.
  */
@@ -28,11 +29,88 @@ void machine_panic(struct hvo_machine *m, const char *what, hvo_pfn_t pfn)
 	m->ops->panic(m->ctx, what, pfn, m->mm.translate ? NULL : page);
 }
 
+/* ---- what a configuration says ----------------------------------------------------- */
+
+static bool has_normal(const struct hvo_config *c, uint32_t nid)
+{
+	return !(c->movable_nodes >> nid & 1);
+}
+
+/* Whose NORMAL memory holds the descriptors of a node: in the order of any allocation. */
+static uint32_t memmap_node(const struct hvo_config *c, uint32_t nid)
+{
+	while (!has_normal(c, nid))
+		nid = (nid + 1) % c->nr_nodes;
+	return nid;
+}
+
+/* Frames for the descriptors that a node has from the start. */
+static uint64_t memmap_frames(const struct hvo_config *c)
+{
+	uint64_t blocks = c->memory_bytes / c->nr_nodes / HVO_BLOCK_SIZE;
+
+	return c->mode == HVO_LINUX ? blocks * HVO_BLOCK_MEMMAP : blocks;
+}
+
+static uint64_t round_up_blocks(uint64_t frames)
+{
+	return (frames + HVO_BLOCK_FRAMES - 1) & ~(HVO_BLOCK_FRAMES - UINT64_C(1));
+}
+
+/* Frames for those of other nodes that lie in a node, too. */
+static uint64_t guest_frames(const struct hvo_config *c, uint32_t nid)
+{
+	uint64_t frames = 0;
+	uint32_t n;
+
+	for (n = 0; n < c->nr_nodes; n++)
+		if (n != nid && memmap_node(c, n) == nid)
+			frames += round_up_blocks(memmap_frames(c));
+	return frames;
+}
+
+/* 1 GiB pages on each node, and their sum; false: they are said twice, and differently. */
+static bool boot_valid(struct hvo_config *c)
+{
+	uint64_t sum = 0;
+	uint32_t n;
+
+	for (n = 0; n < HVO_MAX_NODES; n++) {
+		if (c->boot_gigantic_nodes[n] && n >= c->nr_nodes)
+			return false;
+		sum += c->boot_gigantic_nodes[n];
+	}
+	if (!sum)
+		return true;
+	if (sum > UINT32_MAX || (c->boot_gigantic && c->boot_gigantic != sum))
+		return false;
+	c->boot_gigantic = (uint32_t)sum;
+	return true;
+}
+
+static bool parts_valid(const struct hvo_config *c)
+{
+	uint64_t node = c->memory_bytes / c->nr_nodes, all = UINT64_MAX >> (64 - c->nr_nodes),
+		 normal;
+	uint64_t frames = memmap_frames(c);
+	uint32_t n;
+
+	if (c->movable_nodes & ~all || c->movable_nodes == all)
+		return false;
+	if (c->movable_bytes >= node || c->movable_bytes % HVO_SECTION_SIZE ||
+	    c->cma_bytes >= node - c->movable_bytes || c->cma_bytes % HVO_SECTION_SIZE)
+		return false;
+	normal = node - c->movable_bytes - c->cma_bytes;
+	for (n = 0; n < c->nr_nodes; n++)
+		if (has_normal(c, n) &&
+		    (frames + guest_frames(c, n) + 2 * HVO_BLOCK_FRAMES) * HVO_FRAME_SIZE > normal)
+			return false;
+	return c->min_free_bytes < node / 2;
+}
+
 /* Defaults filled in; false if it makes no sense. */
 static bool config_valid(const struct hvo_config *in, struct hvo_config *c)
 {
-	uint64_t node, normal, memmap;
-
 	if (!in)
 		return false;
 	*c = *in;
@@ -40,8 +118,6 @@ static bool config_valid(const struct hvo_config *in, struct hvo_config *c)
 		c->nr_nodes = 1;
 	if (!c->max_order)
 		c->max_order = HVO_MAX_ORDER;
-	if (c->boot_gigantic && c->max_order < HVO_GIGA_ORDER)
-		return false;
 	if (c->nr_nodes > HVO_MAX_NODES || c->max_order < HVO_BLOCK_ORDER ||
 	    c->max_order > HVO_MAX_ORDER || c->mode > HVO_LINUX || c->clear > HVO_CLEAR_NEVER)
 		return false;
@@ -50,15 +126,7 @@ static bool config_valid(const struct hvo_config *in, struct hvo_config *c)
 	    c->memory_bytes % (HVO_SECTION_SIZE * c->nr_nodes) ||
 	    c->hotplug_bytes % HVO_SECTION_SIZE)
 		return false;
-	node = c->memory_bytes / c->nr_nodes;
-	if (c->movable_bytes >= node || c->movable_bytes % HVO_SECTION_SIZE ||
-	    c->cma_bytes >= node - c->movable_bytes || c->cma_bytes % HVO_SECTION_SIZE)
-		return false;
-	normal = node - c->movable_bytes - c->cma_bytes;
-	memmap = node / HVO_BLOCK_SIZE * HVO_FRAME_SIZE;
-	if (c->mode == HVO_LINUX)
-		memmap *= HVO_BLOCK_MEMMAP;
-	return memmap + 2 * HVO_BLOCK_SIZE <= normal && c->min_free_bytes < node / 2;
+	return parts_valid(c) && boot_valid(c);
 }
 
 /* Of the address space: what is there and what can be added. */
@@ -109,22 +177,31 @@ uint64_t hvo_memmap_pages(uint64_t memory_bytes)
 	return (memory_bytes / gib + (memory_bytes % gib != 0)) * 4096;
 }
 
-static void init_zone(struct hvo_machine *m, struct node *n, uint32_t nid, uint32_t type,
-		      hvo_pfn_t start, hvo_pfn_t end)
+/* ---- memory at the start --------------------------------------------------------------- */
+
+/* Its memory is in [start, end), though others may have some there. */
+static struct zone *init_zone(struct hvo_machine *m, uint32_t nid, uint32_t type, hvo_pfn_t start,
+			      hvo_pfn_t end)
 {
-	struct zone *z = &n->zones[type];
-	hvo_pfn_t pfn;
+	struct zone *z = &m->nodes[nid].zones[type];
 
 	z->node = (uint8_t)nid;
 	z->type = (uint8_t)type;
 	z->start = start;
 	z->end = end;
-	z->present = end - start;
-	z->managed = z->present;
 	z->id = (uint8_t)(nid * HVO_NR_ZONES + type);
+	return z;
+}
+
+static void add_sections(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, hvo_pfn_t end)
+{
+	hvo_pfn_t pfn;
+
+	z->present += end - start;
+	z->managed += end - start;
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
 		m->sections[pfn >> HVO_SECTION_ORDER] =
-			(struct section){ z->id, HVO_SECTION_ONLINE, (uint8_t)nid, 0, 0 };
+			(struct section){ z->id, HVO_SECTION_ONLINE, z->node, 0, 0 };
 }
 
 /* Address space without memory: nobody is there to be found. */
@@ -138,17 +215,32 @@ static void init_absent(struct hvo_machine *m)
 	}
 }
 
+/* How many 1 GiB pages a node is to have: what was said for it, or its share in turn. */
+static uint64_t boot_share(const struct hvo_config *c, uint32_t nid)
+{
+	uint32_t before = 0, nr = 0, n;
+	uint64_t sum = 0;
+
+	for (n = 0; n < c->nr_nodes; n++) {
+		sum += c->boot_gigantic_nodes[n];
+		before += n < nid && has_normal(c, n);
+		nr += has_normal(c, n);
+	}
+	if (sum)
+		return c->boot_gigantic_nodes[nid];
+	return c->boot_gigantic / nr + (before < c->boot_gigantic % nr);
+}
+
 /*
- * 1 GiB pages whose descriptors are never all there: at the end of NORMAL, as many of the
- * node's share as leave room for what is.
+ * 1 GiB pages whose descriptors are never all there: at the end of NORMAL, or where that is in two
+ * parts of the first, as many of the node's share as leave room for what is.
  */
 static void place_boot_gigantic(struct hvo_machine *m, struct node *n, uint32_t nid,
 				hvo_pfn_t normal_end)
 {
 	uint64_t giga = UINT64_C(1) << HVO_GIGA_ORDER, saved = giga / HVO_PAGES_PER_FRAME - 1;
-	uint64_t nr = m->cfg.boot_gigantic / m->cfg.nr_nodes;
+	uint64_t nr = boot_share(&m->cfg, nid), guests = guest_frames(&m->cfg, nid);
 
-	nr += nid < m->cfg.boot_gigantic % m->cfg.nr_nodes;
 	n->boot_start = normal_end;
 	n->boot_end = normal_end;
 	if (on_demand(m) || !m->cfg.optimize || !nr || (normal_end & ~(giga - 1)) <= n->start)
@@ -158,45 +250,135 @@ static void place_boot_gigantic(struct hvo_machine *m, struct node *n, uint32_t 
 	for (; nr && n->boot_start >= n->start + giga; nr--) {
 		uint64_t left = n->memmap_frames - saved;
 
-		if (n->boot_start - giga < n->start + left + 2 * HVO_BLOCK_FRAMES)
+		if (n->boot_start - giga < n->start + left + guests + 2 * HVO_BLOCK_FRAMES)
 			break;
 		n->boot_start -= giga;
 		n->memmap_frames = left;
 	}
 }
 
-static int online_node(struct hvo_machine *m, uint32_t nid)
+/*
+ * Where the CMA memory of a node begins that is to end at @end or before: so that the largest huge
+ * page that fits into it does so there, too, if what has to be in front leaves room.
+ */
+static hvo_pfn_t cma_start(const struct hvo_machine *m, uint32_t nid, hvo_pfn_t end)
+{
+	const struct node *n = &m->nodes[nid];
+	uint64_t nr = m->cfg.cma_bytes >> HVO_FRAME_SHIFT, align;
+	hvo_pfn_t lowest =
+		n->start + n->memmap_frames + guest_frames(&m->cfg, nid) + 2 * HVO_BLOCK_FRAMES;
+
+	if (!nr)
+		return end;
+	for (align = UINT64_C(1) << fitting_order(0, nr, HVO_GIGA_ORDER);
+	     align > HVO_SECTION_FRAMES; align /= 2)
+		if (((end - nr) & ~(align - 1)) >= lowest)
+			break;
+	return (end - nr) & ~(align - 1);
+}
+
+static void place_zones(struct hvo_machine *m, uint32_t nid)
+{
+	uint64_t nr_cma = has_normal(&m->cfg, nid) ? m->cfg.cma_bytes >> HVO_FRAME_SHIFT : 0;
+	struct node *n = &m->nodes[nid];
+	hvo_pfn_t movable = n->start, cma = n->start;
+	struct zone *normal;
+
+	if (has_normal(&m->cfg, nid)) {
+		movable = n->end - (m->cfg.movable_bytes >> HVO_FRAME_SHIFT);
+		cma = cma_start(m, nid, movable);
+	}
+	place_boot_gigantic(m, n, nid, cma);
+	normal = init_zone(m, nid, HVO_ZONE_NORMAL, n->start,
+			   cma + nr_cma < movable ? movable : cma);
+	add_sections(m, normal, n->start, cma);
+	add_sections(m, normal, cma + nr_cma, movable);
+	add_sections(m, init_zone(m, nid, HVO_ZONE_CMA, cma, cma + nr_cma), cma, cma + nr_cma);
+	add_sections(m, init_zone(m, nid, HVO_ZONE_MOVABLE, movable, n->end), movable, n->end);
+}
+
+static void place_node(struct hvo_machine *m, uint32_t nid)
 {
 	uint64_t frames = (m->cfg.memory_bytes / m->cfg.nr_nodes) >> HVO_FRAME_SHIFT;
 	struct node *n = &m->nodes[nid];
-	hvo_pfn_t movable, cma, first;
-	int rc;
 
 	n->start = nid * frames;
 	n->end = n->start + frames;
-	n->memmap_pfn = n->start;
-	n->memmap_frames = frames >> HVO_BLOCK_ORDER;
-	if (!on_demand(m))
-		n->memmap_frames *= HVO_BLOCK_MEMMAP;
-	movable = n->end - (m->cfg.movable_bytes >> HVO_FRAME_SHIFT);
-	cma = movable - (m->cfg.cma_bytes >> HVO_FRAME_SHIFT);
-	place_boot_gigantic(m, n, nid, cma);
-	init_zone(m, n, nid, HVO_ZONE_NORMAL, n->start, cma);
-	init_zone(m, n, nid, HVO_ZONE_CMA, cma, movable);
-	init_zone(m, n, nid, HVO_ZONE_MOVABLE, movable, n->end);
-	rc = vmemmap_online_node(m, n);
+	n->memmap_node = memmap_node(&m->cfg, nid);
+	n->memmap_frames = memmap_frames(&m->cfg);
+	place_zones(m, nid);
+}
+
+/* A node's own descriptors come first, then those of others; returns where they end. */
+static hvo_pfn_t place_memmap(struct hvo_machine *m, uint32_t nid)
+{
+	hvo_pfn_t pfn = m->nodes[nid].start;
+	uint32_t i;
+
+	for (i = 0; i < m->cfg.nr_nodes; i++) {
+		struct node *n = &m->nodes[(nid + i) % m->cfg.nr_nodes];
+
+		if (n->memmap_node != nid)
+			continue;
+		n->memmap_pfn = pfn;
+		pfn += round_up_blocks(n->memmap_frames);
+	}
+	return pfn;
+}
+
+static void free_node(struct hvo_machine *m, uint32_t nid)
+{
+	struct node *n = &m->nodes[nid];
+	struct zone *normal = &n->zones[HVO_ZONE_NORMAL], *cma = &n->zones[HVO_ZONE_CMA];
+	struct zone *movable = &n->zones[HVO_ZONE_MOVABLE];
+
+	if (normal->present) {
+		zone_put_free(m, normal, place_memmap(m, nid), n->boot_start);
+		zone_put_free(m, normal, n->boot_end, cma->start);
+		zone_put_free(m, normal, cma->end, movable->start);
+	}
+	zone_put_free(m, cma, cma->start, cma->end);
+	zone_put_free(m, movable, movable->start, movable->end);
+}
+
+static int online_nodes(struct hvo_machine *m)
+{
+	uint32_t n;
+	int rc = 0;
+
+	for (n = 0; n < m->cfg.nr_nodes; n++)
+		place_node(m, n);
+	for (n = 0; n < m->cfg.nr_nodes; n++)
+		if (has_normal(&m->cfg, n))
+			(void)place_memmap(m, n);
+	for (n = 0; n < m->cfg.nr_nodes && !rc; n++)
+		rc = vmemmap_map_node(m, &m->nodes[n]);
 	if (rc)
 		return rc;
-	first = n->start + n->memmap_frames + HVO_BLOCK_FRAMES - 1;
-	first &= ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1);
-	zone_put_free(m, &n->zones[HVO_ZONE_NORMAL], first, n->boot_start);
-	zone_put_free(m, &n->zones[HVO_ZONE_NORMAL], n->boot_end, cma);
-	zone_put_free(m, &n->zones[HVO_ZONE_CMA], cma, movable);
-	zone_put_free(m, &n->zones[HVO_ZONE_MOVABLE], movable, n->end);
-	return 0;
+	m->ops->flush(m->ctx);
+	for (n = 0; n < m->cfg.nr_nodes && !rc; n++)
+		rc = vmemmap_online_node(m, &m->nodes[n]);
+	for (n = 0; n < m->cfg.nr_nodes && !rc; n++)
+		free_node(m, n);
+	return rc;
 }
 
 /* As many as there are; the kernel too boots with fewer. */
+static int boot_rest(struct hvo_machine *m, struct hvo_pool *pool)
+{
+	bool in_turn = true;
+	uint32_t n;
+	int rc = 0;
+
+	for (n = 0; n < m->cfg.nr_nodes && !rc; n++) {
+		if (!m->cfg.boot_gigantic_nodes[n])
+			continue;
+		in_turn = false;
+		rc = hvo_pool_resize(pool, (int)n, m->cfg.boot_gigantic_nodes[n], NULL);
+	}
+	return in_turn ? hvo_pool_resize(pool, HVO_NODE_ANY, m->cfg.boot_gigantic, NULL) : rc;
+}
+
 static int boot_gigantic(struct hvo_machine *m)
 {
 	struct hvo_pool *pool;
@@ -214,7 +396,7 @@ static int boot_gigantic(struct hvo_machine *m)
 			hugetlb_add_batch(pool, 1);
 		}
 	}
-	return rc ? rc : hvo_pool_resize(pool, HVO_NODE_ANY, m->cfg.boot_gigantic, NULL);
+	return rc ? rc : boot_rest(m, pool);
 }
 
 int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,
@@ -224,7 +406,6 @@ int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,
 	struct hvo_machine *m = mem;
 	struct hvo_config c;
 	struct layout l;
-	uint32_t n;
 	int rc;
 
 	if (!mem || !ops || !array || !ret || !config_valid(cfg, &c) || (uintptr_t)mem % ALIGN)
@@ -248,11 +429,9 @@ int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,
 	m->mm.ctx = ctx;
 	m->optimize = c.optimize;
 	init_absent(m);
-	for (n = 0; n < c.nr_nodes; n++) {
-		rc = online_node(m, n);
-		if (rc)
-			return rc;
-	}
+	rc = online_nodes(m);
+	if (rc)
+		return rc;
 	zone_init_watermarks(m);
 	rc = boot_gigantic(m);
 	if (rc)

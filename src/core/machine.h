@@ -128,6 +128,7 @@ struct node {
 	hvo_pfn_t start, end;	/* (c) */
 	hvo_pfn_t memmap_pfn;	/* (c) first frame set aside for descriptors */
 	uint64_t memmap_frames; /* (c) */
+	uint32_t memmap_node;	/* (c) whose NORMAL memory these are */
 	/*
 	 * (c) 1 GiB pages reserved at boot in Linux mode with HVO on: [start, end). Of their
 	 * descriptor pages only the first ones ever had a frame.
@@ -147,6 +148,8 @@ struct pool_node {
 	uint64_t poisoned_free;				    /* (p) of free: nobody gets them */
 	/* (p) of total: new pages that others move to, which are one too many until these left */
 	uint64_t incoming;
+	/* (v) by zone, while it grows: one that is put together lies at this frame or behind it */
+	hvo_pfn_t tried[HVO_NR_ZONES];
 };
 
 /* Huge pages that left their pool: state USED, linked by @next of their heads. */
@@ -165,6 +168,7 @@ struct hvo_pool {
 	struct hvo_policy policy;	/* (v) */
 	uint32_t next_alloc, next_free; /* (v) the node whose turn it is */
 	hvo_pfn_t batch[BATCH];		/* (v) pages on their way in or out */
+	hvo_pfn_t tried[HVO_MAX_CMA];	/* (v) the same in each CMA area */
 	struct page_list deferred;	/* (p) */
 	uint64_t reserved, overcommit;	/* (p) */
 	uint64_t in_flight;		/* (p) free pages that are being folded, on no list */

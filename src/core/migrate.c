@@ -365,6 +365,8 @@ struct evacuation {
 	uint64_t max, moved;
 	/* Of this round: blocks wait for room on their node; other things could not be moved. */
 	bool crowded, stuck;
+	hvo_pfn_t behind; /* the end of what stays */
+	bool own_only;
 };
 
 /* What a frame was a moment ago. */
@@ -559,22 +561,15 @@ static int empty_cut(struct evacuation *e, hvo_pfn_t base)
 		else if (at.state == HVO_PAGE_MEMMAP)
 			rc = at.flags & HVO_PF_BOOT ? -HVO_EBUSY : move_descriptors(e, pfn);
 		pfn += nr;
+		if (rc)
+			e->behind = pfn;
 	}
 	return rc;
 }
 
-/* One whole block, or the 2 MiB of a cut one; *ret_end is where the next begins. */
-static int empty_one(struct evacuation *e, hvo_pfn_t pfn, hvo_pfn_t *ret_end)
+static int empty_whole(struct evacuation *e, hvo_pfn_t pfn, enum hvo_page_state state)
 {
-	struct look at;
-	unsigned int whole = look_at(e->m, pfn, &at);
-
-	if (!whole) {
-		*ret_end = (pfn | (HVO_BLOCK_FRAMES - 1)) + 1;
-		return empty_cut(e, pfn & ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1));
-	}
-	*ret_end = (pfn | ((UINT64_C(1) << whole) - 1)) + 1;
-	switch (at.state) {
+	switch (state) {
 	case HVO_PAGE_USED:
 	case HVO_PAGE_HUGETLB_USED:
 		return move_used(e, pfn);
@@ -585,6 +580,24 @@ static int empty_one(struct evacuation *e, hvo_pfn_t pfn, hvo_pfn_t *ret_end)
 	default:
 		return 0;
 	}
+}
+
+/* One whole block, or the 2 MiB of a cut one; *ret_end is where the next begins. */
+static int empty_one(struct evacuation *e, hvo_pfn_t pfn, hvo_pfn_t *ret_end)
+{
+	struct look at;
+	unsigned int whole = look_at(e->m, pfn, &at);
+	int rc;
+
+	if (!whole) {
+		*ret_end = (pfn | (HVO_BLOCK_FRAMES - 1)) + 1;
+		return empty_cut(e, pfn & ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1));
+	}
+	*ret_end = (pfn | ((UINT64_C(1) << whole) - 1)) + 1;
+	rc = empty_whole(e, pfn, at.state);
+	if (rc)
+		e->behind = *ret_end;
+	return rc;
 }
 
 /* Under the lock: who collapses a block writes to what is looked at. */
@@ -601,32 +614,43 @@ static bool holds_own_tails(struct hvo_machine *m, hvo_pfn_t pfn)
 
 /*
  * Free but for frames that failed? What holds nothing but its own descriptors collapses;
- * only a frame that failed keeps it from that.
+ * only a frame that failed keeps it from that, or what lies in it outside of the range.
  */
 static bool block_is_empty(struct evacuation *e, hvo_pfn_t base)
 {
-	hvo_pfn_t pfn = base, end = base + HVO_BLOCK_FRAMES;
-	bool own = false, bad = false;
+	hvo_pfn_t pfn, next, end = min_u64(base + HVO_BLOCK_FRAMES, e->end), own = 0, stays = 0;
+	bool bad = false;
 	struct look at;
+	unsigned int whole;
 
 	if (isolated_block_free(e->m, base))
 		return true;
-	while (pfn < end && pfn < e->end) {
-		uint64_t nr;
-
-		/* A whole one that is not free may be one that could not be cut. */
-		if (look_at(e->m, pfn, &at))
-			return at.state == HVO_PAGE_POISONED;
-		nr = page_cut_frames(at.state, at.order);
+	for (pfn = base; pfn < end; pfn = next) {
+		whole = look_at(e->m, pfn, &at);
+		if (whole) {
+			/* One that is not free may be one that could not be cut. */
+			if (at.state == HVO_PAGE_POISONED)
+				return true;
+			stays = (pfn | ((UINT64_C(1) << whole) - 1)) + 1;
+			break;
+		}
+		next = pfn + page_cut_frames(at.state, at.order);
 		if (at.state == HVO_PAGE_POISONED)
 			bad = true;
+		else if (next <= e->start || at.state == HVO_PAGE_FREE)
+			continue;
 		else if (at.state == HVO_PAGE_MEMMAP && holds_own_tails(e->m, pfn))
-			own = true;
-		else if (pfn + nr > e->start && at.state != HVO_PAGE_FREE)
-			return false;
-		pfn += nr;
+			own = next;
+		else
+			stays = next;
 	}
-	return !own || bad;
+	if (stays)
+		e->own_only = false;
+	if (!bad && own > stays)
+		stays = own;
+	if (stays > e->behind)
+		e->behind = stays;
+	return !stays;
 }
 
 static bool range_is_empty(struct evacuation *e)
@@ -634,6 +658,8 @@ static bool range_is_empty(struct evacuation *e)
 	hvo_pfn_t pfn = e->start & ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1);
 	bool empty = true;
 
+	e->behind = 0;
+	e->own_only = true;
 	for (; pfn < e->end; pfn += HVO_BLOCK_FRAMES)
 		empty = block_is_empty(e, pfn) && empty;
 	return empty;
@@ -646,6 +672,7 @@ static int evacuate_round(struct evacuation *e)
 	int rc = 0;
 
 	e->crowded = e->stuck = false;
+	e->own_only = false;
 	/* What left its pool is nobody's, and only waits for its descriptors. */
 	lock_acquire(m, &m->memmap_lock);
 	hugetlb_flush_all(m);
@@ -656,7 +683,7 @@ static int evacuate_round(struct evacuation *e)
 }
 
 int evacuate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum evacuate_for purpose,
-	     uint64_t max, uint64_t *ret_moved)
+	     uint64_t max, struct evacuated *ret)
 {
 	struct evacuation e = {
 		.m = m, .start = start, .end = end, .purpose = purpose, .max = max
@@ -676,7 +703,7 @@ int evacuate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum evacuat
 	}
 	if (!rc && i == ROUNDS)
 		rc = -HVO_EBUSY;
-	if (ret_moved)
-		*ret_moved = e.moved;
+	if (ret)
+		*ret = (struct evacuated){ e.moved, e.behind, e.own_only };
 	return rc;
 }

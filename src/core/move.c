@@ -264,8 +264,11 @@ static int move_page(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, hvo_pf
 {
 	int rc = m->ops->populate(m->ctx, new, 1);
 
-	if (!rc)
-		rc = hold_and_replace(m, page, old, new);
+	if (rc) {
+		vmemmap_put_unused(m, new, 1);
+		return rc;
+	}
+	rc = hold_and_replace(m, page, old, new);
 	if (rc) {
 		vmemmap_put_frames(m, new, 1);
 		return rc;

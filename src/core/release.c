@@ -19,6 +19,7 @@
  */
 #include "alloc.h"
 #include "badframe.h"
+#include "contig.h"
 #include "hugetlb.h"
 #include "lock.h"
 #include "vmemmap.h"
@@ -62,6 +63,7 @@ unsigned int page_list_peek(struct hvo_machine *m, const struct page_list *list,
 
 void hugetlb_free_page(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
+	page_clear_flags(page_rw(pool->m, pfn), HVO_PF_OPTIMIZED | HVO_PF_DEFERRED);
 	free_block(pool->m, pfn, pool->order);
 }
 
@@ -121,6 +123,8 @@ bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize
 		for (attempt = 0;; attempt++) {
 			if (try_step(pool, pfn, step, &missing)) {
 				if (step->source == HVO_RESTORE_CARVE) {
+					if (page_flags(page_ro(m, pfn)) & HVO_PF_CMA)
+						cma_freed(m, pfn, pool->order);
 					vmemmap_free_carved(m, pfn, pool->order);
 					note_carved(pool, pfn, res);
 				} else {

@@ -164,9 +164,9 @@ static int make_room(struct hvo_pool *pool, int node, bool cma, hvo_pfn_t *ret)
 		gfp |= HVO_GFP_MOVABLE;
 	lock_release(m, &m->memmap_lock);
 	if (cma)
-		rc = cma_take_one(m, node, pool->order, ret);
+		rc = cma_take_one(m, node, pool->order, pool->tried, ret);
 	else if (pool->order > m->cfg.max_order)
-		rc = contig_take_one(m, gfp, node, pool->order, ret);
+		rc = contig_take_one(m, gfp, node, pool->order, pool->nodes[node].tried, ret);
 	else if (compact_direct(m, gfp, pool->order, node))
 		rc = -HVO_EAGAIN;
 	lock_acquire(m, &m->memmap_lock);
@@ -259,6 +259,18 @@ static void join(struct resize *r, struct page_list *list)
 	r->res.done += nr;
 }
 
+/* Places that were of no use may be so now. */
+static void forget_tried(struct hvo_pool *pool)
+{
+	uint32_t n, i;
+
+	for (i = 0; i < HVO_MAX_CMA; i++)
+		pool->tried[i] = 0;
+	for (n = 0; n < pool->m->cfg.nr_nodes; n++)
+		for (i = 0; i < HVO_NR_ZONES; i++)
+			pool->nodes[n].tried[i] = 0;
+}
+
 /*
  * The kernel folds when it has got all pages, or no more: what folding gives back does
  * not make the pool larger. Policies that are not the kernel's, and users that
@@ -271,6 +283,7 @@ static void grow(struct resize *r, uint64_t want)
 	struct page_list list = { 0 };
 	hvo_pfn_t pfn = 0;
 
+	forget_tried(r->pool);
 	while (want) {
 		if (alloc_in_turn(r->pool, r->nodes, &pfn)) {
 			page_list_add(r->pool->m, &list, pfn);
@@ -281,6 +294,7 @@ static void grow(struct resize *r, uint64_t want)
 			break;
 		}
 		join(r, &list);
+		forget_tried(r->pool);
 		if (!go_on(r))
 			break;
 	}

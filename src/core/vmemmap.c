@@ -226,7 +226,7 @@ int vmemmap_present_elsewhere(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int
 	if (!vmemmap_gather(m, HVO_GFP_KERNEL, zone_of(m, pfn)->node, page, want, &l))
 		rc = vmemmap_map_runs(m, &l, &done);
 	if (rc) {
-		vmemmap_put_runs(m, l.runs, l.nr);
+		vmemmap_put_unused_runs(m, &l);
 		trace(m, HVO_EVENT_PRESENT_FAILED, pfn, nr, (uint64_t)-rc);
 	} else {
 		counter_add(&m->presents, nr);
@@ -407,11 +407,11 @@ static void truncate_runs(struct hvo_machine *m, struct run_list *l, unsigned in
 	while (l->nr > nr) {
 		l->nr--;
 		if (put)
-			vmemmap_put_frames(m, l->runs[l->nr].pfn, l->runs[l->nr].nr);
+			vmemmap_put_unused(m, l->runs[l->nr].pfn, l->runs[l->nr].nr);
 	}
 	if (nr && l->runs[nr - 1].nr > last_nr) {
 		if (put)
-			vmemmap_put_frames(m, l->runs[nr - 1].pfn + last_nr,
+			vmemmap_put_unused(m, l->runs[nr - 1].pfn + last_nr,
 					   l->runs[nr - 1].nr - last_nr);
 		l->runs[nr - 1].nr = last_nr;
 	}
@@ -475,7 +475,7 @@ static unsigned int keep_complete(struct hvo_machine *m, const hvo_pfn_t *pfns, 
 	for (i = 0; i < l->nr && put; i++)
 		for (k = 0; k < l->runs[i].nr; k++)
 			if (m->ops->backing(m->ctx, l->runs[i].page + k) == HVO_SHARED_TAIL)
-				vmemmap_put_frames(m, l->runs[i].pfn + k, 1);
+				vmemmap_put_unused(m, l->runs[i].pfn + k, 1);
 	return complete;
 }
 
@@ -549,14 +549,14 @@ bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int or
 		*ret_missing =
 			vmemmap_gather(m, step->gfp, zone_of(m, pfn)->node, page + i, each, &l);
 		if (*ret_missing) {
-			vmemmap_put_runs(m, l.runs, l.nr);
+			vmemmap_put_unused_runs(m, &l);
 			return false;
 		}
 	}
 	rc = vmemmap_map_runs(m, &l, &done);
 	if (rc) {
 		trace(m, HVO_EVENT_PRESENT_FAILED, pfn, nr / stride - 1, (uint64_t)-rc);
-		vmemmap_put_runs(m, l.runs, l.nr);
+		vmemmap_put_unused_runs(m, &l);
 	}
 	return !rc;
 }

@@ -48,8 +48,10 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 
 /* ---- vmemmap_online.c ------------------------------------------------------------------ */
 
-/* Set descriptor frames aside and map them; for hvo_machine_init(). */
-HVO_MUST_CHECK int vmemmap_online_node(struct hvo_machine *m, struct node *n);
+/* For hvo_machine_init(): map the descriptors of a node's memory to the frames set aside for them. */
+HVO_MUST_CHECK int vmemmap_map_node(struct hvo_machine *m, const struct node *n);
+/* Then, with those of all nodes there: the frames themselves are descriptors' from now on. */
+HVO_MUST_CHECK int vmemmap_online_node(struct hvo_machine *m, const struct node *n);
 
 /* A 1 GiB page reserved at boot is one from now on, folded, state USED; returns its end. */
 hvo_pfn_t vmemmap_boot_gigantic(struct hvo_machine *m, hvo_pfn_t pfn);

@@ -15,6 +15,7 @@
 #include "alloc.h"
 #include "lock.h"
 #include "page.h"
+#include "report.h"
 #include "sort.h"
 #include "zone.h"
 
@@ -93,13 +94,12 @@ static uint64_t clear_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	return boot;
 }
 
-void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+void vmemmap_put_unused(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 {
 	while (nr) {
 		struct zone *z = zone_of(m, pfn);
 		uint64_t n = min_u64(nr, HVO_SECTION_FRAMES - pfn % HVO_SECTION_FRAMES), boot;
 
-		clear_freed(m, pfn, n);
 		/* All under the lock: a collapse does this while descriptors may be moved. */
 		lock_acquire(m, &z->lock);
 		boot = clear_backs(m, pfn, n);
@@ -111,6 +111,12 @@ void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 		pfn += n;
 		nr -= n;
 	}
+}
+
+void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+{
+	clear_freed(m, pfn, nr);
+	vmemmap_put_unused(m, pfn, nr);
 }
 
 void vmemmap_leave_frame(struct hvo_machine *m, hvo_pfn_t pfn)
@@ -129,6 +135,14 @@ void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsig
 {
 	while (nr--)
 		vmemmap_put_frames(m, runs[nr].pfn, runs[nr].nr);
+}
+
+void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l)
+{
+	unsigned int nr = l->nr;
+
+	while (nr--)
+		vmemmap_put_unused(m, l->runs[nr].pfn, l->runs[nr].nr);
 }
 
 /*
@@ -197,7 +211,7 @@ uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint6
 		}
 		claim_block(m, pfn, order, page, keep);
 		if (!run_add(l, page, pfn, keep)) {
-			vmemmap_put_frames(m, pfn, keep);
+			vmemmap_put_unused(m, pfn, keep);
 			return want;
 		}
 		page += keep;
@@ -259,10 +273,24 @@ static uint64_t boot_saved(const struct node *n, uint64_t block)
 	return ((pfn - n->boot_start) >> HVO_GIGA_ORDER) * (GIGA_MEMMAP - 1);
 }
 
+const struct node *vmemmap_described_at_start(const struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	uint32_t i;
+
+	/* Its own node, or one that has no memory for that. */
+	for (i = 0; i < m->cfg.nr_nodes; i++)
+		if (pfn - m->nodes[i].memmap_pfn < m->nodes[i].memmap_frames)
+			return &m->nodes[i];
+	return NULL;
+}
+
 uint64_t vmemmap_page_at_start(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	const struct node *n = node_of(m, pfn);
+	const struct node *n = vmemmap_described_at_start(m, pfn);
 
+	/* A page that no such frame backs. */
+	if (!n)
+		return 0;
 	return hvo_block_head_page(block_of(n->start) + (pfn - n->memmap_pfn));
 }
 
@@ -286,6 +314,32 @@ hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page)
 	return base + (to - from) + (block - from) * HVO_BLOCK_TAILS + k - 1;
 }
 
+/*
+ * Take exactly these frames. Blocks whose content is with the system are asked back for, one
+ * after the other; who else wants one meanwhile waits. Zone lock held, dropped on the way.
+ */
+static bool take_exactly(struct hvo_machine *m, struct zone *z, uint64_t mark, hvo_pfn_t pfn,
+			 uint64_t nr)
+{
+	hvo_pfn_t block = 0;
+	int rc = 0;
+
+	for (;;) {
+		if (rc || z->nr_free < nr + mark)
+			return false;
+		if (zone_take_range(m, z, pfn, nr))
+			return true;
+		if (!zone_take_reported(m, z, pfn, nr, &block))
+			return false;
+		z->in_flight++;
+		lock_release(m, &z->lock);
+		rc = reported_take_back(m, block, HVO_BLOCK_FRAMES);
+		lock_acquire(m, &z->lock);
+		z->in_flight--;
+		zone_put_whole(m, z, block, HVO_BLOCK_ORDER);
+	}
+}
+
 /* The frames that these descriptors had at the start, if they are free. */
 static bool take_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, uint64_t nr,
 		      const struct node *n, hvo_pfn_t *ret)
@@ -300,7 +354,8 @@ static bool take_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, ui
 	z = zone_lock_of(m, pfn);
 	if (!z)
 		return false;
-	ok = z->nr_free >= nr + gfp_watermark(z, gfp) && zone_take_range(m, z, pfn, nr);
+	ok = (!(gfp & HVO_GFP_THISNODE) || &m->nodes[z->node] == n) &&
+	     take_exactly(m, z, gfp_watermark(z, gfp), pfn, nr);
 	lock_release(m, &z->lock);
 	if (!ok)
 		return false;
@@ -319,7 +374,7 @@ bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page,
 		return false;
 	if (run_add(l, page, pfn, nr))
 		return true;
-	vmemmap_put_frames(m, pfn, nr);
+	vmemmap_put_unused(m, pfn, nr);
 	return false;
 }
 

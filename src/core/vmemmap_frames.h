@@ -26,6 +26,8 @@ struct tails {
 
 /* ---- frames for pages of the array ------------------------------------------------------ */
 
+/* The node whose descriptors a frame was set aside for at the start, or NULL. */
+const struct node *vmemmap_described_at_start(const struct hvo_machine *m, hvo_pfn_t pfn);
 /*
  * On-demand mode: the page of the array that a frame in a whole block of descriptors was set aside
  * for.
@@ -62,6 +64,12 @@ void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint
 
 /* Give descriptor frames that back no page any more to their zones. */
 void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
+/*
+ * The same for frames that were taken and in which nothing was ever written: on the way back of
+ * what failed. They are not touched, since the system may have no memory for them.
+ */
+void vmemmap_put_unused(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
+void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l);
 /* The same for one that failed, in a whole block of descriptors. */
 void vmemmap_leave_frame(struct hvo_machine *m, hvo_pfn_t pfn);
 void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr);

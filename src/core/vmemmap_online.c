@@ -2,7 +2,8 @@
 /*
  * Descriptors of memory that comes online, at the start or later, and of memory that goes.
  *
- * At the start each node sets frames of its own aside, HVO_PF_BOOT. Memory that is added gets
+ * At the start each node sets frames aside, HVO_PF_BOOT, of its own NORMAL memory or, where it has
+ * none, of another one's. Memory that is added gets
  * frames of NORMAL, or of the sections themselves.
  *
  * States: TAIL -> MEMMAP for frames that are set aside. The fold map says what the blocks are.
@@ -68,10 +69,10 @@ static void online_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 }
 
 /* The blocks that hold the node's descriptors. The last one has room for more. */
-static int online_memmap_blocks(struct hvo_machine *m, struct node *n)
+static int online_memmap_blocks(struct hvo_machine *m, const struct node *n)
 {
 	uint64_t left = n->memmap_frames;
-	struct zone *z = &n->zones[HVO_ZONE_NORMAL];
+	struct zone *z = zone_of(m, n->memmap_pfn);
 	hvo_pfn_t pfn = n->memmap_pfn;
 	int rc;
 
@@ -127,7 +128,7 @@ static void online_backs(struct hvo_machine *m, const struct node *n)
 	}
 }
 
-int vmemmap_online_node(struct hvo_machine *m, struct node *n)
+int vmemmap_map_node(struct hvo_machine *m, const struct node *n)
 {
 	uint64_t block = block_of(n->start), last = block_of(n->end), to;
 	int rc = 0;
@@ -136,11 +137,15 @@ int vmemmap_online_node(struct hvo_machine *m, struct node *n)
 		to = min_u64((block & ~UINT64_C(511)) + 512, last);
 		rc = online_gib(m, n, block, to);
 	}
-	if (rc)
-		return rc;
-	m->ops->flush(m->ctx);
+	return rc;
+}
+
+int vmemmap_online_node(struct hvo_machine *m, const struct node *n)
+{
+	int rc;
+
 	counter_add(&m->memmap_boot, n->memmap_frames);
-	n->zones[HVO_ZONE_NORMAL].managed -= n->memmap_frames;
+	zone_of(m, n->memmap_pfn)->managed -= n->memmap_frames;
 	rc = online_memmap_blocks(m, n);
 	if (!rc)
 		online_backs(m, n);
@@ -252,7 +257,7 @@ int vmemmap_add_range(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_
 		rc = vmemmap_map_runs(m, &l, &done);
 	if (rc) {
 		if (!self)
-			vmemmap_put_runs(m, l.runs, l.nr);
+			vmemmap_put_unused_runs(m, &l);
 		return rc;
 	}
 	for (pfn = start; pfn < end && self; pfn += HVO_SECTION_FRAMES)

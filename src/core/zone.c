@@ -45,14 +45,6 @@ static void free_sub(struct hvo_machine *m, struct zone *z, uint64_t nr)
 
 #define CUT_ONLY (BLOCK_SELF | BLOCK_BUSY | BLOCK_CARVED | BLOCK_HEALING)
 
-/* Descriptors that fill a whole block were set aside at the start. */
-static bool memmap_at_start(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	const struct node *n = node_of(m, pfn);
-
-	return pfn >= n->memmap_pfn && pfn - n->memmap_pfn < n->memmap_frames;
-}
-
 static enum hvo_page_state whole_state(struct hvo_machine *m, uint64_t block)
 {
 	unsigned int order = hvo_fold_byte(&m->mm, block) & HVO_FOLD_ORDER;
@@ -81,8 +73,8 @@ enum block_place block_place(struct hvo_machine *m, uint64_t block)
 	/* Who cuts it writes the byte first, and then the descriptors. */
 	if (!hvo_fold_byte(&m->mm, block))
 		return PLACE_CUTTING;
-	HVO_ASSERT(m, memmap_at_start(m, block_pfn(block)), "BLOCK-4: descriptors in a whole block",
-		   block_pfn(block));
+	HVO_ASSERT(m, vmemmap_described_at_start(m, block_pfn(block)),
+		   "BLOCK-4: descriptors in a whole block", block_pfn(block));
 	return PLACE_MEMMAP;
 }
 
@@ -770,7 +762,9 @@ static bool frag_find(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int *ret_id
 	return false;
 }
 
-static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
+/* @reported: what has its content with the system counts as free, too. */
+static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr,
+			  bool reported)
 {
 	hvo_pfn_t end = pfn + nr;
 
@@ -782,9 +776,8 @@ static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, 
 		if (!zone_has(m, z, pfn))
 			return false;
 		if (order) {
-			/* Whose content is with the system is not free for this. */
 			if (hvo_page_state(page_ro(m, head)) != HVO_PAGE_FREE ||
-			    m->blocks[block_of(pfn)].flags & BLOCK_REPORTED)
+			    (!reported && m->blocks[block_of(pfn)].flags & BLOCK_REPORTED))
 				return false;
 			pfn = block_pfn(block_of(pfn) + 1);
 			continue;
@@ -858,7 +851,7 @@ bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 
 bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
 {
-	if (!range_is_free(m, z, pfn, nr))
+	if (!range_is_free(m, z, pfn, nr, false))
 		return false;
 	while (nr) {
 		uint64_t in_block = HVO_BLOCK_FRAMES - (pfn & (HVO_BLOCK_FRAMES - 1));
@@ -872,6 +865,22 @@ bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint6
 		nr -= in_block;
 	}
 	return true;
+}
+
+bool zone_take_reported(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr,
+			hvo_pfn_t *ret)
+{
+	hvo_pfn_t block = block_pfn(block_of(pfn)), end = pfn + nr;
+
+	if (!range_is_free(m, z, pfn, nr, true))
+		return false;
+	for (; block < end; block += HVO_BLOCK_FRAMES) {
+		if (!(m->blocks[block_of(block)].flags & BLOCK_REPORTED))
+			continue;
+		*ret = block;
+		return take_free_block(m, z, block);
+	}
+	return false;
 }
 
 bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, hvo_pfn_t *ret)

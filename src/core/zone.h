@@ -67,6 +67,12 @@ void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64
  * free, make them MEMMAP. False and nothing changed otherwise.
  */
 bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr);
+/*
+ * Where that fails only because the content of some of it is with the system: take one such
+ * 2 MiB block, state USED, so that the caller can ask for its memory. False: it is not only that.
+ */
+bool zone_take_reported(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr,
+			hvo_pfn_t *ret);
 
 /* Where a frame is that failed. */
 enum bad_place {

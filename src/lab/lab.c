@@ -241,9 +241,12 @@ const struct lab_binding lab_module_bindings[] = {
 	{ "machine", lab_machine_new,
 	  "hvo.machine{platform=\"sim\"|\"linux\", memory=\"1G\", nodes=1, movable=, cma=, "
 	  "hotplug=, mode=\"on-demand\"|\"linux\", optimize=, max_order=18, "
-	  "clear=\"on-alloc\"|\"on-free\"|\"never\", seed=, boot_gigantic=, min_free=, sparse=} -> m",
-	  "a machine; movable, cma and hotplug are sizes, of each node but for hotplug; sparse: "
-	  "on linux, do not allocate its memory in advance" },
+	  "clear=\"on-alloc\"|\"on-free\"|\"never\", seed=, boot_gigantic=, movable_nodes=, min_free=, "
+	  "sparse=} -> m",
+	  "a machine; movable, cma and hotplug are sizes, of each node but for hotplug; "
+	  "boot_gigantic is a number, or a table of them by node: {[0]=2, [1]=3}; movable_nodes a "
+	  "list of nodes without NORMAL memory; sparse: on linux, do not allocate its memory in "
+	  "advance" },
 	{ "policies", lab_policies, "hvo.policies() -> list", "names of the restore policies" },
 	{ "policy", lab_policy, "hvo.policy(name [, retries]) -> table",
 	  "a policy as data: name, retry, heal, demote_heads, and its steps {source=\"alloc\"|"

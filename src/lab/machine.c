@@ -241,13 +241,60 @@ static void on_fault(void *arg, enum hvo_sim_fault fault, const char *what, uint
 	abort(); /* luaL_error() does not return */
 }
 
-static const char *const machine_options[] = { "platform",  "memory",  "nodes", "movable",
-					       "cma",	    "hotplug", "mode",	"optimize",
-					       "max_order", "clear",   "seed",	"boot_gigantic",
-					       "min_free",  "sparse",  NULL };
+static const char *const machine_options[] = {
+	"platform", "memory",	"nodes",	 "movable", "cma",  "hotplug",
+	"mode",	    "optimize", "max_order",	 "clear",   "seed", "boot_gigantic",
+	"min_free", "sparse",	"movable_nodes", NULL
+};
 static const char *const platforms[] = { "sim", "linux", NULL };
 static const char *const modes[] = { "on-demand", "linux", NULL };
 static const char *const clears[] = { "on-alloc", "on-free", "never", NULL };
+
+static uint64_t number_at(lua_State *L, int at, const char *name, lua_Integer max)
+{
+	int is_integer;
+	lua_Integer n = lua_tointegerx(L, at, &is_integer);
+
+	if (!is_integer || n < 0 || n > max)
+		luaL_error(L, "%s: there is something in it that is not a number from 0 to %I",
+			   name, max);
+	return (uint64_t)n;
+}
+
+/* A number of all nodes, or a table of numbers by node. */
+static void read_boot_gigantic(lua_State *L, int arg, struct hvo_config *cfg)
+{
+	static const char name[] = "boot_gigantic";
+	uint64_t node;
+
+	if (!lab_has(L, arg, name))
+		return;
+	if (!lua_istable(L, -1)) {
+		lua_pop(L, 1);
+		cfg->boot_gigantic = (uint32_t)lab_field_count(L, arg, name, 16384, 0);
+		return;
+	}
+	for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+		node = number_at(L, -2, name, HVO_MAX_NODES - 1);
+		cfg->boot_gigantic_nodes[node] = (uint32_t)number_at(L, -1, name, 16384);
+	}
+	lua_pop(L, 1);
+}
+
+/* A list of nodes. */
+static uint64_t read_nodes(lua_State *L, int arg, const char *name)
+{
+	uint64_t nodes = 0;
+
+	if (!lab_has(L, arg, name))
+		return 0;
+	if (!lua_istable(L, -1))
+		luaL_error(L, "%s is a list of nodes", name);
+	for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
+		nodes |= UINT64_C(1) << number_at(L, -1, name, HVO_MAX_NODES - 1);
+	lua_pop(L, 1);
+	return nodes;
+}
 
 static void read_config(lua_State *L, int arg, struct hvo_config *cfg)
 {
@@ -260,7 +307,8 @@ static void read_config(lua_State *L, int arg, struct hvo_config *cfg)
 	cfg->max_order = (uint32_t)lab_field_count(L, arg, "max_order", HVO_MAX_ORDER, 0);
 	cfg->mode = lab_field_choice(L, arg, "mode", modes, HVO_ON_DEMAND);
 	cfg->clear = lab_field_choice(L, arg, "clear", clears, HVO_CLEAR_ON_ALLOC);
-	cfg->boot_gigantic = (uint32_t)lab_field_count(L, arg, "boot_gigantic", 16384, 0);
+	read_boot_gigantic(L, arg, cfg);
+	cfg->movable_nodes = read_nodes(L, arg, "movable_nodes");
 	cfg->optimize = lab_field_bool(L, arg, "optimize", cfg->mode == HVO_LINUX);
 }
 
@@ -446,6 +494,17 @@ static int machine_events(lua_State *L)
 	return 1;
 }
 
+static void push_nodes(lua_State *L, uint64_t nodes)
+{
+	lua_Integer i = 0;
+
+	lua_newtable(L);
+	for (; nodes; nodes &= nodes - 1) {
+		lua_pushinteger(L, __builtin_ctzll(nodes));
+		lua_rawseti(L, -2, ++i);
+	}
+}
+
 static int machine_config(lua_State *L)
 {
 	const struct hvo_config *cfg = hvo_machine_config(lab_machine(L, 1)->box.m);
@@ -466,6 +525,8 @@ static int machine_config(lua_State *L)
 	lua_setfield(L, -2, "clear");
 	lua_pushinteger(L, cfg->boot_gigantic);
 	lua_setfield(L, -2, "boot_gigantic");
+	push_nodes(L, cfg->movable_nodes);
+	lua_setfield(L, -2, "movable_nodes");
 	lua_pushboolean(L, cfg->optimize);
 	lua_setfield(L, -2, "optimize");
 	return 1;

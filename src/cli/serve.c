@@ -285,13 +285,14 @@ static int open_pool(struct server *s, const struct serve_options *opt,
 		     const struct pool_option *want)
 {
 	struct hvo_pool *pool = hvo_pool_find(s->box.m, want->order); /* of the start, if any */
+	static const struct hvo_resize_options at_boot = { .boot = true };
 	struct hvo_pool_stat stat = { 0 };
 	int rc = pool ? 0 : hvo_pool_create(s->box.m, want->order, &pool);
 
 	if (!rc && opt->policy)
 		rc = hvo_pool_set_policy(pool, opt->policy);
 	if (!rc && want->nr)
-		rc = hvo_pool_resize(pool, HVO_NODE_ANY, want->nr, NULL);
+		rc = hvo_pool_resize_with(pool, HVO_NODE_ANY, want->nr, &at_boot, NULL);
 	if (!rc)
 		rc = hvo_pool_stat(pool, HVO_NODE_ANY, &stat);
 	if (rc) {

@@ -17,6 +17,7 @@
 #include "contig.h"
 
 #include "alloc.h"
+#include "hugetlb.h"
 #include "isolate.h"
 #include "lock.h"
 #include "migrate.h"
@@ -202,7 +203,8 @@ static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, const struct
 	whole = hvo_fold_byte(&m->mm, block_of(base)) & HVO_FOLD_ORDER;
 	if (whole) {
 		p = base & ~((UINT64_C(1) << whole) - 1);
-		return page_stays(page_ro(m, p)) || huge_stays(w, page_ro(m, p), whole) ?
+		return page_stays(page_ro(m, p)) || huge_stays(w, page_ro(m, p), whole) ||
+				       hugetlb_page_stays(m, page_ro(m, p), whole) ?
 			       p + (UINT64_C(1) << whole) :
 			       0;
 	}

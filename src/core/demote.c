@@ -49,7 +49,7 @@ static void split_huge(struct demote *d, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = d->pool->m;
 	uint8_t folded = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLDED;
-	uint16_t flags = page_flags(page_ro(m, pfn)) & HVO_PF_OPTIMIZED;
+	uint16_t flags = page_flags(page_ro(m, pfn)) & (HVO_PF_OPTIMIZED | HVO_PF_AT_BOOT);
 	hvo_pfn_t end = pfn + (UINT64_C(1) << d->pool->order);
 	struct hvo_pool *target = d->target;
 	unsigned int nr = 0;
@@ -62,7 +62,7 @@ static void split_huge(struct demote *d, hvo_pfn_t pfn)
 		fold_set(m, pfn, target->order, (uint8_t)(target->order | folded));
 		target->batch[nr++] = pfn;
 	}
-	if (!flags)
+	if (!(flags & HVO_PF_OPTIMIZED))
 		hugetlb_fold_batch(target, nr);
 	hugetlb_add_batch(target, nr);
 	d->done++;
@@ -97,7 +97,7 @@ static bool restore(struct demote *d, hvo_pfn_t pfn, uint64_t *ret_missing)
 	if (step->source != HVO_RESTORE_ALLOC)
 		return false;
 	if (d->pool->policy.flags & HVO_POLICY_DEMOTE_HEADS &&
-	    __atomic_load_n(&m->optimize, __ATOMIC_RELAXED))
+	    hvo_optimize(m) && hugetlb_in_scope(d->target, pfn))
 		return vmemmap_restore_heads(m, pfn, d->pool->order, d->target->order, step,
 					     ret_missing);
 	return vmemmap_restore(m, &pfn, 1, d->pool->order, step, ret_missing);

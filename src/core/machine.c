@@ -199,6 +199,7 @@ static int online_node(struct hvo_machine *m, uint32_t nid)
 /* As many as there are; the kernel too boots with fewer. */
 static int boot_gigantic(struct hvo_machine *m)
 {
+	static const struct hvo_resize_options at_boot = { .boot = true };
 	struct hvo_pool *pool;
 	hvo_pfn_t pfn;
 	uint32_t n;
@@ -214,7 +215,7 @@ static int boot_gigantic(struct hvo_machine *m)
 			hugetlb_add_batch(pool, 1);
 		}
 	}
-	return rc ? rc : hvo_pool_resize(pool, HVO_NODE_ANY, m->cfg.boot_gigantic, NULL);
+	return rc ? rc : hvo_pool_resize_with(pool, HVO_NODE_ANY, m->cfg.boot_gigantic, &at_boot, NULL);
 }
 
 int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,

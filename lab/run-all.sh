@@ -14,7 +14,7 @@ out=${2:-lab-results}
 here=$(dirname "$0")
 rc=0
 
-for script in frees reserves carve descriptors gigantic offline latency; do
+for script in frees reserves carve descriptors gigantic offline scope latency; do
 	"$hvo" run ${3:+"$3"} -o "$out" "$here/$script.lua" || rc=1
 done
 "$hvo" report "$out" -o "$out/report.html" || rc=1

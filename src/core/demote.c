@@ -96,8 +96,8 @@ static bool restore(struct demote *d, hvo_pfn_t pfn, uint64_t *ret_missing)
 		return true;
 	if (step->source != HVO_RESTORE_ALLOC)
 		return false;
-	if (d->pool->policy.flags & HVO_POLICY_DEMOTE_HEADS &&
-	    hvo_optimize(m) && hugetlb_in_scope(d->target, pfn))
+	if (d->pool->policy.flags & HVO_POLICY_DEMOTE_HEADS && hvo_optimize(m) &&
+	    hugetlb_in_scope(d->target, pfn))
 		return vmemmap_restore_heads(m, pfn, d->pool->order, d->target->order, step,
 					     ret_missing);
 	return vmemmap_restore(m, &pfn, 1, d->pool->order, step, ret_missing);

@@ -215,7 +215,8 @@ static int boot_gigantic(struct hvo_machine *m)
 			hugetlb_add_batch(pool, 1);
 		}
 	}
-	return rc ? rc : hvo_pool_resize_with(pool, HVO_NODE_ANY, m->cfg.boot_gigantic, &at_boot, NULL);
+	return rc ? rc :
+		    hvo_pool_resize_with(pool, HVO_NODE_ANY, m->cfg.boot_gigantic, &at_boot, NULL);
 }
 
 int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,

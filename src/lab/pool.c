@@ -241,13 +241,13 @@ int lab_pool_new(lua_State *L)
 	if (lab_has(L, 2, "policy"))
 		err = set_policy(L, 3, pool);
 	lua_settop(L, 2);
+	if (!err && lab_has(L, 2, "scope"))
+		err = set_scope(L, 3, pool);
+	lua_settop(L, 2);
 	if (!err && lab_has(L, 2, "boot"))
 		err = hvo_pool_resize_with(pool, HVO_NODE_ANY,
 					   lab_field_count(L, 2, "boot", UINT32_MAX, 0), &at_boot,
 					   NULL);
-	lua_settop(L, 2);
-	if (!err && lab_has(L, 2, "scope"))
-		err = set_scope(L, 3, pool);
 	lab_leave(L, lm);
 	if (err)
 		return lab_push_error(L, err);

@@ -1,13 +1,15 @@
 -- Which huge pages should be folded at all: what does each answer save, and what does it break?
 --
--- A machine of a kernel zone, a CMA area and movable memory. First its pool grows until there is no
--- page left: how much memory can the kernel still use? Then the kernel has all of that, half of
--- the pool is in use, and there is room for what moves, in movable memory: which of it can be taken
--- offline, and how many ranges are to be had in the CMA area and in the kernel zone?
+-- A machine of a kernel zone (an eighth), a CMA area (a quarter) and movable memory. First its pool
+-- grows until there is no page left: how much memory can the kernel still use? Then the kernel has
+-- all of that, half of the pool is in use, and there is room for what moves, in movable memory: can
+-- half of that be taken offline, and how many ranges are to be had in the CMA area and in the kernel
+-- zone?
 
 local memory = hvo.quick and "1G" or "2G"
-local steps = 16
+local steps = 32
 local bytes = hvo.size(memory)
+local movable = bytes // 8 * 5
 local pages = bytes // hvo.size("2M")
 local section, range = hvo.size("128M") // 4096, hvo.size("8M") // 4096
 local most = 8 -- ranges
@@ -20,7 +22,7 @@ end
 -- A tenth of the pages is there from boot on, which is what scope boot is about.
 local function open(name)
 	local linux = name ~= "on-demand"
-	local m = assert(hvo.machine{ memory = memory, movable = bytes // 4, cma = bytes // 4,
+	local m = assert(hvo.machine{ memory = memory, movable = movable, cma = bytes // 4,
 				      clear = "never", mode = linux and "linux" or "on-demand" })
 	local area = assert(m:cma(bytes // 4))
 	local pool = assert(m:pool{ boot = pages // 10, policy = linux and "mayfail" or nil,
@@ -63,7 +65,7 @@ end
 local function offline(name)
 	local m <close> = full(name)
 	local zone, gone, all = m:zone_stat(0, "movable"), 0, 0
-	for start = zone.start_pfn, zone.end_pfn - 1, section do
+	for start = zone.start_pfn, (zone.start_pfn + zone.end_pfn) // 2 - section, section do
 		all = all + 1
 		gone = gone + (m:memory_offline(start, start + section) and 1 or 0)
 	end
@@ -119,8 +121,8 @@ notes[#notes + 1] = ("Under unmovable, %.0f MiB of movable memory stay free, whi
 hvo.result("scope", {
 	title = "Which pages are folded",
 	question = "Which huge pages should be folded at all: what does each answer save, and what does it break?",
-	parameters = { memory = memory, movable = bytes // 4, cma = bytes // 4, boot_pages = pages // 10 },
-	x = "pool, MiB", y = "free memory of the kernel zone, MiB", logy = true,
+	parameters = { memory = memory, movable = movable, cma = bytes // 4, boot_pages = pages // 10 },
+	x = "pool, MiB", y = "free memory of the kernel zone, MiB",
 	series = series,
 	columns = { "<scope", "pages", "folded", "memmap MiB", "kernel MiB", "other MiB",
 		    "offline/" .. sections, "CMA/" .. most, "kernel/" .. most },

@@ -25,15 +25,16 @@ local function open(name)
 	local m = assert(hvo.machine{ memory = memory, movable = movable, cma = bytes // 4,
 				      clear = "never", mode = linux and "linux" or "on-demand" })
 	local area = assert(m:cma(bytes // 4))
+	local before = m:zone_stat(0, "normal").free
 	local pool = assert(m:pool{ boot = pages // 10, policy = linux and "mayfail" or nil,
 				    scope = linux and name or nil })
-	return m, pool, area
+	return m, pool, area, before
 end
 
 -- What is left of the kernel zone by how large the pool is, and the figures at the end.
 local function grow(name)
-	local m <close>, pool = open(name)
-	local points = {}
+	local m <close>, pool, _, before = open(name)
+	local points = { { 0, mib(before) } }
 	for k = 1, steps do
 		assert(pool:resize(math.max(pages // 10, pages * k // steps)))
 		local has, left = pool:stat().total, m:zone_stat(0, "normal").free

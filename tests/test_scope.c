@@ -783,6 +783,87 @@ static void test_points(void **state)
 	}
 }
 
+/* ---- making room ------------------------------------------------------------------------------------------- */
+
+/* A free page of NORMAL is in the way, and there is room for another in MOVABLE only. */
+static void test_replace(void **state)
+{
+	const struct move v = { HVO_FOLD_NORMAL, HVO_ZONE_NORMAL, HVO_ZONE_MOVABLE, FRESH };
+	struct hog hog = { 0 };
+	struct hvo_pool_stat was, now;
+	hvo_pfn_t place, pfn;
+	struct stand s;
+
+	(void)state;
+	before_move(&s, &v, RIG_SIM);
+	pfn = give_back(&s, HVO_ZONE_NORMAL);
+	assert_true(s.folded[pfn / HVO_BLOCK_FRAMES]);
+	place = rig_alloc(&s.r, HVO_GFP_USER, HVO_BLOCK_ORDER);
+	hog_all(&s.r, &hog, 6, false);
+	rig_put(&s.r, place);
+	was = rig_pool(s.pool, ANY);
+	assert_int_equal(hvo_alloc_contig_range(s.r.m, pfn, pfn + HVO_BLOCK_FRAMES, HVO_GFP_KERNEL),
+			 -HVO_ENOMEM);
+	now = rig_pool(s.pool, ANY);
+	assert_int_equal(now.free, was.free);
+	assert_int_equal(now.surplus, was.surplus);
+	assert_int_equal(now.refused_total, was.refused_total);
+	s.refused++;
+	s.out_of_scope++;
+	check(&s);
+	hog_release(&s.r, &hog, 20);
+	assert_int_equal(hvo_alloc_contig_range(s.r.m, pfn, pfn + HVO_BLOCK_FRAMES, HVO_GFP_KERNEL),
+			 0);
+	now = rig_pool(s.pool, ANY);
+	assert_int_equal(now.free, was.free);
+	assert_int_equal(now.surplus, was.surplus);
+	assert_int_equal(now.deferred, 0);
+	s.restores++;
+	follow(&s, false);
+	assert_int_equal(hvo_free_contig_range(s.r.m, pfn, pfn + HVO_BLOCK_FRAMES), 0);
+	hog_release(&s.r, &hog, UINT64_MAX);
+	after_move(&s);
+}
+
+/* Where huge pages stay, ranges around them are not even tried. */
+static void test_stays(void **state)
+{
+	unsigned int scope;
+	struct stand s;
+
+	(void)state;
+	for (scope = 0; scope < 4; scope++) {
+		struct move v = { (enum hvo_fold_scope)scope, HVO_ZONE_NORMAL, HVO_ZONE_MOVABLE,
+				  FRESH };
+		uint64_t isolated = 0;
+		hvo_pfn_t src, other, got = HVO_PFN_NONE;
+		int rc;
+
+		before_move(&s, &v, RIG_SIM);
+		src = s.at;
+		other = src ^ HVO_BLOCK_FRAMES;
+		assert_int_equal(hvo_hugetlb_free(s.pool, other), 0);
+		assert_int_equal(hvo_hugetlb_dissolve(s.r.m, other), 0);
+		follow(&s, false);
+		isolated = s.moves + s.putbacks;
+		rc = hvo_alloc_contig_pages(s.r.m, 2 * HVO_BLOCK_FRAMES, HVO_GFP_KERNEL, ANY, &got);
+		if (scope == HVO_FOLD_UNMOVABLE) {
+			assert_int_equal(rc, -HVO_ENOMEM);
+			assert_int_equal(s.moves + s.putbacks, isolated);
+			check(&s);
+			turn(&s, false);
+			rc = hvo_alloc_contig_pages(s.r.m, 2 * HVO_BLOCK_FRAMES, HVO_GFP_KERNEL,
+						    ANY, &got);
+		}
+		assert_int_equal(rc, 0);
+		assert_int_equal(got, src < other ? src : other);
+		assert_true(is_in(&s, s.at, HVO_ZONE_MOVABLE));
+		assert_int_equal(hvo_free_contig_range(s.r.m, got, got + 2 * HVO_BLOCK_FRAMES), 0);
+		take_over(&s);
+		after_move(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -791,6 +872,7 @@ int main(void)
 		cmocka_unit_test(test_boot_gigantic), cmocka_unit_test(test_demote),
 		cmocka_unit_test(test_moves),	      cmocka_unit_test(test_moves_linux),
 		cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_points),
+		cmocka_unit_test(test_replace),	      cmocka_unit_test(test_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

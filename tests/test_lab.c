@@ -224,17 +224,19 @@ static void test_scopes(void **state)
 	lua_State *L = open_lab(1);
 
 	(void)state;
-	good(L, "assert(table.concat(hvo.scopes(), ' ') == 'all boot normal unmovable') "
-		"m = hvo.machine{memory='512M', movable='256M', mode='linux'} "
-		"p = m:pool{scope='boot', boot=10} assert(p:scope() == 'boot') "
-		"p:resize(15) s = p:stat() "
-		"assert(s.total == 15 and s.optimized == 10 and s.out_of_scope == 5) "
-		"for _, n in ipairs(hvo.scopes()) do assert(p:set_scope(n) and p:scope() == n) end");
+	good(L,
+	     "assert(table.concat(hvo.scopes(), ' ') == 'all boot normal unmovable') "
+	     "m = hvo.machine{memory='512M', movable='256M', mode='linux'} "
+	     "p = m:pool{scope='boot', boot=10} assert(p:scope() == 'boot') "
+	     "p:resize(15) s = p:stat() "
+	     "assert(s.total == 15 and s.optimized == 10 and s.out_of_scope == 5) "
+	     "for _, n in ipairs(hvo.scopes()) do assert(p:set_scope(n) and p:scope() == n) end");
 	/* All pages are in movable memory, and stay there. */
-	good(L, "f = p:alloc() assert(select(2, m:migrate(f)) == 'EINVAL') assert(p:free(f)) "
-		"h = m:hog{movable=true} h:take_pool(p, 1) "
-		"assert(select(2, m:migrate(h:pfn(1))) == 'EBUSY' and p:stat().moves_refused == 1) "
-		"m:set_optimize(false) assert(m:migrate(h:pfn(1)) and p:stat().move_restores == 0)");
+	good(L,
+	     "f = p:alloc() assert(select(2, m:migrate(f)) == 'EINVAL') assert(p:free(f)) "
+	     "h = m:hog{movable=true} h:take_pool(p, 1) "
+	     "assert(select(2, m:migrate(h:pfn(1))) == 'EBUSY' and p:stat().moves_refused == 1) "
+	     "m:set_optimize(false) assert(m:migrate(h:pfn(1)) and p:stat().move_restores == 0)");
 	bad(L, "p:set_scope('norma')", "hvo.scopes()");
 	bad(L, "p:set_scope(3)", "hvo.scopes()");
 	bad(L, "m:pool{scope={}}", "hvo.scopes()");

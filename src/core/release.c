@@ -102,7 +102,6 @@ bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize
 		for (attempt = 0;; attempt++) {
 			if (try_step(pool, pfn, step, &missing)) {
 				if (step->source == HVO_RESTORE_CARVE) {
-					page_clear_flags(page_rw(m, pfn), HVO_PF_AT_BOOT);
 					vmemmap_free_carved(m, pfn, pool->order);
 					note_carved(pool, pfn, res);
 				} else {

@@ -316,20 +316,36 @@ static void each_block(struct model *mo, enum hvo_section_state state,
 	}
 }
 
-static void count_in_self(struct model *mo, hvo_pfn_t pfn, unsigned int order, uint64_t *sum)
+static bool in_scope(struct model *mo, hvo_pfn_t pfn, unsigned int pool)
 {
-	const struct hvo_page *page = rig_page(&mo->r, pfn);
-
-	if (section_at(mo, pfn)->self && order &&
-	    (page->state == HVO_PAGE_HUGETLB_FREE || page->state == HVO_PAGE_HUGETLB_USED))
-		sum[order == pool_order[1]]++;
+	switch (mo->scope[pool]) {
+	case HVO_FOLD_ALL:
+		return true;
+	case HVO_FOLD_BOOT:
+		return rig_page(&mo->r, pfn)->flags & HVO_PF_AT_BOOT;
+	default:
+		return section_at(mo, pfn)->zone == HVO_ZONE_NORMAL;
+	}
 }
 
-uint64_t pages_in_self(struct model *mo, unsigned int pool)
+static void count_present(struct model *mo, hvo_pfn_t pfn, unsigned int order, uint64_t *sum)
+{
+	const struct hvo_page *page = rig_page(&mo->r, pfn);
+	unsigned int pool = order == pool_order[1];
+
+	if (!order ||
+	    (page->state != HVO_PAGE_HUGETLB_FREE && page->state != HVO_PAGE_HUGETLB_USED))
+		return;
+	if (section_at(mo, pfn)->self ||
+	    (!(page->flags & HVO_PF_OPTIMIZED) && !in_scope(mo, pfn, pool)))
+		sum[pool]++;
+}
+
+uint64_t pages_present(struct model *mo, unsigned int pool)
 {
 	uint64_t sum[POOLS] = { 0 };
 
-	each_block(mo, HVO_SECTION_ONLINE, count_in_self, sum);
+	each_block(mo, HVO_SECTION_ONLINE, count_present, sum);
 	return sum[pool];
 }
 

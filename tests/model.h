@@ -51,6 +51,7 @@ struct model {
 	uint64_t seed, random, step, tags;
 	struct hvo_pool *pool[POOLS];
 	uint64_t reserved[POOLS];
+	enum hvo_fold_scope scope[POOLS];
 	struct entry entry[BLOCKS];
 	unsigned int nr;
 	struct piece piece[PIECES];
@@ -109,8 +110,11 @@ struct entry *entry_around(struct model *mo, hvo_pfn_t pfn);
 bool entry_intact(struct model *mo, const struct entry *e);
 void verify(struct model *mo, const struct entry *e);
 
-/* Huge pages of a pool in sections that host their own descriptors. */
-uint64_t pages_in_self(struct model *mo, unsigned int pool);
+/*
+ * Huge pages of a pool that are present, and stay so: in sections that host their own descriptors, or
+ * out of the pool's scope.
+ */
+uint64_t pages_present(struct model *mo, unsigned int pool);
 
 /* After each step; and, now and then, everything. */
 void check(struct model *mo);

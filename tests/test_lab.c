@@ -230,6 +230,35 @@ static void test_policies(void **state)
 	lab_close(L);
 }
 
+static void test_scopes(void **state)
+{
+	lua_State *L = open_lab(1);
+
+	(void)state;
+	good(L,
+	     "assert(table.concat(hvo.scopes(), ' ') == 'all boot normal unmovable') "
+	     "m = hvo.machine{memory='512M', movable='256M', mode='linux'} "
+	     "p = m:pool{scope='boot', boot=10} assert(p:scope() == 'boot') "
+	     "p:resize(15) s = p:stat() "
+	     "assert(s.total == 15 and s.optimized == 10 and s.out_of_scope == 5) "
+	     "for _, n in ipairs(hvo.scopes()) do assert(p:set_scope(n) and p:scope() == n) end");
+	/* All pages are in movable memory, and stay there. */
+	good(L,
+	     "f = p:alloc() assert(select(2, m:migrate(f)) == 'EINVAL') assert(p:free(f)) "
+	     "h = m:hog{movable=true} h:take_pool(p, 1) "
+	     "assert(select(2, m:migrate(h:pfn(1))) == 'EBUSY' and p:stat().moves_refused == 1) "
+	     "m:set_optimize(false) assert(m:migrate(h:pfn(1)) and p:stat().move_restores == 0)");
+	bad(L, "p:set_scope('norma')", "hvo.scopes()");
+	bad(L, "p:set_scope(3)", "hvo.scopes()");
+	bad(L, "m:pool{scope={}}", "hvo.scopes()");
+	bad(L, "m:pool{boot=-1}", "boot");
+	good(L, "d = hvo.machine{memory='128M'} p = d:pool{boot=3} assert(p:stat().total == 3) "
+		"assert(select(2, p:set_scope('all')) == 'EINVAL') "
+		"assert(select(2, p:scope()) == 'EINVAL') "
+		"assert(select(2, d:pool{scope='all'}) == 'EINVAL')");
+	lab_close(L);
+}
+
 /* ---- what calls back ------------------------------------------------------------------ */
 
 static void test_shrinker(void **state)
@@ -815,6 +844,29 @@ static void test_offline(void **state)
 	json_decref(doc);
 }
 
+static void test_scope(void **state)
+{
+	json_t *doc = experiment("scope", "");
+
+	(void)state;
+	/* The most is folded by all, and the most is broken; on demand nothing is. */
+	assert_true(cell(doc, "all", "folded") >= cell(doc, "all", "pages"));
+	assert_true(cell(doc, "all", "offline/2") <= 1);
+	assert_true(cell(doc, "all", "memmap MiB") < cell(doc, "boot", "memmap MiB"));
+	assert_true(cell(doc, "all", "memmap MiB") < cell(doc, "normal", "memmap MiB"));
+	assert_true(cell(doc, "on-demand", "memmap MiB") <= cell(doc, "all", "memmap MiB"));
+	assert_true(cell(doc, "on-demand", "offline/2") >= 2);
+	assert_true(cell(doc, "on-demand", "CMA/8") >= 8);
+	assert_true(cell(doc, "on-demand", "kernel/8") >= 8);
+	/* Movable memory stays so under these; what is in the kernel zone cannot leave it. */
+	assert_true(cell(doc, "normal", "offline/2") >= 2);
+	assert_true(cell(doc, "unmovable", "offline/2") >= 2);
+	assert_true(cell(doc, "normal", "kernel/8") <= 0);
+	assert_true(cell(doc, "unmovable", "kernel/8") <= 0);
+	assert_true(cell(doc, "unmovable", "pages") < cell(doc, "normal", "pages") / 4);
+	json_decref(doc);
+}
+
 static void test_latency(void **state)
 {
 	json_t *doc = experiment("latency", "");
@@ -1075,6 +1127,7 @@ int main(void)
 		cmocka_unit_test(test_bindings),
 		cmocka_unit_test(test_hog),
 		cmocka_unit_test(test_policies),
+		cmocka_unit_test(test_scopes),
 		cmocka_unit_test(test_shrinker),
 		cmocka_unit_test(test_not_ours),
 		cmocka_unit_test(test_churn),
@@ -1089,6 +1142,7 @@ int main(void)
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_gigantic),
 		cmocka_unit_test(test_offline),
+		cmocka_unit_test(test_scope),
 		cmocka_unit_test(test_latency),
 		cmocka_unit_test(test_deterministic),
 		cmocka_unit_test(test_terabyte),

@@ -183,7 +183,8 @@ static void op_split(struct model *mo)
 
 static void op_resize(struct model *mo)
 {
-	struct hvo_resize_options opt = { .nodes = pick(mo, UINT64_C(1) << mo->cfg.nr_nodes) };
+	struct hvo_resize_options opt = { .nodes = pick(mo, UINT64_C(1) << mo->cfg.nr_nodes),
+					  .boot = pick(mo, 2) };
 	struct hvo_resize_result res;
 	unsigned int i = (unsigned int)pick(mo, POOLS);
 	uint64_t nr = pick(mo, i ? 4 : 24);
@@ -230,6 +231,8 @@ static void op_huge(struct model *mo)
 		must(mo, gfp && now.total == had.total + 1 && now.surplus == had.surplus + 1 &&
 				 now.surplus <= had.overcommit &&
 				 (had.poisoned || (!reserved && had.free == had.reserved)));
+	if (now.total > had.total && mo->scope[i] == HVO_FOLD_UNMOVABLE && hvo_optimize(mo->r.m))
+		must(mo, section_at(mo, pfn)->zone == HVO_ZONE_NORMAL);
 	must(mo, !is_cleared(mo, gfp) || rig_zero(&mo->r, pfn, UINT64_C(1) << pool_order[i]));
 	own(mo, pfn, UINT64_C(1) << pool_order[i], true);
 	e = add(mo, pfn, pool_order[i], (int)i);
@@ -297,7 +300,7 @@ static void op_optimize(struct model *mo)
 {
 	unsigned int i = (unsigned int)pick(mo, POOLS);
 	struct hvo_pool_stat had = rig_pool(mo->pool[i], -1);
-	uint64_t done = 99, left = mo->cfg.mode == HVO_LINUX ? pages_in_self(mo, i) : 0;
+	uint64_t done = 99, left = mo->cfg.mode == HVO_LINUX ? pages_present(mo, i) : 0;
 
 	must(mo, !hvo_hugetlb_optimize_pool(mo->pool[i], &done));
 	must(mo, done == had.total - had.optimized - left);
@@ -323,6 +326,17 @@ static void op_policy(struct model *mo)
 	must(mo,
 	     !hvo_pool_set_policy(mo->pool[pick(mo, POOLS)], hvo_policy_find(names[pick(mo, 7)])));
 	must(mo, !hvo_pool_set_cma(mo->pool[pick(mo, POOLS)], pick(mo, 2)));
+}
+
+static void op_scope(struct model *mo)
+{
+	unsigned int i = (unsigned int)pick(mo, POOLS);
+	enum hvo_fold_scope scope = (enum hvo_fold_scope)pick(mo, 4);
+	int rc = hvo_pool_set_fold_scope(mo->pool[i], scope);
+
+	must(mo, rc == (mo->cfg.mode == HVO_LINUX ? 0 : -HVO_EINVAL));
+	if (!rc)
+		mo->scope[i] = scope;
 }
 
 static void op_collapse(struct model *mo)
@@ -355,7 +369,7 @@ static void step(struct model *mo)
 		op_optimize,	 op_policy,    op_collapse,   op_report,      op_work,
 		op_migrate,	 op_migrate,   op_empty,      op_compact,     op_contig,
 		op_contig_pages, op_cma_alloc, op_cma_alloc,  op_cma_release, op_cma_release,
-		op_move_memmap,	 op_fail,
+		op_move_memmap,	 op_fail,      op_scope,
 	};
 	static void (*const hotplug[])(struct model *) = { op_add, op_online, op_offline,
 							   op_remove };

@@ -645,6 +645,33 @@ static void test_policy(void **state)
 	tear_down(&s);
 }
 
+/* Which pages are folded: served where there is a choice. */
+static void test_scope(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_LINUX, 512);
+	struct stand s;
+	mode_t mode;
+
+	(void)state;
+	cfg.movable_bytes = 256 * MIB;
+	stand_up(&s, &cfg, false);
+	assert_file(&s, HUGE "fold_scope", "[all] boot normal unmovable\n");
+	assert_int_equal(put(&s, HUGE "fold_scope", "norma"), -EINVAL);
+	assert_int_equal(put(&s, HUGE "fold_scope", "normal\n"), 0);
+	assert_file(&s, HUGE "fold_scope", "all boot [normal] unmovable\n");
+	assert_int_equal(put(&s, HUGE "nr_hugepages", "20"), 0);
+	assert_file(&s, HUGE "folded_hugepages", "0\n");
+	assert_file(&s, HUGE "out_of_scope_hugepages", "20\n");
+	assert_file(&s, HUGE "move_restores", "0\n");
+	assert_file(&s, HUGE "moves_refused", "0\n");
+	tear_down(&s);
+	cfg.mode = HVO_ON_DEMAND;
+	stand_up(&s, &cfg, false);
+	assert_int_equal(tree_mode(s.tree, HUGE "fold_scope", &mode), -ENOENT);
+	assert_int_equal(tree_mode(s.tree, HUGE "moves_refused", &mode), -ENOENT);
+	tear_down(&s);
+}
+
 /* Nothing is left for descriptors: the free is refused, which a shrink does not tell. */
 static void test_refused(void **state)
 {
@@ -1243,6 +1270,7 @@ int main(void)
 		cmocka_unit_test(test_pool),
 		cmocka_unit_test(test_demote),
 		cmocka_unit_test(test_policy),
+		cmocka_unit_test(test_scope),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_counters_on_demand),
 		cmocka_unit_test(test_counters_linux),

@@ -407,6 +407,48 @@ int hvo_pool_set_policy(struct hvo_pool *pool, const struct hvo_policy *policy);
 /* A copy of the one in force. Context: may wait. 0; -HVO_EINVAL; -HVO_ENODEV; then *@ret is untouched. */
 int hvo_pool_policy(struct hvo_pool *pool, struct hvo_policy *ret);
 
+/**
+ * enum hvo_fold_scope - which pages of a pool may be folded, in Linux mode
+ * @HVO_FOLD_ALL: all, as Linux does
+ * @HVO_FOLD_BOOT: those that were reserved at boot (struct hvo_config::boot_gigantic, struct
+ *                 hvo_resize_options::boot), and what they are demoted to; not the page that
+ *                 such a one moves to
+ * @HVO_FOLD_NORMAL: those in NORMAL, wherever they came from. A page in use that moves there from
+ *                   MOVABLE or CMA is folded there. One that goes the other way, and so leaves
+ *                   the pool, is restored first; and so is a free page that it moves to, if that
+ *                   is folded. Where that cannot be done the move fails, with -HVO_ENOMEM, and
+ *                   nothing has changed
+ * @HVO_FOLD_UNMOVABLE: those in NORMAL; and as long as the switch is on, no new page comes from
+ *                      MOVABLE or CMA, and no page in use moves (-HVO_EBUSY)
+ *
+ * They were discussed for Linux, and not merged: what is not folded needs no memory to be freed,
+ * and descriptors are always in NORMAL.
+ */
+enum hvo_fold_scope {
+	HVO_FOLD_ALL = 0,
+	HVO_FOLD_BOOT = 1,
+	HVO_FOLD_NORMAL = 2,
+	HVO_FOLD_UNMOVABLE = 3,
+};
+
+/* "all", "boot", "normal", "unmovable", by number from 0; NULL after the last. */
+const char *hvo_fold_scope_name(unsigned int scope);
+
+/**
+ * hvo_pool_set_fold_scope() - choose which pages of a pool may be folded
+ * @scope: HVO_FOLD_ALL at first
+ *
+ * Acts on later allocations, moves and hvo_hugetlb_optimize_pool(): what is in the pool stays
+ * as it is.
+ *
+ * Context: may wait. Not from a shrinker.
+ * Return: 0; -HVO_EINVAL: no such scope, or on-demand mode, which folds everything and never needs
+ * memory to unfold it; -HVO_ENODEV. Nothing changed after an error.
+ */
+int hvo_pool_set_fold_scope(struct hvo_pool *pool, enum hvo_fold_scope scope);
+/* The one in force. Context: any. -HVO_EINVAL, also in on-demand mode; -HVO_ENODEV. */
+int hvo_pool_fold_scope(struct hvo_pool *pool);
+
 /* The switch hugetlb_optimize_vmemmap; acts on later allocations only. */
 void hvo_set_optimize(struct hvo_machine *m, bool on);
 /* Where it stands. On-demand mode has no use for it. Context: any. */
@@ -417,8 +459,8 @@ bool hvo_optimize(const struct hvo_machine *m);
  * off, or that could not be folded then
  * @ret_done: NULL, or how many were folded
  *
- * Free pages and pages in use alike; whoever holds one notices nothing. Pages in use that
- * get freed meanwhile are skipped. On-demand mode has nothing to fold.
+ * Free pages and pages in use alike, those that the pool's scope allows; whoever holds one
+ * notices nothing. Pages in use that get freed meanwhile are skipped. On-demand mode has nothing to fold.
  *
  * Context: may wait. Not from a shrinker.
  * Return: 0; -HVO_EINVAL; -HVO_ENODEV; -HVO_ENOMEM where a mapping was refused: what is folded
@@ -456,11 +498,14 @@ int hvo_pool_resize(struct hvo_pool *pool, int node, uint64_t nr, struct hvo_res
  *         Only with HVO_NODE_ANY
  * @progress: called after each batch; false ends the resize there, what was done stays. It
  *            may allocate and free, and must not resize, dissolve, demote or split
+ * @boot: new pages count as reserved at boot, as by hugepages= on the kernel's command line;
+ *        see HVO_FOLD_BOOT
  */
 struct hvo_resize_options {
 	uint64_t nodes;
 	bool (*progress)(void *arg, const struct hvo_resize_result *so_far);
 	void *arg;
+	bool boot;
 };
 
 /* The same with options. -HVO_EINVAL also for @nodes without any node of the machine. */
@@ -579,6 +624,10 @@ struct hvo_pool_stat {
 	uint64_t deferred;	/* left the pool, wait for hvo_work() */
 	uint64_t refused_total; /* frees refused since creation */
 	uint64_t carved_total;
+	/* since creation, by enum hvo_fold_scope: */
+	uint64_t out_of_scope_total;  /* pages that joined the pool and were not folded */
+	uint64_t move_restores_total; /* pages restored for a move */
+	uint64_t moves_refused_total; /* moves that failed for want of that, or are not allowed */
 };
 
 /* @node or HVO_NODE_ANY for the sums. -HVO_EINVAL: no such node, *@ret untouched. */

@@ -81,10 +81,13 @@ int hvo_set_owner(struct hvo_machine *m, hvo_pfn_t pfn, uint32_t id);
  * new one; its surplus state moves with it, as in Linux. Where that node has no room another
  * one serves.
  *
+ * What else happens to its descriptors in Linux mode is in enum hvo_fold_scope.
+ *
  * Return: 0; -HVO_EINVAL: no block in use there, or one without an owner; -HVO_EBUSY: the
- * owner refused, others hold it after some attempts, or 64 migrations run already;
- * -HVO_ENOMEM: no place for it; what @move returned. After an error everything is where it
- * was.
+ * owner refused, others hold it after some attempts, 64 migrations run already, or the scope of its
+ * pool lets nothing move; -HVO_ENOMEM: no place for it, or for descriptors that a scope wants
+ * restored first; what @move returned. After an error everything is where it was; a free page of
+ * the pool that it could have moved to may have been folded or restored.
  */
 int hvo_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_dst);
 

@@ -363,13 +363,14 @@ static int open_machine(struct server *s, const struct serve_options *opt)
 
 static int fill_pool(struct hvo_pool *pool, const struct pool_option *want)
 {
+	static const struct hvo_resize_options at_boot = { .boot = true };
 	int rc = 0, n;
 
 	if (!want->named)
-		return hvo_pool_resize(pool, HVO_NODE_ANY, want->nr, NULL);
+		return hvo_pool_resize_with(pool, HVO_NODE_ANY, want->nr, &at_boot, NULL);
 	for (n = 0; n < HVO_MAX_NODES && !rc; n++)
 		if (want->named >> n & 1)
-			rc = hvo_pool_resize(pool, n, want->nodes[n], NULL);
+			rc = hvo_pool_resize_with(pool, n, want->nodes[n], &at_boot, NULL);
 	return rc;
 }
 

@@ -18,6 +18,7 @@
  */
 #include "alloc.h"
 #include "contig.h"
+#include "hugetlb.h"
 #include "isolate.h"
 #include "lock.h"
 #include "migrate.h"
@@ -94,6 +95,7 @@ static void count_whole(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 	uint64_t used = 0, free = 0;
 
 	count_head(page_ro(m, pfn), c, &used, &free, UINT64_C(1) << order);
+	c->hopeless |= hugetlb_page_stays(m, page_ro(m, pfn), order);
 	c->large += used;
 	c->nr_large[order - HVO_BLOCK_ORDER] += used >> order;
 	c->nr_free[order - HVO_BLOCK_ORDER] += free >> order;

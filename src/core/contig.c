@@ -18,6 +18,7 @@
 
 #include "alloc.h"
 #include "badframe.h"
+#include "hugetlb.h"
 #include "isolate.h"
 #include "lock.h"
 #include "migrate.h"
@@ -214,7 +215,8 @@ static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, const struct
 	whole = hvo_fold_byte(&m->mm, block_of(base)) & HVO_FOLD_ORDER;
 	if (whole) {
 		p = base & ~((UINT64_C(1) << whole) - 1);
-		return page_stays(page_ro(m, p)) || huge_stays(w, page_ro(m, p), whole) ?
+		return page_stays(page_ro(m, p)) || huge_stays(w, page_ro(m, p), whole) ||
+				       hugetlb_page_stays(m, page_ro(m, p), whole) ?
 			       p + (UINT64_C(1) << whole) :
 			       0;
 	}

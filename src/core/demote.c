@@ -49,8 +49,8 @@ static void split_huge(struct demote *d, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = d->pool->m;
 	uint8_t folded = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLDED;
-	uint16_t flags =
-		page_flags(page_ro(m, pfn)) & (HVO_PF_OPTIMIZED | HVO_PF_CMA | HVO_PF_CMA_FIRST);
+	uint16_t flags = page_flags(page_ro(m, pfn)) &
+			 (HVO_PF_OPTIMIZED | HVO_PF_AT_BOOT | HVO_PF_CMA | HVO_PF_CMA_FIRST);
 	hvo_pfn_t end = pfn + (UINT64_C(1) << d->pool->order);
 	struct hvo_pool *target = d->target;
 	unsigned int nr = 0;
@@ -97,8 +97,8 @@ static bool restore(struct demote *d, hvo_pfn_t pfn, uint64_t *ret_missing)
 		return true;
 	if (step->source != HVO_RESTORE_ALLOC)
 		return false;
-	if (d->pool->policy.flags & HVO_POLICY_DEMOTE_HEADS &&
-	    __atomic_load_n(&m->optimize, __ATOMIC_RELAXED))
+	if (d->pool->policy.flags & HVO_POLICY_DEMOTE_HEADS && hvo_optimize(m) &&
+	    hugetlb_in_scope(d->target, pfn))
 		return vmemmap_restore_heads(m, pfn, d->pool->order, d->target->order, step,
 					     ret_missing);
 	return vmemmap_restore(m, &pfn, 1, d->pool->order, step, ret_missing);

@@ -4,6 +4,7 @@
  *
  *	resize.c   growing and shrinking	resv.c	  promises and surplus pages
  *	release.c  leaving a pool		demote.c  becoming smaller pages
+ *	scope.c    which pages are folded
  *
  * States of a huge page: HUGETLB_FREE on a pool's free list (refcount 0),
  * HUGETLB_USED in a user's hands, USED on its way in or out. HVO_PF_OPTIMIZED says
@@ -142,6 +143,23 @@ void hugetlb_remove_to(struct hvo_pool *pool, struct pool_node *n, uint64_t surp
 
 	hugetlb_remove(pool, pfn, surplus);
 	page_list_add(pool->m, list, pfn);
+}
+
+void hugetlb_hide(struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	struct pool_node *n = hugetlb_node(pool, pfn);
+
+	dequeue(pool, n, pfn);
+	page_set_state(pool->m, pfn, page_rw(pool->m, pfn), HVO_PAGE_USED, pool->order);
+	n->free++;
+	pool->in_flight++;
+}
+
+void hugetlb_unhide(struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	hugetlb_node(pool, pfn)->free--;
+	pool->in_flight--;
+	hugetlb_enqueue(pool, pfn);
 }
 
 /*
@@ -590,6 +608,11 @@ int hugetlb_replace_locked(struct hvo_pool *pool, unsigned int where, hvo_pfn_t 
 	rc = fresh_page(pool, where, zone_of(m, pfn)->node, false, &fresh);
 	if (rc)
 		return rc;
+	rc = hugetlb_scope_replace(pool, fresh, pfn);
+	if (rc) {
+		give_fresh_back(pool, fresh);
+		return rc;
+	}
 	lock_acquire(m, &pool->lock);
 	/* Who allocates or frees does not need the memmap lock. */
 	free = hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_HUGETLB_FREE;
@@ -628,20 +651,14 @@ static unsigned int collect_present(struct hvo_pool *pool, hvo_pfn_t *pfn)
 
 		if (!frame_online(m, *pfn) ||
 		    hvo_fold_byte(&m->mm, block_of(*pfn)) != pool->order ||
-		    m->sections[*pfn >> HVO_SECTION_ORDER].self_hosted)
+		    m->sections[*pfn >> HVO_SECTION_ORDER].self_hosted ||
+		    !hugetlb_in_scope(pool, *pfn))
 			continue;
-		if (hvo_page_state(page) == HVO_PAGE_HUGETLB_FREE) {
-			struct pool_node *n = hugetlb_node(pool, *pfn);
-
-			/* Free for all who count, but on no list. */
-			dequeue(pool, n, *pfn);
-			page_set_state(m, *pfn, page_rw(m, *pfn), HVO_PAGE_USED, pool->order);
-			n->free++;
-			pool->in_flight++;
-		} else if (hvo_page_state(page) != HVO_PAGE_HUGETLB_USED ||
-			   hvo_get_page(m, *pfn, NULL)) {
+		if (hvo_page_state(page) == HVO_PAGE_HUGETLB_FREE)
+			hugetlb_hide(pool, *pfn);
+		else if (hvo_page_state(page) != HVO_PAGE_HUGETLB_USED ||
+			 hvo_get_page(m, *pfn, NULL))
 			continue;
-		}
 		pool->batch[nr++] = *pfn;
 	}
 	lock_release(m, &pool->lock);
@@ -661,9 +678,7 @@ static unsigned int fold_collected(struct hvo_pool *pool, unsigned int nr)
 		n->optimized += page_optimized(m, pool->batch[i]);
 		if (hvo_page_state(page_ro(m, pool->batch[i])) != HVO_PAGE_USED)
 			continue;
-		n->free--;
-		pool->in_flight--;
-		hugetlb_enqueue(pool, pool->batch[i]);
+		hugetlb_unhide(pool, pool->batch[i]);
 		pool->batch[i] = HVO_PFN_NONE;
 	}
 	lock_release(m, &pool->lock);
@@ -798,6 +813,9 @@ int hvo_pool_stat(struct hvo_pool *pool, int node, struct hvo_pool_stat *ret)
 	s.deferred = pool->deferred.nr;
 	s.refused_total = pool->refused;
 	s.carved_total = pool->carved;
+	s.out_of_scope_total = counter_read(&pool->out_of_scope);
+	s.move_restores_total = pool->move_restores;
+	s.moves_refused_total = pool->moves_refused;
 	lock_release(pool->m, &pool->lock);
 	if (on_demand(pool->m))
 		s.optimized = s.total;

@@ -39,6 +39,13 @@ void hugetlb_migrated(struct hvo_pool *pool, hvo_pfn_t dst, hvo_pfn_t src, bool 
  */
 HVO_MUST_CHECK int hugetlb_replace_locked(struct hvo_pool *pool, unsigned int where, hvo_pfn_t pfn);
 
+/*
+ * A free page, on the list, that something is done with: free for all who count, but state USED
+ * and on no list, so that nobody gets it. And the way back. Memmap lock held too.
+ */
+void hugetlb_hide(struct hvo_pool *pool, hvo_pfn_t pfn);
+void hugetlb_unhide(struct hvo_pool *pool, hvo_pfn_t pfn);
+
 /* The last reference on a huge page is gone. Takes the pool's lock itself. */
 void hugetlb_release(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
@@ -115,6 +122,30 @@ HVO_MUST_CHECK int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, 
 void hugetlb_fold_batch(struct hvo_pool *pool, unsigned int nr);
 /* They join the pool, free, the last one first: so the first one is handed out first, as in Linux. */
 void hugetlb_add_batch(struct hvo_pool *pool, unsigned int nr);
+
+/* ---- scope.c: which pages are folded; the memmap lock held ---------------------------------- */
+
+/* May a page be folded where it is? */
+bool hugetlb_in_scope(struct hvo_pool *pool, hvo_pfn_t pfn);
+/*
+ * Are its pages like memory that cannot be moved, just now? And does a whole block stay for that
+ * reason, by its head? No lock is needed for either.
+ */
+bool hugetlb_stays(const struct hvo_pool *pool);
+bool hugetlb_page_stays(struct hvo_machine *m, const struct hvo_page *page, unsigned int order);
+/*
+ * The page in use at @src, which the caller holds, is about to move to @dst, which
+ * hugetlb_take_target() gave: bring in line with the scope what has to be. *ret_restored: @src
+ * was folded before, and is to be again if it does not move. -HVO_ENOMEM: nothing changed.
+ */
+HVO_MUST_CHECK int hugetlb_scope_move(struct hvo_pool *pool, hvo_pfn_t dst, hvo_pfn_t src,
+				      bool fresh, bool *ret_restored);
+/* The same for a free page that a new one takes the place of. */
+HVO_MUST_CHECK int hugetlb_scope_replace(struct hvo_pool *pool, hvo_pfn_t fresh, hvo_pfn_t pfn);
+/* A page that nobody can take out of the pool meanwhile. It may stay present. */
+void hugetlb_fold_in_place(struct hvo_pool *pool, hvo_pfn_t pfn);
+/* One more move that the scope did not let happen. */
+void hugetlb_move_refused(struct hvo_pool *pool);
 
 /* ---- resv.c ------------------------------------------------------------------------------------- */
 

@@ -366,6 +366,7 @@ static int online_nodes(struct hvo_machine *m)
 /* As many as there are; the kernel too boots with fewer. */
 static int boot_rest(struct hvo_machine *m, struct hvo_pool *pool)
 {
+	static const struct hvo_resize_options at_boot = { .boot = true };
 	bool in_turn = true;
 	uint32_t n;
 	int rc = 0;
@@ -374,9 +375,12 @@ static int boot_rest(struct hvo_machine *m, struct hvo_pool *pool)
 		if (!m->cfg.boot_gigantic_nodes[n])
 			continue;
 		in_turn = false;
-		rc = hvo_pool_resize(pool, (int)n, m->cfg.boot_gigantic_nodes[n], NULL);
+		rc = hvo_pool_resize_with(pool, (int)n, m->cfg.boot_gigantic_nodes[n], &at_boot,
+					  NULL);
 	}
-	return in_turn ? hvo_pool_resize(pool, HVO_NODE_ANY, m->cfg.boot_gigantic, NULL) : rc;
+	if (in_turn)
+		rc = hvo_pool_resize_with(pool, HVO_NODE_ANY, m->cfg.boot_gigantic, &at_boot, NULL);
+	return rc;
 }
 
 static int boot_gigantic(struct hvo_machine *m)

@@ -166,6 +166,7 @@ struct hvo_pool {
 	bool cma;			/* (v) new pages come from CMA areas first */
 	uint32_t demote_order;		/* (v) 0: the next smaller pool */
 	struct hvo_policy policy;	/* (v) */
+	uint32_t scope;			/* enum hvo_fold_scope; written (v), read (a) */
 	uint32_t next_alloc, next_free; /* (v) the node whose turn it is */
 	hvo_pfn_t batch[BATCH];		/* (v) pages on their way in or out */
 	hvo_pfn_t tried[HVO_MAX_CMA];	/* (v) the same in each CMA area */
@@ -173,6 +174,8 @@ struct hvo_pool {
 	uint64_t reserved, overcommit;	/* (p) */
 	uint64_t in_flight;		/* (p) free pages that are being folded, on no list */
 	uint64_t refused, carved;	/* (p) */
+	uint64_t out_of_scope;		/* (v), read (a): not folded, by the scope */
+	uint64_t move_restores, moves_refused; /* (p) by the scope */
 	struct pool_node nodes[HVO_MAX_NODES];
 };
 

@@ -59,6 +59,8 @@ struct migration {
 	unsigned int where;    /* the one of struct where that is meant */
 	struct hvo_pool *pool; /* NULL: an ordinary block */
 	bool fresh;	       /* the pool is one larger for it */
+	bool restored;	       /* the old place was folded, before the scope asked for it */
+	bool stays;	       /* the scope lets nothing of the pool move */
 };
 
 /* ---- the new place -------------------------------------------------------------------- */
@@ -79,11 +81,18 @@ static void put_target(struct migration *g)
 static int take_from(struct migration *g, unsigned int where)
 {
 	struct hvo_machine *m = g->m;
+	bool restored = false;
 	int rc;
 
 	if (g->pool) {
 		lock_acquire(m, &m->memmap_lock);
 		rc = hugetlb_take_target(g->pool, where, g->node, &g->dst, &g->fresh);
+		if (!rc) {
+			rc = hugetlb_scope_move(g->pool, g->dst, g->src, g->fresh, &restored);
+			g->restored = g->restored || restored;
+			if (rc)
+				hugetlb_put_target(g->pool, g->dst, g->fresh);
+		}
 		lock_release(m, &m->memmap_lock);
 		return rc;
 	}
@@ -264,6 +273,14 @@ static int move_over(struct migration *g, bool *ret_frozen)
 	return rc;
 }
 
+/* A huge page that did not move is what it was. Its owner has not let go of it yet. */
+static void fold_again(struct migration *g)
+{
+	lock_acquire(g->m, &g->m->memmap_lock);
+	hugetlb_fold_in_place(g->pool, g->src);
+	lock_release(g->m, &g->m->memmap_lock);
+}
+
 /* A block that we hold a reference on, and nobody else migrates; drops the reference. */
 static int migrate_held(struct migration *g)
 {
@@ -279,6 +296,8 @@ static int migrate_held(struct migration *g)
 	rc = take_target(g);
 	if (!rc)
 		rc = move_over(g, &frozen);
+	if (rc && g->restored)
+		fold_again(g);
 	if (rc)
 		g->owner->putback(g->owner, m, g->src, g->order);
 	if (!frozen)
@@ -323,7 +342,12 @@ static int try_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, const str
 		put_page_mapped(m, head);
 		return -HVO_EINVAL;
 	}
-	if (migrating_begin(m, head)) {
+	g->stays = g->pool && hugetlb_stays(g->pool);
+	if (g->stays) {
+		hugetlb_move_refused(g->pool);
+		put_page_mapped(m, head);
+		rc = -HVO_EBUSY;
+	} else if (migrating_begin(m, head)) {
 		rc = migrate_held(g);
 		migrating_end(m, head);
 	} else {
@@ -434,7 +458,7 @@ static bool may_spread(const struct evacuation *e)
 /* Only what is hopeless, and what ends all of it, is an error. */
 static int move_used(struct evacuation *e, hvo_pfn_t pfn)
 {
-	struct migration g;
+	struct migration g = { 0 };
 	int rc;
 
 	if (e->moved >= e->max)
@@ -452,6 +476,8 @@ static int move_used(struct evacuation *e, hvo_pfn_t pfn)
 	case -HVO_EINVAL: /* nobody can move it */
 		return -HVO_EBUSY;
 	default: /* the next round, perhaps */
+		if (g.stays)
+			return rc;
 		e->stuck = e->stuck || rc < 0;
 		return 0;
 	}

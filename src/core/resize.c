@@ -89,20 +89,33 @@ static bool any(const struct pool_node *n)
 
 /* ---- joining ------------------------------------------------------------------------- */
 
-/* Pages whose descriptors are hosted by themselves are never folded: to the end with them. */
-static unsigned int fold_last(struct hvo_pool *pool, unsigned int nr)
+/* Not those whose descriptors are hosted by themselves, nor those that the scope leaves out. */
+static bool may_fold(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = pool->m;
+
+	if (m->sections[pfn >> HVO_SECTION_ORDER].self_hosted) {
+		counter_add(&m->self_hosted_huge, 1);
+		return false;
+	}
+	if (hugetlb_in_scope(pool, pfn))
+		return true;
+	counter_add(&pool->out_of_scope, 1);
+	return false;
+}
+
+/* Those that stay present to the end; returns how many are before them. */
+static unsigned int fold_last(struct hvo_pool *pool, unsigned int nr)
+{
 	unsigned int i = 0;
 
 	while (i < nr) {
 		hvo_pfn_t pfn = pool->batch[i];
 
-		if (!m->sections[pfn >> HVO_SECTION_ORDER].self_hosted) {
+		if (may_fold(pool, pfn)) {
 			i++;
 			continue;
 		}
-		counter_add(&m->self_hosted_huge, 1);
 		pool->batch[i] = pool->batch[--nr];
 		pool->batch[nr] = pfn;
 	}
@@ -133,6 +146,12 @@ void hugetlb_add_batch(struct hvo_pool *pool, unsigned int nr)
 	lock_release(m, &pool->lock);
 }
 
+/* As Linux without movable_gigantic_pages: a 1 GiB page can hardly be moved. */
+static unsigned int movable_gfp(const struct hvo_pool *pool)
+{
+	return pool->order < HVO_GIGA_ORDER && !hugetlb_stays(pool) ? HVO_GFP_MOVABLE : 0;
+}
+
 int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_pfn_t *ret)
 {
 	int rc;
@@ -141,9 +160,7 @@ int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_p
 		return -HVO_ENOMEM;
 	gfp &= HVO_GFP_THISNODE | GFP_OTHER_NODES;
 	gfp |= HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN | GFP_ISOLATING;
-	/* As Linux without movable_gigantic_pages: a 1 GiB page can hardly be moved. */
-	if (pool->order < HVO_GIGA_ORDER)
-		gfp |= HVO_GFP_MOVABLE;
+	gfp |= movable_gfp(pool);
 	rc = alloc_block(pool->m, gfp, pool->order, node, ret);
 	counter_add(rc ? &pool->m->hugetlb_alloc_failures : &pool->m->hugetlb_allocs, 1);
 	return rc;
@@ -156,12 +173,10 @@ int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_p
  */
 static int make_room(struct hvo_pool *pool, int node, bool cma, hvo_pfn_t *ret)
 {
-	unsigned int gfp = HVO_GFP_KERNEL | HVO_GFP_THISNODE;
+	unsigned int gfp = HVO_GFP_KERNEL | HVO_GFP_THISNODE | movable_gfp(pool);
 	struct hvo_machine *m = pool->m;
 	int rc = -HVO_ENOMEM;
 
-	if (pool->order < HVO_GIGA_ORDER)
-		gfp |= HVO_GFP_MOVABLE;
 	lock_release(m, &m->memmap_lock);
 	if (cma)
 		rc = cma_take_one(m, node, pool->order, pool->tried, ret);
@@ -175,7 +190,7 @@ static int make_room(struct hvo_pool *pool, int node, bool cma, hvo_pfn_t *ret)
 
 static bool alloc_on(struct hvo_pool *pool, int node, hvo_pfn_t *ret)
 {
-	return (pool->cma && !make_room(pool, node, true, ret)) ||
+	return (pool->cma && !hugetlb_stays(pool) && !make_room(pool, node, true, ret)) ||
 	       !hugetlb_alloc_fresh(pool, HVO_GFP_THISNODE, node, ret) ||
 	       !make_room(pool, node, false, ret);
 }
@@ -247,6 +262,8 @@ static void join(struct resize *r, struct page_list *list)
 	struct hvo_machine *m = pool->m;
 	unsigned int nr = page_list_peek(m, list, pool->batch, BATCH), i;
 
+	for (i = 0; i < nr && r->opt->boot; i++)
+		page_add_flags(page_rw(m, pool->batch[i]), HVO_PF_AT_BOOT);
 	hugetlb_fold_batch(pool, nr);
 	lock_acquire(m, &pool->lock);
 	for (i = 0; i < nr; i++) {

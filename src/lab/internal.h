@@ -18,7 +18,7 @@
  *	value.c		arguments, options, errors, counters as tables
  *	machine.c	machines; shrinkers and what else calls back
  *	frames.c	frames and blocks of a machine
- *	pool.c		pools and policies
+ *	pool.c		pools, policies and scopes
  *	range.c		ranges, CMA areas, memory that comes and goes
  *	hold.c		blocks that the lab itself holds (hogs), and moves
  *	churn.c		a mix of blocks with lifetimes
@@ -178,6 +178,7 @@ struct lab_pool *lab_pool(lua_State *L, int arg);
 int lab_pool_new(lua_State *L); /* m:pool() */
 int lab_policy(lua_State *L);	/* hvo.policy() */
 int lab_policies(lua_State *L); /* hvo.policies() */
+int lab_scopes(lua_State *L);	/* hvo.scopes() */
 
 /* ---- range.c -------------------------------------------------------------------- */
 

@@ -252,6 +252,9 @@ const struct lab_binding lab_module_bindings[] = {
 	  "a policy as data: name, retry, heal, demote_heads, and its steps {source=\"alloc\"|"
 	  "\"carve\"|\"oom\", flags=, retries=, delay=}; change it for one of your own; "
 	  "with retries, one that waits without end tries so often only" },
+	{ "scopes", lab_scopes, "hvo.scopes() -> list",
+	  "names of the scopes: all (pages are folded), boot (those reserved at boot), normal "
+	  "(those in that zone), unmovable (all are there, and stay)" },
 	{ "result", lab_result,
 	  "hvo.result(name, {title=, question=, parameters={}, x=, y=, logx=, logy=, "
 	  "series={{name=, points={{x, y}, ...}}, ...}, columns={}, rows={{}, ...}, notes={}})",

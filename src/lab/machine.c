@@ -669,9 +669,10 @@ static int machine_audit(lua_State *L)
 }
 
 const struct lab_binding lab_machine_bindings[] = {
-	{ "pool", lab_pool_new, "m:pool{size=\"2M\", policy=} -> pool",
+	{ "pool", lab_pool_new, "m:pool{size=\"2M\", policy=, scope=, boot=} -> pool",
 	  "the pool of huge pages of that size; made if there is none; policy is a name or a "
-	  "table (see hvo.policy)" },
+	  "table (see hvo.policy), scope a name (see hvo.scopes); boot: so many pages, which count "
+	  "as reserved at boot" },
 	{ "stat", machine_stat, "m:stat() -> table", "all counters (struct hvo_machine_stat)" },
 	{ "zone_stat", machine_zone_stat,
 	  "m:zone_stat(node, \"normal\"|\"movable\"|\"cma\") -> table",

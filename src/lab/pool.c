@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Pools of huge pages, and policies as tables.
+ * Pools of huge pages, their scopes, and policies as tables.
  */
 #include "lab/internal.h"
 
@@ -188,11 +188,57 @@ static int pool_set_policy(lua_State *L)
 	return lab_return(L, pool->lm, set_policy(L, 2, pool->pool));
 }
 
+/* ---- scopes ------------------------------------------------------------------------ */
+
+int lab_scopes(lua_State *L)
+{
+	const char *name;
+	unsigned int i;
+
+	lua_newtable(L);
+	for (i = 0; (name = hvo_fold_scope_name(i)); i++) {
+		lua_pushstring(L, name);
+		lua_rawseti(L, -2, (lua_Integer)i + 1);
+	}
+	return 1;
+}
+
+/* What is at @at becomes the pool's scope. */
+static int set_scope(lua_State *L, int at, struct hvo_pool *pool)
+{
+	const char *name;
+	unsigned int i;
+
+	for (i = 0; (name = hvo_fold_scope_name(i)); i++)
+		if (lua_type(L, at) == LUA_TSTRING && !strcmp(lua_tostring(L, at), name))
+			return hvo_pool_set_fold_scope(pool, (enum hvo_fold_scope)i);
+	return luaL_error(L, "a scope is one of the names in hvo.scopes()");
+}
+
+static int pool_set_scope(lua_State *L)
+{
+	struct lab_pool *pool = pool_wait(L, 1);
+
+	return lab_return(L, pool->lm, set_scope(L, 2, pool->pool));
+}
+
+static int pool_scope(lua_State *L)
+{
+	struct lab_pool *pool = lab_pool(L, 1);
+	int scope = hvo_pool_fold_scope(pool->pool);
+
+	if (scope < 0)
+		return lab_push_error(L, scope);
+	lua_pushstring(L, hvo_fold_scope_name((unsigned int)scope));
+	return 1;
+}
+
 /* ---- pools ------------------------------------------------------------------------- */
 
 int lab_pool_new(lua_State *L)
 {
-	static const char *const names[] = { "size", "policy", NULL };
+	static const char *const names[] = { "size", "policy", "scope", "boot", NULL };
+	static const struct hvo_resize_options at_boot = { .boot = true };
 	struct lab_machine *lm = lab_machine_wait(L, 1);
 	struct hvo_pool *pool;
 	unsigned int order;
@@ -209,6 +255,15 @@ int lab_pool_new(lua_State *L)
 		return lab_push_error(L, err);
 	if (lab_has(L, 2, "policy"))
 		err = set_policy(L, 3, pool);
+	lua_settop(L, 2);
+	if (!err && lab_has(L, 2, "scope"))
+		err = set_scope(L, 3, pool);
+	lua_settop(L, 2);
+	if (!err && lab_has(L, 2, "boot"))
+		err = hvo_pool_resize_with(pool, HVO_NODE_ANY,
+					   lab_field_count(L, 2, "boot", UINT32_MAX, 0), &at_boot,
+					   NULL);
+	lab_leave(L, lm);
 	if (err)
 		return lab_push_error(L, err);
 	p = lua_newuserdatauv(L, sizeof(*p), 1);
@@ -435,6 +490,9 @@ static int pool_stat(lua_State *L)
 		COUNTER(deferred),
 		{ "refused", offsetof(struct hvo_pool_stat, refused_total) },
 		{ "carved", offsetof(struct hvo_pool_stat, carved_total) },
+		{ "out_of_scope", offsetof(struct hvo_pool_stat, out_of_scope_total) },
+		{ "move_restores", offsetof(struct hvo_pool_stat, move_restores_total) },
+		{ "moves_refused", offsetof(struct hvo_pool_stat, moves_refused_total) },
 		{ NULL, 0 },
 	};
 	struct lab_pool *pool = lab_pool(L, 1);
@@ -476,6 +534,9 @@ const struct lab_binding lab_pool_bindings[] = {
 	  "nr_overcommit_hugepages" },
 	{ "set_policy", pool_set_policy, "pool:set_policy(name|table) -> true",
 	  "what to do without frames for descriptors; a table as hvo.policy() gives it" },
+	{ "set_scope", pool_set_scope, "pool:set_scope(name) -> true",
+	  "which pages are folded from now on, in Linux mode: one of hvo.scopes()" },
+	{ "scope", pool_scope, "pool:scope() -> name", "the one in force" },
 	{ "demote", pool_demote, "pool:demote(pages [, node]) -> pages",
 	  "into pages of the next smaller pool; after nil and the error: how many were" },
 	{ "set_demote_size", pool_set_demote, "pool:set_demote_size(\"2M\") -> true",
@@ -484,7 +545,7 @@ const struct lab_binding lab_pool_bindings[] = {
 	{ "set_cma", pool_set_cma, "pool:set_cma(bool) -> true", "new pages come from CMA first" },
 	{ "stat", pool_stat, "pool:stat([node]) -> table",
 	  "total, free, surplus, optimized, poisoned; and of all nodes reserved, overcommit, "
-	  "deferred, refused, carved" },
+	  "deferred, refused, carved; and by the scope out_of_scope, move_restores, moves_refused" },
 	{ NULL, NULL, NULL, NULL },
 };
 

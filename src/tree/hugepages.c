@@ -7,7 +7,8 @@
  * it sets the persistent ones in both. As in the kernel, getting fewer is no error.
  *
  * Beside the kernel's files: folded_hugepages, poisoned_hugepages, deferred_hugepages,
- * refused_frees, carved_frames, restore_policy.
+ * refused_frees, carved_frames, restore_policy; in Linux mode fold_scope, out_of_scope_hugepages,
+ * move_restores, moves_refused.
  *
  * Linux: mm/hugetlb_sysfs.c, mm/hugetlb_sysctl.c.
  */
@@ -21,6 +22,11 @@ static int show_number(FILE *out, uint64_t n)
 {
 	fprintf(out, "%" PRIu64 "\n", n);
 	return 0;
+}
+
+static bool on_demand(const struct tree *t)
+{
+	return hvo_machine_config(t->m)->mode == HVO_ON_DEMAND;
 }
 
 /* ---- counters ------------------------------------------------------------------- */
@@ -91,6 +97,21 @@ static int show_carved(void *arg, FILE *out)
 
 	return show_number(out, stat_of(p).carved_total * HVO_BLOCK_TAILS
 					<< (p->order - HVO_BLOCK_ORDER));
+}
+
+static int show_out_of_scope(void *arg, FILE *out)
+{
+	return show_number(out, stat_of(arg).out_of_scope_total);
+}
+
+static int show_move_restores(void *arg, FILE *out)
+{
+	return show_number(out, stat_of(arg).move_restores_total);
+}
+
+static int show_moves_refused(void *arg, FILE *out)
+{
+	return show_number(out, stat_of(arg).moves_refused_total);
 }
 
 /* ---- changing a pool -------------------------------------------------------------- */
@@ -182,6 +203,34 @@ static int store_policy(void *arg, const char *text, size_t len)
 	return -EINVAL;
 }
 
+static int show_scope(void *arg, FILE *out)
+{
+	const struct place *p = arg;
+	int now = hvo_pool_fold_scope(p->pool);
+	const char *name;
+	unsigned int i;
+
+	if (now < 0)
+		return now;
+	for (i = 0; (name = hvo_fold_scope_name(i)); i++)
+		fprintf(out, i == (unsigned int)now ? "%s[%s]" : "%s%s", i ? " " : "", name);
+	fputc('\n', out);
+	return 0;
+}
+
+static int store_scope(void *arg, const char *text, size_t len)
+{
+	const struct place *p = arg;
+	const char *name;
+	unsigned int i;
+
+	(void)len;
+	for (i = 0; (name = hvo_fold_scope_name(i)); i++)
+		if (word_is(text, name))
+			return hvo_pool_set_fold_scope(p->pool, (enum hvo_fold_scope)i);
+	return -EINVAL;
+}
+
 /* ---- sys: all nodes, and one --------------------------------------------------------- */
 
 static const struct tree_row global_files[] = {
@@ -210,6 +259,14 @@ static const struct tree_row node_files[] = {
 	RO("poisoned_hugepages", show_poisoned),
 };
 
+/* Not the kernel's either; on-demand mode has no use for them. */
+static const struct tree_row scope_files[] = {
+	RW("fold_scope", show_scope, store_scope),
+	RO("move_restores", show_move_restores),
+	RO("moves_refused", show_moves_refused),
+	RO("out_of_scope_hugepages", show_out_of_scope),
+};
+
 /* Of a pool that has a smaller one, everywhere. */
 static const struct tree_row demote_files[] = {
 	WO("demote", store_demote),
@@ -236,6 +293,8 @@ static int add_pool_dir(struct tree *t, struct hvo_pool *pool, unsigned int orde
 			       node, (HVO_FRAME_SIZE >> 10) << order);
 	rc = node < 0 ? add_rows(t, dir, global_files, NR_OF(global_files), p) :
 			add_rows(t, dir, node_files, NR_OF(node_files), p);
+	if (!rc && node < 0 && !on_demand(t))
+		rc = add_rows(t, dir, scope_files, NR_OF(scope_files), p);
 	if (!rc && hvo_pool_demote_order(pool) > 0)
 		rc = add_rows(t, dir, demote_files, NR_OF(demote_files), p);
 	return rc;
@@ -280,11 +339,6 @@ static int store_shm_group(void *arg, const char *text, size_t len)
 	if (!rc)
 		atomic_store(&p->tree->shm_group, gid);
 	return rc;
-}
-
-static bool on_demand(const struct tree *t)
-{
-	return hvo_machine_config(t->m)->mode == HVO_ON_DEMAND;
 }
 
 static int show_optimize(void *arg, FILE *out)

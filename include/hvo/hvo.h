@@ -95,6 +95,22 @@ const struct hvo_memmap *hvo_machine_memmap(const struct hvo_machine *m);
 /* The configuration with its defaults filled in. */
 const struct hvo_config *hvo_machine_config(const struct hvo_machine *m);
 
+/**
+ * hvo_set_min_free() - how much is kept back below the min watermarks of all zones
+ * @bytes: up to HVO_MIN_FREE_MAX, 0 too
+ *
+ * As the kernel's vm.min_free_kbytes: shared out over the zones NORMAL and CMA by size; a zone
+ * MOVABLE keeps 32 to 128 frames, whatever the number. Unlike there, what was set, here or in
+ * the configuration, stays when memory comes online.
+ *
+ * Context: may wait. Acts on later allocations; nothing is freed for it.
+ * Return: 0; -HVO_EINVAL: too much, nothing has changed.
+ */
+int hvo_set_min_free(struct hvo_machine *m, uint64_t bytes);
+#define HVO_MIN_FREE_MAX (UINT64_C(0x7fffffff) << 10)
+/* Where it stands, in bytes. Context: any. */
+uint64_t hvo_min_free(const struct hvo_machine *m);
+
 /* Bytes of the frames [pfn, pfn + nr). */
 void *hvo_window(const struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 
@@ -384,6 +400,19 @@ void hvo_set_optimize(struct hvo_machine *m, bool on);
 bool hvo_optimize(const struct hvo_machine *m);
 
 /**
+ * hvo_set_movable_gigantic() - may new 1 GiB pages come from ZONE_MOVABLE?
+ *
+ * As the kernel's vm.movable_gigantic_pages: off at first, since memory with such a page in use
+ * goes offline only where there is another one free. Acts on later allocations only; pages of
+ * a pool that takes them from CMA areas come from there in either case.
+ *
+ * Context: any.
+ */
+void hvo_set_movable_gigantic(struct hvo_machine *m, bool on);
+/* Where it stands. Context: any. */
+bool hvo_movable_gigantic(const struct hvo_machine *m);
+
+/**
  * hvo_hugetlb_optimize_pool() - fold what is present: pages that joined while the switch was
  * off, or that could not be folded then
  * @ret_done: NULL, or how many were folded
@@ -612,6 +641,19 @@ struct hvo_numa_stat {
 int hvo_numa_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		  struct hvo_numa_stat *ret);
 
+/**
+ * struct hvo_zone_events - frames since the machine is there, as the kernel counts them
+ * @allocated: that an allocation gave, for descriptors too, but for contiguous ranges
+ * @freed: that became free again, and when memory came online
+ */
+struct hvo_zone_events {
+	uint64_t allocated, freed;
+};
+
+/* Of one zone. -HVO_EINVAL: no such zone, *@ret untouched. */
+int hvo_zone_events(struct hvo_machine *m, int node, enum hvo_zone_type type,
+		    struct hvo_zone_events *ret);
+
 struct hvo_machine_stat {
 	uint64_t total_frames;	  /* managed: MemTotal */
 	uint64_t free_frames;	  /* MemFree */
@@ -629,6 +671,12 @@ struct hvo_machine_stat {
 	uint64_t migrated, migrate_failures; /* frames of blocks in use that were to move */
 	/* Linux mode: how often a huge page was not folded, its section hosting its descriptors */
 	uint64_t self_hosted_huge;
+	uint64_t cma_allocs, cma_alloc_failures; /* of CMA areas, by pools too: calls */
+	/*
+	 * Compaction: frames looked over, and frames that moved or were to; how often an
+	 * allocation did it, and how often that got it a block.
+	 */
+	uint64_t compact_scanned, compact_isolated, compact_stalls, compact_successes;
 };
 
 void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret);

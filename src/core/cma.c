@@ -74,6 +74,7 @@ static int area_take(struct hvo_cma *cma, struct contig_want *w, hvo_pfn_t *ret)
 	lock_acquire(m, &cma->lock);
 	rc = contig_search(m, zone_of(m, cma->start), w, ret);
 	lock_release(m, &cma->lock);
+	counter_add(rc ? &m->cma_alloc_failures : &m->cma_allocs, 1);
 	return rc;
 }
 
@@ -91,9 +92,12 @@ int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order, hv
 	rc = area_take(cma, &w, &pfn);
 	if (!rc)
 		rc = contig_clear(cma->m, pfn, pfn + nr, 0);
-	if (rc)
+	if (rc) {
+		counter_add(&cma->failed, nr);
 		return rc;
+	}
 	counter_add(&cma->used, nr);
+	counter_add(&cma->allocated, nr);
 	contig_publish(cma->m, pfn, pfn + nr, true);
 	*ret = pfn;
 	return 0;
@@ -104,8 +108,10 @@ void cma_freed(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	uint32_t i;
 
 	for (i = 0; i < nr_areas(m); i++)
-		if (pfn - m->cmas[i].start < m->cmas[i].nr)
+		if (pfn - m->cmas[i].start < m->cmas[i].nr) {
 			counter_sub(&m->cmas[i].used, UINT64_C(1) << order);
+			counter_add(&m->cmas[i].released, UINT64_C(1) << order);
+		}
 }
 
 /* What is left of a piece behind the part that goes is one of its own, and the caller's. */
@@ -135,6 +141,18 @@ int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr)
 		return -HVO_EINVAL;
 	begin_rest(cma->m, pfn + nr);
 	return hvo_free_contig_range(cma->m, pfn, pfn + nr);
+}
+
+struct hvo_cma *hvo_cma_get(struct hvo_machine *m, unsigned int index)
+{
+	return !machine_gone(m) && index < nr_areas(m) ? &m->cmas[index] : NULL;
+}
+
+void hvo_cma_events(const struct hvo_cma *cma, struct hvo_cma_events *ret)
+{
+	ret->allocated = counter_read(&cma->allocated);
+	ret->failed = counter_read(&cma->failed);
+	ret->released = counter_read(&cma->released);
 }
 
 void hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uint64_t *used)

@@ -142,9 +142,12 @@ static struct census look_over(struct compaction *k, hvo_pfn_t start, hvo_pfn_t 
 	struct hvo_machine *m = k->m;
 	struct census c = { 0 };
 
+	hvo_pfn_t first = start;
+
 	lock_acquire(m, &k->z->lock);
 	while (start < end && !c.hopeless)
 		start = count_block(k, start, &c);
+	counter_add(&m->compact_scanned, start - first);
 	c.hopeless = c.hopeless || !large_fit(k, &c);
 	lock_release(m, &k->z->lock);
 	return c;
@@ -206,6 +209,7 @@ static bool compact_range(struct compaction *k, hvo_pfn_t start, hvo_pfn_t end,
 	/* It looks before each block, so the last one may be more than was asked for. */
 	rc = evacuate(k->m, start, end, EVACUATE_REPLACE, left - (c->largest - 1), &moved);
 	unisolate_range(k->m, start, end);
+	counter_add(&k->m->compact_isolated, moved);
 	k->moved += moved;
 	after = nr_large(k->m, k->z, k->order);
 	k->gained |= after > before;
@@ -290,6 +294,7 @@ bool compact_direct(struct hvo_machine *m, unsigned int gfp, unsigned int order,
 {
 	struct compaction k = { .m = m, .order = order, .max = UINT64_MAX, .one = true };
 	uint32_t nr = m->cfg.nr_nodes, first = node < 0 ? 0 : (uint32_t)node, i, t;
+	bool tried = false;
 
 	for (i = 0; i < nr && !k.gained; i++) {
 		if (i && gfp & HVO_GFP_THISNODE && node >= 0)
@@ -298,9 +303,14 @@ bool compact_direct(struct hvo_machine *m, unsigned int gfp, unsigned int order,
 			struct zone *z = &m->nodes[(first + i) % nr].zones[t];
 
 			if ((t == HVO_ZONE_NORMAL || gfp & HVO_GFP_MOVABLE) &&
-			    suitable(z, gfp, order))
+			    suitable(z, gfp, order)) {
 				compact_zone(&k, z);
+				tried = true;
+			}
 		}
 	}
+	/* As in the kernel, where nothing was worth a try is no stall. */
+	counter_add(&m->compact_stalls, tried);
+	counter_add(&m->compact_successes, k.gained);
 	return k.gained;
 }

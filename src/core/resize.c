@@ -133,6 +133,14 @@ void hugetlb_add_batch(struct hvo_pool *pool, unsigned int nr)
 	lock_release(m, &pool->lock);
 }
 
+/* A 1 GiB page can hardly be moved, so movable memory with one in it stays where it is. */
+static unsigned int movable_flag(const struct hvo_pool *pool)
+{
+	if (pool->order >= HVO_GIGA_ORDER && !hvo_movable_gigantic(pool->m))
+		return 0;
+	return HVO_GFP_MOVABLE;
+}
+
 int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_pfn_t *ret)
 {
 	int rc;
@@ -141,9 +149,7 @@ int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_p
 		return -HVO_ENOMEM;
 	gfp &= HVO_GFP_THISNODE;
 	gfp |= HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN | GFP_ISOLATING;
-	/* As Linux without movable_gigantic_pages: a 1 GiB page can hardly be moved. */
-	if (pool->order < HVO_GIGA_ORDER)
-		gfp |= HVO_GFP_MOVABLE;
+	gfp |= movable_flag(pool);
 	rc = alloc_block(pool->m, gfp, pool->order, node, ret);
 	counter_add(rc ? &pool->m->hugetlb_alloc_failures : &pool->m->hugetlb_allocs, 1);
 	return rc;
@@ -156,12 +162,10 @@ int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_p
  */
 static int make_room(struct hvo_pool *pool, int node, bool cma, hvo_pfn_t *ret)
 {
-	unsigned int gfp = HVO_GFP_KERNEL | HVO_GFP_THISNODE;
+	unsigned int gfp = HVO_GFP_KERNEL | HVO_GFP_THISNODE | movable_flag(pool);
 	struct hvo_machine *m = pool->m;
 	int rc = -HVO_ENOMEM;
 
-	if (pool->order < HVO_GIGA_ORDER)
-		gfp |= HVO_GFP_MOVABLE;
 	lock_release(m, &m->memmap_lock);
 	if (cma)
 		rc = cma_take_one(m, node, pool->order, ret);

@@ -577,6 +577,7 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 		else
 			fold_set(m, block, HVO_BLOCK_ORDER, HVO_BLOCK_ORDER);
 		lock_acquire(m, &z->lock);
+		zone_count_freed(z, HVO_BLOCK_FRAMES - used);
 		if (used)
 			zone_open_block(m, z, block_of(block), (unsigned int)used,
 					MIGRATE_UNMOVABLE, BLOCK_CARVED);

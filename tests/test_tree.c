@@ -369,6 +369,10 @@ static void test_modes(void **state)
 		VM "hugetlb_optimize_vmemmap",
 		VM "compact_memory",
 		VM "min_free_kbytes",
+		VM "enable_soft_offline",
+		MEMORY "soft_offline_page",
+		MEMORY "hard_offline_page",
+		NODE "node0/memory_failure/total",
 		VM "movable_gigantic_pages",
 		"/sys/module/memory_hotplug/parameters/memmap_on_memory",
 		"/proc/meminfo",
@@ -964,6 +968,72 @@ static void test_numastat(void **state)
 	tear_down(&s);
 }
 
+/* ---- frames that fail --------------------------------------------------------------------------------- */
+
+#define FAILURES NODE "node1/memory_failure/"
+
+static void address(char *text, hvo_pfn_t pfn)
+{
+	(void)sprintf(text, "%#llx", (unsigned long long)pfn << 12);
+}
+
+/* What rasdaemon and mcelog write, and the kernel's answers. */
+static void test_failures(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_LINUX, 512);
+	struct hvo_failure_stat stat;
+	hvo_pfn_t used;
+	char text[32];
+	struct stand s;
+
+	(void)state;
+	cfg.nr_nodes = 2;
+	cfg.hotplug_bytes = 256 * MIB;
+	stand_up(&s, &cfg, false);
+	/* Node 1 has the frames from 65536 on. */
+	assert_int_equal(hvo_alloc_pages(s.rig.m, HVO_GFP_KERNEL, 0, 1, &used), 0);
+	assert_int_equal(put(&s, MEMORY "soft_offline_page", "0x14000fff\n"), 0);
+	assert_int_equal(field(&s, "/proc/meminfo", "HardwareCorrupted"), 4);
+	assert_int_equal(put(&s, MEMORY "soft_offline_page", "0x14000000"), 0);
+	assert_int_equal(field(&s, "/proc/meminfo", "HardwareCorrupted"), 4);
+	assert_int_equal(put(&s, MEMORY "hard_offline_page", "0x14000000"), -EHWPOISON);
+	assert_file(&s, FAILURES "total", "0\n");
+	/* In use, and nobody can move it: soft is refused, hard is for later. */
+	address(text, used);
+	assert_int_equal(put(&s, MEMORY "soft_offline_page", text), -EBUSY);
+	assert_int_equal(field(&s, "/proc/meminfo", "HardwareCorrupted"), 4);
+	assert_int_equal(put(&s, MEMORY "hard_offline_page", text), 0);
+	assert_file(&s, FAILURES "delayed", "1\n");
+	assert_int_equal(put(&s, MEMORY "hard_offline_page", text), -EHWPOISON);
+	rig_put(&s.rig, used);
+	assert_int_equal(put(&s, MEMORY "hard_offline_page", "0x15000000"), 0);
+	assert_file(&s, FAILURES "recovered", "1\n");
+	assert_file(&s, FAILURES "total", "2\n");
+	assert_file(&s, FAILURES "failed", "0\n");
+	assert_file(&s, FAILURES "ignored", "0\n");
+	assert_file(&s, NODE "node0/memory_failure/total", "0\n");
+	assert_int_equal(hvo_failure_stat(s.rig.m, 1, &stat), 0);
+	assert_int_equal(stat.total, 2);
+	assert_int_equal(field(&s, "/proc/meminfo", "HardwareCorrupted"), 12);
+	/* What is no frame, and what is none yet. */
+	assert_int_equal(put(&s, MEMORY "soft_offline_page", "x"), -EINVAL);
+	assert_int_equal(put(&s, MEMORY "hard_offline_page", "99999999999999999999"), -EINVAL);
+	assert_int_equal(put(&s, MEMORY "soft_offline_page", "0x20000000"), -ENXIO);
+	assert_int_equal(put(&s, MEMORY "hard_offline_page", "0x20000000"), -ENXIO);
+	assert_int_equal(put(&s, MEMORY "probe", "0x20000000"), 0);
+	assert_int_equal(put(&s, MEMORY "soft_offline_page", "0x20000000"), -EIO);
+	assert_int_equal(put(&s, MEMORY "hard_offline_page", "0x20000000"), -ENXIO);
+	/* And it can be turned off. */
+	assert_file(&s, VM "enable_soft_offline", "1\n");
+	assert_int_equal(put(&s, VM "enable_soft_offline", "2"), -EINVAL);
+	assert_int_equal(put(&s, VM "enable_soft_offline", "-1"), -EINVAL);
+	assert_int_equal(put(&s, VM "enable_soft_offline", "0\n"), 0);
+	assert_file(&s, VM "enable_soft_offline", "0\n");
+	assert_int_equal(put(&s, MEMORY "soft_offline_page", "0x16000000"), -EOPNOTSUPP);
+	assert_int_equal(field(&s, "/proc/meminfo", "HardwareCorrupted"), 12);
+	tear_down(&s);
+}
+
 /* ---- CMA, 1 GiB pages ---------------------------------------------------------------------------------- */
 
 static void test_cma(void **state)
@@ -1028,7 +1098,7 @@ static void test_movable_gigantic(void **state)
 static int count_name(void *arg, const char *name, mode_t mode)
 {
 	(void)mode;
-	if (!strncmp(name, "memory", 6))
+	if (!strncmp(name, "memory", 6) && isdigit((unsigned char)name[6]))
 		++*(unsigned int *)arg;
 	return 0;
 }
@@ -1413,6 +1483,7 @@ int main(void)
 		cmocka_unit_test(test_counters_on_demand),
 		cmocka_unit_test(test_counters_linux),
 		cmocka_unit_test(test_numastat),
+		cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_cma),
 		cmocka_unit_test(test_movable_gigantic),
 		cmocka_unit_test(test_hotplug),

@@ -329,6 +329,37 @@ int hvo_move_memmap(struct hvo_machine *m, hvo_pfn_t pfn);
  */
 int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn);
 
+/**
+ * hvo_soft_offline() - a frame is about to fail: move what is in it, and never hand it out again
+ * @pfn: any frame
+ *
+ * A block in use moves if it has an owner (hvo_migrate()), whatever its size; a huge page too, to
+ * a free page of its pool or a new one. The rest of either is free, or in its pool, then: only the
+ * frame itself is out of use, as one that failed is. A free huge page is dissolved, or another one
+ * takes its place where all are promised. Descriptors move, whichever they are.
+ *
+ * Context: may wait. Not from a shrinker, nor from an owner's functions.
+ * Return: 0: out of use, or failed before; -HVO_EINVAL: no such frame, or not online; -HVO_EBUSY:
+ * what is there cannot be moved, or not now, or somebody has isolated the block around;
+ * -HVO_ENOMEM: no place for it, or what holds it could not be cut; -HVO_ENOSPC: too many frames
+ * are out of use. After an error it is in use as before; what was moved or dissolved stays so.
+ */
+HVO_MUST_CHECK int hvo_soft_offline(struct hvo_machine *m, hvo_pfn_t pfn);
+
+/**
+ * struct hvo_failure_stat - how hvo_memory_failure() ended, each frame counted once
+ * @total: all of them
+ * @recovered: taken out at once
+ * @delayed: in use, taken out when it is freed (-HVO_EBUSY)
+ * @failed: what holds it could not be cut, or there was no room to record it
+ */
+struct hvo_failure_stat {
+	uint64_t total, recovered, delayed, failed;
+};
+
+/* Of a node's frames. -HVO_EINVAL: no such node, *@ret untouched. Context: any. */
+int hvo_failure_stat(struct hvo_machine *m, int node, struct hvo_failure_stat *ret);
+
 /* The frames that failed, ascending: up to @max of them go to @pfns. Returns how many there are. */
 uint64_t hvo_poisoned(struct hvo_machine *m, hvo_pfn_t *pfns, uint64_t max);
 

@@ -130,6 +130,7 @@ struct node {
 	 * descriptor pages only the first ones ever had a frame.
 	 */
 	hvo_pfn_t boot_start, boot_end;
+	uint64_t failures_recovered, failures_delayed, failures_failed; /* (a) */
 	struct zone zones[HVO_NR_ZONES];
 };
 

@@ -503,13 +503,16 @@ static bool block_is_empty(struct evacuation *e, hvo_pfn_t base)
 		if (look_at(e->m, pfn, &at))
 			return at.state == HVO_PAGE_POISONED;
 		nr = page_cut_frames(at.state, at.order);
+		pfn += nr;
+		/* Before what is wanted anything may be, the block's own descriptors too. */
+		if (pfn <= e->start)
+			continue;
 		if (at.state == HVO_PAGE_POISONED)
 			bad = true;
-		else if (at.state == HVO_PAGE_MEMMAP && holds_own_tails(e->m, pfn))
+		else if (at.state == HVO_PAGE_MEMMAP && holds_own_tails(e->m, pfn - nr))
 			own = true;
-		else if (pfn + nr > e->start && at.state != HVO_PAGE_FREE)
+		else if (at.state != HVO_PAGE_FREE)
 			return false;
-		pfn += nr;
 	}
 	return !own || bad;
 }

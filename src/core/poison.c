@@ -79,6 +79,28 @@ static int record(struct hvo_machine *m, hvo_pfn_t pfn, enum poison_state *ret)
 	return rc;
 }
 
+int poison_record(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	enum poison_state state;
+
+	return record(m, pfn, &state);
+}
+
+bool poison_unrecord(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	bool out;
+	uint64_t i;
+
+	lock_acquire(m, &m->poison_lock);
+	i = find(m, pfn);
+	out = m->poison[i].state == POISON_OUT;
+	for (; !out && i + 1 < m->nr_poison; i++)
+		m->poison[i] = m->poison[i + 1];
+	counter_set(&m->nr_poison, m->nr_poison - !out);
+	lock_release(m, &m->poison_lock);
+	return out;
+}
+
 hvo_pfn_t poison_first(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
 {
 	hvo_pfn_t found = HVO_PFN_NONE;
@@ -463,6 +485,7 @@ int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn)
 	hvo_pfn_t held = HVO_PFN_NONE;
 	enum poison_state state;
 	uint16_t flags = HVO_PF_POISONED;
+	bool known;
 	int rc;
 
 	if (machine_gone(m))
@@ -472,7 +495,8 @@ int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn)
 	lock_acquire(m, &m->memmap_lock);
 	hugetlb_flush_all(m);
 	rc = record(m, pfn, &state);
-	if (rc > 0) {
+	known = rc > 0;
+	if (known) {
 		rc = result(m, pfn);
 	} else {
 		if (rc)
@@ -483,5 +507,9 @@ int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn)
 			(void)fail(m, pfn, flags, &held);
 	}
 	lock_release(m, &m->memmap_lock);
-	return held == HVO_PFN_NONE ? rc : tell_and_put(m, pfn, held, rc);
+	if (held != HVO_PFN_NONE)
+		rc = tell_and_put(m, pfn, held, rc);
+	if (!known)
+		failure_count(m, pfn, rc);
+	return rc;
 }

@@ -13,6 +13,12 @@ void poison_free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 void poison_free_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 /* One that is recorded, and has no descriptor to say so, is out of use. */
 void poison_out(struct hvo_machine *m, hvo_pfn_t pfn);
+/* Record a frame: 0; 1: it was; -HVO_ENOSPC. */
+int poison_record(struct hvo_machine *m, hvo_pfn_t pfn);
+/* It did not fail: as before poison_record(). True: it is out of use already, and stays so. */
+bool poison_unrecord(struct hvo_machine *m, hvo_pfn_t pfn);
+/* How hvo_memory_failure() of a frame ended, for the statistics of its node (soft_offline.c). */
+void failure_count(struct hvo_machine *m, hvo_pfn_t pfn, int rc);
 /* The first frame of [pfn, end) that failed, or HVO_PFN_NONE. */
 hvo_pfn_t poison_first(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end);
 bool poison_find(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end);

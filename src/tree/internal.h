@@ -53,6 +53,7 @@ struct text {
  * @auto_online: what becomes of memory that is added, an index of online_types[]
  * @shm_group: vm.hugetlb_shm_group, which is only kept
  * @movable_gigantic: vm.movable_gigantic_pages, as it was written
+ * @soft_offline: vm.enable_soft_offline
  */
 struct tree {
 	struct hvo_machine *m;
@@ -65,6 +66,7 @@ struct tree {
 	bool memmap_on_memory;
 	atomic_int shm_group;
 	atomic_int movable_gigantic;
+	atomic_int soft_offline;
 };
 
 struct tree_row {
@@ -94,6 +96,7 @@ int add_proc(struct tree *t);
 int add_kpage(struct tree *t);
 int add_hvo(struct tree *t);
 int add_cma(struct tree *t);
+int add_failure(struct tree *t);
 
 /* ---- text.c: what a write brought, as the kernel reads it -------------------------------- */
 

@@ -193,7 +193,8 @@ struct place *place_new(struct tree *t)
 int tree_new(struct hvo_machine *m, const struct tree_options *opt, struct tree **ret)
 {
 	static int (*const parts[])(struct tree * t) = {
-		add_hugepages, add_nodes, add_memory, add_proc, add_kpage, add_hvo, add_cma,
+		add_hugepages, add_nodes, add_memory, add_proc,
+		add_kpage,     add_hvo,	  add_cma,    add_failure,
 	};
 	const struct hvo_config *cfg = hvo_machine_config(m);
 	struct tree *t = calloc(1, sizeof(*t));

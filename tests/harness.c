@@ -120,6 +120,12 @@ static void remember(struct rig_fault *f, const struct hvo_remap *runs, unsigned
 	f->nr_last = nr;
 }
 
+static void call(struct rig *r)
+{
+	if (r->on_call)
+		r->on_call(r->on_call_arg);
+}
+
 static int faulty_remap(void *ctx, const struct hvo_remap *runs, unsigned int nr,
 			unsigned int *ret_done)
 {
@@ -127,6 +133,7 @@ static int faulty_remap(void *ctx, const struct hvo_remap *runs, unsigned int nr
 	unsigned int pass;
 	int rc;
 
+	call(r);
 	if (is_way_back(&r->fault, runs, nr))
 		return hvo_sim_ops.remap(r->sim, runs, nr, ret_done);
 	pass = pass_points(&r->fault, nr);
@@ -140,6 +147,7 @@ static int faulty_populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
 	struct rig *r = ctx;
 
+	call(r);
 	if (r->on_populate)
 		r->on_populate(r->on_populate_arg, pfn, nr);
 	if (!pass_points(&r->fault, 1))
@@ -152,6 +160,7 @@ static void faulty_sleep_ns(void *ctx, uint64_t ns)
 	struct rig *r = ctx;
 
 	r->sleeps++;
+	call(r);
 	hvo_sim_ops.sleep_ns(r->sim, ns);
 	if (r->on_sleep)
 		r->on_sleep(r->on_sleep_arg, ns);
@@ -179,6 +188,7 @@ static void *faulty_translate(void *ctx, const void *addr, bool write)
 
 static void faulty_flush(void *ctx)
 {
+	call(ctx);
 	hvo_sim_ops.flush(((struct rig *)ctx)->sim);
 }
 
@@ -189,16 +199,19 @@ static hvo_pfn_t faulty_backing(void *ctx, uint64_t page)
 
 static void faulty_release(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
+	call(ctx);
 	hvo_sim_ops.release(((struct rig *)ctx)->sim, pfn, nr);
 }
 
 static void faulty_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
+	call(ctx);
 	hvo_sim_ops.zero(((struct rig *)ctx)->sim, pfn, nr);
 }
 
 static void faulty_copy(void *ctx, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr)
 {
+	call(ctx);
 	hvo_sim_ops.copy(((struct rig *)ctx)->sim, dst, src, nr);
 }
 
@@ -224,6 +237,7 @@ static void faulty_read_unlock(void *ctx)
 
 static void faulty_quiesce(void *ctx)
 {
+	call(ctx);
 	hvo_sim_ops.quiesce(((struct rig *)ctx)->sim);
 }
 

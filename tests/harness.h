@@ -56,6 +56,9 @@ struct rig {
 	void (*on_sleep)(void *arg, uint64_t ns);
 	void *on_sleep_arg;
 	uint64_t sleeps;
+	/* Before every call of RIG_FAULTY that changes something or waits. */
+	void (*on_call)(void *arg);
+	void *on_call_arg;
 	/* The same by populate(), before anything else: others may do things meanwhile. */
 	void (*on_populate)(void *arg, hvo_pfn_t pfn, uint64_t nr);
 	void *on_populate_arg;

@@ -495,8 +495,8 @@ static void test_whole_boot_frames(void **state)
 	rig_close(&r);
 }
 
-/* Frames that are out of use without a record are forgotten with their memory. */
-static void unrecorded(enum hvo_mode mode)
+/* Failed frames, however many, are forgotten with their memory, and no others. */
+static void forgotten(enum hvo_mode mode)
 {
 	struct hvo_config cfg = config(mode);
 	hvo_pfn_t end = FIRST + SECTION, i, pfn;
@@ -506,25 +506,22 @@ static void unrecorded(enum hvo_mode mode)
 	rig_open(&r, RIG_SIM, &cfg);
 	assert_int_equal(hvo_memory_add(r.m, 0, FIRST, end, 0), 0);
 	assert_int_equal(hvo_memory_online(r.m, FIRST, end, HVO_ZONE_MOVABLE), 0);
-	/* One of the recorded ones is there as well. */
 	assert_int_equal(hvo_memory_failure(r.m, end - 1), 0);
-	for (i = 0; i < 1023; i++)
+	for (i = 0; i < 2000; i++)
 		assert_int_equal(hvo_memory_failure(r.m, 65536 + i), 0);
 	pfn = rig_alloc(&r, HVO_GFP_USER, 2);
 	assert_true(pfn >= FIRST);
-	assert_int_equal(hvo_memory_failure(r.m, pfn), -HVO_ENOSPC);
+	assert_int_equal(hvo_memory_failure(r.m, pfn), -HVO_EBUSY);
 	rig_put(&r, pfn);
-	pfn = rig_alloc(&r, HVO_GFP_KERNEL, 1);
-	assert_true(pfn < FIRST);
-	assert_int_equal(hvo_memory_failure(r.m, pfn), -HVO_ENOSPC);
-	rig_put(&r, pfn);
-	assert_int_equal(r.m->unrecorded_poison, 6);
+	assert_int_equal(rig_page(&r, pfn)->state, HVO_PAGE_POISONED);
+	assert_int_equal(rig_page(&r, pfn + 1)->state, HVO_PAGE_FREE);
 	rig_audit(&r);
+	assert_int_equal(hvo_poisoned(r.m, NULL, 0), 2002);
 	assert_int_equal(hvo_memory_offline(r.m, FIRST, end), 0);
+	assert_int_equal(hvo_memory_failure(r.m, pfn + 1), -HVO_EINVAL);
 	rig_audit(&r);
 	assert_int_equal(hvo_memory_remove(r.m, FIRST, end), 0);
-	assert_int_equal(r.m->unrecorded_poison, 2);
-	assert_int_equal(hvo_poisoned(r.m, NULL, 0), 1023);
+	assert_int_equal(hvo_poisoned(r.m, NULL, 0), 2000);
 	rig_audit(&r);
 	assert_int_equal(hvo_memory_add(r.m, 0, FIRST, end, 0), 0);
 	assert_int_equal(hvo_memory_online(r.m, FIRST, end, HVO_ZONE_MOVABLE), 0);
@@ -534,11 +531,11 @@ static void unrecorded(enum hvo_mode mode)
 	rig_close(&r);
 }
 
-static void test_unrecorded(void **state)
+static void test_forgotten(void **state)
 {
 	(void)state;
-	unrecorded(HVO_ON_DEMAND);
-	unrecorded(HVO_LINUX);
+	forgotten(HVO_ON_DEMAND);
+	forgotten(HVO_LINUX);
 }
 
 /* ---- the audit of offline memory ------------------------------------------------------------- */
@@ -624,7 +621,7 @@ int main(void)
 		cmocka_unit_test(test_self_hosted_faults),
 		cmocka_unit_test(test_own_frames_offline),
 		cmocka_unit_test(test_whole_boot_frames),
-		cmocka_unit_test(test_unrecorded),
+		cmocka_unit_test(test_forgotten),
 		cmocka_unit_test(test_audit_offline),
 	};
 

@@ -90,8 +90,8 @@ static const char *const legal[HVO_PAGE_NR_STATES] = {
 	/*		 tfuHUmpi */
 	[HVO_PAGE_TAIL] = "yyy--yyy",	      [HVO_PAGE_FREE] = "yyy-----",
 	[HVO_PAGE_USED] = "yyyyyyyy",	      [HVO_PAGE_HUGETLB_FREE] = "--y-y---",
-	[HVO_PAGE_HUGETLB_USED] = "--yy----", [HVO_PAGE_MEMMAP] = "yy----y-",
-	[HVO_PAGE_POISONED] = "--y-----",     [HVO_PAGE_ISOLATED] = "y-y-----",
+	[HVO_PAGE_HUGETLB_USED] = "--yy----", [HVO_PAGE_MEMMAP] = "yy------",
+	[HVO_PAGE_POISONED] = "--y-----",     [HVO_PAGE_ISOLATED] = "y-y---y-",
 };
 
 static void test_transitions(void **state)

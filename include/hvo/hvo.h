@@ -312,20 +312,24 @@ int hvo_move_memmap(struct hvo_machine *m, hvo_pfn_t pfn);
  * hvo_memory_failure() - a frame is broken: never hand it out again
  * @pfn: any frame
  *
- * A free frame is taken out at once; a free huge page is dissolved without it, or, if its
- * descriptors cannot be restored, stays and is never handed out. What is in use stays with its
- * user; its owner is told (hvo_set_owner()), without any lock, and when it is freed the broken
- * frame is left out: at once, if the owner frees it then. A frame of descriptors is replaced, as
+ * It is recorded first, in a bit of its own, and there is no moment from then on at which it can be
+ * handed out: who brings it back meets the bit. A free frame is taken out at once; a free huge page
+ * is dissolved without it, or, if its descriptors cannot be restored or all free pages are
+ * reserved, stays, is never handed out nor promised, and is dissolved by hvo_work() as soon as that
+ * is possible. What is in use stays with its user; its owner is told (hvo_set_owner()), without
+ * any lock, and when it is freed the broken frame is left out: at once, if the owner frees it then. A frame of descriptors is replaced, as
  * by hvo_move_memmap() but whichever it is: also one that was set aside when memory came online,
  * which is managed memory from then on, and one with those of its own block, which stays cut. If
  * there is no frame for them, or one of them is just being changed, hvo_work() tries again.
  *
  * Context: may wait. Not from a shrinker.
- * Return: 0: taken out; -HVO_EINVAL: no such frame; -HVO_EBUSY: in use, recorded, taken out
- * when it is freed, or by hvo_work() where it holds descriptors; -HVO_ENOMEM: recorded, but what
- * holds it could not be cut yet: it is never handed out meanwhile; -HVO_ENOSPC: too many are
- * recorded, what holds it will not be freed any more. Descriptors leave it even then, if they can
- * at once; those that cannot are the exception: what they leave later may be used again.
+ * Return:
+ * 0: taken out;
+ * -HVO_EINVAL: no such frame, or not online; nothing changed;
+ * -HVO_EBUSY: recorded, and in use or on its way from one hand to the next: taken out when it is
+ * freed, or by hvo_work() where it holds descriptors;
+ * -HVO_ENOMEM: recorded, but what holds it could not be cut or restored yet: hvo_work() tries again;
+ * -HVO_ENODEV: the machine is gone.
  */
 int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn);
 
@@ -340,9 +344,9 @@ int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn);
  *
  * Context: may wait. Not from a shrinker, nor from an owner's functions.
  * Return: 0: out of use, or failed before; -HVO_EINVAL: no such frame, or not online; -HVO_EBUSY:
- * what is there cannot be moved, or not now, or somebody has isolated the block around;
- * -HVO_ENOMEM: no place for it, or what holds it could not be cut; -HVO_ENOSPC: too many frames
- * are out of use. After an error it is in use as before; what was moved or dissolved stays so.
+ * what is there cannot be moved, or not now, or somebody has isolated the pageblock
+ * around; -HVO_ENOMEM: no place for it, or what holds it could not be cut. After an error the frame
+ * serves as before; what was moved or dissolved stays so.
  */
 HVO_MUST_CHECK int hvo_soft_offline(struct hvo_machine *m, hvo_pfn_t pfn);
 
@@ -351,7 +355,7 @@ HVO_MUST_CHECK int hvo_soft_offline(struct hvo_machine *m, hvo_pfn_t pfn);
  * @total: all of them
  * @recovered: taken out at once
  * @delayed: in use, taken out when it is freed (-HVO_EBUSY)
- * @failed: what holds it could not be cut, or there was no room to record it
+ * @failed: what holds it could not be cut (-HVO_ENOMEM)
  */
 struct hvo_failure_stat {
 	uint64_t total, recovered, delayed, failed;

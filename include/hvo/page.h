@@ -40,13 +40,12 @@ enum hvo_page_state {
 };
 
 /* Page flags. */
-#define HVO_PF_BOOT 0x01u	/* MEMMAP: set aside when the memory came online */
-#define HVO_PF_OPTIMIZED 0x02u	/* HUGETLB: folded by Linux mode */
-#define HVO_PF_POISONED 0x04u	/* a frame of the block that this heads failed */
-#define HVO_PF_UNRELIABLE 0x08u /* and which one is not recorded: it is never freed */
-#define HVO_PF_CMA 0x20u	/* USED: by hvo_cma_alloc() */
-#define HVO_PF_CMA_FIRST 0x40u	/* and where one piece of it begins */
-#define HVO_PF_DEFERRED 0x10u	/* USED: a huge page that left its pool, waits for hvo_work() */
+#define HVO_PF_BOOT 0x01u      /* MEMMAP: set aside when the memory came online */
+#define HVO_PF_OPTIMIZED 0x02u /* HUGETLB: folded by Linux mode */
+#define HVO_PF_POISONED 0x04u  /* a frame of the block that this heads failed */
+#define HVO_PF_CMA 0x20u       /* USED: by hvo_cma_alloc() */
+#define HVO_PF_CMA_FIRST 0x40u /* and where one piece of it begins */
+#define HVO_PF_DEFERRED 0x10u  /* USED: a huge page that left its pool, waits for hvo_work() */
 
 /*
  * struct hvo_page - descriptor of one frame, one cache line

@@ -17,6 +17,7 @@
  */
 #include "alloc.h"
 
+#include "badframe.h"
 #include "contig.h"
 #include "hugetlb.h"
 #include "lock.h"
@@ -295,7 +296,7 @@ void clear_freed(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	if (m->cfg.clear != HVO_CLEAR_ON_FREE)
 		return;
 	for (; pfn < end; pfn += n + 1) {
-		n = poison_sound_frames(m, pfn, end);
+		n = badframe_sound(m, pfn, end);
 		if (n)
 			m->ops->zero(m->ctx, pfn, n);
 	}
@@ -303,15 +304,13 @@ void clear_freed(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 
 void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
+	uint16_t flags = page_flags(page_ro(m, pfn));
 	struct zone *z = zone_of(m, pfn);
 
-	if (HVO_UNLIKELY(page_flags(page_ro(m, pfn)) & HVO_PF_CMA)) {
-		cma_freed(m, pfn, order);
-		page_clear_flags(page_rw(m, pfn), HVO_PF_CMA | HVO_PF_CMA_FIRST);
-	}
-	if (HVO_UNLIKELY(page_flags(page_ro(m, pfn)) & HVO_PF_POISONED)) {
-		poison_free_block(m, pfn, order);
-		return;
+	if (HVO_UNLIKELY(flags)) {
+		if (flags & HVO_PF_CMA)
+			cma_freed(m, pfn, order);
+		page_set_flags(page_rw(m, pfn), 0);
 	}
 	lock_acquire(m, &z->lock);
 	zone_count_freed(z, UINT64_C(1) << order);
@@ -320,6 +319,8 @@ void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	else
 		zone_put_small(m, z, pfn, order);
 	lock_release(m, &z->lock);
+	if (order >= HVO_BLOCK_ORDER && badframe_in_block(m, pfn, order))
+		poison_cut_aside(m, pfn, pfn + (UINT64_C(1) << order));
 	/* Bounds what waits to be collapsed; hysteresis: some stay cut for the next one. */
 	if (counter_read(&z->nr_collapsible) >= COLLAPSE_KEEP + COLLAPSE_BATCH)
 		vmemmap_collapse(m, z, COLLAPSE_BATCH);
@@ -370,11 +371,19 @@ void publish_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uin
 	struct hvo_page *page = page_rw(m, pfn);
 
 	set_tails(m, pfn, order);
-	/* A frame of it may have failed since it was taken, when there was nobody to tell. */
-	if (poison_in(m, pfn, pfn + (UINT64_C(1) << order)))
+	/* One that failed when there was nobody to tell. */
+	if (badframe_in_block(m, pfn, order))
 		flags |= HVO_PF_POISONED;
 	page_set_flags(page, flags);
 	page_hand_out(page, owner);
+}
+
+bool gave_up_bad(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	if (!badframe_in_block(m, pfn, order))
+		return false;
+	free_block(m, pfn, order);
+	return true;
 }
 
 int hvo_alloc_pages(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node,
@@ -387,16 +396,18 @@ int hvo_alloc_pages(struct hvo_machine *m, unsigned int gfp, unsigned int order,
 		return -HVO_ENODEV;
 	if (gfp & ~HVO_GFP_ALL || order > m->cfg.max_order || !ret || !node_valid(m, node))
 		return -HVO_EINVAL;
-	rc = alloc_block(m, gfp, order, node, &pfn);
-	if (rc)
-		return rc;
-	if (gfp & HVO_GFP_ZERO || m->cfg.clear == HVO_CLEAR_ON_ALLOC) {
-		rc = clear_frames(m, pfn, UINT64_C(1) << order);
-		if (rc) {
-			free_block(m, pfn, order);
+	do {
+		rc = alloc_block(m, gfp, order, node, &pfn);
+		if (rc)
 			return rc;
+		if (gfp & HVO_GFP_ZERO || m->cfg.clear == HVO_CLEAR_ON_ALLOC) {
+			rc = clear_frames(m, pfn, UINT64_C(1) << order);
+			if (rc) {
+				free_block(m, pfn, order);
+				return rc;
+			}
 		}
-	}
+	} while (gave_up_bad(m, pfn, order));
 	publish_block(m, pfn, order, 0, 0);
 	*ret = pfn;
 	return 0;
@@ -647,33 +658,22 @@ static void split_below_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int
 
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 	for (; pfn < end; pfn += HVO_BLOCK_FRAMES) {
+		split_into(m, pfn, pfn + HVO_BLOCK_FRAMES, order, owner, cma);
 		lock_acquire(m, &z->lock);
+		fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
 		zone_open_block(m, z, block_of(pfn), HVO_BLOCK_FRAMES,
 				on_demand(m) ? MIGRATE_SPLIT : MIGRATE_MOVABLE, 0);
 		lock_release(m, &z->lock);
-		split_into(m, pfn, pfn + HVO_BLOCK_FRAMES, order, owner, cma);
-		fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
 	}
 }
 
-/* Frames that failed stay with the parts that they are in, and a piece begins where it did. */
-static void mark_parts(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have, unsigned int order,
-		       uint16_t flags)
+void block_add_flags(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int flags)
 {
-	hvo_pfn_t end = pfn + (UINT64_C(1) << have), part = pfn;
-	uint16_t bad = flags & (HVO_PF_POISONED | HVO_PF_UNRELIABLE);
 	struct zone *z = zone_of(m, pfn);
 
-	if (!(flags & (HVO_PF_CMA_FIRST | HVO_PF_POISONED | HVO_PF_UNRELIABLE)))
-		return;
-	/* They have references: without the lock their descriptors may be on the move. */
+	/* It has a reference: without the lock its descriptor may be on the move. */
 	lock_acquire(m, &z->lock);
-	page_add_flags(page_rw(m, pfn), flags & HVO_PF_CMA_FIRST);
-	if (bad & HVO_PF_UNRELIABLE)
-		for (; part < end; part += UINT64_C(1) << order)
-			page_add_flags(page_rw(m, part), bad);
-	else if (bad)
-		poison_mark_parts(m, pfn, end - pfn);
+	page_add_flags(page_rw(m, pfn), flags);
 	lock_release(m, &z->lock);
 }
 
@@ -732,10 +732,15 @@ int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 		return rc;
 	flags = page_flags(page_ro(m, pfn));
 	rc = split_frozen(m, pfn, have, order, page_owner(page_ro(m, pfn)), flags & HVO_PF_CMA);
-	if (rc)
+	if (rc) {
 		page_set_refs(page_rw(m, pfn), 1);
-	else
-		mark_parts(m, pfn, have, order, flags);
+		/* One that failed when there was nobody to tell. */
+		if (badframe_in_block(m, pfn, have))
+			block_add_flags(m, pfn, HVO_PF_POISONED);
+	} else if (flags & HVO_PF_CMA_FIRST) {
+		/* A piece begins where it did. */
+		block_add_flags(m, pfn, HVO_PF_CMA_FIRST);
+	}
 	return rc;
 }
 

@@ -37,12 +37,17 @@ void set_tails(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 /* A block in state USED, which nobody holds, gets its first reference. */
 void publish_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint32_t owner,
 		   uint16_t flags);
+/* Add to the flags of a block that somebody holds. */
+void block_add_flags(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int flags);
 /* Head of a block that somebody holds, or HVO_PFN_NONE. Inside a reader's section. */
 hvo_pfn_t held_head(struct hvo_machine *m, hvo_pfn_t pfn);
 /* Take the only reference on a block that is not mapped away from it; -HVO_EBUSY otherwise. */
 HVO_MUST_CHECK int freeze_page(struct hvo_machine *m, hvo_pfn_t head);
 /* Drop a reference that the core itself took, whatever the user's map count is. */
 void put_page_mapped(struct hvo_machine *m, hvo_pfn_t head);
+
+/* A frame of a block in state USED failed since it was taken: it is free again, without that. */
+bool gave_up_bad(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
 /* Zero frames that nobody else uses; -HVO_ENOMEM where the platform has no memory for them. */
 int clear_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);

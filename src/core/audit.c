@@ -20,8 +20,11 @@
  *	POOL-1	pages of each pool; POOL-2 free ones; POOL-3 its free lists
  *	POOL-4	folded pages, poisoned pages; POOL-5 pages that wait to be freed
  *	POOL-6	what is reserved is there
- *	POISON-1 frames that are out of use are the recorded ones, and the other way round; in a
- *		whole block of descriptors they are those that back nothing
+ *	BLOCK-4	a pageblock is in one of the places of zone.h; while nobody is at work, whole or cut
+ *	POISON-1 no frame that failed is free; what is out of use failed, or is in a pageblock with a
+ *		frame that did. In a whole block of descriptors it is what backs nothing
+ *	POISON-2 failed frames of a section, and of all
+ *	POISON-3 who holds a frame that failed has it marked
  *	OFFLINE-1 offline memory: fold bytes and flags, nothing in it is free or used, its
  *		descriptors are there
  *	REPORT-1 blocks whose content is with the system: their count, and nobody uses them
@@ -39,7 +42,7 @@ struct count {
 };
 
 struct pool_count {
-	uint64_t total, free, optimized, poisoned;
+	uint64_t total, free, optimized, poisoned, poisoned_free;
 };
 
 struct audit {
@@ -111,6 +114,22 @@ static void check_pages(struct audit *a, const char *rule, uint64_t block, bool 
 	check_page(a, rule, "head page is shared", hvo_block_head_page(block), !own_head);
 }
 
+static bool bit_of(const struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return m->bad[pfn / 64] >> (pfn % 64) & 1;
+}
+
+/* Did a frame of a block of this order, at least 9, fail? */
+static bool any_bit(const struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	hvo_pfn_t end = pfn + (UINT64_C(1) << order);
+
+	for (; pfn < end; pfn += 64)
+		if (m->sections[pfn >> HVO_SECTION_ORDER].nr_bad && m->bad[pfn / 64])
+			return true;
+	return false;
+}
+
 static unsigned int pool_index(const struct hvo_machine *m, unsigned int order)
 {
 	unsigned int i;
@@ -126,6 +145,7 @@ static void count_huge(struct audit *a, hvo_pfn_t pfn, const struct hvo_page *pa
 {
 	unsigned int i = pool_index(a->m, page->order);
 	struct pool_count *c;
+	bool failed;
 
 	if (i == HVO_MAX_POOLS) {
 		expect(a, "POOL-1", "huge page without a pool", pfn, 0, 1);
@@ -139,7 +159,9 @@ static void count_huge(struct audit *a, hvo_pfn_t pfn, const struct hvo_page *pa
 	c->total++;
 	c->free += page->state == HVO_PAGE_HUGETLB_FREE;
 	c->optimized += !!(page_flags(page) & HVO_PF_OPTIMIZED);
-	c->poisoned += !!(page_flags(page) & HVO_PF_POISONED);
+	failed = any_bit(a->m, pfn, page->order);
+	c->poisoned += failed;
+	c->poisoned_free += failed && page->state == HVO_PAGE_HUGETLB_FREE;
 }
 
 /* A whole block of descriptors. What backs nothing failed: the record has to say that too. */
@@ -176,6 +198,8 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		count_huge(a, pfn, page);
 		break;
 	case HVO_PAGE_POISONED:
+		expect(a, "POISON-1", "a pageblock aside has a frame that failed", pfn, true,
+		       any_bit(m, pfn, order));
 		break;
 	case HVO_PAGE_ISOLATED:
 		expect(a, "ZONE-4", "a free block apart is isolated", pfn, BLOCK_ISOLATED,
@@ -383,6 +407,7 @@ static void audit_pool_node(struct audit *a, unsigned int i, uint32_t node)
 	expect(a, "POOL-2", "surplus within total", pool->order, 0, n->surplus > n->total);
 	expect(a, "POOL-4", "folded pages of a pool", pool->order, c->optimized, n->optimized);
 	expect(a, "POOL-4", "poisoned pages of a pool", pool->order, c->poisoned, n->poisoned);
+	expect(a, "POOL-4", "free ones of them", pool->order, c->poisoned_free, n->poisoned_free);
 }
 
 static void audit_pool(struct audit *a, unsigned int i)
@@ -486,24 +511,68 @@ static void audit_offline(struct audit *a, struct count *sum)
 			audit_offline_block(a, block_of(pfn), sum);
 }
 
+/* Is a frame free, for anybody, by what its descriptors say? */
+static bool frame_is_free(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	enum hvo_page_state state = whole_head(m, pfn)->state;
+	unsigned int order;
+
+	if (hvo_fold_byte(&m->mm, block_of(pfn)))
+		return state == HVO_PAGE_FREE || state == HVO_PAGE_ISOLATED;
+	for (order = 0; order < SMALL_ORDERS; order++) {
+		const struct hvo_page *head = page_ro(m, pfn & ~((UINT64_C(1) << order) - 1));
+
+		if (head->state != HVO_PAGE_TAIL)
+			return head->state == HVO_PAGE_FREE && head->order >= order;
+	}
+	return false;
+}
+
+/* The head of the block that somebody holds there, or NULL. */
+static const struct hvo_page *holder(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	const struct hvo_page *head = page_ro(m, hvo_page_head(&m->mm, pfn));
+
+	return head->refcount ? head : NULL;
+}
+
+/* How many frames that are out of use it explains. */
+static uint64_t audit_failed_frame(struct audit *a, hvo_pfn_t pfn)
+{
+	struct hvo_machine *m = a->m;
+
+	if (frame_online(m, pfn))
+		expect(a, "POISON-1", "a frame that failed is free", pfn, false,
+		       frame_is_free(m, pfn));
+	if (frame_online(m, pfn) && holder(m, pfn))
+		expect(a, "POISON-3", "its holder's head is marked", pfn, HVO_PF_POISONED,
+		       page_flags(holder(m, pfn)) & HVO_PF_POISONED);
+	if (in_whole_memmap(m, pfn))
+		return m->ops->backing(m->ctx, page_of_boot_frame(m, pfn)) != pfn;
+	return !hvo_fold_byte(&m->mm, block_of(pfn)) && page_ro(m, pfn)->state == HVO_PAGE_POISONED;
+}
+
 static void audit_poison(struct audit *a, const struct count *sum)
 {
 	struct hvo_machine *m = a->m;
-	uint64_t i, out = 0;
+	uint64_t nr = 0, out = 0;
+	hvo_pfn_t pfn, end;
 
-	for (i = 0; i < m->nr_poison; i++) {
-		hvo_pfn_t pfn = m->poison[i].pfn;
+	for (pfn = 0; pfn < m->mm.nr_frames; pfn = end) {
+		uint32_t expected = m->sections[pfn >> HVO_SECTION_ORDER].nr_bad;
+		uint64_t before = nr;
 
-		if (m->poison[i].state != POISON_OUT)
-			continue;
-		out++;
-		/* Its own descriptor is folded there. */
-		if (in_whole_memmap(m, pfn))
-			continue;
-		expect(a, "POISON-1", "state of a frame that failed", pfn, HVO_PAGE_POISONED,
-		       page_ro(m, pfn)->state);
+		end = pfn + HVO_SECTION_FRAMES;
+		for (; pfn < end && expected; pfn++) {
+			if (!bit_of(m, pfn))
+				continue;
+			nr++;
+			out += audit_failed_frame(a, pfn);
+		}
+		expect(a, "POISON-2", "failed frames of a section", end, nr - before, expected);
 	}
-	expect(a, "POISON-1", "frames out of use", 0, out + m->unrecorded_poison, sum->poisoned);
+	expect(a, "POISON-2", "failed frames", 0, nr, m->nr_bad);
+	expect(a, "POISON-1", "frames out of use", 0, out, sum->poisoned);
 }
 
 /* In a whole block that nobody uses? Offline memory is used by nobody. */

@@ -89,9 +89,11 @@ int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order, hv
 	if (machine_gone(cma->m))
 		return -HVO_ENODEV;
 	w.align = UINT64_C(1) << align_order;
-	rc = area_take(cma, &w, &pfn);
-	if (!rc)
-		rc = contig_clear(cma->m, pfn, pfn + nr, 0);
+	do {
+		rc = area_take(cma, &w, &pfn);
+		if (!rc)
+			rc = contig_clear(cma->m, pfn, pfn + nr, 0);
+	} while (rc == -HVO_EAGAIN);
 	if (rc) {
 		counter_add(&cma->failed, nr);
 		return rc;

@@ -17,6 +17,7 @@
 #include "contig.h"
 
 #include "alloc.h"
+#include "badframe.h"
 #include "isolate.h"
 #include "lock.h"
 #include "migrate.h"
@@ -80,11 +81,13 @@ static int take_place(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, boo
 
 int contig_clear(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned int gfp)
 {
-	int rc;
+	int rc = 0;
 
-	if (!(gfp & HVO_GFP_ZERO) && m->cfg.clear != HVO_CLEAR_ON_ALLOC)
-		return 0;
-	rc = clear_frames(m, start, end - start);
+	if (gfp & HVO_GFP_ZERO || m->cfg.clear == HVO_CLEAR_ON_ALLOC)
+		rc = clear_frames(m, start, end - start);
+	/* One that failed since it was taken. */
+	if (!rc && badframe_in(m, start, end))
+		rc = -HVO_EAGAIN;
 	if (rc)
 		free_blocks(m, start, end);
 	return rc;
@@ -125,7 +128,7 @@ int hvo_alloc_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end
 		rc = contig_clear(m, start, end, gfp);
 	if (!rc)
 		contig_publish(m, start, end, false);
-	return alloc_failed(m, end - start, gfp, rc);
+	return alloc_failed(m, end - start, gfp, rc == -HVO_EAGAIN ? -HVO_EBUSY : rc);
 }
 
 /* ---- giving it back --------------------------------------------------------------------- */
@@ -304,9 +307,11 @@ int hvo_alloc_contig_pages(struct hvo_machine *m, uint64_t nr, unsigned int gfp,
 		return -HVO_EINVAL;
 	order = 63 - (unsigned int)__builtin_clzll(nr);
 	w.align = UINT64_C(1) << (order < HVO_GIGA_ORDER ? order : HVO_GIGA_ORDER);
-	rc = search_nodes(m, gfp, node, &w, &pfn);
-	if (!rc)
-		rc = contig_clear(m, pfn, pfn + nr, gfp);
+	do {
+		rc = search_nodes(m, gfp, node, &w, &pfn);
+		if (!rc)
+			rc = contig_clear(m, pfn, pfn + nr, gfp);
+	} while (rc == -HVO_EAGAIN);
 	if (rc)
 		return alloc_failed(m, nr, gfp, rc);
 	contig_publish(m, pfn, pfn + nr, false);

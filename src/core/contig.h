@@ -22,7 +22,10 @@ struct contig_want {
  */
 HVO_MUST_CHECK int contig_search(struct hvo_machine *m, struct zone *z, const struct contig_want *w,
 				 hvo_pfn_t *ret);
-/* Clear frames that were found so, if asked for; after an error they are free. */
+/*
+ * Clear frames that were found so, if asked for; after an error they are free. -HVO_EAGAIN: one
+ * of them failed meanwhile.
+ */
 HVO_MUST_CHECK int contig_clear(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end,
 				unsigned int gfp);
 /* Their first references; @cma: it is one piece of hvo_cma_alloc(). */

@@ -178,17 +178,17 @@ static int demote_some(struct demote *d, uint64_t want)
 	struct hvo_pool *pool = d->pool;
 	struct page_list list = { 0 };
 	struct pool_node *n;
-	uint64_t max;
+	uint64_t max, sound;
 	unsigned int left;
 
 	lock_acquire(pool->m, &pool->lock);
 	max = available(d);
-	if (max > want)
-		max = want;
-	if (!max) {
+	sound = hugetlb_sound_free(pool);
+	if (!max || sound <= pool->reserved) {
 		lock_release(pool->m, &pool->lock);
-		return 0;
+		return max ? -HVO_EBUSY : 0;
 	}
+	max = min_u64(max, min_u64(want, sound - pool->reserved));
 	/* Nodes in turn; one whose free pages are all poisoned gives none. */
 	for (left = nr_of_nodes(d->nodes); left && !list.nr; left--) {
 		n = hugetlb_next_node(pool, &pool->next_free, d->nodes, has_free);

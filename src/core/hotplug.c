@@ -19,11 +19,11 @@
  */
 #include <hvo/move.h>
 
+#include "badframe.h"
 #include "isolate.h"
 #include "lock.h"
 #include "migrate.h"
 #include "page.h"
-#include "poison.h"
 #include "report.h"
 #include "vmemmap.h"
 #include "zone.h"
@@ -113,13 +113,12 @@ static int add_sections(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pf
 /* The sections [start, end), offline, become absent. Memmap lock held. */
 static int remove_sections(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
-	uint64_t unrecorded = poison_unrecorded(m, start, end);
 	hvo_pfn_t pfn;
 	int rc = vmemmap_remove_range(m, start, end);
 
 	if (rc)
 		return rc;
-	poison_forget(m, start, end, unrecorded);
+	badframe_forget(m, start, end);
 	reported_forget(m, start, end);
 	m->ops->release(m->ctx, start, end - start);
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {

@@ -21,6 +21,7 @@
 #include "hugetlb.h"
 
 #include "alloc.h"
+#include "badframe.h"
 #include "lock.h"
 #include "vmemmap.h"
 
@@ -56,6 +57,10 @@ void hugetlb_enqueue(struct hvo_pool *pool, hvo_pfn_t pfn)
 		page_rw(m, block_pfn(page->next - 1))->prev = (uint32_t)block_of(pfn) + 1;
 	n->free_list = (uint32_t)block_of(pfn) + 1;
 	n->free++;
+	n->poisoned_free += page_poisoned(m, pfn);
+	/* One that failed while it was on no list. */
+	if (badframe_in_block(m, pfn, pool->order))
+		hugetlb_mark_bad(pool, pfn);
 }
 
 /* The page stays in state HUGETLB_FREE: the caller says what it becomes. */
@@ -73,6 +78,24 @@ static void dequeue(struct hvo_pool *pool, struct pool_node *n, hvo_pfn_t pfn)
 	page->next = 0;
 	page->prev = 0;
 	n->free--;
+	n->poisoned_free -= page_poisoned(m, pfn);
+}
+
+void hugetlb_mark_bad(struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	struct pool_node *n = hugetlb_node(pool, pfn);
+	struct hvo_page *page = page_rw(pool->m, pfn);
+
+	if (page_flags(page) & HVO_PF_POISONED)
+		return;
+	page_add_flags(page, HVO_PF_POISONED);
+	n->poisoned++;
+	n->poisoned_free += hvo_page_state(page) == HVO_PAGE_HUGETLB_FREE;
+}
+
+uint64_t hugetlb_sound_free(const struct hvo_pool *pool)
+{
+	return POOL_SUM(pool, free) - POOL_SUM(pool, poisoned_free);
 }
 
 /* @one: 1 or -1 */
@@ -93,6 +116,8 @@ void hugetlb_account(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus)
 
 	account(pool, n, pfn, 1);
 	n->surplus += surplus;
+	if (badframe_in_block(pool->m, pfn, pool->order))
+		hugetlb_mark_bad(pool, pfn);
 }
 
 void hugetlb_remove_used(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus)
@@ -185,7 +210,7 @@ static int get_page(struct hvo_pool *pool, unsigned int gfp, int node, bool rese
 			lock_release(m, &pool->lock);
 			return -HVO_EINVAL;
 		}
-		if (reserved || POOL_SUM(pool, free) > pool->reserved)
+		if (reserved || hugetlb_sound_free(pool) > pool->reserved)
 			pfn = take_free(pool, gfp, node);
 		if (pfn != HVO_PFN_NONE)
 			break;
@@ -244,6 +269,8 @@ static void release(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve,
 	bool direct = false, poisoned;
 
 	lock_acquire(m, &pool->lock);
+	if (badframe_in_block(m, pfn, pool->order))
+		hugetlb_mark_bad(pool, pfn);
 	pool->reserved += restore_reserve;
 	if (replaced)
 		arrive(n, replaced);
@@ -271,15 +298,17 @@ static int alloc_page(struct hvo_pool *pool, unsigned int gfp, int node, bool re
 	if (rc || !ret || gfp & ~HVO_GFP_ALL)
 		return rc ? rc : -HVO_EINVAL;
 	m = pool->m;
-	rc = get_page(pool, gfp, node, reserved, &pfn);
-	if (rc)
-		return rc;
-	if (gfp & HVO_GFP_ZERO || m->cfg.clear == HVO_CLEAR_ON_ALLOC) {
-		rc = clear_frames(m, pfn, UINT64_C(1) << pool->order);
-		if (rc) {
-			release(pool, pfn, reserved, NULL);
+	for (;;) {
+		rc = get_page(pool, gfp, node, reserved, &pfn);
+		if (rc)
 			return rc;
-		}
+		if (gfp & HVO_GFP_ZERO || m->cfg.clear == HVO_CLEAR_ON_ALLOC)
+			rc = clear_frames(m, pfn, UINT64_C(1) << pool->order);
+		if (!rc && !badframe_in_block(m, pfn, pool->order))
+			break;
+		release(pool, pfn, reserved, NULL);
+		if (rc)
+			return rc;
 	}
 	page_hand_out(page_rw(m, pfn), 0);
 	*ret = pfn;
@@ -377,13 +406,22 @@ struct hvo_pool *hugetlb_lock_pool_of(struct hvo_machine *m, hvo_pfn_t *pfn, boo
 	return NULL;
 }
 
-int hugetlb_dissolve_locked(struct hvo_pool *pool, hvo_pfn_t pfn)
+/* What is promised is a page that can be handed out, and one that cannot is not needed for that. */
+static bool may_dissolve(const struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	uint64_t free =
+		page_poisoned(pool->m, pfn) ? POOL_SUM(pool, free) : hugetlb_sound_free(pool);
+
+	return free > pool->reserved;
+}
+
+int hugetlb_dissolve_locked(struct hvo_pool *pool, hvo_pfn_t pfn, bool quietly)
 {
 	struct hvo_resize_result res = { 0 };
 	struct hvo_machine *m = pool->m;
 	uint64_t missing, surplus;
 
-	if (POOL_SUM(pool, free) <= pool->reserved) {
+	if (!may_dissolve(pool, pfn)) {
 		lock_release(m, &pool->lock);
 		return -HVO_EBUSY;
 	}
@@ -394,10 +432,18 @@ int hugetlb_dissolve_locked(struct hvo_pool *pool, hvo_pfn_t pfn)
 		hugetlb_free_page(pool, pfn);
 		return 0;
 	}
-	if (hugetlb_restore_one(pool, pfn, &res, &missing))
+	if (quietly ? hugetlb_restore_quietly(pool, pfn) :
+		      hugetlb_restore_one(pool, pfn, &res, &missing))
 		return 0;
 	/* Exactly as before: a refused dissolve makes no surplus. */
-	hugetlb_refuse(pool, pfn, missing, surplus);
+	if (!quietly) {
+		hugetlb_refuse(pool, pfn, missing, surplus);
+		return -HVO_ENOMEM;
+	}
+	lock_acquire(m, &pool->lock);
+	hugetlb_account(pool, pfn, surplus);
+	hugetlb_enqueue(pool, pfn);
+	lock_release(m, &pool->lock);
 	return -HVO_ENOMEM;
 }
 
@@ -417,7 +463,7 @@ int hvo_hugetlb_dissolve(struct hvo_machine *m, hvo_pfn_t pfn)
 		lock_release(m, &pool->lock);
 		rc = -HVO_EBUSY;
 	} else if (pool) {
-		rc = hugetlb_dissolve_locked(pool, pfn);
+		rc = hugetlb_dissolve_locked(pool, pfn, false);
 	}
 	lock_release(m, &m->memmap_lock);
 	return rc;
@@ -470,7 +516,7 @@ int hugetlb_take_target(struct hvo_pool *pool, int node, hvo_pfn_t *ret, bool *r
 	int rc;
 
 	lock_acquire(m, &pool->lock);
-	if (POOL_SUM(pool, free) > pool->reserved)
+	if (hugetlb_sound_free(pool) > pool->reserved)
 		pfn = take_free(pool, 0, node);
 	lock_release(m, &pool->lock);
 	*ret_fresh = pfn == HVO_PFN_NONE;

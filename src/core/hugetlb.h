@@ -48,8 +48,15 @@ void hugetlb_release(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
  * the memmap lock.
  */
 struct hvo_pool *hugetlb_lock_pool_of(struct hvo_machine *m, hvo_pfn_t *pfn, bool *ret_used);
-/* Dissolve the free page that was found so; drops the pool's lock. */
-HVO_MUST_CHECK int hugetlb_dissolve_locked(struct hvo_pool *pool, hvo_pfn_t pfn);
+/*
+ * Dissolve the free page that was found so; drops the pool's lock. @quietly: without the policy,
+ * and nobody is told if its descriptors cannot be restored.
+ */
+HVO_MUST_CHECK int hugetlb_dissolve_locked(struct hvo_pool *pool, hvo_pfn_t pfn, bool quietly);
+/* A frame of a page that the pool has failed: nobody gets the page. Pool lock held. */
+void hugetlb_mark_bad(struct hvo_pool *pool, hvo_pfn_t pfn);
+/* Free pages that can be handed out, so many can be promised. Pool lock held. */
+uint64_t hugetlb_sound_free(const struct hvo_pool *pool);
 
 /* What every call on a pool refuses: no pool, a machine that is gone, no such node. */
 static inline int pool_check(const struct hvo_pool *pool, int node)
@@ -91,6 +98,8 @@ bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize
 			 uint64_t *ret_missing);
 /* A page that left could not be restored: back, with @surplus, counted and reported. */
 void hugetlb_refuse(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t missing, uint64_t surplus);
+/* One page with what memory there is, and no policy; it is free then. False: as before. */
+bool hugetlb_restore_quietly(struct hvo_pool *pool, hvo_pfn_t pfn);
 /* A page that is present goes back to the buddy allocator. */
 void hugetlb_free_page(struct hvo_pool *pool, hvo_pfn_t pfn);
 /* Finish frees that were deferred, up to @max; returns how many pages were tried. */

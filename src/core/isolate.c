@@ -17,6 +17,7 @@
 #include <hvo/move.h>
 
 #include "alloc.h"
+#include "badframe.h"
 #include "lock.h"
 #include "page.h"
 #include "poison.h"
@@ -122,7 +123,7 @@ static int cut_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, 
 			hvo_pfn_t end)
 {
 	unsigned int at =
-		on_demand(m) ? poison_sound_group(m, block, start, end) : HVO_BLOCK_FRAMES;
+		on_demand(m) ? badframe_sound_group(m, block, start, end) : HVO_BLOCK_FRAMES;
 	bool self = at < HVO_BLOCK_FRAMES;
 	int rc = reported_take_back(m, block, HVO_BLOCK_FRAMES);
 
@@ -175,8 +176,11 @@ static int open_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block,
 static int take_part(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	struct zone *z = zone_of(m, start);
-	int rc = open_isolated(m, z, block_pfn(block_of(start)), start, end);
+	int rc;
 
+	/* What failed in the other part is no obstacle. */
+	poison_cut_aside(m, block_pfn(block_of(start)), block_pfn(block_of(start) + 1));
+	rc = open_isolated(m, z, block_pfn(block_of(start)), start, end);
 	if (rc)
 		return rc;
 	lock_acquire(m, &z->lock);

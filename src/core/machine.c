@@ -68,7 +68,7 @@ static uint64_t total_bytes(const struct hvo_config *c)
 }
 
 struct layout {
-	size_t fold, blocks, sections, runs, undo, poison, total;
+	size_t fold, blocks, sections, runs, undo, bad, total;
 };
 
 static size_t place(size_t *at, size_t bytes)
@@ -90,8 +90,8 @@ static struct layout layout_of(const struct hvo_config *c)
 	l.sections = place(&l.total, nr_sections * sizeof(struct section));
 	l.runs = place(&l.total, NR_RUNS * sizeof(struct hvo_remap));
 	l.undo = place(&l.total, NR_RUNS * sizeof(struct hvo_remap));
-	l.poison = place(&l.total, NR_POISON * sizeof(struct poison));
 	l.blocks = place(&l.total, nr_blocks * sizeof(struct block));
+	l.bad = place(&l.total, nr_blocks * (HVO_BLOCK_FRAMES / 8));
 	return l;
 }
 
@@ -124,7 +124,7 @@ static void init_zone(struct hvo_machine *m, struct node *n, uint32_t nid, uint3
 	z->id = (uint8_t)(nid * HVO_NR_ZONES + type);
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
 		m->sections[pfn >> HVO_SECTION_ORDER] =
-			(struct section){ z->id, HVO_SECTION_ONLINE, (uint8_t)nid, 0 };
+			(struct section){ z->id, HVO_SECTION_ONLINE, (uint8_t)nid, 0, 0 };
 }
 
 /* Address space without memory: nobody is there to be found. */
@@ -239,7 +239,7 @@ int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,
 	m->sections = (void *)((uint8_t *)mem + l.sections);
 	m->runs = (void *)((uint8_t *)mem + l.runs);
 	m->undo = (void *)((uint8_t *)mem + l.undo);
-	m->poison = (void *)((uint8_t *)mem + l.poison);
+	m->bad = (void *)((uint8_t *)mem + l.bad);
 	m->blocks = (void *)((uint8_t *)mem + l.blocks);
 	m->mm.array = array;
 	m->mm.fold = m->fold;
@@ -456,7 +456,7 @@ void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
 	s.cut_failures = counter_read(&m->cut_failures);
 	s.collapses = counter_read(&m->collapses);
 	s.collapse_failures = counter_read(&m->collapse_failures);
-	s.poisoned = counter_read(&m->nr_poison);
+	s.poisoned = counter_read(&m->nr_bad);
 	s.self_hosted_huge = counter_read(&m->self_hosted_huge);
 	s.moved = counter_read(&m->moved);
 	s.carved_blocks = counter_read(&m->carved_blocks);

@@ -14,7 +14,7 @@
  *
  * Lock order, outermost first: resize lock of a pool, lock of a CMA area, memmap lock,
  * shrinker lock; then the spin locks:
- * pool lock, zone lock, poison lock, owner lock. No two locks of one kind are held together. The
+ * pool lock, zone lock, owner lock. No two locks of one kind are held together. The
  * first two may be held while waiting for memory; nothing waits under a spin lock, but for the
  * one page that a move remaps (move.c), a call that waits for no lock of ours. User
  * functions are called without spin locks. What a shrinker may call never waits
@@ -118,6 +118,7 @@ struct section {
 	uint8_t state;	     /* enum hvo_section_state */
 	uint8_t node;	     /* that its memory belongs to, unless it is absent */
 	uint8_t self_hosted; /* its descriptors lie in itself */
+	uint32_t nr_bad;     /* (z), read (a): frames of it that failed */
 };
 
 struct node {
@@ -142,6 +143,7 @@ struct node {
 struct pool_node {
 	uint32_t free_list;				    /* (p) block + 1, newest first */
 	uint64_t total, free, surplus, optimized, poisoned; /* (p) */
+	uint64_t poisoned_free;				    /* (p) of free: nobody gets them */
 	/* (p) of total: new pages that others move to, which are one too many until these left */
 	uint64_t incoming;
 };
@@ -168,15 +170,6 @@ struct hvo_pool {
 	uint64_t refused, carved;	/* (p) */
 	struct pool_node nodes[HVO_MAX_NODES];
 };
-
-/* A frame that failed. In use: what holds it is marked and gives it up when it is freed. */
-enum poison_state { POISON_IN_USE = 0, POISON_OUT, POISON_STUCK };
-
-struct poison {
-	hvo_pfn_t pfn;
-	uint32_t state; /* enum poison_state */
-};
-#define NR_POISON 1024u
 
 /* Somebody who can move blocks, and how many calls of his functions run. */
 struct owner_slot {
@@ -223,10 +216,8 @@ struct hvo_machine {
 	uint64_t (*oom)(void *arg, struct hvo_machine *m, unsigned int order); /* (s) */
 	void *oom_arg;
 
-	struct hvo_lock poison_lock;
-	struct poison *poison;	    /* under its lock; NR_POISON, ascending */
-	uint64_t nr_poison;	    /* under the poison lock, read (a) */
-	uint64_t unrecorded_poison; /* (a) small frames out of use with them for want of room */
+	uint64_t *bad;	 /* (z), read (a): a bit for each frame, set if it failed */
+	uint64_t nr_bad; /* (a) */
 
 	struct hvo_lock owner_lock;
 	struct owner_slot owners[HVO_MAX_OWNERS]; /* under it */

@@ -26,13 +26,13 @@
 #include "migrate.h"
 
 #include "alloc.h"
+#include "badframe.h"
 #include "hugetlb.h"
 #include "isolate.h"
 #include "lock.h"
 #include "move.h"
 #include "owner.h"
 #include "page.h"
-#include "poison.h"
 
 #define ATTEMPTS 10
 #define ROUNDS 5
@@ -66,7 +66,7 @@ static void put_target(struct migration *g)
 	lock_release(m, &m->memmap_lock);
 }
 
-static int take_target(struct migration *g)
+static int take_any_target(struct migration *g)
 {
 	struct hvo_machine *m = g->m;
 	int rc;
@@ -86,13 +86,23 @@ static int take_target(struct migration *g)
 	return rc;
 }
 
+/* Nothing moves to a frame that failed since it was taken. */
+static int take_target(struct migration *g)
+{
+	int rc;
+
+	while (!(rc = take_any_target(g)) && badframe_in_block(g->m, g->dst, g->order))
+		put_target(g);
+	return rc;
+}
+
 /* Frames that failed have nothing that could be copied, and their owner was told. */
 static void copy_frames(struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr)
 {
 	hvo_pfn_t end = src + nr;
 
 	while (src < end) {
-		uint64_t good = poison_sound_frames(m, src, end);
+		uint64_t good = badframe_sound(m, src, end);
 
 		if (good)
 			m->ops->copy(m->ctx, dst, src, good);
@@ -121,9 +131,8 @@ static void publish_target(struct migration *g)
 	set_tails(g->m, g->dst, g->order);
 	/* One of its frames may have failed while nobody could take a reference to mark it. */
 	if (!g->pool)
-		page_set_flags(dst, poison_in(g->m, g->dst, g->dst + (UINT64_C(1) << g->order)) ?
-					    HVO_PF_POISONED :
-					    0);
+		page_set_flags(dst,
+			       badframe_in_block(g->m, g->dst, g->order) ? HVO_PF_POISONED : 0);
 	__atomic_store_n(&dst->mapcount, src->mapcount, __ATOMIC_RELAXED);
 	page_set_owner(dst, g->id);
 	page_set_refs(dst, g->refs);
@@ -174,6 +183,23 @@ static bool freeze_source(struct migration *g)
 	return false;
 }
 
+/* As it was, but for a frame that failed when there was nobody to tell. */
+static void unfreeze_source(struct migration *g)
+{
+	struct hvo_machine *m = g->m;
+
+	page_set_refs(page_rw(m, g->src), g->refs);
+	if (!badframe_in_block(m, g->src, g->order))
+		return;
+	if (!g->pool) {
+		block_add_flags(m, g->src, HVO_PF_POISONED);
+		return;
+	}
+	lock_acquire(m, &g->pool->lock);
+	hugetlb_mark_bad(g->pool, g->src);
+	lock_release(m, &g->pool->lock);
+}
+
 static void free_source(struct migration *g)
 {
 	struct hvo_page *src = page_rw(g->m, g->src);
@@ -185,9 +211,6 @@ static void free_source(struct migration *g)
 		hugetlb_migrated(g->pool, g->dst, g->src, g->fresh);
 		return;
 	}
-	/* One that failed while nobody could take a reference in order to mark it. */
-	if (poison_in(g->m, g->src, g->src + (UINT64_C(1) << g->order)))
-		page_add_flags(src, HVO_PF_POISONED);
 	free_block(g->m, g->src, g->order);
 }
 
@@ -212,7 +235,7 @@ static int move_over(struct migration *g, bool *ret_frozen)
 		return 0;
 	}
 	unpublish_target(g);
-	page_set_refs(page_rw(m, g->src), g->refs);
+	unfreeze_source(g);
 	return rc;
 }
 
@@ -390,7 +413,7 @@ static int remove_huge(struct evacuation *e, hvo_pfn_t pfn)
 		return -HVO_EAGAIN;
 	}
 	if (e->huge == EVACUATE_DISSOLVE) {
-		rc = hugetlb_dissolve_locked(pool, pfn);
+		rc = hugetlb_dissolve_locked(pool, pfn, false);
 		if (rc != -HVO_EBUSY)
 			return rc;
 		/* Somebody has a promise: another page is as good. */
@@ -403,7 +426,7 @@ static int remove_huge(struct evacuation *e, hvo_pfn_t pfn)
 			return rc;
 		pool = hugetlb_lock_pool_of(m, &pfn, &used);
 		if (pool && !used)
-			return hugetlb_dissolve_locked(pool, pfn);
+			return hugetlb_dissolve_locked(pool, pfn, false);
 	}
 	if (pool)
 		lock_release(m, &pool->lock);

@@ -55,6 +55,7 @@
 #include "move.h"
 
 #include "alloc.h"
+#include "badframe.h"
 #include "lock.h"
 #include "page.h"
 #include "vmemmap_frames.h"
@@ -164,17 +165,17 @@ static unsigned int order_of(struct hvo_machine *m, hvo_pfn_t pfn)
 
 /* What a frame is to the mover. */
 enum kind {
-	KIND_NONE,  /* no descriptors are in it */
-	KIND_ANY,   /* it can move */
-	KIND_OWN,   /* tails of its own block: moves when it fails */
-	KIND_BOOT,  /* set aside when memory came online: moves when it fails */
-	KIND_WHOLE, /* the same, in a whole block of such frames */
+	KIND_NONE,     /* no descriptors are in it */
+	KIND_CHANGING, /* its pageblock is just being cut or collapsed */
+	KIND_ANY,      /* it can move */
+	KIND_OWN,      /* tails of its own block: moves when it fails */
+	KIND_BOOT,     /* set aside when memory came online: moves when it fails */
+	KIND_WHOLE,    /* the same, in a whole block of such frames */
 };
 
-static enum kind kind_in_whole(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order,
-			       uint64_t *ret_page)
+static enum kind kind_in_whole(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
 {
-	const struct hvo_page *head = page_ro(m, pfn & ~((UINT64_C(1) << order) - 1));
+	const struct hvo_page *head = page_ro(m, pfn & ~((UINT64_C(1) << order_of(m, pfn)) - 1));
 
 	if (hvo_page_state(head) != HVO_PAGE_MEMMAP)
 		return KIND_NONE;
@@ -185,11 +186,9 @@ static enum kind kind_in_whole(struct hvo_machine *m, hvo_pfn_t pfn, unsigned in
 
 static enum kind kind_in_cut(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
 {
-	const struct block *b = &m->blocks[block_of(pfn)];
 	const struct hvo_page *page = page_ro(m, pfn);
 
-	if ((b->flags & (BLOCK_CUT | BLOCK_BUSY)) != BLOCK_CUT ||
-	    hvo_page_state(page) != HVO_PAGE_MEMMAP)
+	if (hvo_page_state(page) != HVO_PAGE_MEMMAP)
 		return KIND_NONE;
 	*ret_page = page->private_data[0];
 	if (page_flags(page) & HVO_PF_BOOT)
@@ -201,12 +200,19 @@ static enum kind kind_in_cut(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret
 static enum kind kind_of(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
 {
 	struct zone *z = zone_of(m, pfn);
-	unsigned int order;
-	enum kind kind;
+	enum kind kind = KIND_CHANGING;
 
 	lock_acquire(m, &z->lock);
-	order = order_of(m, pfn);
-	kind = order ? kind_in_whole(m, pfn, order, ret_page) : kind_in_cut(m, pfn, ret_page);
+	switch (block_place(m, block_of(pfn))) {
+	case PLACE_WHOLE:
+		kind = kind_in_whole(m, pfn, ret_page);
+		break;
+	case PLACE_CUT:
+		kind = kind_in_cut(m, pfn, ret_page);
+		break;
+	default:
+		break;
+	}
 	lock_release(m, &z->lock);
 	return kind;
 }
@@ -278,8 +284,10 @@ int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 	uint64_t page = 0;
 	int rc;
 
-	if (!frame_online(m, pfn) || kind_of(m, pfn, &page) != KIND_ANY)
-		return -HVO_EINVAL;
+	enum kind kind = frame_online(m, pfn) ? kind_of(m, pfn, &page) : KIND_NONE;
+
+	if (kind != KIND_ANY)
+		return kind == KIND_CHANGING ? -HVO_EBUSY : -HVO_EINVAL;
 	rc = vmemmap_take_frame(m, GFP_MOVE, page, &new);
 	if (!rc)
 		rc = move_page(m, page, pfn, new);
@@ -339,22 +347,31 @@ static int replace_own(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn, unsi
 	return rc;
 }
 
-int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp, bool recorded)
+/* One that is about to fail has done so from here on: it is not free for a moment. */
+static void record_bad(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct zone *z = zone_of(m, pfn);
+
+	lock_acquire(m, &z->lock);
+	(void)badframe_record(m, pfn);
+	lock_release(m, &z->lock);
+}
+
+int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp)
 {
 	uint64_t page = 0;
 	enum kind kind;
 	int rc;
 
 	kind = frame_online(m, pfn) ? kind_of(m, pfn, &page) : KIND_NONE;
-	if (kind == KIND_NONE || (kind == KIND_WHOLE && !recorded))
-		return -HVO_EINVAL;
+	if (kind == KIND_NONE || kind == KIND_CHANGING)
+		return kind == KIND_CHANGING ? -HVO_EBUSY : -HVO_EINVAL;
 	rc = kind == KIND_OWN ? replace_own(m, page, pfn, gfp) :
 				replace_anywhere(m, page, pfn, gfp);
 	if (rc)
 		return rc;
-	if (!recorded)
-		vmemmap_lose_frame(m, pfn);
-	else if (kind == KIND_WHOLE)
+	record_bad(m, pfn);
+	if (kind == KIND_WHOLE)
 		vmemmap_leave_frame(m, pfn);
 	else
 		vmemmap_put_frames(m, pfn, 1);

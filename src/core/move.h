@@ -12,11 +12,10 @@
  */
 HVO_MUST_CHECK int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn);
 /*
- * The same for one that failed, and also for those that never move otherwise. 0: it is out of use.
- * -HVO_EINVAL: it holds no descriptors, or it is not recorded and has no descriptor itself.
+ * The same for one that failed, or is about to, and also for those that never move otherwise. 0: it is out of use.
+ * -HVO_EINVAL: it holds no descriptors.
  */
-HVO_MUST_CHECK int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp,
-					 bool recorded);
+HVO_MUST_CHECK int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp);
 
 /* Policy carve keeps frames of the blocks [block, block + nr), which get BLOCK_CARVED. */
 void vmemmap_note_carved(struct hvo_machine *m, uint64_t block, uint64_t nr);

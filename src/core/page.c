@@ -10,7 +10,7 @@
  *	HUGETLB_* -> USED	out of it
  *	USED, TAIL -> MEMMAP -> FREE, TAIL	frames that hold descriptors
  *	TAIL, USED -> ISOLATED -> USED, TAIL	free memory of an isolated range
- *	USED, TAIL, MEMMAP -> POISONED	for good; a whole block that could not be cut: -> USED
+ *	TAIL, USED -> POISONED	for good; a whole pageblock, free or ISOLATED too, until it can be cut: -> USED
  *
  * The owner of a frame changes its state: the holder of the zone lock for free
  * frames, whoever took it off the free lists otherwise. Readers without a lock see
@@ -35,7 +35,7 @@ const uint8_t page_transitions[HVO_PAGE_NR_STATES] = {
 	[HVO_PAGE_HUGETLB_USED] = FROM(HUGETLB_FREE) | FROM(USED),
 	[HVO_PAGE_MEMMAP] = FROM(TAIL) | FROM(USED),
 	[HVO_PAGE_ISOLATED] = FROM(TAIL) | FROM(USED),
-	[HVO_PAGE_POISONED] = FROM(TAIL) | FROM(USED) | FROM(MEMMAP),
+	[HVO_PAGE_POISONED] = FROM(TAIL) | FROM(USED) | FROM(ISOLATED),
 };
 
 void page_wait(struct hvo_machine *m, unsigned int *turns)

@@ -15,6 +15,7 @@
  * free_hpage_workfn(), flush_free_hpage_work().
  */
 #include "alloc.h"
+#include "badframe.h"
 #include "hugetlb.h"
 #include "lock.h"
 #include "sort.h"
@@ -46,7 +47,6 @@ hvo_pfn_t page_list_pop(struct hvo_machine *m, struct page_list *list)
 
 void hugetlb_free_page(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
-	page_clear_flags(page_rw(pool->m, pfn), ~(HVO_PF_POISONED | HVO_PF_UNRELIABLE));
 	free_block(pool->m, pfn, pool->order);
 }
 
@@ -82,8 +82,8 @@ static bool try_step(struct hvo_pool *pool, hvo_pfn_t pfn, const struct hvo_rest
 			return false;
 		alloc.source = HVO_RESTORE_ALLOC;
 	}
-	/* Frames that failed must not get descriptors, and which ones they are is in the record. */
-	if (step->source == HVO_RESTORE_CARVE && page_poisoned(pool->m, pfn))
+	/* Frames that failed must not get descriptors. */
+	if (step->source == HVO_RESTORE_CARVE && badframe_in_block(pool->m, pfn, pool->order))
 		return false;
 	return vmemmap_restore(pool->m, &pfn, 1, pool->order, &alloc, ret_missing);
 }
@@ -154,6 +154,11 @@ static unsigned int release_bulk(struct hvo_pool *pool, const hvo_pfn_t *pfns, u
 	for (i = 0; i < done; i++)
 		hugetlb_free_page(pool, pfns[i]);
 	return done;
+}
+
+bool hugetlb_restore_quietly(struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	return release_bulk(pool, &pfn, 1);
 }
 
 /* One page by the policy: freed, or surplus from now on, as in the kernel. */

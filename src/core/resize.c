@@ -295,8 +295,9 @@ static void grow(struct resize *r, uint64_t want)
  */
 static uint64_t lower_bound(const struct hvo_pool *pool, uint64_t count)
 {
-	uint64_t free = POOL_SUM(pool, free), surplus = POOL_SUM(pool, surplus);
-	uint64_t all = persistent(pool), min;
+	/* A promise needs sound ones, and those that leave may be. */
+	uint64_t free = pool->reserved ? hugetlb_sound_free(pool) : POOL_SUM(pool, free);
+	uint64_t surplus = POOL_SUM(pool, surplus), all = persistent(pool), min;
 
 	if (free > all)
 		free = free > surplus ? free - surplus : 0;

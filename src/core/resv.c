@@ -92,7 +92,7 @@ static int gather(struct hvo_pool *pool, int node, uint64_t nr, struct page_list
 	uint64_t have;
 	unsigned int got;
 
-	while ((have = POOL_SUM(pool, free) + list->nr) < pool->reserved + nr) {
+	while ((have = hugetlb_sound_free(pool) + list->nr) < pool->reserved + nr) {
 		uint64_t needed = pool->reserved + nr - have;
 
 		lock_release(m, &pool->lock);
@@ -123,7 +123,7 @@ int hvo_hugetlb_reserve(struct hvo_pool *pool, int node, uint64_t nr)
 	if (!rc) {
 		pool->reserved += nr;
 		/* Somebody may have freed pages meanwhile: then not all are needed. */
-		needed = POOL_SUM(pool, free);
+		needed = hugetlb_sound_free(pool);
 		needed = pool->reserved > needed ? pool->reserved - needed : 0;
 		for (; needed && (pfn = page_list_pop(m, &list)) != HVO_PFN_NONE; needed--)
 			hugetlb_enqueue(pool, pfn);
@@ -152,6 +152,9 @@ int hvo_hugetlb_unreserve(struct hvo_pool *pool, uint64_t nr)
 	if (nr <= pool->reserved) {
 		rc = 0;
 		pool->reserved -= nr;
+		/* What failed may go now. */
+		if (POOL_SUM(pool, poisoned_free))
+			work_wanted(m);
 		left = POOL_SUM(pool, surplus);
 		for (left = nr < left ? nr : left; left; left--) {
 			n = hugetlb_next_node(pool, &pool->next_free, all_nodes(m),

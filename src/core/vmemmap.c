@@ -25,6 +25,7 @@
  */
 #include "vmemmap.h"
 
+#include "badframe.h"
 #include "lock.h"
 #include "move.h"
 #include "page.h"
@@ -61,11 +62,11 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 		trace(m, HVO_EVENT_PRESENT_FAILED, pfn, 1, (uint64_t)-rc);
 		return rc;
 	}
+	fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 	for (i = at; i < at + HVO_BLOCK_TAILS; i++)
 		page_set_state(m, pfn + i, page_rw(m, pfn + i), HVO_PAGE_MEMMAP, 0);
 	vmemmap_set_backs(m, pfn + at, run.page, HVO_BLOCK_TAILS);
-	fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
 	counter_add(&m->memmap, HVO_BLOCK_TAILS);
 	counter_add(&m->cuts, 1);
 	counter_add(&m->presents, 1);
@@ -95,12 +96,11 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 {
 	struct block *b = &m->blocks[block];
 	hvo_pfn_t pfn = block_pfn(block);
-	bool bad = poison_in(m, pfn, pfn + HVO_BLOCK_FRAMES);
 	bool self = describes_itself(m, z, block);
 	unsigned int i;
 
 	if (self && nr_old)
-		m->ops->zero(m->ctx, old->pfn, old->nr);
+		clear_freed(m, old->pfn, old->nr);
 	for (i = 0; i < HVO_PAGES_PER_FRAME; i++) {
 		struct hvo_page *page = page_rw(m, pfn + i);
 
@@ -116,14 +116,10 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 	b->orders = 0;
 	z->nr_cut--;
 	z->in_flight--;
-	/* A frame of its descriptors failed: now it can be left out. */
-	if (bad)
-		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, HVO_BLOCK_ORDER);
-	else
-		zone_put_whole(m, z, pfn, HVO_BLOCK_ORDER);
+	zone_put_whole(m, z, pfn, HVO_BLOCK_ORDER);
 	lock_release(m, &z->lock);
-	if (bad)
-		poison_free_block(m, pfn, HVO_BLOCK_ORDER);
+	if (badframe_in_block(m, pfn, HVO_BLOCK_ORDER))
+		poison_cut_aside(m, pfn, pfn + HVO_BLOCK_FRAMES);
 	if (self)
 		counter_sub(&m->memmap, HVO_BLOCK_TAILS);
 	else
@@ -570,12 +566,9 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 		uint64_t used = keep > first ? min_u64(keep - first, HVO_BLOCK_FRAMES) : 0;
 		hvo_pfn_t block = pfn + first;
 
+		fold_set(m, block, HVO_BLOCK_ORDER, used ? 0 : HVO_BLOCK_ORDER);
 		for (i = 0; i < used; i++)
 			page_set_state(m, block + i, page_rw(m, block + i), HVO_PAGE_MEMMAP, 0);
-		if (used)
-			fold_set(m, block, HVO_BLOCK_ORDER, 0);
-		else
-			fold_set(m, block, HVO_BLOCK_ORDER, HVO_BLOCK_ORDER);
 		lock_acquire(m, &z->lock);
 		zone_count_freed(z, HVO_BLOCK_FRAMES - used);
 		if (used)

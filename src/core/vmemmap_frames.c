@@ -15,7 +15,6 @@
 #include "alloc.h"
 #include "lock.h"
 #include "page.h"
-#include "poison.h"
 #include "zone.h"
 
 #define WAITS_STEPS 64
@@ -82,21 +81,15 @@ void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	while (nr) {
 		struct zone *z = zone_of(m, pfn);
 		uint64_t n = min_u64(nr, HVO_SECTION_FRAMES - pfn % HVO_SECTION_FRAMES), boot;
-		bool bad;
 
 		clear_freed(m, pfn, n);
 		/* All under the lock: a collapse does this while descriptors may be moved. */
 		lock_acquire(m, &z->lock);
 		boot = clear_backs(m, pfn, n);
 		counter_set(&z->managed, z->managed + boot);
-		bad = poison_in(m, pfn, pfn + n);
-		if (!bad) {
-			zone_count_freed(z, n);
-			zone_put_range(m, z, pfn, n);
-		}
+		zone_count_freed(z, n);
+		zone_put_range(m, z, pfn, n);
 		lock_release(m, &z->lock);
-		if (bad)
-			poison_free_frames(m, pfn, n);
 		counter_sub(&m->memmap_boot, boot);
 		counter_sub(&m->memmap, n - boot);
 		pfn += n;
@@ -104,31 +97,16 @@ void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	}
 }
 
-void vmemmap_lose_frame(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	struct zone *z = zone_of(m, pfn);
-	uint64_t boot;
-
-	lock_acquire(m, &z->lock);
-	boot = clear_backs(m, pfn, 1);
-	counter_set(&z->managed, z->managed + boot);
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_POISONED, 0);
-	lock_release(m, &z->lock);
-	counter_sub(&m->memmap_boot, boot);
-	counter_sub(&m->memmap, 1 - boot);
-	counter_add(&m->unrecorded_poison, 1);
-}
-
 void vmemmap_leave_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	struct zone *z = zone_of(m, pfn);
 
-	/* Its descriptor is folded: that nobody uses it, only the record can say. */
+	/* Its descriptor is folded: that nobody uses it, only its bit can say. */
 	lock_acquire(m, &z->lock);
 	counter_set(&z->managed, z->managed + 1);
 	lock_release(m, &z->lock);
 	counter_sub(&m->memmap_boot, 1);
-	poison_out(m, pfn);
+	trace(m, HVO_EVENT_POISONED, pfn, 0, 0);
 }
 
 void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr)

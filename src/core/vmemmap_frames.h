@@ -60,9 +60,7 @@ void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint
 
 /* Give descriptor frames that back no page any more to their zones. */
 void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
-/* The same for one that failed and could not be recorded: it is never used again. */
-void vmemmap_lose_frame(struct hvo_machine *m, hvo_pfn_t pfn);
-/* The same for one that failed, is recorded, and lies in a whole block of descriptors. */
+/* The same for one that failed, in a whole block of descriptors. */
 void vmemmap_leave_frame(struct hvo_machine *m, hvo_pfn_t pfn);
 void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr);
 

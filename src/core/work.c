@@ -29,7 +29,7 @@ static uint64_t memmap_work(struct hvo_machine *m, uint64_t max)
 	}
 	if (heal && counter_read(&m->carved_blocks))
 		done += vmemmap_heal(m, max - done);
-	if (counter_read(&m->nr_poison))
+	if (counter_read(&m->nr_bad))
 		done += poison_retry(m, max - done);
 	return done;
 }
@@ -62,10 +62,9 @@ uint64_t hvo_work(struct hvo_machine *m, uint64_t max)
 		return 0;
 	lock_acquire(m, &m->memmap_lock);
 	done = memmap_work(m, max);
-	/* Needs memory, and so is nothing for who has none. */
-	if (counter_read(&m->nr_poison))
-		done += poison_replace(m, max - done);
 	lock_release(m, &m->memmap_lock);
+	/* May need memory, and so is nothing for who has none. */
+	done += poison_work(m, max - done);
 	return done + collapse_work(m, max - done);
 }
 

@@ -26,7 +26,9 @@
  */
 #include "zone.h"
 
+#include "badframe.h"
 #include "page.h"
+#include "vmemmap_frames.h"
 
 static void free_add(struct zone *z, uint64_t nr)
 {
@@ -37,6 +39,47 @@ static void free_sub(struct hvo_machine *m, struct zone *z, uint64_t nr)
 {
 	HVO_ASSERT(m, z->nr_free >= nr, "ZONE-1: more taken than free", z->start);
 	counter_set(&z->nr_free, z->nr_free - nr);
+}
+
+/* ---- what a pageblock can be -------------------------------------------- */
+
+#define CUT_ONLY (BLOCK_SELF | BLOCK_BUSY | BLOCK_CARVED | BLOCK_HEALING)
+
+/* Descriptors that fill a whole block were set aside at the start. */
+static bool memmap_at_start(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	const struct node *n = node_of(m, pfn);
+
+	return pfn >= n->memmap_pfn && pfn - n->memmap_pfn < n->memmap_frames;
+}
+
+static enum hvo_page_state whole_state(struct hvo_machine *m, uint64_t block)
+{
+	unsigned int order = hvo_fold_byte(&m->mm, block) & HVO_FOLD_ORDER;
+
+	return hvo_page_state(page_ro(m, block_pfn(block) & ~((UINT64_C(1) << order) - 1)));
+}
+
+enum block_place block_place(struct hvo_machine *m, uint64_t block)
+{
+	bool whole = hvo_fold_byte(&m->mm, block);
+	unsigned int flags = m->blocks[block].flags;
+
+	if (flags & BLOCK_CUT) {
+		HVO_ASSERT(m, !(flags & BLOCK_REPORTED), "BLOCK-4: cut, with the system",
+			   block_pfn(block));
+		HVO_ASSERT(m, !whole || flags & BLOCK_BUSY, "BLOCK-4: cut and whole",
+			   block_pfn(block));
+		return flags & BLOCK_BUSY ? PLACE_COLLAPSING : PLACE_CUT;
+	}
+	HVO_ASSERT(m, !(flags & CUT_ONLY), "BLOCK-4: flags of a block that is not cut",
+		   block_pfn(block));
+	if (!whole)
+		return PLACE_CUTTING;
+	HVO_ASSERT(m,
+		   whole_state(m, block) != HVO_PAGE_MEMMAP || memmap_at_start(m, block_pfn(block)),
+		   "BLOCK-4: descriptors in a whole block", block_pfn(block));
+	return PLACE_WHOLE;
 }
 
 /* ---- whole blocks ------------------------------------------------------ */
@@ -121,6 +164,30 @@ static bool page_heads_free(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int o
 	       __atomic_load_n(&page->order, __ATOMIC_RELAXED) == order;
 }
 
+unsigned int zone_free_order(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	unsigned int order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+	hvo_pfn_t head = pfn & ~((UINT64_C(1) << order) - 1);
+
+	return order && page_heads_free(m, head, order) ? order : 0;
+}
+
+void zone_take_part(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+{
+	unsigned int have = zone_free_order(m, pfn);
+
+	take_from(m, z, pfn & ~((UINT64_C(1) << have) - 1), have, pfn, order);
+}
+
+/* The pageblock of a frame, if it is free as part of a whole block: state USED. */
+static bool take_free_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
+{
+	if (!zone_free_order(m, pfn))
+		return false;
+	zone_take_part(m, z, block_pfn(block_of(pfn)), HVO_BLOCK_ORDER);
+	return true;
+}
+
 /* A free 2 MiB block of an isolated range: on no list, in no count. */
 static void set_isolated(struct hvo_machine *m, hvo_pfn_t pfn)
 {
@@ -128,18 +195,47 @@ static void set_isolated(struct hvo_machine *m, hvo_pfn_t pfn)
 	fold_set(m, pfn, HVO_BLOCK_ORDER, whole_byte(m, HVO_BLOCK_ORDER));
 }
 
-/* Part of it is isolated: that is kept apart, and the rest freed. */
-static bool put_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+void zone_set_aside(struct hvo_machine *m, uint64_t block)
+{
+	hvo_pfn_t pfn = block_pfn(block);
+
+	fold_set(m, pfn, HVO_BLOCK_ORDER, whole_byte(m, HVO_BLOCK_ORDER));
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_POISONED, HVO_BLOCK_ORDER);
+	work_wanted(m);
+}
+
+bool zone_take_aside(struct hvo_machine *m, uint64_t block)
+{
+	hvo_pfn_t pfn = block_pfn(block);
+
+	if (block_place(m, block) != PLACE_WHOLE ||
+	    hvo_page_state(page_ro(m, pfn)) != HVO_PAGE_POISONED)
+		return false;
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, HVO_BLOCK_ORDER);
+	return true;
+}
+
+/* Does a free pageblock serve nobody? */
+static bool stays_apart(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return m->blocks[block_of(pfn)].flags & BLOCK_ISOLATED ||
+	       badframe_in_block(m, pfn, HVO_BLOCK_ORDER);
+}
+
+/* Free the rest of a block, if part of it is isolated or failed; false: no part is. */
+static bool put_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
 	hvo_pfn_t end = pfn + (UINT64_C(1) << order), p = pfn;
 
-	while (p < end && !(m->blocks[block_of(p)].flags & BLOCK_ISOLATED))
+	while (p < end && !stays_apart(m, p))
 		p += HVO_BLOCK_FRAMES;
 	if (p == end)
 		return false;
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 	for (p = pfn; p < end; p += HVO_BLOCK_FRAMES) {
-		if (m->blocks[block_of(p)].flags & BLOCK_ISOLATED)
+		if (badframe_in_block(m, p, HVO_BLOCK_ORDER))
+			zone_set_aside(m, block_of(p));
+		else if (m->blocks[block_of(p)].flags & BLOCK_ISOLATED)
 			set_isolated(m, p);
 		else
 			zone_put_whole(m, z, p, HVO_BLOCK_ORDER);
@@ -164,7 +260,8 @@ void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 	struct hvo_page *page;
 	hvo_pfn_t buddy;
 
-	if (HVO_UNLIKELY(z->nr_isolated) && put_isolated(m, z, pfn, order))
+	if (HVO_UNLIKELY(z->nr_isolated || counter_read(&m->nr_bad)) &&
+	    put_around(m, z, pfn, order))
 		return;
 	if (HVO_UNLIKELY(order > m->cfg.max_order)) {
 		put_oversized(m, z, pfn, order);
@@ -350,7 +447,7 @@ bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
 bool zone_take_from(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int order,
 		    hvo_pfn_t *ret)
 {
-	if (m->blocks[block].flags & BLOCK_ISOLATED)
+	if (m->blocks[block].flags & BLOCK_ISOLATED || !(m->blocks[block].orders >> order))
 		return false;
 	*ret = take_from_block(m, z, block, order);
 	return true;
@@ -457,11 +554,40 @@ static void block_settle(struct hvo_machine *m, struct zone *z, struct block *b)
 		bin_add(m, z, b);
 }
 
+/* A frame in nobody's hands, on no list. */
+static void frame_out(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct hvo_page *page = page_rw(m, pfn);
+
+	page_set_flags(page, 0);
+	page_set_state(m, pfn, page, HVO_PAGE_POISONED, 0);
+	trace(m, HVO_EVENT_POISONED, pfn, 0, 0);
+}
+
+static void put_sound(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+{
+	hvo_pfn_t end = pfn + (UINT64_C(1) << order);
+
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
+	for (; pfn < end; pfn++) {
+		uint64_t sound = badframe_sound(m, pfn, end);
+
+		zone_put_range(m, z, pfn, sound);
+		pfn += sound;
+		if (pfn < end)
+			frame_out(m, pfn);
+	}
+}
+
 void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
 	struct block *b = &m->blocks[block_of(pfn)];
 	bool isolated = b->flags & BLOCK_ISOLATED;
 
+	if (badframe_in_block(m, pfn, order)) {
+		put_sound(m, z, pfn, order);
+		return;
+	}
 	if (!isolated)
 		bin_del(m, z, b);
 	free_into_block(m, b, block_pfn(block_of(pfn)), pfn & (HVO_BLOCK_FRAMES - 1), order);
@@ -473,15 +599,15 @@ void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 
 void zone_isolate_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
+	enum block_place place = block_place(m, block);
 	struct block *b = &m->blocks[block];
 	hvo_pfn_t pfn = block_pfn(block);
-	bool whole = hvo_fold_byte(&m->mm, block);
 
 	HVO_ASSERT(m, !(b->flags & BLOCK_ISOLATED), "ZONE-4: block is isolated", pfn);
 	/* What is free leaves the lists; what is in transition will come back to this flag. */
-	if (whole && zone_take_block(m, z, pfn)) {
+	if (place == PLACE_WHOLE && take_free_block(m, z, pfn)) {
 		set_isolated(m, pfn);
-	} else if (!whole && (b->flags & (BLOCK_CUT | BLOCK_BUSY)) == BLOCK_CUT) {
+	} else if (place == PLACE_CUT) {
 		bin_del(m, z, b);
 		free_sub(m, z, b->nr_free);
 	}
@@ -491,16 +617,16 @@ void zone_isolate_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 
 void zone_unisolate_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
+	enum block_place place = block_place(m, block);
 	struct block *b = &m->blocks[block];
 	hvo_pfn_t pfn = block_pfn(block);
-	bool whole = hvo_fold_byte(&m->mm, block);
 
 	HVO_ASSERT(m, b->flags & BLOCK_ISOLATED, "ZONE-4: block is not isolated", pfn);
 	b->flags &= (uint8_t)~BLOCK_ISOLATED;
 	z->nr_isolated--;
-	if (whole && hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_ISOLATED) {
+	if (place == PLACE_WHOLE && hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_ISOLATED) {
 		zone_put_whole(m, z, pfn, HVO_BLOCK_ORDER);
-	} else if (!whole && (b->flags & (BLOCK_CUT | BLOCK_BUSY)) == BLOCK_CUT) {
+	} else if (place == PLACE_CUT) {
 		free_add(z, b->nr_free);
 		block_settle(m, z, b);
 	}
@@ -511,9 +637,9 @@ bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block,
 	struct block *b = &m->blocks[block];
 
 	*ret_busy = false;
-	if (hvo_fold_byte(&m->mm, block))
+	if (block_place(m, block) == PLACE_WHOLE)
 		return hvo_page_state(page_ro(m, block_pfn(block))) == HVO_PAGE_ISOLATED;
-	if ((b->flags & (BLOCK_CUT | BLOCK_BUSY)) != BLOCK_CUT)
+	if (block_place(m, block) != PLACE_CUT)
 		return false;
 	if (!on_demand(m) && b->nr_free == HVO_BLOCK_FRAMES) {
 		set_isolated(m, block_make_whole(m, z, b));
@@ -549,12 +675,17 @@ void zone_open_block(struct hvo_machine *m, struct zone *z, uint64_t block, unsi
 	b->flags = (uint8_t)(flags | BLOCK_CUT | (b->flags & BLOCK_APART));
 	for (idx = first; idx < HVO_BLOCK_FRAMES; idx += 1u << order) {
 		order = largest_order(idx, HVO_BLOCK_FRAMES - idx);
-		frag_add(m, b, base, idx, order);
+		while (order && badframe_in_block(m, base + idx, order))
+			order--;
+		if (badframe_in_block(m, base + idx, order))
+			frame_out(m, base + idx);
+		else
+			frag_add(m, b, base, idx, order);
 	}
 	z->nr_cut++;
 	if (b->flags & BLOCK_ISOLATED)
 		return;
-	free_add(z, HVO_BLOCK_FRAMES - first);
+	free_add(z, b->nr_free);
 	bin_add(m, z, b);
 }
 
@@ -671,8 +802,7 @@ bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	hvo_pfn_t p = pfn, end = pfn + nr;
 	unsigned int head, have;
 
-	if (hvo_fold_byte(&m->mm, block_of(pfn)) ||
-	    (m->blocks[block_of(pfn)].flags & (BLOCK_CUT | BLOCK_BUSY)) != BLOCK_CUT)
+	if (block_place(m, block_of(pfn)) != PLACE_CUT)
 		return false;
 	while (p < end) {
 		if (!frag_find(m, p, &head, &have))
@@ -701,17 +831,11 @@ bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint6
 	return true;
 }
 
-bool zone_take_frame(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
-{
-	return !hvo_fold_byte(&m->mm, block_of(pfn)) && zone_take_range(m, z, pfn, 1);
-}
-
 bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, hvo_pfn_t *ret)
 {
-	const struct block *b = &m->blocks[block];
 	struct hvo_page *page;
 
-	if ((b->flags & (BLOCK_CUT | BLOCK_BUSY)) != BLOCK_CUT || !b->orders)
+	if (block_place(m, block) != PLACE_CUT || !m->blocks[block].orders)
 		return false;
 	*ret = take_from_block(m, z, block, 0);
 	page = page_rw(m, *ret);
@@ -725,7 +849,7 @@ bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool s
 	struct block *b = &m->blocks[block];
 	bool binned = !(b->flags & BLOCK_ISOLATED), is = b->flags & BLOCK_SELF;
 
-	if ((b->flags & (BLOCK_CUT | BLOCK_BUSY)) != BLOCK_CUT || is == self)
+	if (block_place(m, block) != PLACE_CUT || is == self)
 		return false;
 	/* Its bin depends on it. */
 	if (binned)
@@ -736,27 +860,55 @@ bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool s
 	return true;
 }
 
-unsigned int zone_free_order(struct hvo_machine *m, hvo_pfn_t pfn)
+/* Where a frame is that cannot be taken out; its descriptor tells, if it has one. */
+static enum bad_place bad_place(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	unsigned int order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
-	hvo_pfn_t head = pfn & ~((UINT64_C(1) << order) - 1);
+	enum block_place place = block_place(m, block_of(pfn));
 
-	return order && page_heads_free(m, head, order) ? order : 0;
+	if (place == PLACE_CUT)
+		return hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_POISONED ? BAD_OUT : BAD_IN_USE;
+	if (place != PLACE_WHOLE)
+		return BAD_IN_USE;
+	switch (whole_state(m, block_of(pfn))) {
+	case HVO_PAGE_POISONED:
+		return BAD_ASIDE;
+	case HVO_PAGE_MEMMAP:
+		return m->ops->backing(m->ctx, vmemmap_page_at_start(m, pfn)) == pfn ? BAD_IN_USE :
+										       BAD_OUT;
+	default:
+		return BAD_IN_USE;
+	}
 }
 
-void zone_take_part(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+/* One free frame of a cut block, isolated or not. */
+static void frag_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int head,
+		     unsigned int have)
 {
-	unsigned int have = zone_free_order(m, pfn);
+	struct block *b = &m->blocks[block_of(pfn)];
+	bool isolated = b->flags & BLOCK_ISOLATED;
 
-	take_from(m, z, pfn & ~((UINT64_C(1) << have) - 1), have, pfn, order);
+	if (!isolated)
+		bin_del(m, z, b);
+	frag_split(m, b, block_pfn(block_of(pfn)), head, have, pfn & (HVO_BLOCK_FRAMES - 1), 0);
+	frame_out(m, pfn);
+	if (isolated)
+		return;
+	free_sub(m, z, 1);
+	bin_add(m, z, b);
 }
 
-bool zone_take_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
+enum bad_place zone_take_bad(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 {
-	if (!zone_free_order(m, pfn))
-		return false;
-	zone_take_part(m, z, block_pfn(block_of(pfn)), HVO_BLOCK_ORDER);
-	return true;
+	enum block_place place = block_place(m, block_of(pfn));
+	hvo_pfn_t base = block_pfn(block_of(pfn));
+	unsigned int head, have;
+
+	if (place == PLACE_CUT && frag_find(m, pfn, &head, &have))
+		frag_out(m, z, pfn, head, have);
+	else if (place == PLACE_WHOLE && (take_free_block(m, z, base) ||
+					  hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED))
+		zone_set_aside(m, block_of(pfn));
+	return bad_place(m, pfn);
 }
 
 /* ---- collapse ------------------------------------------------------------ */
@@ -786,14 +938,20 @@ unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64
 
 void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
+	hvo_pfn_t pfn = block_pfn(block), end = pfn + HVO_BLOCK_FRAMES;
 	struct block *b = &m->blocks[block];
 
 	b->flags &= (uint8_t)~BLOCK_BUSY;
 	z->in_flight--;
-	if (b->flags & BLOCK_ISOLATED)
-		return;
-	free_add(z, b->nr_free);
-	bin_add(m, z, b);
+	if (!(b->flags & BLOCK_ISOLATED)) {
+		free_add(z, b->nr_free);
+		bin_add(m, z, b);
+	}
+	/* What failed meanwhile was out of reach. */
+	while (badframe_in(m, pfn, end)) {
+		pfn = badframe_next(m, pfn, end);
+		(void)zone_take_bad(m, z, pfn++);
+	}
 }
 
 /* ---- hot-plug -------------------------------------------------------------- */
@@ -811,16 +969,15 @@ void zone_put_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo_pfn
 
 bool zone_can_close(struct hvo_machine *m, uint64_t block)
 {
-	const struct block *b = &m->blocks[block];
 	hvo_pfn_t base = block_pfn(block);
 	unsigned int idx, order;
 
-	if (hvo_fold_byte(&m->mm, block)) {
+	if (block_place(m, block) == PLACE_WHOLE) {
 		enum hvo_page_state state = hvo_page_state(page_ro(m, base));
 
 		return state == HVO_PAGE_ISOLATED || state == HVO_PAGE_POISONED;
 	}
-	if ((b->flags & (BLOCK_CUT | BLOCK_BUSY)) != BLOCK_CUT)
+	if (block_place(m, block) != PLACE_CUT)
 		return false;
 	for (idx = 0; idx < HVO_BLOCK_FRAMES; idx += 1u << order) {
 		const struct hvo_page *page = page_ro(m, base + idx);

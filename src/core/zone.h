@@ -4,7 +4,38 @@
 
 #include "machine.h"
 
-/* All with the zone's lock held. Blocks handed out are in state USED, refcount 0. */
+/*
+ * All with the zone's lock held. Blocks handed out are in state USED, refcount 0.
+ *
+ * What is between two steps of another thread can be seen under the lock; this is all of it, and
+ * block_place() stops at anything else:
+ *
+ *	place	    fold byte	  CUT BUSY  head of the pageblock
+ *	WHOLE	    order|FOLDED   -   -    FREE, ISOLATED, HUGETLB_*, POISONED (set aside); TAIL of a
+ *		    or order		    larger block; USED: in somebody's hands, or on the way from
+ *					    one to the next (folding and restoring too). MEMMAP: a
+ *					    block of descriptors since the start, nothing else
+ *	CUTTING	    0		   -   -    anything: its descriptors are the cutter's alone
+ *	CUT	    0		  CUT  -    anything: what the frames say
+ *	COLLAPSING  0, then	  CUT BUSY  anything: its frames are the collapser's alone, and the
+ *		    order|FOLDED	    byte does not say which step it is at
+ *
+ *	whole -> cut: USED, CUTTING, CUT	cut -> whole: CUT, COLLAPSING, then whole, or CUT again
+ *
+ * BLOCK_ISOLATED goes with each of them; a free whole block has it exactly if it is ISOLATED or
+ * set aside. CARVED, HEALING and SELF go with CUT only, REPORTED only with WHOLE and CUTTING.
+ * Moving changes what backs a page, and never the place. Who owes what: a cutter or collapser owes
+ * the zone the block (in_flight), a fold owes a wait for readers and a flush before its frames are
+ * free, a frame that failed owes its departure to whoever brings it back.
+ */
+enum block_place { PLACE_WHOLE, PLACE_CUTTING, PLACE_CUT, PLACE_COLLAPSING };
+enum block_place block_place(struct hvo_machine *m, uint64_t block);
+
+/*
+ * No frame that failed enters a zone: it is POISONED instead of FREE. A whole pageblock with such
+ * a frame is set aside as one, POISONED, and hvo_work() is wanted: to cut it takes more than the
+ * lock.
+ */
 
 /* Frames that somebody got, and that came back: for statistics, and read without the lock. */
 static inline void zone_count_allocated(struct zone *z, uint64_t nr)
@@ -25,7 +56,7 @@ void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 /* The same for orders 0 to 8, from blocks that are cut. */
 bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
 		     enum migratetype type, hvo_pfn_t *ret);
-/* From this one, which was just opened; false if it is isolated. */
+/* From this one, which was just opened; false if it is isolated, or has no such block. */
 bool zone_take_from(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int order,
 		    hvo_pfn_t *ret);
 /* From a block of another type; @split: also of MIGRATE_SPLIT. */
@@ -48,12 +79,17 @@ void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64
  */
 bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr);
 
-/*
- * Take one frame of a cut block (state MEMMAP), or the 2 MiB around a frame of a whole
- * one (state USED). False and nothing changed if it is not free.
- */
-bool zone_take_frame(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
-bool zone_take_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
+/* Where a frame is that failed. */
+enum bad_place {
+	BAD_IN_USE, /* in somebody's hands, or between two */
+	BAD_OUT,    /* out of use for good */
+	BAD_ASIDE,  /* so is the pageblock around it, until that can be cut */
+};
+/* Take it out, if it is free. */
+enum bad_place zone_take_bad(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
+/* Take a pageblock that was set aside: state USED; false: it is not. And set it aside again. */
+bool zone_take_aside(struct hvo_machine *m, uint64_t block);
+void zone_set_aside(struct hvo_machine *m, uint64_t block);
 
 /* Order of the free block of 2 MiB and above that a frame is in; 0: in none. */
 unsigned int zone_free_order(struct hvo_machine *m, hvo_pfn_t pfn);

@@ -39,8 +39,8 @@ enum hvo_clear {
  * @movable_bytes: of each node, at its end, in ZONE_MOVABLE; whole sections
  * @cma_bytes: of each node, below ZONE_MOVABLE, for CMA areas; whole sections
  * @hotplug_bytes: address space behind all of it, for hvo_memory_add(); whole sections
- * @min_free_bytes: kept back below the min watermark of all zones (default: as
- *                  Linux computes it from the size)
+ * @min_free_bytes: kept back below the min watermarks, see hvo_set_min_free()
+ *                  (default: as Linux computes it from the size)
  * @nr_nodes: 1 (default) to HVO_MAX_NODES
  * @max_order: largest free block, 9 to 18 (default 18; Linux has 10)
  * @mode: enum hvo_mode

@@ -5,13 +5,14 @@
 # boot sector, writes a line to its memory and to its serial port; the same bytes are read from
 # the memfd. Then QEMU is killed, and the pages are in their pool again.
 #
-# HVO: the command (default build/hvo). Needs qemu-system-x86 and fuse3. Exit status: 0 if all was
-# as said, 77 without FUSE.
+# HVO: the command (default build/hvo, or the one that is installed). Needs qemu-system-x86 and
+# fuse3. Exit status: 0 if all was as said, 77 without FUSE.
 
 set -eu
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 hvo=${HVO:-$top/build/hvo}
+[ -x "$hvo" ] || hvo=$(command -v hvo) || { echo "there is no hvo" >&2 && exit 1; }
 if [ ! -c /dev/fuse ]; then
 	echo "there is no FUSE here" >&2
 	exit 77

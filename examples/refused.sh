@@ -6,14 +6,16 @@
 # first hvo pool tells that they were not; a plain write to nr_hugepages changes nothing once there
 # is memory again; hvo pool --wait frees them as soon as that is so.
 #
-# HVO: the command (default build/hvo). KERNEL: a bzImage with serial console, HVO and
-# initramfs (default: Debian's for virtual machines, which is fetched, not installed). Needs
-# qemu-system-x86, busybox-static and cpio. Exit status: 0 if all was seen, 77 if there is no kernel.
+# HVO: the command (default build/hvo, or the one that is installed). KERNEL: a bzImage with serial
+# console, HVO and initramfs (default: Debian's for virtual machines, which is fetched, not
+# installed). Needs qemu-system-x86, busybox-static and cpio. Exit status: 0 if all was seen, 77 if
+# there is no kernel.
 
 set -eu
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 hvo=${HVO:-$top/build/hvo}
+[ -x "$hvo" ] || hvo=$(command -v hvo) || { echo "there is no hvo" >&2 && exit 1; }
 kernel=${KERNEL:-}
 dir=$(mktemp -d)
 trap 'rm -rf --one-file-system "$dir"' EXIT

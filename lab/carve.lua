@@ -65,7 +65,7 @@ hvo.result("carve", {
 	parameters = { memory = memory, hours = hours, pages = pages },
 	x = "days", y = "blocks of 2 MiB that are spoiled",
 	series = series,
-	columns = { "<policy", "carved", "most at once", "left when all is free", "descriptor frames moved" },
+	columns = { "policy", "carved", "most at once", "left when all is free", "descriptor frames moved" },
 	rows = rows,
 	notes = {
 		("Policy carve spoiled %d blocks, and with all memory free again %d stay so.")

@@ -82,7 +82,7 @@ hvo.result("descriptors", {
 	parameters = { memory = memory, hours = hours },
 	x = "hours", y = "descriptors, % of the memory",
 	series = series,
-	columns = { "<workload", "<mode", "in use at the end, %", "mean MiB", "most MiB", "mean %",
+	columns = { "workload", "mode", "in use at the end, %", "mean MiB", "most MiB", "mean %",
 		    "not placed", "refused frees" },
 	rows = rows,
 	notes = notes,

@@ -84,7 +84,7 @@ hvo.result("frees", {
 	parameters = { memory = memory, nodes = 2, pages = pages, min_watermark_frames = min },
 	x = "free memory on node 1, MiB", y = "pages freed, %",
 	series = series,
-	columns = { "<policy", "freed, none free", "carved", "processes killed", "MiB for all" },
+	columns = { "policy", "freed, none free", "carved", "processes killed", "MiB for all" },
 	rows = rows,
 	notes = {
 		("With no free frame all %d pages are freed, and nothing is lost, by: %s.")

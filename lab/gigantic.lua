@@ -65,7 +65,7 @@ hvo.result("gigantic", {
 	parameters = { memory = memory, gigantic_pages = giants, min_watermark_frames = min },
 	x = "free memory, MiB", y = "1 GiB pages freed, %",
 	series = series,
-	columns = { "<policy", "asked", "freed, none free", "carved", "demoted to, none free",
+	columns = { "policy", "asked", "freed, none free", "carved", "demoted to, none free",
 		    "MiB for all" },
 	rows = rows,
 	notes = {

@@ -48,7 +48,7 @@ hvo.result("latency", {
 	parameters = { platform = "linux", memory = memory, pages = pages, rounds = rounds },
 	y = "ns", logy = true,
 	series = series,
-	columns = { "<variant", "frees", "median ns", "p90 ns", "p99 ns", "maximum ns" },
+	columns = { "variant", "frees", "median ns", "p90 ns", "p99 ns", "maximum ns" },
 	rows = rows,
 	notes = {
 		("Median: %d ns on demand, %d ns in Linux mode with HVO on, %d ns with HVO off."):format(

@@ -93,8 +93,8 @@ hvo.result("offline", {
 		       min_watermark_frames = min },
 	x = "free memory elsewhere, MiB", y = "sections offline, %",
 	series = series,
-	columns = { "<policy", "huge pages in use", "free in the pool", "sections",
-		    "offline, none free", "<error", "MiB for all" },
+	columns = { "policy", "huge pages in use", "free in the pool", "sections",
+		    "offline, none free", "error", "MiB for all" },
 	rows = rows,
 	notes = notes,
 })

@@ -52,7 +52,7 @@ hvo.result("reserves", {
 	parameters = { memory = memory, pages = pages, watermark_min = marks.watermark_min },
 	y = "least free memory, MiB",
 	series = { { name = "least free memory", points = points } },
-	columns = { "<policy", "pages freed", "carved", "least free frames", "% of the min watermark" },
+	columns = { "policy", "pages freed", "carved", "least free frames", "% of the min watermark" },
 	rows = rows,
 	notes = {
 		("%s digs deepest: down to %.1f %% of the min watermark."):format(deepest[1],

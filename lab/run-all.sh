@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# run-all.sh HVO [OUTPUT-DIRECTORY [--quick]] - run all experiments, and make a report of them.
+# run-all.sh HVO [OUTPUT-DIRECTORY [--quick]] - run all experiments that are beside this file, and
+# make a report of them.
 
 set -u
 
@@ -14,8 +15,8 @@ out=${2:-lab-results}
 here=$(dirname "$0")
 rc=0
 
-for script in frees reserves carve descriptors gigantic offline latency; do
-	"$hvo" run ${3:+"$3"} -o "$out" "$here/$script.lua" || rc=1
+for script in "$here"/*.lua; do
+	"$hvo" run ${3:+"$3"} -o "$out" "$script" || rc=1
 done
 "$hvo" report "$out" -o "$out/report.html" || rc=1
 [ $rc -eq 0 ] && echo "the report: $out/report.html"

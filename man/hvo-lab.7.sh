@@ -17,8 +17,9 @@ hvo-lab - what a script of the lab can call
 # DESCRIPTION
 
 EOF
-	# Indented once: what is called; twice: what it does. Not at all: a heading.
-	printf '%s\n' "$text" | sed -E \
+	# Indented by 4: what is called, by 6: more of that; by 8: what it does. Not at all: a heading.
+	printf '%s\n' "$text" | awk '/^      [^ ]/ { sub(/^ +/, ""); line = line " " $0; next }
+		{ if (NR > 1) print line; line = $0 } END { print line }' | sed -E \
 		-e 's/[_*\\]/\\&/g' \
 		-e 's/^        ([^ ].*)/\t\1/' \
 		-e 's/^    ([^ ].*)/\n*\1*/' \

@@ -68,26 +68,42 @@ void check_error(int status, const char *text, const char *args)
 	free(out);
 }
 
-void check_shape(const char *out)
+static size_t columns(const char *line, const char *end)
+{
+	size_t nr = 0;
+
+	for (; line < end; line++)
+		nr += ((unsigned char)*line & 0xc0) != 0x80;
+	return nr;
+}
+
+void check_width(const char *out, size_t width)
 {
 	const char *line, *end;
 
 	for (line = out; *line; line = end + 1) {
 		end = strchr(line, '\n');
 		assert_non_null(end);
-		if (end - line > 100 || (end > line && end[-1] == ' '))
+		if (columns(line, end) > width || (end > line && end[-1] == ' '))
 			fail_msg("not this line: '%.*s'", (int)(end - line), line);
 	}
+}
+
+void check_shape(const char *out)
+{
+	check_width(out, 80);
 }
 
 json_t *run_json(int status, const char *args)
 {
 	int got;
-	char *out = run(&got, "%s --json", args);
-	json_t *j = json_loads(out, 0, NULL);
+	char *out = run_shell(&got, "%s %s --json 2>/dev/null", HVO_COMMAND, args);
+	json_error_t error;
+	json_t *j = json_loads(out, 0, &error);
 
 	if (!j || got != status)
-		fail_msg("hvo %s --json: status %d, output:\n%s", args, got, out);
+		fail_msg("hvo %s --json: status %d, %s, output:\n%s", args, got,
+			 j ? "JSON" : error.text, out);
 	free(out);
 	return j;
 }

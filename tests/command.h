@@ -18,14 +18,19 @@
 char *run_shell(int *ret_status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The same of hvo with these arguments, both streams. */
 char *run(int *ret_status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* The same with --json; it must end with @status. To be given back with json_decref(). */
+/*
+ * What it says on standard output with --json: one document, and nothing else. It must end with
+ * @status. To be given back with json_decref().
+ */
 json_t *run_json(int status, const char *args);
 
 unsigned int lines(const char *s);
 /* It says one line, with @text in it, and ends with this status. */
 void check_error(int status, const char *text, const char *args);
-/* No line has more than 100 columns, or blanks at its end. */
+/* No line has more than 80 columns, or blanks at its end. */
 void check_shape(const char *out);
+/* The same with other columns. */
+void check_width(const char *out, size_t width);
 
 /* "pools/0/nodes/1/free": fails the test if it is not there. */
 json_t *at(json_t *j, const char *path);

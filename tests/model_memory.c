@@ -318,7 +318,7 @@ void op_compact(struct model *mo)
 /* A range of some blocks is emptied, if that can be; then nobody is in it any more. */
 void op_empty(struct model *mo)
 {
-	enum evacuate_huge huge = pick(mo, 2) ? EVACUATE_DISSOLVE : EVACUATE_REPLACE;
+	enum evacuate_for purpose = pick(mo, 2) ? EVACUATE_OFFLINE : EVACUATE_CONTIG;
 	uint64_t blocks = mo->nr_frames >> HVO_BLOCK_ORDER;
 	hvo_pfn_t start = pick(mo, blocks) << HVO_BLOCK_ORDER;
 	hvo_pfn_t end = start + ((1 + pick(mo, 8)) << HVO_BLOCK_ORDER);
@@ -335,7 +335,8 @@ void op_empty(struct model *mo)
 	}
 	mo->closed_start = start;
 	mo->closed_end = end;
-	rc = evacuate(mo->r.m, start, end, huge, pick(mo, 4) ? UINT64_MAX : pick(mo, 600), &moved);
+	rc = evacuate(mo->r.m, start, end, purpose, pick(mo, 4) ? UINT64_MAX : pick(mo, 600),
+		      &moved);
 	must(mo, !rc || rc == -HVO_EBUSY || rc == -HVO_ENOMEM || rc == -HVO_EAGAIN);
 	if (!rc)
 		must(mo, !any_set(mo->owned, start, end));

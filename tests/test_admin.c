@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <signal.h>
@@ -208,7 +209,80 @@ static void test_no_such_tree(void **state)
 	(void)snprintf(args, sizeof(args), "status --root %s", dir);
 	check_error(1, "hvo serve", args);
 	put("x\n", POOL_DIR "2048kB/nr_hugepages");
-	check_error(1, "cannot be read", args);
+	check_error(1, "2048kB/nr_hugepages: there is no number in it", args);
+}
+
+/* ---- a file that is missing ------------------------------------------------------------- */
+
+static char files[128][192];
+static unsigned int nr_files;
+
+/* All but the states of memory blocks, which are many and alike. */
+static int note_file(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)ftw;
+	if (type == FTW_F && !strstr(path, "/system/memory/memory")) {
+		assert_true(nr_files < sizeof(files) / sizeof(files[0]));
+		(void)snprintf(files[nr_files++], sizeof(files[0]), "%s", path);
+	}
+	return 0;
+}
+
+/*
+ * With one file less, or one that says nothing: what is there is shown, or the file is named;
+ * nobody is told that there is nothing, or that a kernel has not got what nobody could read.
+ */
+static void check_without(const char *file, const char *command)
+{
+	static const char *const lies[] = { "nothing is served",
+					    "no huge pages",
+					    "has no pool",
+					    "there is none",
+					    "not counted by this kernel",
+					    "Linux counts descriptors",
+					    "no HVO",
+					    "has none" };
+	const char *name = file + strlen(dir) + 1;
+	bool is_switch = strstr(name, "hugetlb_optimize_vmemmap");
+	unsigned int i;
+	int status;
+	char *out = run(&status, "%s --root %s", command, dir);
+
+	if (status && !strstr(out, name))
+		fail_msg("without %s: hvo %s: status %d:\n%s", name, command, status, out);
+	for (i = 0; i < sizeof(lies) / sizeof(lies[0]); i++)
+		if (strstr(out, lies[i]) && !(is_switch && access(file, F_OK)))
+			fail_msg("without %s: hvo %s:\n%s", name, command, out);
+	if (!strstr(out, "2M"))
+		if (!strstr(out, "2 MiB") && !strstr(out, name))
+			fail_msg("without %s: hvo %s: where is the other pool?\n%s", name, command,
+				 out);
+	free(out);
+}
+
+static void test_one_file_less(void **state)
+{
+	static const char *const commands[] = { "pool set 2M=0", "status", "top --once" };
+	static const struct counts none = { 0 }, a = { 7, 7, 0 };
+	char away[256];
+	unsigned int i, c;
+
+	(void)state;
+	nr_files = 0;
+	put_host();
+	put_pool("2048kB", none, none, 0, 0);
+	/* The one that is looked at must not be the one whose files are there. */
+	put_pool("1048576kB", a, none, 0, 0);
+	assert_int_equal(nftw(dir, note_file, 16, FTW_PHYS), 0);
+	assert_true(nr_files > 25);
+	(void)snprintf(away, sizeof(away), "%s/away", dir);
+	for (i = 0; i < nr_files; i++) {
+		assert_int_equal(rename(files[i], away), 0);
+		for (c = 0; c < sizeof(commands) / sizeof(commands[0]); c++)
+			check_without(files[i], commands[c]);
+		assert_int_equal(rename(away, files[i]), 0);
+	}
 }
 
 static void test_not_there(void **state)
@@ -379,6 +453,38 @@ static void test_overcommit_and_optimize(void **state)
 }
 
 /* As somebody who may read, but not write. */
+/* A file with this number in it that nobody can write, in place of another one. */
+static void put_read_only(const char *with, const char *name)
+{
+	char path[256];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink(with, path), 0);
+}
+
+/* What is there already is no error where it could not be changed: it needs no change. */
+static void test_as_it_is(void **state)
+{
+	static const struct counts a = { 5, 5, 0 }, none = { 0 };
+	char args[256];
+	json_t *j;
+
+	(void)state;
+	put_host();
+	put_pool("2048kB", a, none, 0, 0);
+	put_read_only("/proc/sys/kernel/ngroups_max", POOL_DIR "2048kB/nr_overcommit_hugepages");
+	j = tree_json(0, "pool overcommit 2M=65536");
+	assert_true(json_is_true(at(j, "done")));
+	json_decref(j);
+	(void)snprintf(args, sizeof(args), "pool overcommit 2M=1 --root %s", dir);
+	check_error(1, "nr_overcommit_hugepages", args);
+	put_read_only("/proc/sys/kernel/cap_last_cap", "proc/sys/vm/hugetlb_optimize_vmemmap");
+	json_decref(tree_json(0, "pool optimize on"));
+	(void)snprintf(args, sizeof(args), "pool optimize off --root %s", dir);
+	check_error(1, "hugetlb_optimize_vmemmap", args);
+}
+
 static void test_not_root(void **state)
 {
 	char out[1024] = "";
@@ -553,17 +659,15 @@ static void test_status_served(void **state)
 	static const char *const names[] = { "folded_hugepages", "poisoned_hugepages",
 					     "deferred_hugepages", "refused_frees",
 					     "carved_frames" };
-	char path[128];
+	char args[256], *out;
 	unsigned int i;
 	int status;
 	json_t *j;
-	char *out;
 
 	(void)state;
 	put_host();
 	put_pool("2048kB", a, none, 0, 0);
-	(void)snprintf(path, sizeof(path), "%s/proc/sys/vm/hugetlb_optimize_vmemmap", dir);
-	assert_int_equal(unlink(path), 0);
+	put("1\n", "proc/sys/vm/hugetlb_optimize_vmemmap");
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		put_number(90 + i, POOL_DIR "2048kB", names[i]);
 	put("noretry [carve] mayfail\n", POOL_DIR "2048kB/restore_policy");
@@ -576,7 +680,9 @@ static void test_status_served(void **state)
 	assert_true(json_is_null(at(j, "served/collapses")));
 	check_number(j, "pools/0/served/folded", 90);
 	check_number(j, "pools/0/served/carved_frames", 94);
-	check_text(j, "pools/0/served/restore_policy", "carve");
+	/* The file is there in either mode. */
+	assert_true(json_is_null(at(j, "pools/0/served/restore_policy")));
+	assert_true(json_is_false(at(j, "hvo/available")));
 	check_number(j, "hvo/saved_bytes", (32768 - 4796) * UINT64_C(4096));
 	assert_int_equal(json_array_size(at(j, "hints")), 0);
 	json_decref(j);
@@ -586,7 +692,23 @@ static void test_status_served(void **state)
 	assert_non_null(strstr(out, "on-demand mode"));
 	assert_non_null(strstr(out, "only where memory is cut"));
 	assert_null(strstr(out, "HVO:"));
+	assert_null(strstr(out, "policy"));
+	assert_null(strstr(out, "carve "));
 	free(out);
+	out = run(&status, "top --once --root %s", dir);
+	assert_int_equal(status, 0);
+	assert_null(strstr(out, "HVO"));
+	assert_null(strstr(out, "policy"));
+	assert_null(strstr(out, "carve\n"));
+	free(out);
+	(void)snprintf(args, sizeof(args), "pool optimize off --root %s", dir);
+	check_error(1, "on-demand mode", args);
+	/* In Linux mode both are of interest. */
+	put("linux\n", "sys/kernel/hvo/mode");
+	j = tree_json(0, "status");
+	check_text(j, "pools/0/served/restore_policy", "carve");
+	assert_true(json_is_true(at(j, "hvo/enabled")));
+	json_decref(j);
 }
 
 /* ---- plan of a tree ----------------------------------------------------------------------- */
@@ -889,6 +1011,8 @@ int main(void)
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_help),
 		on_tree(test_no_such_tree),
+		on_tree(test_one_file_less),
+		on_tree(test_as_it_is),
 		on_tree(test_not_there),
 		on_tree(test_list),
 		on_tree(test_set),

@@ -607,6 +607,35 @@ static void test_audit_offline(void **state)
 	audit_offline(HVO_LINUX, HVO_MEMMAP_ON_MEMORY);
 }
 
+/*
+ * Linux mode: the frames that descriptors had at the start become free when those are folded, and
+ * once all in a section are, it can go. Then they are not there to be asked for again.
+ */
+static void test_home_offline(void **state)
+{
+	/* Of which the second section holds descriptors of blocks behind the first 8 GiB. */
+	struct hvo_config cfg = rig_config(HVO_LINUX, 17 * 1024);
+	struct hvo_linux_options opt = { .sparse = true };
+	struct hvo_pool *pool;
+	struct rig r = { 0 };
+	uint64_t nr;
+
+	(void)state;
+	assert_int_equal(hvo_linux_create(&cfg, &opt, &r.host), 0);
+	r.m = hvo_linux_machine(r.host);
+	pool = rig_pool_new(&r, 9);
+	nr = rig_stat(&r).free_frames / HVO_BLOCK_FRAMES - 8;
+	rig_resize(pool, HVO_NODE_ANY, nr);
+	assert_int_equal(rig_pool(pool, HVO_NODE_ANY).optimized, nr);
+	assert_int_equal(hvo_memory_offline(r.m, SECTION, 2 * SECTION), 0);
+	rig_audit(&r);
+	rig_resize(pool, HVO_NODE_ANY, 0);
+	assert_int_equal(rig_pool(pool, HVO_NODE_ANY).total, 0);
+	assert_int_equal(hvo_memory_online(r.m, SECTION, 2 * SECTION, HVO_ZONE_NORMAL), 0);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -623,6 +652,7 @@ int main(void)
 		cmocka_unit_test(test_whole_boot_frames),
 		cmocka_unit_test(test_forgotten),
 		cmocka_unit_test(test_audit_offline),
+		cmocka_unit_test(test_home_offline),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -574,11 +574,15 @@ static void test_run(void **state)
 	write_file("binary.lua", "\033Lua");
 	refused(1, "run binary.lua", "binary");
 	write_file("args.lua", "print(hvo.seed, hvo.quick, arg[0], #arg, arg[1], arg[2])");
-	out = run_shell(&status, "cd %s && %s run --quick --seed 9 args.lua --json -o 2>&1", dir,
+	out = run_shell(&status, "cd %s && %s run --quick args.lua --seed 9 -- --json -o 2>&1", dir,
 			HVO_COMMAND);
 	assert_int_equal(status, 0);
 	assert_string_equal(out, "9\ttrue\targs.lua\t2\t--json\t-o\n");
 	free(out);
+	/* What is not for the script is not handed to it. */
+	refused(2, "run args.lua args.lua", "one script at a time");
+	refused(2, "run args.lua --frob", "--frob");
+	refused(2, "run args.lua --sede 9", "did you mean --seed?");
 }
 
 static void test_result(void **state)
@@ -634,6 +638,17 @@ static void test_result(void **state)
 
 /* ---- the experiments ----------------------------------------------------------------------------- */
 
+/* Names for people: no signs for a table of this command's. */
+static void check_columns(const json_t *columns)
+{
+	const json_t *name;
+	size_t i;
+
+	assert_true(json_array_size(columns) > 0);
+	json_array_foreach(columns, i, name) if (strpbrk(json_string_value(name), "<|"))
+		fail_msg("column '%s'", json_string_value(name));
+}
+
 /* A quick run of lab/NAME.lua, into the test's directory. */
 static json_t *experiment(const char *name, const char *options)
 {
@@ -656,6 +671,7 @@ static json_t *experiment(const char *name, const char *options)
 	assert_int_equal(json_array_size(results), 1);
 	assert_true(json_array_size(json_object_get(json_array_get(results, 0), "notes")) > 0);
 	assert_true(json_array_size(json_object_get(json_array_get(results, 0), "series")) > 0);
+	check_columns(json_object_get(json_array_get(results, 0), "columns"));
 	return doc;
 }
 
@@ -958,7 +974,7 @@ static void test_report(void **state)
 	assert_int_equal(count(html, "<svg"), 3);
 	assert_int_equal(count(html, "</table>"), 1);
 	assert_non_null(strstr(html, "&lt;script&gt;"));
-	assert_non_null(strstr(html, "-1&#8239;234&#8239;567"));
+	assert_non_null(strstr(html, "-1\u202f234\u202f567"));
 	free(html);
 }
 

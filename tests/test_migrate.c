@@ -1077,7 +1077,7 @@ static void mix(struct table *t, struct hvo_pool *pool, hvo_pfn_t end)
 	} while (last < end && t->nr < SLOTS - 1);
 }
 
-static void evacuate_in(enum rig_platform platform, enum hvo_mode mode, enum evacuate_huge how)
+static void evacuate_in(enum rig_platform platform, enum hvo_mode mode, enum evacuate_for how)
 {
 	struct hvo_config cfg = rig_config(mode, 512);
 	hvo_pfn_t start = 32768, end = start + 16384, pfn;
@@ -1117,7 +1117,7 @@ static void evacuate_in(enum rig_platform platform, enum hvo_mode mode, enum eva
 	now = rig_pool(pool, ANY);
 	assert_int_equal(now.surplus, 0);
 	assert_int_equal(now.total - now.free, was.total - was.free);
-	if (how == EVACUATE_REPLACE)
+	if (how == EVACUATE_CONTIG)
 		assert_int_equal(now.total, was.total);
 	else
 		assert_in_range(now.total, was.total - was.free, was.total - 1);
@@ -1138,10 +1138,10 @@ static void evacuate_in(enum rig_platform platform, enum hvo_mode mode, enum eva
 
 static void evacuates(enum rig_platform platform)
 {
-	evacuate_in(platform, HVO_ON_DEMAND, EVACUATE_REPLACE);
-	evacuate_in(platform, HVO_ON_DEMAND, EVACUATE_DISSOLVE);
-	evacuate_in(platform, HVO_LINUX, EVACUATE_REPLACE);
-	evacuate_in(platform, HVO_LINUX, EVACUATE_DISSOLVE);
+	evacuate_in(platform, HVO_ON_DEMAND, EVACUATE_CONTIG);
+	evacuate_in(platform, HVO_ON_DEMAND, EVACUATE_OFFLINE);
+	evacuate_in(platform, HVO_LINUX, EVACUATE_CONTIG);
+	evacuate_in(platform, HVO_LINUX, EVACUATE_OFFLINE);
 }
 EACH_PLATFORM(evacuates)
 
@@ -1162,7 +1162,7 @@ static void evacuate_huge_in(enum hvo_mode mode)
 	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), 0);
 	assert_int_equal(hvo_isolate_range(r.m, start, start + 512), 0);
 	/* It is not handed out meanwhile, nor replaced by itself. */
-	assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_DISSOLVE, UINT64_MAX, NULL), 0);
+	assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_OFFLINE, UINT64_MAX, NULL), 0);
 	assert_true(block_out(&r, start));
 	expect_pool(pool, ANY, 1, 1, 0);
 	rig_audit(&r);
@@ -1175,20 +1175,20 @@ static void evacuate_huge_in(enum hvo_mode mode)
 	assert_int_equal(hvo_isolate_range(r.m, start, start + 512), 0);
 	assert_int_equal(hvo_hugetlb_alloc(pool, 0, ANY, &pfn), -HVO_ENOMEM);
 	if (mode == HVO_LINUX) {
-		assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_REPLACE, UINT64_MAX,
+		assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_CONTIG, UINT64_MAX,
 					  NULL),
 				 -HVO_ENOMEM);
 		expect_pool(pool, ANY, 1, 1, 0);
 	} else {
 		/* Promised: it has to stay. */
 		assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), 0);
-		assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_REPLACE, UINT64_MAX,
+		assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_CONTIG, UINT64_MAX,
 					  NULL),
 				 -HVO_EBUSY);
 		expect_pool(pool, ANY, 1, 1, 0);
 		assert_int_equal(hvo_hugetlb_unreserve(pool, 1), 0);
 		assert_int_equal(
-			evacuate(r.m, start, start + 512, EVACUATE_REPLACE, UINT64_MAX, NULL), 0);
+			evacuate(r.m, start, start + 512, EVACUATE_CONTIG, UINT64_MAX, NULL), 0);
 		expect_pool(pool, ANY, 0, 0, 0);
 	}
 	rig_audit(&r);
@@ -1222,16 +1222,16 @@ static void test_evacuate_stays(void **state)
 	start = s->pfn & ~(hvo_pfn_t)511;
 	assert_int_equal(hvo_isolate_range(r.m, start, start + 512), 0);
 	t->refuse = true;
-	assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_REPLACE, UINT64_MAX, NULL),
+	assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_CONTIG, UINT64_MAX, NULL),
 			 -HVO_EBUSY);
 	assert_int_equal(t->isolates, 5);
 	t->refuse = false;
 	assert_int_equal(hvo_set_owner(r.m, s->pfn, 0), 0);
-	assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_REPLACE, UINT64_MAX, NULL),
+	assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_CONTIG, UINT64_MAX, NULL),
 			 -HVO_EBUSY);
 	assert_int_equal(t->isolates, 5);
 	assert_int_equal(hvo_set_owner(r.m, s->pfn, t->id), 0);
-	assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_REPLACE, UINT64_MAX, NULL), 0);
+	assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_CONTIG, UINT64_MAX, NULL), 0);
 	assert_true(block_out(&r, start));
 	assert_int_equal(hvo_unisolate_range(r.m, start, start + 512), 0);
 	/* A frame that failed stays, and is no hindrance. */
@@ -1239,7 +1239,7 @@ static void test_evacuate_stays(void **state)
 	start = pfn & ~(hvo_pfn_t)511;
 	assert_int_equal(hvo_memory_failure(r.m, pfn + 3), -HVO_EBUSY);
 	assert_int_equal(hvo_isolate_range(r.m, start, start + 512), 0);
-	assert_int_equal(evacuate(r.m, start + 8, start + 512, EVACUATE_REPLACE, UINT64_MAX, NULL),
+	assert_int_equal(evacuate(r.m, start + 8, start + 512, EVACUATE_CONTIG, UINT64_MAX, NULL),
 			 0);
 	assert_int_equal(rig_page(&r, pfn + 3)->state, HVO_PAGE_POISONED);
 	assert_int_not_equal(s->pfn & ~(hvo_pfn_t)511, start);
@@ -1276,12 +1276,11 @@ static void evacuate_memmap(enum rig_platform platform)
 	start = frame & ~(hvo_pfn_t)511;
 	assert_int_equal(t->slots[0].pfn & ~(hvo_pfn_t)511, start);
 	assert_int_equal(hvo_isolate_range(r.m, start, start + 512), 0);
-	assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_REPLACE, 1, &moved),
+	assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_CONTIG, 1, &moved),
 			 -HVO_EAGAIN);
 	assert_int_equal(moved, 1);
 	rig_audit(&r);
-	assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_REPLACE, UINT64_MAX, &moved),
-			 0);
+	assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_CONTIG, UINT64_MAX, &moved), 0);
 	assert_int_equal(moved, 7);
 	assert_true(block_out(&r, start));
 	assert_int_equal(rig_stat(&r).moved, 7);
@@ -1311,7 +1310,7 @@ static void test_evacuate_boot(void **state)
 		rig_open(&r, RIG_SIM, &cfg);
 		start = r.m->ops->backing(r.m->ctx, 0) & ~(hvo_pfn_t)511;
 		assert_int_equal(hvo_isolate_range(r.m, start, start + 512), 0);
-		assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_REPLACE, UINT64_MAX,
+		assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_CONTIG, UINT64_MAX,
 					  NULL),
 				 -HVO_EBUSY);
 		rig_audit(&r);
@@ -1322,7 +1321,7 @@ static void test_evacuate_boot(void **state)
 }
 
 /* Each point that can fail, in turn, with something of each kind in the range. */
-static void evacuate_points_in(enum hvo_mode mode, enum evacuate_huge how)
+static void evacuate_points_in(enum hvo_mode mode, enum evacuate_for how)
 {
 	struct hvo_config cfg = rig_config(mode, 128);
 	hvo_pfn_t start = 8192, end = 16384, pfn = 0;
@@ -1373,10 +1372,10 @@ static void evacuate_points_in(enum hvo_mode mode, enum evacuate_huge how)
 static void test_evacuate_points(void **state)
 {
 	(void)state;
-	evacuate_points_in(HVO_ON_DEMAND, EVACUATE_REPLACE);
-	evacuate_points_in(HVO_ON_DEMAND, EVACUATE_DISSOLVE);
-	evacuate_points_in(HVO_LINUX, EVACUATE_REPLACE);
-	evacuate_points_in(HVO_LINUX, EVACUATE_DISSOLVE);
+	evacuate_points_in(HVO_ON_DEMAND, EVACUATE_CONTIG);
+	evacuate_points_in(HVO_ON_DEMAND, EVACUATE_OFFLINE);
+	evacuate_points_in(HVO_LINUX, EVACUATE_CONTIG);
+	evacuate_points_in(HVO_LINUX, EVACUATE_OFFLINE);
 }
 
 /* ---- threads ----------------------------------------------------------------------------------------- */
@@ -1569,7 +1568,7 @@ static void threads_evacuate_in(enum rig_platform platform, enum hvo_mode mode)
 		int rc;
 
 		assert_int_equal(hvo_isolate_range(r.m, start, end), 0);
-		rc = evacuate(r.m, start, end, EVACUATE_REPLACE, UINT64_MAX, NULL);
+		rc = evacuate(r.m, start, end, EVACUATE_CONTIG, UINT64_MAX, NULL);
 		assert_true(!rc || rc == -HVO_EBUSY || rc == -HVO_ENOMEM);
 		emptied += !rc;
 		assert_int_equal(hvo_unisolate_range(r.m, start, end), 0);

@@ -120,6 +120,31 @@ static void test_plan_list(void **state)
 	free(out);
 }
 
+/* Columns that belong to others: a list is what somebody has, not what this command wants. */
+static void test_plan_more_columns(void **state)
+{
+	char args[256], *out;
+	json_t *j;
+	int status;
+
+	(void)state;
+	put("rack,name,site,memory,,pages\nr1,a,here,1T,,5\n");
+	(void)snprintf(args, sizeof(args), "plan --csv %s", list_file);
+	j = run_json(0, args);
+	check_text(j, "hosts/0/name", "a");
+	check_number(j, "hosts/0/pools/0/pages", 5);
+	json_decref(j);
+	out = run(&status, "%s", args);
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(out, "column 'site' is not looked at; did you mean size?"));
+	free(out);
+	put("name,memory,pages,owner\na,1T,5,me\n");
+	out = run(&status, "%s", args);
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(out, ": 1 column is not looked at"));
+	free(out);
+}
+
 static void test_plan_bad_lists(void **state)
 {
 	static const struct {
@@ -128,7 +153,8 @@ static void test_plan_bad_lists(void **state)
 		{ "", ":1: no hosts" },
 		{ "name,memory\n", ":2: no hosts" },
 		{ "name,size\na,2M\n", ":1: a list needs" },
-		{ "name,memory,colour\n", ":1: there is no column 'colour'" },
+		{ "name,memroy,colour\n",
+		  ":1: a list needs the columns name and memory; is 'memroy' to be memory?" },
 		{ "name,memory,name\n", ":1: two columns 'name'" },
 		{ "name,memory,pages\na,1T,5\nb,1X,5\n", ":3: memory: '1X'" },
 		{ "name,memory,pages\na,,5\n", ":2: memory is missing" },
@@ -181,6 +207,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plan_formulas),
 		cmocka_unit_test(test_plan_list),
+		cmocka_unit_test(test_plan_more_columns),
 		cmocka_unit_test(test_plan_bad_lists),
 	};
 

@@ -313,6 +313,18 @@ static void test_grow(void **state)
 	assert_int_equal(m.pauses, 0);
 }
 
+/* Nobody may have the right to write what is there already. */
+static void test_as_it_is(void **state)
+{
+	struct model m = model_of(100, 40, 0);
+	struct resize_report r = run(&m, 100, RESIZE_NO_WAIT);
+
+	(void)state;
+	assert_true(r.done);
+	assert_int_equal(m.writes, 0);
+	assert_int_equal(r.after.total, 100);
+}
+
 static void find_blocks(struct model *m)
 {
 	if (m->now >= SECOND)
@@ -764,6 +776,7 @@ static void test_demote_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_as_it_is),
 		cmocka_unit_test(test_grow),
 		cmocka_unit_test(test_grow_short),
 		cmocka_unit_test(test_refused),

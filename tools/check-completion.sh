@@ -36,6 +36,8 @@ offers()
 
 offers tour to
 offers --version --v
+offers help he
+offers pool help po
 offers remap bench re
 offers --nodes tour --no
 offers --no-host tour --json --no

@@ -78,6 +78,19 @@ readelf -d "$lib/libhvo-client.so" | grep NEEDED | grep -v 'libc\.so' && die "li
 hvo=$dir/root$prefix/bin/hvo
 "$hvo" --version || die "hvo does not run"
 
+# The experiments and the examples, all of them, and they work from where they are.
+lab=$dir/root$prefix/share/hvo/lab
+examples=$dir/root$prefix/share/doc/libhvo/examples
+for file in "$top"/lab/*; do
+	cmp "$file" "$lab/${file##*/}" || die "lab: ${file##*/} is not installed"
+done
+for file in "$top"/examples/*; do
+	cmp "$file" "$examples/${file##*/}" || die "examples: ${file##*/} is not installed"
+done
+"$hvo" run --quick "$lab/frees.lua" >/dev/null || die "lab: frees.lua does not run"
+[ -x "$lab/run-all.sh" ] || die "lab: run-all.sh cannot be run"
+[ -x "$examples/qemu.sh" ] || die "examples: qemu.sh cannot be run"
+
 # Each header and each command has its page. Without what roff escapes:
 man=$dir/root$prefix/share/man
 sed 's/[\]//g' "$man/man1/hvo.1" >"$dir/man1"

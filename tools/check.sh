@@ -317,6 +317,7 @@ check "headers alone, C11" headers_c11
 check "headers alone, C++17" headers_cxx17
 check "sources are listed" sources_listed
 check "README example" tools/readme-example.sh build-gcc
+check "make does what it is told" tools/check-make.sh
 check "memory for a QEMU" env HVO=build-gcc/hvo examples/qemu.sh
 check "a kernel that refuses" env HVO=build-gcc/hvo examples/refused.sh
 check "completion" tools/check-completion.sh build-gcc

@@ -1,16 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# install-deps.sh [build|check] - install what building (or also checking) needs and
-# this host lacks, with apt-get. Says nothing where nothing is missing.
+# install-deps.sh [build|lab|format|deb|check] - install what building needs (or what else make does)
+# and this host lacks, with apt-get. Says nothing where nothing is missing.
 
 set -u
 
 want=${1:-build}
 case $want in
-build | check) ;;
+build | lab | format | deb | check) ;;
 *)
-	echo "usage: ${0##*/} [build|check]" >&2
+	echo "usage: ${0##*/} [build|lab|format|deb|check]" >&2
 	exit 2
 	;;
 esac
@@ -29,6 +29,30 @@ need()
 compiles()
 {
 	echo "#include <$1>" | gcc -E -x c - -o /dev/stdout
+}
+
+# A package, not just what is in it: Debian's tools look for that.
+installed()
+{
+	[[ $(dpkg-query -W -f '${db:Status-Status}' "$1") == installed ]]
+}
+
+# One line for each package that debian/control wants for building.
+build_depends()
+{
+	local line on=''
+
+	while IFS= read -r line; do
+		case $line in
+		Build-Depends:*) on=1 line=${line#*:} ;;
+		[A-Z]*) on='' ;;
+		esac
+		[ -n "$on" ] || continue
+		line=${line%%(*}
+		line=${line//[, ]/}
+		[ "$line" != debhelper-compat ] || line=debhelper
+		[ -z "$line" ] || echo "$line"
+	done <"${0%/*}/../debian/control"
 }
 
 clang_sanitizes()
@@ -57,6 +81,22 @@ need liblua5.4-dev pkg-config --exists lua5.4
 need libncurses-dev pkg-config --exists ncursesw
 need libreadline-dev pkg-config --exists readline
 need scdoc command -v scdoc
+if [ "$want" = lab ]; then
+	need gnuplot-nox command -v gnuplot
+fi
+if [ "$want" = format ]; then
+	need clang-format command -v clang-format
+fi
+if [ "$want" = deb ]; then
+	need dpkg-dev command -v dpkg-buildpackage
+	need build-essential installed build-essential
+	while read -r package; do
+		case " ${missing[*]} " in
+		*" $package "*) ;;
+		*) need "$package" installed "$package" ;;
+		esac
+	done < <(build_depends)
+fi
 if [ "$want" = check ]; then
 	need binutils command -v nm
 	need g++ command -v g++

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # soak.sh [MINUTES [SEED]] - what is random, again and again with new seeds, for an hour or as long
-# as said: the model, the kernel beside Linux mode, and threads under the thread sanitizer. After
-# make check, whose programs it runs. What fails is kept, with the command that does it again; exit
-# status 1 then.
+# as said: the model, the kernel beside Linux mode, memory that comes and goes while threads use it,
+# and threads under the thread sanitizer. After make check, whose programs it runs. What fails is
+# kept, with the command that does it again; exit status 1 then.
 
 set -u
 export LC_ALL=C
@@ -26,6 +26,9 @@ done
 # As make check does, where the kernel randomises more address bits than the sanitizer knows.
 tsan=''
 build-tsan/tests/test_page >/dev/null 2>&1 || tsan='setarch -R '
+
+# Of each mode of test_threads_unplug: a minute for both.
+export HVO_SECONDS=30
 
 out=build-gcc/soak
 mkdir -p "$out"
@@ -58,7 +61,8 @@ work()
 	for ((at = seed; SECONDS < end; at++)); do
 		for command in "${@:2}"; do
 			run "$at" "$command" && continue
-			echo "failed: HVO_SEED=$at $command (see $(log_of "$at" "$command"))"
+			echo "failed: HVO_SECONDS=$HVO_SECONDS HVO_SEED=$at $command" \
+				"(see $(log_of "$at" "$command"))"
 			rc=1
 		done
 	done
@@ -67,10 +71,12 @@ work()
 }
 
 echo "for $minutes minutes, from seed $seed on"
-work 1 build-gcc/tests/test_model build-gcc/tests/test_diff build-asan/tests/test_model &
+work 1 build-gcc/tests/test_model build-gcc/tests/test_diff build-asan/tests/test_model \
+	build-asan/tests/test_threads_unplug &
 first=$!
 work 2 "${tsan}build-tsan/tests/test_threads" "${tsan}build-tsan/tests/test_threads_move" \
-	"${tsan}build-tsan/tests/test_threads_pools" "${tsan}build-tsan/tests/test_threads_tree" &
+	"${tsan}build-tsan/tests/test_threads_pools" "${tsan}build-tsan/tests/test_threads_tree" \
+	"${tsan}build-tsan/tests/test_threads_unplug" &
 second=$!
 wait $first || failed=1
 wait $second || failed=1

@@ -111,7 +111,10 @@ int hvo_set_min_free(struct hvo_machine *m, uint64_t bytes);
 /* Where it stands, in bytes. Context: any. */
 uint64_t hvo_min_free(const struct hvo_machine *m);
 
-/* Bytes of the frames [pfn, pfn + nr). */
+/*
+ * Where the bytes of the frames [pfn, pfn + nr) are, whosever these are: what is not the caller's is
+ * not for reading or writing. NULL: no such frames.
+ */
 void *hvo_window(const struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 
 /**
@@ -180,6 +183,18 @@ int hvo_put_page(struct hvo_machine *m, hvo_pfn_t pfn);
  * memory, descriptors).
  */
 HVO_MUST_CHECK int hvo_get_page(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t *ret_head);
+
+/**
+ * hvo_pages_held() - is all of [pfn, pfn + nr) in blocks that somebody holds?
+ * @pfn: any number
+ * @nr: how many frames; with none of them: is @pfn no more than the number of frames?
+ *
+ * True of what the caller holds, and as long as he does; of all else the answer may be stale as
+ * soon as it is given. False while a block is just being moved or split.
+ *
+ * Context: any; takes no lock.
+ */
+bool hvo_pages_held(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 
 /* Map count of an allocated block: 0 or -HVO_EINVAL, nothing changed. */
 int hvo_map_page(struct hvo_machine *m, hvo_pfn_t pfn);

@@ -88,20 +88,21 @@ int hvo_linux_info(struct hvo_linux *host, struct hvo_linux_info *ret);
  * populated again before they are freed, for a frame that is free must be there.
  *
  * Context: may wait.
- * Return: 0; -HVO_EINVAL: no such frames; -HVO_ENODEV.
+ * Return: 0; -HVO_EINVAL: not all of them are in blocks that somebody holds, or @host has no
+ * machine that hvo_linux_create() built; -HVO_ENODEV. After an error nothing has changed.
  */
 int hvo_linux_release(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
 
 /**
  * hvo_linux_populate() - get the memory of frames from the system again
- * @pfn: first of @nr frames that were released
+ * @pfn: first of @nr frames that were released, in blocks that the caller holds
  *
  * What is there already keeps its content. Asks first what the system can do without killing
  * anybody for it. Of a sparse machine frames come with the first touch: nothing to do.
  *
  * Context: may wait.
- * Return: 0; -HVO_EINVAL; -HVO_ENODEV; -HVO_ENOMEM: not that much memory. A part may be there
- * then; to be tried again, or released.
+ * Return: 0; -HVO_EINVAL as hvo_linux_release(); -HVO_ENODEV; -HVO_ENOMEM: not that much memory. A
+ * part may be there then; to be tried again, or released.
  */
 HVO_MUST_CHECK int hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
 

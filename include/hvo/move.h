@@ -78,7 +78,8 @@ int hvo_set_owner(struct hvo_machine *m, hvo_pfn_t pfn, uint32_t id);
  * @ret_dst: NULL, or its new head
  *
  * A huge page in use moves to a free page of its pool that nobody has reserved, else to a
- * new one; its surplus state moves with it, as in Linux.
+ * new one; its surplus state moves with it, as in Linux. Where that node has no room another
+ * one serves.
  *
  * Return: 0; -HVO_EINVAL: no block in use there, or one without an owner; -HVO_EBUSY: the
  * owner refused, others hold it after some attempts, or 64 migrations run already;
@@ -124,7 +125,7 @@ int hvo_unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
  * the next time. No block that it moves is larger than 2^(@order - 1) frames, so it may stop up
  * to 2^(@order - 1) - 1 frames short of @max; with an @max below that size it may never get past
  * such a block. It can be more than @max only by what others allocate in a range after it was
- * looked over.
+ * looked over. Nothing moves to another node.
  *
  * Return: frames moved, or -HVO_EINVAL. With @max - 2^(@order - 1) or fewer, it was not @max
  * that ended it: what is left is not worth moving.
@@ -139,7 +140,9 @@ int64_t hvo_compact(struct hvo_machine *m, int node, unsigned int order, uint64_
  * @gfp: HVO_GFP_ZERO, HVO_GFP_NOWARN and what is needed to find places for what moves
  *
  * What is in use there and has an owner is moved; free huge pages are replaced, or dissolved
- * where there is no replacement; descriptor frames are moved out.
+ * where there is no replacement; descriptor frames are moved out. All of it stays on its node; only
+ * ordinary blocks for which that has no room go to another one, when nothing else is left in the
+ * range. A huge page never does.
  *
  * The range is then covered by blocks as large as fit, one reference each; give it back with
  * hvo_free_contig_range(), in parts if wanted.
@@ -229,7 +232,9 @@ HVO_MUST_CHECK int hvo_memory_online(struct hvo_machine *m, hvo_pfn_t start, hvo
 /**
  * hvo_memory_offline() - take memory out of use
  *
- * What is in use moves elsewhere, free huge pages are dissolved. CMA memory stays.
+ * What is in use moves to other nodes, if any of them has memory; where they have no room, Linux
+ * mode gives up and on-demand mode takes the node itself. Free huge pages are dissolved; those that
+ * are reserved are replaced, by the same rule. CMA memory stays.
  *
  * Return: 0; -HVO_EINVAL: not online; -HVO_EBUSY: something cannot be moved; -HVO_ENOMEM: no place
  * for it, or, in Linux mode, for the descriptors of a huge page. After an error all of it is

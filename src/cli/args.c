@@ -5,6 +5,7 @@
 #include "args.h"
 
 #include "cli.h"
+#include "text.h"
 
 #include <hvo/types.h>
 
@@ -15,6 +16,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *command;
+
+void args_command(const char *name)
+{
+	command = name;
+}
+
 int args_error(const char *fmt, ...)
 {
 	va_list args;
@@ -23,8 +31,19 @@ int args_error(const char *fmt, ...)
 	va_start(args, fmt);
 	vfprintf(stderr, fmt, args);
 	va_end(args);
-	fputs(" (see hvo --help)\n", stderr);
+	fprintf(stderr, " (see hvo%s%s --help)\n", command ? " " : "", command ? command : "");
 	return CLI_USAGE;
+}
+
+int args_surplus(const char *value)
+{
+	return args_error("unexpected argument '%s'", value);
+}
+
+int args_unknown(const char *what, const char *word, const char *near)
+{
+	return args_error("%s '%s'%s%s%s", what, word, near ? "; did you mean " : "",
+			  near ? near : "", near ? "?" : "");
 }
 
 /* ---- values -------------------------------------------------------------- */
@@ -169,6 +188,17 @@ static const struct arg_spec *find_spec(const struct arg_spec *specs, const char
 	return NULL;
 }
 
+/* "--wait=" of a table is written --wait=SECONDS. */
+static int unknown_option(const struct arg_spec *specs, const char *arg, size_t len)
+{
+	char name[64];
+	const char *near;
+
+	(void)snprintf(name, sizeof(name), "%.*s", (int)len, arg);
+	near = text_near(name, specs, sizeof(*specs));
+	return args_unknown("unknown option", arg, near);
+}
+
 /* One option; *args is moved on where its value is the next argument. */
 static int parse_option(const struct arg_spec *specs, char ***args, void *opt)
 {
@@ -179,7 +209,7 @@ static int parse_option(const struct arg_spec *specs, char ***args, void *opt)
 	if (!spec)
 		spec = find_spec(specs, arg, len);
 	if (!spec)
-		return args_error("unknown option '%s'", arg);
+		return unknown_option(specs, arg, len);
 	value = arg[len] ? arg + len + 1 : NULL;
 	if (value && !spec->takes_value)
 		return args_error("%s takes no value", spec->name);
@@ -207,9 +237,9 @@ int args_parse(const struct arg_spec *specs, char **args, void *opt,
 		else if (operand)
 			status = operand(opt, *args);
 		else
-			status = args_error("unexpected argument '%s'", *args);
+			status = args_surplus(*args);
 	}
-	return status == ARGS_STOP ? CLI_OK : status;
+	return status;
 }
 
 bool args_want_help(char **args)
@@ -218,4 +248,15 @@ bool args_want_help(char **args)
 		if (!strcmp(*args, "--help") || !strcmp(*args, "-h"))
 			return true;
 	return false;
+}
+
+char **args_rest(char **args)
+{
+	for (; *args; args++) {
+		if (strcmp(*args, "--") != 0)
+			continue;
+		*args = NULL;
+		return args + 1;
+	}
+	return NULL;
 }

@@ -62,15 +62,16 @@ int args_store_seed63(const char *name, const char *value, void *to);
 int args_store_nodes(const char *name, const char *value, void *to);
 int args_store_platform(const char *name, const char *value, void *to);
 
-#define ARGS_STOP (-1)
+/* The command that the arguments are of: its help is what errors point to. NULL: that of all. */
+void args_command(const char *name);
 
 /**
  * args_parse() - go through the arguments of a command
  * @args: NULL after the last one
- * @operand: what is no option; NULL where a command takes none. ARGS_STOP: what follows is
- *           not looked at
+ * @operand: what is no option; NULL where a command takes none
  *
- * "--" ends the options.
+ * "--" ends the options. Whatever stands there is an option, an operand, or an error: where
+ * arguments are for somebody else they stand behind "--", see args_rest().
  * Return: CLI_OK, or CLI_USAGE after a line on standard error.
  */
 int args_parse(const struct arg_spec *specs, char **args, void *opt,
@@ -79,8 +80,18 @@ int args_parse(const struct arg_spec *specs, char **args, void *opt,
 /* Is there --help or -h before any "--"? */
 bool args_want_help(char **args);
 
+/* Cut off "--" and what is behind it, which is returned; NULL: there is no "--". */
+char **args_rest(char **args);
+
 /* One line on standard error; returns CLI_USAGE. */
 int args_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* An operand too many. */
+int args_surplus(const char *value);
+/*
+ * A name that is not known: "WHAT 'WORD'", and what may have been meant: @near, NULL if there is
+ * nothing like it (text_near()).
+ */
+int args_unknown(const char *what, const char *word, const char *near);
 
 /* 4096, 512M, 2G, 2GiB, 1T; -EINVAL for nonsense, -ERANGE for 2^64 and more. */
 int args_size(const char *text, uint64_t *ret);

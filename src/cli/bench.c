@@ -848,16 +848,11 @@ int cli_bench_remap(const struct cli_options *opt)
 	set_sizes(b);
 	run(b);
 	if (opt->json) {
-		json_t *all = bench_json(b);
-
-		if (!all || json_dumpf(all, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6)))
-			cli_die("the JSON could not be written");
-		putchar('\n');
-		json_decref(all);
+		status = cli_print_json(bench_json(b));
 	} else {
 		bench_print(b);
+		status = cli_flush();
 	}
-	status = cli_flush();
 	if (!b->host_put_back)
 		status = CLI_FAILED;
 	free(b);

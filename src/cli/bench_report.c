@@ -5,6 +5,7 @@
 #include "bench.h"
 
 #include "table.h"
+#include "text.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -142,12 +143,7 @@ __attribute__((format(printf, 3, 4))) static void cell_median(const struct bench
 	(void)vsnprintf(name, sizeof(name), fmt, args);
 	va_end(args);
 	median = bench_median(b, name);
-	if (isnan(median))
-		table_cell(t, "-");
-	else if (median < 10000)
-		table_cell(t, "%.0f", median);
-	else
-		table_number(t, (uint64_t)(median + 0.5));
+	table_real(t, median, 0);
 }
 
 static void pool_row(const struct bench *b, struct table *t, const char *title, const char *prefix,
@@ -159,7 +155,7 @@ static void pool_row(const struct bench *b, struct table *t, const char *title, 
 
 	table_cell(t, "%s", title);
 	if (pages)
-		table_cell(t, "%u", pages);
+		table_number(t, pages);
 	else
 		table_cell(t, "-");
 	for (i = 0; i < 2; i++) {
@@ -186,9 +182,11 @@ static void print_pools(const struct bench *b)
 	}
 	table_print(t, stdout, 2);
 	table_free(t);
-	if (b->host_reason[0])
-		printf("\n  The kernel's own pool%s skipped: %s.\n",
-		       b->host_pages[BENCH_SMALL] ? " is partly" : " was", b->host_reason);
+	if (!b->host_reason[0])
+		return;
+	putchar('\n');
+	text_wrapf(stdout, "  ", "  ", "The kernel's own pool%s skipped: %s.",
+		   b->host_pages[BENCH_SMALL] ? " is partly" : " was", b->host_reason);
 }
 
 static void print_batches(const struct bench *b)
@@ -256,49 +254,53 @@ static void print_values(const struct bench *b)
 static void print_mappings(const struct bench *b)
 {
 	static const char *const heads[] = { "<per huge page", "on-demand", "Linux mode", NULL };
-	static const char *const rows[][2] = {
-		{ "mappings_fresh", "mappings, fresh pool" },
-		{ "mappings_peak", "mappings, half cut up (at most)" },
-		{ "mappings_churned", "mappings, made whole again" },
-		{ "kernel_memory_fresh", "kernel memory, fresh, bytes" },
-		{ "kernel_memory_churned", "kernel memory, whole again, bytes" },
-		{ "pages_after_churn", "huge pages in the pool then" },
+	static const struct {
+		const char *name, *what;
+		unsigned int decimals;
+	} rows[] = {
+		{ "mappings_fresh", "mappings, fresh pool", 3 },
+		{ "mappings_peak", "mappings, half cut up (at most)", 3 },
+		{ "mappings_churned", "mappings, made whole again", 3 },
+		{ "kernel_memory_fresh", "kernel memory, fresh, bytes", 1 },
+		{ "kernel_memory_churned", "kernel memory, whole again, bytes", 1 },
+		{ "pages_after_churn", "huge pages in the pool then", 0 },
 	};
 	struct table *t = table_new(heads);
 	char name[BENCH_NAME_LEN];
 	unsigned int i, mode;
 
-	printf("\nMappings of the descriptor array: %u pages; a random half cut up and made whole "
-	       "%u times\n\n",
-	       b->pages[BENCH_SMALL], b->churn_rounds);
+	putchar('\n');
+	text_wrapf(
+		stdout, "", "",
+		"Mappings of the descriptor array: %u pages; a random half cut up and made whole "
+		"%u times",
+		b->pages[BENCH_SMALL], b->churn_rounds);
+	putchar('\n');
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		table_cell(t, "%s", rows[i][1]);
+		table_cell(t, "%s", rows[i].what);
 		for (mode = 0; mode < 2; mode++) {
-			(void)snprintf(name, sizeof(name), "%s_%s", rows[i][0],
+			(void)snprintf(name, sizeof(name), "%s_%s", rows[i].name,
 				       mode ? "linux" : "ondemand");
-			table_cell(t, "%.4g", bench_median(b, name));
+			table_real(t, bench_median(b, name), rows[i].decimals);
 		}
 	}
 	table_print(t, stdout, 2);
 	table_free(t);
-	printf("\n  %" PRIu64 " of %" PRIu64 " huge pages folded with %" PRIu64
-	       " mappings of the array\n  (vm.max_map_count is %" PRIu64 "), %.0f ns per page.\n",
-	       b->many.folded, b->many.pages, b->many.mappings, b->many.max_map_count,
-	       b->many.ns_per_page);
+	putchar('\n');
+	text_wrapf(stdout, "  ", "  ",
+		   "%" PRIu64 " of %" PRIu64 " huge pages folded with %" PRIu64
+		   " mappings of the array (vm.max_map_count is %" PRIu64 "), %.0f ns per page.",
+		   b->many.folded, b->many.pages, b->many.mappings, b->many.max_map_count,
+		   b->many.ns_per_page);
 }
 
 static void ratio_row(struct table *t, const struct ratio_def *def, const struct ratio *r)
 {
 	table_cell(t, "%s", def->key);
-	table_cell(t, "%.2f", def->target);
-	if (r->nr)
-		table_cell(t, "%.3f", r->median);
-	else
-		table_cell(t, "-");
-	if (r->nr)
-		table_cell(t, "%.3f-%.3f", r->min, r->max);
-	else
-		table_cell(t, "-");
+	table_real(t, def->target, 2);
+	table_real(t, r->median, 3);
+	table_real(t, r->min, 3);
+	table_real(t, r->max, 3);
 	table_cell(t, "%s", verdict(def, r));
 }
 
@@ -307,7 +309,7 @@ static void print_ratio_table(const struct bench *b, const struct ratio_def *def
 			      enum bench_size size)
 {
 	static const char *const heads[] = {
-		"<ratio", "target", "measured", "from - to", "<", NULL
+		"<ratio", "target", "measured", "from", "to", "<", NULL
 	};
 	struct table *t = table_new(heads);
 	struct ratio r;
@@ -330,7 +332,8 @@ static void print_ratios(const struct bench *b)
 	printf("\nThe same with pools of %u pages, the kernel's of %u\n\n", b->pages[BENCH_LARGE],
 	       b->host_pages[BENCH_LARGE]);
 	print_ratio_table(b, ratio_defs, NR_RATIOS, BENCH_LARGE);
-	puts("\nMore strictly: descriptors are used while present; the floor is cleared in runs\n");
+	puts("\nMore strictly: descriptors are used while present; the floor is cleared in\n"
+	     "runs\n");
 	print_ratio_table(b, strict_defs, NR_STRICT, BENCH_SMALL);
 }
 

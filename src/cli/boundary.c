@@ -9,6 +9,7 @@
 #include "box.h"
 #include "cli.h"
 #include "table.h"
+#include "text.h"
 
 #include <jansson.h>
 
@@ -184,8 +185,10 @@ static void print(const struct cli_options *opt, const struct boundary *list, bo
 	struct table *t = table_new(heads);
 	unsigned int i;
 
-	printf("hvo bench boundary: allocate and free, %" PRIu64 " times, on-demand mode on %s\n\n",
-	       opt->rounds, opt->sim ? "sim" : "linux");
+	text_wrapf(stdout, "", "",
+		   "hvo bench boundary: allocate and free, %" PRIu64 " times, on-demand mode on %s",
+		   opt->rounds, opt->sim ? "sim" : "linux");
+	putchar('\n');
 	for (i = 0; i < NR_BOUNDARIES; i++) {
 		const struct boundary *b = &list[i];
 
@@ -193,15 +196,19 @@ static void print(const struct cli_options *opt, const struct boundary *list, bo
 		if (opt->sim)
 			table_cell(t, "-");
 		else
-			table_cell(t, "%.0f", b->ns_per_pair);
+			table_real(t, b->ns_per_pair, 0);
 		count_cell(t, b->counts.cuts, b->expected.cuts);
 		count_cell(t, b->counts.folds, b->expected.folds);
 		count_cell(t, b->counts.collapses, b->expected.collapses);
 	}
 	table_print(t, stdout, 2);
 	table_free(t);
-	puts(ok ? "\n  As it must be: where a block has to be cut the first round does it, none after." :
-		  "\n  NOT as it must be: going to and fro at a boundary costs more than the first round.");
+	putchar('\n');
+	text_wrap(
+		stdout, "  ", "  ",
+		ok ? "As it must be: where a block has to be cut the first round does it, none after." :
+		     "NOT as it must be: going to and fro at a boundary costs more than the first "
+		     "round.");
 }
 
 static json_t *json_counts(const struct counts *counts)
@@ -214,7 +221,7 @@ static json_t *json_counts(const struct counts *counts)
 	return o;
 }
 
-static void print_json(const struct cli_options *opt, const struct boundary *list, bool ok)
+static int print_json(const struct cli_options *opt, const struct boundary *list, bool ok)
 {
 	json_t *o = json_object(), *runs = json_array(), *r;
 	unsigned int i;
@@ -236,10 +243,7 @@ static void print_json(const struct cli_options *opt, const struct boundary *lis
 	json_object_set_new(o, "rounds", json_integer((json_int_t)opt->rounds));
 	json_object_set_new(o, "runs", runs);
 	json_object_set_new(o, "ok", json_boolean(ok));
-	if (json_dumpf(o, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6)))
-		cli_die("the JSON could not be written");
-	putchar('\n');
-	json_decref(o);
+	return cli_print_json(o);
 }
 
 int cli_bench_boundary(const struct cli_options *opt)
@@ -254,10 +258,8 @@ int cli_bench_boundary(const struct cli_options *opt)
 		measure(opt, &list[i]);
 		ok = ok && list[i].ok;
 	}
-	if (opt->json)
-		print_json(opt, list, ok);
-	else
+	if (!opt->json)
 		print(opt, list, ok);
-	status = cli_flush();
+	status = opt->json ? print_json(opt, list, ok) : cli_flush();
 	return ok ? status : CLI_FAILED;
 }

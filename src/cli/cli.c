@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the commands share: giving up, memory, the end of the output.
+ * What the commands share: giving up, memory, JSON, the end of the output.
  */
 #include "cli.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void cli_die(const char *fmt, ...)
 {
@@ -54,5 +55,61 @@ int cli_flush(void)
 int cli_help(const char *text)
 {
 	fputs(text, stdout);
+	return cli_flush();
+}
+
+/* ---- JSON -------------------------------------------------------------------- */
+
+/* Bytes of the character that begins here; 0 if it is none. */
+static size_t character(const char *text)
+{
+	size_t len;
+	json_t *j;
+
+	for (len = 1; len <= 4 && text[len - 1]; len++) {
+		j = json_stringn(text, len);
+		if (j) {
+			json_decref(j);
+			return len;
+		}
+	}
+	return 0;
+}
+
+json_t *cli_json_text(const char *text)
+{
+	json_t *j = text ? json_string(text) : json_null();
+	char *clean;
+	size_t i, len;
+
+	if (j)
+		return j;
+	clean = strdup(text);
+	if (!clean)
+		cli_die("out of memory");
+	for (i = 0; clean[i]; i += len) {
+		len = character(clean + i);
+		if (len)
+			continue;
+		clean[i] = '?';
+		len = 1;
+	}
+	j = json_string(clean);
+	free(clean);
+	if (!j)
+		cli_die("out of memory");
+	return j;
+}
+
+/* The same bytes for the same document. */
+#define JSON_FORM (JSON_INDENT(2) | JSON_REAL_PRECISION(15))
+
+int cli_print_json(json_t *doc)
+{
+	/* Nothing: it could not be put together. */
+	if (!doc || json_dumpf(doc, stdout, JSON_FORM))
+		cli_die("the JSON could not be written");
+	putchar('\n');
+	json_decref(doc);
 	return cli_flush();
 }

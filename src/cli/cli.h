@@ -6,7 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What the parts of the command share: the options, and how it gives up. */
+#include <jansson.h>
+
+/* What the parts of the command share: the options, JSON, and how it gives up. */
 
 /* Exit statuses. */
 #define CLI_OK 0
@@ -68,6 +70,17 @@ double cli_median(double *values, unsigned int nr);
 
 /* Print a text to standard output; returns what cli_flush() does. */
 int cli_help(const char *text);
+
+/*
+ * Text that comes from outside as JSON: what is not UTF-8 in it becomes '?'. NULL becomes null.
+ */
+json_t *cli_json_text(const char *text);
+
+/*
+ * Print a document, and give it back; returns what cli_flush() does. All that goes to standard
+ * output with --json goes through here; gives up where there is nothing to print.
+ */
+int cli_print_json(json_t *doc);
 
 /* CLI_OK, or CLI_FAILED with a line if standard output could not be written. */
 int cli_flush(void);

@@ -28,13 +28,14 @@
 #define SIZE_NAME_LEN 24
 
 static const char help[] =
-	"usage: hvo client borrow SIZE=N --socket PATH [options] [-- COMMAND ARGUMENTS...]\n"
+	"usage: hvo client borrow SIZE=N --socket PATH [options] [-- COMMAND...]\n"
 	"       hvo client status --socket PATH [--json]\n"
 	"\n"
-	"Borrow huge pages of a machine that hvo serve --socket PATH lends, as a sealed memfd. With\n"
-	"a command they are lent as long as it runs: the memfd is its descriptor 3 (HVO_FD=3 and\n"
-	"HVO_BYTES are in the environment), and 4 is the socket (HVO_SOCKET_FD=4), which must stay\n"
-	"open: when the last copy of it is closed, the memory is emptied and goes back.\n"
+	"Borrow huge pages of a machine that hvo serve --socket PATH lends, as a sealed\n"
+	"memfd. With a command they are lent as long as it runs: the memfd is its\n"
+	"descriptor 3 (HVO_FD=3 and HVO_BYTES are in the environment), and 4 is the\n"
+	"socket (HVO_SOCKET_FD=4), which must stay open: when the last copy of it is\n"
+	"closed, the memory is emptied and goes back.\n"
 	"Without one they are held until this command ends.\n"
 	"\n"
 	"  SIZE=N           such as 2M=16: so many pages of that size\n"

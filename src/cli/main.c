@@ -5,6 +5,7 @@
 #include "cli.h"
 
 #include "args.h"
+#include "text.h"
 
 #include <hvo/hvo.h>
 
@@ -31,25 +32,25 @@ static const char tour_help[] =
 	"\n"
 	"Fill a machine, leave no free frame, free everything in every way, check it.\n"
 	"\n"
-	"  --memory SIZE    size of the machine, such as 512M or 2G: a multiple of 128 MiB for\n"
-	"                   each node (default 1G; 256M on sim)\n"
+	"  --memory SIZE    size of the machine, such as 512M or 2G: a multiple of\n"
+	"                   128 MiB for each node (default 1G; 256M on sim)\n"
 	"  --nodes N        NUMA nodes (default 1)\n"
 	"  --platform NAME  linux, memory of this process (default); sim, simulated\n"
 	"  --seed N         all that is random follows from it (default 1)\n"
 	"  --json           the results as JSON\n"
-	"  --no-host        leave the huge page pool of the running kernel alone. Else, as\n"
-	"                   root on a kernel with HVO, its pool of 2 MiB pages is measured\n"
-	"                   too, and put back as it was, whatever happens\n";
+	"  --no-host        leave the huge page pool of the running kernel alone. Else,\n"
+	"                   as root on a kernel with HVO, its pool of 2 MiB pages is\n"
+	"                   measured too, and put back as it was, whatever happens\n";
 
 static const char bench_help[] =
-	"usage: hvo bench remap [options]     what folding costs, beside the running kernel\n"
-	"       hvo bench boundary [options]  to and fro where a block must be cut: cut once?\n"
+	"usage: hvo bench remap [options]     what folding costs, beside the kernel's\n"
+	"       hvo bench boundary [options]  to and fro where a block is cut: cut once?\n"
 	"\n"
 	"  --repeat N       remap: repetitions to take the median of (default 7)\n"
 	"  --quick          remap: small sizes and 3 repetitions, to try it out\n"
 	"  --no-host        remap: leave the huge page pool of the running kernel alone\n"
 	"  --rounds N       boundary: how often (default 1000000)\n"
-	"  --platform NAME  boundary: linux, memory of this process (default); sim, simulated\n"
+	"  --platform NAME  boundary: linux, memory of this process (default); sim\n"
 	"  --seed N         all that is random follows from it (default 1)\n"
 	"  --json           the results as JSON\n";
 
@@ -140,6 +141,8 @@ static int run_tour(char **args)
 	return status ? status : cli_tour(&opt);
 }
 
+static const char *const benchmarks[] = { "remap", "boundary", NULL };
+
 static int run_bench(char **args)
 {
 	struct cli_options opt = { .seed = 1, .rounds = CLI_ROUNDS_DEFAULT };
@@ -148,11 +151,11 @@ static int run_bench(char **args)
 
 	if (args_want_help(args))
 		return cli_help(bench_help);
-	if (!*args)
-		return args_error("bench needs the name of a benchmark: remap or boundary");
+	if (!*args || **args == '-')
+		return args_error("the name of a benchmark comes first: remap or boundary");
 	boundary = !strcmp(*args, "boundary");
 	if (!boundary && strcmp(*args, "remap") != 0)
-		return args_error("there is no benchmark '%s'", *args);
+		return args_unknown("there is no benchmark", *args, TEXT_NEAR(*args, benchmarks));
 	status = args_parse(boundary ? boundary_specs : remap_specs, args + 1, &opt, NULL);
 	if (status)
 		return status;
@@ -175,7 +178,7 @@ struct command {
 
 static const struct command commands[] = {
 	{ "bench", run_bench, "what folding and cutting cost, beside the running kernel" },
-	{ "client", cli_client, "borrow huge pages of a served machine, for a program or a while" },
+	{ "client", cli_client, "borrow huge pages of a served machine" },
 	{ "plan", cli_plan, "what hosts would save, with HVO and in on-demand mode" },
 	{ "pool", cli_pool, "show and change pools of huge pages, and see what came of it" },
 	{ "report", cli_report, "what the lab found out, as one HTML file with plots" },
@@ -185,21 +188,35 @@ static const struct command commands[] = {
 	{ "status", cli_status, "memory, pools and HVO of this host or of a served machine" },
 	{ "top", cli_top, "a live view of memory: zones, pools, a map by state, events" },
 	{ "tour", run_tour, "fill a machine, free it with no frame left, check it" },
+	{ NULL, NULL, NULL },
 };
 
-#define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+static const struct command *find_command(const char *name)
+{
+	const struct command *c;
+
+	for (c = commands; c->name; c++)
+		if (!strcmp(name, c->name))
+			return c;
+	return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+	return args_unknown("unknown command", name, TEXT_NEAR(name, commands));
+}
 
 static int print_help(void)
 {
-	size_t i;
+	const struct command *c;
 
 	printf("hvo - memory management with HugeTLB vmemmap optimisation, for memory you own\n\n"
 	       "usage: hvo COMMAND [arguments]\n"
-	       "       hvo COMMAND --help\n"
+	       "       hvo COMMAND --help, or hvo help COMMAND\n"
 	       "       hvo --help | --version\n\n");
-	for (i = 0; i < NR_COMMANDS; i++)
-		printf("  %-8s %s\n", commands[i].name, commands[i].summary);
-	printf("\nExit status: 0 if all went well, 1 if something failed, 2 for nonsense "
+	for (c = commands; c->name; c++)
+		printf("  %-8s %s\n", c->name, c->summary);
+	printf("\nExit status: 0 if all went well, 1 if something failed, 2 for nonsense\n"
 	       "arguments.\n");
 	return cli_flush();
 }
@@ -215,19 +232,37 @@ static int lone(char **args, int (*print)(void))
 	return args[1] ? args_error("%s stands alone", args[0]) : print();
 }
 
+/* hvo help, hvo help COMMAND */
+static int help_on(char **args)
+{
+	static char option[] = "--help";
+	char *help[] = { option, NULL };
+	const struct command *c;
+
+	if (!*args)
+		return print_help();
+	if (args[1])
+		return args_surplus(args[1]);
+	c = find_command(*args);
+	return c ? c->run(help) : unknown_command(*args);
+}
+
 int main(int argc, char **argv)
 {
-	const char *command = argc > 1 ? argv[1] : NULL;
-	size_t i;
+	const char *name = argc > 1 ? argv[1] : NULL;
+	const struct command *c;
 
-	if (!command)
+	if (!name)
 		return args_error("what is to be done? hvo tour shows what this is");
-	if (!strcmp(command, "--help") || !strcmp(command, "-h") || !strcmp(command, "help"))
+	if (!strcmp(name, "--help") || !strcmp(name, "-h"))
 		return lone(argv + 1, print_help);
-	if (!strcmp(command, "--version"))
+	if (!strcmp(name, "help"))
+		return help_on(argv + 2);
+	if (!strcmp(name, "--version"))
 		return lone(argv + 1, print_version);
-	for (i = 0; i < NR_COMMANDS; i++)
-		if (!strcmp(command, commands[i].name))
-			return commands[i].run(argv + 2);
-	return args_error("unknown command '%s'", command);
+	c = find_command(name);
+	if (!c)
+		return unknown_command(name);
+	args_command(c->name);
+	return c->run(argv + 2);
 }

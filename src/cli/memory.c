@@ -21,7 +21,7 @@ static int read_field(const char *text, const char *prefix, const char *name, ui
 	rc = root_field(text, key, &kib);
 	if (!rc)
 		*ret = kib * 1024;
-	return rc;
+	return rc == -ENOENT ? -ENODATA : rc;
 }
 
 int memory_read(const struct root *root, int node, struct memory_info *ret)
@@ -31,7 +31,7 @@ int memory_read(const struct root *root, int node, struct memory_info *ret)
 	int rc;
 
 	if (node == POOLS_ALL_NODES) {
-		rc = root_read(root, &text, "proc/meminfo");
+		rc = root_read(root, &text, MEMORY_FILE);
 	} else {
 		(void)snprintf(prefix, sizeof(prefix), "Node %d ", node);
 		rc = root_read(root, &text, "sys/devices/system/node/node%d/meminfo", node);
@@ -118,12 +118,13 @@ int memory_for_descriptors(const struct root *root, int node, uint64_t *ret)
 int memory_vmstat(const struct root *root, const char *name, uint64_t *ret)
 {
 	char *text = NULL;
-	int rc = root_read(root, &text, "proc/vmstat");
+	int rc = root_read(root, &text, MEMORY_COUNTERS);
 
-	if (!rc)
-		rc = root_field(text, name, ret);
+	if (rc)
+		return rc;
+	rc = root_field(text, name, ret);
 	free(text);
-	return rc;
+	return rc == -ENOENT ? -ENODATA : rc;
 }
 
 static int count_block(void *arg, const char *name)
@@ -169,28 +170,31 @@ static uint64_t common_step(const struct pools *pools)
 	return step;
 }
 
-static bool may_be_saved(const struct memmap_info *m, const struct pools *pools, bool on_demand)
+static bool may_be_saved(const struct memmap_info *m, const struct pools *pools)
 {
 	uint64_t saved = m->full - m->now, step = common_step(pools);
 
 	if (!m->has_now || !m->has_full || m->now > m->full)
 		return false;
-	return on_demand || !saved || (saved <= m->could && saved % step == 0);
+	return m->on_demand || !saved || (saved <= m->could && saved % step == 0);
 }
 
-void memmap_read(const struct root *root, const struct pools *pools, bool on_demand,
-		 struct memmap_info *ret)
+void memmap_read(const struct root *root, const struct pools *pools, struct memmap_info *ret)
 {
-	struct memmap_info m = { .could = pools_could_save(pools) };
+	struct memmap_info m = { .could = pools_could_save(pools),
+				 .on_demand = pools_on_demand(pools) };
 	uint64_t boot = 0, later = 0, on = 0;
 
-	m.has_now = !memory_vmstat(root, "nr_memmap_boot_pages", &boot) &&
-		    !memory_vmstat(root, "nr_memmap_pages", &later);
+	m.now_err = memory_vmstat(root, "nr_memmap_boot_pages", &boot);
+	if (!m.now_err)
+		m.now_err = memory_vmstat(root, "nr_memmap_pages", &later);
+	m.has_now = !m.now_err;
 	m.now = (boot + later) * saving_base_page();
 	m.has_full = read_full(root, &m.full);
-	m.has_saved = may_be_saved(&m, pools, on_demand);
+	m.has_saved = may_be_saved(&m, pools);
 	m.saved = m.has_saved ? m.full - m.now : 0;
-	m.has_switch = !root_number(root, &on, MEMORY_SWITCH);
+	m.switch_err = m.on_demand ? -ENOENT : root_number(root, &on, MEMORY_SWITCH);
+	m.has_switch = !m.switch_err;
 	m.on = on != 0;
 	*ret = m;
 }
@@ -202,7 +206,10 @@ static json_t *known(bool is, uint64_t n)
 
 json_t *memmap_json(const struct memmap_info *m)
 {
-	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:I}", "available", m->has_switch, "enabled",
+	bool unknown = m->switch_err && m->switch_err != -ENOENT;
+
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:I}", "available",
+			 unknown ? json_null() : json_boolean(m->has_switch), "enabled",
 			 m->has_switch ? json_boolean(m->on) : json_null(), "descriptor_bytes",
 			 known(m->has_now, m->now), "descriptor_bytes_full",
 			 known(m->has_full, m->full), "saved_bytes", known(m->has_saved, m->saved),

@@ -10,6 +10,7 @@
 #include "pools.h"
 #include "saving.h"
 #include "table.h"
+#include "text.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -29,30 +30,35 @@ static const char help[] =
 	"\n"
 	"How much memory is saved by HVO, and by libhvo's on-demand mode.\n"
 	"\n"
-	"  --pages SIZE=N   with so many huge pages instead: 2M=1024; again for another size\n"
-	"  --fraction F     with this part of the memory in huge pages of 2 MiB (or of the size\n"
-	"                   that the list names), 0 to 1\n"
+	"  --pages SIZE=N   with so many huge pages instead: 2M=1024; again for another\n"
+	"                   size\n"
+	"  --fraction F     with this part of the memory in huge pages of 2 MiB (or of\n"
+	"                   the size that the list names), 0 to 1\n"
 	"  --root DIR       the machine that is served at DIR\n"
 	"  --json           the results as JSON, in bytes\n"
 	"\n"
-	"A list's first line names its columns, in any order:\n"
+	"A list's first line names its columns, in any order; others are not looked at:\n"
 	"  name, memory           such as web1 and 512G; these two must be there\n"
 	"  size                   of its huge pages; 2M if it is not said\n"
 	"  pages or fraction      how many; else --fraction\n"
 	"  descriptor_bytes       64 if it is not said\n"
 	"  count                  of hosts such as this one\n"
-	"Lines of the same name are the sizes of one host. Lines that begin with # are skipped.\n"
+	"Lines of the same name are the sizes of one host. Lines that begin with # are\n"
+	"skipped.\n"
 	"\n"
 	"Formulas, for S bytes of descriptor (64) and base pages of 4 KiB:\n"
 	"  descriptors      memory / 4 KiB * S\n"
-	"  HVO saves        pages * (V - 1) * 4 KiB, where V = size / 4 KiB * S / 4 KiB: 7 of 8 pages\n"
-	"                   for 2 MiB, 4095 of 4096 for 1 GiB; nothing if V < 2 or S is no power of\n"
-	"                   two (Linux 5.14 to 5.17 kept 2 pages, not 1)\n"
-	"  on-demand saves  7 of 8 pages for each 2 MiB that is not cut into small frames: at least\n"
-	"                   those in huge pages (all else cut), up to all (nothing cut)\n"
-	"  page tables      4 KiB for each 128 MiB of memory (S = 64) whose descriptors are mapped in\n"
-	"                   small pages: at most where huge pages are (HVO), or everywhere\n"
-	"                   (on-demand). They are taken off what is shown as saved.\n";
+	"  HVO saves        pages * (V - 1) * 4 KiB, where V = size / 4 KiB * S / 4 KiB:\n"
+	"                   7 of 8 pages for 2 MiB, 4095 of 4096 for 1 GiB; nothing if\n"
+	"                   V < 2 or S is no power of two (Linux 5.14 to 5.17 kept 2\n"
+	"                   pages, not 1)\n"
+	"  on-demand saves  7 of 8 pages for each 2 MiB that is not cut into small\n"
+	"                   frames: at least those in huge pages (all else cut), up to\n"
+	"                   all (nothing cut)\n"
+	"  page tables      4 KiB for each 128 MiB of memory (S = 64) whose descriptors\n"
+	"                   are mapped in small pages: at most where huge pages are\n"
+	"                   (HVO), or everywhere (on-demand). They are taken off what is\n"
+	"                   shown as saved.\n";
 
 /* ---- hosts ----------------------------------------------------------------------- */
 
@@ -210,7 +216,7 @@ static void print_row(struct table *t, const char *name, uint64_t count,
 {
 	char size[TABLE_SIZE_LEN];
 
-	table_cell(t, "%.24s%s", name, strlen(name) > 24 ? "..." : "");
+	table_cell(t, "%s", name);
 	table_number(t, count);
 	table_cell(t, "%s", table_size(size, s->memory));
 	table_cell(t, "%s", s->huge ? table_size(size, s->huge) : "0");
@@ -220,9 +226,12 @@ static void print_row(struct table *t, const char *name, uint64_t count,
 	net_cell(t, s->most, s->tables);
 }
 
-static double percent(uint64_t part, uint64_t tables, uint64_t whole)
+static const char *percent(char buf[TABLE_FIXED_LEN], uint64_t part, uint64_t tables,
+			   uint64_t whole)
 {
-	return whole ? ((double)part - (double)tables) * 100 / (double)whole : 0;
+	double share = whole ? ((double)part - (double)tables) / (double)whole : 0;
+
+	return table_fixed(buf, share * 100, 2, "");
 }
 
 static int print_text(const struct plan *plan, const struct plan_saving *total)
@@ -237,14 +246,18 @@ static int print_text(const struct plan *plan, const struct plan_saving *total)
 					     "saves|up to",
 					     NULL };
 	struct table *t = table_new(heads);
+	char hvo[TABLE_FIXED_LEN], least[TABLE_FIXED_LEN], most[TABLE_FIXED_LEN];
 	struct plan_saving s = { 0 };
 	uint64_t hosts = 0;
 	unsigned int i;
 
 	if (plan->assumed >= 0)
-		printf("The pools are empty: as if %.0f %% of memory were in huge pages of "
-		       "2 MiB (--fraction).\n\n",
-		       plan->assumed * 100);
+		text_wrapf(stdout, "", "",
+			   "The pools are empty: as if %.0f %% of memory were in huge pages of "
+			   "2 MiB (--fraction).",
+			   plan->assumed * 100);
+	if (plan->assumed >= 0)
+		putchar('\n');
 	for (i = 0; i < plan->nr; i++) {
 		(void)plan_host_saving(&plan->host[i], &s);
 		print_row(t, plan->host[i].name, plan->host[i].count, &s);
@@ -254,13 +267,14 @@ static int print_text(const struct plan *plan, const struct plan_saving *total)
 		print_row(t, "all", hosts, total);
 	table_print(t, stdout, 2);
 	table_free(t);
-	printf("\n"
-	       "Of all memory, HVO saves %.2f %%, on-demand mode %.2f to %.2f %%; page tables are\n"
-	       "taken off. On-demand: at least if all but the huge pages is cut into small frames,\n"
-	       "up to if nothing is. Formulas: hvo plan --help\n",
-	       percent(total->hvo, total->hvo_tables, total->memory),
-	       percent(total->least, total->tables, total->memory),
-	       percent(total->most, total->tables, total->memory));
+	putchar('\n');
+	text_wrapf(stdout, "", "",
+		   "Of all memory, HVO saves %s %%, on-demand mode %s to %s %%; page tables are "
+		   "taken off. On-demand: at least if all but the huge pages is cut into small "
+		   "frames, up to if nothing is. Formulas: hvo plan --help",
+		   percent(hvo, total->hvo, total->hvo_tables, total->memory),
+		   percent(least, total->least, total->tables, total->memory),
+		   percent(most, total->most, total->tables, total->memory));
 	return cli_flush();
 }
 
@@ -284,8 +298,8 @@ static json_t *host_json(const struct plan_host *h)
 	struct plan_saving s = { 0 };
 	unsigned int i;
 
-	j = json_pack("{s:s, s:I, s:I}", "name", h->name, "count", (json_int_t)h->count,
-		      "bytes_per_descriptor", (json_int_t)h->descriptor);
+	j = json_pack("{s:o, s:I, s:I}", "name", cli_json_text(h->name), "count",
+		      (json_int_t)h->count, "bytes_per_descriptor", (json_int_t)h->descriptor);
 	for (i = 0; i < h->nr_pools; i++)
 		json_array_append_new(pools, json_pack("{s:s, s:I, s:I}", "size",
 						       pools_name(size, h->pool[i].bytes),
@@ -307,10 +321,7 @@ static int print_json(const struct plan *plan, const struct plan_saving *total)
 	j = json_pack("{s:o, s:o, s:o}", "assumed_fraction",
 		      plan->assumed < 0 ? json_null() : json_real(plan->assumed), "hosts", hosts,
 		      "total", saving_json(total));
-	(void)json_dumpf(j, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(j);
-	return cli_flush();
+	return cli_print_json(j);
 }
 
 /* ---- command ------------------------------------------------------------------------------- */
@@ -437,8 +448,7 @@ static int read_host(const struct options *opt, struct plan *plan)
 		return status;
 	err = memory_read(&root, POOLS_ALL_NODES, &memory);
 	if (err) {
-		fprintf(stderr, "hvo: %s/proc/meminfo: %s\n", opt->dir ? dir : "", strerror(-err));
-		status = CLI_FAILED;
+		status = pools_file_error(dir, MEMORY_FILE, err);
 	} else {
 		host = plan_add(plan, opt->dir ? dir : name[0] ? name : "this host");
 		host->memory = memory.total;

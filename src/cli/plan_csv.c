@@ -8,6 +8,7 @@
 #include "args.h"
 #include "cli.h"
 #include "saving.h"
+#include "text.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -16,19 +17,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_COLUMNS 32u
 #define MAX_HOSTS_ALIKE UINT64_C(1000000000)
 #define MAX_DESCRIPTOR 4096u
 
 enum column { NAME, MEMORY, SIZE, PAGES, FRACTION, DESCRIPTOR_BYTES, COUNT, NR_COLUMNS };
 
-static const char *const column_names[NR_COLUMNS] = {
-	"name", "memory", "size", "pages", "fraction", "descriptor_bytes", "count",
+static const char *const column_names[NR_COLUMNS + 1] = {
+	"name", "memory", "size", "pages", "fraction", "descriptor_bytes", "count", NULL,
 };
 
 /**
  * struct csv - a list that is being read
  * @at: which field of a line is which column, -1: none
+ * @nr_unknown: columns that are not looked at
+ * @odd, @near: one of them that is almost the name of one that is missing
+ * @field: of the line that is being read, with room for @max_fields
  * @names: tree of what is found by name
  */
 struct csv {
@@ -37,6 +40,11 @@ struct csv {
 	double fraction;
 	int at[NR_COLUMNS];
 	unsigned int nr_fields;
+	unsigned int nr_unknown;
+	char *odd;
+	const char *near;
+	char **field;
+	unsigned int max_fields;
 	struct plan plan;
 	void *names;
 };
@@ -81,44 +89,85 @@ static char *next_field(char **at)
 	return begin;
 }
 
-static int split(const struct csv *csv, char *line, char *field[MAX_COLUMNS], unsigned int *ret)
+static int split(struct csv *csv, char *line, unsigned int *ret)
 {
 	unsigned int nr = 0;
 
 	while (line) {
-		if (nr == MAX_COLUMNS)
-			return wrong(csv, "more than %u fields", MAX_COLUMNS);
-		field[nr] = next_field(&line);
-		if (!field[nr++])
+		if (nr == csv->max_fields) {
+			csv->max_fields = csv->max_fields * 2 + 16;
+			csv->field = reallocarray(csv->field, csv->max_fields, sizeof(*csv->field));
+			if (!csv->field)
+				cli_die("out of memory");
+		}
+		csv->field[nr] = next_field(&line);
+		if (!csv->field[nr++])
 			return wrong(csv, "field %u: the quotes do not match", nr);
 	}
 	*ret = nr;
 	return CLI_OK;
 }
 
+static enum column column_of(const char *name)
+{
+	unsigned int c;
+
+	for (c = 0; c < NR_COLUMNS && strcmp(name, column_names[c]) != 0; c++)
+		;
+	return (enum column)c;
+}
+
+/* A column that is somebody else's, and left alone; what it may have been is noted. */
+static void note_unknown(struct csv *csv, const char *name)
+{
+	const char *near;
+
+	csv->nr_unknown++;
+	if (csv->odd)
+		return;
+	near = TEXT_NEAR(name, column_names);
+	if (!near || csv->at[column_of(near)] >= 0)
+		return;
+	csv->near = near;
+	csv->odd = strdup(name);
+	if (!csv->odd)
+		cli_die("out of memory");
+}
+
+static void tell_unknown(const struct csv *csv)
+{
+	if (csv->odd)
+		fprintf(stderr, "hvo: %s: column '%.40s' is not looked at; did you mean %s?\n",
+			csv->file, csv->odd, csv->near);
+	else if (csv->nr_unknown)
+		fprintf(stderr, "hvo: %s: %u column%s not looked at\n", csv->file, csv->nr_unknown,
+			csv->nr_unknown == 1 ? " is" : "s are");
+}
+
 static int find_columns(struct csv *csv, char *line)
 {
-	char *field[MAX_COLUMNS];
 	unsigned int i, c;
 
 	for (c = 0; c < NR_COLUMNS; c++)
 		csv->at[c] = -1;
-	if (split(csv, line, field, &csv->nr_fields))
+	if (split(csv, line, &csv->nr_fields))
 		return CLI_FAILED;
 	for (i = 0; i < csv->nr_fields; i++) {
-		for (c = 0; c < NR_COLUMNS && strcmp(field[i], column_names[c]) != 0; c++)
-			;
+		c = column_of(csv->field[i]);
 		if (c == NR_COLUMNS)
-			return wrong(csv,
-				     "there is no column '%.40s'; columns are name, memory, size, "
-				     "pages, fraction, descriptor_bytes, count",
-				     field[i]);
+			continue;
 		if (csv->at[c] >= 0)
-			return wrong(csv, "two columns '%s'", field[i]);
+			return wrong(csv, "two columns '%s'", csv->field[i]);
 		csv->at[c] = (int)i;
 	}
+	for (i = 0; i < csv->nr_fields; i++)
+		if (column_of(csv->field[i]) == NR_COLUMNS)
+			note_unknown(csv, csv->field[i]);
 	if (csv->at[NAME] < 0 || csv->at[MEMORY] < 0)
-		return wrong(csv, "a list needs the columns name and memory");
+		return wrong(csv, "a list needs the columns name and memory%s%.40s%s%s%s",
+			     csv->odd ? "; is '" : "", csv->odd ? csv->odd : "",
+			     csv->odd ? "' to be " : "", csv->odd ? csv->near : "",
+			     csv->odd ? "?" : "");
 	return CLI_OK;
 }
 
@@ -271,7 +320,6 @@ static int add_line(struct csv *csv, char *const *field)
 
 static int read_line(struct csv *csv, char *line, size_t len)
 {
-	char *field[MAX_COLUMNS];
 	unsigned int nr;
 
 	if (strlen(line) != len)
@@ -283,12 +331,12 @@ static int read_line(struct csv *csv, char *line, size_t len)
 		return CLI_OK;
 	if (!csv->nr_fields)
 		return find_columns(csv, line);
-	if (split(csv, line, field, &nr))
+	if (split(csv, line, &nr))
 		return CLI_FAILED;
 	if (nr != csv->nr_fields)
 		return wrong(csv, "%u field%s where the first line has %u", nr, nr == 1 ? "" : "s",
 			     csv->nr_fields);
-	return add_line(csv, field);
+	return add_line(csv, csv->field);
 }
 
 int plan_read_csv(FILE *f, const char *file, double fraction, struct plan *ret)
@@ -316,6 +364,10 @@ int plan_read_csv(FILE *f, const char *file, double fraction, struct plan *ret)
 				     "then a line for each host");
 	}
 	free(line);
+	free(csv.field);
+	if (!status)
+		tell_unknown(&csv);
+	free(csv.odd);
 	tdestroy(csv.names, free_known);
 	if (status)
 		plan_free(&csv.plan);

@@ -9,6 +9,7 @@
 #include "resize.h"
 #include "saving.h"
 #include "table.h"
+#include "text.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -29,21 +30,22 @@
 #define NAMES_LEN 256
 
 static const char help[] =
-	"usage: hvo pool list                        what is in the pools of huge pages\n"
-	"       hvo pool set SIZE=PAGES ...          make pools this large: 2M=1024 1G=4\n"
-	"       hvo pool demote SIZE=PAGES ...       turn so many free pages into smaller ones\n"
-	"       hvo pool overcommit SIZE=PAGES ...   limit of surplus pages\n"
-	"       hvo pool optimize on|off             HVO, for pages allocated from then on\n"
+	"usage: hvo pool list                       what is in the pools of huge pages\n"
+	"       hvo pool set SIZE=PAGES ...         make pools this large: 2M=1024 1G=4\n"
+	"       hvo pool demote SIZE=PAGES ...      turn free pages into smaller ones\n"
+	"       hvo pool overcommit SIZE=PAGES ...  limit of surplus pages\n"
+	"       hvo pool optimize on|off            HVO, for pages allocated from then on\n"
 	"\n"
 	"  --node N         set, demote: of this node only\n"
 	"  --wait[=SECONDS] set, demote: go on until it is done, or for so long\n"
-	"  --root DIR       of the machine that is served at DIR, not of the running kernel\n"
+	"  --root DIR       of the machine that is served at DIR, not of the kernel\n"
 	"  --json           the results as JSON\n"
 	"\n"
-	"Linux calls it a success if pages are missing or were not freed. Here the pools are\n"
-	"read back; a refused free is tried again as Linux has it (raise, then lower), as long as\n"
-	"something changes; and what is left is told, with what is known of the reason. A pool\n"
-	"counts its persistent pages; surplus pages within overcommit are their users'.\n"
+	"Linux calls it a success if pages are missing or were not freed. Here the pools\n"
+	"are read back; a refused free is tried again as Linux has it (raise, then\n"
+	"lower), as long as something changes; and what is left is told, with what is\n"
+	"known of the reason. A pool counts its persistent pages; surplus pages within\n"
+	"overcommit are their users'.\n"
 	"\n"
 	"Exit status: 0 if all is as asked, 1 if not, 2 for nonsense arguments.\n";
 
@@ -121,7 +123,7 @@ static int set_optimize(void *arg, const char *value)
 	struct options *opt = arg;
 
 	if (opt->optimize >= 0)
-		return args_error("unexpected argument '%s'", value);
+		return args_surplus(value);
 	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
 		return args_error("pool optimize: '%s' is neither on nor off", value);
 	opt->optimize = !strcmp(value, "on");
@@ -211,7 +213,7 @@ struct files {
 	const char *dir;
 	struct pool_info *pool;
 	int node;
-	char path[ROOT_PATH_MAX]; /* of the last file that was written */
+	char path[ROOT_PATH_MAX]; /* of the last file that was written, or could not be read */
 	uint64_t start_ns;
 	bool shown;
 };
@@ -230,7 +232,7 @@ static int files_read(void *ctx, struct resize_counts *ret)
 	struct files *f = ctx;
 	const struct pool_node *node;
 	struct pool_counts c;
-	int rc = pool_read(f->root, f->pool);
+	int rc = pool_read(f->root, f->pool, f->path);
 
 	if (rc)
 		return rc;
@@ -333,17 +335,6 @@ static void end_progress(const struct files *f)
 		fputs("\r\033[K", stderr);
 }
 
-/* The line about a file that could not be written or read. Returns CLI_FAILED. */
-static int file_error(const char *dir, const char *path, int err)
-{
-	bool denied = err == -EACCES || err == -EPERM;
-
-	(void)fflush(stdout);
-	fprintf(stderr, "hvo: %s/%s: %s%s\n", strcmp(dir, "/") != 0 ? dir : "", path,
-		strerror(-err), denied && geteuid() != 0 ? "; run it as root" : "");
-	return CLI_FAILED;
-}
-
 static json_t *json_error(int err)
 {
 	return err ? json_string(strerror(-err)) : json_null();
@@ -352,14 +343,6 @@ static json_t *json_error(int err)
 static json_t *json_node(int node)
 {
 	return node == POOLS_ALL_NODES ? json_null() : json_integer(node);
-}
-
-static int print_json(json_t *j)
-{
-	(void)json_dumpf(j, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(j);
-	return cli_flush();
 }
 
 static json_t *json_counts(const struct resize_counts *c)
@@ -376,29 +359,29 @@ static const char *pages(uint64_t nr)
 	return nr == 1 ? "page" : "pages";
 }
 
-static void tell_missing(const struct options *opt, const struct root *root,
+static void tell_missing(FILE *out, const struct options *opt, const struct root *root,
 			 const struct pool_info *pool, const struct resize_report *r)
 {
 	char free[TABLE_SIZE_LEN], whole[TABLE_SIZE_LEN], size[TABLE_SIZE_LEN];
 	struct memory_info memory;
 	uint64_t bytes;
 
-	printf("  %" PRIu64 " missing: ", r->missing);
+	fprintf(out, "  %" PRIu64 " missing: ", r->missing);
 	if (r->interrupted) {
-		printf("interrupted\n");
+		fprintf(out, "interrupted\n");
 		return;
 	}
-	printf("no contiguous memory for more");
+	fprintf(out, "no contiguous memory for more");
 	if (!memory_read(root, opt->node, &memory)) {
-		printf("; %s free", table_size(free, memory.free));
+		fprintf(out, "; %s free", table_size(free, memory.free));
 		if (!memory_whole_free(root, opt->node, pool->bytes, &bytes))
-			printf(", of it %s in blocks of %s or more", table_size(whole, bytes),
-			       table_size(size, pool->bytes));
+			fprintf(out, ", of it %s in blocks of %s or more", table_size(whole, bytes),
+				table_size(size, pool->bytes));
 	}
-	putchar('\n');
+	fputc('\n', out);
 }
 
-static void tell_room(const struct options *opt, const struct root *root)
+static void tell_room(FILE *out, const struct options *opt, const struct root *root)
 {
 	char free[TABLE_SIZE_LEN], room[TABLE_SIZE_LEN];
 	struct memory_info memory;
@@ -406,65 +389,66 @@ static void tell_room(const struct options *opt, const struct root *root)
 
 	if (memory_read(root, opt->node, &memory))
 		return;
-	printf("    %s free", table_size(free, memory.free));
+	fprintf(out, "    %s free", table_size(free, memory.free));
 	if (!memory_for_descriptors(root, opt->node, &bytes))
-		printf(", %s of it for that: above the min watermark, not in Movable",
-		       table_size(room, bytes));
-	putchar('\n');
+		fprintf(out, ", %s of it for that: above the min watermark, not in Movable",
+			table_size(room, bytes));
+	fputc('\n', out);
 }
 
-static void tell_refused(const struct options *opt, const struct root *root,
+static void tell_refused(FILE *out, const struct options *opt, const struct root *root,
 			 const struct pool_info *pool, const struct resize_report *r)
 {
 	uint64_t each = saving_per_page(pool->bytes, saving_base_page(), SAVING_DESCRIPTOR);
 	char need[TABLE_SIZE_LEN], all[TABLE_SIZE_LEN];
 	uint64_t on;
 
-	printf("  %" PRIu64 " refused: free, but not freed; tried %" PRIu64 " time%s\n", r->refused,
-	       r->retries + 1, r->retries ? "s" : "");
+	fprintf(out, "  %" PRIu64 " refused: free, but not freed; tried %" PRIu64 " time%s\n",
+		r->refused, r->retries + 1, r->retries ? "s" : "");
 	if (!root_number(root, &on, MEMORY_SWITCH) && each) {
-		printf("    HVO: no memory for their descriptors, %s each, %s\n",
-		       table_size(need, each), table_size(all, each * r->refused));
-		tell_room(opt, root);
+		fprintf(out, "    HVO: no memory for their descriptors, %s each, %s\n",
+			table_size(need, each), table_size(all, each * r->refused));
+		tell_room(out, opt, root);
 	}
-	printf("    when there is memory: the same again, with --wait\n");
+	fprintf(out, "    when there is memory: the same again, with --wait\n");
 }
 
-static void tell_held(const struct resize_report *r)
+static void tell_held(FILE *out, const struct resize_report *r)
 {
 	const struct resize_counts *c = &r->after;
 	uint64_t used = c->total > c->free ? c->total - c->free : 0;
 
-	printf("  %" PRIu64 " held: surplus until users let go (%" PRIu64 " in use, %" PRIu64
-	       " reserved)\n",
-	       r->held, used, c->reserved);
+	fprintf(out,
+		"  %" PRIu64 " held: surplus until users let go (%" PRIu64 " in use, %" PRIu64
+		" reserved)\n",
+		r->held, used, c->reserved);
 }
 
-static void tell_set(const struct options *opt, const struct root *root,
+static void tell_set(FILE *out, const struct options *opt, const struct root *root,
 		     const struct pool_info *pool, const struct resize_report *r)
 {
 	char size[TABLE_SIZE_LEN], node[32] = "";
 
 	if (opt->node != POOLS_ALL_NODES)
 		(void)snprintf(node, sizeof(node), ", node %d", opt->node);
-	printf("%s%s: ", table_size(size, pool->bytes), node);
+	fprintf(out, "%s%s: ", table_size(size, pool->bytes), node);
 	if (r->done)
-		printf("%" PRIu64 " %s", r->wanted, pages(r->wanted));
+		fprintf(out, "%" PRIu64 " %s", r->wanted, pages(r->wanted));
 	else
-		printf("%" PRIu64 " %s, %" PRIu64 " asked for", r->after.total,
-		       pages(r->after.total), r->wanted);
+		fprintf(out, "%" PRIu64 " %s, %" PRIu64 " asked for", r->after.total,
+			pages(r->after.total), r->wanted);
 	if (r->done && r->after.surplus)
-		printf(" and %" PRIu64 " surplus", r->after.surplus);
-	printf("; before: %" PRIu64 "\n", r->before.total);
+		fprintf(out, " and %" PRIu64 " surplus", r->after.surplus);
+	fprintf(out, "; before: %" PRIu64 "\n", r->before.total);
 	if (r->missing)
-		tell_missing(opt, root, pool, r);
+		tell_missing(out, opt, root, pool, r);
 	if (r->extra)
-		printf("  %" PRIu64 " more than asked for: %s\n", r->extra,
-		       r->interrupted ? "interrupted" : "somebody else changes the pool");
+		fprintf(out, "  %" PRIu64 " more than asked for: %s\n", r->extra,
+			r->interrupted ? "interrupted" : "somebody else changes the pool");
 	if (r->refused)
-		tell_refused(opt, root, pool, r);
+		tell_refused(out, opt, root, pool, r);
 	if (r->held)
-		tell_held(r);
+		tell_held(out, r);
 }
 
 static json_t *json_set(const struct pool_info *pool, const struct resize_report *r)
@@ -504,6 +488,7 @@ static int run_set(struct options *opt, const struct root *root, const struct po
 {
 	int status = check_fits(opt, root);
 	bool done = true, go_on = true;
+	struct text_buffer text;
 	json_t *results;
 	unsigned int i;
 
@@ -522,16 +507,19 @@ static int run_set(struct options *opt, const struct root *root, const struct po
 		done = done && r.done && !r.err;
 		go_on = !r.err && !r.interrupted;
 		json_array_append_new(results, json_set(f.pool, &r));
-		if (!opt->json && !r.err)
-			tell_set(opt, root, f.pool, &r);
+		if (!opt->json && !r.err) {
+			text_begin(&text);
+			tell_set(text.out, opt, root, f.pool, &r);
+			text_end(&text);
+		}
 		if (r.err)
-			(void)file_error(opt->dir, f.path, r.err);
+			(void)pools_file_error(opt->dir, f.path, r.err);
 	}
 	done = i == opt->nr && done;
 	if (opt->json)
-		status = print_json(json_pack("{s:s, s:o, s:b, s:o}", "root", opt->dir, "node",
-					      json_node(opt->node), "done", done, "results",
-					      results));
+		status = cli_print_json(
+			json_pack("{s:o, s:o, s:b, s:o}", "root", cli_json_text(opt->dir), "node",
+				  json_node(opt->node), "done", done, "results", results));
 	else
 		json_decref(results);
 	return status || cli_flush() || !done ? CLI_FAILED : CLI_OK;
@@ -550,31 +538,34 @@ static uint64_t demote_size(const struct root *root, const struct pool_info *poo
 	return kib * 1024;
 }
 
-static void tell_demoted(const struct options *opt, const struct root *root,
+static void tell_demoted(FILE *out, const struct options *opt, const struct root *root,
 			 const struct pool_info *pool, uint64_t to, const struct demote_report *r)
 {
 	char size[TABLE_SIZE_LEN], small[TABLE_SIZE_LEN], need[TABLE_SIZE_LEN];
 	uint64_t each = saving_per_page(pool->bytes, saving_base_page(), SAVING_DESCRIPTOR);
 	struct memory_info memory;
 
-	printf("%s: %" PRIu64 " of %" PRIu64 " %s demoted to %" PRIu64 " of %s; %" PRIu64 " left\n",
-	       table_size(size, pool->bytes), r->demoted, r->wanted, pages(r->wanted),
-	       r->demoted * (pool->bytes / to), table_size(small, to), r->after.total);
+	fprintf(out,
+		"%s: %" PRIu64 " of %" PRIu64 " %s demoted to %" PRIu64 " of %s; %" PRIu64
+		" left\n",
+		table_size(size, pool->bytes), r->demoted, r->wanted, pages(r->wanted),
+		r->demoted * (pool->bytes / to), table_size(small, to), r->after.total);
 	if (r->demoted >= r->wanted)
 		return;
-	printf("  %" PRIu64 " not: ", r->wanted - r->demoted);
+	fprintf(out, "  %" PRIu64 " not: ", r->wanted - r->demoted);
 	if (r->interrupted) {
-		printf("interrupted\n");
+		fprintf(out, "interrupted\n");
 	} else if (r->err == -ENOMEM) {
-		printf("HVO: no memory for descriptors, %s for a page", table_size(need, each));
+		fprintf(out, "HVO: no memory for descriptors, %s for a page",
+			table_size(need, each));
 		if (!memory_read(root, opt->node, &memory))
-			printf("; %s free", table_size(size, memory.free));
-		printf("; tried %" PRIu64 " time%s\n", r->retries + 1, r->retries ? "s" : "");
+			fprintf(out, "; %s free", table_size(size, memory.free));
+		fprintf(out, "; tried %" PRIu64 " time%s\n", r->retries + 1, r->retries ? "s" : "");
 	} else if (r->err == -EBUSY) {
-		printf("what is free has frames that failed\n");
+		fprintf(out, "what is free has frames that failed\n");
 	} else {
-		printf("no more are free (%" PRIu64 " free, %" PRIu64 " reserved)\n", r->after.free,
-		       r->after.reserved);
+		fprintf(out, "no more are free (%" PRIu64 " free, %" PRIu64 " reserved)\n",
+			r->after.free, r->after.reserved);
 	}
 }
 
@@ -609,8 +600,9 @@ static int check_demotable(const struct options *opt, const struct root *root)
 static int run_demote(struct options *opt, const struct root *root, const struct pools *pools)
 {
 	int status = check_demotable(opt, root);
-	json_t *results;
 	bool done = true, go_on = true;
+	struct text_buffer text;
+	json_t *results;
 	unsigned int i;
 
 	(void)pools;
@@ -630,16 +622,19 @@ static int run_demote(struct options *opt, const struct root *root, const struct
 		told = !r.err || r.err == -ENOMEM || r.err == -EBUSY;
 		go_on = told && !r.interrupted;
 		json_array_append_new(results, json_demoted(f.pool, to, &r));
-		if (!opt->json && told)
-			tell_demoted(opt, root, f.pool, to, &r);
+		if (!opt->json && told) {
+			text_begin(&text);
+			tell_demoted(text.out, opt, root, f.pool, to, &r);
+			text_end(&text);
+		}
 		if (!told)
-			(void)file_error(opt->dir, f.path, r.err);
+			(void)pools_file_error(opt->dir, f.path, r.err);
 	}
 	done = i == opt->nr && done;
 	if (opt->json)
-		status = print_json(json_pack("{s:s, s:o, s:b, s:o}", "root", opt->dir, "node",
-					      json_node(opt->node), "done", done, "results",
-					      results));
+		status = cli_print_json(
+			json_pack("{s:o, s:o, s:b, s:o}", "root", cli_json_text(opt->dir), "node",
+				  json_node(opt->node), "done", done, "results", results));
 	else
 		json_decref(results);
 	return status || cli_flush() || !done ? CLI_FAILED : CLI_OK;
@@ -659,16 +654,18 @@ static int run_overcommit(struct options *opt, const struct root *root, const st
 		struct files f = files_of(opt, root, opt->ask[i].pool);
 		uint64_t before = f.pool->overcommit;
 
-		err = write_number(&f, "nr_overcommit_hugepages", opt->ask[i].nr);
+		/* A limit that there is needs no write, and some sizes take none. */
+		if (before != opt->ask[i].nr)
+			err = write_number(&f, "nr_overcommit_hugepages", opt->ask[i].nr);
 		if (!err)
-			err = pool_read(root, f.pool);
+			err = pool_read(root, f.pool, f.path);
 		if (err || f.pool->overcommit != opt->ask[i].nr)
 			status = CLI_FAILED;
 		if (err == -EINVAL)
 			fprintf(stderr, "hvo: the kernel allows no surplus pages of %s\n",
 				table_size(size, f.pool->bytes));
 		else if (err)
-			(void)file_error(opt->dir, f.path, err);
+			(void)pools_file_error(opt->dir, f.path, err);
 		else if (!opt->json)
 			printf("%s: overcommit %" PRIu64 "; before: %" PRIu64 "\n",
 			       table_size(size, f.pool->bytes), f.pool->overcommit, before);
@@ -681,8 +678,8 @@ static int run_overcommit(struct options *opt, const struct root *root, const st
 							 json_error(err)));
 	}
 	if (opt->json)
-		err = print_json(json_pack("{s:s, s:b, s:o}", "root", opt->dir, "done",
-					   status == CLI_OK, "results", results));
+		err = cli_print_json(json_pack("{s:o, s:b, s:o}", "root", cli_json_text(opt->dir),
+					       "done", status == CLI_OK, "results", results));
 	else
 		json_decref(results);
 	return err || cli_flush() ? CLI_FAILED : status;
@@ -702,32 +699,40 @@ static int run_optimize(struct options *opt, const struct root *root, const stru
 {
 	uint64_t before, after = 0, there = all_pages(pools);
 	int err = root_number(root, &before, MEMORY_SWITCH);
-	bool own = !strcmp(opt->dir, "/"), done;
+	bool wanted = opt->optimize != 0, done;
 
-	if (err == -ENOENT) {
-		fprintf(stderr, "hvo: %s/" MEMORY_SWITCH ": there is none: %s\n",
-			own ? "" : opt->dir,
-			own ? "this kernel has no HVO" : "this machine needs no such switch");
+	if (pools_on_demand(pools)) {
+		fprintf(stderr,
+			"hvo: the machine at %s is in on-demand mode: it has nothing to "
+			"switch on or off\n",
+			opt->dir);
 		return CLI_FAILED;
 	}
-	if (!err)
+	if (err == -ENOENT) {
+		fprintf(stderr,
+			"hvo: %s/" MEMORY_SWITCH ": there is none: this kernel has no HVO\n",
+			strcmp(opt->dir, "/") ? opt->dir : "");
+		return CLI_FAILED;
+	}
+	if (!err && (before != 0) != wanted)
 		err = root_write(root, opt->optimize ? "1\n" : "0\n", MEMORY_SWITCH);
 	if (!err)
 		err = root_number(root, &after, MEMORY_SWITCH);
 	if (err)
-		return file_error(opt->dir, MEMORY_SWITCH, err);
-	done = (after != 0) == (opt->optimize != 0);
+		return pools_file_error(opt->dir, MEMORY_SWITCH, err);
+	done = (after != 0) == wanted;
 	if (opt->json)
-		err = print_json(json_pack("{s:s, s:b, s:b, s:b, s:b, s:I}", "root", opt->dir,
-					   "wanted", opt->optimize, "before", before != 0, "after",
-					   after != 0, "done", done, "pages_as_before",
-					   (json_int_t)there));
+		err = cli_print_json(json_pack("{s:o, s:b, s:b, s:b, s:b, s:I}", "root",
+					       cli_json_text(opt->dir), "wanted", opt->optimize,
+					       "before", before != 0, "after", after != 0, "done",
+					       done, "pages_as_before", (json_int_t)there));
 	else
 		printf("HVO is %s; before: %s\n", after ? "on" : "off", before ? "on" : "off");
 	if (!opt->json && there && before != after)
-		printf("  the %" PRIu64 " huge %s there stay as they are: a pool set to 0 and back "
-		       "has new ones\n",
-		       there, pages(there));
+		text_wrapf(stdout, "  ", "  ",
+			   "the %" PRIu64 " huge %s there stay as they are: a pool set to 0 and "
+			   "back has new ones",
+			   there, pages(there));
 	return err || cli_flush() || !done ? CLI_FAILED : CLI_OK;
 }
 
@@ -735,8 +740,8 @@ static int run_list(struct options *opt, const struct root *root, const struct p
 {
 	(void)root;
 	if (opt->json)
-		return print_json(
-			json_pack("{s:s, s:o}", "root", opt->dir, "pools", pools_json(pools)));
+		return cli_print_json(json_pack("{s:o, s:o}", "root", cli_json_text(opt->dir),
+						"pools", pools_json(pools)));
 	pools_print(pools, stdout);
 	return cli_flush();
 }
@@ -757,15 +762,16 @@ static const struct verb verbs[] = {
 	{ "demote", change_specs, add_ask, run_demote, "1G=1" },
 	{ "overcommit", plain_specs, add_ask, run_overcommit, "2M=64" },
 	{ "optimize", plain_specs, set_optimize, run_optimize, "on or off" },
+	{ NULL, NULL, NULL, NULL, NULL },
 };
 
 static const struct verb *find_verb(const char *name)
 {
-	size_t i;
+	const struct verb *v;
 
-	for (i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
-		if (!strcmp(verbs[i].name, name))
-			return &verbs[i];
+	for (v = verbs; v->name; v++)
+		if (!strcmp(v->name, name))
+			return v;
 	return NULL;
 }
 
@@ -779,12 +785,13 @@ int cli_pool(char **args)
 
 	if (args_want_help(args))
 		return cli_help(help);
-	if (!*args)
-		return args_error("pool: list, set, demote, overcommit or optimize?");
+	if (!*args || **args == '-')
+		return args_error(
+			"what is to be done comes first: list, set, demote, overcommit or "
+			"optimize");
 	verb = find_verb(*args);
 	if (!verb)
-		return args_error("pool: there is no '%s': list, set, demote, overcommit, optimize",
-				  *args);
+		return args_unknown("there is no pool command", *args, TEXT_NEAR(*args, verbs));
 	status = args_parse(verb->specs, args + 1, &opt, verb->operand);
 	if (!status && verb->needs && !opt.nr && opt.optimize < 0)
 		status = args_error("pool %s needs %s", verb->name, verb->needs);

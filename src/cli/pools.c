@@ -11,31 +11,79 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define POOLS_DIR "sys/kernel/mm/hugepages"
 #define NODES_DIR "sys/devices/system/node"
 #define POOL_PREFIX "hugepages-"
 
+#define MODE_FILE "sys/kernel/hvo/mode"
+
+/* ---- files that cannot be read ----------------------------------------------- */
+
+const char *pools_strerror(int err)
+{
+	switch (err) {
+	case -EPROTO:
+		return "there is no number in it";
+	case -ENODATA:
+		return "a line is missing in it";
+	default:
+		return strerror(-err);
+	}
+}
+
+int pools_file_error(const char *dir, const char *path, int err)
+{
+	bool denied = err == -EACCES || err == -EPERM;
+
+	(void)fflush(stdout);
+	fprintf(stderr, "hvo: %s/%s: %s%s\n", strcmp(dir, "/") != 0 ? dir : "", path,
+		pools_strerror(err), denied && geteuid() != 0 ? "; run it as root" : "");
+	return CLI_FAILED;
+}
+
 /* ---- reading ---------------------------------------------------------------- */
 
-static int read_counts(const struct root *root, int node, uint64_t kib, struct pool_counts *ret)
-{
-	static const char *const names[] = { "nr_hugepages", "free_hugepages",
-					     "surplus_hugepages" };
-	uint64_t *const to[] = { &ret->total, &ret->free, &ret->surplus };
-	unsigned int i;
-	int rc = 0;
+/* A tree, and the file of it that was read last: the one to name after an error. */
+struct source {
+	const struct root *root;
+	char path[ROOT_PATH_MAX];
+};
 
-	for (i = 0; !rc && i < 3; i++)
-		rc = node == POOLS_ALL_NODES ?
-			     root_number(root, to[i], POOLS_DIR "/" POOL_PREFIX "%" PRIu64 "kB/%s",
-					 kib, names[i]) :
-			     root_number(root, to[i],
-					 NODES_DIR "/node%d/hugepages/" POOL_PREFIX "%" PRIu64
-						   "kB/%s",
-					 node, kib, names[i]);
+static int read_number(struct source *s, uint64_t *ret, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static int read_number(struct source *s, uint64_t *ret, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(s->path, sizeof(s->path), fmt, args);
+	va_end(args);
+	return root_number(s->root, ret, "%s", s->path);
+}
+
+/* Of all nodes, or of one. */
+static int read_file(struct source *s, int node, uint64_t kib, const char *name, uint64_t *ret)
+{
+	if (node == POOLS_ALL_NODES)
+		return read_number(s, ret, POOLS_DIR "/" POOL_PREFIX "%" PRIu64 "kB/%s", kib, name);
+	return read_number(s, ret, NODES_DIR "/node%d/hugepages/" POOL_PREFIX "%" PRIu64 "kB/%s",
+			   node, kib, name);
+}
+
+static int read_counts(struct source *s, int node, uint64_t kib, struct pool_counts *ret)
+{
+	int rc = read_file(s, node, kib, "nr_hugepages", &ret->total);
+
+	if (!rc)
+		rc = read_file(s, node, kib, "free_hugepages", &ret->free);
+	if (!rc)
+		rc = read_file(s, node, kib, "surplus_hugepages", &ret->surplus);
 	return rc;
 }
 
@@ -44,7 +92,6 @@ static void read_policy(const struct root *root, uint64_t kib, char ret[POOLS_PO
 {
 	char *text = NULL, *begin;
 
-	ret[0] = '\0';
 	if (root_read(root, &text, POOLS_DIR "/" POOL_PREFIX "%" PRIu64 "kB/restore_policy", kib))
 		return;
 	begin = strchr(text, '[');
@@ -54,7 +101,7 @@ static void read_policy(const struct root *root, uint64_t kib, char ret[POOLS_PO
 	free(text);
 }
 
-static void read_served(const struct root *root, struct pool_info *p)
+static void read_served(struct source *source, struct pool_info *p)
 {
 	static const char *const names[] = { "folded_hugepages", "poisoned_hugepages",
 					     "deferred_hugepages", "refused_frees",
@@ -64,33 +111,42 @@ static void read_served(const struct root *root, struct pool_info *p)
 				 &s->carved_frames };
 	uint64_t kib = p->bytes / 1024;
 	unsigned int i;
-	int rc = 0;
 
-	for (i = 0; !rc && i < sizeof(names) / sizeof(names[0]); i++)
-		rc = root_number(root, to[i], POOLS_DIR "/" POOL_PREFIX "%" PRIu64 "kB/%s", kib,
-				 names[i]);
-	p->has_served = !rc;
-	if (!rc)
-		read_policy(root, kib, s->policy);
+	p->has_served = false;
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		*to[i] = POOLS_UNKNOWN;
+		if (!read_file(source, POOLS_ALL_NODES, kib, names[i], to[i]))
+			p->has_served = true;
+	}
+	s->policy[0] = '\0';
+	if (!p->on_demand)
+		read_policy(source->root, kib, s->policy);
 }
 
-int pool_read(const struct root *root, struct pool_info *p)
+static int read_pool(struct source *s, struct pool_info *p)
 {
 	uint64_t kib = p->bytes / 1024;
 	unsigned int i;
-	int rc = read_counts(root, POOLS_ALL_NODES, kib, &p->all);
+	int rc = read_counts(s, POOLS_ALL_NODES, kib, &p->all);
 
 	if (!rc)
-		rc = root_number(root, &p->reserved,
-				 POOLS_DIR "/" POOL_PREFIX "%" PRIu64 "kB/resv_hugepages", kib);
+		rc = read_file(s, POOLS_ALL_NODES, kib, "resv_hugepages", &p->reserved);
 	if (!rc)
-		rc = root_number(root, &p->overcommit,
-				 POOLS_DIR "/" POOL_PREFIX "%" PRIu64 "kB/nr_overcommit_hugepages",
-				 kib);
+		rc = read_file(s, POOLS_ALL_NODES, kib, "nr_overcommit_hugepages", &p->overcommit);
 	for (i = 0; !rc && i < p->nr_nodes; i++)
-		rc = read_counts(root, p->node[i].node, kib, &p->node[i].counts);
+		rc = read_counts(s, p->node[i].node, kib, &p->node[i].counts);
 	if (!rc)
-		read_served(root, p);
+		read_served(s, p);
+	return rc;
+}
+
+int pool_read(const struct root *root, struct pool_info *p, char failed[ROOT_PATH_MAX])
+{
+	struct source s = { .root = root };
+	int rc = read_pool(&s, p);
+
+	if (rc)
+		memcpy(failed, s.path, sizeof(s.path));
 	return rc;
 }
 
@@ -134,17 +190,25 @@ static int add_pool(void *arg, const char *name)
 	return 0;
 }
 
+static int ignore(void *arg, const char *name)
+{
+	(void)arg;
+	(void)name;
+	return 0;
+}
+
 /* Nodes without memory have no pools. */
 static int find_nodes(const struct root *root, const struct pools *pools, struct pool_info *p)
 {
-	struct pool_counts counts;
 	unsigned int i;
 
 	p->node = calloc(pools->nr_nodes + 1, sizeof(*p->node));
 	if (!p->node)
 		return -ENOMEM;
 	for (i = 0; i < pools->nr_nodes; i++)
-		if (read_counts(root, pools->node[i], p->bytes / 1024, &counts) != -ENOENT)
+		if (root_list(root, "", ignore, NULL,
+			      NODES_DIR "/node%d/hugepages/" POOL_PREFIX "%" PRIu64 "kB",
+			      pools->node[i], p->bytes / 1024) != -ENOENT)
 			p->node[p->nr_nodes++].node = pools->node[i];
 	return 0;
 }
@@ -160,26 +224,85 @@ void pools_free(struct pools *pools)
 	memset(pools, 0, sizeof(*pools));
 }
 
-static int read_all(const struct root *root, struct pools *pools)
+bool pools_on_demand(const struct pools *pools)
+{
+	return !strcmp(pools->mode, "on-demand");
+}
+
+static void read_mode(const struct root *root, struct pools *pools)
+{
+	char *text = NULL;
+
+	if (!root_read(root, &text, MODE_FILE))
+		(void)snprintf(pools->mode, sizeof(pools->mode), "%.*s", (int)strcspn(text, " \n"),
+			       text);
+	free(text);
+}
+
+static void read_default(const struct root *root, struct pools *pools)
 {
 	char *meminfo = NULL;
 	uint64_t kib;
-	unsigned int i;
+
+	if (!root_read(root, &meminfo, "proc/meminfo") &&
+	    !root_field(meminfo, "Hugepagesize", &kib))
+		pools->default_bytes = kib * 1024;
+	free(meminfo);
+}
+
+static void note_failure(struct pools *pools, int err, const char *path)
+{
+	if (pools->err)
+		return;
+	pools->err = err;
+	(void)snprintf(pools->failed, sizeof(pools->failed), "%s", path);
+}
+
+/* The pools that can be read. */
+static int read_figures(const struct root *root, struct pools *pools)
+{
+	struct source s = { .root = root };
+	unsigned int i, nr = 0;
+	int rc = 0;
+
+	for (i = 0; i < pools->nr; i++) {
+		struct pool_info *p = &pools->pool[i];
+
+		p->on_demand = pools_on_demand(pools);
+		rc = rc == -ENOMEM ? rc : find_nodes(root, pools, p);
+		if (!rc)
+			rc = read_pool(&s, p);
+		if (!rc) {
+			pools->pool[nr++] = *p;
+			continue;
+		}
+		free(p->node);
+		if (rc != -ENOMEM)
+			note_failure(pools, rc, s.path);
+		rc = rc == -ENOMEM ? rc : 0;
+	}
+	pools->nr = nr;
+	return rc;
+}
+
+static int read_all(const struct root *root, struct pools *pools)
+{
 	int rc = root_list(root, "node", add_node, pools, NODES_DIR);
 
-	if (rc && rc != -ENOENT) /* a kernel without NUMA has none */
+	if (rc == -ENOMEM)
 		return rc;
+	if (rc && rc != -ENOENT) /* a kernel without NUMA has none */
+		note_failure(pools, rc, NODES_DIR);
 	rc = root_list(root, POOL_PREFIX, add_pool, pools, POOLS_DIR);
-	for (i = 0; !rc && i < pools->nr; i++) {
-		rc = find_nodes(root, pools, &pools->pool[i]);
-		if (!rc)
-			rc = pool_read(root, &pools->pool[i]);
-	}
-	if (!rc && !root_read(root, &meminfo, "proc/meminfo"))
-		if (!root_field(meminfo, "Hugepagesize", &kib))
-			pools->default_bytes = kib * 1024;
-	free(meminfo);
-	return rc;
+	if (rc == -ENOMEM)
+		return rc;
+	if (rc == -ENOTDIR || (!rc && !pools->nr))
+		rc = -ENOENT;
+	read_mode(root, pools);
+	read_default(root, pools);
+	if (rc && rc != -ENOENT)
+		note_failure(pools, rc, POOLS_DIR);
+	return rc ? rc : read_figures(root, pools);
 }
 
 int pools_read(const struct root *root, struct pools *ret)
@@ -187,17 +310,29 @@ int pools_read(const struct root *root, struct pools *ret)
 	struct pools pools = { 0 };
 	int rc = read_all(root, &pools);
 
-	if (rc)
+	if (rc == -ENOMEM || (rc == -ENOENT && !pools.err)) {
 		pools_free(&pools);
+		return rc;
+	}
+	*ret = pools;
+	return 0;
+}
+
+static void print_none(const char *dir)
+{
+	if (!strcmp(dir, "/"))
+		fprintf(stderr, "hvo: this kernel has no huge pages: no /" POOLS_DIR
+				"; is CONFIG_HUGETLBFS off, or sysfs not mounted?\n");
 	else
-		*ret = pools;
-	return rc;
+		fprintf(stderr,
+			"hvo: --root: nothing is served at %s: it has no " POOLS_DIR
+			"; start hvo serve there\n",
+			dir);
 }
 
 int pools_open(struct root *root, const char *dir, struct pools *ret)
 {
 	struct pools pools = { 0 };
-	bool own = !strcmp(dir, "/");
 	int rc = root_open(root, dir);
 
 	if (rc) {
@@ -206,21 +341,14 @@ int pools_open(struct root *root, const char *dir, struct pools *ret)
 		return CLI_FAILED;
 	}
 	rc = pools_read(root, &pools);
-	if (!rc && pools.nr) {
+	if (!rc && !pools.err) {
 		*ret = pools;
 		return CLI_OK;
 	}
-	if (rc && rc != -ENOENT && rc != -ENOTDIR)
-		fprintf(stderr, "hvo: %s/" POOLS_DIR ": cannot be read: %s\n", own ? "" : dir,
-			strerror(-rc));
-	else if (own)
-		fprintf(stderr, "hvo: this kernel has no huge pages: no /" POOLS_DIR
-				"; is CONFIG_HUGETLBFS off, or sysfs not mounted?\n");
+	if (rc == -ENOENT)
+		print_none(dir);
 	else
-		fprintf(stderr,
-			"hvo: --root: nothing is served at %s: it has no " POOLS_DIR
-			"; start hvo serve there\n",
-			dir);
+		(void)pools_file_error(dir, rc ? POOLS_DIR : pools.failed, rc ? rc : pools.err);
 	pools_free(&pools);
 	root_close(root);
 	return CLI_FAILED;
@@ -361,15 +489,28 @@ static void print_row(struct table *t, const struct pool_info *p, const struct p
 	table_cell(t, "%s", c->total ? table_size(size, c->total * p->bytes) : "0");
 }
 
+static void print_figure(struct table *t, uint64_t n)
+{
+	if (n == POOLS_UNKNOWN)
+		table_cell(t, "-");
+	else
+		table_number(t, n);
+}
+
 static void print_served(const struct pools *pools, FILE *out)
 {
-	static const char *const heads[] = { "<size",	      "folded",
-					     "poisoned",      "deferred",
-					     "refused|frees", "carved|frames",
-					     "<policy",	      NULL };
+	/* On-demand mode needs no policy. */
+	bool policies = !pools_on_demand(pools), any = false;
+	const char *const heads[] = { "<size",
+				      "folded",
+				      "poisoned",
+				      "deferred",
+				      "refused|frees",
+				      "carved|frames",
+				      policies ? "<policy" : NULL,
+				      NULL };
 	struct table *t = table_new(heads);
 	char size[TABLE_SIZE_LEN];
-	bool any = false;
 	unsigned int i;
 
 	for (i = 0; i < pools->nr; i++) {
@@ -379,12 +520,13 @@ static void print_served(const struct pools *pools, FILE *out)
 			continue;
 		any = true;
 		table_cell(t, "%s", table_size(size, pools->pool[i].bytes));
-		table_number(t, s->folded);
-		table_number(t, s->poisoned);
-		table_number(t, s->deferred);
-		table_number(t, s->refused_frees);
-		table_number(t, s->carved_frames);
-		table_cell(t, "%s", s->policy[0] ? s->policy : "-");
+		print_figure(t, s->folded);
+		print_figure(t, s->poisoned);
+		print_figure(t, s->deferred);
+		print_figure(t, s->refused_frees);
+		print_figure(t, s->carved_frames);
+		if (policies)
+			table_cell(t, "%s", s->policy[0] ? s->policy : "-");
 	}
 	if (any) {
 		fputc('\n', out);
@@ -395,7 +537,7 @@ static void print_served(const struct pools *pools, FILE *out)
 
 void pools_print(const struct pools *pools, FILE *out)
 {
-	static const char *const heads[] = { "<size",	 "node",    "pages",	  "in use", "free",
+	static const char *const heads[] = { "<size",	 "<node",   "pages",	  "in use", "free",
 					     "reserved", "surplus", "overcommit", "memory", NULL };
 	struct table *t = table_new(heads);
 	unsigned int i, n;
@@ -424,17 +566,22 @@ static void add_counts(json_t *j, const struct pool_counts *c)
 	add_number(j, "surplus", c->surplus);
 }
 
+static json_t *figure_json(uint64_t n)
+{
+	return n == POOLS_UNKNOWN ? json_null() : json_integer((json_int_t)n);
+}
+
 static json_t *served_json(const struct pool_info *p)
 {
 	const struct pool_served *s = &p->served;
 
 	if (!p->has_served)
 		return json_null();
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:s?}", "folded", (json_int_t)s->folded,
-			 "poisoned", (json_int_t)s->poisoned, "deferred", (json_int_t)s->deferred,
-			 "refused_frees", (json_int_t)s->refused_frees, "carved_frames",
-			 (json_int_t)s->carved_frames, "restore_policy",
-			 s->policy[0] ? s->policy : NULL);
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "folded", figure_json(s->folded),
+			 "poisoned", figure_json(s->poisoned), "deferred", figure_json(s->deferred),
+			 "refused_frees", figure_json(s->refused_frees), "carved_frames",
+			 figure_json(s->carved_frames), "restore_policy",
+			 s->policy[0] ? cli_json_text(s->policy) : json_null());
 }
 
 static json_t *pool_json(const struct pools *pools, const struct pool_info *p)

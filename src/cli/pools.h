@@ -19,6 +19,7 @@
 #define POOLS_ALL_NODES (-1)
 #define POOLS_NAME_LEN 24
 #define POOLS_POLICY_LEN 24
+#define POOLS_MODE_LEN 32
 
 struct pool_counts {
 	uint64_t total; /* with surplus */
@@ -31,16 +32,18 @@ struct pool_node {
 	struct pool_counts counts;
 };
 
-/* What only a served machine tells. */
+/* What only a served machine tells; a figure that it does not tell is POOLS_UNKNOWN. */
+#define POOLS_UNKNOWN UINT64_MAX
 struct pool_served {
 	uint64_t folded, poisoned, deferred, refused_frees, carved_frames;
-	char policy[POOLS_POLICY_LEN]; /* empty: none */
+	char policy[POOLS_POLICY_LEN]; /* empty: none, or on-demand mode, which needs none */
 };
 
 /**
  * struct pool_info - the pool of one size
  * @bytes: of a page
  * @node: those nodes that have a pool of this size; none where the kernel knows no nodes
+ * @on_demand: of a machine in on-demand mode
  * @served: meaningful if @has_served
  */
 struct pool_info {
@@ -50,6 +53,7 @@ struct pool_info {
 	uint64_t overcommit;
 	struct pool_node *node;
 	unsigned int nr_nodes;
+	bool on_demand;
 	bool has_served;
 	struct pool_served served;
 };
@@ -58,6 +62,8 @@ struct pool_info {
  * struct pools - all of them
  * @node: numbers of the nodes that are there, whether they have pools or not
  * @default_bytes: size of the default pool, 0 if the files do not say
+ * @mode: "on-demand", "linux": of a served machine; empty: it is a kernel
+ * @err, @failed: 0, or why this file could not be read: what it belongs to is left out
  */
 struct pools {
 	struct pool_info *pool; /* smallest first */
@@ -65,6 +71,9 @@ struct pools {
 	int *node;
 	unsigned int nr_nodes;
 	uint64_t default_bytes;
+	char mode[POOLS_MODE_LEN];
+	int err;
+	char failed[ROOT_PATH_MAX];
 };
 
 /**
@@ -74,13 +83,25 @@ struct pools {
  * Return: CLI_OK, or CLI_FAILED after one line on standard error, and nothing is open.
  */
 int pools_open(struct root *root, const char *dir, struct pools *ret);
-/* The same without a word: 0 or negative errno; there may be none. */
+/*
+ * The same without a word, and with what can be read of it: see @err of the result. -ENOENT: there
+ * are none at all; -ENOMEM.
+ */
 int pools_read(const struct root *root, struct pools *ret);
+bool pools_on_demand(const struct pools *pools);
 void pools_free(struct pools *pools);
 void pools_close(struct root *root, struct pools *pools);
 
-/* Read the figures of one pool again. 0 or negative errno; @p may be half new after an error. */
-int pool_read(const struct root *root, struct pool_info *p);
+/*
+ * Read the figures of one pool again. 0 or negative errno, and which file it was of is in @failed;
+ * @p may be half new then.
+ */
+int pool_read(const struct root *root, struct pool_info *p, char failed[ROOT_PATH_MAX]);
+
+/* The line about a file of the tree that could not be read or written. Returns CLI_FAILED. */
+int pools_file_error(const char *dir, const char *path, int err);
+/* What is wrong with such a file, in words. */
+const char *pools_strerror(int err);
 
 /* NULL if there is none. */
 struct pool_info *pools_find(const struct pools *pools, uint64_t bytes);

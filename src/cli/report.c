@@ -4,6 +4,7 @@
  */
 #include "args.h"
 #include "cli.h"
+#include "figures.h"
 #include "plot.h"
 #include "progress.h"
 
@@ -18,7 +19,8 @@
 static const char help[] =
 	"usage: hvo report [options] DIR|FILE...\n"
 	"\n"
-	"Make one HTML file of what hvo run -o wrote: plots (by gnuplot), tables, and the words.\n"
+	"Make one HTML file of what hvo run -o wrote: plots (by gnuplot), tables, and\n"
+	"the words.\n"
 	"\n"
 	"  -o FILE          where to; it is needed\n"
 	"  --title TEXT     the heading (default: libhvo lab)\n";
@@ -138,35 +140,28 @@ static void put_element(FILE *out, const char *tag, const char *text)
 }
 
 /* Thousands apart by a narrow space that does not break. */
-static void put_integer(FILE *out, json_int_t value)
-{
-	char digits[24];
-	size_t len, i;
+#define GAP "\u202f"
 
-	(void)snprintf(digits, sizeof(digits), "%" JSON_INTEGER_FORMAT, value);
-	len = strlen(digits);
-	for (i = 0; i < len; i++) {
-		if (i && (len - i) % 3 == 0 && digits[i - 1] != '-')
-			fputs("&#8239;", out);
-		fputc(digits[i], out);
-	}
+static void put_figures(FILE *out, const struct figures *figures, const json_t *value)
+{
+	char *text = figures_text(figures, value, GAP);
+
+	put(out, text);
+	free(text);
 }
 
 static void put_value(FILE *out, const json_t *value)
 {
-	if (json_is_string(value))
-		put(out, json_string_value(value));
-	else if (json_is_integer(value))
-		put_integer(out, json_integer_value(value));
-	else if (json_is_real(value))
-		fprintf(out, "%.6g", json_real_value(value));
-	else if (json_is_boolean(value))
-		fputs(json_is_true(value) ? "yes" : "no", out);
+	const struct figures figures = figures_of_value(value);
+
+	put_figures(out, &figures, value);
 }
 
 static void put_rows(FILE *out, const json_t *result)
 {
 	const json_t *columns = json_object_get(result, "columns"), *row, *cell;
+	const json_t *rows = json_object_get(result, "rows");
+	struct figures figures;
 	size_t i, k;
 
 	if (!json_array_size(columns))
@@ -179,13 +174,14 @@ static void put_rows(FILE *out, const json_t *result)
 		fputs("</th>", out);
 	}
 	fputs("</tr></thead>\n<tbody>\n", out);
-	json_array_foreach(json_object_get(result, "rows"), i, row)
+	json_array_foreach(rows, i, row)
 	{
 		fputs("<tr>", out);
 		json_array_foreach(row, k, cell)
 		{
+			figures = figures_of_column(rows, k);
 			fputs(json_is_number(cell) ? "<td class=\"n\">" : "<td>", out);
-			put_value(out, cell);
+			put_figures(out, &figures, cell);
 			fputs("</td>", out);
 		}
 		fputs("</tr>\n", out);

@@ -172,7 +172,8 @@ void resize_run(const struct resize_ops *ops, void *ctx, uint64_t wanted, uint64
 	r.err = ops->read(ctx, &r.before);
 	r.after = r.before;
 	judge(&r);
-	if (!r.err)
+	/* What is there already needs no write. */
+	if (!r.err && !r.done)
 		r.err = walk(&run, &r, step);
 	while (!r.err && !r.done) {
 		bool changed = left(&r) < before;

@@ -4,10 +4,13 @@
  */
 #include "args.h"
 #include "cli.h"
+#include "figures.h"
 #include "lab/lab.h"
 #include "table.h"
+#include "text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,26 +18,29 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #ifndef HVO_VERSION
 #define HVO_VERSION "unknown"
 #endif
 
 static const char help[] =
-	"usage: hvo run [options] FILE.lua [arguments]\n"
+	"usage: hvo run [options] FILE.lua [-- ARGUMENTS...]\n"
 	"\n"
-	"Run a script of the lab: machines, pools, policies, workloads. What it finds out is printed.\n"
-	"The arguments are the script's table arg. hvo shell knows the bindings: hvo.help().\n"
+	"Run a script of the lab: machines, pools, policies, workloads. What it finds out\n"
+	"is printed. The arguments are the script's table arg. hvo shell knows the\n"
+	"bindings: hvo.help().\n"
 	"\n"
-	"  --json           the results as JSON instead\n"
-	"  -o DIR           write them as JSON to DIR/NAME.json for FILE NAME.lua, for hvo report;\n"
-	"                   print what was found in words, the time it took, and its memory\n"
+	"  --json           the results as JSON instead; what the script prints goes to\n"
+	"                   standard error then\n"
+	"  -o DIR           write them as JSON to DIR/NAME.json for FILE NAME.lua, for\n"
+	"                   hvo report; print what was found in words, the time it took,\n"
+	"                   and its memory\n"
 	"  --quick          small machines and short times, where the script knows them\n"
 	"  --seed N         all that is random follows from it (default 1)\n";
 
 struct run_options {
 	struct lab_options lab;
-	char **args; /* all that there are */
 	const char *file;
 	const char *dir;
 	bool json;
@@ -44,12 +50,12 @@ static int set_file(void *arg, const char *value)
 {
 	struct run_options *opt = arg;
 
+	if (opt->file)
+		return args_error("one script at a time, so '%s' is too much; what is for the "
+				  "script stands behind --",
+				  value);
 	opt->file = value;
-	/* The rest is the script's. */
-	while (*opt->args != value)
-		opt->args++;
-	opt->lab.args = opt->args + 1;
-	return ARGS_STOP;
+	return CLI_OK;
 }
 
 static const struct arg_spec specs[] = {
@@ -76,12 +82,12 @@ static char *script_name(const char *file)
 
 static json_t *document(const struct run_options *opt, const char *name, const json_t *results)
 {
-	json_t *doc = json_pack("{s:s, s:I, s:b, s:s, s:O}", "script", name, "seed",
+	json_t *doc = json_pack("{s:o, s:I, s:b, s:s, s:O}", "script", cli_json_text(name), "seed",
 				(json_int_t)opt->lab.seed, "quick", opt->lab.quick, "version",
 				HVO_VERSION, "results", results);
 
 	if (!doc)
-		cli_die("out of memory, or the name of the script is no text");
+		cli_die("out of memory");
 	return doc;
 }
 
@@ -105,32 +111,34 @@ static void write_json(const char *dir, const char *name, const json_t *doc)
 
 /* ---- text --------------------------------------------------------------------------- */
 
-static void print_cell(struct table *t, const json_t *value)
-{
-	if (json_is_string(value))
-		table_cell(t, "%s", json_string_value(value));
-	else if (json_is_integer(value))
-		table_number(t, (uint64_t)json_integer_value(value));
-	else if (json_is_real(value))
-		table_cell(t, "%.6g", json_real_value(value));
-	else
-		table_cell(t, "%s", json_is_true(value) ? "yes" : "no");
-}
-
 static void print_rows(const json_t *result)
 {
 	const json_t *columns = json_object_get(result, "columns"), *row, *cell;
+	const json_t *rows = json_object_get(result, "rows");
 	const char *heads[TABLE_MAX_COLUMNS + 1] = { NULL };
+	struct figures figures[TABLE_MAX_COLUMNS];
+	bool left[TABLE_MAX_COLUMNS];
 	struct table *t;
 	size_t i, k;
+	char *text;
 
 	if (!json_array_size(columns))
 		return;
-	for (i = 0; i < json_array_size(columns); i++)
+	for (i = 0; i < json_array_size(columns); i++) {
 		heads[i] = json_string_value(json_array_get(columns, i));
-	t = table_new(heads);
-	json_array_foreach(json_object_get(result, "rows"), i, row) json_array_foreach(row, k, cell)
-		print_cell(t, cell);
+		figures[i] = figures_of_column(rows, i);
+		left[i] = figures[i].is_text;
+	}
+	t = table_new_plain(heads, left);
+	json_array_foreach(rows, i, row)
+	{
+		json_array_foreach(row, k, cell)
+		{
+			text = figures_text(&figures[k], cell, " ");
+			table_cell(t, "%s", text);
+			free(text);
+		}
+	}
 	table_print(t, stdout, 2);
 	table_free(t);
 	putchar('\n');
@@ -144,13 +152,13 @@ static void print_result(const json_t *result, bool rows)
 
 	if (!title)
 		title = json_string_value(json_object_get(result, "name"));
-	printf("%s\n", title);
+	text_wrap(stdout, "", "", title);
 	if (rows) {
 		putchar('\n');
 		print_rows(result);
 	}
 	json_array_foreach(json_object_get(result, "notes"), i, note)
-		printf("  %s\n", json_string_value(note));
+		text_wrap(stdout, "  ", "    ", json_string_value(note));
 	if (rows)
 		putchar('\n');
 }
@@ -174,54 +182,95 @@ static double now(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-static void report(const struct run_options *opt, const json_t *results, double seconds)
+static void report(const struct run_options *opt, const char *name, const json_t *doc,
+		   double seconds)
 {
-	char *name = script_name(opt->file);
-	json_t *doc = document(opt, name, results);
 	const json_t *result;
 	size_t i;
 
 	if (opt->dir)
 		write_json(opt->dir, name, doc);
 	if (opt->json) {
-		json_dumpf(doc, stdout, JSON_FORM);
+		(void)json_dumpf(doc, stdout, JSON_FORM);
 		putchar('\n');
-	} else {
-		json_array_foreach(results, i, result) print_result(result, !opt->dir);
-		if (opt->dir)
-			print_cost(seconds);
+		return;
 	}
-	json_decref(doc);
-	free(name);
+	json_array_foreach(json_object_get(doc, "results"), i, result)
+		print_result(result, !opt->dir);
+	if (opt->dir)
+		print_cost(seconds);
+}
+
+/* From here on what is written to standard output goes to standard error; the way back. */
+static int divert_output(void)
+{
+	int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+	if (fd < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+		cli_die("standard output: %s", strerror(errno));
+	/* In the order of what is written to standard error itself. */
+	(void)setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+	return fd;
+}
+
+static void restore_output(int fd)
+{
+	(void)fflush(stdout);
+	if (dup2(fd, STDOUT_FILENO) < 0)
+		cli_die("standard output: %s", strerror(errno));
+	close(fd);
+}
+
+/*
+ * Run it, and close all that it left open. With --json there is one document on standard output,
+ * whatever the script, its programs and its finalizers write.
+ *
+ * Return: what it found; NULL after a line on standard error.
+ */
+static json_t *run_script(const struct run_options *opt, const char *name)
+{
+	int output = opt->json ? divert_output() : -1;
+	lua_State *L = lab_open(&opt->lab);
+	json_t *doc = NULL;
+	char *error = NULL;
+
+	if (!L)
+		cli_die("out of memory");
+	if (lab_run(L, opt->file, &error))
+		doc = document(opt, name, lab_results(L));
+	(void)fflush(stdout);
+	if (!doc)
+		fprintf(stderr, "hvo: %s\n", error ? error : "out of memory");
+	free(error);
+	lab_close(L);
+	if (output >= 0)
+		restore_output(output);
+	return doc;
 }
 
 int cli_run(char **args)
 {
-	struct run_options opt = { .lab = { .seed = 1 }, .args = args };
+	struct run_options opt = { .lab = { .seed = 1 } };
 	double start = now();
-	char *error = NULL;
-	lua_State *L;
 	int status;
-	bool ok;
+	json_t *doc;
+	char *name;
 
-	if (*args && (!strcmp(*args, "--help") || !strcmp(*args, "-h")))
+	if (args_want_help(args))
 		return cli_help(help);
+	opt.lab.args = args_rest(args);
 	status = args_parse(specs, args, &opt, set_file);
 	if (status)
 		return status;
 	if (!opt.file)
 		return args_error("run needs a script, such as lab/frees.lua");
-	L = lab_open(&opt.lab);
-	if (!L)
-		cli_die("out of memory");
-	ok = lab_run(L, opt.file, &error);
-	(void)fflush(stdout);
-	if (ok)
-		report(&opt, lab_results(L), now() - start);
-	else
-		fprintf(stderr, "hvo: %s\n", error ? error : "out of memory");
-	free(error);
-	lab_close(L);
+	name = script_name(opt.file);
+	doc = run_script(&opt, name);
+	if (doc)
+		report(&opt, name, doc, now() - start);
 	status = cli_flush();
-	return ok ? status : CLI_FAILED;
+	status = doc ? status : CLI_FAILED;
+	json_decref(doc);
+	free(name);
+	return status;
 }

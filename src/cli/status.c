@@ -9,6 +9,7 @@
 #include "pools.h"
 #include "saving.h"
 #include "table.h"
+#include "text.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -28,23 +29,25 @@
 static const char help[] =
 	"usage: hvo status [options]\n"
 	"\n"
-	"Memory, huge pages and their descriptors, as the kernel counts them; no root needed.\n"
+	"Memory, huge pages and their descriptors, as the kernel counts them; no root\n"
+	"needed.\n"
 	"\n"
-	"  --root DIR       of the machine that is served at DIR, not of the running kernel\n"
+	"  --root DIR       of the machine that is served at DIR, not of the kernel\n"
 	"  --json           the same as JSON\n"
 	"\n"
-	"Linux does not say how many huge pages are optimised. What is saved is the array of all\n"
-	"memory blocks (64 bytes for each base page) less nr_memmap_boot_pages and\n"
-	"nr_memmap_pages, where that is a number that the pools can have saved; if not, it is\n"
-	"unknown. What could be saved: all but one of the descriptor pages of each huge page, 7 of\n"
-	"8 for 2 MiB, 4095 of 4096 for 1 GiB. Page tables of the array that was split, at most\n"
-	"one page for 128 MiB of memory, are not in these numbers.\n";
+	"Linux does not say how many huge pages are optimised. What is saved is the\n"
+	"array of all memory blocks (64 bytes for each base page) less\n"
+	"nr_memmap_boot_pages and nr_memmap_pages, where that is a number that the pools\n"
+	"can have saved; if not, it is unknown. What could be saved: all but one of the\n"
+	"descriptor pages of each huge page, 7 of 8 for 2 MiB, 4095 of 4096 for 1 GiB.\n"
+	"Page tables of the array that was split, at most one page for 128 MiB of memory,\n"
+	"are not in these numbers.\n";
 
 /* ---- all that is known ------------------------------------------------------------ */
 
 /* What only a served machine tells; UNKNOWN where it does not. */
 struct served {
-	bool there, on_demand;
+	bool there;
 	uint64_t cuts, collapses, folds, presents, carved_blocks, moved, reported, poisoned;
 };
 
@@ -87,14 +90,11 @@ static uint64_t *figure(struct served *s, size_t i)
 	return (uint64_t *)(void *)((char *)s + served_figures[i].offset);
 }
 
-static void read_served(const struct root *root, struct served *s)
+static void read_served(const struct root *root, const struct pools *pools, struct served *s)
 {
-	char *mode = NULL;
 	size_t i;
 
-	s->there = !root_read(root, &mode, "sys/kernel/hvo/mode");
-	s->on_demand = s->there && !strncmp(mode, "on-demand", strlen("on-demand"));
-	free(mode);
+	s->there = pools->mode[0] != '\0';
 	for (i = 0; s->there && i < NR_FIGURES; i++) {
 		*figure(s, i) = UNKNOWN;
 		(void)root_number(root, figure(s, i), "sys/kernel/hvo/%s", served_figures[i].file);
@@ -170,6 +170,8 @@ static void hint_switch(struct status *st)
 	if (m->could < saved + HINT_FROM_BYTES)
 		return;
 	table_size(more, m->could - saved);
+	if (!m->has_switch && m->switch_err != -ENOENT)
+		return;
 	if (!m->has_switch)
 		(void)hint(st, "no-hvo",
 			   "this kernel cannot optimise huge pages; one that can (x86-64, "
@@ -218,7 +220,7 @@ static void find_hints(struct status *st)
 	st->hint = cli_alloc(HINTS_OF_POOL * st->pools.nr + HINTS_OF_ALL, sizeof(*st->hint));
 	for (i = 0; i < st->pools.nr; i++)
 		hint_pool(st, &st->pools.pool[i]);
-	if (st->served.on_demand)
+	if (st->memmap.on_demand)
 		return;
 	hint_switch(st);
 	hint_need(st);
@@ -230,19 +232,22 @@ static void print_head(const struct status *st)
 {
 	char total[TABLE_SIZE_LEN], free[TABLE_SIZE_LEN];
 	unsigned int nodes = st->pools.nr_nodes;
+	struct text_buffer text;
 
+	text_begin(&text);
 	if (st->served.there)
-		printf("Machine served at %s, %s mode", st->dir,
-		       st->served.on_demand ? "on-demand" : "Linux");
+		fprintf(text.out, "Machine served at %s, %s mode", st->dir,
+			st->memmap.on_demand ? "on-demand" : "Linux");
 	else if (strcmp(st->dir, "/") != 0)
-		printf("Kernel at %s", st->dir);
+		fprintf(text.out, "Kernel at %s", st->dir);
 	else
-		printf("Linux %s", st->release);
-	printf(": %s of memory, %s free", table_size(total, st->memory.total),
-	       table_size(free, st->memory.free));
+		fprintf(text.out, "Linux %s", st->release);
+	fprintf(text.out, ": %s of memory, %s free", table_size(total, st->memory.total),
+		table_size(free, st->memory.free));
 	if (nodes)
-		printf(", %u node%s", nodes, nodes == 1 ? "" : "s");
-	printf("\n\n");
+		fprintf(text.out, ", %u node%s", nodes, nodes == 1 ? "" : "s");
+	text_end(&text);
+	putchar('\n');
 }
 
 /* Every row is as wide as the widest of the others. */
@@ -285,15 +290,16 @@ static void saved_note(const struct status *st, char *buf, size_t len)
 	uint64_t each = p ? saving_per_page(p->bytes, saving_base_page(), SAVING_DESCRIPTOR) : 0;
 
 	buf[0] = '\0';
-	if (st->served.on_demand)
+	if (st->memmap.on_demand)
 		(void)snprintf(buf, len, "whole blocks, free or in huge pages");
-	else if (!m->has_now)
-		(void)snprintf(buf, len,
-			       "this kernel does not count descriptors (6.11 and later do)");
+	else if (m->now_err == -ENODATA)
+		(void)snprintf(buf, len, "Linux counts descriptors from 6.11 on");
+	else if (m->now_err)
+		(void)snprintf(buf, len, MEMORY_COUNTERS ": %s", pools_strerror(m->now_err));
 	else if (!m->has_full)
 		(void)snprintf(buf, len, "the memory blocks are not listed");
 	else if (!m->has_saved)
-		(void)snprintf(buf, len, "the counters hold other things too, or memory has holes");
+		(void)snprintf(buf, len, "other things are counted too, or memory has holes");
 	else if (each)
 		(void)snprintf(buf, len, "%" PRIu64 " of %" PRIu64 " huge pages are optimised",
 			       m->saved / each, p->all.total);
@@ -306,8 +312,10 @@ static void print_memmap(const struct status *st)
 	struct table *t = table_new(heads);
 	char note[80];
 
-	if (st->served.on_demand)
+	if (st->memmap.on_demand)
 		printf("\nDescriptors: only where memory is cut into small frames\n");
+	else if (!m->has_switch && m->switch_err != -ENOENT)
+		printf("\nHVO: unknown: " MEMORY_SWITCH ": %s\n", pools_strerror(m->switch_err));
 	else if (!m->has_switch)
 		printf("\nHVO: this kernel has none\n");
 	else
@@ -315,10 +323,10 @@ static void print_memmap(const struct status *st)
 	row(t, "descriptors now", m->has_now, m->now, "%s",
 	    m->has_now ? "nr_memmap_boot_pages + nr_memmap_pages" : "");
 	row(t, "without saving", m->has_full, m->full, "%s",
-	    m->has_full ? "64 bytes for each base page of all memory blocks" : "");
+	    m->has_full ? "64 bytes for each page of all memory blocks" : "");
 	saved_note(st, note, sizeof(note));
 	row(t, "saved now", m->has_saved, m->saved, "%s", note);
-	if (!st->served.on_demand)
+	if (!st->memmap.on_demand)
 		row(t, "could be saved", true, m->could, "all huge pages optimised");
 	table_print(t, stdout, 2);
 	table_free(t);
@@ -348,25 +356,6 @@ static void print_served(struct served *s)
 	table_free(t);
 }
 
-/* Words of at most 98 columns, behind a dash. */
-static void print_wrapped(const char *text)
-{
-	size_t column = 2, len;
-
-	printf("  - ");
-	while (*text) {
-		len = strcspn(text, " ");
-		if (column + len + 1 > 94) {
-			printf("\n    ");
-			column = 2;
-		}
-		printf("%s%.*s", column > 2 ? " " : "", (int)len, text);
-		column += len + 1;
-		text += len + (text[len] == ' ');
-	}
-	putchar('\n');
-}
-
 static int print_text(struct status *st)
 {
 	unsigned int i;
@@ -378,7 +367,7 @@ static int print_text(struct status *st)
 	if (st->nr_hints)
 		printf("\nHints\n");
 	for (i = 0; i < st->nr_hints; i++) {
-		print_wrapped(st->hint[i].text);
+		text_wrap(stdout, "  - ", "    ", st->hint[i].text);
 		if (st->hint[i].command[0])
 			printf("      %s\n", st->hint[i].command);
 	}
@@ -392,14 +381,19 @@ static json_t *known(bool is, uint64_t n)
 	return is ? json_integer((json_int_t)n) : json_null();
 }
 
-static json_t *served_json(struct served *s)
+static json_t *known_text(const char *text)
+{
+	return cli_json_text(text[0] ? text : NULL);
+}
+
+static json_t *served_json(struct served *s, const char *mode)
 {
 	json_t *j;
 	size_t i;
 
 	if (!s->there)
 		return json_null();
-	j = json_pack("{s:s}", "mode", s->on_demand ? "on-demand" : "linux");
+	j = json_pack("{s:o}", "mode", cli_json_text(mode));
 	for (i = 0; i < NR_FIGURES; i++)
 		json_object_set_new(j, served_figures[i].file,
 				    known(*figure(s, i) != UNKNOWN, *figure(s, i)));
@@ -412,10 +406,9 @@ static json_t *hints_json(const struct status *st)
 	unsigned int i;
 
 	for (i = 0; i < st->nr_hints; i++)
-		json_array_append_new(all, json_pack("{s:s, s:s, s:s?}", "code", st->hint[i].code,
+		json_array_append_new(all, json_pack("{s:s, s:s, s:o}", "code", st->hint[i].code,
 						     "text", st->hint[i].text, "command",
-						     st->hint[i].command[0] ? st->hint[i].command :
-									      NULL));
+						     known_text(st->hint[i].command)));
 	return all;
 }
 
@@ -426,17 +419,14 @@ static int print_json(struct status *st)
 
 	for (i = 0; i < st->pools.nr_nodes; i++)
 		json_array_append_new(nodes, json_integer(st->pools.node[i]));
-	j = json_pack("{s:s, s:s?, s:I, s:o, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o}", "root",
-		      st->dir, "release", st->release[0] ? st->release : NULL, "base_page_bytes",
+	j = json_pack("{s:o, s:o, s:I, s:o, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o}", "root",
+		      cli_json_text(st->dir), "release", known_text(st->release), "base_page_bytes",
 		      (json_int_t)saving_base_page(), "nodes", nodes, "memory", "total_bytes",
 		      (json_int_t)st->memory.total, "free_bytes", (json_int_t)st->memory.free,
 		      "available_bytes", (json_int_t)st->memory.available, "pools",
 		      pools_json(&st->pools), "hvo", memmap_json(&st->memmap), "served",
-		      served_json(&st->served), "hints", hints_json(st));
-	(void)json_dumpf(j, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(j);
-	return cli_flush();
+		      served_json(&st->served, st->pools.mode), "hints", hints_json(st));
+	return cli_print_json(j);
 }
 
 /* ---- command -------------------------------------------------------------------------------- */
@@ -467,7 +457,7 @@ int cli_status(char **args)
 	if (status)
 		return status;
 	st.dir = opt.dir;
-	read_served(&root, &st.served);
+	read_served(&root, &st.pools, &st.served);
 	read_release(&root, &st);
 	err = memory_read(&root, POOLS_ALL_NODES, &st.memory);
 	if (err) {
@@ -475,7 +465,7 @@ int cli_status(char **args)
 			strerror(-err));
 		status = CLI_FAILED;
 	} else {
-		memmap_read(&root, &st.pools, st.served.on_demand, &st.memmap);
+		memmap_read(&root, &st.pools, &st.memmap);
 		find_hints(&st);
 		status = opt.json ? print_json(&st) : print_text(&st);
 		free(st.hint);

@@ -19,11 +19,12 @@
 static const char help[] =
 	"usage: hvo top [options]\n"
 	"\n"
-	"A live view of memory: zones, pools of huge pages, free lists, a map by state, events.\n"
-	"Of the running kernel, if nothing else is said; no root needed. h shows the keys.\n"
+	"A live view of memory: zones, pools of huge pages, free lists, a map by state,\n"
+	"events. Of the running kernel, if nothing else is said; no root needed. h shows\n"
+	"the keys.\n"
 	"\n"
 	"  --root DIR         of the machine that is served at DIR\n"
-	"  --demo             of a machine in this process, in which something is going on\n"
+	"  --demo             of a machine in this process, in which something goes on\n"
 	"  --interval SECONDS how often to look, 0.1 to 3600 (default 2)\n"
 	"  --once             look once, and print it as text\n"
 	"  --json             look once, and print it as JSON\n"
@@ -49,7 +50,7 @@ struct options {
 	struct top_source source;
 	struct demo_options demo;
 	const char *of_demo; /* an option that only a demo has */
-	double interval;
+	double interval;     /* 0: not said */
 	bool want_demo, once, json;
 };
 
@@ -140,6 +141,10 @@ static int check_options(struct options *opt)
 
 	if (opt->want_demo && opt->source.dir)
 		return args_error("--root and --demo: one machine at a time");
+	if ((opt->once || opt->json) && opt->interval > 0)
+		return args_error("--interval is for the live view: it looks again");
+	if (opt->interval <= 0)
+		opt->interval = INTERVAL_DEFAULT;
 	if (!opt->want_demo && opt->of_demo)
 		return args_error("%s is for the machine of --demo", opt->of_demo);
 	if (!opt->source.dir)
@@ -165,6 +170,8 @@ static int read_first(const struct top_source *source, struct top_model **ret)
 		fprintf(stderr, "hvo: %s\n", strerror(-rc));
 	else if (top_is_host(source))
 		fprintf(stderr, "hvo: /proc/meminfo: %s; is proc mounted?\n", strerror(-rc));
+	else if (rc != -ENOENT && rc != -ENOTDIR)
+		(void)pools_file_error(source->dir, MEMORY_FILE, rc);
 	else
 		fprintf(stderr, "hvo: --root: nothing is served at %s: %s; start hvo serve there\n",
 			source->dir, strerror(-rc));
@@ -209,7 +216,6 @@ static int run(struct options *opt)
 int cli_top(char **args)
 {
 	struct options opt = {
-		.interval = INTERVAL_DEFAULT,
 		.demo = { .seed = 1, .nr_nodes = DEMO_NODES },
 	};
 	int status;

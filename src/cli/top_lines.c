@@ -5,6 +5,7 @@
 #include "saving.h"
 #include "top.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -192,7 +193,8 @@ static void put_memmap(const struct top_view *v, struct top_line *line)
 
 	top_put(line, TOP_BOLD, "Descr. ");
 	if (!m->has_now)
-		top_put(line, TOP_DIM, "not counted by this kernel");
+		top_put(line, TOP_DIM, "%s",
+			m->now_err == -ENODATA ? "not counted by this kernel" : "unknown");
 	else if (share >= 0)
 		put_bar(line, header_bar(v), share > 1 ? 1 : share, -1, TOP_CELL_HUGE_FREE);
 	if (share >= 0)
@@ -204,11 +206,13 @@ static void put_memmap(const struct top_view *v, struct top_line *line)
 			size(full, m->full));
 	if (m->has_switch)
 		top_put(line, TOP_PLAIN, "; HVO %s", m->on ? "on" : "off");
-	else
+	else if (m->switch_err != -ENOENT)
+		top_put(line, TOP_PLAIN, "; HVO unknown");
+	else if (!m->on_demand)
 		top_put(line, TOP_PLAIN, "; no HVO");
 	if (m->has_saved)
 		top_put(line, TOP_PLAIN, ", saves %s", size(now, m->saved));
-	if (strcmp(v->now->mode, "on-demand") != 0 && m->could)
+	if (!m->on_demand && m->could)
 		top_put(line, TOP_PLAIN, m->has_saved ? " of %s" : ", could save %s",
 			size(could, m->could));
 }
@@ -381,13 +385,16 @@ static void pool_head(const struct top_view *v, struct top_line *line)
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		top_put(line, TOP_HEAD, "%*s", POOL_COLUMN, names[i]);
 	if (any_served(v->now))
-		top_put(line, TOP_HEAD, "%*s%*s policy", POOL_COLUMN, "folded", POOL_COLUMN + 1,
-			"refused");
+		top_put(line, TOP_HEAD, "%*s%*s%s", POOL_COLUMN, "folded", POOL_COLUMN + 1,
+			"refused", pools_on_demand(&v->now->pools) ? "" : " policy");
 	else
 		top_put(line, TOP_HEAD, "%*s%*s", POOL_COLUMN, "stuck", POOL_COLUMN + 1, "memory");
 }
 
-/* A pool, and, if it is not empty, its nodes where there are several. How many rows? */
+/*
+ * A pool, and, if it is not empty, its nodes where there are several; and a row for a file that
+ * could not be read, for which nothing is stored. How many rows?
+ */
 static size_t pool_rows(const struct top_model *m, size_t at, const struct pool_info **ret,
 			const struct pool_node **ret_node)
 {
@@ -408,7 +415,7 @@ static size_t pool_rows(const struct top_model *m, size_t at, const struct pool_
 			}
 		}
 	}
-	return nr;
+	return nr + (m->pools.err != 0);
 }
 
 static void put_count(struct top_line *line, enum top_style style, uint64_t n)
@@ -416,6 +423,14 @@ static void put_count(struct top_line *line, enum top_style style, uint64_t n)
 	char buf[NUMBER_LEN];
 
 	top_put(line, n ? style : TOP_DIM, "%*s", POOL_COLUMN, count(buf, n, POOL_COLUMN - 1));
+}
+
+static void put_known(struct top_line *line, enum top_style style, uint64_t n)
+{
+	if (n == POOLS_UNKNOWN)
+		top_put(line, TOP_DIM, "%*s", POOL_COLUMN, "-");
+	else
+		put_count(line, style, n);
 }
 
 static void put_pool_rest(struct top_line *line, const struct pool_info *p)
@@ -429,9 +444,9 @@ static void put_pool_rest(struct top_line *line, const struct pool_info *p)
 			size(buf, p->all.total * p->bytes));
 		return;
 	}
-	put_count(line, TOP_PLAIN, p->served.folded);
-	top_put(line, p->served.refused_frees ? TOP_BAD : TOP_DIM, "%*s", POOL_COLUMN + 1,
-		count(buf, p->served.refused_frees, POOL_COLUMN - 1));
+	put_known(line, TOP_PLAIN, p->served.folded);
+	top_put(line, TOP_PLAIN, " ");
+	put_known(line, TOP_BAD, p->served.refused_frees);
 	top_put(line, TOP_PLAIN, " %s", p->served.policy);
 }
 
@@ -443,6 +458,11 @@ static void put_pool(const struct top_view *v, size_t i, struct top_line *line)
 	char name[POOLS_NAME_LEN];
 
 	(void)pool_rows(v->now, i, &p, &node);
+	if (!p) {
+		top_put(line, TOP_BAD, " %s: %s", v->now->pools.failed,
+			pools_strerror(v->now->pools.err));
+		return;
+	}
 	c = node ? &node->counts : &p->all;
 	if (node)
 		top_put(line, TOP_DIM, "   node %-*d", POOL_PREFIX - 8, node->node);

@@ -4,6 +4,7 @@
  */
 #include "cli.h"
 #include "saving.h"
+#include "text.h"
 #include "top.h"
 
 #include <inttypes.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PRINT_WIDTH 100
 /* What comes before the cells of a line of the map. */
 #define PRINT_MAP_AT 14
 
@@ -48,12 +48,25 @@ static void print_rows(const struct top_view *v, enum top_panel panel)
 	}
 }
 
+static void print_panel(const struct top_view *v, enum top_panel panel)
+{
+	struct top_line line;
+	unsigned int i;
+
+	putchar('\n');
+	for (i = 0; i < top_heads(v, panel); i++) {
+		top_head(v, panel, i, &line);
+		print_line(&line);
+	}
+	print_rows(v, panel);
+}
+
 int top_print(const struct top_source *source, const struct top_model *model)
 {
-	const struct top_view v = {
+	struct top_view v = {
 		.source = source,
 		.now = model,
-		.width = PRINT_WIDTH,
+		.width = (int)text_width(),
 		.age_s = -1,
 		.zoom = 1,
 	};
@@ -67,12 +80,13 @@ int top_print(const struct top_source *source, const struct top_model *model)
 	for (p = 0; p < TOP_NR_PANELS; p++) {
 		if (!top_rows(&v, (enum top_panel)p))
 			continue;
-		putchar('\n');
-		for (i = 0; i < top_heads(&v, (enum top_panel)p); i++) {
-			top_head(&v, (enum top_panel)p, i, &line);
-			print_line(&line);
-		}
-		print_rows(&v, (enum top_panel)p);
+		print_panel(&v, (enum top_panel)p);
+		/* Nobody can scroll it: the orders that had no room are another panel. */
+		if (p != TOP_FREE || !top_last_order(&v))
+			continue;
+		v.first_order = top_last_order(&v);
+		print_panel(&v, TOP_FREE);
+		v.first_order = 0;
 	}
 	return cli_flush();
 }
@@ -86,7 +100,7 @@ static json_t *number(uint64_t n)
 
 static json_t *zone_json(const struct top_zone *z)
 {
-	json_t *j = json_pack("{s:i, s:s}", "node", z->node, "name", z->name);
+	json_t *j = json_pack("{s:i, s:o}", "node", z->node, "name", cli_json_text(z->name));
 	const struct {
 		const char *name;
 		uint64_t pages;
@@ -119,11 +133,16 @@ static json_t *zones_json(const struct top_model *m)
 	return all;
 }
 
+static json_t *text_or_null(const char *text)
+{
+	return cli_json_text(text[0] ? text : NULL);
+}
+
 static json_t *run_json(const struct top_run *run, uint64_t page)
 {
-	return json_pack("{s:I, s:o, s:s?, s:s%}", "start_bytes", (json_int_t)(run->pfn * page),
+	return json_pack("{s:I, s:o, s:o, s:s%}", "start_bytes", (json_int_t)(run->pfn * page),
 			 "node", run->node < 0 ? json_null() : json_integer(run->node), "zone",
-			 run->zone[0] ? run->zone : NULL, "cells", run->cells, run->nr);
+			 text_or_null(run->zone), "cells", run->cells, run->nr);
 }
 
 static json_t *map_json(const struct top_map *map)
@@ -180,20 +199,17 @@ static const char *kind(const struct top_source *source, const struct top_model 
 
 int top_print_json(const struct top_source *source, const struct top_model *m)
 {
-	json_t *root = source->demo ? NULL : json_string(source->dir); /* NULL also if not UTF-8 */
 	json_t *nodes = json_array(), *j;
 	unsigned int i;
 
 	for (i = 0; i < m->pools.nr_nodes; i++)
 		json_array_append_new(nodes, json_integer(m->pools.node[i]));
-	j = json_pack("{s:s, s:o?, s:s?, s:s?, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "source",
-		      kind(source, m), "root", root, "release", m->release[0] ? m->release : NULL,
-		      "mode", m->mode[0] ? m->mode : NULL, "base_page_bytes",
-		      (json_int_t)saving_base_page(), "nodes", nodes, "memory", memory_json(m),
-		      "hvo", memmap_json(&m->memmap), "zones", zones_json(m), "pools",
-		      pools_json(&m->pools), "map", map_json(&m->map), "events", events_json(m));
-	(void)json_dumpf(j, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(j);
-	return cli_flush();
+	j = json_pack("{s:s, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "source",
+		      kind(source, m), "root", cli_json_text(source->demo ? NULL : source->dir),
+		      "release", text_or_null(m->release), "mode", text_or_null(m->mode),
+		      "base_page_bytes", (json_int_t)saving_base_page(), "nodes", nodes, "memory",
+		      memory_json(m), "hvo", memmap_json(&m->memmap), "zones", zones_json(m),
+		      "pools", pools_json(&m->pools), "map", map_json(&m->map), "events",
+		      events_json(m));
+	return cli_print_json(j);
 }

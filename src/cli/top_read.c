@@ -474,11 +474,11 @@ static int read_all(const struct root *root, struct top_model *m)
 	int rc = pools_read(root, &m->pools);
 
 	m->has_memory = !memory;
-	if (rc == -ENOMEM || (memory && !m->pools.nr))
+	if (rc == -ENOMEM || (memory && !m->pools.nr && !m->pools.err))
 		return rc == -ENOMEM ? rc : memory;
 	read_word(root, m->mode, sizeof(m->mode), HVO_DIR "/mode");
 	read_word(root, m->release, sizeof(m->release), "proc/sys/kernel/osrelease");
-	memmap_read(root, &m->pools, !strcmp(m->mode, "on-demand"), &m->memmap);
+	memmap_read(root, &m->pools, &m->memmap);
 	rc = read_zones(root, m);
 	if (!rc)
 		rc = read_map(root, m);

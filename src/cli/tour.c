@@ -522,15 +522,7 @@ int cli_tour(const struct cli_options *opt)
 	t->seconds = now_seconds() - start;
 	judge(t);
 	tour_print_verdict(t);
-	if (opt->json) {
-		json_t *all = tour_json(t);
-
-		if (!all || json_dumpf(all, stdout, JSON_INDENT(2)))
-			cli_die("the JSON could not be written");
-		putchar('\n');
-		json_decref(all);
-	}
-	status = cli_flush();
+	status = opt->json ? cli_print_json(tour_json(t)) : cli_flush();
 	if (!t->ok)
 		status = CLI_FAILED;
 	free(t);

@@ -5,23 +5,47 @@
 #include "tour.h"
 
 #include "table.h"
+#include "text.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- text --------------------------------------------------------------- */
+
+/* A line of "  NAME:   text", its other lines below the text. */
+__attribute__((format(printf, 2, 3))) static void tell(const char *name, const char *fmt, ...)
+{
+	char first[32], rest[32];
+	va_list args;
+	char *text;
+	int len;
+
+	va_start(args, fmt);
+	len = vasprintf(&text, fmt, args);
+	va_end(args);
+	if (len < 0)
+		cli_die("out of memory");
+	(void)snprintf(first, sizeof(first), "  %s", name);
+	(void)snprintf(rest, sizeof(rest), "%*s", (int)strlen(first), "");
+	text_wrap(stdout, first, rest, text);
+	free(text);
+}
 
 void tour_print_intro(const struct tour *t)
 {
 	if (t->opt->json)
 		return;
-	puts("A machine keeps a descriptor of 64 bytes for every frame of 4 KiB: 16 GiB of each\n"
-	     "TiB. The descriptors of a huge page of 2 MiB fill 8 pages, and only the first says\n"
-	     "anything. HVO (HugeTLB vmemmap optimisation) folds the other 7 onto one shared\n"
-	     "page, and gives their memory back. The price comes due when the huge page is\n"
-	     "freed: its descriptors must exist again, so that freeing memory needs memory.\n"
-	     "This tour shows both halves.");
+	text_wrap(
+		stdout, "", "",
+		"A machine keeps a descriptor of 64 bytes for every frame of 4 KiB: 16 GiB of each "
+		"TiB. The descriptors of a huge page of 2 MiB fill 8 pages, and only the first says "
+		"anything. HVO (HugeTLB vmemmap optimisation) folds the other 7 onto one shared "
+		"page, and gives their memory back. The price comes due when the huge page is "
+		"freed: its descriptors must exist again, so that freeing memory needs memory. "
+		"This tour shows both halves.");
 	(void)fflush(stdout);
 }
 
@@ -29,21 +53,23 @@ static void print_machine_memory(const struct tour_machine *m)
 {
 	char size[TABLE_SIZE_LEN], part[TABLE_SIZE_LEN];
 
-	printf("  memory       %s held", table_size(size, m->backed_bytes));
+	table_size(size, m->backed_bytes);
 	if (!m->thp_asked)
-		puts(", in pages of 4 KiB: this system gives such memory no huge pages");
+		tell("memory       ",
+		     "%s held, in pages of 4 KiB: this system gives such memory no huge pages",
+		     size);
 	else if (m->thp_bytes)
-		printf("; huge pages were asked for, %s are in them\n",
-		       table_size(part, m->thp_bytes));
+		tell("memory       ", "%s held; huge pages were asked for, %s are in them", size,
+		     table_size(part, m->thp_bytes));
 	else
-		puts("; huge pages were asked for, none were got");
+		tell("memory       ", "%s held; huge pages were asked for, none were got", size);
 	if (m->host_nodes > 1)
-		printf("  NUMA         nodes are bound to the host's %" PRIu32 " nodes\n",
-		       m->host_nodes);
+		tell("NUMA         ", "nodes are bound to the host's %" PRIu32 " nodes",
+		     m->host_nodes);
 	else
-		puts("  NUMA         the host has one node: nothing to bind");
-	printf("  mappings     %" PRIu64 " of the %" PRIu64 " that it may use\n", m->nr_mappings,
-	       m->max_mappings);
+		tell("NUMA         ", "the host has one node: nothing to bind");
+	tell("mappings     ", "%" PRIu64 " of the %" PRIu64 " that it may use", m->nr_mappings,
+	     m->max_mappings);
 }
 
 void tour_print_machine(const struct tour *t)
@@ -54,14 +80,14 @@ void tour_print_machine(const struct tour *t)
 	if (t->opt->json)
 		return;
 	puts("\n1. The machine\n");
-	printf("  size         %s: %" PRIu64 " frames, %" PRIu64 " blocks of 2 MiB, %" PRIu32
-	       " node%s, on %s\n",
-	       table_size(size, t->opt->memory_bytes), m->frames, m->frames / HVO_BLOCK_FRAMES,
-	       t->opt->nr_nodes, t->opt->nr_nodes == 1 ? "" : "s",
-	       t->opt->sim ? "simulated memory" : "memory of this process");
-	printf("  descriptors  %s if all of them exist; their array takes %s of addresses\n",
-	       table_size(size, m->frames * sizeof(struct hvo_page)),
-	       table_size(part, m->array_bytes));
+	tell("size         ",
+	     "%s: %" PRIu64 " frames, %" PRIu64 " blocks of 2 MiB, %" PRIu32 " node%s, on %s",
+	     table_size(size, t->opt->memory_bytes), m->frames, m->frames / HVO_BLOCK_FRAMES,
+	     t->opt->nr_nodes, t->opt->nr_nodes == 1 ? "" : "s",
+	     t->opt->sim ? "simulated memory" : "memory of this process");
+	tell("descriptors  ", "%s if all of them exist; their array takes %s of addresses",
+	     table_size(size, m->frames * sizeof(struct hvo_page)),
+	     table_size(part, m->array_bytes));
 	if (!t->opt->sim)
 		print_machine_memory(m);
 	(void)fflush(stdout);
@@ -88,10 +114,11 @@ void tour_print_fill(const struct tour *t)
 
 	if (t->opt->json)
 		return;
-	puts("\n2. What a program can fill with data of its own\n"
-	     "\n"
-	     "  Each machine is made into huge pages as far as it goes; the rest is taken\n"
-	     "  frame by frame until nothing is left. All of it is written, and read again.\n");
+	puts("\n2. What a program can fill with data of its own\n");
+	tell("",
+	     "Each machine is made into huge pages as far as it goes; the rest is taken frame by "
+	     "frame until nothing is left. All of it is written, and read again.");
+	putchar('\n');
 	table = table_new(heads);
 	for (i = 0; i < t->nr_fills; i++) {
 		const struct tour_fill *f = &t->fill[i];
@@ -121,7 +148,7 @@ void tour_print_tails(const struct tour *t)
 		return;
 	puts("\n3. What backs the folded descriptors\n");
 	if (!tails->nr) {
-		printf("  Skipped: %s.\n", tails->reason);
+		tell("Skipped: ", "%s.", tails->reason);
 		return;
 	}
 	puts("  Physical frame numbers, from /proc/self/pagemap:\n");
@@ -151,6 +178,12 @@ static uint64_t to_integer(double value)
 	return value > 0 ? (uint64_t)(value + 0.5) : 0;
 }
 
+/* A policy is one of Linux mode. */
+static const char *run_name(const struct tour_run *r)
+{
+	return !strcmp(r->policy, "none") ? r->mode : r->policy;
+}
+
 static void print_run_rows(const struct tour *t, struct table *table)
 {
 	unsigned int i;
@@ -158,10 +191,7 @@ static void print_run_rows(const struct tour *t, struct table *table)
 	for (i = 0; i < t->nr_runs; i++) {
 		const struct tour_run *r = &t->run[i];
 
-		table_cell(table, "%s", r->mode);
-		table_cell(table, "%s%s", !strcmp(r->policy, "none") ? "-" : r->policy,
-			   r->bounded ? "*" : "");
-		table_number(table, r->asked);
+		table_cell(table, "%s%s", run_name(r), r->bounded ? "*" : "");
 		table_number(table, r->freed);
 		table_number(table, r->refused);
 		table_number(table, r->carved);
@@ -178,9 +208,7 @@ static void print_host_rows(const struct tour_host *host, struct table *table)
 	unsigned int on, i;
 
 	for (on = 0; on < 2 && host->measured; on++) {
-		table_cell(table, "kernel");
-		table_cell(table, "HVO %s", on ? "on" : "off");
-		table_number(table, host->pages);
+		table_cell(table, "kernel HVO %s", on ? "on" : "off");
 		table_number(table, host->got[on]);
 		for (i = 0; i < 5; i++)
 			table_cell(table, "-");
@@ -212,40 +240,45 @@ static bool any_bounded(const struct tour *t)
 
 void tour_print_runs(const struct tour *t)
 {
-	static const char *const heads[] = { "<mode",	      "<policy",       "asked",
-					     "freed",	      "refused",       "carved",
-					     "4 KiB|frames",  "whole|again",   "still|spoilt",
-					     "grow,|ns/page", "free,|ns/page", NULL };
+	static const char *const heads[] = {
+		"<mode or|policy", "freed",	   "refused",  "carved",   "4 KiB|frames",
+		"whole|again",	   "still|spoilt", "grow,|ns", "free,|ns", NULL
+	};
 	struct table *table;
 
 	if (t->opt->json)
 		return;
 	printf("\n4. Giving it back, with %s frame left\n\n",
 	       most_free_before(t) ? "hardly a" : "no free");
-	puts("  Every huge page is in the pool, every other frame is in use, and so is a quarter\n"
-	     "  of the huge pages. Now the pool is to let go of the rest. In on-demand mode that\n"
-	     "  needs nothing. Linux mode must find 7 frames for each page: its policies say\n"
-	     "  where, and what it cannot restore it refuses to free. What was freed is then cut\n"
-	     "  into frames of 4 KiB; these are filled, read, and given back in any order. How\n"
-	     "  many blocks are whole again? At last all memory is given back, and what was put\n"
-	     "  off is done (hvo_work). How many blocks stay spoilt?\n");
+	tell("",
+	     "Every huge page is in the pool, every other frame is in use, and so is a quarter of "
+	     "the huge pages. Now the pool is to let go of the rest. In on-demand mode that needs "
+	     "nothing. Linux mode must find 7 frames for each page: its policies say where, and "
+	     "what it cannot restore it refuses to free. What was freed is then cut into frames of "
+	     "4 KiB; these are filled, read, and given back in any order. How many blocks are whole "
+	     "again? At last all memory is given back, and what was put off is done (hvo_work). How "
+	     "many blocks stay spoilt?");
+	putchar('\n');
 	table = table_new(heads);
 	print_run_rows(t, table);
 	print_host_rows(&t->host, table);
 	table_print(table, stdout, 2);
 	table_free(table);
 
-	puts("\n  carved: freed at the price of 7 of its own frames, which spoils the block until its\n"
-	     "          descriptors move elsewhere: carve never moves them, carve-heal does.\n"
-	     "  oom:    asks the program to give up memory; here all must survive, it gives none.");
+	putchar('\n');
+	tell("carved: ",
+	     "freed at the price of 7 of its own frames, which spoils the block until "
+	     "its descriptors move elsewhere: carve never moves them, carve-heal does.");
+	tell("ns:     ", "per huge page that was asked for.%s",
+	     t->opt->sim ? " Time is virtual in a simulation; only waiting takes any." : "");
+	tell("oom:    ",
+	     "asks the program to give up memory; here all must survive, it gives none.");
 	if (any_bounded(t))
-		puts("  retry*: waits 100 ms and tries again without end; here 2 times 1 ms.");
-	if (t->opt->sim)
-		puts("  ns:     time is virtual in a simulation; only waiting takes any.");
+		tell("retry*: ", "waits 100 ms and tries again without end; here 2 times 1 ms.");
 	if (t->host.measured)
-		puts("  kernel: its own pool, with memory to spare; it is as it was before.");
+		tell("kernel: ", "its own pool, with memory to spare; it is as it was before.");
 	else
-		printf("  kernel: its own pool was skipped: %s.\n", t->host.reason);
+		tell("kernel: ", "its own pool was skipped: %s.", t->host.reason);
 	(void)fflush(stdout);
 }
 
@@ -265,11 +298,12 @@ void tour_print_offline(const struct tour *t)
 
 	if (t->opt->json)
 		return;
-	puts("\n5. Taking a node's movable memory offline, with everything else full\n"
-	     "\n"
-	     "  It is all huge pages. Those in use move to free ones of their pool elsewhere; the\n"
-	     "  others have to be dissolved. In on-demand mode that needs nothing. Linux mode must\n"
-	     "  find 7 frames for each, as it must to free it.\n");
+	puts("\n5. Taking a node's movable memory offline, with everything else full\n");
+	tell("",
+	     "It is all huge pages. Those in use move to free ones of their pool elsewhere; the "
+	     "others have to be dissolved. In on-demand mode that needs nothing. Linux mode must "
+	     "find 7 frames for each, as it must to free it.");
+	putchar('\n');
 	table = table_new(heads);
 	for (i = 0; i < 2; i++) {
 		const struct tour_offline *o = &t->offline[i];
@@ -296,8 +330,8 @@ static void print_findings(const struct tour *t)
 	for (i = 0; i < nr; i++) {
 		const struct tour_finding *f = &t->finding[i];
 
-		printf("    %s: %s: %s at %#" PRIx64 ", expected %" PRIu64 ", found %" PRIu64 "\n",
-		       f->where, f->rule, f->what, f->pfn, f->expected, f->found);
+		tell("  ", "%s: %s: %s at %#" PRIx64 ", expected %" PRIu64 ", found %" PRIu64,
+		     f->where, f->rule, f->what, f->pfn, f->expected, f->found);
 	}
 	if (nr < t->audit_findings)
 		printf("    and %" PRIu64 " more\n", t->audit_findings - nr);
@@ -313,14 +347,16 @@ void tour_print_verdict(const struct tour *t)
 		return;
 	puts("\n6. What to remember\n");
 	if (ondemand->bytes_filled >= off->bytes_filled)
-		printf("  On-demand mode gave a program %s more of the same memory.\n",
-		       table_size(size, ondemand->bytes_filled - off->bytes_filled));
-	printf("  It freed %" PRIu64 " of %" PRIu64 " huge pages with %" PRIu64
-	       " free frames, and %" PRIu64 " are whole again.\n",
-	       run->freed, run->asked, run->free_before, run->whole_again);
-	printf("  Bytes that must survive: %" PRIu64 " frames spoilt. Audit: %" PRIu64
-	       " recounts, %" PRIu64 " mismatches.\n",
-	       t->checksum_errors, t->audits, t->audit_findings);
+		tell("", "On-demand mode gave a program %s more of the same memory.",
+		     table_size(size, ondemand->bytes_filled - off->bytes_filled));
+	tell("",
+	     "It freed %" PRIu64 " of %" PRIu64 " huge pages with %" PRIu64
+	     " free frames, and %" PRIu64 " are whole again.",
+	     run->freed, run->asked, run->free_before, run->whole_again);
+	tell("",
+	     "Bytes that must survive: %" PRIu64 " frames spoilt. Audit: %" PRIu64
+	     " recounts, %" PRIu64 " mismatches.",
+	     t->checksum_errors, t->audits, t->audit_findings);
 	print_findings(t);
 	if (!t->host.put_back)
 		puts("  The kernel's own pool could NOT be put back as it was.");

@@ -180,16 +180,14 @@ const uint8_t zonelist[HVO_NR_ZONES] = { HVO_ZONE_MOVABLE, HVO_ZONE_CMA, HVO_ZON
 static int try_zones(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node,
 		     bool low, hvo_pfn_t *ret)
 {
-	uint32_t nr = m->cfg.nr_nodes, first = node < 0 ? 0 : (uint32_t)node, i;
+	uint32_t first, nr = nodes_to_try(m, gfp, node, &first), i;
 	bool again = false;
 	unsigned int k;
 	int rc;
 
 	for (i = 0; i < nr; i++) {
-		struct node *n = &m->nodes[(first + i) % nr];
+		struct node *n = &m->nodes[(first + i) % m->cfg.nr_nodes];
 
-		if (i && gfp & HVO_GFP_THISNODE && node >= 0)
-			break;
 		for (k = zonelist_start(gfp); k < HVO_NR_ZONES; k++) {
 			struct zone *z = &n->zones[zonelist[k]];
 
@@ -523,6 +521,24 @@ hvo_pfn_t held_head(struct hvo_machine *m, hvo_pfn_t pfn)
 	return head;
 }
 
+bool hvo_pages_held(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+{
+	hvo_pfn_t end = pfn + nr, head;
+
+	if (machine_gone(m) || pfn > m->mm.nr_frames || nr > m->mm.nr_frames - pfn)
+		return false;
+	while (pfn < end) {
+		m->ops->read_lock(m->ctx);
+		head = held_head(m, pfn);
+		if (head != HVO_PFN_NONE)
+			pfn = head + (UINT64_C(1) << page_order(page_ro(m, head)));
+		m->ops->read_unlock(m->ctx);
+		if (head == HVO_PFN_NONE)
+			return false;
+	}
+	return true;
+}
+
 int hvo_put_page(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	hvo_pfn_t head;
@@ -639,7 +655,8 @@ int hvo_page_private(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int i, uint6
 
 /*
  * Each part of [pfn, end) becomes a block of its own, with the words of the first one gone:
- * who can move the whole can move the parts.
+ * who can move the whole can move the parts. He may do so as soon as one has its reference, so
+ * all that its head has to say is said before. A piece of CMA begins where it did.
  */
 static void split_into(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, unsigned int order,
 		       uint32_t owner, uint16_t flags)
@@ -647,23 +664,25 @@ static void split_into(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, unsi
 	for (; pfn < end; pfn += UINT64_C(1) << order) {
 		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
 		publish_block(m, pfn, order, owner, flags);
+		flags &= (uint16_t)~HVO_PF_CMA_FIRST;
 	}
 }
 
 static void split_below_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have,
-			      unsigned int order, uint32_t owner, uint16_t cma)
+			      unsigned int order, uint32_t owner, uint16_t flags)
 {
 	struct zone *z = zone_of(m, pfn);
 	hvo_pfn_t end = pfn + (UINT64_C(1) << have);
 
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 	for (; pfn < end; pfn += HVO_BLOCK_FRAMES) {
-		split_into(m, pfn, pfn + HVO_BLOCK_FRAMES, order, owner, cma);
+		split_into(m, pfn, pfn + HVO_BLOCK_FRAMES, order, owner, flags);
 		lock_acquire(m, &z->lock);
 		fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
 		zone_open_block(m, z, block_of(pfn), HVO_BLOCK_FRAMES,
 				on_demand(m) ? MIGRATE_SPLIT : MIGRATE_MOVABLE, 0);
 		lock_release(m, &z->lock);
+		flags &= (uint16_t)~HVO_PF_CMA_FIRST;
 	}
 }
 
@@ -683,7 +702,7 @@ static int freeze_for_split(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int o
 {
 	const struct hvo_page *page;
 
-	if (held_head(m, pfn) != pfn)
+	if (!heads_held(m, pfn))
 		return -HVO_EINVAL;
 	page = page_ro(m, pfn);
 	*ret_have = __atomic_load_n(&page->order, __ATOMIC_RELAXED);
@@ -693,26 +712,27 @@ static int freeze_for_split(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int o
 }
 
 static int split_frozen(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have, unsigned int order,
-			uint32_t owner, uint16_t cma)
+			uint32_t owner, uint16_t flags)
 {
 	hvo_pfn_t end = pfn + (UINT64_C(1) << have);
 	uint8_t folded;
 	int rc;
 
 	if (have < HVO_BLOCK_ORDER) {
-		split_into(m, pfn, end, order, owner, cma);
+		split_into(m, pfn, end, order, owner, flags);
 		return 0;
 	}
 	if (order < HVO_BLOCK_ORDER) {
 		rc = on_demand(m) ? vmemmap_present_elsewhere(m, pfn, have) : 0;
 		if (!rc)
-			split_below_block(m, pfn, have, order, owner, cma);
+			split_below_block(m, pfn, have, order, owner, flags);
 		return rc;
 	}
 	folded = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLDED;
 	for (; pfn < end; pfn += UINT64_C(1) << order) {
 		fold_set(m, pfn, order, (uint8_t)(order | folded));
-		split_into(m, pfn, pfn + (UINT64_C(1) << order), order, owner, cma);
+		split_into(m, pfn, pfn + (UINT64_C(1) << order), order, owner, flags);
+		flags &= (uint16_t)~HVO_PF_CMA_FIRST;
 	}
 	return 0;
 }
@@ -720,7 +740,6 @@ static int split_frozen(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have,
 int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	unsigned int have = 0;
-	uint16_t flags;
 	int rc;
 
 	if (machine_gone(m))
@@ -730,16 +749,13 @@ int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	m->ops->read_unlock(m->ctx);
 	if (rc)
 		return rc;
-	flags = page_flags(page_ro(m, pfn));
-	rc = split_frozen(m, pfn, have, order, page_owner(page_ro(m, pfn)), flags & HVO_PF_CMA);
+	rc = split_frozen(m, pfn, have, order, page_owner(page_ro(m, pfn)),
+			  page_flags(page_ro(m, pfn)) & (HVO_PF_CMA | HVO_PF_CMA_FIRST));
 	if (rc) {
 		page_set_refs(page_rw(m, pfn), 1);
 		/* One that failed when there was nobody to tell. */
 		if (badframe_in_block(m, pfn, have))
 			block_add_flags(m, pfn, HVO_PF_POISONED);
-	} else if (flags & HVO_PF_CMA_FIRST) {
-		/* A piece begins where it did. */
-		block_add_flags(m, pfn, HVO_PF_CMA_FIRST);
 	}
 	return rc;
 }

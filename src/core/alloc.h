@@ -12,6 +12,21 @@
 /* For descriptors: not from MIGRATE_SPLIT. */
 #define GFP_MEMMAP 0x40000000u
 
+/* From any node but the preferred one. */
+#define GFP_OTHER_NODES 0x20000000u
+
+/* The nodes that an allocation tries, in turn: how many, from *ret_first on. */
+static inline uint32_t nodes_to_try(const struct hvo_machine *m, unsigned int gfp, int node,
+				    uint32_t *ret_first)
+{
+	uint32_t nr = m->cfg.nr_nodes, first = node < 0 ? 0 : (uint32_t)node;
+
+	*ret_first = gfp & GFP_OTHER_NODES ? (first + 1) % nr : first;
+	if (gfp & GFP_OTHER_NODES)
+		return nr - 1;
+	return gfp & HVO_GFP_THISNODE && node >= 0 ? 1 : nr;
+}
+
 /* hvo_alloc_pages() without clearing and without a reference: state USED. */
 int alloc_block(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node,
 		hvo_pfn_t *ret);
@@ -41,6 +56,11 @@ void publish_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uin
 void block_add_flags(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int flags);
 /* Head of a block that somebody holds, or HVO_PFN_NONE. Inside a reader's section. */
 hvo_pfn_t held_head(struct hvo_machine *m, hvo_pfn_t pfn);
+/* Does that block begin at @pfn? Of any number, HVO_PFN_NONE too. Inside a reader's section. */
+static inline bool heads_held(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return pfn != HVO_PFN_NONE && held_head(m, pfn) == pfn;
+}
 /* Take the only reference on a block that is not mapped away from it; -HVO_EBUSY otherwise. */
 HVO_MUST_CHECK int freeze_page(struct hvo_machine *m, hvo_pfn_t head);
 /* Drop a reference that the core itself took, whatever the user's map count is. */

@@ -13,6 +13,7 @@
  *	BIN-1	a cut block with free frames is in the bin that its count says
  *	ZONE-1	free frames of a zone; ZONE-2 cut blocks; ZONE-3 free lists
  *	ZONE-4	isolated blocks of a zone, which are in no bin, and those that a user keeps so
+ *	ZONE-5	memory that somebody uses is online (a panic only)
  *	MEMMAP-1 frames in state MEMMAP; MEMMAP-2 backing frames are such frames
  *	MEMMAP-3 the page that a frame in a cut block says it backs; MEMMAP-4 carved blocks
  *	MEMMAP-5 a frame in a whole block of descriptors backs what it was set aside for

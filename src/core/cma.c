@@ -124,7 +124,7 @@ static void begin_rest(struct hvo_machine *m, hvo_pfn_t pfn)
 	/* So that its descriptor does not move. */
 	lock_acquire(m, &m->memmap_lock);
 	m->ops->read_lock(m->ctx);
-	if (held_head(m, pfn) == pfn)
+	if (heads_held(m, pfn))
 		flags = page_flags(page_ro(m, pfn));
 	m->ops->read_unlock(m->ctx);
 	if ((flags & (HVO_PF_CMA | HVO_PF_CMA_FIRST)) == HVO_PF_CMA)

@@ -207,7 +207,7 @@ static bool compact_range(struct compaction *k, hvo_pfn_t start, hvo_pfn_t end,
 	if (isolate_range(k->m, start, end))
 		return true;
 	/* It looks before each block, so the last one may be more than was asked for. */
-	rc = evacuate(k->m, start, end, EVACUATE_REPLACE, left - (c->largest - 1), &moved);
+	rc = evacuate(k->m, start, end, EVACUATE_COMPACT, left - (c->largest - 1), &moved);
 	unisolate_range(k->m, start, end);
 	counter_add(&k->m->compact_isolated, moved);
 	k->moved += moved;
@@ -293,14 +293,12 @@ static bool suitable(struct zone *z, unsigned int gfp, unsigned int order)
 bool compact_direct(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node)
 {
 	struct compaction k = { .m = m, .order = order, .max = UINT64_MAX, .one = true };
-	uint32_t nr = m->cfg.nr_nodes, first = node < 0 ? 0 : (uint32_t)node, i, t;
+	uint32_t first, nr = nodes_to_try(m, gfp, node, &first), i, t;
 	bool tried = false;
 
 	for (i = 0; i < nr && !k.gained; i++) {
-		if (i && gfp & HVO_GFP_THISNODE && node >= 0)
-			break;
 		for (t = 0; t < HVO_NR_ZONES && !k.gained; t++) {
-			struct zone *z = &m->nodes[(first + i) % nr].zones[t];
+			struct zone *z = &m->nodes[(first + i) % m->cfg.nr_nodes].zones[t];
 
 			if ((t == HVO_ZONE_NORMAL || gfp & HVO_GFP_MOVABLE) &&
 			    suitable(z, gfp, order)) {

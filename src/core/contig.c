@@ -40,11 +40,11 @@ static hvo_pfn_t round_up(hvo_pfn_t pfn)
 
 static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
-	int rc = evacuate(m, start, end, EVACUATE_REPLACE, UINT64_MAX, NULL);
+	int rc = evacuate(m, start, end, EVACUATE_CONTIG, UINT64_MAX, NULL);
 
 	if (rc != -HVO_EBUSY || !on_demand(m) || !((start | end) & BLOCK_MASK))
 		return rc;
-	return evacuate(m, round_down(start), round_up(end), EVACUATE_REPLACE, UINT64_MAX, NULL);
+	return evacuate(m, round_down(start), round_up(end), EVACUATE_CONTIG, UINT64_MAX, NULL);
 }
 
 static int take_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool one)
@@ -139,7 +139,7 @@ static hvo_pfn_t held_end(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t *ret_fl
 	hvo_pfn_t end = pfn;
 
 	m->ops->read_lock(m->ctx);
-	if (held_head(m, pfn) == pfn) {
+	if (heads_held(m, pfn)) {
 		const struct hvo_page *page = page_ro(m, pfn);
 
 		*ret_flags = page_flags(page);
@@ -262,14 +262,13 @@ int contig_search(struct hvo_machine *m, struct zone *z, const struct contig_wan
 static int search_nodes(struct hvo_machine *m, unsigned int gfp, int node, struct contig_want *w,
 			hvo_pfn_t *ret)
 {
-	uint32_t nr = m->cfg.nr_nodes, first = node < 0 ? 0 : (uint32_t)node, i;
+	uint32_t first, nr = nodes_to_try(m, gfp, node, &first), i;
 	unsigned int k;
 
 	for (i = 0; i < nr; i++) {
-		if (i && gfp & HVO_GFP_THISNODE && node >= 0)
-			break;
 		for (k = zonelist_start(gfp); k < HVO_NR_ZONES; k++) {
-			struct zone *z = &m->nodes[(first + i) % nr].zones[zonelist[k]];
+			struct zone *z =
+				&m->nodes[(first + i) % m->cfg.nr_nodes].zones[zonelist[k]];
 
 			lock_acquire(m, &z->lock);
 			w->lo = z->start;

@@ -110,7 +110,7 @@ static bool restore(struct demote *d, hvo_pfn_t pfn, uint64_t *ret_missing)
 static int demote_list(struct demote *d, struct page_list *list)
 {
 	struct hvo_machine *m = d->pool->m;
-	struct page_list ready = { 0 };
+	struct page_list ready = { 0 }, restored = { 0 };
 	uint64_t missing = 0;
 	hvo_pfn_t pfn;
 	int rc = 0;
@@ -121,8 +121,11 @@ static int demote_list(struct demote *d, struct page_list *list)
 			rc = -HVO_ENOMEM;
 			break;
 		}
-		page_list_add(m, &ready, pfn);
+		page_list_add(m, &restored, pfn);
 	}
+	/* In the order in which they were restored, so that the last one's parts go to users first. */
+	while ((pfn = page_list_pop(m, &restored)) != HVO_PFN_NONE)
+		page_list_add(m, &ready, pfn);
 	while ((pfn = page_list_pop(m, &ready)) != HVO_PFN_NONE)
 		split_huge(d, pfn);
 	put_back(d, list, missing);

@@ -270,10 +270,18 @@ static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 
 	for (pfn = start; pfn < end && !rc; pfn += HVO_SECTION_FRAMES)
 		rc = evacuate(m, pfn + set_aside(m, pfn), pfn + HVO_SECTION_FRAMES,
-			      EVACUATE_DISSOLVE, UINT64_MAX, NULL);
+			      EVACUATE_OFFLINE, UINT64_MAX, NULL);
 	for (pfn = start; pfn < end && !rc; pfn += HVO_BLOCK_FRAMES)
 		(void)isolated_block_free(m, pfn);
 	return rc;
+}
+
+/* CMA areas have their memory for good, as in Linux: what is true of it now stays so. */
+static bool is_cma(const struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	uint8_t zone = section_zone(m, pfn);
+
+	return zone != ZONE_NONE && zone % HVO_NR_ZONES == HVO_ZONE_CMA;
 }
 
 int hvo_memory_offline(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
@@ -285,9 +293,7 @@ int hvo_memory_offline(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 		return rc;
 	if (!isolate_range_valid(m, start, end))
 		return -HVO_EINVAL;
-	/* CMA areas have their memory for good, as in Linux. */
-	z = zone_of(m, start);
-	if (z && z->type == HVO_ZONE_CMA)
+	if (is_cma(m, start))
 		return -HVO_EBUSY;
 	rc = isolate_range(m, start, end);
 	if (rc)

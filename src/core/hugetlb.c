@@ -172,13 +172,11 @@ static hvo_pfn_t newest(struct hvo_pool *pool, const struct pool_node *n)
 
 static hvo_pfn_t take_free(struct hvo_pool *pool, unsigned int gfp, int node)
 {
-	uint32_t i, n, nr = pool->m->cfg.nr_nodes;
+	uint32_t first, nr = nodes_to_try(pool->m, gfp, node, &first), i, n;
 	hvo_pfn_t pfn;
 
 	for (i = 0; i < nr; i++) {
-		if (i && node >= 0 && gfp & HVO_GFP_THISNODE)
-			break;
-		n = ((node < 0 ? 0 : (uint32_t)node) + i) % nr;
+		n = (first + i) % pool->m->cfg.nr_nodes;
 		pfn = newest(pool, &pool->nodes[n]);
 		if (pfn == HVO_PFN_NONE)
 			continue;
@@ -246,10 +244,9 @@ static void defer(struct hvo_pool *pool, hvo_pfn_t pfn)
 	work_wanted(pool->m);
 }
 
-/* The new page on that node has the place of one of node @from, surplus or not. Pool lock held. */
-static void arrive(struct pool_node *from, struct pool_node *to)
+/* A new page on node @to has the place of one of node @from, surplus or not. Pool lock held. */
+static void take_over(struct pool_node *from, struct pool_node *to)
 {
-	to->incoming--;
 	/* As move_hugetlb_state(): a page that was there already keeps its node's number. */
 	if (from != to && from->surplus) {
 		from->surplus--;
@@ -272,8 +269,10 @@ static void release(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve,
 	if (badframe_in_block(m, pfn, pool->order))
 		hugetlb_mark_bad(pool, pfn);
 	pool->reserved += restore_reserve;
-	if (replaced)
-		arrive(n, replaced);
+	if (replaced) {
+		replaced->incoming--;
+		take_over(n, replaced);
+	}
 	poisoned = page_poisoned(m, pfn) && POOL_SUM(pool, free) >= pool->reserved;
 	if (restore_reserve || (!n->surplus && !poisoned && !replaced)) {
 		hugetlb_enqueue(pool, pfn);
@@ -428,10 +427,6 @@ int hugetlb_dissolve_locked(struct hvo_pool *pool, hvo_pfn_t pfn, bool quietly)
 	surplus = hugetlb_node(pool, pfn)->surplus > 0;
 	hugetlb_remove(pool, pfn, surplus);
 	lock_release(m, &pool->lock);
-	if (!page_optimized(m, pfn)) {
-		hugetlb_free_page(pool, pfn);
-		return 0;
-	}
 	if (quietly ? hugetlb_restore_quietly(pool, pfn) :
 		      hugetlb_restore_one(pool, pfn, &res, &missing))
 		return 0;
@@ -509,7 +504,8 @@ static void give_fresh_back(struct hvo_pool *pool, hvo_pfn_t pfn)
 	hugetlb_release_list(pool, &list, &res);
 }
 
-int hugetlb_take_target(struct hvo_pool *pool, int node, hvo_pfn_t *ret, bool *ret_fresh)
+int hugetlb_take_target(struct hvo_pool *pool, unsigned int where, int node, hvo_pfn_t *ret,
+			bool *ret_fresh)
 {
 	struct hvo_machine *m = pool->m;
 	hvo_pfn_t pfn = HVO_PFN_NONE;
@@ -517,10 +513,10 @@ int hugetlb_take_target(struct hvo_pool *pool, int node, hvo_pfn_t *ret, bool *r
 
 	lock_acquire(m, &pool->lock);
 	if (hugetlb_sound_free(pool) > pool->reserved)
-		pfn = take_free(pool, 0, node);
+		pfn = take_free(pool, where, node);
 	lock_release(m, &pool->lock);
 	*ret_fresh = pfn == HVO_PFN_NONE;
-	rc = *ret_fresh ? fresh_page(pool, 0, node, true, &pfn) : populate_page(pool, pfn);
+	rc = *ret_fresh ? fresh_page(pool, where, node, true, &pfn) : populate_page(pool, pfn);
 	if (rc && !*ret_fresh)
 		hugetlb_put_target(pool, pfn, false);
 	if (rc)
@@ -564,7 +560,7 @@ void hugetlb_migrated(struct hvo_pool *pool, hvo_pfn_t dst, hvo_pfn_t src, bool 
 	release(pool, src, false, fresh ? hugetlb_node(pool, dst) : NULL);
 }
 
-int hugetlb_replace_locked(struct hvo_pool *pool, hvo_pfn_t pfn)
+int hugetlb_replace_locked(struct hvo_pool *pool, unsigned int where, hvo_pfn_t pfn)
 {
 	struct hvo_resize_result res = { 0 };
 	struct hvo_machine *m = pool->m;
@@ -574,13 +570,14 @@ int hugetlb_replace_locked(struct hvo_pool *pool, hvo_pfn_t pfn)
 	int rc;
 
 	lock_release(m, &pool->lock);
-	rc = fresh_page(pool, HVO_GFP_THISNODE, zone_of(m, pfn)->node, false, &fresh);
+	rc = fresh_page(pool, where, zone_of(m, pfn)->node, false, &fresh);
 	if (rc)
 		return rc;
 	lock_acquire(m, &pool->lock);
 	/* Who allocates or frees does not need the memmap lock. */
 	free = hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_HUGETLB_FREE;
 	if (free) {
+		take_over(hugetlb_node(pool, pfn), hugetlb_node(pool, fresh));
 		hugetlb_remove(pool, pfn, 0);
 		hugetlb_account(pool, fresh, 0);
 		hugetlb_enqueue(pool, fresh);
@@ -589,10 +586,6 @@ int hugetlb_replace_locked(struct hvo_pool *pool, hvo_pfn_t pfn)
 	if (!free) {
 		give_fresh_back(pool, fresh);
 		return -HVO_EBUSY;
-	}
-	if (!page_optimized(m, pfn)) {
-		hugetlb_free_page(pool, pfn);
-		return 0;
 	}
 	if (hugetlb_restore_one(pool, pfn, &res, &missing))
 		return 0;

@@ -22,10 +22,10 @@ void hugetlb_remove_used(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus)
 /*
  * Migration. Where a page in use is to go: state HUGETLB_USED, populated, no reference; a
  * free one that nobody reserved, else a new one (*ret_fresh), which makes the pool one larger
- * until the migration ends. Memmap lock held.
+ * until the migration ends. @where: 0, HVO_GFP_THISNODE or GFP_OTHER_NODES. Memmap lock held.
  */
-HVO_MUST_CHECK int hugetlb_take_target(struct hvo_pool *pool, int node, hvo_pfn_t *ret,
-				       bool *ret_fresh);
+HVO_MUST_CHECK int hugetlb_take_target(struct hvo_pool *pool, unsigned int where, int node,
+				       hvo_pfn_t *ret, bool *ret_fresh);
 /* It is not needed, and as before: nobody holds it. Memmap lock held. */
 void hugetlb_put_target(struct hvo_pool *pool, hvo_pfn_t pfn, bool fresh);
 /* Nor this one, which others still hold: it leaves when they let go of it. */
@@ -33,11 +33,11 @@ void hugetlb_leave_target(struct hvo_pool *pool, hvo_pfn_t pfn, bool fresh);
 /* All that was at @src, which nobody holds any more, is at @dst. */
 void hugetlb_migrated(struct hvo_pool *pool, hvo_pfn_t dst, hvo_pfn_t src, bool fresh);
 /*
- * Another page takes the place of a free one, on the same node, as
- * alloc_and_dissolve_hugetlb_folio(); drops the pool's lock. -HVO_EBUSY: it is not free
- * any more, or its memory is not; -HVO_ENOMEM: there is no other page. Memmap lock held.
+ * Another page takes the place of a free one, as alloc_and_dissolve_hugetlb_folio(); drops the
+ * pool's lock. @where: as above. -HVO_EBUSY: it is not free any more, or its memory is not;
+ * -HVO_ENOMEM: there is no other page. Memmap lock held.
  */
-HVO_MUST_CHECK int hugetlb_replace_locked(struct hvo_pool *pool, hvo_pfn_t pfn);
+HVO_MUST_CHECK int hugetlb_replace_locked(struct hvo_pool *pool, unsigned int where, hvo_pfn_t pfn);
 
 /* The last reference on a huge page is gone. Takes the pool's lock itself. */
 void hugetlb_release(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
@@ -74,26 +74,19 @@ struct pool_node *hugetlb_node(struct hvo_pool *pool, hvo_pfn_t pfn);
 uint64_t hugetlb_sum(const struct hvo_pool *pool, size_t offset);
 #define POOL_SUM(pool, field) hugetlb_sum(pool, offsetof(struct pool_node, field))
 
-static inline bool page_optimized(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	return page_flags(page_ro(m, pfn)) & HVO_PF_OPTIMIZED;
-}
-
-static inline bool page_poisoned(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	return page_flags(page_ro(m, pfn)) & HVO_PF_POISONED;
-}
-
 /* ---- release.c: leaving a pool; the memmap lock held -------------------------------- */
 
 void page_list_add(struct hvo_machine *m, struct page_list *list, hvo_pfn_t pfn);
 /* HVO_PFN_NONE if it is empty. */
 hvo_pfn_t page_list_pop(struct hvo_machine *m, struct page_list *list);
+/* The first ones of a list, up to @max, which stay on it; returns how many. */
+unsigned int page_list_peek(struct hvo_machine *m, const struct page_list *list, hvo_pfn_t *pfns,
+			    unsigned int max);
 
-/* Restore and free pages that left the pool. Those that cannot be come back as surplus. */
+/* Restore and free pages that left, in the order of the list; those that cannot be are surplus. */
 void hugetlb_release_list(struct hvo_pool *pool, struct page_list *list,
 			  struct hvo_resize_result *res);
-/* One page by the pool's policy; false: as before, *ret_missing frames were missing. */
+/* Free one page, by the pool's policy; false: as before, *ret_missing frames were missing. */
 bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res,
 			 uint64_t *ret_missing);
 /* A page that left could not be restored: back, with @surplus, counted and reported. */
@@ -118,9 +111,9 @@ bool hugetlb_has_free_surplus(const struct pool_node *n);
 /* A new page for the pool, from this node: state USED, not folded, in no counter. */
 HVO_MUST_CHECK int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node,
 				       hvo_pfn_t *ret);
-/* The first @nr of pool->batch are folded, if that is on. */
+/* The first @nr of pool->batch are folded, if that is on, and in another order afterwards. */
 void hugetlb_fold_batch(struct hvo_pool *pool, unsigned int nr);
-/* They join the pool, free. */
+/* They join the pool, free, the last one first: so the first one is handed out first, as in Linux. */
 void hugetlb_add_batch(struct hvo_pool *pool, unsigned int nr);
 
 /* ---- resv.c ------------------------------------------------------------------------------------- */

@@ -32,16 +32,18 @@ static int isolate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool k
 	int rc = 0;
 
 	lock_acquire(m, &m->memmap_lock);
-	/* It may have gone offline since the caller looked. */
-	if (!frame_online(m, start)) {
+	z = zone_lock_of(m, start);
+	if (!z) {
 		lock_release(m, &m->memmap_lock);
-		return -HVO_EBUSY;
+		return -HVO_EINVAL;
 	}
-	z = zone_of(m, start);
-	lock_acquire(m, &z->lock);
-	for (pfn = start; pfn < end && !rc; pfn += HVO_BLOCK_FRAMES)
-		if (!zone_has(m, z, pfn) || m->blocks[block_of(pfn)].flags & BLOCK_ISOLATED)
+	for (pfn = start; pfn < end && !rc; pfn += HVO_BLOCK_FRAMES) {
+		/* It may have gone offline since the caller looked. */
+		if (!zone_has(m, z, pfn))
+			rc = -HVO_EINVAL;
+		else if (m->blocks[block_of(pfn)].flags & BLOCK_ISOLATED)
 			rc = -HVO_EBUSY;
+	}
 	for (pfn = start; pfn < end && !rc; pfn += HVO_BLOCK_FRAMES) {
 		zone_isolate_block(m, z, block_of(pfn));
 		if (!keep)

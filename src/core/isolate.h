@@ -6,7 +6,8 @@
 
 /*
  * hvo_isolate_range() and back, without the checks of arguments: whole blocks, online, of one
- * zone. Takes the zone's lock itself. -HVO_EBUSY: part of it is isolated; nothing changed.
+ * zone. Takes the zone's lock itself. -HVO_EINVAL: they are not by now; -HVO_EBUSY: part of it is
+ * isolated. Nothing changed then.
  */
 HVO_MUST_CHECK int isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);

@@ -24,3 +24,19 @@ void lock_slow(struct hvo_machine *m, struct hvo_lock *lock)
 	while (__atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
 		m->ops->lock_wait(m->ctx, &lock->word, 2);
 }
+
+struct zone *zone_lock_of(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct zone *z;
+	uint8_t n;
+
+	while (pfn < m->mm.nr_frames && (n = section_zone(m, pfn)) != ZONE_NONE) {
+		z = zone_by_id(m, n);
+		lock_acquire(m, &z->lock);
+		if (zone_has(m, z, pfn))
+			return z;
+		/* It went, and may be in another zone by now. */
+		lock_release(m, &z->lock);
+	}
+	return NULL;
+}

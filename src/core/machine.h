@@ -263,14 +263,37 @@ static inline uint8_t section_zone(const struct hvo_machine *m, hvo_pfn_t pfn)
 	return __atomic_load_n(&m->sections[pfn >> HVO_SECTION_ORDER].zone, __ATOMIC_RELAXED);
 }
 
-/* NULL: it is not online. */
+static inline struct zone *zone_by_id(struct hvo_machine *m, uint8_t id)
+{
+	return &m->nodes[id / HVO_NR_ZONES].zones[id % HVO_NR_ZONES];
+}
+
+/* Broken invariants stop the machine, in release builds too. */
+#define HVO_ASSERT(m, cond, what, pfn)               \
+	do {                                         \
+		if (HVO_UNLIKELY(!(cond)))           \
+			machine_panic(m, what, pfn); \
+	} while (0)
+
+void machine_panic(struct hvo_machine *m, const char *what, hvo_pfn_t pfn)
+	__attribute__((noreturn, cold));
+
+/*
+ * The zone of a frame that stays online. A section leaves its zone under the memmap lock and the
+ * zone's lock, and only when nothing in it is in use. So memory stays online for who has one of the
+ * two locks, and for who uses it: a block that he holds or took out of the zone, a place of
+ * descriptors, part of a range that he isolated. Who knows a number and no more cannot know that
+ * it is online when he asks next: zone_lock_of() is for him.
+ *
+ * Descriptors last longer: those of a section that is removed go when all readers are done. Who
+ * looks at them without any of this is in a reader's section.
+ */
 static inline struct zone *zone_of(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	uint8_t n = section_zone(m, pfn);
 
-	if (HVO_UNLIKELY(n == ZONE_NONE))
-		return NULL;
-	return &m->nodes[n / HVO_NR_ZONES].zones[n % HVO_NR_ZONES];
+	HVO_ASSERT(m, n != ZONE_NONE, "ZONE-5: memory that is used is not online", pfn);
+	return zone_by_id(m, n);
 }
 
 static inline struct node *node_of(struct hvo_machine *m, hvo_pfn_t pfn)
@@ -357,15 +380,5 @@ static inline void work_wanted(struct hvo_machine *m)
 	if (m->ops->work)
 		m->ops->work(m->ctx);
 }
-
-/* Broken invariants stop the machine, in release builds too. */
-#define HVO_ASSERT(m, cond, what, pfn)               \
-	do {                                         \
-		if (HVO_UNLIKELY(!(cond)))           \
-			machine_panic(m, what, pfn); \
-	} while (0)
-
-void machine_panic(struct hvo_machine *m, const char *what, hvo_pfn_t pfn)
-	__attribute__((noreturn, cold));
 
 #endif

@@ -38,6 +38,15 @@
 #define ROUNDS 5
 #define WAIT_NS 1000
 #define GFP_TARGET (HVO_GFP_USER | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN | GFP_ISOLATING)
+#define GFP_TARGET_QUIET (GFP_TARGET & ~HVO_GFP_RECLAIM)
+
+/* Where things may go, beside the node that is preferred: flags of an allocation. */
+struct where {
+	unsigned int block; /* all of them */
+	unsigned int huge;  /* 0, HVO_GFP_THISNODE or GFP_OTHER_NODES */
+};
+
+static const struct where anywhere = { GFP_TARGET, 0 };
 
 struct migration {
 	struct hvo_machine *m;
@@ -47,6 +56,7 @@ struct migration {
 	unsigned int order;
 	uint32_t refs; /* of the owner */
 	int node;
+	unsigned int where;    /* the one of struct where that is meant */
 	struct hvo_pool *pool; /* NULL: an ordinary block */
 	bool fresh;	       /* the pool is one larger for it */
 };
@@ -66,18 +76,18 @@ static void put_target(struct migration *g)
 	lock_release(m, &m->memmap_lock);
 }
 
-static int take_any_target(struct migration *g)
+static int take_from(struct migration *g, unsigned int where)
 {
 	struct hvo_machine *m = g->m;
 	int rc;
 
 	if (g->pool) {
 		lock_acquire(m, &m->memmap_lock);
-		rc = hugetlb_take_target(g->pool, g->node, &g->dst, &g->fresh);
+		rc = hugetlb_take_target(g->pool, where, g->node, &g->dst, &g->fresh);
 		lock_release(m, &m->memmap_lock);
 		return rc;
 	}
-	rc = alloc_block(m, GFP_TARGET, g->order, g->node, &g->dst);
+	rc = alloc_block(m, where, g->order, g->node, &g->dst);
 	if (rc)
 		return rc;
 	rc = m->ops->populate(m->ctx, g->dst, UINT64_C(1) << g->order);
@@ -87,12 +97,27 @@ static int take_any_target(struct migration *g)
 }
 
 /* Nothing moves to a frame that failed since it was taken. */
-static int take_target(struct migration *g)
+static int take_sound(struct migration *g, unsigned int where)
 {
 	int rc;
 
-	while (!(rc = take_any_target(g)) && badframe_in_block(g->m, g->dst, g->order))
+	while (!(rc = take_from(g, where)) && badframe_in_block(g->m, g->dst, g->order))
 		put_target(g);
+	return rc;
+}
+
+/* Linux mode gives up where the other nodes have no room, as the kernel. */
+static bool may_stay(const struct hvo_machine *m, unsigned int where)
+{
+	return where & GFP_OTHER_NODES && on_demand(m);
+}
+
+static int take_target(struct migration *g)
+{
+	int rc = take_sound(g, g->where);
+
+	if (rc == -HVO_ENOMEM && may_stay(g->m, g->where))
+		rc = take_sound(g, g->pool ? anywhere.huge : anywhere.block);
 	return rc;
 }
 
@@ -263,7 +288,8 @@ static int migrate_held(struct migration *g)
 }
 
 /* What a block is that we hold a reference on; false: it cannot be moved. */
-static bool migration_init(struct migration *g, struct hvo_machine *m, hvo_pfn_t head, int node)
+static bool migration_init(struct migration *g, struct hvo_machine *m, hvo_pfn_t head, int node,
+			   const struct where *where)
 {
 	const struct hvo_page *page;
 	enum hvo_page_state state;
@@ -279,19 +305,21 @@ static bool migration_init(struct migration *g, struct hvo_machine *m, hvo_pfn_t
 		return false;
 	g->pool = state == HVO_PAGE_HUGETLB_USED ? hvo_pool_find(m, g->order) : NULL;
 	g->node = node < 0 ? zone_of(m, head)->node : node;
+	g->where = g->pool ? where->huge : where->block;
 	g->owner = owner_get(m, g->id);
 	return g->owner;
 }
 
 /* 1: nobody holds a block there, for now. */
-static int try_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, struct migration *g)
+static int try_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, const struct where *where,
+		       struct migration *g)
 {
 	hvo_pfn_t head = HVO_PFN_NONE;
 	int rc;
 
 	if (hvo_get_page(m, pfn, &head))
 		return 1;
-	if (!migration_init(g, m, head, node)) {
+	if (!migration_init(g, m, head, node, where)) {
 		put_page_mapped(m, head);
 		return -HVO_EINVAL;
 	}
@@ -309,7 +337,7 @@ static int try_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, struct mi
 int migrate_block(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_dst)
 {
 	struct migration g;
-	int rc = try_migrate(m, pfn, node, &g);
+	int rc = try_migrate(m, pfn, node, &anywhere, &g);
 
 	if (rc)
 		return rc > 0 ? -HVO_EINVAL : rc;
@@ -332,8 +360,11 @@ int hvo_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_d
 struct evacuation {
 	struct hvo_machine *m;
 	hvo_pfn_t start, end;
-	enum evacuate_huge huge;
+	enum evacuate_for purpose;
+	struct where where;
 	uint64_t max, moved;
+	/* Of this round: blocks wait for room on their node; other things could not be moved. */
+	bool crowded, stuck;
 };
 
 /* What a frame was a moment ago. */
@@ -359,6 +390,47 @@ static unsigned int look_at(struct hvo_machine *m, hvo_pfn_t pfn, struct look *r
 	return whole;
 }
 
+/* Is there memory on a node but this one? */
+static bool others_have_memory(struct hvo_machine *m, uint32_t node)
+{
+	uint32_t n, t;
+
+	for (n = 0; n < m->cfg.nr_nodes; n++)
+		for (t = 0; t < HVO_NR_ZONES; t++)
+			if (n != node && counter_read(&m->nodes[n].zones[t].present))
+				return true;
+	return false;
+}
+
+static struct where where_for(struct hvo_machine *m, hvo_pfn_t start, enum evacuate_for purpose)
+{
+	struct where this_node = { GFP_TARGET | HVO_GFP_THISNODE, HVO_GFP_THISNODE };
+	struct where others = { GFP_TARGET | GFP_OTHER_NODES, GFP_OTHER_NODES };
+
+	switch (purpose) {
+	case EVACUATE_OFFLINE:
+		if (!others_have_memory(m, zone_of(m, start)->node))
+			return anywhere;
+		/* Nothing is reclaimed for it where the node itself may do. */
+		if (on_demand(m))
+			others.block = GFP_TARGET_QUIET | GFP_OTHER_NODES;
+		return others;
+	case EVACUATE_CONTIG:
+		this_node.block = GFP_TARGET_QUIET | HVO_GFP_THISNODE;
+		return this_node;
+	case EVACUATE_SOFT:
+		return anywhere;
+	default:
+		return this_node;
+	}
+}
+
+/* Blocks of a contiguous range, later. */
+static bool may_spread(const struct evacuation *e)
+{
+	return e->purpose == EVACUATE_CONTIG && e->where.block != anywhere.block;
+}
+
 /* Only what is hopeless, and what ends all of it, is an error. */
 static int move_used(struct evacuation *e, hvo_pfn_t pfn)
 {
@@ -367,17 +439,21 @@ static int move_used(struct evacuation *e, hvo_pfn_t pfn)
 
 	if (e->moved >= e->max)
 		return -HVO_EAGAIN;
-	rc = try_migrate(e->m, pfn, HVO_NODE_ANY, &g);
+	rc = try_migrate(e->m, pfn, HVO_NODE_ANY, &e->where, &g);
 	switch (rc) {
 	case 0:
 		e->moved += UINT64_C(1) << g.order;
 		return 0;
 	case -HVO_ENOMEM:
-		return rc;
+		if (g.pool || !may_spread(e))
+			return rc;
+		e->crowded = true;
+		return 0;
 	case -HVO_EINVAL: /* nobody can move it */
 		return -HVO_EBUSY;
-	default:
-		return 0; /* the next round, perhaps */
+	default: /* the next round, perhaps */
+		e->stuck = e->stuck || rc < 0;
+		return 0;
 	}
 }
 
@@ -393,8 +469,26 @@ static int move_descriptors(struct evacuation *e, hvo_pfn_t pfn)
 	lock_release(m, &m->memmap_lock);
 	if (!rc)
 		e->moved++;
+	e->stuck = e->stuck || rc == -HVO_EBUSY;
 	/* Those of its own block go with it; whether they do, is looked at in the end. */
 	return rc == -HVO_ENOMEM ? rc : 0;
+}
+
+/* Pool lock held, and dropped. */
+static int replace_huge(struct evacuation *e, struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	struct hvo_machine *m = e->m;
+	int rc = hugetlb_replace_locked(pool, e->where.huge, pfn);
+	bool used = false;
+
+	if (rc != -HVO_ENOMEM || !may_stay(m, e->where.huge))
+		return rc;
+	pool = hugetlb_lock_pool_of(m, &pfn, &used);
+	if (pool && !used)
+		return hugetlb_replace_locked(pool, anywhere.huge, pfn);
+	if (pool)
+		lock_release(m, &pool->lock);
+	return -HVO_EAGAIN;
 }
 
 /* A free huge page. Memmap lock held. */
@@ -412,16 +506,16 @@ static int remove_huge(struct evacuation *e, hvo_pfn_t pfn)
 		lock_release(m, &pool->lock);
 		return -HVO_EAGAIN;
 	}
-	if (e->huge == EVACUATE_DISSOLVE) {
+	if (e->purpose == EVACUATE_OFFLINE || e->purpose == EVACUATE_SOFT) {
 		rc = hugetlb_dissolve_locked(pool, pfn, false);
 		if (rc != -HVO_EBUSY)
 			return rc;
 		/* Somebody has a promise: another page is as good. */
 		pool = hugetlb_lock_pool_of(m, &pfn, &used);
 		if (pool && !used)
-			return hugetlb_replace_locked(pool, pfn);
+			return replace_huge(e, pool, pfn);
 	} else {
-		rc = hugetlb_replace_locked(pool, pfn);
+		rc = replace_huge(e, pool, pfn);
 		if (rc != -HVO_ENOMEM || !on_demand(m))
 			return rc;
 		pool = hugetlb_lock_pool_of(m, &pfn, &used);
@@ -556,6 +650,7 @@ static int evacuate_round(struct evacuation *e)
 	hvo_pfn_t pfn = e->start;
 	int rc = 0;
 
+	e->crowded = e->stuck = false;
 	/* What left its pool is nobody's, and only waits for its descriptors. */
 	lock_acquire(m, &m->memmap_lock);
 	hugetlb_flush_all(m);
@@ -565,19 +660,24 @@ static int evacuate_round(struct evacuation *e)
 	return rc;
 }
 
-int evacuate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum evacuate_huge huge,
+int evacuate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum evacuate_for purpose,
 	     uint64_t max, uint64_t *ret_moved)
 {
-	struct evacuation e = { .m = m, .start = start, .end = end, .huge = huge, .max = max };
+	struct evacuation e = {
+		.m = m, .start = start, .end = end, .purpose = purpose, .max = max
+	};
 	int rc = 0, i;
 
+	e.where = where_for(m, start, purpose);
 	for (i = 0; i < ROUNDS && !rc; i++) {
 		if (i)
 			m->ops->sleep_ns(m->ctx, WAIT_NS);
 		rc = evacuate_round(&e);
-		if (!rc && !range_is_empty(&e))
-			continue;
-		break;
+		if (!rc && !e.crowded && range_is_empty(&e))
+			break;
+		/* All but these blocks is gone: now they may go anywhere. */
+		if (e.crowded && !e.stuck)
+			e.where.block = anywhere.block;
 	}
 	if (!rc && i == ROUNDS)
 		rc = -HVO_EBUSY;

@@ -4,11 +4,19 @@
 
 #include "machine.h"
 
-/* What becomes of free huge pages in a range that is to be emptied. */
-enum evacuate_huge {
-	EVACUATE_REPLACE,  /* another page joins the pool first, as alloc_contig_range() */
-	EVACUATE_DISSOLVE, /* the pool gets smaller, as offline */
-};
+/*
+ * What a range is emptied for. That says where things go, and what becomes of free huge pages.
+ *
+ * COMPACT: all stays on its node; another page replaces a free huge one.
+ * CONTIG: the same, but blocks for which the node has no room go to others once nothing else is
+ * left in the range. So a call that fails has moved nothing across nodes before that.
+ * OFFLINE: to the other nodes, if any of them has memory; pools get smaller. Where the others
+ * have no room Linux mode gives up, and on-demand mode takes the node itself.
+ * SOFT: anywhere, best on the node; pools get smaller.
+ *
+ * Descriptors go near what they describe, whatever the purpose.
+ */
+enum evacuate_for { EVACUATE_COMPACT, EVACUATE_CONTIG, EVACUATE_OFFLINE, EVACUATE_SOFT };
 
 /*
  * Move everything out of an isolated range: blocks that have owners, huge pages, descriptors;
@@ -17,7 +25,7 @@ enum evacuate_huge {
  * -HVO_EBUSY: something stays; -HVO_ENOMEM: no place; -HVO_EAGAIN: @max was reached.
  * *ret_moved frames were moved (may be NULL).
  */
-int evacuate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum evacuate_huge huge,
+int evacuate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum evacuate_for purpose,
 	     uint64_t max, uint64_t *ret_moved);
 
 /* Move the block or huge page in use that covers a frame; memmap lock not held. */

@@ -175,10 +175,6 @@ enum kind {
 
 static enum kind kind_in_whole(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
 {
-	const struct hvo_page *head = page_ro(m, pfn & ~((UINT64_C(1) << order_of(m, pfn)) - 1));
-
-	if (hvo_page_state(head) != HVO_PAGE_MEMMAP)
-		return KIND_NONE;
 	*ret_page = vmemmap_page_at_start(m, pfn);
 	/* The page has left it, once and for all, when it failed. */
 	return m->ops->backing(m->ctx, *ret_page) == pfn ? KIND_WHOLE : KIND_NONE;
@@ -205,6 +201,9 @@ static enum kind kind_of(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_pag
 	lock_acquire(m, &z->lock);
 	switch (block_place(m, block_of(pfn))) {
 	case PLACE_WHOLE:
+		kind = KIND_NONE;
+		break;
+	case PLACE_MEMMAP:
 		kind = kind_in_whole(m, pfn, ret_page);
 		break;
 	case PLACE_CUT:
@@ -408,14 +407,16 @@ void vmemmap_note_carved(struct hvo_machine *m, uint64_t block, uint64_t nr)
 /* A cut block with these flags? Its zone's lock is taken only if it is a cut one. */
 static bool test_flags(struct hvo_machine *m, uint64_t block, unsigned int flags)
 {
-	struct zone *z = zone_of(m, block_pfn(block));
+	struct zone *z;
 	bool set;
 
+	if (order_of(m, block_pfn(block)))
+		return false;
 	/* Offline memory in between may be cut, too. */
-	if (!z || order_of(m, block_pfn(block)))
+	z = zone_lock_of(m, block_pfn(block));
+	if (!z)
 		return false;
 	flags |= BLOCK_CUT;
-	lock_acquire(m, &z->lock);
 	set = (m->blocks[block].flags & flags) == flags;
 	lock_release(m, &z->lock);
 	return set;
@@ -430,11 +431,13 @@ static void isolate_carved(struct hvo_machine *m)
 	uint64_t block;
 
 	for (block = m->carved_lo; block < m->carved_hi; block++) {
-		struct zone *z = zone_of(m, block_pfn(block));
+		struct zone *z;
 
-		if (!z || order_of(m, block_pfn(block)))
+		if (order_of(m, block_pfn(block)))
 			continue;
-		lock_acquire(m, &z->lock);
+		z = zone_lock_of(m, block_pfn(block));
+		if (!z)
+			continue;
 		if ((m->blocks[block].flags & (BLOCK_CUT | BLOCK_CARVED | BLOCK_ISOLATED)) ==
 		    (BLOCK_CUT | BLOCK_CARVED)) {
 			zone_isolate_block(m, z, block);
@@ -450,9 +453,9 @@ static void unisolate_carved(struct hvo_machine *m)
 	uint64_t block, lo = m->carved_hi, hi = m->carved_lo;
 
 	for (block = m->carved_lo; block < m->carved_hi; block++) {
-		struct zone *z = zone_of(m, block_pfn(block));
-
 		if (test_flags(m, block, BLOCK_HEALING)) {
+			struct zone *z = zone_of(m, block_pfn(block));
+
 			lock_acquire(m, &z->lock);
 			m->blocks[block].flags &= (uint8_t)~BLOCK_HEALING;
 			zone_unisolate_block(m, z, block);

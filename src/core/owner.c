@@ -115,26 +115,36 @@ static bool is_registered(struct hvo_machine *m, uint32_t id)
 	return registered;
 }
 
-int hvo_set_owner(struct hvo_machine *m, hvo_pfn_t pfn, uint32_t id)
+/* The head of what somebody holds, but of CMA. Inside a reader's section. */
+static bool can_have_owner(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	enum hvo_page_state state;
-	int rc = -HVO_EINVAL;
+
+	if (!heads_held(m, pfn))
+		return false;
+	state = hvo_page_state(page_ro(m, pfn));
+	return state == HVO_PAGE_HUGETLB_USED ||
+	       (state == HVO_PAGE_USED && !(page_flags(page_ro(m, pfn)) & HVO_PF_CMA));
+}
+
+int hvo_set_owner(struct hvo_machine *m, hvo_pfn_t pfn, uint32_t id)
+{
+	struct zone *z;
+	int rc;
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
 	if (id && !is_registered(m, id))
-		return rc;
+		return -HVO_EINVAL;
+	z = zone_lock_of(m, pfn);
+	if (!z)
+		return -HVO_EINVAL;
 	m->ops->read_lock(m->ctx);
-	if (held_head(m, pfn) == pfn) {
-		state = hvo_page_state(page_ro(m, pfn));
-		if (state == HVO_PAGE_HUGETLB_USED ||
-		    (state == HVO_PAGE_USED && !(page_flags(page_ro(m, pfn)) & HVO_PF_CMA)))
-			rc = 0;
-	}
-	m->ops->read_unlock(m->ctx);
-	/* The caller's reference keeps it what it is. */
+	rc = can_have_owner(m, pfn) ? 0 : -HVO_EINVAL;
 	if (!rc)
-		owner_set(m, pfn, id);
+		page_set_owner(page_rw(m, pfn), id);
+	m->ops->read_unlock(m->ctx);
+	lock_release(m, &z->lock);
 	return rc;
 }
 

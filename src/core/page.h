@@ -74,6 +74,16 @@ static inline uint16_t page_flags(const struct hvo_page *page)
 	return __atomic_load_n(&page->flags, __ATOMIC_RELAXED);
 }
 
+static inline bool page_optimized(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return page_flags(page_ro(m, pfn)) & HVO_PF_OPTIMIZED;
+}
+
+static inline bool page_poisoned(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return page_flags(page_ro(m, pfn)) & HVO_PF_POISONED;
+}
+
 static inline void page_set_flags(struct hvo_page *page, unsigned int flags)
 {
 	__atomic_store_n(&page->flags, (uint16_t)flags, __ATOMIC_RELAXED);

@@ -67,14 +67,13 @@ static void open_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, 
 
 static bool cut_aside(struct hvo_machine *m, hvo_pfn_t block)
 {
-	struct zone *z = zone_of(m, block);
+	struct zone *z = zone_lock_of(m, block);
 	unsigned int at = 0;
 	bool taken, cut;
 
 	if (!z)
 		return false;
-	lock_acquire(m, &z->lock);
-	taken = zone_has(m, z, block) && zone_take_aside(m, block_of(block));
+	taken = zone_take_aside(m, block_of(block));
 	z->in_flight += taken;
 	lock_release(m, &z->lock);
 	if (!taken)
@@ -126,20 +125,6 @@ struct failure {
 	int rc;		  /* of who has it, if it is not out */
 };
 
-/* The zone that a frame is in, with its lock; NULL without one: it is not online. */
-static struct zone *lock_zone_of(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	struct zone *z;
-
-	while ((z = zone_of(m, pfn))) {
-		lock_acquire(m, &z->lock);
-		if (zone_has(m, z, pfn))
-			break;
-		lock_release(m, &z->lock);
-	}
-	return z;
-}
-
 /*
  * Out of the zone, if it is free. What this says stays so, but for BAD_IN_USE. Offline memory is
  * in nobody's hands, and comes back through the gate.
@@ -147,7 +132,7 @@ static struct zone *lock_zone_of(struct hvo_machine *m, hvo_pfn_t pfn)
 static enum bad_place take_bad(struct failure *f)
 {
 	struct hvo_machine *m = f->m;
-	struct zone *z = lock_zone_of(m, f->pfn);
+	struct zone *z = zone_lock_of(m, f->pfn);
 	enum bad_place place;
 
 	if (!z)
@@ -282,7 +267,7 @@ int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn)
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	z = pfn < m->mm.nr_frames ? lock_zone_of(m, pfn) : NULL;
+	z = zone_lock_of(m, pfn);
 	if (!z)
 		return -HVO_EINVAL;
 	again = !badframe_record(m, pfn);

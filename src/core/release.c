@@ -8,6 +8,9 @@
  *	    ^		       |
  *	    +--- refused, surplus: its descriptors cannot be had
  *
+ * The list is gone through in its order, the last page that left first: as in the kernel, that
+ * decides who gets the frames that there are, and which pages give theirs to the next ones.
+ *
  * States: HUGETLB_* -> USED on the list; USED -> FREE, or back to HUGETLB_FREE.
  * HVO_PF_DEFERRED while a page is on its pool's deferred list.
  * Locks: the memmap lock throughout; the pool's lock for counters.
@@ -18,7 +21,6 @@
 #include "badframe.h"
 #include "hugetlb.h"
 #include "lock.h"
-#include "sort.h"
 #include "vmemmap.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -43,6 +45,19 @@ hvo_pfn_t page_list_pop(struct hvo_machine *m, struct page_list *list)
 	list->nr--;
 	page->next = 0;
 	return pfn;
+}
+
+unsigned int page_list_peek(struct hvo_machine *m, const struct page_list *list, hvo_pfn_t *pfns,
+			    unsigned int max)
+{
+	uint32_t at = list->first;
+	unsigned int nr;
+
+	for (nr = 0; nr < max && at; nr++) {
+		pfns[nr] = block_pfn(at - 1);
+		at = page_ro(m, pfns[nr])->next;
+	}
+	return nr;
 }
 
 void hugetlb_free_page(struct hvo_pool *pool, hvo_pfn_t pfn)
@@ -96,6 +111,10 @@ bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize
 	uint32_t i, attempt;
 
 	*ret_missing = 0;
+	if (!page_optimized(m, pfn)) {
+		hugetlb_free_page(pool, pfn);
+		return true;
+	}
 	for (i = 0; i < pool->policy.nr_steps; i++) {
 		const struct hvo_restore_step *step = &pool->policy.steps[i];
 
@@ -121,27 +140,8 @@ bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize
 	return false;
 }
 
-/* Pages that are present need nothing, and what they free may serve the others. */
-static void free_present(struct hvo_pool *pool, struct page_list *list,
-			 struct hvo_resize_result *res)
-{
-	struct hvo_machine *m = pool->m;
-	struct page_list folded = { 0 };
-	hvo_pfn_t pfn;
-
-	while ((pfn = page_list_pop(m, list)) != HVO_PFN_NONE) {
-		if (page_optimized(m, pfn)) {
-			page_list_add(m, &folded, pfn);
-			continue;
-		}
-		hugetlb_free_page(pool, pfn);
-		res->done++;
-	}
-	*list = folded;
-}
-
 /* As many as can be restored together, quietly: the policy is for the page where that ends. */
-static unsigned int release_bulk(struct hvo_pool *pool, const hvo_pfn_t *pfns, unsigned int nr)
+static unsigned int release_bulk(struct hvo_pool *pool, hvo_pfn_t *pfns, unsigned int nr)
 {
 	struct hvo_restore_step bulk = pool->policy.steps[0];
 	unsigned int done, i;
@@ -179,11 +179,9 @@ void hugetlb_release_list(struct hvo_pool *pool, struct page_list *list,
 {
 	unsigned int nr, i, done;
 
-	free_present(pool, list, res);
 	while (list->nr) {
 		for (nr = 0; nr < BATCH && list->nr; nr++)
 			pool->batch[nr] = page_list_pop(pool->m, list);
-		sort_ascending(pool->batch, nr);
 		for (i = 0; i < nr; i += done) {
 			done = release_bulk(pool, pool->batch + i, nr - i);
 			res->done += done;

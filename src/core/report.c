@@ -172,14 +172,12 @@ int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uin
 
 bool hvo_reported(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	struct zone *z;
+	struct zone *z = machine_gone(m) ? NULL : zone_lock_of(m, pfn);
 	bool reported;
 
-	if (machine_gone(m) || !frame_online(m, pfn))
+	if (!z)
 		return false;
-	z = zone_of(m, pfn);
-	lock_acquire(m, &z->lock);
-	reported = zone_has(m, z, pfn) && m->blocks[block_of(pfn)].flags & BLOCK_REPORTED;
+	reported = m->blocks[block_of(pfn)].flags & BLOCK_REPORTED;
 	lock_release(m, &z->lock);
 	return reported;
 }

@@ -126,7 +126,7 @@ void hugetlb_add_batch(struct hvo_pool *pool, unsigned int nr)
 	unsigned int i;
 
 	lock_acquire(m, &pool->lock);
-	for (i = 0; i < nr; i++) {
+	for (i = nr; i--;) {
 		hugetlb_account(pool, pool->batch[i], 0);
 		hugetlb_enqueue(pool, pool->batch[i]);
 	}
@@ -147,7 +147,7 @@ int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_p
 
 	if (pool->order > pool->m->cfg.max_order)
 		return -HVO_ENOMEM;
-	gfp &= HVO_GFP_THISNODE;
+	gfp &= HVO_GFP_THISNODE | GFP_OTHER_NODES;
 	gfp |= HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN | GFP_ISOLATING;
 	gfp |= movable_flag(pool);
 	rc = alloc_block(pool->m, gfp, pool->order, node, ret);
@@ -244,16 +244,22 @@ static void make_surplus(struct resize *r, uint64_t count)
 		n->surplus++;
 }
 
-/* The next pages of a list join the pool. */
+/* The next pages of a list join the pool, in the order of the list: the kernel's. */
 static void join(struct resize *r, struct page_list *list)
 {
 	struct hvo_pool *pool = r->pool;
-	unsigned int nr;
+	struct hvo_machine *m = pool->m;
+	unsigned int nr = page_list_peek(m, list, pool->batch, BATCH), i;
 
-	for (nr = 0; nr < BATCH && list->nr; nr++)
-		pool->batch[nr] = page_list_pop(pool->m, list);
 	hugetlb_fold_batch(pool, nr);
-	hugetlb_add_batch(pool, nr);
+	lock_acquire(m, &pool->lock);
+	for (i = 0; i < nr; i++) {
+		hvo_pfn_t pfn = page_list_pop(m, list);
+
+		hugetlb_account(pool, pfn, 0);
+		hugetlb_enqueue(pool, pfn);
+	}
+	lock_release(m, &pool->lock);
 	r->res.done += nr;
 }
 

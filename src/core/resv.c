@@ -38,15 +38,15 @@ static unsigned int gather_batch(struct hvo_pool *pool, unsigned int gfp, int no
 	unsigned int nr, i;
 
 	want = want < room ? want : room;
-	for (nr = 0; nr < BATCH && nr < want; nr++)
+	for (nr = 0; nr < BATCH && nr < want; nr++) {
 		if (hugetlb_alloc_fresh(pool, gfp, node, &pool->batch[nr]))
 			break;
+		page_list_add(m, list, pool->batch[nr]);
+	}
 	hugetlb_fold_batch(pool, nr);
 	lock_acquire(m, &pool->lock);
-	for (i = 0; i < nr; i++) {
+	for (i = 0; i < nr; i++)
 		hugetlb_account(pool, pool->batch[i], 1);
-		page_list_add(m, list, pool->batch[i]);
-	}
 	lock_release(m, &pool->lock);
 	return nr;
 }

@@ -65,7 +65,7 @@ static int replace_descriptors(struct hvo_machine *m, hvo_pfn_t pfn)
 /* State USED, refcount 0. Its block is isolated. */
 static int empty_and_take(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	int rc = evacuate(m, pfn, pfn + 1, EVACUATE_DISSOLVE, UINT64_MAX, NULL);
+	int rc = evacuate(m, pfn, pfn + 1, EVACUATE_SOFT, UINT64_MAX, NULL);
 
 	return rc ? rc : isolated_take_frames(m, pfn, pfn + 1);
 }

@@ -4,21 +4,38 @@
 
 #include <stdint.h>
 
-/* Shell sort: no memory, no recursion, quick for some hundred block numbers. */
-static inline void sort_ascending(uint64_t *v, unsigned int nr)
+#define SORT_WORDS 3u
+
+static inline void sort_copy(uint64_t *to, const uint64_t *from, unsigned int words)
 {
-	static const unsigned int gaps[] = { 301, 132, 57, 23, 10, 4, 1 };
+	while (words--)
+		to[words] = from[words];
+}
+
+/*
+ * Sort @nr records of @words words, SORT_WORDS at most, by their first word. Shell sort: no memory,
+ * no recursion, quick for some thousand.
+ */
+static inline void sort_records(uint64_t *v, unsigned int nr, unsigned int words)
+{
+	static const unsigned int gaps[] = { 1750, 701, 301, 132, 57, 23, 10, 4, 1 };
 	unsigned int g, i, j;
 
 	for (g = 0; g < sizeof(gaps) / sizeof(gaps[0]); g++) {
 		for (i = gaps[g]; i < nr; i++) {
-			uint64_t x = v[i];
+			uint64_t x[SORT_WORDS];
 
-			for (j = i; j >= gaps[g] && v[j - gaps[g]] > x; j -= gaps[g])
-				v[j] = v[j - gaps[g]];
-			v[j] = x;
+			sort_copy(x, &v[i * words], words);
+			for (j = i; j >= gaps[g] && v[(j - gaps[g]) * words] > x[0]; j -= gaps[g])
+				sort_copy(&v[j * words], &v[(j - gaps[g]) * words], words);
+			sort_copy(&v[j * words], x, words);
 		}
 	}
+}
+
+static inline void sort_ascending(uint64_t *v, unsigned int nr)
+{
+	sort_records(v, nr, 1);
 }
 
 #endif

@@ -468,7 +468,8 @@ static unsigned int keep_complete(struct hvo_machine *m, const hvo_pfn_t *pfns, 
 	for (i = complete; i < nr; i++) {
 		struct tails t = tails_of(pfns[i], order);
 
-		undo_partial_restore(m, &t);
+		if (page_optimized(m, pfns[i]))
+			undo_partial_restore(m, &t);
 	}
 	m->ops->flush(m->ctx);
 	for (i = 0; i < l->nr && put; i++)
@@ -478,13 +479,14 @@ static unsigned int keep_complete(struct hvo_machine *m, const hvo_pfn_t *pfns, 
 	return complete;
 }
 
-unsigned int vmemmap_restore(struct hvo_machine *m, const hvo_pfn_t *pfns, unsigned int nr,
+unsigned int vmemmap_restore(struct hvo_machine *m, hvo_pfn_t *pfns, unsigned int nr,
 			     unsigned int order, const struct hvo_restore_step *step,
 			     uint64_t *ret_missing)
 {
 	struct run_list l = { m->runs, 0, NR_RUNS };
 	bool put = step->source != HVO_RESTORE_CARVE;
 	unsigned int taken, done = 0, i;
+	uint64_t folded = 0;
 	int rc = 0;
 
 	*ret_missing = 0;
@@ -493,6 +495,8 @@ unsigned int vmemmap_restore(struct hvo_machine *m, const hvo_pfn_t *pfns, unsig
 		unsigned int runs = l.nr;
 		uint64_t last = l.nr ? l.runs[l.nr - 1].nr : 0;
 
+		if (!page_optimized(m, pfns[taken]))
+			continue;
 		*ret_missing = gather_page(m, pfns[taken], &t, step, &l);
 		if (*ret_missing) {
 			truncate_runs(m, &l, runs, last, put);
@@ -501,6 +505,9 @@ unsigned int vmemmap_restore(struct hvo_machine *m, const hvo_pfn_t *pfns, unsig
 	}
 	if (!taken)
 		return 0;
+	/* Who gets frames is decided: neighbours are mapped together. */
+	sort_ascending(pfns, taken);
+	run_sort(&l);
 	rc = vmemmap_map_some(m, &l, &done);
 	if (rc) {
 		unsigned int complete = keep_complete(m, pfns, taken, order, &l, put);
@@ -509,14 +516,17 @@ unsigned int vmemmap_restore(struct hvo_machine *m, const hvo_pfn_t *pfns, unsig
 		      (uint64_t)(taken - complete) << (order - HVO_BLOCK_ORDER), (uint64_t)-rc);
 		taken = complete;
 		*ret_missing = 0;
-	} else {
+	} else if (l.nr) {
 		m->ops->flush(m->ctx);
 	}
 	for (i = 0; i < taken; i++) {
+		if (!page_optimized(m, pfns[i]))
+			continue;
 		fold_set(m, pfns[i], order, (uint8_t)order);
 		page_clear_flags(page_rw(m, pfns[i]), HVO_PF_OPTIMIZED);
+		folded++;
 	}
-	counter_add(&m->presents, (uint64_t)taken << (order - HVO_BLOCK_ORDER));
+	counter_add(&m->presents, folded << (order - HVO_BLOCK_ORDER));
 	return taken;
 }
 

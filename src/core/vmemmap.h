@@ -28,12 +28,12 @@ HVO_MUST_CHECK int vmemmap_present_elsewhere(struct hvo_machine *m, hvo_pfn_t pf
 unsigned int vmemmap_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsigned int nr,
 			      unsigned int order);
 /*
- * The way back, in the order given: all or nothing for each page, and nothing
- * after the first one that fails. Frames come from @step. Returns how many pages
- * are present now; *ret_missing is how many frames the next one lacked (0: a
- * mapping was refused).
+ * The way back. Frames come from @step, and pages get them in the order given: all or nothing for
+ * each, and nothing after the first one that fails; pages that are present need none. Returns how
+ * many are present now, which come first in @pfns and are sorted, as they were mapped;
+ * *ret_missing is how many frames the next one lacked (0: a mapping was refused).
  */
-unsigned int vmemmap_restore(struct hvo_machine *m, const hvo_pfn_t *pfns, unsigned int nr,
+unsigned int vmemmap_restore(struct hvo_machine *m, hvo_pfn_t *pfns, unsigned int nr,
 			     unsigned int order, const struct hvo_restore_step *step,
 			     uint64_t *ret_missing);
 /*

@@ -15,6 +15,7 @@
 #include "alloc.h"
 #include "lock.h"
 #include "page.h"
+#include "sort.h"
 #include "zone.h"
 
 #define WAITS_STEPS 64
@@ -41,6 +42,22 @@ bool run_add(struct run_list *l, uint64_t page, hvo_pfn_t pfn, uint64_t nr)
 		return false;
 	l->runs[l->nr++] = (struct hvo_remap){ page, pfn, nr };
 	return true;
+}
+
+void run_sort(struct run_list *l)
+{
+	unsigned int i, nr = l->nr;
+
+	_Static_assert(sizeof(struct hvo_remap) == SORT_WORDS * sizeof(uint64_t) &&
+			       !offsetof(struct hvo_remap, page),
+		       "a record that begins with its page");
+	sort_records((uint64_t *)(void *)l->runs, nr, SORT_WORDS);
+	l->nr = 0;
+	for (i = 0; i < nr; i++) {
+		struct hvo_remap r = l->runs[i];
+
+		run_add(l, r.page, r.pfn, r.nr);
+	}
 }
 
 bool run_add_backing(struct hvo_machine *m, struct run_list *l, uint64_t page, uint64_t nr)
@@ -281,8 +298,10 @@ static bool take_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, ui
 
 	if (pfn == HVO_PFN_NONE)
 		return false;
-	z = zone_of(m, pfn);
-	lock_acquire(m, &z->lock);
+	/* What was set aside at the start may be free by now, and its memory offline. */
+	z = zone_lock_of(m, pfn);
+	if (!z)
+		return false;
 	ok = z->nr_free >= nr + gfp_watermark(z, gfp) && zone_take_range(m, z, pfn, nr);
 	zone_count_allocated(z, ok ? nr : 0);
 	lock_release(m, &z->lock);

@@ -13,6 +13,8 @@ struct run_list {
 
 /* Append, merging with the last run where both continue it. False: no room. */
 bool run_add(struct run_list *l, uint64_t page, hvo_pfn_t pfn, uint64_t nr);
+/* Order them by page, whatever order they were added in, and merge neighbours. */
+void run_sort(struct run_list *l);
 /* What backs the pages [page, page + nr) now. */
 bool run_add_backing(struct hvo_machine *m, struct run_list *l, uint64_t page, uint64_t nr);
 

@@ -76,10 +76,14 @@ enum block_place block_place(struct hvo_machine *m, uint64_t block)
 		   block_pfn(block));
 	if (!whole)
 		return PLACE_CUTTING;
-	HVO_ASSERT(m,
-		   whole_state(m, block) != HVO_PAGE_MEMMAP || memmap_at_start(m, block_pfn(block)),
-		   "BLOCK-4: descriptors in a whole block", block_pfn(block));
-	return PLACE_WHOLE;
+	if (whole_state(m, block) != HVO_PAGE_MEMMAP)
+		return PLACE_WHOLE;
+	/* Who cuts it writes the byte first, and then the descriptors. */
+	if (!hvo_fold_byte(&m->mm, block))
+		return PLACE_CUTTING;
+	HVO_ASSERT(m, memmap_at_start(m, block_pfn(block)), "BLOCK-4: descriptors in a whole block",
+		   block_pfn(block));
+	return PLACE_MEMMAP;
 }
 
 /* ---- whole blocks ------------------------------------------------------ */
@@ -863,18 +867,14 @@ bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool s
 /* Where a frame is that cannot be taken out; its descriptor tells, if it has one. */
 static enum bad_place bad_place(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	enum block_place place = block_place(m, block_of(pfn));
-
-	if (place == PLACE_CUT)
-		return hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_POISONED ? BAD_OUT : BAD_IN_USE;
-	if (place != PLACE_WHOLE)
-		return BAD_IN_USE;
-	switch (whole_state(m, block_of(pfn))) {
-	case HVO_PAGE_POISONED:
-		return BAD_ASIDE;
-	case HVO_PAGE_MEMMAP:
+	switch (block_place(m, block_of(pfn))) {
+	case PLACE_WHOLE:
+		return whole_state(m, block_of(pfn)) == HVO_PAGE_POISONED ? BAD_ASIDE : BAD_IN_USE;
+	case PLACE_MEMMAP:
 		return m->ops->backing(m->ctx, vmemmap_page_at_start(m, pfn)) == pfn ? BAD_IN_USE :
 										       BAD_OUT;
+	case PLACE_CUT:
+		return hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_POISONED ? BAD_OUT : BAD_IN_USE;
 	default:
 		return BAD_IN_USE;
 	}

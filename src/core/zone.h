@@ -13,8 +13,8 @@
  *	place	    fold byte	  CUT BUSY  head of the pageblock
  *	WHOLE	    order|FOLDED   -   -    FREE, ISOLATED, HUGETLB_*, POISONED (set aside); TAIL of a
  *		    or order		    larger block; USED: in somebody's hands, or on the way from
- *					    one to the next (folding and restoring too). MEMMAP: a
- *					    block of descriptors since the start, nothing else
+ *					    one to the next (folding and restoring too)
+ *	MEMMAP	    as WHOLE	   -   -    MEMMAP: all of it holds descriptors, since the start
  *	CUTTING	    0		   -   -    anything: its descriptors are the cutter's alone
  *	CUT	    0		  CUT  -    anything: what the frames say
  *	COLLAPSING  0, then	  CUT BUSY  anything: its frames are the collapser's alone, and the
@@ -28,7 +28,7 @@
  * the zone the block (in_flight), a fold owes a wait for readers and a flush before its frames are
  * free, a frame that failed owes its departure to whoever brings it back.
  */
-enum block_place { PLACE_WHOLE, PLACE_CUTTING, PLACE_CUT, PLACE_COLLAPSING };
+enum block_place { PLACE_WHOLE, PLACE_MEMMAP, PLACE_CUTTING, PLACE_CUT, PLACE_COLLAPSING };
 enum block_place block_place(struct hvo_machine *m, uint64_t block);
 
 /*

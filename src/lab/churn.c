@@ -329,7 +329,7 @@ static bool run(lua_State *L, struct churn *c, uint64_t end, uint64_t ops, uint6
 {
 	uint64_t sample = every ? c->now + every : UINT64_MAX, until;
 
-	while (ops && !c->hold.lm->failed) {
+	while (ops && !c->hold.lm->failed && !lab_interrupted()) {
 		until = sample < end ? sample : end;
 		if (step(c, until)) {
 			ops--;
@@ -378,6 +378,7 @@ static int churn_run(lua_State *L)
 	if (!ok)
 		return lua_error(L);
 	lab_leave(L, c->hold.lm);
+	lab_check_interrupt(L);
 	push_totals(L, c);
 	return 1;
 }

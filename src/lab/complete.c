@@ -2,6 +2,7 @@
 /*
  * What can be typed: words that may follow, and the manual of all bindings.
  */
+#include "cli/text.h"
 #include "lab/internal.h"
 
 #include <stdlib.h>
@@ -9,26 +10,9 @@
 
 /* ---- the manual ---------------------------------------------------------------------------- */
 
-#define WIDTH 88
-#define INDENT 8
-
-static void print_wrapped(FILE *out, const char *text)
-{
-	size_t column = 0, len;
-
-	while (*text) {
-		len = strcspn(text, " ");
-		if (column && column + 1 + len > WIDTH - INDENT) {
-			fputc('\n', out);
-			column = 0;
-		}
-		fprintf(out, "%*s%.*s", column ? 1 : INDENT, "", (int)len, text);
-		column += len + (column > 0);
-		text += len;
-		text += strspn(text, " ");
-	}
-	fputc('\n', out);
-}
+#define USAGE "    "
+#define MORE "      " /* of it */
+#define WHAT "        "
 
 void lab_print_help(FILE *out)
 {
@@ -50,15 +34,15 @@ void lab_print_help(FILE *out)
 	const struct lab_binding *b;
 	size_t i;
 
-	print_wrapped(out,
-		      "What the library refuses is nil and the name of the error (\"ENOMEM\"); "
-		      "a call that makes no sense is an error. hvo.seed and hvo.quick are "
-		      "what the command line says.");
+	text_wrap(out, WHAT, WHAT,
+		  "What the library refuses is nil and the name of the error (\"ENOMEM\"); "
+		  "a call that makes no sense is an error. hvo.seed and hvo.quick are "
+		  "what the command line says.");
 	for (i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
 		fprintf(out, "\n%s\n", groups[i].title);
 		for (b = groups[i].bindings; b->name; b++) {
-			fprintf(out, "    %s\n", b->usage);
-			print_wrapped(out, b->what);
+			text_wrap(out, USAGE, MORE, b->usage);
+			text_wrap(out, WHAT, WHAT, b->what);
 		}
 	}
 }

@@ -100,8 +100,16 @@ struct lab_pool {
 void lab_class(lua_State *L, const char *name, const struct lab_binding *const *lists,
 	       const luaL_Reg *meta);
 uint64_t lab_seed(lua_State *L);
+/* Raise the error if lab_interrupted(): what takes long asks. */
+void lab_check_interrupt(lua_State *L);
 
 /* ---- value.c -------------------------------------------------------------------- */
+
+/*
+ * "; did you mean 'NAME'?" for a name that is not known, "" if there is none like it; pushed.
+ * @table, @stride: as for text_near()
+ */
+const char *lab_near(lua_State *L, const char *word, const void *table, size_t stride);
 
 const char *lab_error_name(int err);
 /* nil and the name; returns 2. */

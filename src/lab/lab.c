@@ -5,7 +5,9 @@
 #include "lab/internal.h"
 
 #include "cli/progress.h"
+#include "cli/text.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -70,7 +72,7 @@ static const char prelude[] =
 	"    end\n"
 	"  end\n"
 	"  local all = '{ ' .. concat(parts, ', ') .. ' }'\n"
-	"  if depth > 0 or #all < 90 then return all end\n"
+	"  if depth > 0 or #all <= 80 then return all end\n"
 	"  return '{\\n  ' .. concat(parts, ',\\n  ') .. '\\n}'\n"
 	"end\n"
 	"local function show(...)\n"
@@ -93,21 +95,97 @@ uint64_t lab_seed(lua_State *L)
 	return options(L)->seed;
 }
 
+/* ---- interruptions ------------------------------------------------------------------ */
+
+/* Often enough for a person, too seldom to cost anything. */
+#define INSTRUCTIONS_A_LOOK 1000
+
+static volatile sig_atomic_t interrupted;
+
+void lab_interrupt(void)
+{
+	interrupted = 1;
+}
+
+bool lab_interrupted(void)
+{
+	return interrupted;
+}
+
+void lab_check_interrupt(lua_State *L)
+{
+	if (interrupted)
+		luaL_error(L, "interrupted");
+}
+
+/* A script that catches the error does not get far: it comes again at each instruction. */
+static void look(lua_State *L, lua_Debug *at)
+{
+	(void)at;
+	if (interrupted)
+		lua_sethook(L, look, LUA_MASKCOUNT, 1);
+	lab_check_interrupt(L);
+}
+
+/* Coroutines inherit it. */
+static void start_looking(lua_State *L)
+{
+	interrupted = 0;
+	if (options(L)->interruptible)
+		lua_sethook(L, look, LUA_MASKCOUNT, INSTRUCTIONS_A_LOOK);
+}
+
+/* ---- classes ------------------------------------------------------------------------ */
+
+/*
+ * A field that is not there: a name with a typing error. The bindings, in upvalues, are looked
+ * through for what it may have been.
+ */
+static int no_such_field(lua_State *L)
+{
+	const char *of = lua_tostring(L, lua_upvalueindex(1)), *name = luaL_tolstring(L, 2, NULL);
+	const char *near = NULL;
+	int i;
+
+	for (i = 2; !near && !lua_isnone(L, lua_upvalueindex(i)); i++)
+		near = text_near(name, lua_touserdata(L, lua_upvalueindex(i)),
+				 sizeof(struct lab_binding));
+	return luaL_error(L, "%s has no '%s'%s%s%s", of, name, near ? "; did you mean '" : "",
+			  near ? near : "", near ? "'?" : "");
+}
+
+/* For the table on top of the stack. */
+static void refuse_unknown(lua_State *L, const char *name, const struct lab_binding *const *lists)
+{
+	int nr = 1;
+
+	lua_newtable(L);
+	lua_pushstring(L, name);
+	for (; *lists; lists++, nr++)
+		lua_pushlightuserdata(L, (void *)(uintptr_t)*lists);
+	lua_pushcclosure(L, no_such_field, nr);
+	lua_setfield(L, -2, "__index");
+	lua_pushboolean(L, false);
+	lua_setfield(L, -2, "__metatable");
+	lua_setmetatable(L, -2);
+}
+
 void lab_class(lua_State *L, const char *name, const struct lab_binding *const *lists,
 	       const luaL_Reg *meta)
 {
-	const struct lab_binding *b;
+	const struct lab_binding *const *list, *b;
 
 	luaL_newmetatable(L, name);
 	luaL_setfuncs(L, meta, 0);
 	lua_pushboolean(L, false);
 	lua_setfield(L, -2, "__metatable");
 	lua_newtable(L);
-	for (; *lists; lists++)
-		for (b = *lists; b->name; b++) {
+	for (list = lists; *list; list++)
+		for (b = *list; b->name; b++) {
 			lua_pushcfunction(L, b->fn);
 			lua_setfield(L, -2, b->name);
 		}
+	refuse_unknown(L, name, lists);
 	lua_setfield(L, -2, "__index");
 	lua_pop(L, 1);
 }
@@ -188,6 +266,7 @@ const struct lab_binding lab_module_bindings[] = {
 
 static void open_module(lua_State *L, const struct lab_options *opt)
 {
+	static const struct lab_binding *const lists[] = { lab_module_bindings, NULL };
 	const struct lab_binding *b;
 
 	lua_newtable(L);
@@ -199,6 +278,7 @@ static void open_module(lua_State *L, const struct lab_options *opt)
 	lua_setfield(L, -2, "seed");
 	lua_pushboolean(L, opt->quick);
 	lua_setfield(L, -2, "quick");
+	refuse_unknown(L, "hvo", lists);
 	lua_setglobal(L, "hvo");
 }
 
@@ -374,6 +454,7 @@ bool lab_run(lua_State *L, const char *file, char **ret_error)
 {
 	bool ok;
 
+	start_looking(L);
 	lua_settop(L, 0);
 	lua_getglobal(L, "arg");
 	lua_pushstring(L, file);
@@ -414,6 +495,7 @@ enum lab_line lab_run_line(lua_State *L, const char *text, char **ret_error)
 {
 	int rc;
 
+	start_looking(L);
 	lua_settop(L, 0);
 	lua_pushcfunction(L, handle_error);
 	rc = load_line(L, text);

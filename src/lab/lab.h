@@ -25,11 +25,13 @@
  * struct lab_options - of one run
  * @seed: hvo.seed; of math.random and, unless they say otherwise, of machines and workloads
  * @quick: hvo.quick: small machines, short times, to see whether a script works
+ * @interruptible: lab_interrupt() ends scripts; that costs some time at each instruction
  * @args: NULL, or what follows the script's name, NULL after the last one: the table arg
  */
 struct lab_options {
 	uint64_t seed;
 	bool quick;
+	bool interruptible;
 	char **args;
 };
 
@@ -47,6 +49,15 @@ bool lab_run(lua_State *L, const char *file, char **ret_error);
 /* The same for text that somebody types: values of expressions are printed. */
 enum lab_line { LAB_LINE_OK, LAB_LINE_FAILED, LAB_LINE_UNFINISHED };
 enum lab_line lab_run_line(lua_State *L, const char *text, char **ret_error);
+
+/*
+ * End what runs with the error "interrupted", as soon as a workload goes on, or the script does
+ * something, if that is @interruptible. Of what runs now: the next line is not concerned. For a
+ * handler of signals.
+ */
+void lab_interrupt(void);
+/* Is what runs to end? */
+bool lab_interrupted(void);
 
 /* What hvo.result() collected: an array, borrowed. */
 const json_t *lab_results(lua_State *L);

@@ -574,16 +574,31 @@ void lab_pass_time(struct lab_machine *lm, uint64_t ns)
 		hvo_sim_ops.sleep_ns(lm->box.on_sim, ns);
 }
 
+/* A signal that came just before it does not end a sleep: somebody looks now and then. */
+#define SLEEP_STEP UINT64_C(500000000)
+
+static void sleep_in_steps(lua_State *L, uint64_t ns)
+{
+	struct timespec ts;
+	uint64_t step;
+
+	for (; ns; ns -= step) {
+		lab_check_interrupt(L);
+		step = ns < SLEEP_STEP ? ns : SLEEP_STEP;
+		ts = (struct timespec){ 0, (long)step };
+		while (nanosleep(&ts, &ts) && errno == EINTR)
+			lab_check_interrupt(L);
+	}
+}
+
 static int machine_sleep(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine(L, 1);
 	uint64_t ns = lab_time(L, 2);
-	struct timespec ts = { (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
 
 	lab_pass_time(lm, ns);
 	if (lm->box.on_linux)
-		while (nanosleep(&ts, &ts) && errno == EINTR)
-			;
+		sleep_in_steps(L, ns);
 	lua_pushboolean(L, true);
 	return 1;
 }

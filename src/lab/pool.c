@@ -48,6 +48,17 @@ static void push_step(lua_State *L, const struct hvo_restore_step *step, uint32_
 	lua_setfield(L, -2, "delay");
 }
 
+static const char *near_policy(lua_State *L, const char *word)
+{
+	const char *names[32] = { NULL };
+	const struct hvo_policy *policy;
+	unsigned int i;
+
+	for (i = 0; i < 31 && (policy = hvo_policy_get(i)); i++)
+		names[i] = policy->name;
+	return lab_near(L, word, names, sizeof(names[0]));
+}
+
 int lab_policy(lua_State *L)
 {
 	const struct hvo_policy *policy = hvo_policy_find(luaL_checkstring(L, 1));
@@ -55,7 +66,10 @@ int lab_policy(lua_State *L)
 	unsigned int i;
 
 	if (!policy)
-		return luaL_argerror(L, 1, "there is no policy of that name");
+		return luaL_argerror(L, 1,
+				     lua_pushfstring(L, "there is no policy '%s'%s",
+						     lua_tostring(L, 1),
+						     near_policy(L, lua_tostring(L, 1))));
 	luaL_argcheck(L, endless <= UINT32_MAX, 2, "at most 2^32 - 1 retries");
 	lua_newtable(L);
 	lua_pushstring(L, policy->name);
@@ -161,7 +175,8 @@ static int set_policy(lua_State *L, int at, struct hvo_pool *pool)
 	}
 	found = lua_isstring(L, at) ? hvo_policy_find(lua_tostring(L, at)) : NULL;
 	if (!found)
-		luaL_error(L, "a policy is a table, or one of the names in hvo.policies()");
+		luaL_error(L, "a policy is a table, or one of the names in hvo.policies()%s",
+			   lua_isstring(L, at) ? near_policy(L, lua_tostring(L, at)) : "");
 	return hvo_pool_set_policy(pool, found);
 }
 

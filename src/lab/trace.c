@@ -137,6 +137,7 @@ static void replay(lua_State *L, struct replay *r, const char *name, const char 
 	int line = 1;
 
 	for (; *text && !r->hold->lm->failed; line++) {
+		lab_check_interrupt(L);
 		if (!at_end(text)) {
 			if (!read_op(text, &op))
 				luaL_error(L, "%s:%d: not \"NS alloc ID ORDER\" or \"NS free ID\"",

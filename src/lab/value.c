@@ -3,6 +3,7 @@
  * What scripts hand over and get back: arguments, options, names of errors, counters.
  */
 #include "cli/args.h"
+#include "cli/text.h"
 #include "lab/internal.h"
 
 #include <errno.h>
@@ -30,6 +31,13 @@ const char *lab_error_name(int err)
 		if (names[i].err == err || names[i].err == -err)
 			return names[i].name;
 	return "EUNKNOWN";
+}
+
+const char *lab_near(lua_State *L, const char *word, const void *table, size_t stride)
+{
+	const char *near = text_near(word, table, stride);
+
+	return near ? lua_pushfstring(L, "; did you mean '%s'?", near) : lua_pushliteral(L, "");
 }
 
 int lab_push_error(lua_State *L, int err)
@@ -99,6 +107,7 @@ static const struct {
 	{ "reclaim", HVO_GFP_RECLAIM },
 	{ "atomic", HVO_GFP_ATOMIC },
 	{ "user", HVO_GFP_USER },
+	{ NULL, 0 },
 };
 
 void lab_push_flags(lua_State *L, unsigned int flags)
@@ -108,7 +117,7 @@ void lab_push_flags(lua_State *L, unsigned int flags)
 	size_t i;
 
 	luaL_buffinit(L, &b);
-	for (i = 0; i < sizeof(flag_names) / sizeof(flag_names[0]); i++) {
+	for (i = 0; flag_names[i].name; i++) {
 		if (!(flags & flag_names[i].flag))
 			continue;
 		if (!first)
@@ -124,7 +133,7 @@ static bool find_flag(const char *word, size_t len, unsigned int *flags)
 {
 	size_t i;
 
-	for (i = 0; i < sizeof(flag_names) / sizeof(flag_names[0]); i++)
+	for (i = 0; flag_names[i].name; i++)
 		if (strlen(flag_names[i].name) == len && !memcmp(flag_names[i].name, word, len)) {
 			*flags |= flag_names[i].flag;
 			return true;
@@ -151,6 +160,11 @@ static unsigned int parse_flags(lua_State *L, const char *text, const char **bad
 	return flags;
 }
 
+static const char *near_flag(lua_State *L, const char *word)
+{
+	return lab_near(L, word, flag_names, sizeof(flag_names[0]));
+}
+
 unsigned int lab_flags(lua_State *L, int arg, unsigned int none)
 {
 	unsigned int flags;
@@ -160,7 +174,9 @@ unsigned int lab_flags(lua_State *L, int arg, unsigned int none)
 		return none;
 	flags = parse_flags(L, luaL_checkstring(L, arg), &bad);
 	if (bad)
-		luaL_argerror(L, arg, lua_pushfstring(L, "'%s' is not an allocation flag", bad));
+		luaL_argerror(L, arg,
+			      lua_pushfstring(L, "'%s' is not an allocation flag%s", bad,
+					      near_flag(L, bad)));
 	return flags;
 }
 
@@ -283,6 +299,8 @@ static bool is_known(const char *name, const char *const *names)
 
 void lab_options(lua_State *L, int arg, const char *const *names)
 {
+	const char *word;
+
 	if (lua_isnoneornil(L, arg)) {
 		lua_settop(L, arg - 1);
 		lua_newtable(L);
@@ -292,10 +310,12 @@ void lab_options(lua_State *L, int arg, const char *const *names)
 	lua_pushnil(L);
 	while (lua_next(L, arg)) {
 		lua_pop(L, 1);
-		if (lua_type(L, -1) != LUA_TSTRING || !is_known(lua_tostring(L, -1), names))
-			luaL_argerror(L, arg,
-				      lua_pushfstring(L, "there is no option '%s'",
-						      luaL_tolstring(L, -1, NULL)));
+		if (lua_type(L, -1) == LUA_TSTRING && is_known(lua_tostring(L, -1), names))
+			continue;
+		word = luaL_tolstring(L, -1, NULL);
+		luaL_argerror(L, arg,
+			      lua_pushfstring(L, "there is no option '%s'%s", word,
+					      lab_near(L, word, names, sizeof(*names))));
 	}
 }
 
@@ -373,7 +393,7 @@ unsigned int lab_field_flags(lua_State *L, int arg, const char *name, unsigned i
 		return none;
 	flags = parse_flags(L, text, &bad);
 	if (bad)
-		luaL_error(L, "%s: '%s' is not an allocation flag", name, bad);
+		luaL_error(L, "%s: '%s' is not an allocation flag%s", name, bad, near_flag(L, bad));
 	return flags;
 }
 
@@ -388,7 +408,8 @@ unsigned int lab_field_choice(lua_State *L, int arg, const char *name, const cha
 	for (i = 0; names[i]; i++)
 		if (!strcmp(names[i], text))
 			return i;
-	return (unsigned int)luaL_error(L, "%s: there is no '%s'", name, text);
+	return (unsigned int)luaL_error(L, "%s: there is no '%s'%s", name, text,
+					lab_near(L, text, names, sizeof(*names)));
 }
 
 const char *lab_field_string(lua_State *L, int arg, const char *name)

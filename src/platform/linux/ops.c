@@ -227,16 +227,17 @@ const struct hvo_platform_ops hvo_linux_ops = {
 
 /* ---- for holders of frames ------------------------------------------------------ */
 
-static int check_frames(const struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
+/* Nobody else's, and nothing that the machine itself needs. */
+static int check_held(const struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
 {
 	if (host_is_gone(host))
 		return -HVO_ENODEV;
-	return pfn > host->nr_frames || nr > host->nr_frames - pfn ? -HVO_EINVAL : 0;
+	return host->machine && hvo_pages_held(host->machine, pfn, nr) ? 0 : -HVO_EINVAL;
 }
 
 int hvo_linux_release(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
 {
-	int rc = check_frames(host, pfn, nr);
+	int rc = check_held(host, pfn, nr);
 
 	if (!rc)
 		release(host, pfn, nr);
@@ -245,7 +246,7 @@ int hvo_linux_release(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
 
 int hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
 {
-	int rc = check_frames(host, pfn, nr);
+	int rc = check_held(host, pfn, nr);
 
 	if (rc || !nr || host->sparse || !any_hole(host, pfn, nr))
 		return rc;

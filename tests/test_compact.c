@@ -290,6 +290,7 @@ static void direct(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 128);
 	hvo_pfn_t pfn = 0, got[8];
+	struct hvo_machine_stat stat;
 	struct hvo_pool *pool;
 	struct holder h;
 	struct rig r;
@@ -302,10 +303,17 @@ static void direct(enum hvo_mode mode)
 	assert_int_equal(nr_large(&r, 9), 0);
 	assert_int_equal(hvo_alloc_pages(r.m, GFP_HOG, 9, ANY, &pfn), -HVO_ENOMEM);
 	assert_int_equal(h.moves, 0);
+	assert_int_equal(rig_stat(&r).compact_stalls, 0);
 	for (i = 0; i < 8; i++)
 		assert_int_equal(
 			hvo_alloc_pages(r.m, HVO_GFP_USER | HVO_GFP_NOWARN, 9, ANY, &got[i]), 0);
 	assert_true(h.moves > 0);
+	stat = rig_stat(&r);
+	assert_in_range(stat.compact_successes, 1, 8);
+	assert_in_range(stat.compact_stalls, stat.compact_successes, 8);
+	/* Descriptors move, too. */
+	assert_true(stat.compact_isolated >= h.moves);
+	assert_true(stat.compact_scanned >= stat.compact_isolated);
 	rig_audit(&r);
 	/* A pool that grows does, too. */
 	assert_int_equal(rig_resize(pool, ANY, 8).done, 8);

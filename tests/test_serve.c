@@ -549,7 +549,7 @@ static int mount_swapped(const char *dir, const char *old, const char *other)
 	if (hvo_sim_create(&cfg, &opt, &sim))
 		return 1;
 	m = hvo_sim_machine(sim);
-	if (tree_new(m, &tree) || hvofs_check(dir, &fd))
+	if (tree_new(m, NULL, &tree) || hvofs_check(dir, &fd))
 		return 2;
 	if (rename(dir, old) || symlink(other, dir))
 		return 3;
@@ -753,6 +753,7 @@ static char *in_its_place(const struct server *s, const char *command, int *ret_
 	static const char *const over[] = {
 		"sys/kernel/mm/hugepages",
 		"sys/devices/system/node",
+		"sys/devices/system/memory",
 		"proc/meminfo",
 		"proc/vmstat",
 		"proc/zoneinfo",
@@ -900,6 +901,8 @@ static double column(const char *text, const char *row, int col)
 	return v[col];
 }
 
+#define OFFLINE(how_) "/sys/devices/system/memory/" how_ "_offline_page"
+
 static void test_numastat(void **state)
 {
 	static char meminfo[TEXT];
@@ -926,6 +929,38 @@ static void test_numastat(void **state)
 	assert_true(total > -11 && total < 11); /* two digits behind the point are shown */
 	out = tool(&s, "numastat");
 	assert_true(strstr(out, "numa_hit") != NULL);
+	stop(&s);
+}
+
+/*
+ * Page offlining, as rasdaemon does it where a page has had too many errors: may the file be
+ * written, then the address in hexadecimal, softly; and hard where that is refused. Frame 65536 is
+ * free; frame 0 holds descriptors, and moves.
+ */
+static void test_page_offline(void **state)
+{
+	struct server s;
+	int status;
+
+	(void)state;
+	skip_unless_ready();
+	if (access("/sys/devices/system/memory", F_OK) || !has_pool_on_host())
+		skip();
+	start_well(&s, "--memory 1G --platform sim");
+	assert_string_equal(
+		tool(&s, "sh -c \"[ -w " OFFLINE("soft") " ] && printf %#x 268435456 > " OFFLINE(
+				 "soft") " && grep HardwareCorrupted /proc/meminfo\""),
+		"HardwareCorrupted:     4 kB\n");
+	assert_string_equal(tool(&s, "sh -c \"printf 0x0 > " OFFLINE(
+					     "soft") " && grep HardwareCorrupted /proc/meminfo\""),
+			    "HardwareCorrupted:     8 kB\n");
+	in_its_place(&s, "sh -c \"printf 0x7f0000000000 > " OFFLINE("soft") "\"", &status);
+	assert_true(status != 0);
+	assert_string_equal(
+		tool(&s,
+		     "sh -c \"printf 0x20000000 > " OFFLINE(
+			     "hard") " && cat /sys/devices/system/node/node0/memory_failure/recovered\""),
+		"1\n");
 	stop(&s);
 }
 
@@ -1018,6 +1053,7 @@ int main(void)
 		cmocka_unit_test(test_background),   cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_refusals),     cmocka_unit_test(test_boot),
 		cmocka_unit_test(test_together),     cmocka_unit_test(test_hugeadm),
+		cmocka_unit_test(test_page_offline),
 		cmocka_unit_test(test_numastat),     cmocka_unit_test(test_lend),
 		cmocka_unit_test(test_lend_refused), cmocka_unit_test(test_many_files),
 		cmocka_unit_test(test_boot_nodes),

@@ -146,7 +146,7 @@ static void together(enum hvo_mode mode)
 	rig_open(&rig, RIG_LINUX, &cfg);
 	rig.quiet = true;
 	rig_pool_new(&rig, HVO_BLOCK_ORDER);
-	assert_int_equal(tree_new(rig.m, &job.tree), 0);
+	assert_int_equal(tree_new(rig.m, NULL, &job.tree), 0);
 	job.rig = &rig;
 	for (i = 0; i < NR_THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, work[i], &job), 0);

@@ -26,6 +26,9 @@
 #define NODE "/sys/devices/system/node/"
 #define MEMORY "/sys/devices/system/memory/"
 #define VM "/proc/sys/vm/"
+#define CMA "/sys/kernel/mm/cma/"
+#define MODULE "/sys/module/memory_hotplug/parameters/"
+#define FIRMWARE "/sys/firmware/memory/"
 
 struct stand {
 	struct rig rig;
@@ -39,7 +42,7 @@ static void stand_up(struct stand *s, const struct hvo_config *cfg, bool giga)
 	s->pool = rig_pool_new(&s->rig, HVO_BLOCK_ORDER);
 	if (giga)
 		rig_pool_new(&s->rig, HVO_GIGA_ORDER);
-	assert_int_equal(tree_new(s->rig.m, &s->tree), 0);
+	assert_int_equal(tree_new(s->rig.m, NULL, &s->tree), 0);
 }
 
 static void tear_down(struct stand *s)
@@ -230,7 +233,7 @@ static void test_form_of_keys(void **state)
 		const char *path;
 		unsigned int least;
 	} files[] = {
-		{ "/proc/meminfo", 35 },      { "/proc/vmstat", 25 },
+		{ "/proc/meminfo", 35 },      { "/proc/vmstat", 40 },
 		{ NODE "node0/meminfo", 25 }, { NODE "node0/vmstat", 20 },
 		{ NODE "node0/numastat", 6 },
 	};
@@ -251,14 +254,17 @@ static void test_form_of_keys(void **state)
 		skip();
 }
 
-/* The line that begins there, with each number, and the blanks before it, made one '#'. */
+/*
+ * The line that begins there, with each number, and the blanks before it, made one '#'. The
+ * kernel gives up counting at ">100000".
+ */
 static char *shape_of(const char *line)
 {
 	char *shape = malloc(strcspn(line, "\n") + 2), *out = shape;
 
 	assert_non_null(shape);
 	while (*line && *line != '\n') {
-		size_t blanks = strspn(line, " ");
+		size_t blanks = strspn(line, " >");
 
 		if (isdigit((unsigned char)line[blanks])) {
 			line += blanks;
@@ -366,6 +372,13 @@ static void test_modes(void **state)
 		VM "hugetlb_shm_group",
 		VM "hugetlb_optimize_vmemmap",
 		VM "compact_memory",
+		VM "min_free_kbytes",
+		VM "enable_soft_offline",
+		MEMORY "soft_offline_page",
+		MEMORY "hard_offline_page",
+		NODE "node0/memory_failure/total",
+		VM "movable_gigantic_pages",
+		"/sys/module/memory_hotplug/parameters/memmap_on_memory",
 		"/proc/meminfo",
 		"/proc/vmstat",
 		"/proc/zoneinfo",
@@ -467,6 +480,19 @@ static const struct written signed_ones[] = {
 	{ NULL, 0, NULL },
 };
 
+static const struct written not_negative[] = {
+	{ "abc", -EINVAL, "0\n" },
+	{ "-1", -EINVAL, "0\n" },
+	{ "\n", -EINVAL, "0\n" },
+	{ " 5", 0, "5\n" },
+	{ "+5", -EINVAL, "0\n" },
+	{ "0x11", 0, "17\n" },
+	{ "2147483647", 0, "2147483647\n" },
+	{ "2147483648", -EINVAL, "0\n" },
+	{ "-0", 0, "0\n" },
+	{ NULL, 0, NULL },
+};
+
 static void write_all(struct stand *s, const char *path, const struct written *w)
 {
 	for (; w->text; w++) {
@@ -490,6 +516,8 @@ static void test_numbers(void **state)
 	write_all(&s, HUGE "nr_overcommit_hugepages", strict);
 	write_all(&s, VM "nr_overcommit_hugepages", lenient);
 	write_all(&s, VM "hugetlb_shm_group", signed_ones);
+	write_all(&s, VM "movable_gigantic_pages", signed_ones);
+	write_all(&s, VM "min_free_kbytes", not_negative);
 	/* The same readers; these act, so only what is refused. */
 	assert_int_equal(put(&s, HUGE "nr_hugepages", "abc"), -EINVAL);
 	assert_int_equal(put(&s, HUGE "nr_hugepages", "18446744073709551616"), -ERANGE);
@@ -540,6 +568,110 @@ static void test_switch(void **state)
 	assert_int_equal(put(&s, VM "hugetlb_optimize_vmemmap", "0"), -EINVAL);
 	assert_int_equal(put(&s, VM "hugetlb_optimize_vmemmap", "1"), 0);
 	assert_file(&s, "/sys/kernel/hvo/mode", "on-demand\n");
+	tear_down(&s);
+}
+
+/* ---- watermarks --------------------------------------------------------------------------- */
+
+#define MAX_ZONES 64u
+
+/* Of one zone of /proc/zoneinfo. */
+struct marks {
+	bool movable;
+	uint64_t min, low, high, managed;
+};
+
+static unsigned int parse_zoneinfo(char *text, struct marks *zones)
+{
+	char *save = NULL, *at, name[32];
+	unsigned int nr = 0, node;
+
+	for (at = strtok_r(text, "\n", &save); at; at = strtok_r(NULL, "\n", &save)) {
+		if (sscanf(at, "Node %u, zone %31s", &node, name) == 2) {
+			assert_true(nr < MAX_ZONES);
+			zones[nr++] = (struct marks){ .movable = !strcmp(name, "Movable") };
+		} else if (nr) {
+			struct marks *z = &zones[nr - 1];
+
+			(void)sscanf(at, "        min %" SCNu64, &z->min);
+			(void)sscanf(at, "        low %" SCNu64, &z->low);
+			(void)sscanf(at, "        high %" SCNu64, &z->high);
+			(void)sscanf(at, "        managed %" SCNu64, &z->managed);
+		}
+	}
+	return nr;
+}
+
+static bool near(uint64_t a, uint64_t b, uint64_t slack, uint64_t percent)
+{
+	uint64_t more = a > b ? a - b : b - a;
+
+	return more <= slack + b * percent / 100;
+}
+
+/*
+ * The kernel's rule, which is held against the host first: shares of what is kept back by size,
+ * but in movable zones; low and high by a quarter of the share above it, or 10 of 10000.
+ * @slack: a machine's zone Normal is two, each of which rounds. @percent: by how much the zones
+ * may have changed since the kernel looked, as those of a virtual machine do.
+ */
+static bool shares_are(const struct marks *zones, unsigned int nr, uint64_t kib, uint64_t slack,
+		       uint64_t percent)
+{
+	uint64_t all = 0, share, step, min;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		all += zones[i].movable ? 0 : zones[i].managed;
+	for (i = 0; i < nr; i++) {
+		const struct marks *z = &zones[i];
+
+		share = (kib >> 2) * z->managed / all;
+		step = share / 4 > z->managed / 1000 ? share / 4 : z->managed / 1000;
+		min = z->managed / 1024 > 128 ? 128 : z->managed / 1024;
+		min = !z->movable ? share : min < 32 ? 32 : min;
+		if (!near(z->min, min, slack, percent) ||
+		    !near(z->low, min + step, 2 * slack, percent) ||
+		    !near(z->high, min + 2 * step, 3 * slack, percent))
+			return false;
+	}
+	return true;
+}
+
+static void test_min_free(void **state)
+{
+	static const char *const written[] = { "0", "4", "4096", "65536", "100001" };
+	struct hvo_config cfg = rig_config(HVO_LINUX, 2048);
+	struct marks zones[MAX_ZONES];
+	char *text, *kib, *scale;
+	unsigned int i, nr;
+	struct stand s;
+
+	(void)state;
+	if (read_host("/proc/zoneinfo", &text) && read_host(VM "min_free_kbytes", &kib) &&
+	    read_host(VM "watermark_scale_factor", &scale)) {
+		nr = parse_zoneinfo(text, zones);
+		if (!strcmp(scale, "10\n"))
+			assert_true(shares_are(zones, nr, strtoull(kib, NULL, 10), 1, 20));
+		free(text);
+		free(kib);
+		free(scale);
+	}
+	cfg.nr_nodes = 2;
+	cfg.movable_bytes = 256 * MIB;
+	cfg.cma_bytes = 128 * MIB;
+	cfg.min_free_bytes = 0;
+	stand_up(&s, &cfg, false);
+	assert_int_equal(number(&s, VM "min_free_kbytes"), hvo_min_free(s.rig.m) >> 10);
+	for (i = 0; i < sizeof(written) / sizeof(written[0]); i++) {
+		assert_int_equal(put(&s, VM "min_free_kbytes", written[i]), 0);
+		text = content(&s, "/proc/zoneinfo");
+		nr = parse_zoneinfo(text, zones);
+		free(text);
+		assert_int_equal(nr, 4);
+		assert_true(shares_are(zones, nr, strtoull(written[i], NULL, 10), 1, 0));
+		assert_int_equal(number(&s, VM "min_free_kbytes"), strtoull(written[i], NULL, 10));
+	}
 	tear_down(&s);
 }
 
@@ -703,7 +835,7 @@ static void test_refused(void **state)
 static void check_sums(struct stand *s)
 {
 	struct hvo_machine_stat stat = rig_stat(&s->rig);
-	uint64_t total = 0, free_kib = 0, present = 0;
+	uint64_t total = 0, free_kib = 0, present = 0, own;
 	char *meminfo = content(s, "/proc/meminfo"), *vmstat = content(s, "/proc/vmstat");
 	char path[96], key[64];
 	int n, nr = (int)hvo_machine_config(s->rig.m)->nr_nodes, t;
@@ -726,6 +858,15 @@ static void check_sums(struct stand *s)
 	assert_int_equal(field_of(vmstat, "nr_memmap_pages"), stat.memmap);
 	assert_int_equal(field_of(vmstat, "nr_memmap_boot_pages"), stat.memmap_boot);
 	assert_int_equal(number(s, "/sys/kernel/hvo/descriptor_frames_boot"), stat.memmap_boot);
+	assert_int_equal(field_of(vmstat, "compact_migrate_scanned"), stat.compact_scanned);
+	assert_int_equal(field_of(vmstat, "compact_isolated"), stat.compact_isolated);
+	assert_int_equal(field_of(vmstat, "compact_stall"), stat.compact_stalls);
+	assert_int_equal(field_of(vmstat, "compact_success"), stat.compact_successes);
+	/* What came and did not go is there; a block that is cut pays for its own descriptors. */
+	own = hvo_machine_config(s->rig.m)->mode == HVO_ON_DEMAND ? stat.memmap : 0;
+	assert_int_equal(field_of(vmstat, "pgfree") - field_of(vmstat, "pgalloc_normal") -
+				 field_of(vmstat, "pgalloc_movable"),
+			 stat.free_frames + own);
 	free(meminfo);
 	free(vmstat);
 	assert_true(present > 0);
@@ -868,12 +1009,137 @@ static void test_numastat(void **state)
 	tear_down(&s);
 }
 
+/* ---- frames that fail --------------------------------------------------------------------------------- */
+
+#define FAILURES NODE "node1/memory_failure/"
+
+static void address(char *text, hvo_pfn_t pfn)
+{
+	(void)sprintf(text, "%#llx", (unsigned long long)pfn << 12);
+}
+
+/* What rasdaemon and mcelog write, and the kernel's answers. */
+static void test_failures(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_LINUX, 512);
+	struct hvo_failure_stat stat;
+	hvo_pfn_t used;
+	char text[32];
+	struct stand s;
+
+	(void)state;
+	cfg.nr_nodes = 2;
+	cfg.hotplug_bytes = 256 * MIB;
+	stand_up(&s, &cfg, false);
+	/* Node 1 has the frames from 65536 on. */
+	assert_int_equal(hvo_alloc_pages(s.rig.m, HVO_GFP_KERNEL, 0, 1, &used), 0);
+	assert_int_equal(put(&s, MEMORY "soft_offline_page", "0x14000fff\n"), 0);
+	assert_int_equal(field(&s, "/proc/meminfo", "HardwareCorrupted"), 4);
+	assert_int_equal(put(&s, MEMORY "soft_offline_page", "0x14000000"), 0);
+	assert_int_equal(field(&s, "/proc/meminfo", "HardwareCorrupted"), 4);
+	assert_int_equal(put(&s, MEMORY "hard_offline_page", "0x14000000"), -EHWPOISON);
+	assert_file(&s, FAILURES "total", "0\n");
+	/* In use, and nobody can move it: soft is refused, hard is for later. */
+	address(text, used);
+	assert_int_equal(put(&s, MEMORY "soft_offline_page", text), -EBUSY);
+	assert_int_equal(field(&s, "/proc/meminfo", "HardwareCorrupted"), 4);
+	assert_int_equal(put(&s, MEMORY "hard_offline_page", text), 0);
+	assert_file(&s, FAILURES "delayed", "1\n");
+	assert_int_equal(put(&s, MEMORY "hard_offline_page", text), -EHWPOISON);
+	rig_put(&s.rig, used);
+	assert_int_equal(put(&s, MEMORY "hard_offline_page", "0x15000000"), 0);
+	assert_file(&s, FAILURES "recovered", "1\n");
+	assert_file(&s, FAILURES "total", "2\n");
+	assert_file(&s, FAILURES "failed", "0\n");
+	assert_file(&s, FAILURES "ignored", "0\n");
+	assert_file(&s, NODE "node0/memory_failure/total", "0\n");
+	assert_int_equal(hvo_failure_stat(s.rig.m, 1, &stat), 0);
+	assert_int_equal(stat.total, 2);
+	assert_int_equal(field(&s, "/proc/meminfo", "HardwareCorrupted"), 12);
+	/* What is no frame, and what is none yet. */
+	assert_int_equal(put(&s, MEMORY "soft_offline_page", "x"), -EINVAL);
+	assert_int_equal(put(&s, MEMORY "hard_offline_page", "99999999999999999999"), -EINVAL);
+	assert_int_equal(put(&s, MEMORY "soft_offline_page", "0x20000000"), -ENXIO);
+	assert_int_equal(put(&s, MEMORY "hard_offline_page", "0x20000000"), -ENXIO);
+	assert_int_equal(put(&s, MEMORY "probe", "0x20000000"), 0);
+	assert_int_equal(put(&s, MEMORY "soft_offline_page", "0x20000000"), -EIO);
+	assert_int_equal(put(&s, MEMORY "hard_offline_page", "0x20000000"), -ENXIO);
+	/* And it can be turned off. */
+	assert_file(&s, VM "enable_soft_offline", "1\n");
+	assert_int_equal(put(&s, VM "enable_soft_offline", "2"), -EINVAL);
+	assert_int_equal(put(&s, VM "enable_soft_offline", "-1"), -EINVAL);
+	assert_int_equal(put(&s, VM "enable_soft_offline", "0\n"), 0);
+	assert_file(&s, VM "enable_soft_offline", "0\n");
+	assert_int_equal(put(&s, MEMORY "soft_offline_page", "0x16000000"), -EOPNOTSUPP);
+	assert_int_equal(field(&s, "/proc/meminfo", "HardwareCorrupted"), 12);
+	tear_down(&s);
+}
+
+/* ---- CMA, 1 GiB pages ---------------------------------------------------------------------------------- */
+
+static void test_cma(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_LINUX, 512);
+	hvo_pfn_t first, pfn;
+	struct hvo_cma *cma;
+	struct stand s;
+
+	(void)state;
+	cfg.cma_bytes = 256 * MIB;
+	stand_up(&s, &cfg, false);
+	assert_false(exists(&s, CMA));
+	assert_int_equal(hvo_cma_create(s.rig.m, 0, 32768, &cma), 0);
+	assert_true(exists(&s, CMA "cma0"));
+	assert_false(exists(&s, CMA "cma1"));
+	assert_ptr_equal(hvo_cma_get(s.rig.m, 0), cma);
+	assert_null(hvo_cma_get(s.rig.m, 1));
+	assert_file(&s, CMA "cma0/total_pages", "32768\n");
+	assert_file(&s, CMA "cma0/available_pages", "32768\n");
+	assert_int_equal(hvo_cma_alloc(cma, 1000, 0, &first), 0);
+	assert_file(&s, CMA "cma0/available_pages", "31768\n");
+	assert_file(&s, CMA "cma0/alloc_pages_success", "1000\n");
+	assert_int_equal(hvo_cma_release(cma, first, 512), 0);
+	assert_file(&s, CMA "cma0/release_pages_success", "512\n");
+	assert_int_equal(hvo_cma_alloc(cma, 32769, 0, &pfn), -HVO_ENOMEM);
+	assert_file(&s, CMA "cma0/alloc_pages_fail", "32769\n");
+	assert_file(&s, CMA "cma0/alloc_pages_success", "1000\n");
+	assert_file(&s, CMA "cma0/available_pages", "32280\n");
+	assert_int_equal(field(&s, "/proc/vmstat", "cma_alloc_success"), 1);
+	assert_int_equal(field(&s, "/proc/vmstat", "cma_alloc_fail"), 1);
+	assert_int_equal(put(&s, CMA "cma0/total_pages", "1"), -EACCES);
+	assert_int_equal(hvo_cma_release(cma, first + 512, 488), 0);
+	tear_down(&s);
+}
+
+/* 1 GiB pages come from zone Movable if that is said, and only then. */
+static void test_movable_gigantic(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_LINUX, 4096);
+	struct stand s;
+
+	(void)state;
+	cfg.movable_bytes = 2048 * MIB;
+	cfg.max_order = 10; /* as Linux has */
+	stand_up(&s, &cfg, true);
+	assert_file(&s, VM "movable_gigantic_pages", "0\n");
+	assert_int_equal(put(&s, GIGA "nr_hugepages", "4"), 0);
+	assert_file(&s, GIGA "nr_hugepages", "1\n");
+	assert_int_equal(put(&s, VM "movable_gigantic_pages", "2"), 0);
+	assert_true(hvo_movable_gigantic(s.rig.m));
+	assert_int_equal(put(&s, GIGA "nr_hugepages", "4"), 0);
+	assert_file(&s, GIGA "nr_hugepages", "3\n");
+	assert_file(&s, VM "movable_gigantic_pages", "2\n");
+	hvo_set_movable_gigantic(s.rig.m, false);
+	assert_file(&s, VM "movable_gigantic_pages", "0\n");
+	tear_down(&s);
+}
+
 /* ---- memory that comes and goes ----------------------------------------------------------------------- */
 
 static int count_name(void *arg, const char *name, mode_t mode)
 {
 	(void)mode;
-	if (!strncmp(name, "memory", 6))
+	if (!strncmp(name, "memory", 6) && isdigit((unsigned char)name[6]))
 		++*(unsigned int *)arg;
 	return 0;
 }
@@ -944,6 +1210,63 @@ static void test_hotplug(void **state)
 	assert_int_equal(put(&s, MEMORY "probe", "0x30000000"), 0);
 	assert_file(&s, MEMORY "memory6/valid_zones", "Normal\n");
 	tear_down(&s);
+}
+
+/* Where the descriptors of added memory lie: of all of it, and of one block. */
+static void memmap_on_memory(enum hvo_mode mode)
+{
+	static const struct tree_options on = { .memmap_on_memory = true };
+	struct hvo_config cfg = rig_config(mode, 256);
+	uint64_t frames;
+	struct stand s;
+
+	cfg.hotplug_bytes = 512 * MIB;
+	stand_up(&s, &cfg, false);
+	compare_shapes(&s, MODULE "memmap_on_memory", "N", true);
+	assert_file(&s, MODULE "memmap_on_memory", "N\n");
+	assert_int_equal(put(&s, MODULE "memmap_on_memory", "Y"), -EACCES);
+	assert_false(exists(&s, FIRMWARE "memory1"));
+	assert_file(&s, FIRMWARE "memory2/config", "0\n");
+	assert_int_equal(put(&s, FIRMWARE "memory2/memmap_on_memory", "1"), -EOPNOTSUPP);
+	assert_file(&s, FIRMWARE "memory2/memmap_on_memory", "0\n");
+	frames = rig_free(&s.rig);
+	assert_int_equal(put(&s, MEMORY "probe", "0x10000000"), 0);
+	assert_true(rig_free(&s.rig) < frames);
+	assert_file(&s, FIRMWARE "memory2/config", "1\n");
+	tear_down(&s);
+
+	stand_up(&s, &cfg, false);
+	tree_free(s.tree);
+	assert_int_equal(tree_new(s.rig.m, &on, &s.tree), 0);
+	assert_file(&s, MODULE "memmap_on_memory", "Y\n");
+	assert_file(&s, FIRMWARE "memory2/memmap_on_memory", "1\n");
+	frames = rig_free(&s.rig);
+	assert_int_equal(put(&s, MEMORY "probe", "0x10000000"), 0);
+	assert_int_equal(rig_free(&s.rig), frames);
+	assert_int_equal(put(&s, FIRMWARE "memory2/memmap_on_memory", "0"), -EBUSY);
+	assert_int_equal(put(&s, FIRMWARE "memory2/config", "1"), 0); /* it is */
+	/* One block may be otherwise. */
+	assert_int_equal(put(&s, FIRMWARE "memory3/memmap_on_memory", "0\n"), 0);
+	assert_int_equal(put(&s, FIRMWARE "memory3/config", "2"), -EINVAL);
+	assert_int_equal(put(&s, FIRMWARE "memory3/config", "1\n"), 0);
+	assert_true(rig_free(&s.rig) < frames);
+	assert_file(&s, FIRMWARE "memory3/memmap_on_memory", "0\n");
+	assert_file(&s, MEMORY "memory3/state", "offline\n");
+	assert_int_equal(put(&s, MEMORY "memory3/state", "online_movable"), 0);
+	assert_int_equal(put(&s, FIRMWARE "memory3/config", "0"), -EBUSY);
+	assert_int_equal(put(&s, MEMORY "memory3/state", "offline"), 0);
+	assert_int_equal(put(&s, FIRMWARE "memory3/config", "0"), 0);
+	assert_int_equal(put(&s, FIRMWARE "memory3/config", "0"), 0);
+	assert_false(exists(&s, MEMORY "memory3"));
+	assert_int_equal(rig_free(&s.rig), frames);
+	tear_down(&s);
+}
+
+static void test_memmap_on_memory(void **state)
+{
+	(void)state;
+	memmap_on_memory(HVO_ON_DEMAND);
+	memmap_on_memory(HVO_LINUX);
 }
 
 static void test_offline(void **state)
@@ -1176,7 +1499,7 @@ static void test_no_pools(void **state)
 
 	(void)state;
 	rig_open(&rig, RIG_SIM, &cfg);
-	assert_int_equal(tree_new(rig.m, &tree), 0);
+	assert_int_equal(tree_new(rig.m, NULL, &tree), 0);
 	assert_int_equal(tree_read(tree, VM "nr_hugepages", &text, &len), -ENOENT);
 	assert_int_equal(tree_read(tree, "/proc/meminfo", &text, &len), 0);
 	assert_null(strstr(text, "HugePages_Total"));
@@ -1266,6 +1589,7 @@ int main(void)
 		cmocka_unit_test(test_form_of_tables),
 		cmocka_unit_test(test_modes),
 		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_min_free),
 		cmocka_unit_test(test_switch),
 		cmocka_unit_test(test_pool),
 		cmocka_unit_test(test_demote),
@@ -1275,7 +1599,11 @@ int main(void)
 		cmocka_unit_test(test_counters_on_demand),
 		cmocka_unit_test(test_counters_linux),
 		cmocka_unit_test(test_numastat),
+		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_cma),
+		cmocka_unit_test(test_movable_gigantic),
 		cmocka_unit_test(test_hotplug),
+		cmocka_unit_test(test_memmap_on_memory),
 		cmocka_unit_test(test_offline),
 		cmocka_unit_test(test_map),
 		cmocka_unit_test(test_kpage),

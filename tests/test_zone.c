@@ -12,6 +12,8 @@
 
 #include "core/machine.h"
 
+#include <hvo/move.h>
+
 #define BOTH(f)                            \
 	static void test_##f(void **state) \
 	{                                  \
@@ -150,17 +152,62 @@ static void default_watermarks(enum hvo_mode mode)
 	cfg.movable_bytes = 128 * MIB;
 	rig_open(&r, RIG_SIM, &cfg);
 	total = rig_stat(&r).total_frames * 4;
+	for (int n = 0; n < 2; n++)
+		total -= rig_zone(&r, n, HVO_ZONE_MOVABLE).managed * 4;
 	while ((root + 1) * (root + 1) <= total)
 		root++;
 	kib = 4 * root;
+	assert_int_equal(hvo_min_free(r.m), kib << 10);
 	for (int n = 0; n < 2; n++)
 		for (int t = 0; t < HVO_NR_ZONES; t++)
-			sum += rig_zone(&r, n, (enum hvo_zone_type)t).watermark_min;
+			if (t != HVO_ZONE_MOVABLE)
+				sum += rig_zone(&r, n, (enum hvo_zone_type)t).watermark_min;
 	/* Each zone rounds down. */
 	assert_in_range(sum, kib / 4 - 4, kib / 4);
 	rig_close(&r);
 }
 BOTH(default_watermarks)
+
+/* What is kept back can be changed, and is kept back from then on. */
+static void min_free(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 512);
+	struct hvo_zone_stat before, after;
+	hvo_pfn_t pfn;
+	struct rig r;
+
+	cfg.movable_bytes = 256 * MIB;
+	cfg.hotplug_bytes = 128 * MIB;
+	rig_open(&r, RIG_SIM, &cfg);
+	assert_int_equal(hvo_min_free(r.m), HVO_FRAME_SIZE);
+	assert_int_equal(hvo_set_min_free(r.m, HVO_MIN_FREE_MAX + 1), -HVO_EINVAL);
+	assert_int_equal(hvo_min_free(r.m), HVO_FRAME_SIZE);
+	before = rig_zone(&r, 0, HVO_ZONE_NORMAL);
+	assert_int_equal(hvo_set_min_free(r.m, before.free * HVO_FRAME_SIZE), 0);
+	after = rig_zone(&r, 0, HVO_ZONE_NORMAL);
+	assert_int_equal(after.watermark_min, before.free);
+	assert_int_equal(after.watermark_low, before.free + before.free / 4);
+	assert_int_equal(after.watermark_high, before.free + before.free / 4 * 2);
+	assert_int_equal(rig_zone(&r, 0, HVO_ZONE_MOVABLE).watermark_min, 64);
+	assert_int_equal(hvo_alloc_pages(r.m, HVO_GFP_KERNEL, 0, 0, &pfn), -HVO_ENOMEM);
+	pfn = rig_alloc(&r, HVO_GFP_USER, 0);
+	rig_put(&r, pfn);
+	pfn = rig_alloc(&r, HVO_GFP_MEMALLOC, 0);
+	rig_put(&r, pfn);
+	/* More memory is no reason to forget it. */
+	pfn = cfg.memory_bytes / HVO_FRAME_SIZE;
+	assert_int_equal(hvo_set_min_free(r.m, 0), 0);
+	assert_int_equal(hvo_memory_add(r.m, 0, pfn, pfn + HVO_SECTION_FRAMES, 0), 0);
+	assert_int_equal(hvo_memory_online(r.m, pfn, pfn + HVO_SECTION_FRAMES, HVO_ZONE_NORMAL), 0);
+	assert_int_equal(hvo_min_free(r.m), 0);
+	after = rig_zone(&r, 0, HVO_ZONE_NORMAL);
+	assert_int_equal(after.watermark_min, 0);
+	assert_int_equal(after.watermark_low, after.managed / 1000);
+	pfn = rig_alloc(&r, HVO_GFP_KERNEL, 0);
+	rig_put(&r, pfn);
+	rig_close(&r);
+}
+BOTH(min_free)
 
 static void nodes_and_zones(enum hvo_mode mode)
 {
@@ -659,7 +706,7 @@ int main(void)
 		cmocka_unit_test(test_arguments),	cmocka_unit_test(test_references),
 		cmocka_unit_test(test_stale_tails),	cmocka_unit_test(test_split),
 		cmocka_unit_test(test_split_refused),	cmocka_unit_test(test_split_without_memory),
-		cmocka_unit_test(test_clearing),
+		cmocka_unit_test(test_clearing),	cmocka_unit_test(test_min_free),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

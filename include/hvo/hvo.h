@@ -44,8 +44,8 @@ enum hvo_clear {
  *                 descriptors lie in NORMAL memory of the next node that has some, counted round.
  *                 @movable_bytes and @cma_bytes are for the others, of which there is one at least
  * @hotplug_bytes: address space behind all of it, for hvo_memory_add(); whole sections
- * @min_free_bytes: kept back below the min watermark of all zones (default: as
- *                  Linux computes it from the size)
+ * @min_free_bytes: kept back below the min watermarks, see hvo_set_min_free()
+ *                  (default: as Linux computes it from the size)
  * @nr_nodes: 1 (default) to HVO_MAX_NODES
  * @max_order: largest free block, 9 to 18 (default 18; Linux has 10)
  * @mode: enum hvo_mode
@@ -104,6 +104,22 @@ const struct hvo_memmap *hvo_machine_memmap(const struct hvo_machine *m);
 
 /* The configuration with its defaults filled in. */
 const struct hvo_config *hvo_machine_config(const struct hvo_machine *m);
+
+/**
+ * hvo_set_min_free() - how much is kept back below the min watermarks of all zones
+ * @bytes: up to HVO_MIN_FREE_MAX, 0 too
+ *
+ * As the kernel's vm.min_free_kbytes: shared out over the zones NORMAL and CMA by size; a zone
+ * MOVABLE keeps 32 to 128 frames, whatever the number. Unlike there, what was set, here or in
+ * the configuration, stays when memory comes online.
+ *
+ * Context: may wait. Acts on later allocations; nothing is freed for it.
+ * Return: 0; -HVO_EINVAL: too much, nothing has changed.
+ */
+int hvo_set_min_free(struct hvo_machine *m, uint64_t bytes);
+#define HVO_MIN_FREE_MAX (UINT64_C(0x7fffffff) << 10)
+/* Where it stands, in bytes. Context: any. */
+uint64_t hvo_min_free(const struct hvo_machine *m);
 
 /*
  * Where the bytes of the frames [pfn, pfn + nr) are, whosever these are: what is not the caller's is
@@ -325,8 +341,8 @@ int hvo_move_memmap(struct hvo_machine *m, hvo_pfn_t pfn);
  * handed out: who brings it back meets the bit. A free frame is taken out at once; a free huge page
  * is dissolved without it, or, if its descriptors cannot be restored or all free pages are
  * reserved, stays, is never handed out nor promised, and is dissolved by hvo_work() as soon as that
- * is possible. What is in use stays with its user; its owner is told (hvo_set_owner()), without any lock, and when it is freed the broken
- * frame is left out: at once, if the owner frees it then. A frame of descriptors is replaced, as
+ * is possible. What is in use stays with its user; its owner is told (hvo_set_owner()), without
+ * any lock, and when it is freed the broken frame is left out: at once, if the owner frees it then. A frame of descriptors is replaced, as
  * by hvo_move_memmap() but whichever it is: also one that was set aside when memory came online,
  * which is managed memory from then on, and one with those of its own block, which stays cut. If
  * there is no frame for them, or one of them is just being changed, hvo_work() tries again.
@@ -341,6 +357,37 @@ int hvo_move_memmap(struct hvo_machine *m, hvo_pfn_t pfn);
  * -HVO_ENODEV: the machine is gone.
  */
 int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn);
+
+/**
+ * hvo_soft_offline() - a frame is about to fail: move what is in it, and never hand it out again
+ * @pfn: any frame
+ *
+ * A block in use moves if it has an owner (hvo_migrate()), whatever its size; a huge page too, to
+ * a free page of its pool or a new one. The rest of either is free, or in its pool, then: only the
+ * frame itself is out of use, as one that failed is. A free huge page is dissolved, or another one
+ * takes its place where all are promised. Descriptors move, whichever they are.
+ *
+ * Context: may wait. Not from a shrinker, nor from an owner's functions.
+ * Return: 0: out of use, or failed before; -HVO_EINVAL: no such frame, or not online; -HVO_EBUSY:
+ * what is there cannot be moved, or not now, or somebody has isolated the pageblock
+ * around; -HVO_ENOMEM: no place for it, or what holds it could not be cut. After an error the frame
+ * serves as before; what was moved or dissolved stays so.
+ */
+HVO_MUST_CHECK int hvo_soft_offline(struct hvo_machine *m, hvo_pfn_t pfn);
+
+/**
+ * struct hvo_failure_stat - how hvo_memory_failure() ended, each frame counted once
+ * @total: all of them
+ * @recovered: taken out at once
+ * @delayed: in use, taken out when it is freed (-HVO_EBUSY)
+ * @failed: what holds it could not be cut (-HVO_ENOMEM)
+ */
+struct hvo_failure_stat {
+	uint64_t total, recovered, delayed, failed;
+};
+
+/* Of a node's frames. -HVO_EINVAL: no such node, *@ret untouched. Context: any. */
+int hvo_failure_stat(struct hvo_machine *m, int node, struct hvo_failure_stat *ret);
 
 /* The frames that failed, ascending: up to @max of them go to @pfns. Returns how many there are. */
 uint64_t hvo_poisoned(struct hvo_machine *m, hvo_pfn_t *pfns, uint64_t max);
@@ -453,6 +500,19 @@ int hvo_pool_fold_scope(struct hvo_pool *pool);
 void hvo_set_optimize(struct hvo_machine *m, bool on);
 /* Where it stands. On-demand mode has no use for it. Context: any. */
 bool hvo_optimize(const struct hvo_machine *m);
+
+/**
+ * hvo_set_movable_gigantic() - may new 1 GiB pages come from ZONE_MOVABLE?
+ *
+ * As the kernel's vm.movable_gigantic_pages: off at first, since memory with such a page in use
+ * goes offline only where there is another one free. Acts on later allocations only; pages of
+ * a pool that takes them from CMA areas come from there in either case.
+ *
+ * Context: any.
+ */
+void hvo_set_movable_gigantic(struct hvo_machine *m, bool on);
+/* Where it stands. Context: any. */
+bool hvo_movable_gigantic(const struct hvo_machine *m);
 
 /**
  * hvo_hugetlb_optimize_pool() - fold what is present: pages that joined while the switch was
@@ -692,6 +752,19 @@ struct hvo_numa_stat {
 int hvo_numa_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		  struct hvo_numa_stat *ret);
 
+/**
+ * struct hvo_zone_events - frames since the machine is there, as the kernel counts them
+ * @allocated: that an allocation gave, for descriptors too, but for contiguous ranges
+ * @freed: that became free again, and when memory came online
+ */
+struct hvo_zone_events {
+	uint64_t allocated, freed;
+};
+
+/* Of one zone. -HVO_EINVAL: no such zone, *@ret untouched. */
+int hvo_zone_events(struct hvo_machine *m, int node, enum hvo_zone_type type,
+		    struct hvo_zone_events *ret);
+
 struct hvo_machine_stat {
 	uint64_t total_frames;	  /* managed: MemTotal */
 	uint64_t free_frames;	  /* MemFree */
@@ -709,6 +782,12 @@ struct hvo_machine_stat {
 	uint64_t migrated, migrate_failures; /* frames of blocks in use that were to move */
 	/* Linux mode: how often a huge page was not folded, its section hosting its descriptors */
 	uint64_t self_hosted_huge;
+	uint64_t cma_allocs, cma_alloc_failures; /* of CMA areas, by pools too: calls */
+	/*
+	 * Compaction: frames looked over, and frames that moved or were to; how often an
+	 * allocation did it, and how often that got it a block.
+	 */
+	uint64_t compact_scanned, compact_isolated, compact_stalls, compact_successes;
 };
 
 void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret);

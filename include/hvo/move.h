@@ -195,6 +195,20 @@ int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr);
  * a pool took from the area (hvo_pool_set_cma()) until these are free again.
  */
 void hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uint64_t *used);
+/* The areas of a machine by number from 0, in the order they were made; NULL behind the last. */
+struct hvo_cma *hvo_cma_get(struct hvo_machine *m, unsigned int index);
+
+/**
+ * struct hvo_cma_events - since an area is there, in frames
+ * @allocated: that hvo_cma_alloc() gave
+ * @failed: that it was asked for and did not give
+ * @released: of @allocated, what came back
+ */
+struct hvo_cma_events {
+	uint64_t allocated, failed, released;
+};
+
+void hvo_cma_events(const struct hvo_cma *cma, struct hvo_cma_events *ret);
 /* New pages of a pool come from CMA areas first, as with hugetlb_cma=. 0 or -HVO_EINVAL. */
 int hvo_pool_set_cma(struct hvo_pool *pool, bool on);
 

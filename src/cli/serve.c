@@ -11,6 +11,8 @@
 #include "lend/lend.h"
 #include "path/path.h"
 
+#include <hvo/move.h>
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,8 +33,9 @@ static const char help[] =
 	"  --nodes N           NUMA nodes (default 1)\n"
 	"  --movable-nodes 1,3 nodes whose memory is all movable\n"
 	"  --movable SIZE      of each node, in ZONE_MOVABLE\n"
-	"  --cma SIZE          of each node, for CMA areas\n"
+	"  --cma SIZE          of each node, a CMA area\n"
 	"  --hotplug SIZE      address space for memory that is added later\n"
+	"  --memmap-on-memory  what is added holds its own descriptors\n"
 	"  --mode NAME         on-demand (default): descriptors only where memory is cut;\n"
 	"                      linux: all exist, and those of huge pages are folded\n"
 	"  --policy NAME       linux: how descriptors are restored (default mayfail)\n"
@@ -67,6 +70,7 @@ struct serve_options {
 	uint64_t seed;
 	const char *mount;
 	int mount_dir;		  /* that very directory */
+	struct tree_options tree;
 	struct lend_options lend; /* none without its path */
 	bool quotas;
 };
@@ -255,6 +259,7 @@ static const struct arg_spec specs[] = {
 	ARG_CALL("--movable-nodes", true, set_movable_nodes),
 	ARG_STORE("--cma", set_size, struct serve_options, cfg.cma_bytes, uint64_t),
 	ARG_STORE("--hotplug", set_size, struct serve_options, cfg.hotplug_bytes, uint64_t),
+	ARG_FLAG("--memmap-on-memory", struct serve_options, tree.memmap_on_memory),
 	ARG_CALL("--mode", true, set_mode),
 	ARG_CALL("--policy", true, set_policy),
 	ARG_CALL("--hugepagesz", true, set_hugepagesz),
@@ -374,6 +379,23 @@ static int fill_pool(struct hvo_pool *pool, const struct pool_option *want)
 	return rc;
 }
 
+/* All CMA memory of a node is one area. */
+static int open_areas(struct server *s, const struct serve_options *opt)
+{
+	struct hvo_cma *cma;
+	uint32_t node;
+	int rc = 0;
+
+	for (node = 0; node < opt->cfg.nr_nodes && node < HVO_MAX_CMA && opt->cfg.cma_bytes && !rc;
+	     node++)
+		rc = hvo_cma_create(s->box.m, (int)node, opt->cfg.cma_bytes >> HVO_FRAME_SHIFT,
+				    &cma);
+	if (!rc)
+		return CLI_OK;
+	fprintf(stderr, "hvo serve: a CMA area could not be made: %s\n", strerror(-rc));
+	return CLI_FAILED;
+}
+
 static int open_pool(struct server *s, const struct serve_options *opt,
 		     const struct pool_option *want)
 {
@@ -400,9 +422,9 @@ static int open_pool(struct server *s, const struct serve_options *opt,
 	return CLI_OK;
 }
 
-static int open_tree(struct server *s)
+static int open_tree(struct server *s, const struct serve_options *opt)
 {
-	int rc = tree_new(s->box.m, &s->tree);
+	int rc = tree_new(s->box.m, &opt->tree, &s->tree);
 
 	if (!rc)
 		rc = events_add(&s->events, s->tree);
@@ -434,10 +456,12 @@ static int open_server(struct server *s, const struct serve_options *opt)
 	unsigned int i;
 	int status = open_machine(s, opt);
 
+	if (!status)
+		status = open_areas(s, opt);
 	for (i = 0; i < opt->nr_pools && !status; i++)
 		status = open_pool(s, opt, &opt->pools[i]);
 	if (!status)
-		status = open_tree(s);
+		status = open_tree(s, opt);
 	if (!status && opt->lend.path)
 		status = open_lend(s, opt);
 	/* A simulation is for one thread. */

@@ -182,7 +182,7 @@ static int open_rest(struct demo *d)
 	if (!rc)
 		rc = hvo_pool_create(d->box.m, HVO_GIGA_ORDER, &giga);
 	if (!rc)
-		rc = tree_new(d->box.m, &d->tree);
+		rc = tree_new(d->box.m, NULL, &d->tree);
 	return rc ? rc : events_add(&d->events, d->tree);
 }
 

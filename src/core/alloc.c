@@ -137,6 +137,7 @@ static int check_taken(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uns
 	lock_acquire(m, &z->lock);
 	zone_put_whole(m, z, pfn, order);
 	z->nr_allocs--;
+	zone_count_allocated(z, -(UINT64_C(1) << order));
 	lock_release(m, &z->lock);
 	return rc;
 }
@@ -161,6 +162,7 @@ static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 		if (rc && (z->in_flight || may_wait_for_isolated(z, gfp)))
 			rc = -HVO_EAGAIN;
 		z->nr_allocs += !rc;
+		zone_count_allocated(z, rc ? 0 : want);
 		lock_release(m, &z->lock);
 		if (!rc)
 			return check_taken(m, z, *ret, order);
@@ -309,6 +311,7 @@ void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 		page_set_flags(page_rw(m, pfn), 0);
 	}
 	lock_acquire(m, &z->lock);
+	zone_count_freed(z, UINT64_C(1) << order);
 	if (order >= HVO_BLOCK_ORDER)
 		zone_put_whole(m, z, pfn, order);
 	else

@@ -96,7 +96,14 @@ static int area_take(struct hvo_cma *cma, struct contig_want *w, hvo_pfn_t *trie
 	lock_acquire(m, &cma->lock);
 	rc = contig_search_on(m, zone_of(m, cma->start), w, tried, ret);
 	lock_release(m, &cma->lock);
+	counter_add(rc ? &m->cma_alloc_failures : &m->cma_allocs, 1);
 	return rc;
+}
+
+static void count_taken(struct hvo_cma *cma, uint64_t nr)
+{
+	counter_add(&cma->used, nr);
+	counter_add(&cma->allocated, nr);
 }
 
 int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order, hvo_pfn_t *ret)
@@ -115,9 +122,11 @@ int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order, hv
 		if (!rc)
 			rc = contig_clear(cma->m, pfn, pfn + nr, 0);
 	} while (rc == -HVO_EAGAIN);
-	if (rc)
+	if (rc) {
+		counter_add(&cma->failed, nr);
 		return rc;
-	counter_add(&cma->used, nr);
+	}
+	count_taken(cma, nr);
 	contig_publish(cma->m, pfn, pfn + nr, true);
 	*ret = pfn;
 	return 0;
@@ -128,8 +137,10 @@ void cma_freed(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	uint32_t i;
 
 	for (i = 0; i < nr_areas(m); i++)
-		if (pfn - m->cmas[i].start < m->cmas[i].nr)
+		if (pfn - m->cmas[i].start < m->cmas[i].nr) {
 			counter_sub(&m->cmas[i].used, UINT64_C(1) << order);
+			counter_add(&m->cmas[i].released, UINT64_C(1) << order);
+		}
 	page_clear_flags(page_rw(m, pfn), HVO_PF_CMA | HVO_PF_CMA_FIRST);
 }
 
@@ -162,6 +173,18 @@ int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr)
 	return hvo_free_contig_range(cma->m, pfn, pfn + nr);
 }
 
+struct hvo_cma *hvo_cma_get(struct hvo_machine *m, unsigned int index)
+{
+	return !machine_gone(m) && index < nr_areas(m) ? &m->cmas[index] : NULL;
+}
+
+void hvo_cma_events(const struct hvo_cma *cma, struct hvo_cma_events *ret)
+{
+	ret->allocated = counter_read(&cma->allocated);
+	ret->failed = counter_read(&cma->failed);
+	ret->released = counter_read(&cma->released);
+}
+
 void hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uint64_t *used)
 {
 	if (start)
@@ -188,7 +211,7 @@ int cma_take_one(struct hvo_machine *m, int node, unsigned int order, hvo_pfn_t 
 
 		if (zone_of(m, cma->start)->node != node || area_take(cma, &w, &tried[i], ret))
 			continue;
-		counter_add(&cma->used, w.nr);
+		count_taken(cma, w.nr);
 		page_set_flags(page_rw(m, *ret), HVO_PF_CMA | HVO_PF_CMA_FIRST);
 		return 0;
 	}

@@ -144,9 +144,12 @@ static struct census look_over(struct compaction *k, hvo_pfn_t start, hvo_pfn_t 
 	struct hvo_machine *m = k->m;
 	struct census c = { 0 };
 
+	hvo_pfn_t first = start;
+
 	lock_acquire(m, &k->z->lock);
 	while (start < end && !c.hopeless)
 		start = count_block(k, start, &c);
+	counter_add(&m->compact_scanned, start - first);
 	c.hopeless = c.hopeless || !large_fit(k, &c);
 	lock_release(m, &k->z->lock);
 	return c;
@@ -208,6 +211,7 @@ static bool compact_range(struct compaction *k, hvo_pfn_t start, hvo_pfn_t end,
 	/* It looks before each block, so the last one may be more than was asked for. */
 	rc = evacuate(k->m, start, end, EVACUATE_COMPACT, left - (c->largest - 1), &done);
 	unisolate_range(k->m, start, end);
+	counter_add(&k->m->compact_isolated, done.moved);
 	k->moved += done.moved;
 	after = nr_large(k->m, k->z, k->order);
 	k->gained |= after > before;
@@ -292,15 +296,21 @@ bool compact_direct(struct hvo_machine *m, unsigned int gfp, unsigned int order,
 {
 	struct compaction k = { .m = m, .order = order, .max = UINT64_MAX, .one = true };
 	uint32_t first, nr = nodes_to_try(m, gfp, node, &first), i, t;
+	bool tried = false;
 
 	for (i = 0; i < nr && !k.gained; i++) {
 		for (t = 0; t < HVO_NR_ZONES && !k.gained; t++) {
 			struct zone *z = &m->nodes[(first + i) % m->cfg.nr_nodes].zones[t];
 
 			if ((t == HVO_ZONE_NORMAL || gfp & HVO_GFP_MOVABLE) &&
-			    suitable(z, gfp, order))
+			    suitable(z, gfp, order)) {
 				compact_zone(&k, z);
+				tried = true;
+			}
 		}
 	}
+	/* As in the kernel, where nothing was worth a try is no stall. */
+	counter_add(&m->compact_stalls, tried);
+	counter_add(&m->compact_successes, k.gained);
 	return k.gained;
 }

@@ -234,7 +234,7 @@ int hvo_memory_online(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end,
 		rc = -HVO_EBUSY;
 	} else {
 		join_zone(m, &m->nodes[section_of(m, start)->node].zones[zone], start, end);
-		zone_init_watermarks(m);
+		zone_set_watermarks(m);
 	}
 	lock_release(m, &m->memmap_lock);
 	return rc;
@@ -307,7 +307,7 @@ int hvo_memory_offline(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 		rc = -HVO_EBUSY;
 	lock_release(m, &z->lock);
 	if (!rc)
-		zone_init_watermarks(m);
+		zone_set_watermarks(m);
 	lock_release(m, &m->memmap_lock);
 	if (rc)
 		unisolate_range(m, start, end);

@@ -777,6 +777,16 @@ int hvo_pool_policy(struct hvo_pool *pool, struct hvo_policy *ret)
 	return 0;
 }
 
+bool hvo_movable_gigantic(const struct hvo_machine *m)
+{
+	return __atomic_load_n(&m->movable_gigantic, __ATOMIC_RELAXED);
+}
+
+void hvo_set_movable_gigantic(struct hvo_machine *m, bool on)
+{
+	__atomic_store_n(&m->movable_gigantic, on, __ATOMIC_RELAXED);
+}
+
 bool hvo_optimize(const struct hvo_machine *m)
 {
 	return __atomic_load_n(&m->optimize, __ATOMIC_RELAXED);

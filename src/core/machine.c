@@ -432,11 +432,13 @@ int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,
 	m->mm.translate = ops->translate;
 	m->mm.ctx = ctx;
 	m->optimize = c.optimize;
+	m->min_free = c.min_free_bytes;
+	m->min_free_set = c.min_free_bytes;
 	init_absent(m);
 	rc = online_nodes(m);
 	if (rc)
 		return rc;
-	zone_init_watermarks(m);
+	zone_set_watermarks(m);
 	rc = boot_gigantic(m);
 	if (rc)
 		return rc;
@@ -459,6 +461,25 @@ void *hvo_window(const struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	if (machine_gone(m) || pfn >= m->mm.nr_frames || nr > m->mm.nr_frames - pfn)
 		return NULL;
 	return m->ops->window(m->ctx, pfn, nr);
+}
+
+int hvo_set_min_free(struct hvo_machine *m, uint64_t bytes)
+{
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	if (bytes > HVO_MIN_FREE_MAX)
+		return -HVO_EINVAL;
+	lock_acquire(m, &m->memmap_lock);
+	counter_set(&m->min_free, bytes);
+	m->min_free_set = true;
+	zone_set_watermarks(m);
+	lock_release(m, &m->memmap_lock);
+	return 0;
+}
+
+uint64_t hvo_min_free(const struct hvo_machine *m)
+{
+	return counter_read(&m->min_free);
 }
 
 void hvo_machine_abandon(struct hvo_machine *m)
@@ -574,6 +595,19 @@ int hvo_numa_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 	return 0;
 }
 
+int hvo_zone_events(struct hvo_machine *m, int node, enum hvo_zone_type type,
+		    struct hvo_zone_events *ret)
+{
+	struct zone *z;
+	int rc = zone_find(m, node, type, ret, &z);
+
+	if (rc)
+		return rc;
+	ret->allocated = counter_read(&z->allocated);
+	ret->freed = counter_read(&z->freed);
+	return 0;
+}
+
 void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
 {
 	struct hvo_machine_stat s = { 0 };
@@ -602,5 +636,11 @@ void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
 	s.migrated = counter_read(&m->migrated);
 	s.migrate_failures = counter_read(&m->migrate_failures);
 	s.reported = counter_read(&m->reported);
+	s.cma_allocs = counter_read(&m->cma_allocs);
+	s.cma_alloc_failures = counter_read(&m->cma_alloc_failures);
+	s.compact_scanned = counter_read(&m->compact_scanned);
+	s.compact_isolated = counter_read(&m->compact_isolated);
+	s.compact_stalls = counter_read(&m->compact_stalls);
+	s.compact_successes = counter_read(&m->compact_successes);
 	*ret = s;
 }

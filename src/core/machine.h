@@ -109,6 +109,7 @@ struct zone {
 	uint32_t nr_kept;		  /* (z): of them, those with BLOCK_KEPT */
 	uint64_t compact_next;		  /* (a): where compaction goes on, a frame */
 	uint64_t nr_allocs;		  /* (z) */
+	uint64_t allocated, freed;	  /* (z), read (a): frames, since the machine is there */
 	uint64_t numa_miss, numa_foreign; /* (a) */
 	uint64_t report_next;		  /* (v): the same of reporting */
 };
@@ -134,6 +135,7 @@ struct node {
 	 * descriptor pages only the first ones ever had a frame.
 	 */
 	hvo_pfn_t boot_start, boot_end;
+	uint64_t failures_recovered, failures_delayed, failures_failed; /* (a) */
 	struct zone zones[HVO_NR_ZONES];
 };
 
@@ -192,7 +194,9 @@ struct hvo_cma {
 	hvo_pfn_t start;       /* (c) */
 	uint64_t nr;	       /* (c) frames */
 	uint64_t used;	       /* (a) by hvo_cma_alloc() */
-	struct hvo_lock lock;  /* outermost: one allocation at a time */
+	/* (a) frames that it gave, that it could not give, and that came back */
+	uint64_t allocated, failed, released;
+	struct hvo_lock lock; /* outermost: one allocation at a time */
 };
 
 struct hvo_machine {
@@ -205,6 +209,10 @@ struct hvo_machine {
 	struct hvo_config cfg;		    /* (c) */
 	uint32_t abandoned;		    /* (a) */
 	uint32_t optimize;		    /* (a) the switch */
+	uint32_t movable_gigantic;	    /* (a) 1 GiB pages may come from ZONE_MOVABLE */
+
+	uint64_t min_free; /* written (v), read (a): bytes kept back below all min watermarks */
+	bool min_free_set; /* (v) by somebody, and not computed from the size */
 
 	struct hvo_lock memmap_lock; /* resizing of pools, batches of remapping */
 	struct hvo_remap *runs;	     /* (v) NR_RUNS */
@@ -233,6 +241,9 @@ struct hvo_machine {
 	uint64_t self_hosted_huge; /* huge pages that were not folded for that reason */
 	uint64_t hugetlb_allocs, hugetlb_alloc_failures;
 	uint64_t migrated, migrate_failures; /* frames */
+	uint64_t cma_allocs, cma_alloc_failures;
+	uint64_t compact_scanned, compact_isolated; /* frames */
+	uint64_t compact_stalls, compact_successes;
 
 	struct hvo_cma cmas[HVO_MAX_CMA];
 	uint32_t nr_cmas; /* written (v), read (a) */

@@ -444,6 +444,8 @@ static struct where where_for(struct hvo_machine *m, hvo_pfn_t start, enum evacu
 	case EVACUATE_CONTIG:
 		this_node.block = GFP_TARGET_QUIET | HVO_GFP_THISNODE;
 		return this_node;
+	case EVACUATE_SOFT:
+		return anywhere;
 	default:
 		return this_node;
 	}
@@ -532,7 +534,7 @@ static int remove_huge(struct evacuation *e, hvo_pfn_t pfn)
 		lock_release(m, &pool->lock);
 		return -HVO_EAGAIN;
 	}
-	if (e->purpose == EVACUATE_OFFLINE) {
+	if (e->purpose == EVACUATE_OFFLINE || e->purpose == EVACUATE_SOFT) {
 		rc = hugetlb_dissolve_locked(pool, pfn, false);
 		if (rc != -HVO_EBUSY)
 			return rc;

@@ -12,10 +12,11 @@
  * left in the range. So a call that fails has moved nothing across nodes before that.
  * OFFLINE: to the other nodes, if any of them has memory; pools get smaller. Where the others
  * have no room Linux mode gives up, and on-demand mode takes the node itself.
+ * SOFT: anywhere, best on the node; pools get smaller.
  *
  * Descriptors go near what they describe, whatever the purpose.
  */
-enum evacuate_for { EVACUATE_COMPACT, EVACUATE_CONTIG, EVACUATE_OFFLINE };
+enum evacuate_for { EVACUATE_COMPACT, EVACUATE_CONTIG, EVACUATE_OFFLINE, EVACUATE_SOFT };
 
 /* How far that came. */
 struct evacuated {

@@ -55,6 +55,7 @@
 #include "move.h"
 
 #include "alloc.h"
+#include "badframe.h"
 #include "lock.h"
 #include "page.h"
 #include "vmemmap_frames.h"
@@ -348,6 +349,16 @@ static int replace_own(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn, unsi
 	return rc;
 }
 
+/* One that is about to fail has done so from here on: it is not free for a moment. */
+static void record_bad(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct zone *z = zone_of(m, pfn);
+
+	lock_acquire(m, &z->lock);
+	(void)badframe_record(m, pfn);
+	lock_release(m, &z->lock);
+}
+
 int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp)
 {
 	uint64_t page = 0;
@@ -361,6 +372,7 @@ int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp
 				replace_anywhere(m, page, pfn, gfp);
 	if (rc)
 		return rc;
+	record_bad(m, pfn);
 	if (kind == KIND_WHOLE)
 		vmemmap_leave_frame(m, pfn);
 	else

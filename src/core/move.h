@@ -12,7 +12,7 @@
  */
 HVO_MUST_CHECK int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn);
 /*
- * The same for one that failed, and also for those that never move otherwise. 0: it is out of use.
+ * The same for one that failed, or is about to, and also for those that never move otherwise. 0: it is out of use.
  * -HVO_EINVAL: it holds no descriptors.
  */
 HVO_MUST_CHECK int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp);

@@ -238,11 +238,28 @@ static int bring_back(struct failure *f)
 	return rc;
 }
 
-int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn)
+/* It is recorded, not free, and nobody has the memmap lock. */
+static int take_from_user(struct hvo_machine *m, hvo_pfn_t pfn, bool again)
 {
 	struct failure f = {
 		.m = m, .pfn = pfn, .gfp = GFP_MOVE, .held = HVO_PFN_NONE, .rc = -HVO_EBUSY
 	};
+	int rc;
+
+	lock_acquire(m, &m->memmap_lock);
+	rc = again ? result(&f) : bring_back(&f);
+	lock_release(m, &m->memmap_lock);
+	if (f.held == HVO_PFN_NONE)
+		return rc;
+	tell_and_put(&f);
+	lock_acquire(m, &m->memmap_lock);
+	rc = result(&f);
+	lock_release(m, &m->memmap_lock);
+	return rc;
+}
+
+int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn)
+{
 	enum bad_place place;
 	struct zone *z;
 	bool again;
@@ -256,17 +273,9 @@ int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn)
 	again = !badframe_record(m, pfn);
 	place = zone_take_bad(m, z, pfn);
 	lock_release(m, &z->lock);
-	if (place == BAD_OUT)
-		return 0;
-	lock_acquire(m, &m->memmap_lock);
-	rc = again ? result(&f) : bring_back(&f);
-	lock_release(m, &m->memmap_lock);
-	if (f.held == HVO_PFN_NONE)
-		return rc;
-	tell_and_put(&f);
-	lock_acquire(m, &m->memmap_lock);
-	rc = result(&f);
-	lock_release(m, &m->memmap_lock);
+	rc = place == BAD_OUT ? 0 : take_from_user(m, pfn, again);
+	if (!again)
+		failure_count(m, pfn, rc);
 	return rc;
 }
 

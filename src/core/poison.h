@@ -4,6 +4,8 @@
 
 #include "machine.h"
 
+/* How hvo_memory_failure() of a frame ended, for the statistics of its node (soft_offline.c). */
+void failure_count(struct hvo_machine *m, hvo_pfn_t pfn, int rc);
 /* Cut the pageblocks of [start, end) that were set aside, as far as they can be; no spin lock held. */
 void poison_cut_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 /* The same everywhere, up to @max; returns how many were cut. */

@@ -146,10 +146,12 @@ void hugetlb_add_batch(struct hvo_pool *pool, unsigned int nr)
 	lock_release(m, &pool->lock);
 }
 
-/* As Linux without movable_gigantic_pages: a 1 GiB page can hardly be moved. */
+/* A 1 GiB page can hardly be moved, so movable memory with one in it stays where it is. */
 static unsigned int movable_gfp(const struct hvo_pool *pool)
 {
-	return pool->order < HVO_GIGA_ORDER && !hugetlb_stays(pool) ? HVO_GFP_MOVABLE : 0;
+	if (pool->order >= HVO_GIGA_ORDER && !hvo_movable_gigantic(pool->m))
+		return 0;
+	return hugetlb_stays(pool) ? 0 : HVO_GFP_MOVABLE;
 }
 
 int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_pfn_t *ret)

@@ -580,6 +580,7 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 		for (i = 0; i < used; i++)
 			page_set_state(m, block + i, page_rw(m, block + i), HVO_PAGE_MEMMAP, 0);
 		lock_acquire(m, &z->lock);
+		zone_count_freed(z, HVO_BLOCK_FRAMES - used);
 		if (used)
 			zone_open_block(m, z, block_of(block), (unsigned int)used,
 					MIGRATE_UNMOVABLE, BLOCK_CARVED);

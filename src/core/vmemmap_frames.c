@@ -104,6 +104,7 @@ void vmemmap_put_unused(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 		lock_acquire(m, &z->lock);
 		boot = clear_backs(m, pfn, n);
 		counter_set(&z->managed, z->managed + boot);
+		zone_count_freed(z, n);
 		zone_put_range(m, z, pfn, n);
 		lock_release(m, &z->lock);
 		counter_sub(&m->memmap_boot, boot);
@@ -178,6 +179,7 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 	vmemmap_set_backs(m, pfn, page, keep);
 	if (keep < nr) {
 		lock_acquire(m, &z->lock);
+		zone_count_freed(z, nr - keep);
 		zone_put_range(m, z, pfn + keep, nr - keep);
 		lock_release(m, &z->lock);
 	}
@@ -356,6 +358,7 @@ static bool take_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, ui
 		return false;
 	ok = (!(gfp & HVO_GFP_THISNODE) || &m->nodes[z->node] == n) &&
 	     take_exactly(m, z, gfp_watermark(z, gfp), pfn, nr);
+	zone_count_allocated(z, ok ? nr : 0);
 	lock_release(m, &z->lock);
 	if (!ok)
 		return false;
@@ -472,8 +475,10 @@ bool vmemmap_take_frame_of(struct hvo_machine *m, uint64_t block, uint64_t page,
 
 	lock_acquire(m, &z->lock);
 	taken = zone_take_any_frame(m, z, block, ret);
-	if (taken)
+	if (taken) {
+		zone_count_allocated(z, 1);
 		vmemmap_set_backs(m, *ret, page, 1);
+	}
 	lock_release(m, &z->lock);
 	if (taken)
 		counter_add(&m->memmap, 1);

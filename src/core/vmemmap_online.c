@@ -102,6 +102,7 @@ static int online_memmap_blocks(struct hvo_machine *m, const struct node *n)
 		fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
 		counter_add(&m->memmap_boot, tails);
 		z->managed -= tails;
+		zone_count_freed(z, HVO_BLOCK_FRAMES - used - tails);
 		zone_open_block(m, z, block_of(pfn), (unsigned int)(used + tails),
 				MIGRATE_UNMOVABLE, 0);
 	}

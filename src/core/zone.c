@@ -1008,6 +1008,7 @@ void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
 
 void zone_put_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo_pfn_t end)
 {
+	zone_count_freed(z, end > pfn ? end - pfn : 0);
 	while (pfn < end) {
 		unsigned int order = fitting_order(pfn, end, m->cfg.max_order);
 
@@ -1090,8 +1091,10 @@ void zone_reopen_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 		for (end = pfn; end < base + HVO_BLOCK_FRAMES &&
 				hvo_page_state(page_ro(m, end)) == HVO_PAGE_TAIL;)
 			end++;
-		if (end > pfn)
+		if (end > pfn) {
+			zone_count_freed(z, end - pfn);
 			zone_put_range(m, z, pfn, end - pfn);
+		}
 	}
 }
 
@@ -1107,28 +1110,55 @@ static uint64_t int_sqrt(uint64_t n)
 	return root;
 }
 
-/* As Linux does it: 4 * sqrt(KiB), between 128 KiB and 256 MiB, shared out by size. */
-void zone_init_watermarks(struct hvo_machine *m)
+#define MOVABLE_MIN 32u
+#define MOVABLE_MAX 128u
+
+/* Of all zones that everybody can use, frames: what cannot be moved has no other. */
+static uint64_t lowmem_frames(struct hvo_machine *m)
 {
-	uint64_t total = 0, reserve = m->cfg.min_free_bytes >> HVO_FRAME_SHIFT;
+	uint64_t total = 0;
 	uint32_t n, t;
 
 	for (n = 0; n < m->cfg.nr_nodes; n++)
 		for (t = 0; t < HVO_NR_ZONES; t++)
-			total += counter_read(&m->nodes[n].zones[t].managed);
-	if (!reserve) {
-		uint64_t kib = 4 * int_sqrt(total << (HVO_FRAME_SHIFT - 10));
+			if (t != HVO_ZONE_MOVABLE)
+				total += counter_read(&m->nodes[n].zones[t].managed);
+	return total;
+}
 
-		kib = kib < 128 ? 128 : kib > 262144 ? 262144 : kib;
-		reserve = kib >> (HVO_FRAME_SHIFT - 10);
-	}
+/* As Linux does it: 4 * sqrt(KiB), between 128 KiB and 256 MiB. */
+static uint64_t default_min_free(uint64_t lowmem)
+{
+	uint64_t kib = 4 * int_sqrt(lowmem << (HVO_FRAME_SHIFT - 10));
+
+	kib = kib < 128 ? 128 : kib > 262144 ? 262144 : kib;
+	return kib << 10;
+}
+
+/* The reserve is for what cannot be moved, so a movable zone keeps little back, whatever it is. */
+static uint64_t movable_min(uint64_t managed)
+{
+	uint64_t min = managed / 1024;
+
+	return min < MOVABLE_MIN ? MOVABLE_MIN : min > MOVABLE_MAX ? MOVABLE_MAX : min;
+}
+
+void zone_set_watermarks(struct hvo_machine *m)
+{
+	uint64_t lowmem = lowmem_frames(m), reserve;
+	uint32_t n, t;
+
+	if (!m->min_free_set)
+		counter_set(&m->min_free, default_min_free(lowmem));
+	reserve = m->min_free >> HVO_FRAME_SHIFT;
 	for (n = 0; n < m->cfg.nr_nodes; n++) {
 		for (t = 0; t < HVO_NR_ZONES; t++) {
 			struct zone *z = &m->nodes[n].zones[t];
-			uint64_t managed = counter_read(&z->managed), step;
+			uint64_t managed = counter_read(&z->managed), step, share;
 
-			counter_set(&z->min, total ? reserve * managed / total : 0);
-			step = z->min / 4 > managed / 1000 ? z->min / 4 : managed / 1000;
+			share = lowmem ? reserve * managed / lowmem : 0;
+			step = share / 4 > managed / 1000 ? share / 4 : managed / 1000;
+			counter_set(&z->min, t == HVO_ZONE_MOVABLE ? movable_min(managed) : share);
 			counter_set(&z->low, z->min + step);
 			counter_set(&z->high, z->low + step);
 		}

@@ -37,6 +37,17 @@ enum block_place block_place(struct hvo_machine *m, uint64_t block);
  * lock.
  */
 
+/* Frames that somebody got, and that came back: for statistics, and read without the lock. */
+static inline void zone_count_allocated(struct zone *z, uint64_t nr)
+{
+	counter_set(&z->allocated, z->allocated + nr);
+}
+
+static inline void zone_count_freed(struct zone *z, uint64_t nr)
+{
+	counter_set(&z->freed, z->freed + nr);
+}
+
 /* Take a block of order 9 and above off the free lists; false if there is none. */
 bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, hvo_pfn_t *ret);
 /* Give one back; merges with its neighbours. Its fold bytes say what it is to be. */
@@ -137,7 +148,11 @@ void zone_reopen_block(struct hvo_machine *m, struct zone *z, uint64_t block);
  */
 bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 
-void zone_init_watermarks(struct hvo_machine *m);
+/*
+ * Memory came or went, or another number is to be kept back: the watermarks of all zones, and
+ * that number where nobody has set it. Memmap lock held, or no other thread yet.
+ */
+void zone_set_watermarks(struct hvo_machine *m);
 
 bool block_collapsible(struct hvo_machine *m, const struct block *b);
 

@@ -99,6 +99,13 @@ static int frames_memory_failure(lua_State *L)
 	return lab_return(L, lm, hvo_memory_failure(lm->box.m, lab_pfn(L, 2)));
 }
 
+static int frames_soft_offline(lua_State *L)
+{
+	struct lab_machine *lm = lab_machine_wait(L, 1);
+
+	return lab_return(L, lm, hvo_soft_offline(lm->box.m, lab_pfn(L, 2)));
+}
+
 #define POISONED_MAX 1024
 
 static int frames_poisoned(lua_State *L)
@@ -198,6 +205,8 @@ const struct lab_binding lab_frames_bindings[] = {
 	  "move the descriptors that a frame holds" },
 	{ "memory_failure", frames_memory_failure, "m:memory_failure(pfn) -> true",
 	  "a frame is broken; nil, \"EBUSY\" while it is in use" },
+	{ "soft_offline", frames_soft_offline, "m:soft_offline(pfn) -> true",
+	  "a frame is about to fail: what is in it moves, and it is out of use; else nil, why not" },
 	{ "poisoned", frames_poisoned, "m:poisoned() -> list",
 	  "the frames that failed, ascending" },
 	{ "dissolve", frames_dissolve, "m:dissolve(pfn) -> true",

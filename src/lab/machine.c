@@ -434,6 +434,12 @@ static const struct lab_counter machine_counters[] = {
 	COUNTER(hvo_machine_stat, poisoned),
 	COUNTER(hvo_machine_stat, reported),
 	COUNTER(hvo_machine_stat, self_hosted_huge),
+	COUNTER(hvo_machine_stat, cma_allocs),
+	COUNTER(hvo_machine_stat, cma_alloc_failures),
+	COUNTER(hvo_machine_stat, compact_scanned),
+	COUNTER(hvo_machine_stat, compact_isolated),
+	COUNTER(hvo_machine_stat, compact_stalls),
+	COUNTER(hvo_machine_stat, compact_successes),
 	{ NULL, 0 },
 };
 
@@ -464,6 +470,7 @@ static int machine_stat(lua_State *L)
 static int machine_zone_stat(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine(L, 1);
+	struct hvo_zone_events events;
 	struct hvo_zone_stat stat;
 	unsigned int i;
 	int rc;
@@ -478,6 +485,13 @@ static int machine_zone_stat(lua_State *L)
 		lua_rawseti(L, -2, (lua_Integer)i);
 	}
 	lua_setfield(L, -2, "nr_free");
+	rc = hvo_zone_events(lm->box.m, lab_node(L, 2), lab_zone(L, 3), &events);
+	if (rc)
+		return lab_push_error(L, rc);
+	lua_pushinteger(L, (lua_Integer)events.allocated);
+	lua_setfield(L, -2, "allocated");
+	lua_pushinteger(L, (lua_Integer)events.freed);
+	lua_setfield(L, -2, "freed");
 	return 1;
 }
 
@@ -583,6 +597,22 @@ static int machine_report_free(lua_State *L)
 					   lab_opt_count(L, 3, INT64_MAX)));
 }
 
+static int machine_set_movable_gigantic(lua_State *L)
+{
+	struct lab_machine *lm = lab_machine_wait(L, 1);
+
+	luaL_checktype(L, 2, LUA_TBOOLEAN);
+	hvo_set_movable_gigantic(lm->box.m, lua_toboolean(L, 2));
+	return lab_return(L, lm, 0);
+}
+
+static int machine_set_min_free(lua_State *L)
+{
+	struct lab_machine *lm = lab_machine_wait(L, 1);
+
+	return lab_return(L, lm, hvo_set_min_free(lm->box.m, lab_size(L, 2)));
+}
+
 static int machine_set_optimize(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine_wait(L, 1);
@@ -676,7 +706,7 @@ const struct lab_binding lab_machine_bindings[] = {
 	{ "stat", machine_stat, "m:stat() -> table", "all counters (struct hvo_machine_stat)" },
 	{ "zone_stat", machine_zone_stat,
 	  "m:zone_stat(node, \"normal\"|\"movable\"|\"cma\") -> table",
-	  "of one zone (struct hvo_zone_stat); nr_free[order]" },
+	  "of one zone (struct hvo_zone_stat); nr_free[order]; frames allocated and freed so far" },
 	{ "config", machine_config, "m:config() -> table", "what it was made of, defaults too" },
 	{ "events", machine_events, "m:events() -> table",
 	  "how often each event was (enum hvo_event), alloc_failed, free_refused, cut, ..." },
@@ -691,6 +721,10 @@ const struct lab_binding lab_machine_bindings[] = {
 	  "hvo_report_free(): free memory goes back to the system" },
 	{ "set_optimize", machine_set_optimize, "m:set_optimize(bool) -> true",
 	  "the switch hugetlb_optimize_vmemmap" },
+	{ "set_movable_gigantic", machine_set_movable_gigantic,
+	  "m:set_movable_gigantic(bool) -> true", "may 1 GiB pages come from zone movable?" },
+	{ "set_min_free", machine_set_min_free, "m:set_min_free(size) -> true",
+	  "what is kept back below the min watermarks, as vm.min_free_kbytes" },
 	{ "shrinker", machine_shrinker, "m:shrinker(fn) -> shrinker",
 	  "fn(frames) is called when memory is short; it frees some and returns how many frames" },
 	{ "oom", machine_oom, "m:oom(fn|nil) -> true",

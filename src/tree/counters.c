@@ -49,15 +49,19 @@ void pool_stat(struct hvo_pool *pool, int node, struct hvo_pool_stat *ret)
 /* ---- zones ------------------------------------------------------------------------- */
 
 static void add_zone(struct tree *t, int node, enum hvo_zone_type type, struct hvo_zone_stat *stat,
-		     struct hvo_numa_stat *sum)
+		     struct zone_sum *sum)
 {
+	struct hvo_zone_events events = { 0 };
 	struct hvo_numa_stat numa = { 0 };
 
 	(void)hvo_zone_stat(t->m, node, type, stat);
 	(void)hvo_numa_stat(t->m, node, type, &numa);
-	sum->hit += numa.hit;
-	sum->miss += numa.miss;
-	sum->foreign += numa.foreign;
+	(void)hvo_zone_events(t->m, node, type, &events);
+	sum->numa.hit += numa.hit;
+	sum->numa.miss += numa.miss;
+	sum->numa.foreign += numa.foreign;
+	sum->events.allocated += events.allocated;
+	sum->events.freed += events.freed;
 }
 
 void zone_sum(struct tree *t, int node, enum linux_zone zone, struct zone_sum *ret)
@@ -67,9 +71,9 @@ void zone_sum(struct tree *t, int node, enum linux_zone zone, struct zone_sum *r
 	/* Of a machine that is gone nothing is left. */
 	memset(ret, 0, sizeof(*ret));
 	ret->name = movable ? "Movable" : "Normal";
-	add_zone(t, node, movable ? HVO_ZONE_MOVABLE : HVO_ZONE_NORMAL, &ret->own, &ret->numa);
+	add_zone(t, node, movable ? HVO_ZONE_MOVABLE : HVO_ZONE_NORMAL, &ret->own, ret);
 	if (!movable)
-		add_zone(t, node, HVO_ZONE_CMA, &ret->cma, &ret->numa);
+		add_zone(t, node, HVO_ZONE_CMA, &ret->cma, ret);
 }
 
 uint64_t zone_spanned(const struct zone_sum *z)

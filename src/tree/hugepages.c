@@ -362,9 +362,34 @@ static int store_optimize(void *arg, const char *text, size_t len)
 	return rc;
 }
 
+/* Any number but 0 is yes, and the number is kept, unless the machine's owner changed that. */
+static int show_movable_gigantic(void *arg, FILE *out)
+{
+	struct tree *t = ((const struct place *)arg)->tree;
+	int number = atomic_load(&t->movable_gigantic);
+	bool on = hvo_movable_gigantic(t->m);
+
+	fprintf(out, "%d\n", on == !!number ? number : on);
+	return 0;
+}
+
+static int store_movable_gigantic(void *arg, const char *text, size_t len)
+{
+	struct tree *t = ((const struct place *)arg)->tree;
+	int number, rc = parse_sysctl_int(text, &number);
+
+	(void)len;
+	if (rc)
+		return rc;
+	atomic_store(&t->movable_gigantic, number);
+	hvo_set_movable_gigantic(t->m, number);
+	return 0;
+}
+
 static const struct tree_row sysctl_files[] = {
 	RW("hugetlb_optimize_vmemmap", show_optimize, store_optimize),
 	RW("hugetlb_shm_group", show_shm_group, store_shm_group),
+	RW("movable_gigantic_pages", show_movable_gigantic, store_movable_gigantic),
 	RW("nr_hugepages", show_persistent, store_sysctl_nr),
 	RW("nr_hugepages_mempolicy", show_persistent, store_sysctl_nr),
 	RW("nr_overcommit_hugepages", show_overcommit, store_sysctl_overcommit),

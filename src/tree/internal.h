@@ -25,9 +25,10 @@ struct node {
 
 /**
  * struct place - what the files of a directory are about
- * @pool, @order: of a pool's directory
+ * @pool, @order: of a pool's directory; @order: also the number of a CMA area
  * @node: of a node's directory, else HVO_NODE_ANY
  * @pfn: of a section's directory: its first frame
+ * @on_memory: of a section that can be added: its descriptors are to lie in itself
  */
 struct place {
 	struct tree *tree;
@@ -36,6 +37,7 @@ struct place {
 	unsigned int order;
 	int node;
 	hvo_pfn_t pfn;
+	atomic_bool on_memory;
 };
 
 struct text {
@@ -47,8 +49,11 @@ struct text {
  * struct tree - all of it
  * @default_order: of the huge pages that /proc speaks of; 0: there is no pool
  * @hotplug_start, @hotplug_end: frames that memory can be added at
+ * @memmap_on_memory: memory that is added may hold its own descriptors
  * @auto_online: what becomes of memory that is added, an index of online_types[]
  * @shm_group: vm.hugetlb_shm_group, which is only kept
+ * @movable_gigantic: vm.movable_gigantic_pages, as it was written
+ * @soft_offline: vm.enable_soft_offline
  */
 struct tree {
 	struct hvo_machine *m;
@@ -58,7 +63,10 @@ struct tree {
 	unsigned int default_order;
 	hvo_pfn_t hotplug_start, hotplug_end;
 	atomic_int auto_online;
+	bool memmap_on_memory;
 	atomic_int shm_group;
+	atomic_int movable_gigantic;
+	atomic_int soft_offline;
 };
 
 struct tree_row {
@@ -87,6 +95,8 @@ int add_memory(struct tree *t);
 int add_proc(struct tree *t);
 int add_kpage(struct tree *t);
 int add_hvo(struct tree *t);
+int add_cma(struct tree *t);
+int add_failure(struct tree *t);
 
 /* ---- text.c: what a write brought, as the kernel reads it -------------------------------- */
 
@@ -114,6 +124,7 @@ struct zone_sum {
 	const char *name;
 	struct hvo_zone_stat own, cma;
 	struct hvo_numa_stat numa; /* of both */
+	struct hvo_zone_events events;
 };
 #define BOTH(z, field) ((z)->own.field + (z)->cma.field)
 

@@ -4,9 +4,11 @@
  * go. A section's directory is there as long as it has memory.
  *
  * What the kernel has no file for on most machines is here: probe adds memory, and, not the
- * kernel's, sys/kernel/hvo/remove_memory takes it away.
+ * kernel's, sys/kernel/hvo/remove_memory takes it away. sys/firmware/memory does both, with a
+ * choice of where the descriptors lie, as the kernel has it on s390.
  *
- * Linux: drivers/base/memory.c; mm/memory_hotplug.c, zone_for_pfn_range().
+ * Linux: drivers/base/memory.c; mm/memory_hotplug.c, zone_for_pfn_range();
+ * drivers/s390/char/sclp_mem.c.
  */
 #include "internal.h"
 
@@ -294,18 +296,13 @@ static int parse_section(const struct tree *t, const char *text, hvo_pfn_t *ret)
 	return 0;
 }
 
-static int store_probe(void *arg, const char *text, size_t len)
+static int add_memory_at(struct tree *t, hvo_pfn_t pfn, bool on_memory)
 {
-	struct place section = *(const struct place *)arg;
-	struct tree *t = section.tree;
+	struct place section = { .tree = t, .pfn = pfn };
 	enum online_type type;
-	int rc = parse_section(t, text, &section.pfn);
+	int rc = hvo_memory_add(t->m, node_of_address(t, pfn), pfn, pfn + HVO_SECTION_FRAMES,
+				on_memory ? HVO_MEMMAP_ON_MEMORY : 0);
 
-	(void)len;
-	if (rc)
-		return rc;
-	rc = hvo_memory_add(t->m, node_of_address(t, section.pfn), section.pfn,
-			    section.pfn + HVO_SECTION_FRAMES, 0);
 	if (rc)
 		return rc == -HVO_EBUSY ? -EEXIST : rc;
 	/* As in the kernel, it stays added where this fails. */
@@ -313,6 +310,16 @@ static int store_probe(void *arg, const char *text, size_t len)
 	if (type != OFFLINE)
 		(void)bring_online(&section, type);
 	return 0;
+}
+
+static int store_probe(void *arg, const char *text, size_t len)
+{
+	struct tree *t = ((const struct place *)arg)->tree;
+	hvo_pfn_t pfn;
+	int rc = parse_section(t, text, &pfn);
+
+	(void)len;
+	return rc ? rc : add_memory_at(t, pfn, t->memmap_on_memory);
 }
 
 static int store_remove(void *arg, const char *text, size_t len)
@@ -323,6 +330,84 @@ static int store_remove(void *arg, const char *text, size_t len)
 
 	(void)len;
 	return rc ? rc : hvo_memory_remove(p->tree->m, pfn, pfn + HVO_SECTION_FRAMES);
+}
+
+static int show_memmap_on_memory(void *arg, FILE *out)
+{
+	fputs(((const struct place *)arg)->tree->memmap_on_memory ? "Y\n" : "N\n", out);
+	return 0;
+}
+
+static const struct tree_row module_files[] = {
+	RO("memmap_on_memory", show_memmap_on_memory),
+};
+
+/* ---- sections that can be added, one by one ------------------------------------------------- */
+
+static int show_config(void *arg, FILE *out)
+{
+	fprintf(out, "%d\n", section_there(arg));
+	return 0;
+}
+
+static int store_config(void *arg, const char *text, size_t len)
+{
+	struct place *p = arg;
+	bool on;
+	int rc = parse_bool(text, &on);
+
+	(void)len;
+	if (rc || on == section_there(p))
+		return rc;
+	return on ? add_memory_at(p->tree, p->pfn, atomic_load(&p->on_memory)) :
+		    hvo_memory_remove(p->tree->m, p->pfn, p->pfn + HVO_SECTION_FRAMES);
+}
+
+/* Of memory that is there, what it really is. */
+static int show_on_memory(void *arg, FILE *out)
+{
+	struct place *p = arg;
+	struct hvo_section_info info = info_of(p);
+	bool there = info.state != HVO_SECTION_ABSENT;
+
+	fprintf(out, "%d\n", there ? info.self_hosted : atomic_load(&p->on_memory));
+	return 0;
+}
+
+static int store_on_memory(void *arg, const char *text, size_t len)
+{
+	struct place *p = arg;
+	bool on;
+	int rc = parse_bool(text, &on);
+
+	(void)len;
+	if (rc)
+		return rc;
+	if (on && !p->tree->memmap_on_memory)
+		return -EOPNOTSUPP;
+	if (section_there(p))
+		return -EBUSY;
+	atomic_store(&p->on_memory, on);
+	return 0;
+}
+
+static const struct tree_row config_files[] = {
+	RW("config", show_config, store_config),
+	RW("memmap_on_memory", show_on_memory, store_on_memory),
+};
+
+static int add_config(struct tree *t, hvo_pfn_t pfn)
+{
+	struct place *p = place_new(t);
+	char dir[64];
+
+	if (!p)
+		return -ENOMEM;
+	p->pfn = pfn;
+	atomic_init(&p->on_memory, t->memmap_on_memory);
+	(void)snprintf(dir, sizeof(dir), "/sys/firmware/memory/memory%" PRIu64,
+		       pfn >> HVO_SECTION_ORDER);
+	return add_rows(t, dir, config_files, NR_OF(config_files), p);
 }
 
 static const struct tree_row memory_files[] = {
@@ -365,7 +450,12 @@ int add_memory(struct tree *t)
 		rc = add_rows(t, MEMORY_DIR, memory_files, NR_OF(memory_files), p);
 	if (!rc)
 		rc = add_rows(t, "/sys/kernel/hvo", own_files, NR_OF(own_files), p);
+	if (!rc)
+		rc = add_rows(t, "/sys/module/memory_hotplug/parameters", module_files,
+			      NR_OF(module_files), p);
 	for (pfn = 0; pfn < t->hotplug_end && !rc; pfn += HVO_SECTION_FRAMES)
 		rc = add_section(t, pfn);
+	for (pfn = t->hotplug_start; pfn < t->hotplug_end && !rc; pfn += HVO_SECTION_FRAMES)
+		rc = add_config(t, pfn);
 	return rc;
 }

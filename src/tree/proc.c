@@ -114,6 +114,44 @@ static int show_meminfo(void *arg, FILE *out)
 
 /* ---- vmstat -------------------------------------------------------------------------- */
 
+static void event(FILE *out, const char *name, uint64_t nr)
+{
+	fprintf(out, "%s %" PRIu64 "\n", name, nr);
+}
+
+/* Frames that allocations gave, of each zone, and that became free. */
+static void show_page_events(struct tree *t, FILE *out)
+{
+	uint64_t allocated[NR_LINUX_ZONES] = { 0 }, freed = 0;
+	struct zone_sum z;
+	int node, i;
+
+	for (node = 0; node < (int)nr_nodes(t); node++) {
+		for (i = 0; i < NR_LINUX_ZONES; i++) {
+			zone_sum(t, node, (enum linux_zone)i, &z);
+			allocated[i] += z.events.allocated;
+			freed += z.events.freed;
+		}
+	}
+	event(out, "pgalloc_normal", allocated[ZONE_NORMAL]);
+	event(out, "pgalloc_movable", allocated[ZONE_MOVABLE]);
+	event(out, "pgfree", freed);
+}
+
+/* There is no scanner for free memory, and no daemon: those lines stay 0. */
+static void show_compact_events(const struct hvo_machine_stat *stat, FILE *out)
+{
+	event(out, "compact_migrate_scanned", stat->compact_scanned);
+	event(out, "compact_free_scanned", 0);
+	event(out, "compact_isolated", stat->compact_isolated);
+	event(out, "compact_stall", stat->compact_stalls);
+	event(out, "compact_fail", stat->compact_stalls - stat->compact_successes);
+	event(out, "compact_success", stat->compact_successes);
+	event(out, "compact_daemon_wake", 0);
+	event(out, "compact_daemon_migrate_scanned", 0);
+	event(out, "compact_daemon_free_scanned", 0);
+}
+
 static int show_vmstat(void *arg, FILE *out)
 {
 	struct tree *t = ((const struct place *)arg)->tree;
@@ -124,12 +162,16 @@ static int show_vmstat(void *arg, FILE *out)
 	count_node(t, HVO_NODE_ANY, &c);
 	show_zone_items(&c, "%s %" PRIu64 "\n", out);
 	show_node_items(&c, "%s %" PRIu64 "\n", out);
-	fprintf(out,
-		"nr_memmap_pages %" PRIu64 "\nnr_memmap_boot_pages %" PRIu64 "\n"
-		"pgmigrate_success %" PRIu64 "\npgmigrate_fail %" PRIu64 "\n"
-		"htlb_buddy_alloc_success %" PRIu64 "\nhtlb_buddy_alloc_fail %" PRIu64 "\n",
-		stat.memmap, stat.memmap_boot, stat.migrated, stat.migrate_failures,
-		stat.hugetlb_allocs, stat.hugetlb_alloc_failures);
+	event(out, "nr_memmap_pages", stat.memmap);
+	event(out, "nr_memmap_boot_pages", stat.memmap_boot);
+	show_page_events(t, out);
+	event(out, "pgmigrate_success", stat.migrated);
+	event(out, "pgmigrate_fail", stat.migrate_failures);
+	show_compact_events(&stat, out);
+	event(out, "htlb_buddy_alloc_success", stat.hugetlb_allocs);
+	event(out, "htlb_buddy_alloc_fail", stat.hugetlb_alloc_failures);
+	event(out, "cma_alloc_success", stat.cma_allocs);
+	event(out, "cma_alloc_fail", stat.cma_alloc_failures);
 	return 0;
 }
 
@@ -327,19 +369,18 @@ static int show_pagetypeinfo(void *arg, FILE *out)
 
 static int show_min_free(void *arg, FILE *out)
 {
-	struct tree *t = ((const struct place *)arg)->tree;
-	struct zone_sum z;
-	uint64_t min = 0;
-	int node, i;
-
-	for (node = 0; node < (int)nr_nodes(t); node++) {
-		for (i = 0; i < NR_LINUX_ZONES; i++) {
-			zone_sum(t, node, (enum linux_zone)i, &z);
-			min += BOTH(&z, watermark_min);
-		}
-	}
-	fprintf(out, "%" PRIu64 "\n", KIB(min));
+	fprintf(out, "%" PRIu64 "\n", hvo_min_free(((const struct place *)arg)->tree->m) >> 10);
 	return 0;
+}
+
+static int store_min_free(void *arg, const char *text, size_t len)
+{
+	int kib, rc = parse_sysctl_int(text, &kib);
+
+	(void)len;
+	if (rc || kib < 0)
+		return -EINVAL;
+	return hvo_set_min_free(((const struct place *)arg)->tree->m, (uint64_t)kib << 10);
 }
 
 static int store_compact(void *arg, const char *text, size_t len)
@@ -362,7 +403,7 @@ static const struct tree_row proc_files[] = {
 
 static const struct tree_row vm_files[] = {
 	WO("compact_memory", store_compact),
-	RO("min_free_kbytes", show_min_free),
+	RW("min_free_kbytes", show_min_free, store_min_free),
 };
 
 int add_proc(struct tree *t)

@@ -190,10 +190,11 @@ struct place *place_new(struct tree *t)
 	return p;
 }
 
-int tree_new(struct hvo_machine *m, struct tree **ret)
+int tree_new(struct hvo_machine *m, const struct tree_options *opt, struct tree **ret)
 {
 	static int (*const parts[])(struct tree * t) = {
-		add_hugepages, add_nodes, add_memory, add_proc, add_kpage, add_hvo,
+		add_hugepages, add_nodes, add_memory, add_proc,
+		add_kpage,     add_hvo,	  add_cma,    add_failure,
 	};
 	const struct hvo_config *cfg = hvo_machine_config(m);
 	struct tree *t = calloc(1, sizeof(*t));
@@ -204,6 +205,7 @@ int tree_new(struct hvo_machine *m, struct tree **ret)
 	if (rc)
 		return rc;
 	t->m = m;
+	t->memmap_on_memory = opt && opt->memmap_on_memory;
 	t->hotplug_start = cfg->memory_bytes >> HVO_FRAME_SHIFT;
 	t->hotplug_end = t->hotplug_start + (cfg->hotplug_bytes >> HVO_FRAME_SHIFT);
 	if (next_pool(t, &order))

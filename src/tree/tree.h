@@ -34,8 +34,20 @@ struct tree_file {
 	ssize_t (*pread)(void *arg, void *buf, size_t len, uint64_t offset);
 };
 
-/* All files of a machine, which must stay until tree_free(), with the pools it has now. 0 or -ENOMEM. */
-int tree_new(struct hvo_machine *m, struct tree **ret);
+/**
+ * struct tree_options - what the kernel is told when it boots; zero means the default
+ * @memmap_on_memory: memory_hotplug.memmap_on_memory: memory that is added by its address holds
+ *                    its own descriptors
+ */
+struct tree_options {
+	bool memmap_on_memory;
+};
+
+/*
+ * All files of a machine, which must stay until tree_free(), with the pools it has now.
+ * @opt: may be NULL. 0 or -ENOMEM.
+ */
+int tree_new(struct hvo_machine *m, const struct tree_options *opt, struct tree **ret);
 void tree_free(struct tree *t);
 
 /**

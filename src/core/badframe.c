@@ -16,6 +16,8 @@
  */
 #include "badframe.h"
 
+#include "lock.h"
+
 #define WORD 64u
 #define SECTION_MASK (HVO_SECTION_FRAMES - 1)
 
@@ -33,6 +35,15 @@ bool badframe_record(struct hvo_machine *m, hvo_pfn_t pfn)
 	__atomic_fetch_add(&section_of(m, pfn)->nr_bad, 1, __ATOMIC_RELAXED);
 	counter_add(&m->nr_bad, 1);
 	return true;
+}
+
+void badframe_record_own(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct zone *z = zone_of(m, pfn);
+
+	lock_acquire(m, &z->lock);
+	(void)badframe_record(m, pfn);
+	lock_release(m, &z->lock);
 }
 
 void badframe_forget(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)

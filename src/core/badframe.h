@@ -9,6 +9,8 @@
  * same hold that takes the frame out where it is free: so no free frame is ever a recorded one.
  */
 bool badframe_record(struct hvo_machine *m, hvo_pfn_t pfn);
+/* The same for a frame in the caller's hands; takes the lock itself. */
+void badframe_record_own(struct hvo_machine *m, hvo_pfn_t pfn);
 /* Forget the frames of whole sections that left the machine. Memmap lock held. */
 void badframe_forget(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 

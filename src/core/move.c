@@ -284,9 +284,8 @@ int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	hvo_pfn_t new = 0;
 	uint64_t page = 0;
-	int rc;
-
 	enum kind kind = frame_online(m, pfn) ? kind_of(m, pfn, &page) : KIND_NONE;
+	int rc;
 
 	if (kind != KIND_ANY)
 		return kind == KIND_CHANGING ? -HVO_EBUSY : -HVO_EINVAL;
@@ -349,16 +348,6 @@ static int replace_own(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn, unsi
 	return rc;
 }
 
-/* One that is about to fail has done so from here on: it is not free for a moment. */
-static void record_bad(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	struct zone *z = zone_of(m, pfn);
-
-	lock_acquire(m, &z->lock);
-	(void)badframe_record(m, pfn);
-	lock_release(m, &z->lock);
-}
-
 int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp)
 {
 	uint64_t page = 0;
@@ -372,7 +361,8 @@ int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp
 				replace_anywhere(m, page, pfn, gfp);
 	if (rc)
 		return rc;
-	record_bad(m, pfn);
+	/* One that is about to fail has done so from here on: it is not free for a moment. */
+	badframe_record_own(m, pfn);
 	if (kind == KIND_WHOLE)
 		vmemmap_leave_frame(m, pfn);
 	else

@@ -73,11 +73,7 @@ static int empty_and_take(struct hvo_machine *m, hvo_pfn_t pfn)
 /* Freed as one that failed it does not come back. */
 static void take_out(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	struct zone *z = zone_of(m, pfn);
-
-	lock_acquire(m, &z->lock);
-	(void)badframe_record(m, pfn);
-	lock_release(m, &z->lock);
+	badframe_record_own(m, pfn);
 	free_block(m, pfn, 0);
 }
 

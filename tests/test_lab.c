@@ -130,6 +130,8 @@ static void test_bindings(void **state)
 		"b = assert(m:alloc(9, 'user')) assert(m:page(b).order == 9 and m:page(b).folded)",
 		"assert(select(2, m:memory_failure(b + 1)) == 'EBUSY') assert(m:put(b))",
 		"m:work() assert(m:poisoned()[1] == b + 1 and #m:poisoned() == 1)",
+		"r = hvo.machine{memory='128M'} for i = 1, 1100 do r:memory_failure(20000 + i) end",
+		"assert(#r:poisoned() == 1100 and r:poisoned()[1100] == 21100) r:close()",
 		/* pools */
 		"p = assert(m:pool{}) g = assert(m:pool{size='8M'}) assert(g:resize(4).done == 4)",
 		"assert(g:demote(1) == 1 and p:stat().total == 4 and g:stat().total == 3)",

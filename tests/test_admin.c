@@ -671,6 +671,7 @@ static void test_status_served(void **state)
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		put_number(90 + i, POOL_DIR "2048kB", names[i]);
 	put("noretry [carve] mayfail\n", POOL_DIR "2048kB/restore_policy");
+	put("all boot [normal] unmovable\n", POOL_DIR "2048kB/fold_scope");
 	put("on-demand\n", "sys/kernel/hvo/mode");
 	put("77\n", "sys/kernel/hvo/cuts");
 	put("nr_memmap_pages 700\nnr_memmap_boot_pages 4096\n", "proc/vmstat");
@@ -680,8 +681,9 @@ static void test_status_served(void **state)
 	assert_true(json_is_null(at(j, "served/collapses")));
 	check_number(j, "pools/0/served/folded", 90);
 	check_number(j, "pools/0/served/carved_frames", 94);
-	/* The file is there in either mode. */
+	/* Even where such files are there. */
 	assert_true(json_is_null(at(j, "pools/0/served/restore_policy")));
+	assert_true(json_is_null(at(j, "pools/0/served/fold_scope")));
 	assert_true(json_is_false(at(j, "hvo/available")));
 	check_number(j, "hvo/saved_bytes", (32768 - 4796) * UINT64_C(4096));
 	assert_int_equal(json_array_size(at(j, "hints")), 0);
@@ -707,8 +709,21 @@ static void test_status_served(void **state)
 	put("linux\n", "sys/kernel/hvo/mode");
 	j = tree_json(0, "status");
 	check_text(j, "pools/0/served/restore_policy", "carve");
+	check_text(j, "pools/0/served/fold_scope", "normal");
 	assert_true(json_is_true(at(j, "hvo/enabled")));
 	json_decref(j);
+	/* New pages are not folded either, while that is so. */
+	put("nr_memmap_pages 100\nnr_memmap_boot_pages 32668\n", "proc/vmstat");
+	out = run(&status, "status --root %s", dir);
+	check_shape(out);
+	assert_non_null(strstr(out, "normal"));
+	assert_non_null(strstr(out, "fold_scope were all"));
+	free(out);
+	put("[all] boot normal unmovable\n", POOL_DIR "2048kB/fold_scope");
+	out = run(&status, "status --root %s", dir);
+	assert_non_null(strstr(out, "set the pools to 0"));
+	assert_null(strstr(out, "fold_scope"));
+	free(out);
 }
 
 /* ---- plan of a tree ----------------------------------------------------------------------- */

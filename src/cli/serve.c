@@ -39,7 +39,7 @@ static const char help[] =
 	"  --mode NAME         on-demand (default): descriptors only where memory is cut;\n"
 	"                      linux: all exist, and those of huge pages are folded\n"
 	"  --policy NAME       linux: how descriptors are restored (default mayfail)\n"
-	"  --hugepagesz SIZE   a pool of such pages; again for another (default 2M and 1G)\n"
+	"  --hugepagesz SIZE   a pool of such pages; again for another (else 2M and 1G)\n"
 	"  --hugepages SIZE=N  so many of them from the start; N may be 0:2,1:3, by node\n"
 	"  --sparse            take memory from the system when it is first touched\n"
 	"  --socket PATH       lend huge pages to other processes there (hvo client)\n"

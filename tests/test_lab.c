@@ -165,8 +165,8 @@ static void test_bindings(void **state)
 		"assert(m:config().nodes == 2 and m:config().mode == 'on-demand')",
 		"assert(m:audit() == 0) m:close() m:close() assert(tostring(m) == 'machine (closed)')",
 		/* nodes that are not alike */
-		"m = hvo.machine{memory='12G', nodes=3, movable_nodes={1}, max_order=10, "
-		"boot_gigantic={[0]=2, [2]=1}}",
+		"b = {[0]=2, [2]=1}",
+		"m = hvo.machine{memory='12G', nodes=3, movable_nodes={1}, max_order=10, boot_gigantic=b}",
 		"g = assert(m:pool{size='1G'}) assert(g:stat().total == 3 and g:stat(0).total == 2)",
 		"assert(g:stat(1).total == 0 and m:config().boot_gigantic == 3)",
 		"assert(#m:config().movable_nodes == 1 and m:config().movable_nodes[1] == 1)",

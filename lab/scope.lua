@@ -125,7 +125,7 @@ hvo.result("scope", {
 	parameters = { memory = memory, movable = movable, cma = bytes // 4, boot_pages = pages // 10 },
 	x = "pool, MiB", y = "free memory of the kernel zone, MiB",
 	series = series,
-	columns = { "<scope", "pages", "folded", "memmap MiB", "kernel MiB", "other MiB",
+	columns = { "scope", "pages", "folded", "memmap MiB", "kernel MiB", "other MiB",
 		    "offline/" .. sections, "CMA/" .. most, "kernel/" .. most },
 	rows = rows,
 	notes = notes,

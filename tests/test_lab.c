@@ -130,6 +130,8 @@ static void test_bindings(void **state)
 		"b = assert(m:alloc(9, 'user')) assert(m:page(b).order == 9 and m:page(b).folded)",
 		"assert(select(2, m:memory_failure(b + 1)) == 'EBUSY') assert(m:put(b))",
 		"m:work() assert(m:poisoned()[1] == b + 1 and #m:poisoned() == 1)",
+		"r = hvo.machine{memory='128M'} for i = 1, 1100 do r:memory_failure(20000 + i) end",
+		"assert(#r:poisoned() == 1100 and r:poisoned()[1100] == 21100) r:close()",
 		/* pools */
 		"p = assert(m:pool{}) g = assert(m:pool{size='8M'}) assert(g:resize(4).done == 4)",
 		"assert(g:demote(1) == 1 and p:stat().total == 4 and g:stat().total == 3)",
@@ -163,8 +165,8 @@ static void test_bindings(void **state)
 		"assert(m:config().nodes == 2 and m:config().mode == 'on-demand')",
 		"assert(m:audit() == 0) m:close() m:close() assert(tostring(m) == 'machine (closed)')",
 		/* nodes that are not alike */
-		"m = hvo.machine{memory='12G', nodes=3, movable_nodes={1}, max_order=10, "
-		"boot_gigantic={[0]=2, [2]=1}}",
+		"b = {[0]=2, [2]=1}",
+		"m = hvo.machine{memory='12G', nodes=3, movable_nodes={1}, max_order=10, boot_gigantic=b}",
 		"g = assert(m:pool{size='1G'}) assert(g:stat().total == 3 and g:stat(0).total == 2)",
 		"assert(g:stat(1).total == 0 and m:config().boot_gigantic == 3)",
 		"assert(#m:config().movable_nodes == 1 and m:config().movable_nodes[1] == 1)",

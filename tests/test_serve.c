@@ -516,6 +516,7 @@ static void test_refusals(void **state)
 	skip_unless_ready();
 	assert_non_null(mkdtemp(dir));
 	refused(dir, "--memory 100M", "128 MiB", 2);
+	refused(dir, "--memory 0", "needs some memory", 2);
 	refused(dir, "--memory 8T", "no memory", 1);
 	refused(dir, "--memory 8T --background", "no memory", 1);
 	refused(dir, "--hugepagesz 3M", "3M", 2);

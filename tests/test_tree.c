@@ -777,7 +777,7 @@ static void test_policy(void **state)
 	tear_down(&s);
 }
 
-/* Which pages are folded: served where there is a choice. */
+/* Which pages are folded, and how they are restored: served where there is a choice. */
 static void test_scope(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_LINUX, 512);
@@ -801,6 +801,7 @@ static void test_scope(void **state)
 	stand_up(&s, &cfg, false);
 	assert_int_equal(tree_mode(s.tree, HUGE "fold_scope", &mode), -ENOENT);
 	assert_int_equal(tree_mode(s.tree, HUGE "moves_refused", &mode), -ENOENT);
+	assert_int_equal(tree_mode(s.tree, HUGE "restore_policy", &mode), -ENOENT);
 	tear_down(&s);
 }
 

@@ -89,11 +89,12 @@ static int read_counts(struct source *s, int node, uint64_t kib, struct pool_cou
 }
 
 /* The name in brackets, of "mayfail [carve] retry". */
-static void read_policy(const struct root *root, uint64_t kib, char ret[POOLS_POLICY_LEN])
+static void read_choice(const struct root *root, uint64_t kib, const char *file,
+			char ret[POOLS_POLICY_LEN])
 {
 	char *text = NULL, *begin;
 
-	if (root_read(root, &text, POOLS_DIR "/" POOL_PREFIX "%" PRIu64 "kB/restore_policy", kib))
+	if (root_read(root, &text, POOLS_DIR "/" POOL_PREFIX "%" PRIu64 "kB/%s", kib, file))
 		return;
 	begin = strchr(text, '[');
 	if (begin)
@@ -119,9 +120,11 @@ static void read_served(struct source *source, struct pool_info *p)
 		if (!read_file(source, POOLS_ALL_NODES, kib, names[i], to[i]))
 			p->has_served = true;
 	}
-	s->policy[0] = '\0';
-	if (!p->on_demand)
-		read_policy(source->root, kib, s->policy);
+	s->policy[0] = s->scope[0] = '\0';
+	if (p->on_demand)
+		return;
+	read_choice(source->root, kib, "restore_policy", s->policy);
+	read_choice(source->root, kib, "fold_scope", s->scope);
 }
 
 static int read_pool(struct source *s, struct pool_info *p)
@@ -500,7 +503,7 @@ static void print_figure(struct table *t, uint64_t n)
 
 static void print_served(const struct pools *pools, FILE *out)
 {
-	/* On-demand mode needs no policy. */
+	/* On-demand mode needs no policy, and folds all. */
 	bool policies = !pools_on_demand(pools), any = false;
 	const char *const heads[] = { "<size",
 				      "folded",
@@ -509,6 +512,7 @@ static void print_served(const struct pools *pools, FILE *out)
 				      "refused|frees",
 				      "carved|frames",
 				      policies ? "<policy" : NULL,
+				      "<scope",
 				      NULL };
 	struct table *t = table_new(heads);
 	char size[TABLE_SIZE_LEN];
@@ -526,8 +530,10 @@ static void print_served(const struct pools *pools, FILE *out)
 		print_figure(t, s->deferred);
 		print_figure(t, s->refused_frees);
 		print_figure(t, s->carved_frames);
-		if (policies)
+		if (policies) {
 			table_cell(t, "%s", s->policy[0] ? s->policy : "-");
+			table_cell(t, "%s", s->scope[0] ? s->scope : "-");
+		}
 	}
 	if (any) {
 		fputc('\n', out);
@@ -578,11 +584,12 @@ static json_t *served_json(const struct pool_info *p)
 
 	if (!p->has_served)
 		return json_null();
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "folded", figure_json(s->folded),
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "folded", figure_json(s->folded),
 			 "poisoned", figure_json(s->poisoned), "deferred", figure_json(s->deferred),
 			 "refused_frees", figure_json(s->refused_frees), "carved_frames",
 			 figure_json(s->carved_frames), "restore_policy",
-			 s->policy[0] ? cli_json_text(s->policy) : json_null());
+			 s->policy[0] ? cli_json_text(s->policy) : json_null(), "fold_scope",
+			 s->scope[0] ? cli_json_text(s->scope) : json_null());
 }
 
 static json_t *pool_json(const struct pools *pools, const struct pool_info *p)

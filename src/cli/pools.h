@@ -36,7 +36,8 @@ struct pool_node {
 #define POOLS_UNKNOWN UINT64_MAX
 struct pool_served {
 	uint64_t folded, poisoned, deferred, refused_frees, carved_frames;
-	char policy[POOLS_POLICY_LEN]; /* empty: none, or on-demand mode, which needs none */
+	/* empty: none, or on-demand mode, which needs none */
+	char policy[POOLS_POLICY_LEN], scope[POOLS_POLICY_LEN];
 };
 
 /**

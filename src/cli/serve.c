@@ -39,7 +39,7 @@ static const char help[] =
 	"  --mode NAME         on-demand (default): descriptors only where memory is cut;\n"
 	"                      linux: all exist, and those of huge pages are folded\n"
 	"  --policy NAME       linux: how descriptors are restored (default mayfail)\n"
-	"  --hugepagesz SIZE   a pool of such pages; again for another (default 2M and 1G)\n"
+	"  --hugepagesz SIZE   a pool of such pages; again for another (else 2M and 1G)\n"
 	"  --hugepages SIZE=N  so many of them from the start; N may be 0:2,1:3, by node\n"
 	"  --sparse            take memory from the system when it is first touched\n"
 	"  --socket PATH       lend huge pages to other processes there (hvo client)\n"
@@ -87,6 +87,16 @@ static int set_size(const char *name, const char *value, void *to)
 	if (*ret % HVO_SECTION_SIZE)
 		return args_error("%s: %s is not a multiple of 128 MiB", name, value);
 	return CLI_OK;
+}
+
+/* 0 is what a size is before it is said, and none that a machine can have. */
+static int set_memory(const char *name, const char *value, void *to)
+{
+	int status = set_size(name, value, to);
+
+	if (!status && !*(uint64_t *)to)
+		return args_error("%s: a machine needs some memory, such as 512M or 2G", name);
+	return status;
 }
 
 static int set_mode(void *arg, const char *value)
@@ -253,7 +263,7 @@ static int set_allow_uid(void *arg, const char *value)
 static const struct arg_spec specs[] = {
 	ARG_TEXT("--mount", struct serve_options, mount),
 	ARG_FLAG("--background", struct serve_options, background),
-	ARG_STORE("--memory", set_size, struct serve_options, cfg.memory_bytes, uint64_t),
+	ARG_STORE("--memory", set_memory, struct serve_options, cfg.memory_bytes, uint64_t),
 	ARG_NODES(struct serve_options, cfg.nr_nodes),
 	ARG_STORE("--movable", set_size, struct serve_options, cfg.movable_bytes, uint64_t),
 	ARG_CALL("--movable-nodes", true, set_movable_nodes),
@@ -293,16 +303,15 @@ static int check_nodes(struct serve_options *opt)
 	unsigned int i;
 
 	if (cfg->movable_nodes & ~all)
-		return args_error("--movable-nodes: there are %" PRIu32 " nodes, from 0 on",
-				  cfg->nr_nodes);
+		return args_error("--movable-nodes: the last node is %" PRIu32, cfg->nr_nodes - 1);
 	if (cfg->movable_nodes == all)
 		return args_error("--movable-nodes: one node at least has other memory, too");
 	for (i = 0; i < opt->nr_pools; i++) {
 		const struct pool_option *pool = &opt->pools[i];
 
 		if (pool->named & ~all)
-			return args_error("--hugepages: there are %" PRIu32 " nodes, from 0 on",
-					  cfg->nr_nodes);
+			return args_error("--hugepages: the last node is %" PRIu32,
+					  cfg->nr_nodes - 1);
 		if (pool->order != HVO_GIGA_ORDER)
 			continue;
 		cfg->boot_gigantic = (uint32_t)pool->nr;
@@ -336,8 +345,8 @@ static int check_options(struct serve_options *opt)
 	if (check_nodes(opt))
 		return CLI_USAGE;
 	if (!hvo_machine_size(cfg))
-		return args_error("--memory: too little of each node is left for its other parts, "
-				  "or more than 16T in all");
+		return args_error("--memory: too little for what --movable and --cma take of each "
+				  "node, or, with --hotplug, more than 16T in all");
 	return CLI_OK;
 }
 

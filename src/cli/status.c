@@ -161,6 +161,18 @@ static void hint_pool(struct status *st, const struct pool_info *p)
 			   rest - p->overcommit, size, p->overcommit);
 }
 
+/* Some of what is not folded is not to be. */
+static bool is_scope_narrow(const struct pools *pools)
+{
+	unsigned int i;
+
+	for (i = 0; i < pools->nr; i++)
+		if (pools->pool[i].served.scope[0] &&
+		    strcmp(pools->pool[i].served.scope, "all") != 0)
+			return true;
+	return false;
+}
+
 static void hint_switch(struct status *st)
 {
 	const struct memmap_info *m = &st->memmap;
@@ -187,8 +199,8 @@ static void hint_switch(struct status *st)
 		(void)hint(
 			st, "not-optimised",
 			"HVO is on, but %s more would be saved if the pages that are older than that "
-			"were new: set the pools to 0 and back",
-			more);
+			"were new%s: set the pools to 0 and back",
+			more, is_scope_narrow(&st->pools) ? ", and fold_scope were all" : "");
 }
 
 /* What to free all that is free takes, and whether it is there. */

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -154,6 +155,23 @@ static uint64_t physical_frame(int pagemap, const struct hvo_linux_info *info, u
 	return entry >> 63 ? entry & ((UINT64_C(1) << 55) - 1) : 0;
 }
 
+/* Reading memory that nobody wrote to gives one frame for all, as Linux does unless it is told not to. */
+static bool has_zero_page(int pagemap)
+{
+	const size_t len = 2 * HVO_FRAME_SIZE;
+	struct hvo_linux_info info = { 0 };
+	void *pages = mmap(NULL, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool ret;
+
+	if (pages == MAP_FAILED)
+		return true;
+	(void)madvise(pages, len, MADV_NOHUGEPAGE);
+	info.array = pages;
+	ret = physical_frame(pagemap, &info, 0) == physical_frame(pagemap, &info, 1);
+	(void)munmap(pages, len);
+	return ret;
+}
+
 static bool look_at_block(struct tour_tails *tails, const char *mode, int pagemap,
 			  const struct hvo_linux_info *info, uint64_t block)
 {
@@ -207,6 +225,12 @@ static void look_at_tails(struct tour *t, struct box *box, const char *mode,
 			       "the kernel tells physical frame numbers to root only");
 		if (pagemap >= 0)
 			close(pagemap);
+		return;
+	}
+	if (!has_zero_page(pagemap)) {
+		(void)snprintf(tails->reason, sizeof(tails->reason),
+			       "this kernel has no zero page for all: what is read gets a frame");
+		close(pagemap);
 		return;
 	}
 	for (i = 0; i < huge->nr && looked < 2 && tails->nr < TOUR_MAX_TAILS; i++) {
@@ -483,7 +507,8 @@ static void judge(struct tour *t)
 			not_healed += t->run[i].still_spoilt;
 	t->ok = !t->checksum_errors && !t->offline[0].error && t->offline[0].back &&
 		t->offline[1].back && !t->audit_findings && t->host.put_back &&
-		ondemand->freed == ondemand->asked && !ondemand->refused && !not_healed;
+		ondemand->freed == ondemand->asked && !ondemand->refused && !not_healed &&
+		t->tails.tails_shared && t->tails.heads_own;
 }
 
 int cli_tour(const struct cli_options *opt)

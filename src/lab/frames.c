@@ -106,16 +106,15 @@ static int frames_soft_offline(lua_State *L)
 	return lab_return(L, lm, hvo_soft_offline(lm->box.m, lab_pfn(L, 2)));
 }
 
-#define POISONED_MAX 1024
-
 static int frames_poisoned(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine(L, 1);
-	hvo_pfn_t *pfns = lua_newuserdatauv(L, POISONED_MAX * sizeof(*pfns), 0);
-	uint64_t nr = hvo_poisoned(lm->box.m, pfns, POISONED_MAX), i;
+	uint64_t max = hvo_poisoned(lm->box.m, NULL, 0), nr, i;
+	hvo_pfn_t *pfns = lua_newuserdatauv(L, max * sizeof(*pfns), 0);
 
+	nr = hvo_poisoned(lm->box.m, pfns, max);
 	lua_newtable(L);
-	for (i = 0; i < nr && i < POISONED_MAX; i++) {
+	for (i = 0; i < nr && i < max; i++) {
 		lua_pushinteger(L, (lua_Integer)pfns[i]);
 		lua_rawseti(L, -2, (lua_Integer)i + 1);
 	}

@@ -7,7 +7,7 @@
  * it sets the persistent ones in both. As in the kernel, getting fewer is no error.
  *
  * Beside the kernel's files: folded_hugepages, poisoned_hugepages, deferred_hugepages,
- * refused_frees, carved_frames, restore_policy; in Linux mode fold_scope, out_of_scope_hugepages,
+ * refused_frees, carved_frames; in Linux mode restore_policy, fold_scope, out_of_scope_hugepages,
  * move_restores, moves_refused.
  *
  * Linux: mm/hugetlb_sysfs.c, mm/hugetlb_sysctl.c.
@@ -247,7 +247,6 @@ static const struct tree_row global_files[] = {
 	RO("folded_hugepages", show_folded),
 	RO("poisoned_hugepages", show_poisoned),
 	RO("refused_frees", show_refused),
-	RW("restore_policy", show_policy, store_policy),
 };
 
 static const struct tree_row node_files[] = {
@@ -260,11 +259,12 @@ static const struct tree_row node_files[] = {
 };
 
 /* Not the kernel's either; on-demand mode has no use for them. */
-static const struct tree_row scope_files[] = {
+static const struct tree_row linux_files[] = {
 	RW("fold_scope", show_scope, store_scope),
 	RO("move_restores", show_move_restores),
 	RO("moves_refused", show_moves_refused),
 	RO("out_of_scope_hugepages", show_out_of_scope),
+	RW("restore_policy", show_policy, store_policy),
 };
 
 /* Of a pool that has a smaller one, everywhere. */
@@ -294,7 +294,7 @@ static int add_pool_dir(struct tree *t, struct hvo_pool *pool, unsigned int orde
 	rc = node < 0 ? add_rows(t, dir, global_files, NR_OF(global_files), p) :
 			add_rows(t, dir, node_files, NR_OF(node_files), p);
 	if (!rc && node < 0 && !on_demand(t))
-		rc = add_rows(t, dir, scope_files, NR_OF(scope_files), p);
+		rc = add_rows(t, dir, linux_files, NR_OF(linux_files), p);
 	if (!rc && hvo_pool_demote_order(pool) > 0)
 		rc = add_rows(t, dir, demote_files, NR_OF(demote_files), p);
 	return rc;

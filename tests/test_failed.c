@@ -652,6 +652,7 @@ static void op_cma(struct scene *s)
 
 #define LINUX_ONLY 1u
 #define ON_DEMAND_ONLY 2u
+#define FEW 4u /* it takes long: every other one of the frames */
 
 static const struct op {
 	const char *name;
@@ -699,22 +700,22 @@ static const struct op {
 	{ "offline in vain", t_pinned, op_offline_fails, 0, 0 },
 	{ "move descriptors", t_split, op_move_memmap, ON_DEMAND_ONLY, 0 },
 	{ "a CMA area", cma_area, op_cma, 0, 16384 },
-	{ "a pool in a CMA area", cma_pool, op_cma_pool, 0, 16384 },
-	{ "migrate, to be present", scope_page, op_migrate, LINUX_ONLY, 0 },
-	{ "migrate, to be present, in vain", scope_page, op_migrate_refused, LINUX_ONLY, 0 },
-	{ "replace, to be present", scope_page_free, op_replace, LINUX_ONLY, 0 },
-	{ "soft offline, free", only_t_free, op_soft_offline, 0, 0 },
-	{ "soft offline, reported", t_reported, op_soft_offline, 0, 0 },
-	{ "soft offline, owned", t_owned, op_soft_offline_owned, 0, 0 },
-	{ "soft offline in vain", t_owned, op_soft_offline_refused, 0, 0 },
-	{ "soft offline, huge, in vain", pool_page_owned, op_soft_offline_refused, 0, 0 },
-	{ "soft offline, huge", pool_page, op_soft_offline, 0, 0 },
-	{ "soft offline, huge, owned", pool_page_owned, op_soft_offline_owned, 0, 0 },
-	{ "soft offline, tails", t_cut, op_soft_offline_tail, 0, 0 },
-	{ "soft offline, tails elsewhere", t_split, op_soft_offline_tail, ON_DEMAND_ONLY, 0 },
-	{ "soft offline, heads", only_t_free, op_soft_offline_head, 0, 0 },
-	{ "hot-plug", only_t_free, op_hotplug, 0, 65536 },
-	{ "hot-plug, self-hosted", only_t_free, op_hotplug_self, 0, 65536 },
+	{ "a pool in a CMA area", cma_pool, op_cma_pool, FEW, 16384 },
+	{ "migrate, to be present", scope_page, op_migrate, LINUX_ONLY | FEW, 0 },
+	{ "migrate, to be present, in vain", scope_page, op_migrate_refused, LINUX_ONLY | FEW, 0 },
+	{ "replace, to be present", scope_page_free, op_replace, LINUX_ONLY | FEW, 0 },
+	{ "soft offline, free", only_t_free, op_soft_offline, FEW, 0 },
+	{ "soft offline, reported", t_reported, op_soft_offline, FEW, 0 },
+	{ "soft offline, owned", t_owned, op_soft_offline_owned, FEW, 0 },
+	{ "soft offline in vain", t_owned, op_soft_offline_refused, FEW, 0 },
+	{ "soft offline, huge, in vain", pool_page_owned, op_soft_offline_refused, FEW, 0 },
+	{ "soft offline, huge", pool_page, op_soft_offline, FEW, 0 },
+	{ "soft offline, huge, owned", pool_page_owned, op_soft_offline_owned, FEW, 0 },
+	{ "soft offline, tails", t_cut, op_soft_offline_tail, FEW, 0 },
+	{ "soft offline, tails elsewhere", t_split, op_soft_offline_tail, ON_DEMAND_ONLY | FEW, 0 },
+	{ "soft offline, heads", only_t_free, op_soft_offline_head, FEW, 0 },
+	{ "hot-plug", only_t_free, op_hotplug, FEW, 65536 },
+	{ "hot-plug, self-hosted", only_t_free, op_hotplug_self, FEW, 65536 },
 };
 
 /* ---- all of them, at all moments ------------------------------------------------------------ */
@@ -876,7 +877,8 @@ static uint64_t at_all_moments(const struct op *op, enum hvo_mode mode, uint32_t
 	uint64_t at, nr = 0;
 	unsigned int i;
 
-	for (i = 0; i < sizeof(frames) / sizeof(*frames); i++)
+	for (i = op->flags & FEW ? 1 : 0; i < sizeof(frames) / sizeof(*frames);
+	     i += op->flags & FEW ? 2 : 1)
 		for (at = 1; fail_at(op, mode, clear, at, frames[i]); at++)
 			nr++;
 	return nr;

@@ -905,6 +905,8 @@ static void all_ops(enum hvo_mode mode, uint32_t clear)
 	for (i = 0; i < sizeof(ops) / sizeof(*ops); i++) {
 		if (ops[i].flags & (mode == HVO_LINUX ? ON_DEMAND_ONLY : LINUX_ONLY))
 			continue;
+		if (ops[i].flags & FEW && clear != HVO_CLEAR_NEVER)
+			continue;
 		nr = at_all_moments(&ops[i], mode, clear);
 		moments[i] += nr;
 		print_message("%-30s %3llu\n", ops[i].name, (unsigned long long)nr);

@@ -14,8 +14,10 @@
 
 #include <hvo/move.h>
 
+#include "core/lock.h"
 #include "core/machine.h"
 #include "core/page.h"
+#include "core/zone.h"
 #include "harness.h"
 
 #define ANY HVO_NODE_ANY
@@ -35,12 +37,16 @@ struct scene {
 	hvo_pfn_t held[MAX_HELD]; /* with one reference each */
 	unsigned int nr_held;
 	hvo_pfn_t moved_to; /* what the owner has at last */
+	hvo_pfn_t room;	    /* where that can go, if there is one place only */
+	bool told;	    /* the owner, of what failed */
+	hvo_pfn_t soft;	    /* what was taken out before it failed */
+	bool refuse;	    /* the owner lets nothing move */
 
 	/* What fails, and when. */
 	hvo_pfn_t bad;
 	uint64_t at, calls;
 	pthread_t main, thread;
-	bool fired, done; /* done: (a) */
+	bool fired, joined, done; /* done: (a) */
 	int rc;
 };
 
@@ -122,6 +128,12 @@ static void put_all(struct scene *s)
 	s->at = at;
 }
 
+static void give_room(struct scene *s)
+{
+	s->room = s->held[--s->nr_held];
+	rig_put(&s->r, s->room);
+}
+
 /* All of ZONE_MOVABLE is held in blocks of 2 MiB, but for T, which is free. */
 static void only_t_free(struct scene *s)
 {
@@ -152,7 +164,7 @@ static void t_owned(struct scene *s)
 	assert_int_equal(hvo_set_owner(s->r.m, T, s->owner_id), 0);
 	s->moved_to = T;
 	/* Somewhere to go. */
-	rig_put(&s->r, s->held[--s->nr_held]);
+	give_room(s);
 }
 
 /* T is cut, with a small block in it. */
@@ -180,7 +192,7 @@ static void t_pinned(struct scene *s)
 {
 	t_cut(s);
 	assert_int_equal(hvo_set_owner(s->r.m, s->held[s->nr_held - 1], s->owner_id), 0);
-	s->owner.arg = NULL;
+	s->refuse = true;
 }
 
 /* Its tails are elsewhere. */
@@ -217,7 +229,7 @@ static void pool_page_owned(struct scene *s)
 	pool_page_used(s);
 	assert_int_equal(hvo_set_owner(s->r.m, T, s->owner_id), 0);
 	s->moved_to = T;
-	rig_put(&s->r, s->held[--s->nr_held]);
+	give_room(s);
 }
 
 static void pool_page_present(struct scene *s)
@@ -255,6 +267,37 @@ static void t_reported(struct scene *s)
 static void cma_area(struct scene *s)
 {
 	assert_int_equal(hvo_cma_create(s->r.m, 0, HVO_SECTION_FRAMES, &s->cma), 0);
+}
+
+static void cma_pool(struct scene *s)
+{
+	cma_area(s);
+	s->pool = rig_pool_new(&s->r, 9);
+	assert_int_equal(hvo_pool_set_cma(s->pool, true), 0);
+}
+
+/* A huge page of NORMAL, which leaves its scope when it moves to T. */
+static void scope_page(struct scene *s)
+{
+	hvo_pfn_t pfn = 0;
+
+	t_held(s);
+	s->pool = rig_pool_new(&s->r, 9);
+	assert_int_equal(hvo_pool_set_fold_scope(s->pool, HVO_FOLD_NORMAL), 0);
+	assert_int_equal(rig_resize(s->pool, ANY, 1).done, 1);
+	assert_int_equal(hvo_hugetlb_alloc(s->pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_true(pfn < FIRST);
+	assert_int_equal(hvo_set_owner(s->r.m, pfn, s->owner_id), 0);
+	s->moved_to = pfn;
+	rig_put(&s->r, T);
+}
+
+/* One that is present, free and in its scope; another page takes its place in T. */
+static void scope_page_free(struct scene *s)
+{
+	scope_page(s);
+	assert_int_equal(hvo_set_owner(s->r.m, s->moved_to, 0), 0);
+	rig_put(&s->r, s->moved_to);
 }
 
 static void alloc(struct scene *s, unsigned int gfp, unsigned int order)
@@ -400,19 +443,115 @@ static void op_demote(struct scene *s)
 	(void)hvo_pool_demote(s->big, ANY, 100, &done);
 }
 
-static void op_migrate(struct scene *s)
+static void contig(struct scene *s, hvo_pfn_t start, hvo_pfn_t end, unsigned int gfp);
+
+static void join(struct scene *s)
 {
-	(void)hvo_migrate(s->r.m, T, ANY, NULL);
+	if (s->fired && !s->joined)
+		assert_int_equal(pthread_join(s->thread, NULL), 0);
+	s->joined = true;
+}
+
+/* If it has what failed, whenever that was, the owner was told, at last by hvo_work(). */
+static void owner_leaves(struct scene *s)
+{
+	s->at = 0;
+	join(s);
+	hvo_work(s->r.m, UINT64_MAX);
+	if (s->fired && s->bad >> 9 == s->moved_to >> 9) {
+		assert_true(s->told);
+		assert_true(page_flags(rig_page(&s->r, s->moved_to)) & HVO_PF_POISONED);
+	}
 	hold(s, s->moved_to);
 	assert_int_equal(hvo_set_owner(s->r.m, s->moved_to, 0), 0);
 }
 
+static void op_migrate(struct scene *s)
+{
+	(void)hvo_migrate(s->r.m, s->moved_to, ANY, NULL);
+	owner_leaves(s);
+}
+
 static void op_migrate_refused(struct scene *s)
 {
-	s->owner.arg = NULL;
-	assert_int_not_equal(hvo_migrate(s->r.m, T, ANY, NULL), 0);
-	hold(s, T);
-	assert_int_equal(hvo_set_owner(s->r.m, T, 0), 0);
+	hvo_pfn_t pfn = s->moved_to;
+
+	s->refuse = true;
+	assert_int_not_equal(hvo_migrate(s->r.m, pfn, ANY, NULL), 0);
+	assert_int_equal(s->moved_to, pfn);
+	owner_leaves(s);
+}
+
+static void op_replace(struct scene *s)
+{
+	hvo_pfn_t start = s->moved_to;
+
+	contig(s, start, start + 512, HVO_GFP_KERNEL);
+}
+
+static void soft_offline(struct scene *s, hvo_pfn_t pfn)
+{
+	if (!hvo_soft_offline(s->r.m, pfn))
+		s->soft = pfn;
+}
+
+static void op_soft_offline(struct scene *s)
+{
+	soft_offline(s, T + 300);
+}
+
+static void op_soft_offline_owned(struct scene *s)
+{
+	soft_offline(s, T + 300);
+	owner_leaves(s);
+}
+
+static void op_soft_offline_refused(struct scene *s)
+{
+	s->refuse = true;
+	assert_int_not_equal(hvo_soft_offline(s->r.m, T + 300), 0);
+	assert_int_equal(s->moved_to, T);
+	owner_leaves(s);
+}
+
+static void op_soft_offline_tail(struct scene *s)
+{
+	soft_offline(s, backing_of(s, T_TAIL));
+}
+
+static void op_soft_offline_head(struct scene *s)
+{
+	soft_offline(s, backing_of(s, T_HEAD));
+}
+
+static void op_cma_pool(struct scene *s)
+{
+	rig_resize(s->pool, ANY, 1);
+	rig_resize(s->pool, ANY, 0);
+}
+
+static void add_and_remove(struct scene *s, unsigned int flags)
+{
+	const hvo_pfn_t start = UINT64_C(65536), end = start + HVO_SECTION_FRAMES;
+
+	if (hvo_memory_add(s->r.m, 0, start, end, flags))
+		return;
+	if (!hvo_memory_online(s->r.m, start, end, HVO_ZONE_MOVABLE)) {
+		on_call(s);
+		assert_int_equal(hvo_memory_offline(s->r.m, start, end), 0);
+	}
+	on_call(s);
+	assert_int_equal(hvo_memory_remove(s->r.m, start, end), 0);
+}
+
+static void op_hotplug(struct scene *s)
+{
+	add_and_remove(s, 0);
+}
+
+static void op_hotplug_self(struct scene *s)
+{
+	add_and_remove(s, HVO_MEMMAP_ON_MEMORY);
 }
 
 static void contig(struct scene *s, hvo_pfn_t start, hvo_pfn_t end, unsigned int gfp)
@@ -441,8 +580,7 @@ static void op_contig_part(struct scene *s)
 static void op_contig_owned(struct scene *s)
 {
 	contig(s, T, END, HVO_GFP_KERNEL);
-	hold(s, s->moved_to);
-	assert_int_equal(hvo_set_owner(s->r.m, s->moved_to, 0), 0);
+	owner_leaves(s);
 }
 
 static void op_contig_pages(struct scene *s)
@@ -514,6 +652,7 @@ static void op_cma(struct scene *s)
 
 #define LINUX_ONLY 1u
 #define ON_DEMAND_ONLY 2u
+#define FEW 4u /* it takes long: every other one of the frames */
 
 static const struct op {
 	const char *name;
@@ -561,6 +700,22 @@ static const struct op {
 	{ "offline in vain", t_pinned, op_offline_fails, 0, 0 },
 	{ "move descriptors", t_split, op_move_memmap, ON_DEMAND_ONLY, 0 },
 	{ "a CMA area", cma_area, op_cma, 0, 16384 },
+	{ "a pool in a CMA area", cma_pool, op_cma_pool, FEW, 16384 },
+	{ "migrate, to be present", scope_page, op_migrate, LINUX_ONLY | FEW, 0 },
+	{ "migrate, to be present, in vain", scope_page, op_migrate_refused, LINUX_ONLY | FEW, 0 },
+	{ "replace, to be present", scope_page_free, op_replace, LINUX_ONLY | FEW, 0 },
+	{ "soft offline, free", only_t_free, op_soft_offline, FEW, 0 },
+	{ "soft offline, reported", t_reported, op_soft_offline, FEW, 0 },
+	{ "soft offline, owned", t_owned, op_soft_offline_owned, FEW, 0 },
+	{ "soft offline in vain", t_owned, op_soft_offline_refused, FEW, 0 },
+	{ "soft offline, huge, in vain", pool_page_owned, op_soft_offline_refused, FEW, 0 },
+	{ "soft offline, huge", pool_page, op_soft_offline, FEW, 0 },
+	{ "soft offline, huge, owned", pool_page_owned, op_soft_offline_owned, FEW, 0 },
+	{ "soft offline, tails", t_cut, op_soft_offline_tail, FEW, 0 },
+	{ "soft offline, tails elsewhere", t_split, op_soft_offline_tail, ON_DEMAND_ONLY | FEW, 0 },
+	{ "soft offline, heads", only_t_free, op_soft_offline_head, FEW, 0 },
+	{ "hot-plug", only_t_free, op_hotplug, FEW, 65536 },
+	{ "hot-plug, self-hosted", only_t_free, op_hotplug_self, FEW, 65536 },
 };
 
 /* ---- all of them, at all moments ------------------------------------------------------------ */
@@ -583,9 +738,9 @@ static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst
 	(void)m;
 	(void)src;
 	(void)order;
-	if (!s)
-		return -HVO_EBUSY;
 	on_call(s);
+	if (s->refuse)
+		return -HVO_EBUSY;
 	s->moved_to = dst;
 	return 0;
 }
@@ -599,9 +754,20 @@ static void on_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t
 	(void)order;
 }
 
+static void on_failed(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t frame,
+		      hvo_pfn_t pfn, unsigned int order)
+{
+	struct scene *s = owner->arg;
+
+	(void)m;
+	assert_int_equal(frame, s->bad);
+	assert_true(frame - pfn < UINT64_C(1) << order);
+	__atomic_store_n(&s->told, true, __ATOMIC_RELEASE);
+}
+
 static void scene_open(struct scene *s, const struct op *op, enum hvo_mode mode, uint32_t clear)
 {
-	uint64_t cma = op->prepare == cma_area ? 128 * MIB : 0;
+	uint64_t cma = op->prepare == cma_area || op->prepare == cma_pool ? 128 * MIB : 0;
 	struct hvo_config cfg = rig_config(mode, 256);
 
 	memset(s, 0, sizeof(*s));
@@ -610,12 +776,17 @@ static void scene_open(struct scene *s, const struct op *op, enum hvo_mode mode,
 	cfg.movable_bytes = cma ? 0 : 128 * MIB;
 	if (cma)
 		cfg.memory_bytes = 256 * MIB;
+	if (op->run == op_hotplug || op->run == op_hotplug_self)
+		cfg.hotplug_bytes = 128 * MIB;
 	rig_open(&s->r, RIG_FAULTY, &cfg);
 	s->r.quiet = true;
 	s->main = pthread_self();
-	s->owner = (struct hvo_owner){
-		.isolate = on_isolate, .move = on_move, .putback = on_putback, .arg = s
-	};
+	s->owner = (struct hvo_owner){ .isolate = on_isolate,
+				       .move = on_move,
+				       .putback = on_putback,
+				       .failed = on_failed,
+				       .arg = s };
+	s->soft = HVO_PFN_NONE;
 	assert_int_equal(hvo_owner_register(s->r.m, &s->owner, &s->owner_id), 0);
 	op->prepare(s);
 	s->r.on_call = on_call;
@@ -629,9 +800,12 @@ static void expect_never_free(struct scene *s)
 
 	rig_audit(&s->r);
 	hog_all(&s->r, &hog, 0, false);
-	for (i = 0; i < hog.nr; i++)
-		assert_false(s->bad >= hog.blocks[i].pfn &&
-			     s->bad < hog.blocks[i].pfn + (UINT64_C(1) << hog.blocks[i].order));
+	for (i = 0; i < hog.nr; i++) {
+		uint64_t size = UINT64_C(1) << hog.blocks[i].order;
+
+		assert_false(s->bad - hog.blocks[i].pfn < size);
+		assert_false(s->soft - hog.blocks[i].pfn < size);
+	}
 	hog_release(&s->r, &hog, UINT64_MAX);
 }
 
@@ -647,13 +821,15 @@ static void expect_nothing_lost(struct scene *s)
 	hvo_collapse(s->r.m, UINT64_MAX);
 	hvo_work(s->r.m, UINT64_MAX);
 	assert_int_equal(hvo_memory_failure(s->r.m, s->bad), 0);
-	assert_int_equal(hvo_poisoned(s->r.m, NULL, 0), 1);
+	assert_int_equal(hvo_poisoned(s->r.m, NULL, 0),
+			 s->soft == HVO_PFN_NONE || s->soft == s->bad ? 1 : 2);
 	expect_never_free(s);
 }
 
 /* What fails: a frame of the pageblock, or one that holds descriptors of it. */
 #define OF_TAIL 512
 #define OF_HEAD 513
+#define OF_ROOM 514
 
 static hvo_pfn_t choose(struct scene *s, const struct op *op, unsigned int frame)
 {
@@ -661,6 +837,8 @@ static hvo_pfn_t choose(struct scene *s, const struct op *op, unsigned int frame
 		return backing_of(s, T_TAIL);
 	if (frame == OF_HEAD)
 		return backing_of(s, T_HEAD);
+	if (frame == OF_ROOM)
+		return s->room ? s->room + 300 : HVO_SHARED_TAIL;
 	return (op->around ? op->around : T) + frame;
 }
 
@@ -679,11 +857,11 @@ static bool fail_at(const struct op *op, enum hvo_mode mode, uint32_t clear, uin
 	s->at = 0;
 	fired = s->fired;
 	if (fired) {
-		assert_int_equal(pthread_join(s->thread, NULL), 0);
+		join(s);
 		hvo_work(s->r.m, UINT64_MAX);
 		rig_audit(&s->r);
-		/* Offline memory cannot fail. */
-		if (s->rc != -HVO_EINVAL || op->run != op_offline) {
+		/* Offline memory cannot fail, and what left the machine is forgotten. */
+		if (hvo_poisoned(s->r.m, NULL, 0) > (s->soft != HVO_PFN_NONE)) {
 			expect_never_free(s);
 			expect_nothing_lost(s);
 		}
@@ -695,11 +873,12 @@ static bool fail_at(const struct op *op, enum hvo_mode mode, uint32_t clear, uin
 
 static uint64_t at_all_moments(const struct op *op, enum hvo_mode mode, uint32_t clear)
 {
-	static const unsigned int frames[] = { 0, 3, 8, 300, 511, OF_TAIL, OF_HEAD };
+	static const unsigned int frames[] = { 0, 3, 8, 300, 511, OF_TAIL, OF_HEAD, OF_ROOM };
 	uint64_t at, nr = 0;
 	unsigned int i;
 
-	for (i = 0; i < sizeof(frames) / sizeof(*frames); i++)
+	for (i = op->flags & FEW ? 1 : 0; i < sizeof(frames) / sizeof(*frames);
+	     i += op->flags & FEW ? 2 : 1)
 		for (at = 1; fail_at(op, mode, clear, at, frames[i]); at++)
 			nr++;
 	return nr;
@@ -725,6 +904,8 @@ static void all_ops(enum hvo_mode mode, uint32_t clear)
 
 	for (i = 0; i < sizeof(ops) / sizeof(*ops); i++) {
 		if (ops[i].flags & (mode == HVO_LINUX ? ON_DEMAND_ONLY : LINUX_ONLY))
+			continue;
+		if (ops[i].flags & FEW && clear != HVO_CLEAR_NEVER)
 			continue;
 		nr = at_all_moments(&ops[i], mode, clear);
 		moments[i] += nr;
@@ -809,6 +990,91 @@ static void test_promised(void **state)
 	promised(HVO_LINUX, false);
 }
 
+/* Surplus pages leave with a promise, but not those that another promise needs. */
+static void surplus_promised(enum hvo_mode mode, bool newest, bool resize)
+{
+	struct hvo_config cfg = rig_config(mode, 256);
+	hvo_pfn_t pfn = 0, bad = 0;
+	struct hvo_pool *pool;
+	struct rig r;
+
+	rig_open(&r, RIG_SIM, &cfg);
+	pool = rig_pool_new(&r, 9);
+	assert_int_equal(hvo_pool_set_overcommit(pool, 2), 0);
+	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 2), 0);
+	assert_int_equal(hvo_hugetlb_alloc_reserved(pool, 0, ANY, &bad), 0);
+	assert_int_equal(hvo_hugetlb_alloc_reserved(pool, 0, ANY, &pfn), 0);
+	assert_int_equal(hvo_hugetlb_free_reserved(pool, newest ? pfn : bad), 0);
+	assert_int_equal(hvo_hugetlb_free_reserved(pool, newest ? bad : pfn), 0);
+	assert_int_equal(hvo_memory_failure(r.m, bad + 100), -HVO_EBUSY);
+	assert_int_equal(hvo_hugetlb_unreserve(pool, 1), 0);
+	rig_audit(&r);
+	if (resize) {
+		/* A policy that frees again what could not be freed. */
+		assert_int_equal(hvo_pool_set_policy(pool, hvo_policy_find("atomic")), 0);
+		rig_resize(pool, ANY, 0);
+		rig_audit(&r);
+	}
+	hvo_work(r.m, UINT64_MAX);
+	assert_int_equal(hvo_memory_failure(r.m, bad + 100), 0);
+	assert_int_equal(hvo_hugetlb_alloc_reserved(pool, 0, ANY, &pfn), 0);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+static void test_surplus_promised(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 8; i++)
+		surplus_promised(i & 1 ? HVO_LINUX : HVO_ON_DEMAND, i & 2, i & 4);
+}
+
+/* While a page that failed is folded, what is promised is given to nobody else. */
+static void take_promised(void *arg)
+{
+	struct scene *s = arg;
+	hvo_pfn_t pfn = 0;
+
+	if (spin_lock_held(s->r.m))
+		return;
+	s->calls++;
+	assert_int_equal(hvo_hugetlb_alloc(s->pool, HVO_GFP_NOWARN, ANY, &pfn), -HVO_ENOMEM);
+}
+
+static void test_promised_while_folding(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
+	struct scene s = { 0 };
+	uint64_t done = 0;
+	hvo_pfn_t pfn = 0;
+
+	(void)state;
+	rig_open(&s.r, RIG_FAULTY, &cfg);
+	s.pool = rig_pool_new(&s.r, 9);
+	assert_int_equal(rig_resize(s.pool, ANY, 1).done, 1);
+	hvo_set_optimize(s.r.m, false);
+	assert_int_equal(rig_resize(s.pool, ANY, 2).done, 1);
+	hvo_set_optimize(s.r.m, true);
+	/* The one that is present; the newest comes first. */
+	assert_int_equal(hvo_hugetlb_alloc(s.pool, 0, ANY, &pfn), 0);
+	assert_false(page_flags(rig_page(&s.r, pfn)) & HVO_PF_OPTIMIZED);
+	rig_put(&s.r, pfn);
+	assert_int_equal(hvo_hugetlb_reserve(s.pool, ANY, 2), 0);
+	assert_int_equal(hvo_memory_failure(s.r.m, pfn + 100), -HVO_EBUSY);
+	assert_int_equal(hvo_hugetlb_unreserve(s.pool, 1), 0);
+	s.r.on_call = take_promised;
+	s.r.on_call_arg = &s;
+	assert_int_equal(hvo_hugetlb_optimize_pool(s.pool, &done), 0);
+	s.r.on_call = NULL;
+	assert_int_equal(done, 1);
+	assert_true(s.calls > 0);
+	assert_int_equal(hvo_hugetlb_alloc_reserved(s.pool, 0, ANY, &pfn), 0);
+	rig_audit(&s.r);
+	rig_close(&s.r);
+}
+
 /* ---- descriptors that move while their block changes ---------------------------------------- */
 
 struct mover {
@@ -870,6 +1136,80 @@ static void test_move_in_between(void **state)
 	rig_close(&r);
 }
 
+/* ---- what another thread sees of a block --------------------------------------------------- */
+
+struct watch {
+	struct hvo_machine *m;
+	bool stop; /* (a) */
+	uint64_t looks;
+	pthread_t thread;
+};
+
+/* Under the lock there is nothing but what the table in zone.h has: block_place() stops at it. */
+static void *look_at_places(void *arg)
+{
+	struct watch *w = arg;
+	struct hvo_machine *m = w->m;
+	uint64_t block = 0, nr = m->mm.nr_frames >> HVO_BLOCK_ORDER;
+
+	while (!__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE)) {
+		struct zone *z = zone_lock_of(m, block << HVO_BLOCK_ORDER);
+
+		if (z) {
+			(void)block_place(m, block);
+			lock_release(m, &z->lock);
+			w->looks++;
+		}
+		block = (block + 1) % nr;
+	}
+	return NULL;
+}
+
+static void watch_begin(struct watch *w, struct rig *r)
+{
+	*w = (struct watch){ .m = r->m };
+	assert_int_equal(pthread_create(&w->thread, NULL, look_at_places, w), 0);
+}
+
+static void watch_end(struct watch *w)
+{
+	__atomic_store_n(&w->stop, true, __ATOMIC_RELEASE);
+	assert_int_equal(pthread_join(w->thread, NULL), 0);
+	assert_true(w->looks > 0);
+}
+
+/* Pages of several pageblocks, out of which their own descriptors are carved. */
+static void test_carve_watched(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
+	struct hvo_pool *pool;
+	struct watch w;
+	unsigned int i;
+	struct rig r;
+
+	(void)state;
+	cfg.max_order = 13;
+	rig_open(&r, RIG_SIM, &cfg);
+	r.quiet = true;
+	pool = rig_pool_new(&r, 13);
+	watch_begin(&w, &r);
+	for (i = 0; i < 100; i++) {
+		struct hog hog = { 0 };
+
+		assert_int_equal(hvo_pool_set_policy(pool, hvo_policy_find("carve")), 0);
+		assert_true(rig_resize(pool, ANY, 4).done > 0);
+		/* No frame for descriptors but those in the pages. */
+		hog_all(&r, &hog, 0, false);
+		assert_true(rig_resize(pool, ANY, 0).carved > 0);
+		hog_release(&r, &hog, UINT64_MAX);
+		assert_int_equal(hvo_pool_set_policy(pool, hvo_policy_find("carve-heal")), 0);
+		hvo_work(r.m, UINT64_MAX);
+	}
+	watch_end(&w);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
 /* ---- a stress ---------------------------------------------------------------------------------- */
 
 #define FAILURES 400
@@ -878,6 +1218,7 @@ struct crowd {
 	struct rig r;
 	struct hvo_pool *pool;
 	bool stop; /* (a) */
+	hvo_pfn_t bad[FAILURES];
 };
 
 static void *resize_it(void *arg)
@@ -927,44 +1268,97 @@ static void *contig_it(void *arg)
 	return NULL;
 }
 
+static void *split_it(void *arg)
+{
+	struct crowd *c = arg;
+	hvo_pfn_t pfn = 0, end;
+
+	while (!__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE)) {
+		if (hvo_alloc_pages(c->r.m, HVO_GFP_MOVABLE | HVO_GFP_NOWARN, 10, ANY, &pfn))
+			continue;
+		end = pfn + 1024;
+		if (hvo_split_page(c->r.m, pfn, 7))
+			end = pfn + 128;
+		for (; pfn < end; pfn += 128)
+			(void)hvo_put_page(c->r.m, pfn);
+	}
+	return NULL;
+}
+
+/* A section comes and goes, with its descriptors in it or elsewhere. */
+static void *plug_it(void *arg)
+{
+	const hvo_pfn_t start = 65536, end = 65536 + HVO_SECTION_FRAMES;
+	struct crowd *c = arg;
+	unsigned int flags = 0;
+
+	while (!__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE)) {
+		(void)!hvo_memory_add(c->r.m, 0, start, end, flags);
+		(void)!hvo_memory_online(c->r.m, start, end, HVO_ZONE_MOVABLE);
+		sched_yield();
+		(void)!hvo_memory_offline(c->r.m, start, end);
+		(void)!hvo_memory_remove(c->r.m, start, end);
+		flags ^= HVO_MEMMAP_ON_MEMORY;
+	}
+	return NULL;
+}
+
+/* Nobody has an owner here: what is free, or descriptors. */
+static void *soften_it(void *arg)
+{
+	struct crowd *c = arg;
+	uint64_t seed = 8;
+
+	/* Frames that will fail anyway. */
+	while (!__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE))
+		(void)!hvo_soft_offline(c->r.m, c->bad[rig_random(&seed) % FAILURES]);
+	return NULL;
+}
+
+#define WORKERS 6
+
 static void together(enum rig_platform platform, enum hvo_mode mode)
 {
-	void *(*const work[])(void *) = { resize_it, cut_it, contig_it };
+	void *(*const work[WORKERS])(void *) = { resize_it, cut_it,  contig_it,
+						 split_it,  plug_it, soften_it };
 	struct hvo_config cfg = rig_config(mode, 256);
 	struct crowd *c = calloc(1, sizeof(*c));
-	hvo_pfn_t bad[FAILURES];
+	pthread_t threads[WORKERS];
 	struct hog hog = { 0 };
-	pthread_t threads[3];
 	uint64_t seed = 7, i, k;
+	struct watch w;
 
 	assert_non_null(c);
+	cfg.hotplug_bytes = HVO_SECTION_FRAMES * HVO_FRAME_SIZE;
 	rig_open(&c->r, platform, &cfg);
 	c->r.quiet = true;
 	c->pool = rig_pool_new(&c->r, 9);
-	for (i = 0; i < 3; i++)
+	/* A few to a block, so that there is memory to the end. */
+	for (i = 0; i < FAILURES; i++)
+		c->bad[i] = 32768 + rig_random(&seed) % 50 * 512 + rig_random(&seed) % 512;
+	watch_begin(&w, &c->r);
+	for (i = 0; i < WORKERS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, work[i], c), 0);
 	for (i = 0; i < FAILURES; i++) {
-		int rc;
+		int rc = hvo_memory_failure(c->r.m, c->bad[i]);
 
-		/* A few to a block, so that there is memory to the end. */
-		bad[i] = 32768 + rig_random(&seed) % 50 * 512 + rig_random(&seed) % 512;
-		rc = hvo_memory_failure(c->r.m, bad[i]);
 		assert_true(!rc || rc == -HVO_EBUSY || rc == -HVO_ENOMEM);
 	}
 	__atomic_store_n(&c->stop, true, __ATOMIC_RELEASE);
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < WORKERS; i++)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	watch_end(&w);
 	hvo_work(c->r.m, UINT64_MAX);
 	rig_audit(&c->r);
 	rig_resize(c->pool, ANY, 0);
 	hvo_work(c->r.m, UINT64_MAX);
 	for (i = 0; i < FAILURES; i++)
-		assert_int_equal(hvo_memory_failure(c->r.m, bad[i]), 0);
+		assert_int_equal(hvo_memory_failure(c->r.m, c->bad[i]), 0);
 	hog_all(&c->r, &hog, 0, false);
 	for (i = 0; i < hog.nr; i++)
 		for (k = 0; k < FAILURES; k++)
-			assert_false(bad[k] - hog.blocks[i].pfn < UINT64_C(1)
-									  << hog.blocks[i].order);
+			assert_false(c->bad[k] - hog.blocks[i].pfn <
+				     UINT64_C(1) << hog.blocks[i].order);
 	rig_audit(&c->r);
 	hog_release(&c->r, &hog, UINT64_MAX);
 	rig_close(&c->r);
@@ -984,6 +1378,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_promised),
+		cmocka_unit_test(test_surplus_promised),
+		cmocka_unit_test(test_promised_while_folding),
+		cmocka_unit_test(test_carve_watched),
 		cmocka_unit_test(test_move_in_between),
 		cmocka_unit_test(test_all_moments),
 		cmocka_unit_test(test_all_moments_linux),

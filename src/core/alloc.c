@@ -366,14 +366,16 @@ void set_tails(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 void publish_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint32_t owner,
 		   uint16_t flags)
 {
+	bool known = !owner || flags & HVO_PF_POISONED, bad = badframe_in_block(m, pfn, order);
 	struct hvo_page *page = page_rw(m, pfn);
 
 	set_tails(m, pfn, order);
-	/* One that failed when there was nobody to tell. */
-	if (badframe_in_block(m, pfn, order))
-		flags |= HVO_PF_POISONED;
-	page_set_flags(page, flags);
+	flags &= (uint16_t)~HVO_PF_POISONED;
+	/* One that failed when there was nobody to tell; who has an owner is marked when he is. */
+	page_set_flags(page, bad && known ? flags | HVO_PF_POISONED : flags);
 	page_hand_out(page, owner);
+	if (bad && !known)
+		work_wanted(m);
 }
 
 bool gave_up_bad(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
@@ -686,16 +688,6 @@ static void split_below_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int
 	}
 }
 
-void block_add_flags(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int flags)
-{
-	struct zone *z = zone_of(m, pfn);
-
-	/* It has a reference: without the lock its descriptor may be on the move. */
-	lock_acquire(m, &z->lock);
-	page_add_flags(page_rw(m, pfn), flags);
-	lock_release(m, &z->lock);
-}
-
 /* Frozen at no reference, nobody can take another one while the block changes. */
 static int freeze_for_split(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order,
 			    unsigned int *ret_have)
@@ -750,12 +742,13 @@ int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	if (rc)
 		return rc;
 	rc = split_frozen(m, pfn, have, order, page_owner(page_ro(m, pfn)),
-			  page_flags(page_ro(m, pfn)) & (HVO_PF_CMA | HVO_PF_CMA_FIRST));
+			  page_flags(page_ro(m, pfn)) &
+				  (HVO_PF_CMA | HVO_PF_CMA_FIRST | HVO_PF_POISONED));
 	if (rc) {
 		page_set_refs(page_rw(m, pfn), 1);
-		/* One that failed when there was nobody to tell. */
+		/* Of one that failed when there was nobody to tell the owner is told by hvo_work(). */
 		if (badframe_in_block(m, pfn, have))
-			block_add_flags(m, pfn, HVO_PF_POISONED);
+			work_wanted(m);
 	}
 	return rc;
 }

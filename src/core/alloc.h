@@ -49,11 +49,12 @@ static inline unsigned int zonelist_start(unsigned int gfp)
 
 /* The descriptors of a new block of order below 9 say which block they are in. */
 void set_tails(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
-/* A block in state USED, which nobody holds, gets its first reference. */
+/*
+ * A block in state USED, which nobody holds, gets its first reference. @flags: HVO_PF_POISONED if
+ * the owner knows of what failed; what he does not know of hvo_work() tells him.
+ */
 void publish_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint32_t owner,
 		   uint16_t flags);
-/* Add to the flags of a block that somebody holds. */
-void block_add_flags(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int flags);
 /* Head of a block that somebody holds, or HVO_PFN_NONE. Inside a reader's section. */
 hvo_pfn_t held_head(struct hvo_machine *m, hvo_pfn_t pfn);
 /* Does that block begin at @pfn? Of any number, HVO_PFN_NONE too. Inside a reader's section. */

@@ -99,6 +99,15 @@ uint64_t hugetlb_sound_free(const struct hvo_pool *pool)
 	return POOL_SUM(pool, free) - POOL_SUM(pool, poisoned_free);
 }
 
+uint64_t hugetlb_spare(const struct hvo_pool *pool)
+{
+	uint64_t sound = hugetlb_sound_free(pool);
+
+	if (!pool->reserved)
+		return POOL_SUM(pool, free);
+	return sound > pool->reserved ? sound - pool->reserved : 0;
+}
+
 /* @one: 1 or -1 */
 static void account(struct hvo_pool *pool, struct pool_node *n, hvo_pfn_t pfn, uint64_t one)
 {
@@ -152,12 +161,16 @@ void hugetlb_hide(struct hvo_pool *pool, hvo_pfn_t pfn)
 	dequeue(pool, n, pfn);
 	page_set_state(pool->m, pfn, page_rw(pool->m, pfn), HVO_PAGE_USED, pool->order);
 	n->free++;
+	n->poisoned_free += page_poisoned(pool->m, pfn);
 	pool->in_flight++;
 }
 
 void hugetlb_unhide(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
-	hugetlb_node(pool, pfn)->free--;
+	struct pool_node *n = hugetlb_node(pool, pfn);
+
+	n->free--;
+	n->poisoned_free -= page_poisoned(pool->m, pfn);
 	pool->in_flight--;
 	hugetlb_enqueue(pool, pfn);
 }

@@ -64,6 +64,8 @@ HVO_MUST_CHECK int hugetlb_dissolve_locked(struct hvo_pool *pool, hvo_pfn_t pfn,
 void hugetlb_mark_bad(struct hvo_pool *pool, hvo_pfn_t pfn);
 /* Free pages that can be handed out, so many can be promised. Pool lock held. */
 uint64_t hugetlb_sound_free(const struct hvo_pool *pool);
+/* Free pages that may leave, whichever of them they are: what is promised stays. Pool lock held. */
+uint64_t hugetlb_spare(const struct hvo_pool *pool);
 
 /* What every call on a pool refuses: no pool, a machine that is gone, no such node. */
 static inline int pool_check(const struct hvo_pool *pool, int node)

@@ -163,10 +163,8 @@ static void publish_target(struct migration *g)
 	for (i = 0; i < HVO_PAGE_PRIVATE; i++)
 		page_set_word(dst, i, words[i]);
 	set_tails(g->m, g->dst, g->order);
-	/* One of its frames may have failed while nobody could take a reference to mark it. */
 	if (!g->pool)
-		page_set_flags(dst,
-			       badframe_in_block(g->m, g->dst, g->order) ? HVO_PF_POISONED : 0);
+		page_set_flags(dst, 0);
 	__atomic_store_n(&dst->mapcount, src->mapcount, __ATOMIC_RELAXED);
 	page_set_owner(dst, g->id);
 	page_set_refs(dst, g->refs);
@@ -217,21 +215,11 @@ static bool freeze_source(struct migration *g)
 	return false;
 }
 
-/* As it was, but for a frame that failed when there was nobody to tell. */
-static void unfreeze_source(struct migration *g)
+/* Of a frame that failed while nobody could take a reference the owner is told by hvo_work(). */
+static void tell_later(struct migration *g, hvo_pfn_t pfn)
 {
-	struct hvo_machine *m = g->m;
-
-	page_set_refs(page_rw(m, g->src), g->refs);
-	if (!badframe_in_block(m, g->src, g->order))
-		return;
-	if (!g->pool) {
-		block_add_flags(m, g->src, HVO_PF_POISONED);
-		return;
-	}
-	lock_acquire(m, &g->pool->lock);
-	hugetlb_mark_bad(g->pool, g->src);
-	lock_release(m, &g->pool->lock);
+	if (badframe_in_block(g->m, pfn, g->order))
+		work_wanted(g->m);
 }
 
 static void free_source(struct migration *g)
@@ -265,11 +253,13 @@ static int move_over(struct migration *g, bool *ret_frozen)
 	publish_target(g);
 	rc = g->owner->move(g->owner, m, g->dst, g->src, g->order);
 	if (!rc) {
+		tell_later(g, g->dst);
 		free_source(g);
 		return 0;
 	}
 	unpublish_target(g);
-	unfreeze_source(g);
+	page_set_refs(page_rw(m, g->src), g->refs);
+	tell_later(g, g->src);
 	return rc;
 }
 

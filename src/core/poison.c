@@ -161,7 +161,9 @@ static void fail_huge(struct failure *f, struct hvo_pool *pool, hvo_pfn_t head, 
 	struct hvo_machine *m = f->m;
 	bool held = used && !hvo_get_page(m, head, NULL), marked = page_poisoned(m, head);
 
-	hugetlb_mark_bad(pool, head);
+	/* Between two hands it is marked when it is back in one: then its owner is told, too. */
+	if (held || !used)
+		hugetlb_mark_bad(pool, head);
 	if (!used) {
 		f->rc = hugetlb_dissolve_locked(pool, head, f->again);
 		return;

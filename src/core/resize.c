@@ -364,11 +364,8 @@ static void shrink(struct resize *r, uint64_t left, bool surplus)
 static void retry_refused(struct resize *r)
 {
 	struct hvo_pool *pool = r->pool;
-	uint64_t nr = POOL_SUM(pool, surplus), spare = POOL_SUM(pool, free);
+	uint64_t nr = min_u64(POOL_SUM(pool, surplus), hugetlb_spare(pool));
 
-	spare = spare > pool->reserved ? spare - pool->reserved : 0;
-	if (nr > spare)
-		nr = spare;
 	r->res.asked += nr;
 	shrink(r, nr, true);
 }

@@ -155,8 +155,8 @@ int hvo_hugetlb_unreserve(struct hvo_pool *pool, uint64_t nr)
 		/* What failed may go now. */
 		if (POOL_SUM(pool, poisoned_free))
 			work_wanted(m);
-		left = POOL_SUM(pool, surplus);
-		for (left = nr < left ? nr : left; left; left--) {
+		left = min_u64(min_u64(nr, POOL_SUM(pool, surplus)), hugetlb_spare(pool));
+		for (; left; left--) {
 			n = hugetlb_next_node(pool, &pool->next_free, all_nodes(m),
 					      hugetlb_has_free_surplus);
 			if (!n)

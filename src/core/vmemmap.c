@@ -572,11 +572,13 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 	vmemmap_set_backs(m, pfn, t.page[0], t.nr[0]);
 	vmemmap_set_backs(m, pfn + t.nr[0], t.page[1], t.nr[1]);
 	vmemmap_note_carved(m, block_of(pfn), (keep + HVO_BLOCK_FRAMES - 1) / HVO_BLOCK_FRAMES);
+	/* All bytes first: no block may seem to be whole with a head that holds descriptors. */
+	for (first = 0; first < nr; first += HVO_BLOCK_FRAMES)
+		fold_set(m, pfn + first, HVO_BLOCK_ORDER, keep > first ? 0 : HVO_BLOCK_ORDER);
 	for (first = 0; first < nr; first += HVO_BLOCK_FRAMES) {
 		uint64_t used = keep > first ? min_u64(keep - first, HVO_BLOCK_FRAMES) : 0;
 		hvo_pfn_t block = pfn + first;
 
-		fold_set(m, block, HVO_BLOCK_ORDER, used ? 0 : HVO_BLOCK_ORDER);
 		for (i = 0; i < used; i++)
 			page_set_state(m, block + i, page_rw(m, block + i), HVO_PAGE_MEMMAP, 0);
 		lock_acquire(m, &z->lock);

@@ -45,34 +45,41 @@ static void free_sub(struct hvo_machine *m, struct zone *z, uint64_t nr)
 
 #define CUT_ONLY (BLOCK_SELF | BLOCK_BUSY | BLOCK_CARVED | BLOCK_HEALING)
 
-static enum hvo_page_state whole_state(struct hvo_machine *m, uint64_t block)
+/*
+ * What the head of the whole block around says; false: it is cut. Who changes that without the
+ * lock writes all bytes first, and then the descriptors.
+ */
+static bool whole_state(struct hvo_machine *m, uint64_t block, enum hvo_page_state *ret)
 {
-	unsigned int order = hvo_fold_byte(&m->mm, block) & HVO_FOLD_ORDER;
+	unsigned int order;
+	uint8_t byte;
 
-	return hvo_page_state(page_ro(m, block_pfn(block) & ~((UINT64_C(1) << order) - 1)));
+	do {
+		byte = hvo_fold_byte(&m->mm, block);
+		order = byte & HVO_FOLD_ORDER;
+		*ret = hvo_page_state(page_ro(m, block_pfn(block) & ~((UINT64_C(1) << order) - 1)));
+	} while (byte != hvo_fold_byte(&m->mm, block));
+	return byte;
 }
 
 enum block_place block_place(struct hvo_machine *m, uint64_t block)
 {
-	bool whole = hvo_fold_byte(&m->mm, block);
 	unsigned int flags = m->blocks[block].flags;
+	enum hvo_page_state state;
 
 	if (flags & BLOCK_CUT) {
 		HVO_ASSERT(m, !(flags & BLOCK_REPORTED), "BLOCK-4: cut, with the system",
 			   block_pfn(block));
-		HVO_ASSERT(m, !whole || flags & BLOCK_BUSY, "BLOCK-4: cut and whole",
-			   block_pfn(block));
+		HVO_ASSERT(m, !hvo_fold_byte(&m->mm, block) || flags & BLOCK_BUSY,
+			   "BLOCK-4: cut and whole", block_pfn(block));
 		return flags & BLOCK_BUSY ? PLACE_COLLAPSING : PLACE_CUT;
 	}
 	HVO_ASSERT(m, !(flags & CUT_ONLY), "BLOCK-4: flags of a block that is not cut",
 		   block_pfn(block));
-	if (!whole)
+	if (!whole_state(m, block, &state))
 		return PLACE_CUTTING;
-	if (whole_state(m, block) != HVO_PAGE_MEMMAP)
+	if (state != HVO_PAGE_MEMMAP)
 		return PLACE_WHOLE;
-	/* Who cuts it writes the byte first, and then the descriptors. */
-	if (!hvo_fold_byte(&m->mm, block))
-		return PLACE_CUTTING;
 	HVO_ASSERT(m, vmemmap_described_at_start(m, block_pfn(block)),
 		   "BLOCK-4: descriptors in a whole block", block_pfn(block));
 	return PLACE_MEMMAP;
@@ -197,7 +204,6 @@ void zone_set_aside(struct hvo_machine *m, uint64_t block)
 
 	fold_set(m, pfn, HVO_BLOCK_ORDER, whole_byte(m, HVO_BLOCK_ORDER));
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_POISONED, HVO_BLOCK_ORDER);
-	work_wanted(m);
 }
 
 bool zone_take_aside(struct hvo_machine *m, uint64_t block)
@@ -229,12 +235,14 @@ static bool put_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uns
 		return false;
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 	for (p = pfn; p < end; p += HVO_BLOCK_FRAMES) {
-		if (badframe_in_block(m, p, HVO_BLOCK_ORDER))
+		if (badframe_in_block(m, p, HVO_BLOCK_ORDER)) {
 			zone_set_aside(m, block_of(p));
-		else if (m->blocks[block_of(p)].flags & BLOCK_ISOLATED)
+			work_wanted(m);
+		} else if (m->blocks[block_of(p)].flags & BLOCK_ISOLATED) {
 			set_isolated(m, p);
-		else
+		} else {
 			zone_put_whole(m, z, p, HVO_BLOCK_ORDER);
+		}
 	}
 	return true;
 }
@@ -915,9 +923,13 @@ bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool s
 /* Where a frame is that cannot be taken out; its descriptor tells, if it has one. */
 static enum bad_place bad_place(struct hvo_machine *m, hvo_pfn_t pfn)
 {
+	enum hvo_page_state state;
+
 	switch (block_place(m, block_of(pfn))) {
 	case PLACE_WHOLE:
-		return whole_state(m, block_of(pfn)) == HVO_PAGE_POISONED ? BAD_ASIDE : BAD_IN_USE;
+		return whole_state(m, block_of(pfn), &state) && state == HVO_PAGE_POISONED ?
+			       BAD_ASIDE :
+			       BAD_IN_USE;
 	case PLACE_MEMMAP:
 		return m->ops->backing(m->ctx, vmemmap_page_at_start(m, pfn)) == pfn ? BAD_IN_USE :
 										       BAD_OUT;

@@ -108,7 +108,7 @@ static int take_small(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 		return 0;
 	if (type == MIGRATE_MOVABLE && split && zone_take_small(m, z, order, MIGRATE_SPLIT, ret))
 		return 0;
-	if (take_of_cut(m, z, type, order, ret))
+	if (!(gfp & GFP_UNCUT) && take_of_cut(m, z, type, order, ret))
 		return 0;
 	/* Something may have been freed meanwhile. */
 	if (zone_take_small(m, z, order, type, ret))

@@ -14,6 +14,8 @@
 
 /* From any node but the preferred one. */
 #define GFP_OTHER_NODES 0x20000000u
+/* From blocks that are cut already. */
+#define GFP_UNCUT 0x10000000u
 
 /* The nodes that an allocation tries, in turn: how many, from *ret_first on. */
 static inline uint32_t nodes_to_try(const struct hvo_machine *m, unsigned int gfp, int node,

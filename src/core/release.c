@@ -22,6 +22,7 @@
 #include "contig.h"
 #include "hugetlb.h"
 #include "lock.h"
+#include "sort.h"
 #include "vmemmap.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -178,6 +179,50 @@ static void release_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_
 	res->refused++;
 }
 
+/* Are there frames for all descriptors of these pages, wherever the first step looks? */
+static bool frames_suffice(struct hvo_pool *pool, const hvo_pfn_t *pfns, unsigned int nr)
+{
+	const struct hvo_restore_step *step = &pool->policy.steps[0];
+	uint64_t want = 0, each = (UINT64_C(1) << pool->order) / HVO_PAGES_PER_FRAME;
+	struct hvo_machine *m = pool->m;
+	unsigned int i;
+	uint32_t n;
+
+	if (step->source != HVO_RESTORE_ALLOC ||
+	    (step->gfp & HVO_GFP_THISNODE && m->cfg.nr_nodes > 1))
+		return false;
+	for (i = 0; i < nr; i++)
+		want += page_optimized(m, pfns[i]) ? each : 0;
+	for (n = 0; n < m->cfg.nr_nodes && want; n++) {
+		const struct zone *z = &m->nodes[n].zones[HVO_ZONE_NORMAL];
+		uint64_t free = counter_read(&z->nr_free), high = counter_read(&z->high);
+
+		want -= free > high ? min_u64(want, free - high) : 0;
+	}
+	return !want;
+}
+
+/*
+ * All of them will be free: then the order is ours. Present ones first, so that descriptors find their
+ * frames of the start again, and by address: that takes the fewest mappings. Returns how many are left.
+ */
+static unsigned int sort_for_mapping(struct hvo_pool *pool, hvo_pfn_t *pfns, unsigned int nr,
+				     struct hvo_resize_result *res)
+{
+	unsigned int i, left = 0;
+
+	for (i = 0; i < nr; i++) {
+		if (page_optimized(pool->m, pfns[i])) {
+			pfns[left++] = pfns[i];
+			continue;
+		}
+		hugetlb_free_page(pool, pfns[i]);
+		res->done++;
+	}
+	sort_ascending(pfns, left);
+	return left;
+}
+
 void hugetlb_release_list(struct hvo_pool *pool, struct page_list *list,
 			  struct hvo_resize_result *res)
 {
@@ -186,6 +231,8 @@ void hugetlb_release_list(struct hvo_pool *pool, struct page_list *list,
 	while (list->nr) {
 		for (nr = 0; nr < BATCH && list->nr; nr++)
 			pool->batch[nr] = page_list_pop(pool->m, list);
+		if (frames_suffice(pool, pool->batch, nr))
+			nr = sort_for_mapping(pool, pool->batch, nr, res);
 		for (i = 0; i < nr; i += done) {
 			done = release_bulk(pool, pool->batch + i, nr - i);
 			res->done += done;

@@ -405,8 +405,8 @@ static bool waits_for(struct hvo_machine *m, uint64_t block, uint64_t target, un
 }
 
 /* A frame for descriptors of @target, not in a block that waits for it. */
-static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, uint64_t target,
-			     hvo_pfn_t *ret)
+static int try_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, uint64_t target,
+			   hvo_pfn_t *ret)
 {
 	uint64_t avoided[WAITS_AVOIDED];
 	unsigned int nr = 0, steps = 0;
@@ -438,6 +438,20 @@ static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, 
 	return rc;
 }
 
+/*
+ * Best in a block that is cut: a whole one may well wait, too, for what its own descriptors lie in,
+ * and only so many are tried.
+ */
+static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, uint64_t target,
+			     hvo_pfn_t *ret)
+{
+	unsigned int uncut = (gfp & ~HVO_GFP_RECLAIM) | GFP_UNCUT | HVO_GFP_NOWARN;
+
+	if (!on_demand(m) && !try_not_waiting(m, uncut, node, target, ret))
+		return 0;
+	return try_not_waiting(m, gfp, node, target, ret);
+}
+
 int vmemmap_take_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
 {
 	hvo_pfn_t described = hvo_memmap_to_q(page) * HVO_PAGES_PER_FRAME, pfn = 0;
@@ -451,12 +465,22 @@ int vmemmap_take_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t pag
 	return 0;
 }
 
+/* The memory of homes may be a huge page by now, with descriptors in the block to be left. */
+static bool home_waits(struct hvo_machine *m, uint64_t page, hvo_pfn_t described)
+{
+	hvo_pfn_t home = vmemmap_home(node_of(m, described), page);
+	unsigned int steps = 0;
+
+	return home != HVO_PFN_NONE && waits_for(m, block_of(home), block_of(described), &steps);
+}
+
 int vmemmap_take_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
 {
 	hvo_pfn_t described = hvo_memmap_to_q(page) * HVO_PAGES_PER_FRAME, pfn = 0;
 	int rc;
 
-	if (!on_demand(m) && take_home(m, gfp, page, 1, node_of(m, described), ret))
+	if (!on_demand(m) && !home_waits(m, page, described) &&
+	    take_home(m, gfp, page, 1, node_of(m, described), ret))
 		return 0;
 	rc = alloc_not_waiting(m, gfp | GFP_MEMMAP | GFP_ISOLATING,
 			       m->sections[described >> HVO_SECTION_ORDER].node,

@@ -72,7 +72,7 @@ work()
 
 echo "for $minutes minutes, from seed $seed on"
 work 1 build-gcc/tests/test_model build-gcc/tests/test_diff build-asan/tests/test_model \
-	build-asan/tests/test_threads_unplug &
+	build-asan/tests/test_threads_unplug "env HVO_THOROUGH=1 build-asan/tests/test_failed" &
 first=$!
 work 2 "${tsan}build-tsan/tests/test_threads" "${tsan}build-tsan/tests/test_threads_move" \
 	"${tsan}build-tsan/tests/test_threads_pools" "${tsan}build-tsan/tests/test_threads_tree" \

@@ -24,6 +24,8 @@
 #include <hvo/linux.h>
 #include <hvo/sim.h>
 
+#include "sanitizers.h"
+
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
 

@@ -876,7 +876,7 @@ static uint64_t at_all_moments(const struct op *op, enum hvo_mode mode, uint32_t
 	static const unsigned int frames[] = { 0, 3, 8, 300, 511, OF_TAIL, OF_HEAD, OF_ROOM };
 	uint64_t at, nr = 0;
 	/* All of them takes minutes: each in some operation, unless asked for (make soak). */
-	unsigned int step = getenv("HVO_THOROUGH") ? 1 : 3;
+	unsigned int step = getenv("HVO_THOROUGH") ? 1 : WITH_ASAN ? 5 : 3;
 	unsigned int i = (unsigned int)((uint64_t)(op - ops) + mode + clear) % step;
 
 	for (; i < sizeof(frames) / sizeof(*frames); i += op->flags & FEW ? 2 * step : step)
@@ -893,6 +893,8 @@ static void test_moments(void **state)
 	unsigned int i;
 
 	(void)state;
+	if (WITH_TSAN)
+		skip();
 	for (i = 0; i < sizeof(ops) / sizeof(*ops); i++)
 		if (!moments[i])
 			fail_msg("%s: no call", ops[i].name);
@@ -903,6 +905,9 @@ static void all_ops(enum hvo_mode mode, uint32_t clear)
 	uint64_t nr, total = 0;
 	unsigned int i;
 
+	/* Two threads that take turns: the stress is what it is for. */
+	if (WITH_TSAN)
+		skip();
 	for (i = 0; i < sizeof(ops) / sizeof(*ops); i++) {
 		if (ops[i].flags & (mode == HVO_LINUX ? ON_DEMAND_ONLY : LINUX_ONLY))
 			continue;

@@ -368,6 +368,19 @@ static void count_offline_cut(struct model *mo, hvo_pfn_t pfn, unsigned int orde
 }
 
 /* Frames of online memory that hold descriptors, from what must be present. */
+/* Frames elsewhere that hold descriptors of a section that hosts itself: some of its own failed. */
+static uint64_t hosted_elsewhere(struct model *mo, uint64_t section)
+{
+	uint64_t q = section * (HVO_SECTION_FRAMES / HVO_PAGES_PER_FRAME), nr = 0, i;
+	hvo_pfn_t pfn;
+
+	for (i = 0; i < HVO_SECTION_FRAMES / HVO_PAGES_PER_FRAME; i++) {
+		pfn = mo->r.m->ops->backing(mo->r.m->ctx, hvo_q_to_memmap(q + i));
+		nr += pfn != HVO_SHARED_TAIL && pfn >> HVO_SECTION_ORDER != section;
+	}
+	return nr;
+}
+
 static uint64_t descriptors(struct model *mo)
 {
 	bool on_demand = mo->cfg.mode == HVO_ON_DEMAND;
@@ -377,6 +390,8 @@ static uint64_t descriptors(struct model *mo)
 		if (mo->section[i].state == HVO_SECTION_ONLINE ||
 		    (mo->section[i].state == HVO_SECTION_OFFLINE && !mo->section[i].self))
 			nr += of_section;
+		else if (mo->section[i].state == HVO_SECTION_OFFLINE)
+			nr += hosted_elsewhere(mo, i);
 	if (!on_demand) {
 		for (i = 0; i < POOLS; i++)
 			nr -= rig_pool(mo->pool[i], -1).optimized *

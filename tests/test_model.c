@@ -256,7 +256,8 @@ static void op_reserve(struct model *mo)
 	}
 	rc = hvo_hugetlb_reserve(mo->pool[i], pick_node(mo), nr);
 	now = rig_pool(mo->pool[i], -1);
-	if (had.free >= had.reserved + nr)
+	/* A page that failed is no promise. */
+	if (had.free >= had.reserved + had.poisoned + nr)
 		must(mo, !rc);
 	must(mo, !rc || rc == -HVO_ENOMEM);
 	mo->reserved[i] += rc ? 0 : nr;

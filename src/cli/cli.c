@@ -4,7 +4,6 @@
  */
 #include "cli.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +28,26 @@ void *cli_alloc(size_t nr, size_t size)
 	if (!mem)
 		cli_die("out of memory");
 	return mem;
+}
+
+char *cli_vformat(const char *fmt, va_list args)
+{
+	char *text;
+
+	if (vasprintf(&text, fmt, args) < 0)
+		cli_die("out of memory");
+	return text;
+}
+
+char *cli_format(const char *fmt, ...)
+{
+	va_list args;
+	char *text;
+
+	va_start(args, fmt);
+	text = cli_vformat(fmt, args);
+	va_end(args);
+	return text;
 }
 
 static int compare_double(const void *a, const void *b)

@@ -2,6 +2,7 @@
 #ifndef HVO_CLI_CLI_H
 #define HVO_CLI_CLI_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -64,6 +65,10 @@ void cli_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)
 
 /* Memory of the command's own; gives up where there is none. */
 void *cli_alloc(size_t nr, size_t size) __attribute__((warn_unused_result));
+
+/* The same for a text; the caller frees it. */
+char *cli_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+char *cli_vformat(const char *fmt, va_list args) __attribute__((format(printf, 1, 0)));
 
 /* Median of @nr values, at least one; sorts them. */
 double cli_median(double *values, unsigned int nr);

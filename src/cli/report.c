@@ -77,8 +77,7 @@ static int add_dir(struct report *r, const char *dir)
 	if (nr < 0)
 		cli_die("%s: %s", dir, strerror(errno));
 	for (i = 0; i < nr; i++) {
-		if (asprintf(&path, "%s/%s", dir, names[i]->d_name) < 0)
-			cli_die("out of memory");
+		path = cli_format("%s/%s", dir, names[i]->d_name);
 		if (!status)
 			status = add_file(r, path);
 		free(path);

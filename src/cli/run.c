@@ -101,8 +101,7 @@ static void write_json(const char *dir, const char *name, const json_t *doc)
 
 	if (fd && fd != -EEXIST)
 		cli_die("%s: %s", dir, path_error(fd));
-	if (asprintf(&path, "%s/%s.json", dir, name) < 0)
-		cli_die("out of memory");
+	path = cli_format("%s/%s.json", dir, name);
 	fd = path_create(path, 0666);
 	if (fd < 0)
 		cli_die("%s: %s", path, path_error(fd));

@@ -222,8 +222,7 @@ static char *join(char *begun, char *line)
 
 	if (!begun)
 		return line;
-	if (asprintf(&all, "%s\n%s", begun, line) < 0)
-		cli_die("out of memory");
+	all = cli_format("%s\n%s", begun, line);
 	free(begun);
 	free(line);
 	return all;

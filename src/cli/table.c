@@ -88,13 +88,10 @@ void table_cell(struct table *t, const char *fmt, ...)
 {
 	va_list args;
 	char *text;
-	int len;
 
 	va_start(args, fmt);
-	len = vasprintf(&text, fmt, args);
+	text = cli_vformat(fmt, args);
 	va_end(args);
-	if (len < 0)
-		cli_die("out of memory");
 	add_cell(t, text);
 }
 

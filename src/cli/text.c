@@ -93,13 +93,10 @@ void text_wrapf(FILE *out, const char *first, const char *rest, const char *fmt,
 {
 	va_list args;
 	char *text;
-	int len;
 
 	va_start(args, fmt);
-	len = vasprintf(&text, fmt, args);
+	text = cli_vformat(fmt, args);
 	va_end(args);
-	if (len < 0)
-		cli_die("out of memory");
 	text_wrap(out, first, rest, text);
 	free(text);
 }

@@ -21,13 +21,10 @@ __attribute__((format(printf, 2, 3))) static void tell(const char *name, const c
 	char first[32], rest[32];
 	va_list args;
 	char *text;
-	int len;
 
 	va_start(args, fmt);
-	len = vasprintf(&text, fmt, args);
+	text = cli_vformat(fmt, args);
 	va_end(args);
-	if (len < 0)
-		cli_die("out of memory");
 	(void)snprintf(first, sizeof(first), "  %s", name);
 	(void)snprintf(rest, sizeof(rest), "%*s", (int)strlen(first), "");
 	text_wrap(stdout, first, rest, text);

@@ -135,18 +135,8 @@ static int cut_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, 
 		rc = vmemmap_present_elsewhere(m, block, HVO_BLOCK_ORDER);
 	if (rc)
 		return rc;
-	if (!self) {
-		page_set_state(m, block, page_rw(m, block), HVO_PAGE_TAIL, 0);
-		fold_set(m, block, HVO_BLOCK_ORDER, 0);
-	}
 	lock_acquire(m, &z->lock);
-	zone_open_block(m, z, block_of(block), HVO_BLOCK_FRAMES,
-			self || !on_demand(m) ? MIGRATE_MOVABLE : MIGRATE_SPLIT,
-			self ? BLOCK_SELF : 0);
-	zone_put_range(m, z, block, at);
-	if (self)
-		zone_put_range(m, z, block + at + HVO_BLOCK_TAILS,
-			       HVO_BLOCK_FRAMES - HVO_BLOCK_TAILS - at);
+	zone_open_around(m, z, block, at, self || !on_demand(m) ? MIGRATE_MOVABLE : MIGRATE_SPLIT);
 	lock_release(m, &z->lock);
 	return 0;
 }

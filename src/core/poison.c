@@ -50,21 +50,6 @@ static bool prepare_cut(struct hvo_machine *m, hvo_pfn_t block, unsigned int *re
 	return *ret_at < HVO_BLOCK_FRAMES && !vmemmap_cut(m, block_of(block), *ret_at);
 }
 
-/* All of it is free now, but for its tails and what failed. Zone lock held. */
-static void open_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, unsigned int at)
-{
-	if (!on_demand(m)) {
-		page_set_state(m, block, page_rw(m, block), HVO_PAGE_TAIL, 0);
-		fold_set(m, block, HVO_BLOCK_ORDER, 0);
-		zone_open_block(m, z, block_of(block), 0, MIGRATE_MOVABLE, 0);
-		return;
-	}
-	zone_open_block(m, z, block_of(block), HVO_BLOCK_FRAMES, MIGRATE_MOVABLE, BLOCK_SELF);
-	zone_put_range(m, z, block, at);
-	at += HVO_BLOCK_TAILS;
-	zone_put_range(m, z, block + at, HVO_BLOCK_FRAMES - at);
-}
-
 static bool cut_aside(struct hvo_machine *m, hvo_pfn_t block)
 {
 	struct zone *z = zone_lock_of(m, block);
@@ -82,7 +67,7 @@ static bool cut_aside(struct hvo_machine *m, hvo_pfn_t block)
 	lock_acquire(m, &z->lock);
 	z->in_flight--;
 	if (cut)
-		open_around(m, z, block, at);
+		zone_open_around(m, z, block, at, MIGRATE_MOVABLE);
 	else
 		zone_set_aside(m, block_of(block));
 	lock_release(m, &z->lock);

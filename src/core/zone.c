@@ -732,6 +732,21 @@ void zone_open_block(struct hvo_machine *m, struct zone *z, uint64_t block, unsi
 	bin_add(m, z, b);
 }
 
+void zone_open_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, unsigned int at,
+		      enum migratetype type)
+{
+	bool self = at < HVO_BLOCK_FRAMES;
+	unsigned int behind = self ? at + HVO_BLOCK_TAILS : HVO_BLOCK_FRAMES;
+
+	if (!self) {
+		page_set_state(m, block, page_rw(m, block), HVO_PAGE_TAIL, 0);
+		fold_set(m, block, HVO_BLOCK_ORDER, 0);
+	}
+	zone_open_block(m, z, block_of(block), HVO_BLOCK_FRAMES, type, self ? BLOCK_SELF : 0);
+	zone_put_range(m, z, block, at);
+	zone_put_range(m, z, block + behind, HVO_BLOCK_FRAMES - behind);
+}
+
 void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
 {
 	uint64_t i;

@@ -71,6 +71,13 @@ void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 void zone_open_block(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int first,
 		     enum migratetype type, unsigned int flags);
 
+/*
+ * The same for a pageblock of which all is free but for the tails, cut to the frames from the one
+ * with index @at on; HVO_BLOCK_FRAMES: they are elsewhere, and it has been in state USED until now.
+ */
+void zone_open_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, unsigned int at,
+		      enum migratetype type);
+
 /* Free frames [pfn, pfn + nr) of cut blocks, each of them in state MEMMAP. */
 void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr);
 /*

@@ -378,9 +378,18 @@ static void open_faulty(struct rig *r, const struct hvo_config *cfg,
 			 0);
 }
 
+void rig_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	(void)owner;
+	(void)m;
+	(void)pfn;
+	(void)order;
+}
+
 void rig_open(struct rig *r, enum rig_platform platform, const struct hvo_config *cfg)
 {
 	struct hvo_sim_options opt = { .seed = 1, .on_fault = on_fault, .on_fault_arg = r };
+	const struct hvo_linux_options sparse = { .sparse = true };
 
 	memset(r, 0, sizeof(*r));
 	switch (platform) {
@@ -391,6 +400,11 @@ void rig_open(struct rig *r, enum rig_platform platform, const struct hvo_config
 		break;
 	case RIG_FAULTY:
 		open_faulty(r, cfg, &opt);
+		break;
+	case RIG_SPARSE:
+		r->quiet = true;
+		assert_int_equal(hvo_linux_create(cfg, &sparse, &r->host), 0);
+		r->m = hvo_linux_machine(r->host);
 		break;
 	case RIG_LINUX:
 		assert_int_equal(hvo_linux_create(cfg, NULL, &r->host), 0);

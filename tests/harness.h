@@ -22,6 +22,7 @@
 
 #include <hvo/hvo.h>
 #include <hvo/linux.h>
+#include <hvo/move.h>
 #include <hvo/sim.h>
 
 #include "sanitizers.h"
@@ -32,7 +33,8 @@
 /* Take anything that is left, once, and say nothing. */
 #define GFP_HOG (HVO_GFP_MOVABLE | HVO_GFP_MEMALLOC | HVO_GFP_NOWARN)
 
-enum rig_platform { RIG_SIM, RIG_FAULTY, RIG_LINUX };
+/* RIG_SPARSE: as RIG_LINUX, without memory before it is used, and for threads: quiet. */
+enum rig_platform { RIG_SIM, RIG_FAULTY, RIG_LINUX, RIG_SPARSE };
 
 struct rig_fault {
 	bool armed;
@@ -150,6 +152,18 @@ struct hvo_resize_result rig_resize(struct hvo_pool *pool, int node, uint64_t nr
 void rig_mark(struct rig *r, hvo_pfn_t pfn);
 /* As rig_mark() left it, and the way back. */
 void rig_unmark(struct rig *r, hvo_pfn_t pfn);
+
+/* For an owner with nothing to put back. */
+void rig_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
+
+/* A test of the function @name that takes a mode, in both. */
+#define EACH_MODE(name)                       \
+	static void test_##name(void **state) \
+	{                                     \
+		(void)state;                  \
+		name(HVO_ON_DEMAND);          \
+		name(HVO_LINUX);              \
+	}
 
 /* splitmix64 */
 uint64_t rig_random(uint64_t *state);

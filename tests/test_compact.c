@@ -15,14 +15,6 @@
 
 #define ANY HVO_NODE_ANY
 
-#define EACH_MODE(name)                       \
-	static void test_##name(void **state) \
-	{                                     \
-		(void)state;                  \
-		name(HVO_ON_DEMAND);          \
-		name(HVO_LINUX);              \
-	}
-
 /* Who has every frame that is in use, and can move it. */
 struct holder {
 	struct hvo_owner owner;
@@ -57,15 +49,6 @@ static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst
 	return 0;
 }
 
-static void on_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
-		       unsigned int order)
-{
-	(void)owner;
-	(void)m;
-	(void)pfn;
-	(void)order;
-}
-
 static uint64_t *words(struct rig *r, hvo_pfn_t pfn, unsigned int order)
 {
 	return hvo_window(r->m, pfn + (UINT64_C(1) << order) - 1, 1);
@@ -90,7 +73,7 @@ static void let_go(struct holder *h, hvo_pfn_t pfn)
 static void holder_open(struct holder *h, struct rig *r)
 {
 	*h = (struct holder){ .r = r };
-	h->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, h };
+	h->owner = (struct hvo_owner){ on_isolate, on_move, rig_putback, NULL, h };
 	h->tag = calloc(r->m->mm.nr_frames, sizeof(*h->tag));
 	h->order = calloc(r->m->mm.nr_frames, 1);
 	assert_true(h->tag && h->order);

@@ -17,14 +17,6 @@
 #define ANY HVO_NODE_ANY
 #define GFP_QUIET (HVO_GFP_USER | HVO_GFP_NOWARN)
 
-#define EACH_MODE(name)                       \
-	static void test_##name(void **state) \
-	{                                     \
-		(void)state;                  \
-		name(HVO_ON_DEMAND);          \
-		name(HVO_LINUX);              \
-	}
-
 /* ---- somebody who can move what he has ----------------------------------------------- */
 
 struct held {

@@ -745,15 +745,6 @@ static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst
 	return 0;
 }
 
-static void on_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
-		       unsigned int order)
-{
-	(void)owner;
-	(void)m;
-	(void)pfn;
-	(void)order;
-}
-
 static void on_failed(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t frame,
 		      hvo_pfn_t pfn, unsigned int order)
 {
@@ -783,7 +774,7 @@ static void scene_open(struct scene *s, const struct op *op, enum hvo_mode mode,
 	s->main = pthread_self();
 	s->owner = (struct hvo_owner){ .isolate = on_isolate,
 				       .move = on_move,
-				       .putback = on_putback,
+				       .putback = rig_putback,
 				       .failed = on_failed,
 				       .arg = s };
 	s->soft = HVO_PFN_NONE;

@@ -615,14 +615,12 @@ static void test_home_offline(void **state)
 {
 	/* Of which the second section holds descriptors of blocks behind the first 8 GiB. */
 	struct hvo_config cfg = rig_config(HVO_LINUX, 17 * 1024);
-	struct hvo_linux_options opt = { .sparse = true };
 	struct hvo_pool *pool;
-	struct rig r = { 0 };
+	struct rig r;
 	uint64_t nr;
 
 	(void)state;
-	assert_int_equal(hvo_linux_create(&cfg, &opt, &r.host), 0);
-	r.m = hvo_linux_machine(r.host);
+	rig_open(&r, RIG_SPARSE, &cfg);
 	pool = rig_pool_new(&r, 9);
 	nr = rig_stat(&r).free_frames / HVO_BLOCK_FRAMES - 8;
 	rig_resize(pool, HVO_NODE_ANY, nr);

@@ -15,14 +15,6 @@
 #define ANY HVO_NODE_ANY
 #define GIGA (UINT64_C(1) << HVO_GIGA_ORDER)
 
-#define EACH_MODE(name)                       \
-	static void test_##name(void **state) \
-	{                                     \
-		(void)state;                  \
-		name(HVO_ON_DEMAND);          \
-		name(HVO_LINUX);              \
-	}
-
 /* ---- CMA memory ------------------------------------------------------------------------ */
 
 static uint64_t cma_used(const struct hvo_cma *cma)

@@ -18,14 +18,6 @@
 
 #define ANY HVO_NODE_ANY
 
-#define EACH_MODE(name)                       \
-	static void test_##name(void **state) \
-	{                                     \
-		(void)state;                  \
-		name(HVO_ON_DEMAND);          \
-		name(HVO_LINUX);              \
-	}
-
 /* ---- an owner of blocks ------------------------------------------------------------------ */
 
 /* One block that somebody holds and can move. */
@@ -58,19 +50,10 @@ static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst
 	return 0;
 }
 
-static void on_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
-		       unsigned int order)
-{
-	(void)owner;
-	(void)m;
-	(void)pfn;
-	(void)order;
-}
-
 static void hold(struct rig *r, struct holder *h, hvo_pfn_t pfn, unsigned int order)
 {
 	*h = (struct holder){ .pfn = pfn, .origin = pfn, .order = order };
-	h->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, h };
+	h->owner = (struct hvo_owner){ on_isolate, on_move, rig_putback, NULL, h };
 	assert_int_equal(hvo_owner_register(r->m, &h->owner, &h->id), 0);
 	assert_int_equal(hvo_set_owner(r->m, pfn, h->id), 0);
 	rig_fill(r, pfn, UINT64_C(1) << order, 7);

@@ -582,16 +582,13 @@ static void *plug(void *arg)
 
 static void shared_open(struct shared *s, enum hvo_mode mode)
 {
-	struct hvo_linux_options opt = { .sparse = true };
 	struct hvo_config cfg = rig_config(mode, 384);
 
 	cfg.max_order = 10;
 	cfg.movable_bytes = 128 * MIB;
 	cfg.hotplug_bytes = 256 * MIB;
-	/* Not rig_open(): sparse, and nobody listens to events, which are for one thread. */
 	memset(s, 0, sizeof(*s));
-	assert_int_equal(hvo_linux_create(&cfg, &opt, &s->r.host), 0);
-	s->r.m = hvo_linux_machine(s->r.host);
+	rig_open(&s->r, RIG_SPARSE, &cfg);
 	s->huge = rig_pool_new(&s->r, 9);
 	s->large = rig_pool_new(&s->r, 10);
 }

@@ -318,7 +318,7 @@ void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 		zone_put_small(m, z, pfn, order);
 	lock_release(m, &z->lock);
 	if (order >= HVO_BLOCK_ORDER && badframe_in_block(m, pfn, order))
-		poison_cut_aside(m, pfn, pfn + (UINT64_C(1) << order));
+		(void)poison_cut_aside(m, pfn, pfn + (UINT64_C(1) << order), UINT64_MAX);
 	/* Bounds what waits to be collapsed; hysteresis: some stay cut for the next one. */
 	if (counter_read(&z->nr_collapsible) >= COLLAPSE_KEEP + COLLAPSE_BATCH)
 		vmemmap_collapse(m, z, COLLAPSE_BATCH);

@@ -171,7 +171,8 @@ static int take_part(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	int rc;
 
 	/* What failed in the other part is no obstacle. */
-	poison_cut_aside(m, block_pfn(block_of(start)), block_pfn(block_of(start) + 1));
+	(void)poison_cut_aside(m, block_pfn(block_of(start)), block_pfn(block_of(start) + 1),
+			       UINT64_MAX);
 	rc = open_isolated(m, z, block_pfn(block_of(start)), start, end);
 	if (rc)
 		return rc;

@@ -74,27 +74,13 @@ static bool cut_aside(struct hvo_machine *m, hvo_pfn_t block)
 	return cut;
 }
 
-static hvo_pfn_t block_around(hvo_pfn_t pfn)
+uint64_t poison_cut_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, uint64_t max)
 {
-	return pfn & ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1);
-}
-
-void poison_cut_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
-{
-	while ((start = badframe_next(m, start, end)) != HVO_PFN_NONE) {
-		(void)cut_aside(m, block_around(start));
-		start = block_around(start) + HVO_BLOCK_FRAMES;
-	}
-}
-
-uint64_t poison_retry(struct hvo_machine *m, uint64_t max)
-{
-	hvo_pfn_t pfn = 0;
 	uint64_t done = 0;
 
-	while (done < max && (pfn = badframe_next(m, pfn, m->mm.nr_frames)) != HVO_PFN_NONE) {
-		done += cut_aside(m, block_around(pfn));
-		pfn = block_around(pfn) + HVO_BLOCK_FRAMES;
+	while (done < max && (start = badframe_next(m, start, end)) != HVO_PFN_NONE) {
+		done += cut_aside(m, block_pfn(block_of(start)));
+		start = block_pfn(block_of(start) + 1);
 	}
 	return done;
 }
@@ -127,15 +113,11 @@ static enum bad_place take_bad(struct failure *f)
 	return place;
 }
 
-/* Hold the block at @head, unless its user knows: then it is marked. */
-static void hold_to_tell(struct failure *f, hvo_pfn_t head)
+/* A block that is held and marked now stays so until its owner is told, unless he knows. */
+static void keep_to_tell(struct failure *f, hvo_pfn_t head, bool marked)
 {
-	struct hvo_machine *m = f->m;
-	bool marked = page_flags(page_ro(m, head)) & HVO_PF_POISONED;
-
-	page_add_flags(page_rw(m, head), HVO_PF_POISONED);
 	if (marked && f->again)
-		put_page_mapped(m, head);
+		put_page_mapped(f->m, head);
 	else
 		f->held = head;
 }
@@ -154,10 +136,8 @@ static void fail_huge(struct failure *f, struct hvo_pool *pool, hvo_pfn_t head, 
 		return;
 	}
 	lock_release(m, &pool->lock);
-	if (held && f->again && marked)
-		put_page_mapped(m, head);
-	else if (held)
-		f->held = head;
+	if (held)
+		keep_to_tell(f, head, marked);
 }
 
 /* Make who has it give it up. False: nobody was found, it is on its way from one hand to another. */
@@ -165,8 +145,8 @@ static bool fail_once(struct failure *f)
 {
 	struct hvo_machine *m = f->m;
 	hvo_pfn_t head = f->pfn;
+	bool used = false, marked;
 	struct hvo_pool *pool;
-	bool used = false;
 	int rc;
 
 	f->rc = -HVO_EBUSY;
@@ -176,7 +156,9 @@ static bool fail_once(struct failure *f)
 		return true;
 	}
 	if (!hvo_get_page(m, f->pfn, &head)) {
-		hold_to_tell(f, head);
+		marked = page_poisoned(m, head);
+		page_add_flags(page_rw(m, head), HVO_PF_POISONED);
+		keep_to_tell(f, head, marked);
 		return true;
 	}
 	/* Without memory for another frame there is nothing to wait for. */
@@ -191,7 +173,7 @@ static int result(struct failure *f)
 	case BAD_OUT:
 		return 0;
 	case BAD_ASIDE:
-		return cut_aside(f->m, block_around(f->pfn)) ? 0 : -HVO_ENOMEM;
+		return cut_aside(f->m, block_pfn(block_of(f->pfn))) ? 0 : -HVO_ENOMEM;
 	default:
 		return f->rc ? f->rc : -HVO_EBUSY;
 	}
@@ -268,35 +250,29 @@ int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn)
 
 /* ---- again --------------------------------------------------------------------------------------- */
 
-/* The next failed frame from @pfn on that is online. Memmap lock held. */
-static hvo_pfn_t next_online(struct hvo_machine *m, hvo_pfn_t pfn)
+/*
+ * The next failed frame from @pfn on that is still in use, as f->pfn; false: none. What was set
+ * aside is not, and offline memory comes back through the gate. Memmap lock held.
+ */
+static bool next_in_use(struct failure *f, hvo_pfn_t pfn)
 {
+	struct hvo_machine *m = f->m;
+
 	while ((pfn = badframe_next(m, pfn, m->mm.nr_frames)) != HVO_PFN_NONE) {
-		if (frame_online(m, pfn))
-			break;
-		pfn = (pfn | (HVO_SECTION_FRAMES - 1)) + 1;
+		f->pfn = pfn++;
+		if (take_bad(f) == BAD_IN_USE)
+			return true;
 	}
-	return pfn;
-}
-
-/* 1: it is out of use since now. */
-static uint64_t look_again(struct failure *f)
-{
-	enum bad_place place = take_bad(f);
-
-	if (place == BAD_OUT)
-		return 0;
-	if (place == BAD_IN_USE)
-		(void)fail_once(f);
-	return !result(f);
+	return false;
 }
 
 uint64_t poison_work(struct hvo_machine *m, uint64_t max)
 {
 	hvo_pfn_t pfn = 0;
 	uint64_t done = 0;
+	bool found = true;
 
-	while (done < max && counter_read(&m->nr_bad)) {
+	while (found && done < max && counter_read(&m->nr_bad)) {
 		/* Nobody waits for it: what there is has to do. */
 		struct failure f = { .m = m,
 				     .gfp = GFP_MOVE & ~HVO_GFP_RECLAIM,
@@ -304,12 +280,12 @@ uint64_t poison_work(struct hvo_machine *m, uint64_t max)
 				     .held = HVO_PFN_NONE };
 
 		lock_acquire(m, &m->memmap_lock);
-		f.pfn = next_online(m, pfn);
-		if (f.pfn != HVO_PFN_NONE)
-			done += look_again(&f);
+		found = next_in_use(&f, pfn);
+		if (found) {
+			(void)fail_once(&f);
+			done += !result(&f);
+		}
 		lock_release(m, &m->memmap_lock);
-		if (f.pfn == HVO_PFN_NONE)
-			break;
 		tell_and_put(&f);
 		pfn = f.pfn + 1;
 	}

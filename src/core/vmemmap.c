@@ -119,7 +119,7 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 	zone_put_whole(m, z, pfn, HVO_BLOCK_ORDER);
 	lock_release(m, &z->lock);
 	if (badframe_in_block(m, pfn, HVO_BLOCK_ORDER))
-		poison_cut_aside(m, pfn, pfn + HVO_BLOCK_FRAMES);
+		(void)poison_cut_aside(m, pfn, pfn + HVO_BLOCK_FRAMES, UINT64_MAX);
 	if (self)
 		counter_sub(&m->memmap, HVO_BLOCK_TAILS);
 	else

@@ -30,7 +30,7 @@ static uint64_t memmap_work(struct hvo_machine *m, uint64_t max)
 	if (heal && counter_read(&m->carved_blocks))
 		done += vmemmap_heal(m, max - done);
 	if (counter_read(&m->nr_bad))
-		done += poison_retry(m, max - done);
+		done += poison_cut_aside(m, 0, m->mm.nr_frames, max - done);
 	return done;
 }
 

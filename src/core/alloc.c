@@ -25,6 +25,7 @@
 #include "poison.h"
 #include "report.h"
 #include "vmemmap.h"
+#include "watermark.h"
 #include "work.h"
 #include "zone.h"
 
@@ -33,13 +34,6 @@
 #define COSTLY_ORDER 3
 #define CUT_ATTEMPTS 3
 #define WAIT_NS 1000
-
-uint64_t gfp_watermark(const struct zone *z, unsigned int gfp)
-{
-	if (gfp & HVO_GFP_MEMALLOC)
-		return 0;
-	return gfp & HVO_GFP_HIGH ? counter_read(&z->min) / 2 : counter_read(&z->min);
-}
 
 static enum migratetype gfp_type(unsigned int gfp)
 {

@@ -75,9 +75,6 @@ bool gave_up_bad(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 /* Zero frames that nobody else uses; -HVO_ENOMEM where the platform has no memory for them. */
 int clear_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 
-/* Frames that an allocation with these flags has to leave free in a zone. */
-uint64_t gfp_watermark(const struct zone *z, unsigned int gfp);
-
 uint64_t call_oom_notifier(struct hvo_machine *m, unsigned int order);
 
 #endif

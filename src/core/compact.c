@@ -23,6 +23,7 @@
 #include "lock.h"
 #include "migrate.h"
 #include "page.h"
+#include "watermark.h"
 
 struct compaction {
 	struct hvo_machine *m;

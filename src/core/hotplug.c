@@ -26,6 +26,7 @@
 #include "page.h"
 #include "report.h"
 #include "vmemmap.h"
+#include "watermark.h"
 #include "zone.h"
 
 static struct section *section_of(struct hvo_machine *m, hvo_pfn_t pfn)

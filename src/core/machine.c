@@ -16,6 +16,7 @@
 #include "lock.h"
 #include "page.h"
 #include "vmemmap.h"
+#include "watermark.h"
 #include "zone.h"
 
 #define ALIGN 64u
@@ -461,25 +462,6 @@ void *hvo_window(const struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	if (machine_gone(m) || pfn >= m->mm.nr_frames || nr > m->mm.nr_frames - pfn)
 		return NULL;
 	return m->ops->window(m->ctx, pfn, nr);
-}
-
-int hvo_set_min_free(struct hvo_machine *m, uint64_t bytes)
-{
-	if (machine_gone(m))
-		return -HVO_ENODEV;
-	if (bytes > HVO_MIN_FREE_MAX)
-		return -HVO_EINVAL;
-	lock_acquire(m, &m->memmap_lock);
-	counter_set(&m->min_free, bytes);
-	m->min_free_set = true;
-	zone_set_watermarks(m);
-	lock_release(m, &m->memmap_lock);
-	return 0;
-}
-
-uint64_t hvo_min_free(const struct hvo_machine *m)
-{
-	return counter_read(&m->min_free);
 }
 
 void hvo_machine_abandon(struct hvo_machine *m)

@@ -92,14 +92,14 @@ struct zone {
 	uint8_t id, node, type; /* (c) */
 	/* (z) all of its sections are in [start, end); others may be, too */
 	hvo_pfn_t start, end;
-	uint64_t present;		  /* (z) */
-	uint64_t managed;		  /* (z), read (a) */
-	uint64_t nr_free;		  /* (z), read (a) */
-	uint64_t min, low, high;	  /* (v), read (a): watermarks, in frames */
-	uint32_t whole[WHOLE_ORDERS];	  /* (z) free blocks by order: block + 1 */
-	uint64_t nr_whole[WHOLE_ORDERS];  /* (z) */
-	struct bins bins[MIGRATE_TYPES];  /* (z) */
-	uint64_t nr_cut;		  /* (z) */
+	uint64_t present;		 /* (z) */
+	uint64_t managed;		 /* (z), read (a) */
+	uint64_t nr_free;		 /* (z), read (a) */
+	uint64_t min, low, high;	 /* (v), read (a): watermarks, in frames */
+	uint32_t whole[WHOLE_ORDERS];	 /* (z) free blocks by order: block + 1 */
+	uint64_t nr_whole[WHOLE_ORDERS]; /* (z) */
+	struct bins bins[MIGRATE_TYPES]; /* (z) */
+	uint64_t nr_cut;		 /* (z) */
 	/* (z) of cut blocks that serve: how many, and what is free in them, by type and order */
 	uint64_t nr_serving[MIGRATE_TYPES];
 	uint64_t nr_frags[MIGRATE_TYPES][SMALL_ORDERS];

@@ -17,6 +17,7 @@
 #include "page.h"
 #include "report.h"
 #include "sort.h"
+#include "watermark.h"
 #include "zone.h"
 
 #define WAITS_STEPS 64

@@ -21,7 +21,7 @@
  *
  * Locks: everything here is under the zone's lock.
  * Linux: mm/page_alloc.c, __rmqueue_smallest(), expand(), __free_one_page(),
- * __rmqueue_fallback(), setup_per_zone_wmarks(); mm/page_isolation.c,
+ * __rmqueue_fallback(); mm/page_isolation.c,
  * start_isolate_page_range().
  */
 #include "zone.h"
@@ -1121,73 +1121,6 @@ void zone_reopen_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 		if (end > pfn) {
 			zone_count_freed(z, end - pfn);
 			zone_put_range(m, z, pfn, end - pfn);
-		}
-	}
-}
-
-/* ---- watermarks ----------------------------------------------------------- */
-
-static uint64_t int_sqrt(uint64_t n)
-{
-	uint64_t root = 0, bit;
-
-	for (bit = UINT64_C(1) << 31; bit; bit >>= 1)
-		if ((root | bit) * (root | bit) <= n)
-			root |= bit;
-	return root;
-}
-
-#define MOVABLE_MIN 32u
-#define MOVABLE_MAX 128u
-
-/* Of all zones that everybody can use, frames: what cannot be moved has no other. */
-static uint64_t lowmem_frames(struct hvo_machine *m)
-{
-	uint64_t total = 0;
-	uint32_t n, t;
-
-	for (n = 0; n < m->cfg.nr_nodes; n++)
-		for (t = 0; t < HVO_NR_ZONES; t++)
-			if (t != HVO_ZONE_MOVABLE)
-				total += counter_read(&m->nodes[n].zones[t].managed);
-	return total;
-}
-
-/* As Linux does it: 4 * sqrt(KiB), between 128 KiB and 256 MiB. */
-static uint64_t default_min_free(uint64_t lowmem)
-{
-	uint64_t kib = 4 * int_sqrt(lowmem << (HVO_FRAME_SHIFT - 10));
-
-	kib = kib < 128 ? 128 : kib > 262144 ? 262144 : kib;
-	return kib << 10;
-}
-
-/* The reserve is for what cannot be moved, so a movable zone keeps little back, whatever it is. */
-static uint64_t movable_min(uint64_t managed)
-{
-	uint64_t min = managed / 1024;
-
-	return min < MOVABLE_MIN ? MOVABLE_MIN : min > MOVABLE_MAX ? MOVABLE_MAX : min;
-}
-
-void zone_set_watermarks(struct hvo_machine *m)
-{
-	uint64_t lowmem = lowmem_frames(m), reserve;
-	uint32_t n, t;
-
-	if (!m->min_free_set)
-		counter_set(&m->min_free, default_min_free(lowmem));
-	reserve = m->min_free >> HVO_FRAME_SHIFT;
-	for (n = 0; n < m->cfg.nr_nodes; n++) {
-		for (t = 0; t < HVO_NR_ZONES; t++) {
-			struct zone *z = &m->nodes[n].zones[t];
-			uint64_t managed = counter_read(&z->managed), step, share;
-
-			share = lowmem ? reserve * managed / lowmem : 0;
-			step = share / 4 > managed / 1000 ? share / 4 : managed / 1000;
-			counter_set(&z->min, t == HVO_ZONE_MOVABLE ? movable_min(managed) : share);
-			counter_set(&z->low, z->min + step);
-			counter_set(&z->high, z->low + step);
 		}
 	}
 }

@@ -155,12 +155,6 @@ void zone_reopen_block(struct hvo_machine *m, struct zone *z, uint64_t block);
  */
 bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 
-/*
- * Memory came or went, or another number is to be kept back: the watermarks of all zones, and
- * that number where nobody has set it. Memmap lock held, or no other thread yet.
- */
-void zone_set_watermarks(struct hvo_machine *m);
-
 bool block_collapsible(struct hvo_machine *m, const struct block *b);
 
 #endif

@@ -334,8 +334,7 @@ void op_empty(struct model *mo)
 	}
 	mo->closed_start = start;
 	mo->closed_end = end;
-	rc = evacuate(mo->r.m, start, end, purpose, pick(mo, 4) ? UINT64_MAX : pick(mo, 600),
-		      NULL);
+	rc = evacuate(mo->r.m, start, end, purpose, pick(mo, 4) ? UINT64_MAX : pick(mo, 600), NULL);
 	must(mo, !rc || rc == -HVO_EBUSY || rc == -HVO_ENOMEM || rc == -HVO_EAGAIN);
 	if (!rc)
 		must(mo, !any_set(mo->owned, start, end));

@@ -1281,8 +1281,7 @@ static void evacuate_memmap(enum rig_platform platform)
 			 -HVO_EAGAIN);
 	assert_int_equal(moved.moved, 1);
 	rig_audit(&r);
-	assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_CONTIG, UINT64_MAX, &moved),
-			 0);
+	assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_CONTIG, UINT64_MAX, &moved), 0);
 	assert_int_equal(moved.moved, 7);
 	assert_true(block_out(&r, start));
 	assert_int_equal(rig_stat(&r).moved, 7);

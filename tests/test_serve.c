@@ -1054,10 +1054,9 @@ int main(void)
 		cmocka_unit_test(test_background),   cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_refusals),     cmocka_unit_test(test_boot),
 		cmocka_unit_test(test_together),     cmocka_unit_test(test_hugeadm),
-		cmocka_unit_test(test_page_offline),
-		cmocka_unit_test(test_numastat),     cmocka_unit_test(test_lend),
-		cmocka_unit_test(test_lend_refused), cmocka_unit_test(test_many_files),
-		cmocka_unit_test(test_boot_nodes),
+		cmocka_unit_test(test_page_offline), cmocka_unit_test(test_numastat),
+		cmocka_unit_test(test_lend),	     cmocka_unit_test(test_lend_refused),
+		cmocka_unit_test(test_many_files),   cmocka_unit_test(test_boot_nodes),
 		cmocka_unit_test(test_opened),	     cmocka_unit_test(test_swapped),
 	};
 

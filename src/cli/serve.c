@@ -69,7 +69,7 @@ struct serve_options {
 	bool sim, sparse, background;
 	uint64_t seed;
 	const char *mount;
-	int mount_dir;		  /* that very directory */
+	int mount_dir; /* that very directory */
 	struct tree_options tree;
 	struct lend_options lend; /* none without its path */
 	bool quotas;

@@ -33,6 +33,7 @@
 #include "move.h"
 #include "owner.h"
 #include "page.h"
+#include "zone.h"
 
 #define ATTEMPTS 10
 #define ROUNDS 5
@@ -618,14 +619,16 @@ static int empty_one(struct evacuation *e, hvo_pfn_t pfn, hvo_pfn_t *ret_end)
 	return rc;
 }
 
-/* Under the lock: who collapses a block writes to what is looked at. */
+/* Only a cut block's words are anybody's to read; what collapses holds its own tails and no more. */
 static bool holds_own_tails(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	struct zone *z = zone_of(m, pfn);
+	enum block_place place;
 	bool own;
 
 	lock_acquire(m, &z->lock);
-	own = page_describes_itself(m, pfn);
+	place = block_place(m, block_of(pfn));
+	own = place == PLACE_COLLAPSING || (place == PLACE_CUT && page_describes_itself(m, pfn));
 	lock_release(m, &z->lock);
 	return own;
 }

@@ -145,7 +145,8 @@ static inline bool page_stays(const struct hvo_page *page)
 
 /*
  * Does a frame in state MEMMAP hold tails of the very block that it lies in? The head page is no
- * tail: it outlives the block, wherever it is. Zone's lock held.
+ * tail: it outlives the block, wherever it is. Zone's lock held, and the block is at PLACE_CUT: at
+ * other places its words are somebody's who does not hold the lock.
  */
 static inline bool page_describes_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 {

@@ -17,7 +17,7 @@
 
 #define GIGA_MEMMAP (HVO_BLOCK_MEMMAP << (HVO_GIGA_ORDER - HVO_BLOCK_ORDER))
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- lists of runs -------------------------------------------------------------------------- */
 
 bool run_add(struct run_list *l, uint64_t page, hvo_pfn_t pfn, uint64_t nr)
 {
@@ -78,7 +78,7 @@ uint64_t nr_tails(const struct tails *t)
 	return t->nr[0] + t->nr[1];
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- which frame backs what ----------------------------------------------------------------- */
 
 /* Frames that the boot-time gigantic pages below a block of the node saved. */
 static uint64_t boot_saved(const struct node *n, uint64_t block)
@@ -138,7 +138,7 @@ void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint
 		page_set_word(page_rw(m, pfn++), 0, page++);
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- mapping -------------------------------------------------------------------------------- */
 
 static int clear_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr)
 {

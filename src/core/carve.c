@@ -18,7 +18,7 @@
 #include "zone_cut.h"
 #include "zone_whole.h"
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- what it spoiled ------------------------------------------------------------------------ */
 
 void vmemmap_note_carved(struct hvo_machine *m, uint64_t block, uint64_t nr)
 {
@@ -64,7 +64,7 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 	}
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- healing -------------------------------------------------------------------------------- */
 
 /* A cut block with these flags? Its zone's lock is taken only if it is a cut one. */
 static bool test_flags(struct hvo_machine *m, uint64_t block, unsigned int flags)

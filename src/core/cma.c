@@ -89,7 +89,7 @@ int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr)
 	return hvo_free_contig_range(cma->m, pfn, pfn + nr);
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- pools ---------------------------------------------------------------------------------- */
 
 int cma_take_one(struct hvo_machine *m, int node, unsigned int order, hvo_pfn_t *tried,
 		 hvo_pfn_t *ret)

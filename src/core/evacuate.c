@@ -101,7 +101,7 @@ static bool may_spread(const struct evacuation *e)
 	return e->purpose == EVACUATE_CONTIG && e->where.block != migrate_anywhere.block;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- what is in use ------------------------------------------------------------------------- */
 
 /* Only what is hopeless, and what ends all of it, is an error. */
 static int move_used(struct evacuation *e, hvo_pfn_t pfn)
@@ -212,7 +212,7 @@ static int remove_free_huge(struct evacuation *e, hvo_pfn_t pfn)
 	return rc == -HVO_EAGAIN ? 0 : rc;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- block by block ------------------------------------------------------------------------- */
 
 /* Frames of a cut block, block by block of its own buddy. */
 static int empty_cut(struct evacuation *e, hvo_pfn_t base)

@@ -38,7 +38,7 @@
 #define ATTEMPTS 16
 #define WAIT_NS 1000
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- one attempt ---------------------------------------------------------------------------- */
 
 struct failure {
 	struct hvo_machine *m;
@@ -201,7 +201,7 @@ int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn)
 	return rc;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- again ---------------------------------------------------------------------------------- */
 
 /*
  * The next failed frame from @pfn on that is still in use, as f->pfn; false: none. What was set

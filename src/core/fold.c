@@ -30,7 +30,7 @@
 #include "zone_cut.h"
 #include "zone_whole.h"
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- frames of descriptors that are given back ---------------------------------------------- */
 
 void clear_freed(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 {
@@ -113,7 +113,7 @@ void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l)
 		vmemmap_put_unused(m, l->runs[nr].pfn, l->runs[nr].nr);
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- cut ------------------------------------------------------------------------------------ */
 
 int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 {
@@ -186,7 +186,7 @@ uint64_t cut_all_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, ui
 	return done;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- collapse ------------------------------------------------------------------------------- */
 
 /* A block that is busy stays what it is, but it may be isolated meanwhile. */
 static bool describes_itself(struct hvo_machine *m, struct zone *z, uint64_t block)
@@ -341,7 +341,7 @@ uint64_t hvo_collapse(struct hvo_machine *m, uint64_t max_blocks)
 	return done;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- free ----------------------------------------------------------------------------------- */
 
 void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {

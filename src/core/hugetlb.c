@@ -23,7 +23,7 @@
 
 #define WAIT_NS 1000
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- to users and back ---------------------------------------------------------------------- */
 
 /*
  * A page for a user, state HUGETLB_USED. With @reserved one reservation is used up, and
@@ -150,7 +150,7 @@ int hvo_hugetlb_free_reserved(struct hvo_pool *pool, hvo_pfn_t pfn)
 	return 0;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- folding what is present ---------------------------------------------------------------- */
 
 /*
  * Take up to BATCH present pages of the pool from *pfn on out of everybody's reach:

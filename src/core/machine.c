@@ -24,7 +24,7 @@
 /* Links and backing records are 32 bits of frames and blocks. */
 #define MEMORY_MAX (UINT64_C(1) << 44)
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- what a configuration says -------------------------------------------------------------- */
 
 static bool has_normal(const struct hvo_config *c, uint32_t nid)
 {
@@ -172,7 +172,7 @@ uint64_t hvo_memmap_pages(uint64_t memory_bytes)
 	return (memory_bytes / gib + (memory_bytes % gib != 0)) * 4096;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- memory at the start -------------------------------------------------------------------- */
 
 /* Its memory is in [start, end), though others may have some there. */
 static struct zone *init_zone(struct hvo_machine *m, uint32_t nid, uint32_t type, hvo_pfn_t start,

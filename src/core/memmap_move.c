@@ -63,7 +63,7 @@
 #include "zone_cut.h"
 #include "zone_whole.h"
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- holding writers ------------------------------------------------------------------------ */
 
 /* Heads with HVO_HOLD set: of the blocks that reach into one page of descriptors. */
 struct held {
@@ -158,7 +158,7 @@ static bool hold_page(struct hvo_machine *m, struct held *h, hvo_pfn_t first, un
 	return true;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- one frame ------------------------------------------------------------------------------ */
 
 /* What a frame is to the mover. */
 enum kind {

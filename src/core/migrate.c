@@ -42,7 +42,7 @@
 
 const struct where migrate_anywhere = { GFP_TARGET, 0 };
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- the new place -------------------------------------------------------------------------- */
 
 static void put_target(struct migration *g)
 {
@@ -173,7 +173,7 @@ static void unpublish_target(struct migration *g)
 		put_page_mapped(m, g->dst);
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- the old place -------------------------------------------------------------------------- */
 
 static bool freeze_source(struct migration *g)
 {
@@ -214,7 +214,7 @@ static void free_source(struct migration *g)
 	free_block(g->m, g->src, g->order);
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- one block ------------------------------------------------------------------------------ */
 
 /* Steps 3 to 6. After an error the source is as it was, with our reference if it was not frozen. */
 static int move_over(struct migration *g, bool *ret_frozen)

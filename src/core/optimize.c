@@ -47,7 +47,7 @@ int vmemmap_present_elsewhere(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int
 	return rc;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- Linux mode: optimize ------------------------------------------------------------------- */
 
 static bool page_folded_in_part(struct hvo_machine *m, const struct tails *t)
 {
@@ -183,7 +183,7 @@ unsigned int vmemmap_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsi
 	return folded;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- Linux mode: restore -------------------------------------------------------------------- */
 
 static uint64_t gather_page(struct hvo_machine *m, hvo_pfn_t pfn, const struct tails *t,
 			    const struct hvo_restore_step *step, struct run_list *l)

@@ -41,7 +41,7 @@ uint64_t hugetlb_sum(const struct hvo_pool *pool, size_t offset)
 	return total;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- lists of pages that left --------------------------------------------------------------- */
 
 void page_list_add(struct hvo_machine *m, struct page_list *list, hvo_pfn_t pfn)
 {
@@ -78,7 +78,7 @@ unsigned int page_list_peek(struct hvo_machine *m, const struct page_list *list,
 	return nr;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- lists and counters; pool lock held ----------------------------------------------------- */
 
 void hugetlb_mark_bad(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
@@ -297,7 +297,7 @@ hvo_pfn_t hugetlb_take_free(struct hvo_pool *pool, unsigned int gfp, int node, b
 	return HVO_PFN_NONE;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- nodes in turn -------------------------------------------------------------------------- */
 
 uint64_t all_nodes(const struct hvo_machine *m)
 {
@@ -340,7 +340,7 @@ bool hugetlb_has_free_surplus(const struct pool_node *n)
 	return n->free_list && n->surplus;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- joining -------------------------------------------------------------------------------- */
 
 /* Not those whose descriptors are hosted by themselves, nor those that the scope leaves out. */
 static bool may_fold(struct hvo_pool *pool, hvo_pfn_t pfn)
@@ -430,7 +430,7 @@ int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_p
 	return rc;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- pools ---------------------------------------------------------------------------------- */
 
 int hvo_pool_create(struct hvo_machine *m, unsigned int order, struct hvo_pool **ret)
 {

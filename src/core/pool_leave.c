@@ -51,7 +51,7 @@ void hugetlb_refuse(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t missing, uint
 	       missing ? HVO_REFUSED_NO_FRAMES : HVO_REFUSED_NO_MAPPING);
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- the interpreter of restore policies ---------------------------------------------------- */
 
 static void note_carved(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res)
 {
@@ -119,7 +119,7 @@ bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize
 	return false;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- many at once --------------------------------------------------------------------------- */
 
 /* As many as can be restored together, quietly: the policy is for the page where that ends. */
 static unsigned int release_bulk(struct hvo_pool *pool, hvo_pfn_t *pfns, unsigned int nr)
@@ -220,7 +220,7 @@ void hugetlb_release_list(struct hvo_pool *pool, struct page_list *list,
 	}
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- deferred ------------------------------------------------------------------------------- */
 
 uint64_t hugetlb_flush(struct hvo_pool *pool, uint64_t max)
 {
@@ -304,7 +304,7 @@ void hugetlb_release(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	hugetlb_put(pool, pfn, false, NULL);
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- dissolve ------------------------------------------------------------------------------- */
 
 /* What is promised is a page that can be handed out, and one that cannot is not needed for that. */
 static bool may_dissolve(const struct hvo_pool *pool, hvo_pfn_t pfn)

@@ -24,7 +24,7 @@
 #include "pool_leave.h"
 #include "scope.h"
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- pages that stay in the pool ------------------------------------------------------------ */
 
 /*
  * The descriptors of a page that stays in the pool, and that nobody can take out of it
@@ -106,7 +106,7 @@ int hugetlb_scope_replace(struct hvo_pool *pool, hvo_pfn_t fresh, hvo_pfn_t pfn)
 	return rc;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- a place to move to --------------------------------------------------------------------- */
 
 static int populate_page(struct hvo_pool *pool, hvo_pfn_t pfn)
 {

@@ -14,7 +14,7 @@
 #include "base.h"
 #include "page.h"
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- references and mappings ---------------------------------------------------------------- */
 
 int ref_drop(struct hvo_machine *m, hvo_pfn_t head, bool mapped)
 {
@@ -109,7 +109,7 @@ int hvo_unmap_page(struct hvo_machine *m, hvo_pfn_t pfn)
 	return add_mapping(m, pfn, 0, UINT32_MAX);
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- the first reference -------------------------------------------------------------------- */
 
 void set_tails(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
@@ -136,7 +136,7 @@ void publish_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uin
 		work_wanted(m);
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- private words -------------------------------------------------------------------------- */
 
 /* Wait until no descriptors are on the move; what page_private() is checked against. */
 static uint32_t move_seq_even(struct hvo_machine *m)

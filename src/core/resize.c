@@ -21,7 +21,7 @@
 #include "pool_leave.h"
 #include "scope.h"
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- nodes in turn -------------------------------------------------------------------------- */
 
 static bool has_surplus(const struct pool_node *n)
 {
@@ -49,7 +49,7 @@ static bool any(const struct pool_node *n)
 	return true;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- making room ---------------------------------------------------------------------------- */
 
 /*
  * Put one together by moving what is in its way. Only a pool that is made larger does that,
@@ -93,7 +93,7 @@ static bool alloc_in_turn(struct hvo_pool *pool, uint64_t nodes, hvo_pfn_t *ret)
 	return false;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- resizing; memmap lock held ------------------------------------------------------------- */
 
 struct resize {
 	struct hvo_pool *pool;

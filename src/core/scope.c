@@ -42,7 +42,7 @@ static unsigned int scope_flags(const struct hvo_pool *pool)
 	return scopes[__atomic_load_n(&pool->scope, __ATOMIC_RELAXED)].flags;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- the switch ----------------------------------------------------------------------------- */
 
 bool hvo_optimize(const struct hvo_machine *m)
 {
@@ -54,7 +54,7 @@ void hvo_set_optimize(struct hvo_machine *m, bool on)
 	__atomic_store_n(&m->optimize, on, __ATOMIC_RELAXED);
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- what they say -------------------------------------------------------------------------- */
 
 bool hugetlb_in_scope(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
@@ -92,7 +92,7 @@ void hugetlb_move_refused(struct hvo_pool *pool)
 	lock_release(pool->m, &pool->lock);
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- the setting ---------------------------------------------------------------------------- */
 
 const char *hvo_fold_scope_name(unsigned int scope)
 {

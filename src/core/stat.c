@@ -168,7 +168,7 @@ void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
 	*ret = s;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- what failed, by node ------------------------------------------------------------------- */
 
 void failure_count(struct hvo_machine *m, hvo_pfn_t pfn, int rc)
 {

@@ -23,7 +23,7 @@
 #include "page.h"
 #include "zone_whole.h"
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- bins of cut pageblocks ----------------------------------------------------------------- */
 
 static unsigned int block_used_by_itself(const struct block *b)
 {
@@ -87,7 +87,7 @@ static void bin_add(struct hvo_machine *m, struct zone *z, struct block *b)
 		counter_set(&z->nr_collapsible, z->nr_collapsible + 1);
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- what cut pageblocks serve -------------------------------------------------------------- */
 
 /* Not one that is changing, or apart. Zone lock held. */
 static bool block_serves(const struct block *b)
@@ -116,7 +116,7 @@ static void count_serving(struct hvo_machine *m, struct zone *z, const struct bl
 			z->nr_frags[b->migratetype][order] += (uint64_t)(int64_t)by;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- small blocks inside one cut pageblock -------------------------------------------------- */
 
 static void frag_add(struct hvo_machine *m, struct block *b, hvo_pfn_t base, unsigned int idx,
 		     unsigned int order)
@@ -366,7 +366,7 @@ void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 	block_settle(m, z, b);
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- isolation ------------------------------------------------------------------------------ */
 
 void zone_isolate_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
@@ -426,7 +426,7 @@ bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block,
 	return false;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- opening -------------------------------------------------------------------------------- */
 
 static unsigned int largest_order(hvo_pfn_t pfn, uint64_t nr)
 {
@@ -497,7 +497,7 @@ void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64
 	}
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- exactly these frames ------------------------------------------------------------------- */
 
 /* The free fragment that a frame of a cut block lies in; false if it is not free. */
 static bool frag_find(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int *ret_idx,
@@ -722,7 +722,7 @@ enum bad_place zone_take_bad(struct hvo_machine *m, struct zone *z, hvo_pfn_t pf
 	return bad_place(m, pfn);
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- collapse ------------------------------------------------------------------------------- */
 
 unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64_t *blocks,
 				   unsigned int max)
@@ -767,7 +767,7 @@ void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
 	}
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- hot-plug ------------------------------------------------------------------------------- */
 
 bool zone_can_close(struct hvo_machine *m, uint64_t block)
 {

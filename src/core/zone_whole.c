@@ -26,7 +26,7 @@ void zone_free_sub(struct hvo_machine *m, struct zone *z, uint64_t nr)
 	counter_set(&z->nr_free, z->nr_free - nr);
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- what a pageblock can be ---------------------------------------------------------------- */
 
 #define CUT_ONLY (BLOCK_SELF | BLOCK_BUSY | BLOCK_CARVED | BLOCK_HEALING)
 
@@ -66,7 +66,7 @@ enum block_place block_place(struct hvo_machine *m, uint64_t block)
 	return PLACE_MEMMAP;
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- free lists ----------------------------------------------------------------------------- */
 
 static void whole_add(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
@@ -177,7 +177,7 @@ void zone_set_isolated(struct hvo_machine *m, hvo_pfn_t pfn)
 	fold_set(m, pfn, HVO_BLOCK_ORDER, whole_byte(m, HVO_BLOCK_ORDER));
 }
 
-/* ----  --------------------------------------------------------------------------------------- */
+/* ---- set aside, isolated, and what is around ------------------------------------------------ */
 
 void zone_set_aside(struct hvo_machine *m, uint64_t block)
 {

@@ -156,6 +156,33 @@ static inline bool page_describes_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 	return m->blocks[block_of(pfn)].flags & BLOCK_SELF && q >> 3 == block_of(pfn) && q & 7;
 }
 
+/*
+ * Lists of blocks of 2 MiB and above, through their heads; @list is 0, or the number of the first
+ * one's pageblock + 1. Under whatever lock the list is.
+ */
+static inline void head_list_add(struct hvo_machine *m, uint32_t *list, hvo_pfn_t pfn)
+{
+	struct hvo_page *page = page_rw(m, pfn);
+
+	page->prev = 0;
+	page->next = *list;
+	if (*list)
+		page_rw(m, block_pfn(*list - 1))->prev = (uint32_t)block_of(pfn) + 1;
+	*list = (uint32_t)block_of(pfn) + 1;
+}
+
+static inline void head_list_del(struct hvo_machine *m, uint32_t *list, struct hvo_page *page)
+{
+	if (page->next)
+		page_rw(m, block_pfn(page->next - 1))->prev = page->prev;
+	if (page->prev)
+		page_rw(m, block_pfn(page->prev - 1))->next = page->next;
+	else
+		*list = page->next;
+	page->next = 0;
+	page->prev = 0;
+}
+
 /* Order of the whole block around a frame; 0: the pageblock is cut. */
 static inline unsigned int fold_order(const struct hvo_machine *m, hvo_pfn_t pfn)
 {

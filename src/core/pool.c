@@ -45,23 +45,19 @@ uint64_t hugetlb_sum(const struct hvo_pool *pool, size_t offset)
 
 void page_list_add(struct hvo_machine *m, struct page_list *list, hvo_pfn_t pfn)
 {
-	page_rw(m, pfn)->next = list->first;
-	list->first = (uint32_t)block_of(pfn) + 1;
+	head_list_add(m, &list->first, pfn);
 	list->nr++;
 }
 
 hvo_pfn_t page_list_pop(struct hvo_machine *m, struct page_list *list)
 {
-	struct hvo_page *page;
 	hvo_pfn_t pfn;
 
 	if (!list->first)
 		return HVO_PFN_NONE;
 	pfn = block_pfn(list->first - 1);
-	page = page_rw(m, pfn);
-	list->first = page->next;
+	head_list_del(m, &list->first, page_rw(m, pfn));
 	list->nr--;
-	page->next = 0;
 	return pfn;
 }
 
@@ -96,14 +92,9 @@ void hugetlb_enqueue(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	struct pool_node *n = hugetlb_node(pool, pfn);
 	struct hvo_machine *m = pool->m;
-	struct hvo_page *page = page_rw(m, pfn);
 
-	page_set_state(m, pfn, page, HVO_PAGE_HUGETLB_FREE, pool->order);
-	page->prev = 0;
-	page->next = n->free_list;
-	if (page->next)
-		page_rw(m, block_pfn(page->next - 1))->prev = (uint32_t)block_of(pfn) + 1;
-	n->free_list = (uint32_t)block_of(pfn) + 1;
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_HUGETLB_FREE, pool->order);
+	head_list_add(m, &n->free_list, pfn);
 	n->free++;
 	n->poisoned_free += page_poisoned(m, pfn);
 	/* One that failed while it was on no list. */
@@ -114,19 +105,9 @@ void hugetlb_enqueue(struct hvo_pool *pool, hvo_pfn_t pfn)
 /* The page stays in state HUGETLB_FREE: the caller says what it becomes. */
 static void hugetlb_dequeue(struct hvo_pool *pool, struct pool_node *n, hvo_pfn_t pfn)
 {
-	struct hvo_machine *m = pool->m;
-	struct hvo_page *page = page_rw(m, pfn);
-
-	if (page->next)
-		page_rw(m, block_pfn(page->next - 1))->prev = page->prev;
-	if (page->prev)
-		page_rw(m, block_pfn(page->prev - 1))->next = page->next;
-	else
-		n->free_list = page->next;
-	page->next = 0;
-	page->prev = 0;
+	head_list_del(pool->m, &n->free_list, page_rw(pool->m, pfn));
 	n->free--;
-	n->poisoned_free -= page_poisoned(m, pfn);
+	n->poisoned_free -= page_poisoned(pool->m, pfn);
 }
 
 uint64_t hugetlb_sound_free(const struct hvo_pool *pool)

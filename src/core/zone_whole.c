@@ -70,15 +70,8 @@ enum block_place block_place(struct hvo_machine *m, uint64_t block)
 
 static void whole_add(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
-	uint32_t *head = &z->whole[order - HVO_BLOCK_ORDER];
-	struct hvo_page *page = page_rw(m, pfn);
-
-	page_set_state(m, pfn, page, HVO_PAGE_FREE, order);
-	page->prev = 0;
-	page->next = *head;
-	if (*head)
-		page_rw(m, block_pfn(*head - 1))->prev = (uint32_t)block_of(pfn) + 1;
-	*head = (uint32_t)block_of(pfn) + 1;
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_FREE, order);
+	head_list_add(m, &z->whole[order - HVO_BLOCK_ORDER], pfn);
 	z->nr_whole[order - HVO_BLOCK_ORDER]++;
 }
 
@@ -86,14 +79,7 @@ static void whole_add(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsi
 static void whole_del(struct hvo_machine *m, struct zone *z, struct hvo_page *page,
 		      unsigned int order)
 {
-	if (page->next)
-		page_rw(m, block_pfn(page->next - 1))->prev = page->prev;
-	if (page->prev)
-		page_rw(m, block_pfn(page->prev - 1))->next = page->next;
-	else
-		z->whole[order - HVO_BLOCK_ORDER] = page->next;
-	page->next = 0;
-	page->prev = 0;
+	head_list_del(m, &z->whole[order - HVO_BLOCK_ORDER], page);
 	z->nr_whole[order - HVO_BLOCK_ORDER]--;
 }
 

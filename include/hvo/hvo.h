@@ -34,6 +34,7 @@ enum hvo_clear {
 
 /**
  * struct hvo_config - what a machine is to be; zero means the default
+ * @size: sizeof(struct hvo_config), see types.h
  * @memory_bytes: all nodes together; a multiple of @nr_nodes sections (128 MiB), at
  *                most 16 TiB
  * @movable_bytes: of each node, at its end, in ZONE_MOVABLE; whole sections
@@ -59,6 +60,7 @@ enum hvo_clear {
  *            gigantic pages then never had frames for their tails
  */
 struct hvo_config {
+	uint32_t size;
 	uint64_t memory_bytes;
 	uint64_t movable_bytes;
 	uint64_t cma_bytes;
@@ -245,6 +247,7 @@ void hvo_read_unlock(struct hvo_machine *m);
 
 /**
  * struct hvo_shrinker - frees memory that its owner can do without
+ * @size: sizeof(struct hvo_shrinker), see types.h
  * @scan: asked to free @nr_frames frames; returns how many it freed. Called without
  *        spin locks. It may free pages and huge pages; it must not resize pools,
  *        split blocks or register shrinkers, and what it allocates must not set
@@ -253,12 +256,14 @@ void hvo_read_unlock(struct hvo_machine *m);
  * The caller owns the memory; it must stay until hvo_shrinker_unregister().
  */
 struct hvo_shrinker {
+	uint32_t size;
 	uint64_t (*scan)(struct hvo_shrinker *shrinker, struct hvo_machine *m, uint64_t nr_frames);
 	void *arg;
 	struct hvo_shrinker *next;
 };
 
-void hvo_shrinker_register(struct hvo_machine *m, struct hvo_shrinker *shrinker);
+/* 0; -HVO_EINVAL: there is no function; -HVO_ENODEV. */
+int hvo_shrinker_register(struct hvo_machine *m, struct hvo_shrinker *shrinker);
 /* 0, -HVO_ENODEV, or -HVO_EINVAL if it is not registered. Waits for a running scan. */
 int hvo_shrinker_unregister(struct hvo_machine *m, struct hvo_shrinker *shrinker);
 
@@ -377,12 +382,14 @@ HVO_MUST_CHECK int hvo_soft_offline(struct hvo_machine *m, hvo_pfn_t pfn);
 
 /**
  * struct hvo_failure_stat - how hvo_memory_failure() ended, each frame counted once
+ * @size: sizeof(struct hvo_failure_stat), see types.h
  * @total: all of them
  * @recovered: taken out at once
  * @delayed: in use, taken out when it is freed (-HVO_EBUSY)
  * @failed: what holds it could not be cut (-HVO_ENOMEM)
  */
 struct hvo_failure_stat {
+	uint32_t size;
 	uint64_t total, recovered, delayed, failed;
 };
 
@@ -423,6 +430,7 @@ struct hvo_restore_step {
 
 #define HVO_POLICY_STEPS 4
 struct hvo_policy {
+	uint32_t size;
 	char name[16];
 	uint32_t flags; /* HVO_POLICY_* */
 	uint32_t nr_steps;
@@ -529,6 +537,7 @@ bool hvo_movable_gigantic(const struct hvo_machine *m);
 int hvo_hugetlb_optimize_pool(struct hvo_pool *pool, uint64_t *ret_done);
 
 struct hvo_resize_result {
+	uint32_t size;
 	uint64_t asked;	  /* pages to add or to remove */
 	uint64_t done;	  /* added or freed */
 	uint64_t refused; /* stayed for want of descriptor frames (now surplus) */
@@ -554,6 +563,7 @@ int hvo_pool_resize(struct hvo_pool *pool, int node, uint64_t nr, struct hvo_res
 
 /**
  * struct hvo_resize_options - zero means the default
+ * @size: sizeof(struct hvo_resize_options), see types.h
  * @nodes: bit n allows node n, as a memory policy does (nr_hugepages_mempolicy); 0: all.
  *         Only with HVO_NODE_ANY
  * @progress: called after each batch; false ends the resize there, what was done stays. It
@@ -562,6 +572,7 @@ int hvo_pool_resize(struct hvo_pool *pool, int node, uint64_t nr, struct hvo_res
  *        see HVO_FOLD_BOOT
  */
 struct hvo_resize_options {
+	uint32_t size;
 	uint64_t nodes;
 	bool (*progress)(void *arg, const struct hvo_resize_result *so_far);
 	void *arg;
@@ -673,6 +684,7 @@ int hvo_pool_demote_order(struct hvo_pool *pool);
 int hvo_pool_demote(struct hvo_pool *pool, int node, uint64_t nr, uint64_t *ret_done);
 
 struct hvo_pool_stat {
+	uint32_t size;
 	uint64_t total; /* sysfs nr_hugepages, surplus included */
 	uint64_t free;
 	uint64_t surplus;
@@ -703,6 +715,7 @@ enum hvo_zone_type {
 };
 
 struct hvo_zone_stat {
+	uint32_t size;
 	uint64_t start_pfn, end_pfn;
 	uint64_t present; /* frames */
 	uint64_t managed; /* present minus what was set aside at the start */
@@ -728,6 +741,7 @@ enum hvo_migratetype {
 
 /* Of a zone's cut blocks, by what they are kept for; whole blocks are for anything. */
 struct hvo_zone_types {
+	uint32_t size;
 	uint64_t nr_cut[HVO_NR_MIGRATETYPES];
 	uint64_t nr_free[HVO_NR_MIGRATETYPES][HVO_BLOCK_ORDER]; /* free blocks of each order */
 };
@@ -738,6 +752,7 @@ int hvo_zone_types(struct hvo_machine *m, int node, enum hvo_zone_type type,
 
 /**
  * struct hvo_numa_stat - allocations since the machine is there, as the kernel counts them
+ * @size: sizeof(struct hvo_numa_stat), see types.h
  * @hit: this node was preferred, and gave
  * @miss: this node gave, another one was preferred
  * @foreign: this node was preferred, another one gave
@@ -745,6 +760,7 @@ int hvo_zone_types(struct hvo_machine *m, int node, enum hvo_zone_type type,
  * Whoever asks for HVO_NODE_ANY prefers node 0.
  */
 struct hvo_numa_stat {
+	uint32_t size;
 	uint64_t hit, miss, foreign;
 };
 
@@ -754,10 +770,12 @@ int hvo_numa_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 
 /**
  * struct hvo_zone_events - frames since the machine is there, as the kernel counts them
+ * @size: sizeof(struct hvo_zone_events), see types.h
  * @allocated: that an allocation gave, for descriptors too, but for contiguous ranges
  * @freed: that became free again, and when memory came online
  */
 struct hvo_zone_events {
+	uint32_t size;
 	uint64_t allocated, freed;
 };
 
@@ -766,6 +784,7 @@ int hvo_zone_events(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		    struct hvo_zone_events *ret);
 
 struct hvo_machine_stat {
+	uint32_t size;
 	uint64_t total_frames;	  /* managed: MemTotal */
 	uint64_t free_frames;	  /* MemFree */
 	uint64_t memmap_boot;	  /* frames for descriptors, set aside at the start */
@@ -790,7 +809,8 @@ struct hvo_machine_stat {
 	uint64_t compact_scanned, compact_isolated, compact_stalls, compact_successes;
 };
 
-void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret);
+/* 0; -HVO_ENODEV: the machine is gone, *@ret untouched. Context: any. */
+int hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret);
 
 enum hvo_event {
 	HVO_EVENT_ALLOC_FAILED,	  /* order a, gfp b */

@@ -20,6 +20,7 @@ extern "C" {
 
 /**
  * struct hvo_owner - who can move blocks that it holds
+ * @size: sizeof(struct hvo_owner), see types.h
  * @isolate: the block at @pfn is to move: from now on do not use, free, split, map or
  *           reference it. Returns how many references the owner has on it; 0: not now
  * @move: all that was at @src is at @dst; make every reference of the owner name @dst.
@@ -37,6 +38,7 @@ extern "C" {
  * must stay until hvo_owner_unregister().
  */
 struct hvo_owner {
+	uint32_t size;
 	uint32_t (*isolate)(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
 			    unsigned int order);
 	int (*move)(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
@@ -200,15 +202,18 @@ struct hvo_cma *hvo_cma_get(struct hvo_machine *m, unsigned int index);
 
 /**
  * struct hvo_cma_events - since an area is there, in frames
+ * @size: sizeof(struct hvo_cma_events), see types.h
  * @allocated: that hvo_cma_alloc() gave
  * @failed: that it was asked for and did not give
  * @released: of @allocated, what came back
  */
 struct hvo_cma_events {
+	uint32_t size;
 	uint64_t allocated, failed, released;
 };
 
-void hvo_cma_events(const struct hvo_cma *cma, struct hvo_cma_events *ret);
+/* 0; -HVO_ENODEV: the machine is gone, *@ret untouched. Context: any. */
+int hvo_cma_events(const struct hvo_cma *cma, struct hvo_cma_events *ret);
 /* New pages of a pool come from CMA areas first, as with hugetlb_cma=. 0 or -HVO_EINVAL. */
 int hvo_pool_set_cma(struct hvo_pool *pool, bool on);
 
@@ -262,20 +267,25 @@ enum hvo_section_state hvo_section_state(struct hvo_machine *m, hvo_pfn_t pfn);
 
 /**
  * struct hvo_section_info - a section of 128 MiB
+ * @size: sizeof(struct hvo_section_info), see types.h
  * @state: as hvo_section_state() says; absent beyond the end of the address space
  * @node: that it belongs to; -1 if it is absent
  * @zone: where it is online, enum hvo_zone_type; -1 if it is not
  * @self_hosted: its descriptors lie in itself, HVO_MEMMAP_ON_MEMORY
  */
 struct hvo_section_info {
+	uint32_t size;
 	enum hvo_section_state state;
 	int node;
 	int zone;
 	bool self_hosted;
 };
 
-/* The same and more; what comes or goes meanwhile is seen before or after. Context: any. */
-void hvo_section_info(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_section_info *ret);
+/*
+ * The same and more; what comes or goes meanwhile is seen before or after. 0; -HVO_ENODEV: the
+ * machine is gone, *@ret untouched. Context: any.
+ */
+int hvo_section_info(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_section_info *ret);
 
 #ifdef __cplusplus
 }

@@ -16,6 +16,7 @@
 #include "hugetlb.h"
 #include "lock.h"
 #include "page.h"
+#include "sized.h"
 
 static uint32_t nr_areas(const struct hvo_machine *m)
 {
@@ -178,11 +179,18 @@ struct hvo_cma *hvo_cma_get(struct hvo_machine *m, unsigned int index)
 	return !machine_gone(m) && index < nr_areas(m) ? &m->cmas[index] : NULL;
 }
 
-void hvo_cma_events(const struct hvo_cma *cma, struct hvo_cma_events *ret)
+int hvo_cma_events(const struct hvo_cma *cma, struct hvo_cma_events *ret)
 {
-	ret->allocated = counter_read(&cma->allocated);
-	ret->failed = counter_read(&cma->failed);
-	ret->released = counter_read(&cma->released);
+	struct hvo_cma_events events = { 0 };
+	int rc = cma ? sized_check(ret) : -HVO_EINVAL;
+
+	if (rc || machine_gone(cma->m))
+		return rc ? rc : -HVO_ENODEV;
+	events.allocated = counter_read(&cma->allocated);
+	events.failed = counter_read(&cma->failed);
+	events.released = counter_read(&cma->released);
+	SIZED_OUT(ret, &events);
+	return 0;
 }
 
 void hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uint64_t *used)

@@ -24,6 +24,7 @@
 #include "alloc.h"
 #include "badframe.h"
 #include "lock.h"
+#include "sized.h"
 #include "vmemmap.h"
 
 #define WAIT_NS 1000
@@ -768,12 +769,15 @@ struct hvo_pool *hvo_pool_find(struct hvo_machine *m, unsigned int order)
 
 int hvo_pool_set_policy(struct hvo_pool *pool, const struct hvo_policy *policy)
 {
+	struct hvo_policy own;
 	int rc = pool_check(pool, HVO_NODE_ANY);
 
-	if (rc || !policy_valid(policy))
+	if (!rc)
+		rc = SIZED_IN(&own, policy);
+	if (rc || !policy_valid(&own))
 		return rc ? rc : -HVO_EINVAL;
 	lock_acquire(pool->m, &pool->m->memmap_lock);
-	pool->policy = *policy;
+	pool->policy = own;
 	lock_release(pool->m, &pool->m->memmap_lock);
 	return 0;
 }
@@ -782,10 +786,12 @@ int hvo_pool_policy(struct hvo_pool *pool, struct hvo_policy *ret)
 {
 	int rc = pool_check(pool, HVO_NODE_ANY);
 
-	if (rc || !ret)
-		return rc ? rc : -HVO_EINVAL;
+	if (!rc)
+		rc = sized_check(ret);
+	if (rc)
+		return rc;
 	lock_acquire(pool->m, &pool->m->memmap_lock);
-	*ret = pool->policy;
+	SIZED_OUT(ret, &pool->policy);
 	lock_release(pool->m, &pool->m->memmap_lock);
 	return 0;
 }
@@ -825,8 +831,10 @@ int hvo_pool_stat(struct hvo_pool *pool, int node, struct hvo_pool_stat *ret)
 	int rc = pool_check(pool, node);
 	uint32_t n;
 
-	if (rc || !ret)
-		return rc ? rc : -HVO_EINVAL;
+	if (!rc)
+		rc = sized_check(ret);
+	if (rc)
+		return rc;
 	lock_acquire(pool->m, &pool->lock);
 	for (n = 0; n < pool->m->cfg.nr_nodes; n++)
 		if (node == HVO_NODE_ANY || n == (uint32_t)node)
@@ -842,6 +850,6 @@ int hvo_pool_stat(struct hvo_pool *pool, int node, struct hvo_pool_stat *ret)
 	lock_release(pool->m, &pool->lock);
 	if (on_demand(pool->m))
 		s.optimized = s.total;
-	*ret = s;
+	SIZED_OUT(ret, &s);
 	return 0;
 }

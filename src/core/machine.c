@@ -15,6 +15,7 @@
 #include "hugetlb.h"
 #include "lock.h"
 #include "page.h"
+#include "sized.h"
 #include "vmemmap.h"
 #include "watermark.h"
 #include "zone.h"
@@ -112,9 +113,8 @@ static bool parts_valid(const struct hvo_config *c)
 /* Defaults filled in; false if it makes no sense. */
 static bool config_valid(const struct hvo_config *in, struct hvo_config *c)
 {
-	if (!in)
+	if (SIZED_IN(c, in))
 		return false;
-	*c = *in;
 	if (!c->nr_nodes)
 		c->nr_nodes = 1;
 	if (!c->max_order)
@@ -367,7 +367,7 @@ static int online_nodes(struct hvo_machine *m)
 /* As many as there are; the kernel too boots with fewer. */
 static int boot_rest(struct hvo_machine *m, struct hvo_pool *pool)
 {
-	static const struct hvo_resize_options at_boot = { .boot = true };
+	static const struct hvo_resize_options at_boot = { .size = sizeof(at_boot), .boot = true };
 	bool in_turn = true;
 	uint32_t n;
 	int rc = 0;
@@ -413,7 +413,8 @@ int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,
 	struct layout l;
 	int rc;
 
-	if (!mem || !ops || !array || !ret || !config_valid(cfg, &c) || (uintptr_t)mem % ALIGN)
+	if (!mem || sized_whole(ops, sizeof(*ops)) || !array || !ret || !config_valid(cfg, &c) ||
+	    (uintptr_t)mem % ALIGN)
 		return -HVO_EINVAL;
 	l = layout_of(&c);
 	if (len < l.total)
@@ -510,10 +511,10 @@ static int zone_find(struct hvo_machine *m, int node, enum hvo_zone_type type, c
 {
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	if (node < 0 || !node_valid(m, node) || (uint32_t)type >= HVO_NR_ZONES || !out)
+	if (node < 0 || !node_valid(m, node) || (uint32_t)type >= HVO_NR_ZONES)
 		return -HVO_EINVAL;
 	*ret = &m->nodes[node].zones[type];
-	return 0;
+	return sized_check(out);
 }
 
 int hvo_zone_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
@@ -539,7 +540,7 @@ int hvo_zone_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 	s.nr_isolated = z->nr_isolated;
 	count_free(z, &s);
 	lock_release(m, &z->lock);
-	*ret = s;
+	SIZED_OUT(ret, &s);
 	return 0;
 }
 
@@ -555,7 +556,7 @@ int hvo_zone_types(struct hvo_machine *m, int node, enum hvo_zone_type type,
 	lock_acquire(m, &z->lock);
 	count_types(z, &types);
 	lock_release(m, &z->lock);
-	*ret = types;
+	SIZED_OUT(ret, &types);
 	return 0;
 }
 
@@ -573,28 +574,33 @@ int hvo_numa_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 	s.hit = z->nr_allocs - s.miss;
 	s.foreign = counter_read(&z->numa_foreign);
 	lock_release(m, &z->lock);
-	*ret = s;
+	SIZED_OUT(ret, &s);
 	return 0;
 }
 
 int hvo_zone_events(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		    struct hvo_zone_events *ret)
 {
+	struct hvo_zone_events events = { 0 };
 	struct zone *z;
 	int rc = zone_find(m, node, type, ret, &z);
 
 	if (rc)
 		return rc;
-	ret->allocated = counter_read(&z->allocated);
-	ret->freed = counter_read(&z->freed);
+	events.allocated = counter_read(&z->allocated);
+	events.freed = counter_read(&z->freed);
+	SIZED_OUT(ret, &events);
 	return 0;
 }
 
-void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
+int hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
 {
 	struct hvo_machine_stat s = { 0 };
+	int rc = machine_gone(m) ? -HVO_ENODEV : sized_check(ret);
 	uint32_t n, t;
 
+	if (rc)
+		return rc;
 	for (n = 0; n < m->cfg.nr_nodes; n++) {
 		for (t = 0; t < HVO_NR_ZONES; t++) {
 			s.total_frames += counter_read(&m->nodes[n].zones[t].managed);
@@ -624,5 +630,6 @@ void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
 	s.compact_isolated = counter_read(&m->compact_isolated);
 	s.compact_stalls = counter_read(&m->compact_stalls);
 	s.compact_successes = counter_read(&m->compact_successes);
-	*ret = s;
+	SIZED_OUT(ret, &s);
+	return 0;
 }

@@ -18,6 +18,19 @@ extern "C" {
  * Every function is thread-safe unless its Context says otherwise.
  */
 
+/* ---- version and errors ------------------------------------------------ */
+
+/*
+ * The version of the library that runs, which may be another one than the HVO_VERSION that a
+ * program was built with. Static text. Context: any.
+ */
+const char *hvo_version(void);
+
+/* "ENOMEM" for -HVO_ENOMEM or HVO_ENOMEM, "0" for 0, else "unknown". Static text. Context: any. */
+const char *hvo_error_name(int rc);
+/* A few words for people, of the same numbers, in lower case. Static text. Context: any. */
+const char *hvo_error_text(int rc);
+
 /* ---- machine ---------------------------------------------------------- */
 
 enum hvo_mode {
@@ -83,6 +96,19 @@ struct hvo_config {
 size_t hvo_machine_size(const struct hvo_config *cfg);
 
 /**
+ * hvo_config_check() - does a configuration make sense, and if not, which field is wrong?
+ * @why: NULL, or where the field and what is wrong with it go, as
+ *       "max_order: not from 9 to 18"; empty if nothing is
+ * @len: bytes there are at @why; what does not fit is cut off, the end is 0 always
+ *
+ * What every function that takes a configuration refuses, it refuses for such a reason.
+ *
+ * Context: any; needs no machine.
+ * Return: 0; -HVO_EINVAL; -HVO_E2BIG: fields that this library does not know are set.
+ */
+int hvo_config_check(const struct hvo_config *cfg, char *why, size_t len);
+
+/**
  * hvo_machine_init() - build a machine and bring its memory online
  * @mem: zeroed, 64-byte aligned, at least hvo_machine_size() bytes; most of it is
  *       touched only as memory is cut, so it may be lazily backed
@@ -128,6 +154,11 @@ uint64_t hvo_min_free(const struct hvo_machine *m);
  * not for reading or writing. NULL: no such frames.
  */
 void *hvo_window(const struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
+/*
+ * And back: the frame that a byte of hvo_window() is in. HVO_PFN_NONE: @addr is no such byte, or the
+ * machine is gone.
+ */
+hvo_pfn_t hvo_addr_to_pfn(const struct hvo_machine *m, const void *addr);
 
 /**
  * hvo_machine_abandon() - make every later call fail with -HVO_ENODEV
@@ -184,6 +215,34 @@ HVO_MUST_CHECK int hvo_alloc_pages(struct hvo_machine *m, unsigned int gfp, unsi
  * the last one and the map count is not 0. After an error nothing has changed.
  */
 int hvo_put_page(struct hvo_machine *m, hvo_pfn_t pfn);
+
+/**
+ * hvo_alloc_pages_bulk() - allocate many blocks of 2^order frames
+ * @nr: how many, at least 1
+ * @pfns: room for as many: their first frames
+ *
+ * All or none: as many calls of hvo_alloc_pages(), and their Context. Nothing is held from one to
+ * the next, so others may allocate and free between them.
+ *
+ * Return: 0; what hvo_alloc_pages() returns. After an error nothing is allocated, and what is in
+ * @pfns means nothing.
+ */
+HVO_MUST_CHECK int hvo_alloc_pages_bulk(struct hvo_machine *m, unsigned int gfp, unsigned int order,
+					int node, uint64_t nr, hvo_pfn_t *pfns);
+
+/**
+ * hvo_put_pages_bulk() - drop a reference on each of many blocks, huge pages too
+ * @pfns: any frame of each
+ * @nr: how many, at least 1
+ * @ret_done: NULL, or how many references were dropped, the first ones of @pfns
+ *
+ * As many calls of hvo_put_page(), and their Context, up to the first that fails.
+ *
+ * Return: 0; what hvo_put_page() returns of @pfns[*ret_done], which it did not drop, nor any behind
+ * it. *@ret_done is untouched after -HVO_ENODEV and where there is nothing to drop (-HVO_EINVAL).
+ */
+int hvo_put_pages_bulk(struct hvo_machine *m, const hvo_pfn_t *pfns, uint64_t nr,
+		       uint64_t *ret_done);
 
 /**
  * hvo_get_page() - take a reference on whatever block covers a frame, if it is in use
@@ -454,8 +513,29 @@ const struct hvo_policy *hvo_policy_get(unsigned int index);
 #define HVO_MAX_POOLS 4
 HVO_MUST_CHECK int hvo_pool_create(struct hvo_machine *m, unsigned int order,
 				   struct hvo_pool **ret);
-/* The pool of an order, or NULL. */
+/**
+ * hvo_pool_destroy() - remove a pool that has no pages
+ *
+ * Shrink it to 0 first. Its counters and settings are gone; a pool that hvo_pool_set_demote_order()
+ * sent here demotes to the next smaller pool again. Nobody may use @pool from now on; until there
+ * is another pool in its place, every call on it is -HVO_EINVAL.
+ *
+ * Context: may wait. Not from a shrinker.
+ * Return: 0; -HVO_EINVAL; -HVO_ENODEV; -HVO_EBUSY: it has pages, free, in use or deferred, or
+ * a promise, or is just being resized. After an error nothing has changed.
+ */
+int hvo_pool_destroy(struct hvo_pool *pool);
+/* The pool of an order; NULL: there is none, or the machine is gone. Context: any. */
 struct hvo_pool *hvo_pool_find(struct hvo_machine *m, unsigned int order);
+/*
+ * The pools of a machine by order, the smallest first: of the next larger order than @pool's, or the
+ * first with NULL; NULL behind the last. Context: any.
+ */
+struct hvo_pool *hvo_pool_next(struct hvo_machine *m, const struct hvo_pool *pool);
+#define hvo_for_each_pool(m, pool) \
+	for ((pool) = hvo_pool_next(m, NULL); (pool); (pool) = hvo_pool_next(m, pool))
+/* Of its pages, 9 to 18. -HVO_EINVAL; -HVO_ENODEV. Context: any. */
+int hvo_pool_order(const struct hvo_pool *pool);
 
 /* Linux mode, "mayfail" by default. Copies the policy. -HVO_EINVAL if it makes no sense. */
 int hvo_pool_set_policy(struct hvo_pool *pool, const struct hvo_policy *policy);
@@ -624,6 +704,20 @@ HVO_MUST_CHECK int hvo_hugetlb_alloc(struct hvo_pool *pool, unsigned int gfp, in
 /* The same by a reservation, which is used up. -HVO_EINVAL also where none is left. */
 HVO_MUST_CHECK int hvo_hugetlb_alloc_reserved(struct hvo_pool *pool, unsigned int gfp, int node,
 					      hvo_pfn_t *ret);
+
+/**
+ * hvo_hugetlb_alloc_bulk() - take many huge pages that nobody has reserved
+ * @nr: how many, at least 1
+ * @pfns: room for as many
+ *
+ * All or none: as many calls of hvo_hugetlb_alloc(), and their Context. hvo_put_pages_bulk() gives
+ * them back.
+ *
+ * Return: 0; what hvo_hugetlb_alloc() returns. After an error nothing is taken, and what is in
+ * @pfns means nothing; surplus pages that came for it have left again, or are deferred.
+ */
+HVO_MUST_CHECK int hvo_hugetlb_alloc_bulk(struct hvo_pool *pool, unsigned int gfp, int node,
+					  uint64_t nr, hvo_pfn_t *pfns);
 
 /**
  * hvo_hugetlb_free() - drop a reference on a huge page, as hvo_put_page() does

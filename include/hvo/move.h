@@ -187,6 +187,15 @@ struct hvo_cma;
  */
 HVO_MUST_CHECK int hvo_cma_create(struct hvo_machine *m, int node, uint64_t nr,
 				  struct hvo_cma **ret);
+/**
+ * hvo_cma_destroy() - remove an area, whose memory stays CMA memory
+ *
+ * Another area may be made there. Nobody may use @cma from now on.
+ *
+ * Return: 0; -HVO_EINVAL; -HVO_ENODEV; -HVO_EBUSY: frames of it are in use, by hvo_cma_alloc() or
+ * a pool, or are just being allocated. After an error nothing has changed.
+ */
+int hvo_cma_destroy(struct hvo_cma *cma);
 /* @align_order: of the first frame, up to 18. 0; -HVO_EINVAL; -HVO_ENOMEM; -HVO_EBUSY. */
 HVO_MUST_CHECK int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order,
 				 hvo_pfn_t *ret);
@@ -194,10 +203,11 @@ HVO_MUST_CHECK int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int 
 int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr);
 /*
  * First frame, frames, and how many of them are in use: allocated by hvo_cma_alloc(), or pages that
- * a pool took from the area (hvo_pool_set_cma()) until these are free again.
+ * a pool took from the area (hvo_pool_set_cma()) until these are free again. Any of the three may be
+ * NULL. 0; -HVO_EINVAL; -HVO_ENODEV; all are untouched then.
  */
-void hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uint64_t *used);
-/* The areas of a machine by number from 0, in the order they were made; NULL behind the last. */
+int hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uint64_t *used);
+/* The areas of a machine by number from 0, NULL behind the last. */
 struct hvo_cma *hvo_cma_get(struct hvo_machine *m, unsigned int index);
 
 /**

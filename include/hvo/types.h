@@ -13,6 +13,12 @@
  * 2 MiB, the unit in which descriptors are folded; a section is 128 MiB.
  */
 
+/* The version of these headers, which is that of the library they came with: hvo_version(). */
+#define HVO_VERSION_MAJOR 0
+#define HVO_VERSION_MINOR 1
+#define HVO_VERSION_MICRO 0
+#define HVO_VERSION "0.1.0"
+
 #define HVO_FRAME_SHIFT 12
 #define HVO_FRAME_SIZE (UINT64_C(1) << HVO_FRAME_SHIFT)
 #define HVO_BLOCK_ORDER 9

@@ -324,6 +324,7 @@ static int check_nodes(struct serve_options *opt)
 static int check_options(struct serve_options *opt)
 {
 	struct hvo_config *cfg = &opt->cfg;
+	char why[80];
 
 	if (!opt->mount)
 		return args_error("--mount is missing: where is the machine to be seen?");
@@ -344,9 +345,8 @@ static int check_options(struct serve_options *opt)
 		return args_error("--policy is for --mode linux: on-demand mode restores nothing");
 	if (check_nodes(opt))
 		return CLI_USAGE;
-	if (!hvo_machine_size(cfg))
-		return args_error("--memory: too little for what --movable and --cma take of each "
-				  "node, or, with --hotplug, more than 16T in all");
+	if (hvo_config_check(cfg, why, sizeof(why)))
+		return args_error("no machine can be like this: %s", why);
 	return CLI_OK;
 }
 

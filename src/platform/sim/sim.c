@@ -214,10 +214,10 @@ int hvo_sim_create(const struct hvo_config *cfg, const struct hvo_sim_options *o
 {
 	size_t size = hvo_machine_size(cfg);
 	struct hvo_sim *sim;
-	int err;
+	int err = hvo_config_check(cfg, NULL, 0);
 
-	if (!size)
-		return sized_known(cfg, sizeof(*cfg)) == -HVO_E2BIG ? -HVO_E2BIG : -HVO_EINVAL;
+	if (err)
+		return err;
 	err = hvo_sim_open(cfg, opt, &sim);
 	if (err)
 		return err;

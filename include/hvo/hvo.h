@@ -146,8 +146,8 @@ const struct hvo_config *hvo_machine_config(const struct hvo_machine *m);
  */
 int hvo_set_min_free(struct hvo_machine *m, uint64_t bytes);
 #define HVO_MIN_FREE_MAX (UINT64_C(0x7fffffff) << 10)
-/* Where it stands, in bytes. Context: any. */
-uint64_t hvo_min_free(const struct hvo_machine *m);
+/* Where it stands, in bytes, or -HVO_ENODEV. Context: any. */
+int64_t hvo_min_free(const struct hvo_machine *m);
 
 /*
  * Where the bytes of the frames [pfn, pfn + nr) are, whosever these are: what is not the caller's is
@@ -328,42 +328,45 @@ int hvo_shrinker_unregister(struct hvo_machine *m, struct hvo_shrinker *shrinker
 
 /*
  * The last resort of an allocation without NORETRY or RETRY_MAYFAIL: frees memory
- * and returns how many frames. NULL for none. Called as a shrinker's scan is.
+ * and returns how many frames. NULL for none. Called as a shrinker's scan is. 0; -HVO_ENODEV.
  */
-void hvo_set_oom_notifier(struct hvo_machine *m,
-			  uint64_t (*notify)(void *arg, struct hvo_machine *m, unsigned int order),
-			  void *arg);
+int hvo_set_oom_notifier(struct hvo_machine *m,
+			 uint64_t (*notify)(void *arg, struct hvo_machine *m, unsigned int order),
+			 void *arg);
 
 /**
  * hvo_collapse() - make cut blocks that hold nothing but their descriptors whole again
  * @max_blocks: at most so many
+ * @ret_more: NULL, or: was it @max_blocks that ended it?
  *
  * On-demand mode does this by itself when a whole block is wanted; this is for
  * doing it earlier. Linux mode has nothing to collapse.
  *
  * Context: may wait.
- * Return: number of blocks made whole (0 or more).
+ * Return: number of blocks made whole; -HVO_ENODEV.
  */
-uint64_t hvo_collapse(struct hvo_machine *m, uint64_t max_blocks);
+int64_t hvo_collapse(struct hvo_machine *m, uint64_t max_blocks, bool *ret_more);
 
 /**
  * hvo_work() - do what was put off, in bounded steps
  * @max: at most so many steps: a huge page freed, a descriptor frame moved, a block collapsed
+ * @ret_more: NULL, or: was it @max that ended it?
  *
  * Finishes deferred frees, moves descriptors out of blocks that policy carve-heal carved,
  * and collapses blocks as long as more of them wait than are worth keeping. A thread
  * that the linux platform can run calls this; so may anybody else.
  *
  * Context: may wait. Not from a shrinker.
- * Return: steps done; fewer than @max: there is no more that can be done now.
+ * Return: steps done; -HVO_ENODEV.
  */
-uint64_t hvo_work(struct hvo_machine *m, uint64_t max);
+int64_t hvo_work(struct hvo_machine *m, uint64_t max, bool *ret_more);
 
 /**
  * hvo_report_free() - give the content of free memory back to the system
  * @node: of one node, or HVO_NODE_ANY
  * @order: of the free blocks that are worth it: of 2^order frames and above, 9 to max_order
  * @max: at most so many frames
+ * @ret_more: NULL, or: was it @max that ended it?
  *
  * The memory stays online, free and counted. What is behind it comes back, as zeroes, when a
  * block of it is allocated, or taken in any other way; if the system has none by then, that
@@ -371,10 +374,10 @@ uint64_t hvo_work(struct hvo_machine *m, uint64_t max);
  * It begins where the last call ended.
  *
  * Context: may wait. Not from a shrinker.
- * Return: frames given back now, a multiple of 512, or -HVO_EINVAL; with fewer than @max, by
- * a block or more, there is no more to be given.
+ * Return: frames given back now, a multiple of 512; -HVO_EINVAL; -HVO_ENODEV.
  */
-int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uint64_t max);
+int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uint64_t max,
+			bool *ret_more);
 
 /* Was the content of this frame given back so, and not taken again? False for what is offline. */
 bool hvo_reported(struct hvo_machine *m, hvo_pfn_t pfn);
@@ -455,8 +458,11 @@ struct hvo_failure_stat {
 /* Of a node's frames. -HVO_EINVAL: no such node, *@ret untouched. Context: any. */
 int hvo_failure_stat(struct hvo_machine *m, int node, struct hvo_failure_stat *ret);
 
-/* The frames that failed, ascending: up to @max of them go to @pfns. Returns how many there are. */
-uint64_t hvo_poisoned(struct hvo_machine *m, hvo_pfn_t *pfns, uint64_t max);
+/*
+ * The frames that failed, ascending: up to @max of them go to @pfns, which may be NULL. Returns how many
+ * there are, or -HVO_ENODEV.
+ */
+int64_t hvo_poisoned(struct hvo_machine *m, hvo_pfn_t *pfns, uint64_t max);
 
 /* ---- HugeTLB ---------------------------------------------------------- */
 
@@ -584,8 +590,8 @@ int hvo_pool_set_fold_scope(struct hvo_pool *pool, enum hvo_fold_scope scope);
 /* The one in force. Context: any. -HVO_EINVAL, also in on-demand mode; -HVO_ENODEV. */
 int hvo_pool_fold_scope(struct hvo_pool *pool);
 
-/* The switch hugetlb_optimize_vmemmap; acts on later allocations only. */
-void hvo_set_optimize(struct hvo_machine *m, bool on);
+/* The switch hugetlb_optimize_vmemmap; acts on later allocations only. 0; -HVO_ENODEV. */
+int hvo_set_optimize(struct hvo_machine *m, bool on);
 /* Where it stands. On-demand mode has no use for it. Context: any. */
 bool hvo_optimize(const struct hvo_machine *m);
 
@@ -597,8 +603,9 @@ bool hvo_optimize(const struct hvo_machine *m);
  * a pool that takes them from CMA areas come from there in either case.
  *
  * Context: any.
+ * Return: 0; -HVO_ENODEV.
  */
-void hvo_set_movable_gigantic(struct hvo_machine *m, bool on);
+int hvo_set_movable_gigantic(struct hvo_machine *m, bool on);
 /* Where it stands. Context: any. */
 bool hvo_movable_gigantic(const struct hvo_machine *m);
 
@@ -950,10 +957,10 @@ struct hvo_finding {
  * against the counters.
  *
  * Context: may wait. No other thread may use the machine meanwhile: the count would be wrong.
- * Return: number of mismatches.
+ * Return: number of mismatches; -HVO_ENODEV: there is nothing left that could be counted.
  */
-uint64_t hvo_machine_audit(struct hvo_machine *m,
-			   void (*report)(void *arg, const struct hvo_finding *finding), void *arg);
+int64_t hvo_machine_audit(struct hvo_machine *m,
+			  void (*report)(void *arg, const struct hvo_finding *finding), void *arg);
 
 #ifdef __cplusplus
 }

@@ -790,27 +790,30 @@ int hvo_shrinker_unregister(struct hvo_machine *m, struct hvo_shrinker *shrinker
 	return rc;
 }
 
-void hvo_set_oom_notifier(struct hvo_machine *m,
-			  uint64_t (*notify)(void *arg, struct hvo_machine *m, unsigned int order),
-			  void *arg)
+int hvo_set_oom_notifier(struct hvo_machine *m,
+			 uint64_t (*notify)(void *arg, struct hvo_machine *m, unsigned int order),
+			 void *arg)
 {
 	if (machine_gone(m))
-		return;
+		return -HVO_ENODEV;
 	lock_acquire(m, &m->shrinker_lock);
 	m->oom = notify;
 	m->oom_arg = arg;
 	lock_release(m, &m->shrinker_lock);
+	return 0;
 }
 
-uint64_t hvo_collapse(struct hvo_machine *m, uint64_t max_blocks)
+int64_t hvo_collapse(struct hvo_machine *m, uint64_t max_blocks, bool *ret_more)
 {
 	uint64_t done = 0;
 	uint32_t n, t;
 
 	if (machine_gone(m))
-		return 0;
+		return -HVO_ENODEV;
 	for (n = 0; n < m->cfg.nr_nodes; n++)
 		for (t = 0; t < HVO_NR_ZONES && done < max_blocks; t++)
 			done += vmemmap_collapse(m, &m->nodes[n].zones[t], max_blocks - done);
-	return done;
+	if (ret_more)
+		*ret_more = done >= max_blocks;
+	return (int64_t)done;
 }

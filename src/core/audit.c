@@ -640,8 +640,8 @@ static void mapping_mismatch(void *arg, uint64_t page, uint64_t recorded, uint64
 	expect(arg, "MAP-1", "what backs a page of the array", page, recorded, real);
 }
 
-uint64_t hvo_machine_audit(struct hvo_machine *m,
-			   void (*report)(void *arg, const struct hvo_finding *finding), void *arg)
+int64_t hvo_machine_audit(struct hvo_machine *m,
+			  void (*report)(void *arg, const struct hvo_finding *finding), void *arg)
 {
 	struct audit a = { .m = m, .report = report, .arg = arg };
 	struct count sum = { 0 };
@@ -649,7 +649,7 @@ uint64_t hvo_machine_audit(struct hvo_machine *m,
 	uint32_t n;
 
 	if (machine_gone(m))
-		return 0;
+		return -HVO_ENODEV;
 	for (n = 0; n < m->cfg.nr_nodes; n++)
 		audit_node(&a, n, &sum);
 	audit_offline(&a, &sum);
@@ -666,5 +666,5 @@ uint64_t hvo_machine_audit(struct hvo_machine *m,
 	audit_reported(&a);
 	if (m->ops->audit)
 		m->ops->audit(m->ctx, mapping_mismatch, &a);
-	return a.findings;
+	return (int64_t)a.findings;
 }

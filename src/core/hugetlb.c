@@ -860,22 +860,28 @@ int hvo_pool_policy(struct hvo_pool *pool, struct hvo_policy *ret)
 
 bool hvo_movable_gigantic(const struct hvo_machine *m)
 {
-	return __atomic_load_n(&m->movable_gigantic, __ATOMIC_RELAXED);
+	return !machine_gone(m) && __atomic_load_n(&m->movable_gigantic, __ATOMIC_RELAXED);
 }
 
-void hvo_set_movable_gigantic(struct hvo_machine *m, bool on)
+int hvo_set_movable_gigantic(struct hvo_machine *m, bool on)
 {
+	if (machine_gone(m))
+		return -HVO_ENODEV;
 	__atomic_store_n(&m->movable_gigantic, on, __ATOMIC_RELAXED);
+	return 0;
 }
 
 bool hvo_optimize(const struct hvo_machine *m)
 {
-	return __atomic_load_n(&m->optimize, __ATOMIC_RELAXED);
+	return !machine_gone(m) && __atomic_load_n(&m->optimize, __ATOMIC_RELAXED);
 }
 
-void hvo_set_optimize(struct hvo_machine *m, bool on)
+int hvo_set_optimize(struct hvo_machine *m, bool on)
 {
+	if (machine_gone(m))
+		return -HVO_ENODEV;
 	__atomic_store_n(&m->optimize, on, __ATOMIC_RELAXED);
+	return 0;
 }
 
 static void node_stat(const struct pool_node *n, struct hvo_pool_stat *s)

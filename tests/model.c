@@ -10,7 +10,7 @@
  */
 #include "model.h"
 
-#include "core/machine.h"
+#include "core/base.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -10,7 +10,7 @@
  */
 #include "model.h"
 
-#include "core/migrate.h"
+#include "core/evacuate.h"
 
 #include <string.h>
 

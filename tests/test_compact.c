@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-#include "core/machine.h"
+#include "core/base.h"
 
 #define ANY HVO_NODE_ANY
 

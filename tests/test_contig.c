@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-#include "core/machine.h"
+#include "core/base.h"
 
 #define ANY HVO_NODE_ANY
 #define GFP_QUIET (HVO_GFP_USER | HVO_GFP_NOWARN)

@@ -15,9 +15,10 @@
 #include <hvo/move.h>
 
 #include "core/lock.h"
-#include "core/machine.h"
+#include "core/base.h"
 #include "core/page.h"
-#include "core/zone.h"
+#include "core/zone_cut.h"
+#include "core/zone_whole.h"
 #include "harness.h"
 
 #define ANY HVO_NODE_ANY
@@ -1143,7 +1144,7 @@ struct watch {
 	pthread_t thread;
 };
 
-/* Under the lock there is nothing but what the table in zone.h has: block_place() stops at it. */
+/* Under the lock there is nothing but what the table in zone_whole.h has: block_place() stops at it. */
 static void *look_at_places(void *arg)
 {
 	struct watch *w = arg;

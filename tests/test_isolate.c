@@ -8,7 +8,7 @@
 #include <hvo/move.h>
 
 #include "core/isolate.h"
-#include "core/machine.h"
+#include "core/base.h"
 
 #define ANY HVO_NODE_ANY
 

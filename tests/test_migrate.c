@@ -17,8 +17,8 @@
 #include <string.h>
 
 #include "core/isolate.h"
-#include "core/machine.h"
-#include "core/migrate.h"
+#include "core/base.h"
+#include "core/evacuate.h"
 
 #define ANY HVO_NODE_ANY
 #define SLOTS 1024

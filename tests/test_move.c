@@ -15,10 +15,12 @@
 
 #include "core/alloc.h"
 #include "core/lock.h"
-#include "core/move.h"
+#include "core/memmap_move.h"
 #include "core/page.h"
-#include "core/vmemmap_frames.h"
-#include "core/zone.h"
+#include "core/carve.h"
+#include "core/fold.h"
+#include "core/frames.h"
+#include "core/zone_cut.h"
 
 #define ANY HVO_NODE_ANY
 

@@ -10,7 +10,7 @@
 
 #include <hvo/move.h>
 
-#include "core/machine.h"
+#include "core/base.h"
 
 #define ANY HVO_NODE_ANY
 #define GIGA (UINT64_C(1) << HVO_GIGA_ORDER)

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/fold.h"
 #include "core/page.h"
 
 #define ANY HVO_NODE_ANY

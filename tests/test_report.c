@@ -12,7 +12,7 @@
 
 #include <pthread.h>
 
-#include "core/machine.h"
+#include "core/base.h"
 
 static uint64_t reported(struct rig *r)
 {

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/machine.h"
+#include "core/base.h"
 
 #define ANY HVO_NODE_ANY
 

@@ -5,7 +5,7 @@
  */
 #include "harness.h"
 
-#include "core/machine.h"
+#include "core/base.h"
 #include "tree/tree.h"
 
 #include <hvo/move.h>

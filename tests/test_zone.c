@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "core/machine.h"
+#include "core/base.h"
 
 #include <hvo/move.h>
 

@@ -23,7 +23,7 @@
  *	POOL-4	folded pages, poisoned pages; POOL-5 pages that wait to be freed
  *	POOL-6	what is reserved is there
  *	CMA-1	frames that CMA areas say are in use
- *	BLOCK-4	a pageblock is in one of the places of zone.h; while nobody is at work, whole or cut
+ *	BLOCK-4	a pageblock is in one of the places of zone_whole.h; while nobody is at work, whole or cut
  *	POISON-1 no frame that failed is free; what is out of use failed, or is in a pageblock with a
  *		frame that did. In a whole block of descriptors it is what backs nothing
  *	POISON-2 failed frames of a section, and of all
@@ -36,9 +36,9 @@
  * Locks: none; nobody else may use the machine meanwhile.
  * Linux: nothing like it; closest are page_owner and CONFIG_DEBUG_VM.
  */
-#include "machine.h"
+#include "base.h"
 #include "page.h"
-#include "zone.h"
+#include "zone_cut.h"
 
 struct count {
 	uint64_t free, cut, memmap, boot, isolated, kept, carved, poisoned, cma,
@@ -86,7 +86,7 @@ static uint64_t page_of_boot_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 /* Head of the whole block around a frame; the frame itself in a cut one. */
 static const struct hvo_page *whole_head(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	unsigned int order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+	unsigned int order = fold_order(m, pfn);
 
 	return page_ro(m, pfn & ~((UINT64_C(1) << order) - 1));
 }
@@ -385,7 +385,7 @@ static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
 			pfn += HVO_SECTION_FRAMES;
 			continue;
 		}
-		order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+		order = fold_order(m, pfn);
 		if (!order) {
 			audit_cut(a, z, block_of(pfn), &c);
 			pfn += HVO_BLOCK_FRAMES;
@@ -478,7 +478,7 @@ static void audit_node(struct audit *a, uint32_t node, struct count *sum)
 			audit_pool_node(a, i, node);
 }
 
-/* ---- offline memory ------------------------------------------------------------------- */
+/* ---- offline memory ------------------------------------------------------------------------- */
 
 /* What a frame may be: nothing, failed, or where descriptors of this very memory lie. */
 static void check_offline_frame(struct audit *a, hvo_pfn_t pfn, struct count *sum)

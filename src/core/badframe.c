@@ -3,7 +3,7 @@
  * Which frames failed: a bit for each frame, set once and for as long as the memory is there, and
  * a count for each section, so that looking at what is sound costs next to nothing.
  *
- * The bit is all that is recorded. Where the frame is follows from its state (zone.c):
+ * The bit is all that is recorded. Where the frame is follows from its state (zone_whole.c):
  *	out of use	its descriptor says POISONED. In a whole block of descriptors it has none:
  *			there it backs nothing any more
  *	set aside	the whole pageblock around it is POISONED, until it can be cut
@@ -16,6 +16,7 @@
  */
 #include "badframe.h"
 
+#include "base.h"
 #include "lock.h"
 
 #define WORD 64u

@@ -9,6 +9,7 @@
  */
 #include "watermark.h"
 
+#include "base.h"
 #include "lock.h"
 
 static uint64_t int_sqrt(uint64_t n)

@@ -8,11 +8,12 @@
  */
 #include "work.h"
 
-#include "hugetlb.h"
+#include "base.h"
+#include "carve.h"
+#include "failure.h"
+#include "fold.h"
 #include "lock.h"
-#include "move.h"
-#include "poison.h"
-#include "vmemmap.h"
+#include "pool_leave.h"
 
 /* Deferred frees, then carved blocks that were promised to heal. Memmap lock held. */
 static uint64_t memmap_work(struct hvo_machine *m, uint64_t max)
@@ -30,7 +31,7 @@ static uint64_t memmap_work(struct hvo_machine *m, uint64_t max)
 	if (heal && counter_read(&m->carved_blocks))
 		done += vmemmap_heal(m, max - done);
 	if (counter_read(&m->nr_bad))
-		done += poison_cut_aside(m, 0, m->mm.nr_frames, max - done);
+		done += cut_all_aside(m, 0, m->mm.nr_frames, max - done);
 	return done;
 }
 

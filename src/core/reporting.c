@@ -12,11 +12,11 @@
  * zone's lock for the flags. The block is the caller's own while the system is asked.
  * Linux: mm/page_reporting.c, page_reporting_cycle(), page_reporting_drain().
  */
-#include "report.h"
+#include "reporting.h"
 
+#include "base.h"
 #include "lock.h"
-#include "page.h"
-#include "zone.h"
+#include "zone_whole.h"
 
 /* Of what is away from its zone at a time: 32 MiB. */
 #define CHUNK_ORDER 13u
@@ -52,7 +52,7 @@ static uint64_t nr_reported(const struct hvo_machine *m, hvo_pfn_t pfn, uint64_t
 	return frames;
 }
 
-/* ---- giving it back ------------------------------------------------------------------------ */
+/* ---- giving it back ------------------------------------------------------------------------- */
 
 struct report {
 	struct hvo_machine *m;
@@ -171,7 +171,7 @@ int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uin
 	return (int64_t)r.done;
 }
 
-/* ---- taking it back -------------------------------------------------------------------------- */
+/* ---- taking it back ------------------------------------------------------------------------- */
 
 bool hvo_reported(struct hvo_machine *m, hvo_pfn_t pfn)
 {

@@ -103,7 +103,7 @@ static void check_page(struct audit *a, const char *rule, const char *what, uint
 	struct hvo_machine *m = a->m;
 	hvo_pfn_t pfn = m->ops->backing(m->ctx, page);
 
-	expect(a, rule, what, hvo_memmap_to_q(page) >> 3, shared, pfn == HVO_SHARED_TAIL);
+	expect(a, rule, what, hvo_memmap_group(page) >> 3, shared, pfn == HVO_SHARED_TAIL);
 	if (pfn == HVO_SHARED_TAIL)
 		return;
 	expect(a, "MEMMAP-2", "state of a backing frame", pfn, HVO_PAGE_MEMMAP,
@@ -499,7 +499,7 @@ static void check_offline_frame(struct audit *a, hvo_pfn_t pfn, struct count *su
 		else
 			expect(a, "OFFLINE-1", "block that a frame has tails of", pfn, block,
 			       m->blocks[block].flags & BLOCK_SELF ?
-				       hvo_memmap_to_q(page->private_data[0]) >> 3 :
+				       hvo_memmap_group(page->private_data[0]) >> 3 :
 				       UINT64_MAX);
 		break;
 	default:

@@ -124,7 +124,7 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 
 	if (rc) {
 		counter_add(&m->cut_failures, 1);
-		trace(m, HVO_EVENT_PRESENT_FAILED, pfn, 1, (uint64_t)-rc);
+		trace(m, HVO_EVENT_RESTORE_FAILED, pfn, 1, (uint64_t)-rc);
 		return rc;
 	}
 	fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
@@ -134,7 +134,7 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 	vmemmap_set_backs(m, pfn + at, run.page, HVO_BLOCK_TAILS);
 	counter_add(&m->memmap, HVO_BLOCK_TAILS);
 	counter_add(&m->cuts, 1);
-	counter_add(&m->presents, 1);
+	counter_add(&m->restored, 1);
 	trace(m, HVO_EVENT_CUT, pfn, 0, 0);
 	return 0;
 }

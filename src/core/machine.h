@@ -2,8 +2,10 @@
 #ifndef HVO_CORE_MACHINE_H
 #define HVO_CORE_MACHINE_H
 
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
 #include <hvo/hvo.h>
-#include <hvo/move.h>
+#include <hvo/migrate.h>
 
 /*
  * The structures of a machine, and who may touch which field:
@@ -242,7 +244,7 @@ struct hvo_machine {
 
 	/* (a) */
 	uint64_t memmap_boot, memmap;
-	uint64_t folds, presents, cuts, cut_failures, collapses, collapse_failures;
+	uint64_t folds, restored, cuts, cut_failures, collapses, collapse_failures;
 	uint64_t moved, carved_blocks;
 	uint64_t reported;	   /* frames whose content is with the system */
 	uint64_t self_hosted_huge; /* huge pages that were not folded for that reason */

@@ -791,7 +791,7 @@ static void isolate(struct rig *r, uint64_t block, bool on)
 
 	lock_acquire(r->m, &z->lock);
 	if (on)
-		zone_isolate_block(r->m, z, block);
+		zone_isolate_block(r->m, z, block, ISOLATED_BY_LIBRARY);
 	else
 		zone_unisolate_block(r->m, z, block);
 	lock_release(r->m, &z->lock);
@@ -863,8 +863,8 @@ static void isolate_wrongly(struct rig *r, bool twice)
 	struct zone *z = zone_of(r->m, block_pfn(block));
 
 	if (twice) {
-		zone_isolate_block(r->m, z, block);
-		zone_isolate_block(r->m, z, block);
+		zone_isolate_block(r->m, z, block, ISOLATED_BY_LIBRARY);
+		zone_isolate_block(r->m, z, block, ISOLATED_BY_LIBRARY);
 	}
 	zone_unisolate_block(r->m, z, block);
 }

@@ -208,7 +208,6 @@ static bool describes_itself(struct hvo_machine *m, struct zone *z, uint64_t blo
 static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t block,
 			    const struct hvo_remap *old, unsigned int nr_old)
 {
-	struct block *b = &m->blocks[block];
 	hvo_pfn_t pfn = block_pfn(block);
 	bool self = describes_itself(m, z, block);
 	unsigned int i;
@@ -225,12 +224,7 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 		page_set_word(page, 0, 0);
 	}
 	lock_acquire(m, &z->lock);
-	b->flags &= BLOCK_APART;
-	b->nr_free = 0;
-	b->orders = 0;
-	z->nr_cut--;
-	z->in_flight--;
-	zone_put_whole(m, z, pfn, HVO_BLOCK_ORDER);
+	zone_collapsed(m, z, block);
 	lock_release(m, &z->lock);
 	if (badframe_in_block(m, pfn, HVO_BLOCK_ORDER))
 		(void)cut_all_aside(m, pfn, pfn + HVO_BLOCK_FRAMES, UINT64_MAX);

@@ -202,7 +202,7 @@ static int try_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, ui
 		if (nr < WAITS_AVOIDED) {
 			avoided[nr++] = block_of(*ret);
 			lock_acquire(m, &z->lock);
-			zone_isolate_block(m, z, block_of(*ret));
+			zone_isolate_block(m, z, block_of(*ret), ISOLATED_BY_LIBRARY);
 			lock_release(m, &z->lock);
 		} else {
 			rc = -HVO_ENOMEM;

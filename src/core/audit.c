@@ -103,7 +103,7 @@ static void check_page(struct audit *a, const char *rule, const char *what, uint
 	struct hvo_machine *m = a->m;
 	hvo_pfn_t pfn = m->ops->backing(m->ctx, page);
 
-	expect(a, rule, what, hvo_memmap_to_q(page) >> 3, shared, pfn == HVO_SHARED_TAIL);
+	expect(a, rule, what, hvo_memmap_group(page) >> 3, shared, pfn == HVO_SHARED_TAIL);
 	if (pfn == HVO_SHARED_TAIL)
 		return;
 	expect(a, "MEMMAP-2", "state of a backing frame", pfn, HVO_PAGE_MEMMAP,
@@ -501,7 +501,7 @@ static void check_offline_frame(struct audit *a, hvo_pfn_t pfn, struct count *su
 		else
 			expect(a, "OFFLINE-1", "block that a frame has tails of", pfn, block,
 			       m->blocks[block].flags & BLOCK_SELF ?
-				       hvo_memmap_to_q(page->private_data[0]) >> 3 :
+				       hvo_memmap_group(page->private_data[0]) >> 3 :
 				       UINT64_MAX);
 		break;
 	default:
@@ -643,8 +643,8 @@ static void mapping_mismatch(void *arg, uint64_t page, uint64_t recorded, uint64
 	expect(arg, "MAP-1", "what backs a page of the array", page, recorded, real);
 }
 
-uint64_t hvo_machine_audit(struct hvo_machine *m,
-			   void (*report)(void *arg, const struct hvo_finding *finding), void *arg)
+int64_t hvo_machine_audit(struct hvo_machine *m,
+			  void (*report)(void *arg, const struct hvo_finding *finding), void *arg)
 {
 	struct audit a = { .m = m, .report = report, .arg = arg };
 	struct count sum = { 0 };
@@ -652,7 +652,7 @@ uint64_t hvo_machine_audit(struct hvo_machine *m,
 	uint32_t n;
 
 	if (machine_gone(m))
-		return 0;
+		return -HVO_ENODEV;
 	for (n = 0; n < m->cfg.nr_nodes; n++)
 		audit_node(&a, n, &sum);
 	audit_offline(&a, &sum);
@@ -669,5 +669,5 @@ uint64_t hvo_machine_audit(struct hvo_machine *m,
 	audit_reported(&a);
 	if (m->ops->audit)
 		m->ops->audit(m->ctx, mapping_mismatch, &a);
-	return a.findings;
+	return (int64_t)a.findings;
 }

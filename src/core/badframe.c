@@ -105,20 +105,20 @@ unsigned int badframe_sound_group(const struct hvo_machine *m, hvo_pfn_t block, 
 	return at;
 }
 
-uint64_t hvo_poisoned(struct hvo_machine *m, hvo_pfn_t *pfns, uint64_t max)
+int64_t hvo_poisoned(struct hvo_machine *m, hvo_pfn_t *pfns, uint64_t max)
 {
 	hvo_pfn_t pfn = 0;
 	uint64_t nr = 0;
 
 	if (machine_gone(m))
-		return 0;
+		return -HVO_ENODEV;
 	if (!pfns || !counter_read(&m->nr_bad))
-		return counter_read(&m->nr_bad);
+		return (int64_t)counter_read(&m->nr_bad);
 	while ((pfn = badframe_next(m, pfn, m->mm.nr_frames)) != HVO_PFN_NONE) {
 		if (nr < max)
 			pfns[nr] = pfn;
 		nr++;
 		pfn++;
 	}
-	return nr;
+	return (int64_t)nr;
 }

@@ -142,8 +142,8 @@ static inline void trace(struct hvo_machine *m, enum hvo_event event, hvo_pfn_t 
 /* hvo_work() has something to do. */
 static inline void work_wanted(struct hvo_machine *m)
 {
-	if (m->ops->work)
-		m->ops->work(m->ctx);
+	if (m->ops->kick)
+		m->ops->kick(m->ctx);
 }
 
 /* The pool of huge pages of this order, or NULL. */
@@ -157,13 +157,15 @@ static inline struct hvo_pool *pool_of_order(struct hvo_machine *m, unsigned int
 	return NULL;
 }
 
-/* What every call on a pool refuses: no pool, a machine that is gone, no such node. */
+/* What every call on a pool refuses: no pool, or none any more, a machine that is gone, no such node. */
 static inline int pool_check(const struct hvo_pool *pool, int node)
 {
 	if (!pool || node < HVO_NODE_ANY)
 		return -HVO_EINVAL;
 	if (machine_gone(pool->m))
 		return -HVO_ENODEV;
+	if (!__atomic_load_n(&pool->order, __ATOMIC_RELAXED))
+		return -HVO_EINVAL;
 	return node >= (int)pool->m->cfg.nr_nodes ? -HVO_EINVAL : 0;
 }
 

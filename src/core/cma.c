@@ -20,15 +20,19 @@
 #include "page.h"
 #include "ref.h"
 
+/* Nobody else looks for a place meanwhile, nor removes the area; it may be gone by then. */
 static int area_take(struct hvo_cma *cma, struct contig_want *w, hvo_pfn_t *tried, hvo_pfn_t *ret)
 {
 	struct hvo_machine *m = cma->m;
-	int rc;
+	int rc = -HVO_ENOMEM;
 
+	lock_acquire(m, &cma->lock);
 	w->lo = cma->start;
 	w->hi = cma->start + cma->nr;
-	lock_acquire(m, &cma->lock);
-	rc = contig_search_on(m, zone_of(m, cma->start), w, tried, ret);
+	if (cma->nr)
+		rc = contig_search_on(m, zone_of(m, cma->start), w, tried, ret);
+	if (!rc)
+		counter_add(&cma->used, w->nr);
 	lock_release(m, &cma->lock);
 	counter_add(rc ? &m->cma_alloc_failures : &m->cma_allocs, 1);
 	return rc;
@@ -40,21 +44,25 @@ int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order, hv
 	hvo_pfn_t pfn = 0;
 	int rc;
 
-	if (!cma || !nr || align_order > HVO_GIGA_ORDER || !ret)
+	rc = cma_check(cma);
+	if (rc)
+		return rc;
+	if (!nr || align_order > HVO_GIGA_ORDER || !ret)
 		return -HVO_EINVAL;
-	if (machine_gone(cma->m))
-		return -HVO_ENODEV;
 	w.align = UINT64_C(1) << align_order;
 	do {
 		rc = area_take(cma, &w, NULL, &pfn);
-		if (!rc)
-			rc = contig_clear(cma->m, pfn, pfn + nr, 0);
+		if (rc)
+			break;
+		rc = contig_clear(cma->m, pfn, pfn + nr, 0);
+		if (rc)
+			counter_sub(&cma->used, nr);
 	} while (rc == -HVO_EAGAIN);
 	if (rc) {
 		counter_add(&cma->failed, nr);
 		return rc;
 	}
-	cma_count_taken(cma, nr);
+	counter_add(&cma->allocated, nr);
 	contig_publish(cma->m, pfn, pfn + nr, true);
 	*ret = pfn;
 	return 0;
@@ -78,10 +86,10 @@ static void begin_rest(struct hvo_machine *m, hvo_pfn_t pfn)
 
 int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr)
 {
-	if (!cma)
-		return -HVO_EINVAL;
-	if (machine_gone(cma->m))
-		return -HVO_ENODEV;
+	int rc = cma_check(cma);
+
+	if (rc)
+		return rc;
 	if (!nr || pfn < cma->start || nr > cma->nr || pfn - cma->start > cma->nr - nr ||
 	    !contig_held(cma->m, pfn, pfn + nr, true))
 		return -HVO_EINVAL;
@@ -105,7 +113,7 @@ int cma_take_one(struct hvo_machine *m, int node, unsigned int order, hvo_pfn_t 
 
 		if (zone_of(m, cma->start)->node != node || area_take(cma, &w, &tried[i], ret))
 			continue;
-		cma_count_taken(cma, w.nr);
+		counter_add(&cma->allocated, w.nr);
 		page_set_flags(page_rw(m, *ret), HVO_PF_CMA | HVO_PF_CMA_FIRST);
 		return 0;
 	}

@@ -5,7 +5,7 @@
  * There is no map of an area: what hvo_cma_alloc() gave is blocks in use like any others, with
  * HVO_PF_CMA in their heads from their first reference to the last.
  *
- * Locks: the memmap lock for new areas; counters are atomic.
+ * Locks: the memmap lock where areas come and go; an area's own lock when it goes; counters are atomic.
  * Linux: mm/cma.c, cma_declare_contiguous(), cma_init_reserved_mem().
  */
 #include "cma_area.h"
@@ -13,10 +13,20 @@
 #include "base.h"
 #include "lock.h"
 #include "page.h"
+#include "sized.h"
 
 uint32_t cma_nr_areas(const struct hvo_machine *m)
 {
 	return __atomic_load_n(&m->nr_cmas, __ATOMIC_ACQUIRE);
+}
+
+int cma_check(const struct hvo_cma *cma)
+{
+	if (!cma)
+		return -HVO_EINVAL;
+	if (machine_gone(cma->m))
+		return -HVO_ENODEV;
+	return counter_read(&cma->nr) ? 0 : -HVO_EINVAL;
 }
 
 static hvo_pfn_t align_up(hvo_pfn_t pfn, uint64_t align)
@@ -34,7 +44,7 @@ static hvo_pfn_t find_place(struct hvo_machine *m, const struct zone *z, uint64_
 	for (i = 0; i < m->nr_cmas; i++) {
 		const struct hvo_cma *cma = &m->cmas[i];
 
-		if (start >= cma->start + cma->nr || cma->start >= start + nr)
+		if (!cma->nr || start >= cma->start + cma->nr || cma->start >= start + nr)
 			continue;
 		start = align_up(cma->start + cma->nr, align);
 		/* Others may be in the way there. */
@@ -47,10 +57,12 @@ static hvo_pfn_t find_place(struct hvo_machine *m, const struct zone *z, uint64_
 static int carve_area(struct hvo_machine *m, struct zone *z, uint64_t nr, struct hvo_cma **ret)
 {
 	unsigned int order;
-	struct hvo_cma *cma;
+	struct hvo_cma *cma = m->cmas;
 	hvo_pfn_t start;
 
-	if (m->nr_cmas == HVO_MAX_CMA)
+	while (cma < m->cmas + m->nr_cmas && cma->nr)
+		cma++;
+	if (cma == m->cmas + HVO_MAX_CMA)
 		return -HVO_ENOSPC;
 	if (nr > z->end - z->start)
 		return -HVO_ENOMEM;
@@ -60,11 +72,14 @@ static int carve_area(struct hvo_machine *m, struct zone *z, uint64_t nr, struct
 	while (start == HVO_PFN_NONE && order-- > HVO_BLOCK_ORDER);
 	if (start == HVO_PFN_NONE)
 		return -HVO_ENOMEM;
-	cma = &m->cmas[m->nr_cmas];
 	cma->m = m;
-	cma->start = start;
-	cma->nr = nr;
-	__atomic_store_n(&m->nr_cmas, m->nr_cmas + 1, __ATOMIC_RELEASE);
+	counter_set(&cma->start, start);
+	counter_set(&cma->allocated, 0);
+	counter_set(&cma->failed, 0);
+	counter_set(&cma->released, 0);
+	__atomic_store_n(&cma->nr, nr, __ATOMIC_RELEASE);
+	if (cma == m->cmas + m->nr_cmas)
+		__atomic_store_n(&m->nr_cmas, m->nr_cmas + 1, __ATOMIC_RELEASE);
 	*ret = cma;
 	return 0;
 }
@@ -83,10 +98,23 @@ int hvo_cma_create(struct hvo_machine *m, int node, uint64_t nr, struct hvo_cma 
 	return rc;
 }
 
-void cma_count_taken(struct hvo_cma *cma, uint64_t nr)
+int hvo_cma_destroy(struct hvo_cma *cma)
 {
-	counter_add(&cma->used, nr);
-	counter_add(&cma->allocated, nr);
+	int rc = cma_check(cma);
+	struct hvo_machine *m;
+
+	if (rc)
+		return rc;
+	m = cma->m;
+	if (!lock_try(&cma->lock))
+		return -HVO_EBUSY;
+	lock_acquire(m, &m->memmap_lock);
+	rc = counter_read(&cma->used) ? -HVO_EBUSY : 0;
+	if (!rc)
+		counter_set(&cma->nr, 0);
+	lock_release(m, &m->memmap_lock);
+	lock_release(m, &cma->lock);
+	return rc;
 }
 
 void cma_freed(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
@@ -103,22 +131,41 @@ void cma_freed(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 
 struct hvo_cma *hvo_cma_get(struct hvo_machine *m, unsigned int index)
 {
-	return !machine_gone(m) && index < cma_nr_areas(m) ? &m->cmas[index] : NULL;
+	uint32_t i;
+
+	for (i = 0; !machine_gone(m) && i < cma_nr_areas(m); i++)
+		if (counter_read(&m->cmas[i].nr) && !index--)
+			return &m->cmas[i];
+	return NULL;
 }
 
-void hvo_cma_events(const struct hvo_cma *cma, struct hvo_cma_events *ret)
+int hvo_cma_events(const struct hvo_cma *cma, struct hvo_cma_events *ret)
 {
-	ret->allocated = counter_read(&cma->allocated);
-	ret->failed = counter_read(&cma->failed);
-	ret->released = counter_read(&cma->released);
+	struct hvo_cma_events events = { 0 };
+	int rc = cma_check(cma);
+
+	if (!rc)
+		rc = sized_check(ret);
+	if (rc)
+		return rc;
+	events.allocated = counter_read(&cma->allocated);
+	events.failed = counter_read(&cma->failed);
+	events.released = counter_read(&cma->released);
+	SIZED_OUT(ret, &events);
+	return 0;
 }
 
-void hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uint64_t *used)
+int hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uint64_t *used)
 {
+	int rc = cma_check(cma);
+
+	if (rc)
+		return rc;
 	if (start)
 		*start = cma->start;
 	if (nr)
 		*nr = cma->nr;
 	if (used)
 		*used = counter_read(&cma->used);
+	return 0;
 }

@@ -271,7 +271,8 @@ static void compact_zone(struct compaction *k, struct zone *z)
 		compact_pass(k, size - 1);
 }
 
-int64_t hvo_compact(struct hvo_machine *m, int node, unsigned int order, uint64_t max)
+int64_t hvo_compact(struct hvo_machine *m, int node, unsigned int order, uint64_t max,
+		    bool *ret_more)
 {
 	struct compaction k = { .m = m, .order = order, .max = max };
 	uint32_t n, t;
@@ -286,6 +287,8 @@ int64_t hvo_compact(struct hvo_machine *m, int node, unsigned int order, uint64_
 		for (t = 0; t < HVO_NR_ZONES && !k.spent; t++)
 			compact_zone(&k, &m->nodes[n].zones[t]);
 	}
+	if (ret_more)
+		*ret_more = k.spent;
 	return (int64_t)k.moved;
 }
 

@@ -124,7 +124,7 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 
 	if (rc) {
 		counter_add(&m->cut_failures, 1);
-		trace(m, HVO_EVENT_PRESENT_FAILED, pfn, 1, (uint64_t)-rc);
+		trace(m, HVO_EVENT_RESTORE_FAILED, pfn, 1, (uint64_t)-rc);
 		return rc;
 	}
 	fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
@@ -134,7 +134,7 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 	vmemmap_set_backs(m, pfn + at, run.page, HVO_BLOCK_TAILS);
 	counter_add(&m->memmap, HVO_BLOCK_TAILS);
 	counter_add(&m->cuts, 1);
-	counter_add(&m->presents, 1);
+	counter_add(&m->restored, 1);
 	trace(m, HVO_EVENT_CUT, pfn, 0, 0);
 	return 0;
 }
@@ -322,17 +322,19 @@ uint64_t vmemmap_collapse(struct hvo_machine *m, struct zone *z, uint64_t max)
 	return total;
 }
 
-uint64_t hvo_collapse(struct hvo_machine *m, uint64_t max_blocks)
+int64_t hvo_collapse(struct hvo_machine *m, uint64_t max_blocks, bool *ret_more)
 {
 	uint64_t done = 0;
 	uint32_t n, t;
 
 	if (machine_gone(m))
-		return 0;
+		return -HVO_ENODEV;
 	for (n = 0; n < m->cfg.nr_nodes; n++)
 		for (t = 0; t < HVO_NR_ZONES && done < max_blocks; t++)
 			done += vmemmap_collapse(m, &m->nodes[n].zones[t], max_blocks - done);
-	return done;
+	if (ret_more)
+		*ret_more = done >= max_blocks;
+	return (int64_t)done;
 }
 
 /* ---- free ----------------------------------------------------------------------------------- */

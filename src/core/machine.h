@@ -2,8 +2,10 @@
 #ifndef HVO_CORE_MACHINE_H
 #define HVO_CORE_MACHINE_H
 
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
 #include <hvo/hvo.h>
-#include <hvo/move.h>
+#include <hvo/migrate.h>
 
 /*
  * The structures of a machine, and who may touch which field:
@@ -192,8 +194,8 @@ struct owner_slot {
 
 struct hvo_cma {
 	struct hvo_machine *m; /* (c) */
-	hvo_pfn_t start;       /* (c) */
-	uint64_t nr;	       /* (c) frames */
+	hvo_pfn_t start;       /* written (v), read (a) */
+	uint64_t nr;	       /* written (v), read (a): frames; 0: no area */
 	uint64_t used;	       /* (a) by hvo_cma_alloc() */
 	/* (a) frames that it gave, that it could not give, and that came back */
 	uint64_t allocated, failed, released;
@@ -246,7 +248,7 @@ struct hvo_machine {
 
 	/* (a) */
 	uint64_t memmap_boot, memmap;
-	uint64_t folds, presents, cuts, cut_failures, collapses, collapse_failures;
+	uint64_t folds, restored, cuts, cut_failures, collapses, collapse_failures;
 	uint64_t moved, carved_blocks;
 	uint64_t reported;	   /* frames whose content is with the system */
 	uint64_t self_hosted_huge; /* huge pages that were not folded for that reason */

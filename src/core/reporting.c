@@ -107,7 +107,7 @@ static hvo_pfn_t report_at(struct report *r, hvo_pfn_t pfn)
 	r->z->in_flight++;
 	lock_release(m, &r->z->lock);
 	nr = UINT64_C(1) << order;
-	m->ops->release(m->ctx, pfn, nr);
+	m->ops->discard(m->ctx, pfn, nr);
 	lock_acquire(m, &r->z->lock);
 	r->z->in_flight--;
 	r->done += set_reported(m, pfn, nr, true);
@@ -150,7 +150,8 @@ static void report_zone(struct report *r, struct zone *z)
 	lock_release(m, &m->memmap_lock);
 }
 
-int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uint64_t max)
+int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uint64_t max,
+			bool *ret_more)
 {
 	struct report r = { .m = m, .order = order, .max = max };
 	uint32_t n, t;
@@ -165,6 +166,8 @@ int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uin
 		for (t = 0; t < HVO_NR_ZONES; t++)
 			report_zone(&r, &m->nodes[n].zones[t]);
 	}
+	if (ret_more)
+		*ret_more = r.done >= max || max - r.done < HVO_BLOCK_FRAMES;
 	return (int64_t)r.done;
 }
 

@@ -4,7 +4,7 @@
  *
  * What they decide, and where that is asked:
  *	a page joins a pool			hugetlb_fold_batch(), demote.c
- *	present pages are folded		hvo_hugetlb_optimize_pool()
+ *	present pages are folded		hvo_pool_optimize()
  *	where new pages come from		pool.c, resize.c
  *	a page in use, or a free one, makes room for somebody: migrate.c, hugetlb_replace_locked()
  *
@@ -46,12 +46,15 @@ static unsigned int scope_flags(const struct hvo_pool *pool)
 
 bool hvo_optimize(const struct hvo_machine *m)
 {
-	return __atomic_load_n(&m->optimize, __ATOMIC_RELAXED);
+	return !machine_gone(m) && __atomic_load_n(&m->optimize, __ATOMIC_RELAXED);
 }
 
-void hvo_set_optimize(struct hvo_machine *m, bool on)
+int hvo_set_optimize(struct hvo_machine *m, bool on)
 {
+	if (machine_gone(m))
+		return -HVO_ENODEV;
 	__atomic_store_n(&m->optimize, on, __ATOMIC_RELAXED);
+	return 0;
 }
 
 /* ---- what they say -------------------------------------------------------------------------- */

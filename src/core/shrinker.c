@@ -11,6 +11,7 @@
 
 #include "base.h"
 #include "lock.h"
+#include "sized.h"
 
 uint64_t call_shrinkers(struct hvo_machine *m, uint64_t nr_frames)
 {
@@ -35,14 +36,17 @@ uint64_t call_oom_notifier(struct hvo_machine *m, unsigned int order)
 	return freed;
 }
 
-void hvo_shrinker_register(struct hvo_machine *m, struct hvo_shrinker *shrinker)
+int hvo_shrinker_register(struct hvo_machine *m, struct hvo_shrinker *shrinker)
 {
-	if (machine_gone(m))
-		return;
+	int rc = machine_gone(m) ? -HVO_ENODEV : sized_whole(shrinker, sizeof(*shrinker));
+
+	if (rc || !shrinker->scan)
+		return rc ? rc : -HVO_EINVAL;
 	lock_acquire(m, &m->shrinker_lock);
 	shrinker->next = m->shrinkers;
 	m->shrinkers = shrinker;
 	lock_release(m, &m->shrinker_lock);
+	return 0;
 }
 
 int hvo_shrinker_unregister(struct hvo_machine *m, struct hvo_shrinker *shrinker)
@@ -64,14 +68,15 @@ int hvo_shrinker_unregister(struct hvo_machine *m, struct hvo_shrinker *shrinker
 	return rc;
 }
 
-void hvo_set_oom_notifier(struct hvo_machine *m,
-			  uint64_t (*notify)(void *arg, struct hvo_machine *m, unsigned int order),
-			  void *arg)
+int hvo_set_oom_notifier(struct hvo_machine *m,
+			 uint64_t (*notify)(void *arg, struct hvo_machine *m, unsigned int order),
+			 void *arg)
 {
 	if (machine_gone(m))
-		return;
+		return -HVO_ENODEV;
 	lock_acquire(m, &m->shrinker_lock);
 	m->oom = notify;
 	m->oom_arg = arg;
 	lock_release(m, &m->shrinker_lock);
+	return 0;
 }

@@ -9,6 +9,7 @@
 
 #include "base.h"
 #include "lock.h"
+#include "sized.h"
 
 /* To an allocation a block of MIGRATE_SPLIT is one of movable memory. */
 static enum hvo_migratetype public_type(uint8_t type)
@@ -51,10 +52,10 @@ static int zone_find(struct hvo_machine *m, int node, enum hvo_zone_type type, c
 {
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	if (node < 0 || !node_valid(m, node) || (uint32_t)type >= HVO_NR_ZONES || !out)
+	if (node < 0 || !node_valid(m, node) || (uint32_t)type >= HVO_NR_ZONES)
 		return -HVO_EINVAL;
 	*ret = &m->nodes[node].zones[type];
-	return 0;
+	return sized_check(out);
 }
 
 int hvo_zone_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
@@ -80,7 +81,7 @@ int hvo_zone_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 	s.nr_isolated = z->nr_isolated;
 	count_free(z, &s);
 	lock_release(m, &z->lock);
-	*ret = s;
+	SIZED_OUT(ret, &s);
 	return 0;
 }
 
@@ -96,7 +97,7 @@ int hvo_zone_types(struct hvo_machine *m, int node, enum hvo_zone_type type,
 	lock_acquire(m, &z->lock);
 	count_types(z, &types);
 	lock_release(m, &z->lock);
-	*ret = types;
+	SIZED_OUT(ret, &types);
 	return 0;
 }
 
@@ -114,28 +115,33 @@ int hvo_numa_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 	s.hit = z->nr_allocs - s.miss;
 	s.foreign = counter_read(&z->numa_foreign);
 	lock_release(m, &z->lock);
-	*ret = s;
+	SIZED_OUT(ret, &s);
 	return 0;
 }
 
 int hvo_zone_events(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		    struct hvo_zone_events *ret)
 {
+	struct hvo_zone_events events = { 0 };
 	struct zone *z;
 	int rc = zone_find(m, node, type, ret, &z);
 
 	if (rc)
 		return rc;
-	ret->allocated = counter_read(&z->allocated);
-	ret->freed = counter_read(&z->freed);
+	events.allocated = counter_read(&z->allocated);
+	events.freed = counter_read(&z->freed);
+	SIZED_OUT(ret, &events);
 	return 0;
 }
 
-void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
+int hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
 {
 	struct hvo_machine_stat s = { 0 };
+	int rc = machine_gone(m) ? -HVO_ENODEV : sized_check(ret);
 	uint32_t n, t;
 
+	if (rc)
+		return rc;
 	for (n = 0; n < m->cfg.nr_nodes; n++) {
 		for (t = 0; t < HVO_NR_ZONES; t++) {
 			s.total_frames += counter_read(&m->nodes[n].zones[t].managed);
@@ -145,7 +151,7 @@ void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
 	s.memmap_boot = counter_read(&m->memmap_boot);
 	s.memmap = counter_read(&m->memmap);
 	s.folds = counter_read(&m->folds);
-	s.presents = counter_read(&m->presents);
+	s.restored = counter_read(&m->restored);
 	s.cuts = counter_read(&m->cuts);
 	s.cut_failures = counter_read(&m->cut_failures);
 	s.collapses = counter_read(&m->collapses);
@@ -165,7 +171,8 @@ void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
 	s.compact_isolated = counter_read(&m->compact_isolated);
 	s.compact_stalls = counter_read(&m->compact_stalls);
 	s.compact_successes = counter_read(&m->compact_successes);
-	*ret = s;
+	SIZED_OUT(ret, &s);
+	return 0;
 }
 
 /* ---- what failed, by node ------------------------------------------------------------------- */
@@ -182,16 +189,19 @@ void failure_count(struct hvo_machine *m, hvo_pfn_t pfn, int rc)
 
 int hvo_failure_stat(struct hvo_machine *m, int node, struct hvo_failure_stat *ret)
 {
+	struct hvo_failure_stat s = { 0 };
 	const struct node *n;
+	int rc = machine_gone(m) ? -HVO_ENODEV : sized_check(ret);
 
-	if (machine_gone(m))
-		return -HVO_ENODEV;
-	if (node < 0 || !node_valid(m, node) || !ret)
+	if (rc)
+		return rc;
+	if (node < 0 || !node_valid(m, node))
 		return -HVO_EINVAL;
 	n = &m->nodes[node];
-	ret->recovered = counter_read(&n->failures_recovered);
-	ret->delayed = counter_read(&n->failures_delayed);
-	ret->failed = counter_read(&n->failures_failed);
-	ret->total = ret->recovered + ret->delayed + ret->failed;
+	s.recovered = counter_read(&n->failures_recovered);
+	s.delayed = counter_read(&n->failures_delayed);
+	s.failed = counter_read(&n->failures_failed);
+	s.total = s.recovered + s.delayed + s.failed;
+	SIZED_OUT(ret, &s);
 	return 0;
 }

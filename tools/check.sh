@@ -269,8 +269,8 @@ probe()
 all=()
 threaded=()
 with_clang=()
-for file in tests/test_*.c; do
-	name=${file#tests/}
+for file in tests/*/test_*.c; do
+	name=${file##*/}
 	name=${name%.c}
 	all+=("$name")
 	# The longest ones run with gcc, and with it under the sanitizers.

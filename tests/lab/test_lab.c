@@ -522,7 +522,7 @@ static void test_random_calls(void **state)
 	push_names(L, "hog", hog);
 	push_names(L, "churn", churn);
 	push_names(L, "cma", cma);
-	good(L, "dofile('" HVO_SOURCE "/tests/lab_random.lua')");
+	good(L, "dofile('" HVO_SOURCE "/tests/lab/random.lua')");
 	for (seed = 1; seed <= 8; seed++) {
 		(void)snprintf(line, sizeof(line), "fuzz(%d, '%s', 2000)", seed,
 			       seed % 2 ? "on-demand" : "linux");

@@ -1045,7 +1045,7 @@ static void test_host_held(void **state)
 
 #define on_tree(test) cmocka_unit_test_setup_teardown(test, make_dir, remove_dir)
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nonsense),
@@ -1071,5 +1071,5 @@ int main(void)
 		on_tree(test_host_held),
 	};
 
-	return cmocka_run_group_tests(tests, begin_host, end_host);
+	return run_program(argc, argv, tests, begin_host, end_host);
 }

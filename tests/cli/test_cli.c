@@ -218,7 +218,7 @@ static void test_boundary(void **state)
 	free(out);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nonsense),   cmocka_unit_test(test_help_and_version),
@@ -226,5 +226,5 @@ int main(void)
 		cmocka_unit_test(test_tour_linux),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -513,7 +513,7 @@ static void test_interrupt(void **state)
 	assert_int_equal(term_end(&t), 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_help),	       cmocka_unit_test(test_surplus),
@@ -524,5 +524,5 @@ int main(void)
 		cmocka_unit_test(test_columns_alike),  cmocka_unit_test(test_interrupt),
 	};
 
-	return cmocka_run_group_tests(tests, find_commands, remove_dir);
+	return run_program(argc, argv, tests, find_commands, remove_dir);
 }

@@ -202,7 +202,7 @@ static void test_plan_bad_lists(void **state)
 	check_error(1, ":1: ", args);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plan_formulas),
@@ -211,5 +211,5 @@ int main(void)
 		cmocka_unit_test(test_plan_bad_lists),
 	};
 
-	return cmocka_run_group_tests(tests, make_list, remove_list);
+	return run_program(argc, argv, tests, make_list, remove_list);
 }

@@ -773,7 +773,7 @@ static void test_demote_refused(void **state)
 	assert_int_equal(r.demoted, 2);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_as_it_is),
@@ -796,5 +796,5 @@ int main(void)
 		cmocka_unit_test(test_demote_refused),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -4,12 +4,7 @@
  * mount namespace of their own where its files lie over the kernel's. Nothing of the running
  * system is changed.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "program.h"
 
 #include "cli/fuse.h"
 #include "cli/opened.h"
@@ -1046,7 +1041,7 @@ static void test_lend_refused(void **state)
 	assert_int_equal(rmdir(s.dir), 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_files),	     cmocka_unit_test(test_errors),
@@ -1060,5 +1055,5 @@ int main(void)
 		cmocka_unit_test(test_opened),	     cmocka_unit_test(test_swapped),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

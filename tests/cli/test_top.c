@@ -1029,7 +1029,7 @@ static void test_demo_live(void **state)
 
 #define on_tree(test) cmocka_unit_test_setup_teardown(test, make_dir, remove_dir)
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		on_tree(test_model_host),
@@ -1063,5 +1063,5 @@ int main(void)
 		cmocka_unit_test(test_demo_live),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -464,7 +464,7 @@ static void test_compact(void **state)
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_offline),
@@ -478,5 +478,5 @@ int main(void)
 		cmocka_unit_test(test_compact),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

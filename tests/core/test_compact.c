@@ -327,7 +327,7 @@ static void test_arguments(void **state)
 	rig_close(&r);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_together),  cmocka_unit_test(test_steps),
@@ -335,5 +335,5 @@ int main(void)
 		cmocka_unit_test(test_direct),	  cmocka_unit_test(test_arguments),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -999,7 +999,7 @@ static uint64_t fail_at(enum hvo_mode mode, uint64_t at)
 	struct rig r;
 	int rc, i;
 
-	rig_open(&r, RIG_FAULTY, &cfg);
+	rig_open(&r, RIG_SIM, &cfg);
 	holder_open(&h, &r);
 	assert_int_equal(hvo_pool_create(r.m, 9, &pool), 0);
 	assert_int_equal(rig_resize(pool, ANY, 2).done, 2);
@@ -1011,7 +1011,7 @@ static uint64_t fail_at(enum hvo_mode mode, uint64_t at)
 	rig_arm(&r, at, false);
 	rc = hvo_alloc_contig_range(r.m, start, end, HVO_GFP_ZERO | HVO_GFP_NOWARN);
 	rig_disarm(&r);
-	points = r.fault.points;
+	points = rig_sim(&r).points;
 	rig_audit(&r);
 	holder_check(&h);
 	assert_int_equal(r.m->nodes[0].zones[0].nr_isolated, 0);
@@ -1040,7 +1040,7 @@ static void fails(enum hvo_mode mode)
 }
 EACH_MODE(fails)
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_free_ranges),   cmocka_unit_test(test_used_ranges),
@@ -1054,5 +1054,5 @@ int main(void)
 		cmocka_unit_test(test_node_gigantic),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -252,7 +252,7 @@ static void demote_faults(uint32_t flags)
 		bool failed;
 		int rc;
 
-		rig_open(&r, RIG_FAULTY, &cfg);
+		rig_open(&r, RIG_SIM, &cfg);
 		small = rig_pool_new(&r, 9);
 		large = rig_pool_new(&r, 12);
 		rig_resize(large, ANY, 2);
@@ -393,7 +393,7 @@ static void test_demote_heads(void **state)
 	demote_needs(18, 12, 4096);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_dissolve),       cmocka_unit_test(test_dissolve_refused),
@@ -403,5 +403,5 @@ int main(void)
 		cmocka_unit_test(test_demote_heads),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

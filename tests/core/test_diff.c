@@ -506,7 +506,7 @@ static void show_script(const struct diff *d)
 	unsigned int i;
 
 	if (d->seed)
-		print_error("HVO_SEED=%" PRIu64 ", step %u\n", d->seed, d->nr);
+		print_error("step %u\n", d->nr);
 	print_error("%61s\n", "total free surp resv");
 	for (i = 0; i < d->nr; i++) {
 		const struct op *op = &d->script[i];
@@ -647,6 +647,7 @@ static void begin_script(struct diff *d, uint64_t seed)
 	d->lib_base = lib_side(d);
 	d->nr = 0;
 	d->seed = d->random = seed;
+	repeat_with("HVO_SEED", "%" PRIu64, seed);
 	d->tally.scripts++;
 	step(d, (struct op){ OP_SWITCH, seed % 3 != 2, 0 });
 }
@@ -1000,7 +1001,7 @@ static int close_sides(void **state)
 
 #define TEST(name) cmocka_unit_test_teardown(test_##name, close_sides)
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(notices),
@@ -1009,5 +1010,5 @@ int main(void)
 		TEST(random),
 	};
 
-	return cmocka_run_group_tests(tests, begin, end);
+	return run_program(argc, argv, tests, begin, end);
 }

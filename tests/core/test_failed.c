@@ -769,7 +769,7 @@ static void scene_open(struct scene *s, const struct op *op, enum hvo_mode mode,
 		cfg.memory_bytes = 256 * MIB;
 	if (op->run == op_hotplug || op->run == op_hotplug_self)
 		cfg.hotplug_bytes = 128 * MIB;
-	rig_open(&s->r, RIG_FAULTY, &cfg);
+	rig_open(&s->r, RIG_SIM, &cfg);
 	s->r.quiet = true;
 	s->main = pthread_self();
 	s->owner = (struct hvo_owner){ .isolate = on_isolate,
@@ -1048,7 +1048,7 @@ static void test_promised_while_folding(void **state)
 	hvo_pfn_t pfn = 0;
 
 	(void)state;
-	rig_open(&s.r, RIG_FAULTY, &cfg);
+	rig_open(&s.r, RIG_SIM, &cfg);
 	s.pool = rig_pool_new(&s.r, 9);
 	assert_int_equal(rig_resize(s.pool, ANY, 1).done, 1);
 	hvo_set_optimize(s.r.m, false);
@@ -1110,7 +1110,7 @@ static void test_move_in_between(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_open(&r, RIG_FAULTY, &cfg);
+	rig_open(&r, RIG_SIM, &cfg);
 	v.r = &r;
 	pfn = rig_alloc(&r, HVO_GFP_USER, 9);
 	rig_put(&r, pfn);
@@ -1371,7 +1371,7 @@ static void test_together(void **state)
 	together(RIG_LINUX, HVO_LINUX);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_promised),
@@ -1386,5 +1386,5 @@ int main(void)
 		cmocka_unit_test(test_together),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

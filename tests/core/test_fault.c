@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
  * Whatever can fail fails, once each: an operation is run once to count the points
- * where it could (see harness.h), then again with a failure at each of them: alone,
+ * where it could (see hvo_sim_fail()), then again with a failure at each of them: alone,
  * with everything after it, and (at order 9) with each single one after it. After that
  * the audit is clean, contents are intact, no frame is lost, and the operation can be
  * repeated with success.
+ *
+ * HVO_FAULT=POINT, POINT+ (and all after it) or POINT,POINT: only that, in each operation.
  *
  * States: a scene has nr blocks of its order that are free (holes) between as many
  * that are not (keepers), single free frames with others between them, and nothing
@@ -74,7 +76,7 @@ static void scene_open(struct scene *s, enum hvo_mode mode, unsigned int order,
 
 	memset(s, 0, sizeof(*s));
 	cfg.clear = clear;
-	rig_open(&s->r, RIG_FAULTY, &cfg);
+	rig_open(&s->r, RIG_SIM, &cfg);
 	assert_int_equal(hvo_pool_create(s->r.m, order, &s->pool), 0);
 	s->order = order;
 	s->mode = mode;
@@ -643,35 +645,25 @@ static const struct operation operations[] = {
 
 /* ---- the loop ------------------------------------------------------------------------------------ */
 
-/* What fails: nothing (0), a point, all from it on, or a second one too. */
-struct failure {
-	uint64_t at, also;
-	bool sticky;
-	enum hvo_clear clear;
-};
-
-#define NEVER HVO_CLEAR_NEVER
-
-/* Returns the points that there were. */
+/* Do it once, with these failures. Returns the points that there were. */
 static uint64_t fail_once(const struct operation *op, enum hvo_mode mode, unsigned int order,
-			  struct failure f)
+			  enum hvo_clear clear, struct hvo_sim_failures f)
 {
 	static struct scene s;
 	uint64_t before, points, failures;
 	bool done;
 
-	scene_open(&s, mode, order, f.clear);
+	scene_open(&s, mode, order, clear);
 	op->prepare(&s);
 	before = rig_free(&s.r);
 	s.balance = balance(&s);
-	rig_arm_pair(&s.r, f.at, f.also);
-	s.r.fault.sticky = f.sticky;
+	rig_fail(&s.r, &f);
 	done = op->run(&s);
-	points = s.r.fault.points;
-	failures = s.r.fault.failures;
+	points = rig_sim(&s.r).points;
+	failures = rig_sim(&s.r).failures;
 	assert_int_equal(rig_disarm(&s.r), failures > 0);
 	if (f.sticky)
-		assert_true(failures >= 1);
+		assert_true(failures >= (f.at <= points));
 	else
 		assert_int_equal(failures, (f.at && f.at <= points) + (f.also && f.also <= points));
 	if (!failures)
@@ -683,14 +675,15 @@ static uint64_t fail_once(const struct operation *op, enum hvo_mode mode, unsign
 		op->again(&s);
 		check(&s);
 		if (!op->run(&s))
-			fail_msg("%s, order %u: not possible after failures at %llu, %llu",
-				 op->name, order, (unsigned long long)f.at,
-				 (unsigned long long)f.also);
+			fail_msg("%s, order %u: not possible after failures", op->name, order);
 		check(&s);
 	}
 	scene_close(&s);
 	return points;
 }
+
+#define FAIL(...) \
+	fail_once(op, mode, order, HVO_CLEAR_NEVER, (struct hvo_sim_failures){ __VA_ARGS__ })
 
 /*
  * Each point with each one that comes after it, or PAIRS of them by chance. Failures on
@@ -703,7 +696,7 @@ static uint64_t each_pair(const struct operation *op, enum hvo_mode mode, unsign
 
 	assert_true(points <= 128);
 	for (at = 1; at <= points; at++) {
-		after[at - 1] = fail_once(op, mode, order, (struct failure){ at, 0, false, NEVER });
+		after[at - 1] = FAIL(.at = at);
 		pairs += after[at - 1] - at;
 	}
 	if (pairs > PAIRS) {
@@ -712,19 +705,38 @@ static uint64_t each_pair(const struct operation *op, enum hvo_mode mode, unsign
 				at = 1 + rig_random(&random) % points;
 			while (after[at - 1] == at);
 			k = at + 1 + rig_random(&random) % (after[at - 1] - at);
-			fail_once(op, mode, order, (struct failure){ at, k, false, NEVER });
+			FAIL(.at = at, .also = k);
 		}
 		return PAIRS;
 	}
 	for (at = 1; at <= points; at++)
 		for (k = at + 1; k <= after[at - 1]; k++)
-			fail_once(op, mode, order, (struct failure){ at, k, false, NEVER });
+			FAIL(.at = at, .also = k);
 	return pairs;
 }
 
-static void each_failure(enum hvo_mode mode, unsigned int order)
+static void fail_each(const struct operation *op, enum hvo_mode mode, unsigned int order)
 {
 	uint64_t most = order == HVO_GIGA_ORDER ? 2 : order == 12 ? 5 : 12, points, at, step, pairs;
+
+	points = FAIL(.at = 0);
+	step = points / most + 1;
+	for (at = 1; at <= points; at += at < 3 && order == 9 ? 1 : step) {
+		FAIL(.at = at);
+		if (points > 1 && order != HVO_GIGA_ORDER)
+			FAIL(.at = at, .sticky = true);
+	}
+	if (points > 1)
+		FAIL(.at = points);
+	pairs = order == 9 ? each_pair(op, mode, order, points) : 0;
+	print_message("%-23s order %2u: %4llu points, %3llu pairs\n", op->name, order,
+		      (unsigned long long)points, (unsigned long long)pairs);
+}
+
+static void each_operation(enum hvo_mode mode, unsigned int order)
+{
+	struct hvo_sim_failures asked;
+	bool all = !rig_asked_to_fail(&asked);
 	unsigned int i;
 
 	for (i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
@@ -732,18 +744,10 @@ static void each_failure(enum hvo_mode mode, unsigned int order)
 
 		if (!op->applies(mode, order))
 			continue;
-		points = fail_once(op, mode, order, (struct failure){ 0, 0, false, NEVER });
-		step = points / most + 1;
-		for (at = 1; at <= points; at += at < 3 && order == 9 ? 1 : step) {
-			fail_once(op, mode, order, (struct failure){ at, 0, false, NEVER });
-			if (points > 1 && order != HVO_GIGA_ORDER)
-				fail_once(op, mode, order, (struct failure){ at, 0, true, NEVER });
-		}
-		if (points > 1)
-			fail_once(op, mode, order, (struct failure){ points, 0, false, NEVER });
-		pairs = order == 9 ? each_pair(op, mode, order, points) : 0;
-		print_message("%-23s order %2u: %4llu points, %3llu pairs\n", op->name, order,
-			      (unsigned long long)points, (unsigned long long)pairs);
+		if (all)
+			fail_each(op, mode, order);
+		else
+			fail_once(op, mode, order, HVO_CLEAR_NEVER, asked);
 	}
 }
 
@@ -753,7 +757,7 @@ static void each_failure(enum hvo_mode mode, unsigned int order)
  */
 static void each_cleared(enum hvo_mode mode, unsigned int order)
 {
-	struct failure f = { 0, 0, false, HVO_CLEAR_ON_FREE };
+	struct hvo_sim_failures f = { 0 };
 	uint64_t points;
 	unsigned int i;
 
@@ -763,10 +767,29 @@ static void each_cleared(enum hvo_mode mode, unsigned int order)
 		if (!op->applies(mode, order))
 			continue;
 		f.at = 0;
-		points = fail_once(op, mode, order, f);
+		points = fail_once(op, mode, order, HVO_CLEAR_ON_FREE, f);
 		for (f.at = 1; f.at <= points; f.at += f.at < 4 ? 1 : points / 4 + 1)
-			fail_once(op, mode, order, f);
+			fail_once(op, mode, order, HVO_CLEAR_ON_FREE, f);
 	}
+}
+
+/* A machine that cannot come up says so, and is gone. */
+static void test_boot(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_LINUX, 128);
+	struct hvo_sim_options opt = { .failures.at = 1 };
+	struct hvo_sim *sim = NULL;
+	int rc;
+
+	(void)state;
+	while ((rc = hvo_sim_create(&cfg, &opt, &sim)) == -HVO_ENOMEM) {
+		assert_null(sim);
+		opt.failures.at++;
+	}
+	assert_int_equal(rc, 0);
+	assert_true(opt.failures.at > 1);
+	assert_int_equal(hvo_machine_audit(hvo_sim_machine(sim), NULL, NULL), 0);
+	hvo_sim_close(sim);
 }
 
 static void test_cleared(void **state)
@@ -781,7 +804,7 @@ static void test_cleared(void **state)
 	static void test_##name(void **state) \
 	{                                     \
 		(void)state;                  \
-		each_failure(mode, order);    \
+		each_operation(mode, order);  \
 	}
 
 TEST(on_demand_9, HVO_ON_DEMAND, 9)
@@ -819,7 +842,7 @@ static uint64_t tell(enum telling what, uint64_t at)
 	struct hvo_pool *pool;
 	struct rig r;
 
-	rig_open(&r, RIG_FAULTY, &cfg);
+	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, 12);
 	(void)rig_pool_new(&r, 9);
 	policy.flags = what == TELL_DEMOTE_HEADS ? HVO_POLICY_DEMOTE_HEADS : 0;
@@ -829,7 +852,7 @@ static uint64_t tell(enum telling what, uint64_t at)
 	before = rig_stat(&r);
 	rig_arm(&r, at, true);
 	run_telling(what, pool);
-	points = r.fault.points;
+	points = rig_sim(&r).points;
 	rig_disarm(&r);
 	/* A fold fails once, for all of the pages that are not folded then; a restore page by page. */
 	blocks = what == TELL_FOLD	   ? 16 - (rig_stat(&r).folds - before.folds) :
@@ -859,14 +882,15 @@ static void test_events(void **state)
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_on_demand_9),  cmocka_unit_test(test_on_demand_12),
 		cmocka_unit_test(test_on_demand_18), cmocka_unit_test(test_linux_9),
 		cmocka_unit_test(test_linux_12),     cmocka_unit_test(test_linux_18),
-		cmocka_unit_test(test_cleared),	     cmocka_unit_test(test_events),
+		cmocka_unit_test(test_boot),	     cmocka_unit_test(test_cleared),
+		cmocka_unit_test(test_events),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

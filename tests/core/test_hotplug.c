@@ -521,7 +521,7 @@ static void faults(enum hvo_mode mode, unsigned int flags)
 		struct rig r;
 		int rc[4], i;
 
-		rig_open(&r, RIG_FAULTY, &cfg);
+		rig_open(&r, RIG_SIM, &cfg);
 		table_open(&t, &r);
 		rig_arm(&r, point, false);
 		rc[0] = hvo_memory_add(r.m, 0, start, end, flags);
@@ -563,7 +563,7 @@ static void test_faults(void **state)
 	faults(HVO_LINUX, HVO_MEMMAP_ON_MEMORY);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cycle_sim),   cmocka_unit_test(test_cycle_linux),
@@ -573,5 +573,5 @@ int main(void)
 		cmocka_unit_test(test_both_nodes),  cmocka_unit_test(test_faults),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -160,7 +160,7 @@ static void test_stuck_offline(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_open(&r, RIG_FAULTY, &cfg);
+	rig_open(&r, RIG_SIM, &cfg);
 	assert_int_equal(hvo_memory_add(r.m, 0, FIRST, end, 0), 0);
 	assert_int_equal(hvo_memory_online(r.m, FIRST, end, HVO_ZONE_MOVABLE), 0);
 	rig_arm(&r, 1, true);
@@ -199,7 +199,7 @@ static void faults(enum hvo_mode mode, unsigned int flags, bool sticky)
 	bool failed;
 	int rc;
 
-	rig_open(&r, RIG_FAULTY, &cfg);
+	rig_open(&r, RIG_SIM, &cfg);
 	for (at = 1, failed = true; failed; at++) {
 		free = rig_free(&r);
 		rig_arm(&r, at, sticky);
@@ -361,7 +361,7 @@ static void self_hosted_faults(enum hvo_mode mode)
 	int rc;
 
 	for (at = 1; failed; at++) {
-		rig_open(&r, RIG_FAULTY, &cfg);
+		rig_open(&r, RIG_SIM, &cfg);
 		empty = rig_stat(&r);
 		assert_int_equal(hvo_memory_add(r.m, 0, FIRST, end, HVO_MEMMAP_ON_MEMORY), 0);
 		assert_int_equal(hvo_memory_online(r.m, FIRST, end, HVO_ZONE_MOVABLE), 0);
@@ -634,7 +634,7 @@ static void test_home_offline(void **state)
 	rig_close(&r);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_move_offline),
@@ -653,5 +653,5 @@ int main(void)
 		cmocka_unit_test(test_home_offline),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -146,7 +146,7 @@ static void test_nothing_folds_32(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_open(&r, RIG_FAULTY, &cfg);
+	rig_open(&r, RIG_SIM, &cfg);
 	pool = pool_new(&r, 9, NULL);
 	last = rig_stat(&r);
 	rig_arm(&r, 1, true);
@@ -511,7 +511,7 @@ static void pinch_open(struct pinch *p, const char *policy, unsigned int order, 
 
 	cfg.min_free_bytes = reserve * HVO_FRAME_SIZE;
 	memset(p, 0, sizeof(*p));
-	rig_open(&p->r, RIG_FAULTY, &cfg);
+	rig_open(&p->r, RIG_SIM, &cfg);
 	p->pool = pool_new(&p->r, order, policy);
 	assert_int_equal(rig_resize(p->pool, ANY, nr).done, nr);
 	hog_all(&p->r, &p->h, left, order != 18);
@@ -764,7 +764,7 @@ static void test_node_policies(void **state)
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fold_counters_1_2_3_4),
@@ -787,5 +787,5 @@ int main(void)
 		cmocka_unit_test(test_node_policies),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

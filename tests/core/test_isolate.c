@@ -147,7 +147,7 @@ static void wait_in(enum hvo_mode mode)
 	struct waiter w = { &r, 0, 0 };
 	unsigned int order;
 
-	rig_open(&r, RIG_FAULTY, &cfg);
+	rig_open(&r, RIG_SIM, &cfg);
 	r.on_sleep = on_sleep;
 	r.on_sleep_arg = &w;
 	assert_int_equal(hvo_isolate_range(r.m, start, end), 0);
@@ -204,7 +204,7 @@ static void huge_wait_in(enum hvo_mode mode, unsigned int order, bool reserved)
 	int (*alloc)(struct hvo_pool * pool, unsigned int gfp, int node, hvo_pfn_t *ret) =
 		reserved ? hvo_hugetlb_alloc_reserved : hvo_hugetlb_alloc;
 
-	rig_open(&r, RIG_FAULTY, &cfg);
+	rig_open(&r, RIG_SIM, &cfg);
 	w = (struct waiter){ &r, 0, 0 };
 	r.on_sleep = on_sleep;
 	r.on_sleep_arg = &w;
@@ -295,7 +295,7 @@ static void test_cma_zone(void **state)
 	rig_close(&r);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_isolate),	  cmocka_unit_test(test_take),
@@ -303,5 +303,5 @@ int main(void)
 		cmocka_unit_test(test_arguments), cmocka_unit_test(test_cma_zone),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -28,7 +28,6 @@
 	{                                     \
 		(void)state;                  \
 		name(RIG_SIM);                \
-		name(RIG_FAULTY);             \
 		name(RIG_LINUX);              \
 	}
 
@@ -467,7 +466,7 @@ static void refusals_in(enum rig_platform platform, enum hvo_mode mode)
 		was = s[i]->pfn;
 		assert_int_equal(hvo_migrate(r.m, was, ANY, NULL), -HVO_EBUSY);
 		assert_int_equal(s[i]->pfn, was);
-		assert_int_equal(r.sleeps, platform == RIG_FAULTY ? 9 : 0);
+		assert_int_equal(r.sleeps, platform == RIG_SIM ? 9 : 0);
 		rig_put(&r, s[i]->pfn);
 		check_table(t);
 		rig_audit(&r);
@@ -567,7 +566,7 @@ static void points_in(enum hvo_mode mode, unsigned int order, bool huge, bool st
 	struct rig r;
 	int rc;
 
-	rig_open(&r, RIG_FAULTY, &cfg);
+	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, 9);
 	t = table_new(&r);
 	rig_resize(pool, ANY, 1);
@@ -1217,7 +1216,7 @@ static void test_evacuate_stays(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_open(&r, RIG_FAULTY, &cfg);
+	rig_open(&r, RIG_SIM, &cfg);
 	t = table_new(&r);
 	s = own(t, 4);
 	start = s->pfn & ~(hvo_pfn_t)511;
@@ -1334,7 +1333,7 @@ static void evacuate_points_in(enum hvo_mode mode, enum evacuate_for how)
 	int rc;
 
 	for (point = 1;; point++) {
-		rig_open(&r, RIG_FAULTY, &cfg);
+		rig_open(&r, RIG_SIM, &cfg);
 		pool = rig_pool_new(&r, 9);
 		t = table_new(&r);
 		while (pfn < start)
@@ -1599,7 +1598,7 @@ static void test_threads_evacuate(void **state)
 	threads_evacuate_in(RIG_LINUX, HVO_LINUX);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_owners),
@@ -1628,5 +1627,5 @@ int main(void)
 		cmocka_unit_test(test_refused_clears),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

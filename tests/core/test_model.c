@@ -473,7 +473,7 @@ TEST(linux_two_nodes, { HVO_LINUX, 2, 128, 0, 0, 0 })
 TEST(linux_hotplug, { HVO_LINUX, 1, 256, 0, 0, 384 })
 TEST(linux_hotplug_two_nodes, { HVO_LINUX, 2, 128, 128, 0, 256 })
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_on_demand),
@@ -488,5 +488,5 @@ int main(void)
 		cmocka_unit_test(test_linux_hotplug_two_nodes),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -27,7 +27,6 @@
 	{                                     \
 		(void)state;                  \
 		name(RIG_SIM);                \
-		name(RIG_FAULTY);             \
 		name(RIG_LINUX);              \
 	}
 
@@ -441,7 +440,7 @@ static void test_each_failure(void **state)
 
 	(void)state;
 	for (cut = false;; cut = true) {
-		rig_open(&r, RIG_FAULTY, &cfg);
+		rig_open(&r, RIG_SIM, &cfg);
 		pfn = split_block(&r, 1);
 		if (cut)
 			/* Nothing is left in a cut block that could serve. */
@@ -914,7 +913,7 @@ static void test_allocation_waits(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_open(&r, RIG_FAULTY, &cfg);
+	rig_open(&r, RIG_SIM, &cfg);
 	hog_all(&r, &h, 10, false);
 	pfn = rig_alloc(&r, HVO_GFP_KERNEL, 0);
 	isolate(&r, pfn >> 9, true);
@@ -1158,7 +1157,7 @@ static void test_heal_failures(void **state)
 	struct ward w;
 
 	(void)state;
-	ward_open(&w, RIG_FAULTY, 9, WARD_PAGES, 2);
+	ward_open(&w, RIG_SIM, 9, WARD_PAGES, 2);
 	ward_release(&w);
 	for (fail_at = 1; fail_at <= 40; fail_at++) {
 		uint64_t n;
@@ -1434,7 +1433,7 @@ static void test_threads_sim(void **state)
 	together(RIG_SIM, HVO_LINUX, 2000);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_split_tails),
@@ -1464,5 +1463,5 @@ int main(void)
 		cmocka_unit_test(test_threads_sim),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -444,7 +444,7 @@ static void test_movable_arguments(void **state)
 	assert_int_not_equal(hvo_machine_size(&cfg), 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cma_pool),	 cmocka_unit_test(test_cma_carved),
@@ -454,5 +454,5 @@ int main(void)
 		cmocka_unit_test(test_movable_failure),	 cmocka_unit_test(test_movable_arguments),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

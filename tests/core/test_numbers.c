@@ -433,7 +433,7 @@ static void test_held(void **state)
 	held(RIG_LINUX, HVO_LINUX);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nobodys_sim),
@@ -442,5 +442,5 @@ int main(void)
 		cmocka_unit_test(test_held),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -270,6 +270,7 @@ static void shrink_at_random(uint64_t seed)
 	struct world w;
 	unsigned int nr;
 
+	repeat_with("HVO_SEED", "%llu", (unsigned long long)seed);
 	world_open(&w, HVO_LINUX, 512, rig_random(&random) % 2 * 128);
 	grow_at_random(&w, &random);
 	look(&w, &before);
@@ -279,14 +280,14 @@ static void shrink_at_random(uint64_t seed)
 	model = before;
 	res = rig_resize(w.pool, ANY, before.nr - nr);
 	if (res.done != model_shrink(&model, nr, &frames))
-		fail_msg("HVO_SEED=%llu: %llu of %u freed, in Linux %u", (unsigned long long)seed,
-			 (unsigned long long)res.done, nr, before.nr - model.nr);
+		fail_msg("%llu of %u freed, in Linux %u", (unsigned long long)res.done, nr,
+			 before.nr - model.nr);
 	look(&w, &after);
 	if (!same(&model, &after)) {
 		show(&before);
 		show(&model);
 		show(&after);
-		fail_msg("HVO_SEED=%llu: shrink by %u", (unsigned long long)seed, nr);
+		fail_msg("shrink by %u", nr);
 	}
 	world_close(&w);
 }
@@ -349,7 +350,7 @@ static void test_demote(void **state)
 	world_close(&w);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_frame_left), cmocka_unit_test(test_few_in_normal),
@@ -357,5 +358,5 @@ int main(void)
 		cmocka_unit_test(test_demote),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

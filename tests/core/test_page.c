@@ -256,7 +256,7 @@ static void test_heads_folded(void **state)
 	rig_close(&r);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_layout),
@@ -269,5 +269,5 @@ int main(void)
 		cmocka_unit_test(test_heads_folded),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

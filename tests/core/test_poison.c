@@ -251,7 +251,7 @@ static void test_cut_fails(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_open(&r, RIG_FAULTY, &cfg);
+	rig_open(&r, RIG_SIM, &cfg);
 	had = rig_free(&r);
 	rig_arm(&r, 1, true);
 	assert_int_equal(hvo_memory_failure(r.m, bad[0]), -HVO_ENOMEM);
@@ -676,7 +676,7 @@ static void each_failure(enum victim victim, bool sticky)
 	int rc;
 
 	for (fail_at = 1;; fail_at++) {
-		bad = victim_open(&r, victim, RIG_FAULTY, &page);
+		bad = victim_open(&r, victim, RIG_SIM, &page);
 		rig_arm(&r, fail_at, sticky);
 		rc = hvo_memory_failure(r.m, bad);
 		failed = rig_disarm(&r);
@@ -1206,7 +1206,7 @@ static void test_cleared_around(void **state)
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_free_frames),
@@ -1235,5 +1235,5 @@ int main(void)
 		cmocka_unit_test(test_many),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -45,7 +45,7 @@ static void open_mode(struct rig *r, enum hvo_mode mode, uint64_t mib)
 	struct hvo_config cfg = rig_config(mode, mib);
 
 	cfg.clear = HVO_CLEAR_ON_ALLOC;
-	rig_open(r, RIG_FAULTY, &cfg);
+	rig_open(r, RIG_SIM, &cfg);
 }
 
 /* ---- there and back ------------------------------------------------------------------------ */
@@ -90,7 +90,7 @@ static void test_zero_again(void **state)
 
 	(void)state;
 	cfg.clear = HVO_CLEAR_NEVER;
-	rig_open(&r, RIG_FAULTY, &cfg);
+	rig_open(&r, RIG_SIM, &cfg);
 	pfn = rig_alloc(&r, HVO_GFP_KERNEL, 12);
 	rig_fill(&r, pfn, 4096, 7);
 	rig_put(&r, pfn);
@@ -147,10 +147,10 @@ static void home_again(enum rig_platform platform, unsigned int order, uint64_t 
 	for (i = 0, homes = 0; i < HVO_BLOCK_MEMMAP; i++)
 		homes += hvo_reported(r.m, i << HVO_BLOCK_ORDER);
 	assert_in_range(homes, 1, HVO_BLOCK_MEMMAP - 1);
-	if (platform == RIG_FAULTY)
+	if (platform == RIG_SIM)
 		rig_arm(&r, fail, false);
 	res = rig_resize(pool, HVO_NODE_ANY, 0);
-	if (platform == RIG_FAULTY)
+	if (platform == RIG_SIM)
 		assert_int_equal(rig_disarm(&r), fail);
 	assert_int_equal(res.refused, 0);
 	assert_int_equal(res.done, nr);
@@ -168,9 +168,9 @@ static void home_again(enum rig_platform platform, unsigned int order, uint64_t 
 static void test_home_again(void **state)
 {
 	(void)state;
-	home_again(RIG_FAULTY, 9, 200, false);
-	home_again(RIG_FAULTY, 12, 30, false);
-	home_again(RIG_FAULTY, 9, 200, true);
+	home_again(RIG_SIM, 9, 200, false);
+	home_again(RIG_SIM, 12, 30, false);
+	home_again(RIG_SIM, 9, 200, true);
 	home_again(RIG_LINUX, 9, 200, false);
 }
 
@@ -302,7 +302,7 @@ static void plug(enum hvo_mode mode)
 
 	cfg.movable_bytes = HVO_SECTION_SIZE;
 	cfg.clear = HVO_CLEAR_ON_ALLOC;
-	rig_open(&r, RIG_FAULTY, &cfg);
+	rig_open(&r, RIG_SIM, &cfg);
 	report_all(&r, 9);
 	before = reported(&r);
 	assert_int_equal(hvo_isolate_range(r.m, start, start + 1024), 0);
@@ -396,7 +396,7 @@ static void no_memory(enum hvo_mode mode, enum hvo_clear clear, unsigned int wha
 	int rc;
 
 	cfg.clear = clear;
-	rig_open(&r, RIG_FAULTY, &cfg);
+	rig_open(&r, RIG_SIM, &cfg);
 	report_all(&r, 9);
 	/* What the watermark kept here is used up first. */
 	while (reported(&r) + 2 * HVO_BLOCK_FRAMES < rig_free(&r))
@@ -608,7 +608,7 @@ static void test_threads(void **state)
 	threads(HVO_LINUX);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_there_and_back),
@@ -628,5 +628,5 @@ int main(void)
 		cmocka_unit_test(test_threads),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -502,7 +502,7 @@ static void test_optimize_later(void **state)
 	optimize_later(18);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reserve),
@@ -516,5 +516,5 @@ int main(void)
 		cmocka_unit_test(test_optimize_later),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -784,13 +784,13 @@ static void test_points(void **state)
 	int scope;
 
 	(void)state;
-	each_move(HVO_FOLD_NORMAL, points_on, RIG_FAULTY);
+	each_move(HVO_FOLD_NORMAL, points_on, RIG_SIM);
 	/* The others bring nothing in line, so one of each kind does. */
 	for (scope = 0; scope < 4; scope++) {
 		struct move v = { (enum hvo_fold_scope)scope, HVO_ZONE_NORMAL, HVO_ZONE_MOVABLE,
 				  FRESH };
 
-		points_on(&v, RIG_FAULTY);
+		points_on(&v, RIG_SIM);
 	}
 }
 
@@ -878,7 +878,7 @@ static void test_stays(void **state)
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_setting),	      cmocka_unit_test(test_transitions),
@@ -889,5 +889,5 @@ int main(void)
 		cmocka_unit_test(test_replace),	      cmocka_unit_test(test_stays),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -422,7 +422,7 @@ static void scene_open(struct scene *s, enum hvo_mode mode, enum content content
 	struct hvo_config cfg = rig_config(mode, 128);
 
 	*s = (struct scene){ .held = false };
-	rig_open(&s->r, RIG_FAULTY, &cfg);
+	rig_open(&s->r, RIG_SIM, &cfg);
 	assert_int_equal(hvo_pool_create(s->r.m, 9, &s->pool), 0);
 	s->other = rig_alloc(&s->r, HVO_GFP_USER, 0);
 	s->bad = 25 * 512 + 3;
@@ -638,7 +638,7 @@ static void crowded(enum hvo_mode mode)
 }
 EACH_MODE(crowded)
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_free_frames),
@@ -655,5 +655,5 @@ int main(void)
 		cmocka_unit_test(test_crowded),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -327,7 +327,7 @@ static void test_linux_linux_mode(void **state)
 	together(RIG_LINUX, HVO_LINUX, 6000);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sim_on_demand),
@@ -337,5 +337,5 @@ int main(void)
 		cmocka_unit_test(test_split_against_reader),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -236,12 +236,12 @@ static void test_pools_linux_mode(void **state)
 	pools_together(RIG_LINUX, HVO_LINUX, 40000);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pools_on_demand),
 		cmocka_unit_test(test_pools_linux_mode),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

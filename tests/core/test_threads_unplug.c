@@ -705,12 +705,12 @@ static void test_linux_mode(void **state)
 	together(HVO_LINUX);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_on_demand),
 		cmocka_unit_test(test_linux_mode),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -756,7 +756,7 @@ static void test_move_elsewhere(void **state)
 	rig_close(&r);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_full_of_2m),   cmocka_unit_test(test_full_of_1g),
@@ -765,5 +765,5 @@ int main(void)
 		cmocka_unit_test(test_heal),	     cmocka_unit_test(test_move_elsewhere),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -696,7 +696,7 @@ static void clearing(enum hvo_mode mode)
 }
 BOTH(clearing)
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_orders),		cmocka_unit_test(test_exhaust),
@@ -709,5 +709,5 @@ int main(void)
 		cmocka_unit_test(test_clearing),	cmocka_unit_test(test_min_free),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

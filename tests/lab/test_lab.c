@@ -1122,7 +1122,7 @@ static void test_completion(void **state)
 	lab_close(L);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same_as_library),
@@ -1154,5 +1154,5 @@ int main(void)
 		cmocka_unit_test(test_completion),
 	};
 
-	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+	return run_program(argc, argv, tests, make_dir, remove_dir);
 }

@@ -1871,7 +1871,7 @@ static void test_command_refusals(void **state)
 	close_server(&s);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_borrow),
@@ -1909,5 +1909,5 @@ int main(void)
 		cmocka_unit_test(test_command_refusals),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -5,12 +5,7 @@
 #ifndef HVO_TESTS_COMMAND_H
 #define HVO_TESTS_COMMAND_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-/* cmocka needs the four above. */
-#include <cmocka.h>
+#include "program.h"
 
 #include <jansson.h>
 

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "files.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-/* cmocka needs the four above. */
-#include <cmocka.h>
+#include "program.h"
 
 #include <errno.h>
 #include <ftw.h>

@@ -2,10 +2,7 @@
 /*
  * Machines to test with: see harness.h.
  *
- * States: a rig is open or closed; RIG_FAULTY is a sim behind one more layer of
- * struct hvo_platform_ops. Locks: none; faults are for tests of one thread.
- *
- * In Linux: lib/fault-inject.c.
+ * States: a rig is open or closed. Locks: none; failures are for tests of one thread.
  */
 #include "harness.h"
 
@@ -13,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define FINDINGS_SHOWN 20
 
@@ -64,124 +60,20 @@ uint64_t rig_random(uint64_t *state)
 	return z ^ (z >> 31);
 }
 
-/* ---- the platform that fails ---------------------------------------------------- */
+/* ---- what the sim calls, and failures ---------------------------------------------- */
 
-static bool page_in_last(const struct rig_fault *f, uint64_t page)
+static void on_call(void *arg, enum hvo_sim_call call, hvo_pfn_t pfn, uint64_t nr)
 {
-	unsigned int i;
+	struct rig *r = arg;
 
-	for (i = 0; i < f->nr_last; i++)
-		if (page - f->last[i].page < f->last[i].nr)
-			return true;
-	return false;
-}
-
-/* Only pages that the last remap() changed: the way back, which must not fail. */
-static bool is_way_back(const struct rig_fault *f, const struct hvo_remap *runs, unsigned int nr)
-{
-	unsigned int i;
-	uint64_t k;
-
-	if (!f->failures)
-		return false;
-	for (i = 0; i < nr; i++)
-		for (k = 0; k < runs[i].nr; k++)
-			if (!page_in_last(f, runs[i].page + k))
-				return false;
-	return true;
-}
-
-/* How many of the next @nr points pass; @nr if all do. What is behind a failure does not count. */
-static unsigned int pass_points(struct rig_fault *f, unsigned int nr)
-{
-	unsigned int i;
-
-	for (i = 0; f->armed && i < nr; i++) {
-		f->points++;
-		if (f->points != f->fail_at && f->points != f->fail_also &&
-		    !(f->sticky && f->failures))
-			continue;
-		f->failures++;
-		return i;
-	}
-	return nr;
-}
-
-static void remember(struct rig_fault *f, const struct hvo_remap *runs, unsigned int nr)
-{
-	if (nr > f->max_last) {
-		f->last = realloc(f->last, nr * sizeof(*f->last));
-		if (!f->last)
-			abort();
-		f->max_last = nr;
-	}
-	if (nr)
-		memcpy(f->last, runs, nr * sizeof(*f->last));
-	f->nr_last = nr;
-}
-
-static void call(struct rig *r)
-{
+	if (call == HVO_SIM_SLEEP)
+		__atomic_add_fetch(&r->sleeps, 1, __ATOMIC_RELAXED);
 	if (r->on_call)
 		r->on_call(r->on_call_arg);
-}
-
-static int faulty_remap(void *ctx, const struct hvo_remap *runs, unsigned int nr,
-			unsigned int *ret_done)
-{
-	struct rig *r = ctx;
-	unsigned int pass;
-	int rc;
-
-	call(r);
-	if (is_way_back(&r->fault, runs, nr))
-		return hvo_sim_ops.remap(r->sim, runs, nr, ret_done);
-	pass = pass_points(&r->fault, nr);
-	rc = hvo_sim_ops.remap(r->sim, runs, pass, ret_done);
-	if (r->fault.armed)
-		remember(&r->fault, runs, *ret_done);
-	return rc || pass == nr ? rc : -HVO_ENOMEM;
-}
-
-static void note_refused(struct rig *r, hvo_pfn_t pfn, uint64_t nr, bool refused)
-{
-	if (!r->fault.refused && refused)
-		r->fault.refused = calloc(hvo_machine_memmap(r->m)->nr_frames, sizeof(bool));
-	if (r->fault.refused)
-		memset(r->fault.refused + pfn, refused, nr);
-}
-
-static void expect_there(struct rig *r, hvo_pfn_t pfn, uint64_t nr)
-{
-	if (r->fault.refused && memchr(r->fault.refused + pfn, true, nr))
-		fail_msg("frames from %#" PRIx64 " are written to: there is no memory behind them",
-			 (uint64_t)pfn);
-}
-
-static int faulty_populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
-{
-	struct rig *r = ctx;
-
-	call(r);
-	if (r->on_populate)
+	if (call == HVO_SIM_SLEEP && r->on_sleep)
+		r->on_sleep(r->on_sleep_arg, nr);
+	if (call == HVO_SIM_POPULATE && r->on_populate)
 		r->on_populate(r->on_populate_arg, pfn, nr);
-	if (!pass_points(&r->fault, 1)) {
-		note_refused(r, pfn, nr, true);
-		return -HVO_ENOMEM;
-	}
-	note_refused(r, pfn, nr, false);
-	return hvo_sim_ops.populate(r->sim, pfn, nr);
-}
-
-static void faulty_sleep_ns(void *ctx, uint64_t ns)
-{
-	struct rig *r = ctx;
-
-	r->sleeps++;
-	call(r);
-	hvo_sim_ops.sleep_ns(r->sim, ns);
-	if (r->on_sleep)
-		r->on_sleep(r->on_sleep_arg, ns);
 }
 
 static void record_event(void *arg, const struct hvo_event_record *event)
@@ -194,150 +86,54 @@ static void record_event(void *arg, const struct hvo_event_record *event)
 	r->last_event[event->event] = *event;
 }
 
-static void *faulty_window(void *ctx, hvo_pfn_t pfn, uint64_t nr)
+void rig_fail(struct rig *r, const struct hvo_sim_failures *failures)
 {
-	return hvo_sim_ops.window(((struct rig *)ctx)->sim, pfn, nr);
+	hvo_sim_fail(r->sim, failures);
+	if (!failures->at)
+		repeat_with("HVO_FAULT", NULL);
+	else if (failures->also)
+		repeat_with("HVO_FAULT", "%" PRIu64 ",%" PRIu64, failures->at, failures->also);
+	else
+		repeat_with("HVO_FAULT", "%" PRIu64 "%s", failures->at,
+			    failures->sticky ? "+" : "");
 }
-
-static void *faulty_translate(void *ctx, const void *addr, bool write)
-{
-	return hvo_sim_ops.translate(((struct rig *)ctx)->sim, addr, write);
-}
-
-static void faulty_flush(void *ctx)
-{
-	call(ctx);
-	hvo_sim_ops.flush(((struct rig *)ctx)->sim);
-}
-
-static hvo_pfn_t faulty_backing(void *ctx, uint64_t page)
-{
-	return hvo_sim_ops.backing(((struct rig *)ctx)->sim, page);
-}
-
-static void faulty_release(void *ctx, hvo_pfn_t pfn, uint64_t nr)
-{
-	call(ctx);
-	hvo_sim_ops.release(((struct rig *)ctx)->sim, pfn, nr);
-}
-
-static void faulty_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr)
-{
-	call(ctx);
-	expect_there(ctx, pfn, nr);
-	hvo_sim_ops.zero(((struct rig *)ctx)->sim, pfn, nr);
-}
-
-static void faulty_copy(void *ctx, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr)
-{
-	call(ctx);
-	expect_there(ctx, dst, nr);
-	hvo_sim_ops.copy(((struct rig *)ctx)->sim, dst, src, nr);
-}
-
-static void faulty_lock_wait(void *ctx, uint32_t *word, uint32_t value)
-{
-	hvo_sim_ops.lock_wait(((struct rig *)ctx)->sim, word, value);
-}
-
-static void faulty_lock_wake(void *ctx, uint32_t *word)
-{
-	hvo_sim_ops.lock_wake(((struct rig *)ctx)->sim, word);
-}
-
-static void faulty_read_lock(void *ctx)
-{
-	hvo_sim_ops.read_lock(((struct rig *)ctx)->sim);
-}
-
-static void faulty_read_unlock(void *ctx)
-{
-	hvo_sim_ops.read_unlock(((struct rig *)ctx)->sim);
-}
-
-static void faulty_quiesce(void *ctx)
-{
-	call(ctx);
-	hvo_sim_ops.quiesce(((struct rig *)ctx)->sim);
-}
-
-static uint64_t faulty_now_ns(void *ctx)
-{
-	return hvo_sim_ops.now_ns(((struct rig *)ctx)->sim);
-}
-
-static void faulty_work(void *ctx)
-{
-	hvo_sim_ops.work(((struct rig *)ctx)->sim);
-}
-
-static void faulty_panic(void *ctx, const char *what, uint64_t pfn, const struct hvo_page *page)
-	__attribute__((noreturn));
-
-static void faulty_panic(void *ctx, const char *what, uint64_t pfn, const struct hvo_page *page)
-{
-	hvo_sim_ops.panic(((struct rig *)ctx)->sim, what, pfn, page);
-}
-
-static void faulty_audit(void *ctx,
-			 void (*mismatch)(void *arg, uint64_t page, uint64_t recorded,
-					  uint64_t real),
-			 void *arg)
-{
-	hvo_sim_ops.audit(((struct rig *)ctx)->sim, mismatch, arg);
-}
-
-static const struct hvo_platform_ops faulty_ops = {
-	.window = faulty_window,
-	.translate = faulty_translate,
-	.remap = faulty_remap,
-	.flush = faulty_flush,
-	.backing = faulty_backing,
-	.populate = faulty_populate,
-	.release = faulty_release,
-	.zero = faulty_zero,
-	.copy = faulty_copy,
-	.lock_wait = faulty_lock_wait,
-	.lock_wake = faulty_lock_wake,
-	.read_lock = faulty_read_lock,
-	.read_unlock = faulty_read_unlock,
-	.quiesce = faulty_quiesce,
-	.now_ns = faulty_now_ns,
-	.sleep_ns = faulty_sleep_ns,
-	.work = faulty_work,
-	.trace = record_event,
-	.panic = faulty_panic,
-	.audit = faulty_audit,
-};
 
 void rig_arm(struct rig *r, uint64_t fail_at, bool sticky)
 {
-	struct rig_fault *f = &r->fault;
-
-	f->armed = true;
-	f->sticky = sticky;
-	f->fail_at = fail_at;
-	f->fail_also = 0;
-	f->points = 0;
-	f->failures = 0;
-	f->nr_last = 0;
+	rig_fail(r, &(struct hvo_sim_failures){ .at = fail_at, .sticky = sticky });
 }
 
-void rig_arm_pair(struct rig *r, uint64_t first, uint64_t second)
+struct hvo_sim_stat rig_sim(struct rig *r)
 {
-	rig_arm(r, first, false);
-	r->fault.fail_also = second;
+	struct hvo_sim_stat s;
+
+	hvo_sim_stat(r->sim, &s);
+	return s;
 }
 
 bool rig_disarm(struct rig *r)
 {
-	bool failed = r->fault.failures;
+	bool failed = rig_sim(r).failures;
 
-	r->fault.armed = false;
-	r->fault.failures = 0;
-	free(r->fault.refused);
-	r->fault.refused = NULL;
+	hvo_sim_fail(r->sim, NULL);
 	return failed;
+}
+
+bool rig_asked_to_fail(struct hvo_sim_failures *ret)
+{
+	const char *text = getenv("HVO_FAULT");
+	char *end;
+
+	if (!text)
+		return false;
+	*ret = (struct hvo_sim_failures){ .at = strtoull(text, &end, 10) };
+	if (*end == ',')
+		ret->also = strtoull(end + 1, &end, 10);
+	ret->sticky = *end == '+';
+	end += ret->sticky;
+	if (*end || !ret->at)
+		fail_msg("HVO_FAULT=%s: neither POINT, POINT+ nor POINT,POINT", text);
+	return true;
 }
 
 /* ---- opening and closing ----------------------------------------------------------- */
@@ -364,20 +160,6 @@ struct hvo_config rig_config(enum hvo_mode mode, uint64_t mib)
 	};
 }
 
-static void open_faulty(struct rig *r, const struct hvo_config *cfg,
-			const struct hvo_sim_options *opt)
-{
-	assert_int_equal(hvo_sim_open(cfg, opt, &r->sim), 0);
-	r->size = hvo_machine_size(cfg);
-	assert_int_not_equal(r->size, 0);
-	r->memory = mmap(NULL, r->size, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	assert_ptr_not_equal(r->memory, MAP_FAILED);
-	assert_int_equal(hvo_machine_init(r->memory, r->size, cfg, &faulty_ops, r,
-					  hvo_sim_array(r->sim), &r->m),
-			 0);
-}
-
 void rig_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	(void)owner;
@@ -388,7 +170,11 @@ void rig_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn, 
 
 void rig_open(struct rig *r, enum rig_platform platform, const struct hvo_config *cfg)
 {
-	struct hvo_sim_options opt = { .seed = 1, .on_fault = on_fault, .on_fault_arg = r };
+	struct hvo_sim_options opt = { .seed = 1,
+				       .on_fault = on_fault,
+				       .on_fault_arg = r,
+				       .on_call = on_call,
+				       .on_call_arg = r };
 	const struct hvo_linux_options sparse = { .sparse = true };
 
 	memset(r, 0, sizeof(*r));
@@ -397,9 +183,6 @@ void rig_open(struct rig *r, enum rig_platform platform, const struct hvo_config
 		assert_int_equal(hvo_sim_create(cfg, &opt, &r->sim), 0);
 		hvo_sim_set_trace(r->sim, record_event, r);
 		r->m = hvo_sim_machine(r->sim);
-		break;
-	case RIG_FAULTY:
-		open_faulty(r, cfg, &opt);
 		break;
 	case RIG_SPARSE:
 		r->quiet = true;
@@ -418,9 +201,6 @@ void rig_close(struct rig *r)
 {
 	hvo_sim_close(r->sim);
 	hvo_linux_close(r->host);
-	if (r->memory)
-		munmap(r->memory, r->size);
-	free(r->fault.last);
 	memset(r, 0, sizeof(*r));
 }
 

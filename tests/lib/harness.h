@@ -2,23 +2,14 @@
 /*
  * What the tests of the core share: a machine on either platform (a rig), an audit
  * that must be clean, contents that must survive, something that eats memory, and
- * a platform whose n-th fallible call fails.
+ * calls that are told to fail (hvo_sim_fail()).
  *
- * Points: where a rig on RIG_FAULTY can fail, counted from rig_arm() on. Each
- * populate() is one, and each run of a remap(). A remap() that fails at a run has
- * done the runs before it, as the contract says, and never comes to those after it.
- *
- * In Linux: lib/fault-inject.c, tools/testing/memblock.
+ * In Linux: tools/testing/memblock.
  */
 #ifndef HVO_TESTS_HARNESS_H
 #define HVO_TESTS_HARNESS_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-/* cmocka needs the four above. */
-#include <cmocka.h>
+#include "program.h"
 
 #include <hvo/hvo.h>
 #include <hvo/linux.h>
@@ -34,41 +25,21 @@
 #define GFP_HOG (HVO_GFP_MOVABLE | HVO_GFP_MEMALLOC | HVO_GFP_NOWARN)
 
 /* RIG_SPARSE: as RIG_LINUX, without memory before it is used, and for threads: quiet. */
-enum rig_platform { RIG_SIM, RIG_FAULTY, RIG_LINUX, RIG_SPARSE };
-
-struct rig_fault {
-	bool armed;
-	bool sticky;	    /* all fail from the first failure on, but for the way back */
-	uint64_t fail_at;   /* this point fails, from 1; 0: none */
-	uint64_t fail_also; /* and this one, of those after the first failure */
-	uint64_t points;    /* since rig_arm() */
-	uint64_t failures;
-	/* What the last remap() that counted put in force: to undo it never fails. */
-	struct hvo_remap *last;
-	unsigned int nr_last, max_last;
-	/*
-	 * By frame: populate() failed there since rig_arm(). Nobody may write to it through
-	 * zero() or copy(), until another populate() works.
-	 */
-	bool *refused;
-};
+enum rig_platform { RIG_SIM, RIG_LINUX, RIG_SPARSE };
 
 struct rig {
 	struct hvo_machine *m;
 	struct hvo_sim *sim;
 	struct hvo_linux *host;
-	void *memory; /* of a machine on RIG_FAULTY */
-	size_t size;
-	struct rig_fault fault;
 
-	/* Called by sleep_ns() of RIG_FAULTY, if there. */
+	/* Called before the sim sleeps, if there. */
 	void (*on_sleep)(void *arg, uint64_t ns);
 	void *on_sleep_arg;
 	uint64_t sleeps;
-	/* Before every call of RIG_FAULTY that changes something or waits. */
+	/* Before every call of the machine for what changes something or waits: enum hvo_sim_call. */
 	void (*on_call)(void *arg);
 	void *on_call_arg;
-	/* The same by populate(), before anything else: others may do things meanwhile. */
+	/* Before populate(): others may do things meanwhile. */
 	void (*on_populate)(void *arg, hvo_pfn_t pfn, uint64_t nr);
 	void *on_populate_arg;
 
@@ -90,10 +61,14 @@ struct hvo_config rig_config(enum hvo_mode mode, uint64_t mib);
 void rig_open(struct rig *r, enum rig_platform platform, const struct hvo_config *cfg);
 void rig_close(struct rig *r);
 
+/* hvo_sim_fail(), noted for the line that repeats the test. */
+void rig_fail(struct rig *r, const struct hvo_sim_failures *failures);
 /* Point @fail_at is the one to fail; 0 counts only. */
 void rig_arm(struct rig *r, uint64_t fail_at, bool sticky);
-/* Two points, the second one counted on the way that things take after the first. */
-void rig_arm_pair(struct rig *r, uint64_t first, uint64_t second);
+/* HVO_FAULT of the environment, as POINT, POINT+ (sticky) or POINT,POINT. False if it is not set. */
+bool rig_asked_to_fail(struct hvo_sim_failures *ret);
+/* Points and failures are in here. */
+struct hvo_sim_stat rig_sim(struct rig *r);
 /* Returns whether something failed. */
 bool rig_disarm(struct rig *r);
 

@@ -22,7 +22,7 @@ void must_at(struct model *mo, bool ok, const char *what, const char *file, int 
 {
 	if (ok)
 		return;
-	print_error("HVO_SEED=%" PRIu64 ", step %" PRIu64 ", mode %u, %u nodes, movable %" PRIu64
+	print_error("seed %" PRIu64 ", step %" PRIu64 ", mode %u, %u nodes, movable %" PRIu64
 		    ", CMA %" PRIu64 ", hot-plug %" PRIu64 " MiB: %s\n",
 		    mo->seed, mo->step, mo->cfg.mode, mo->cfg.nr_nodes, mo->cfg.movable_bytes / MIB,
 		    mo->cfg.cma_bytes / MIB, mo->cfg.hotplug_bytes / MIB, what);
@@ -274,6 +274,7 @@ void model_open(struct model *mo, const struct hvo_config *cfg, uint64_t seed)
 	memset(mo, 0, sizeof(*mo));
 	mo->cfg = *cfg;
 	mo->seed = mo->random = seed;
+	repeat_with("HVO_SEED", "%" PRIu64, seed);
 	rig_open(&mo->r, RIG_SIM, &mo->cfg);
 	mo->nr_frames = hvo_machine_memmap(mo->r.m)->nr_frames;
 	mo->owned = calloc(mo->nr_frames, 1);

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "terminal.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-/* cmocka needs the four before. */
-#include <cmocka.h>
+#include "program.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -8,12 +8,7 @@
  * In Linux: tools/testing/selftests/mm has nothing for vmemmap_remap_range(); the
  * nearest is mm/debug_vm_pgtable.c.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-/* cmocka needs the four above. */
-#include <cmocka.h>
+#include "program.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -978,7 +973,7 @@ static void test_sim_huge(void **state)
 
 #define walk_test(f) cmocka_unit_test_setup_teardown(f, tables_setup, tables_teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		walk_test(test_walk_create),
@@ -1007,5 +1002,5 @@ int main(void)
 		cmocka_unit_test(test_sim_huge),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -282,7 +282,7 @@ static void test_root_of_kernel(void **state)
 	root_close(&root);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_create),	       cmocka_unit_test(test_others),
@@ -290,5 +290,5 @@ int main(void)
 		cmocka_unit_test(test_root_of_kernel),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -11,12 +11,7 @@
  *
  * In Linux: tools/testing/selftests/mm/hugetlb-vmemmap.c.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-/* cmocka needs the four above. */
-#include <cmocka.h>
+#include "program.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -2090,7 +2085,7 @@ static void test_info(void **state)
 	hvo_linux_close(host);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_on_demand),
@@ -2129,5 +2124,5 @@ int main(void)
 		cmocka_unit_test(test_info),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

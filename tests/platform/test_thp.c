@@ -208,7 +208,7 @@ static void test_given_back(void **state)
 	given_back(HVO_LINUX);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_asked),
@@ -216,5 +216,5 @@ int main(void)
 		cmocka_unit_test(test_given_back),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return run_program(argc, argv, tests, setup, teardown);
 }

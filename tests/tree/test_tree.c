@@ -1583,7 +1583,7 @@ static void test_no_block_visited(void **state)
 	no_block_visited(HVO_LINUX);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_form_of_keys),
@@ -1613,5 +1613,5 @@ int main(void)
 		cmocka_unit_test(test_no_block_visited),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_program(argc, argv, tests, NULL, NULL);
 }

@@ -647,7 +647,7 @@ static void *change(void *arg)
 	return NULL;
 }
 
-static void test_reader(void **state)
+static void test_reader_threads(void **state)
 {
 	const struct top_source source = { .dir = dir };
 	struct reader *r = NULL;
@@ -1048,7 +1048,7 @@ int main(int argc, char **argv)
 		on_tree(test_json),
 		cmocka_unit_test(test_demo),
 		cmocka_unit_test(test_root_of_tree),
-		on_tree(test_reader),
+		on_tree(test_reader_threads),
 		on_tree(test_keys),
 		on_tree(test_scrolling),
 		on_tree(test_orders),

@@ -685,7 +685,7 @@ static void writers_wait(enum rig_platform platform)
 	rig_close(&r);
 }
 
-static void test_writers_wait(void **state)
+static void test_threads_writers_wait(void **state)
 {
 	(void)state;
 	writers_wait(RIG_SIM);
@@ -693,7 +693,7 @@ static void test_writers_wait(void **state)
 }
 
 /* A head in one page, tails in another one that moves: the head is held as well. */
-static void test_head_elsewhere(void **state)
+static void test_threads_head_elsewhere(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 256);
 	struct rig r;
@@ -756,7 +756,7 @@ static void late(struct rig *r, hvo_pfn_t pfn, int (*act)(struct hvo_machine *m,
 	rig_audit(r);
 }
 
-static void test_late_writers(void **state)
+static void test_threads_late_writers(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 256);
 	uint64_t word = 0;
@@ -1445,9 +1445,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_each_failure),
 		cmocka_unit_test(test_private),
 		cmocka_unit_test(test_count_limit),
-		cmocka_unit_test(test_writers_wait),
-		cmocka_unit_test(test_head_elsewhere),
-		cmocka_unit_test(test_late_writers),
+		cmocka_unit_test(test_threads_writers_wait),
+		cmocka_unit_test(test_threads_head_elsewhere),
+		cmocka_unit_test(test_threads_late_writers),
 		cmocka_unit_test(test_isolation),
 		cmocka_unit_test(test_isolation_panics),
 		cmocka_unit_test(test_allocation_waits),

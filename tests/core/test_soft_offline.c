@@ -593,7 +593,7 @@ static void *grow_and_shrink(void *arg)
 }
 
 /* Whatever others do: what was taken out is never handed out again, and is refused or done. */
-static void crowded(enum hvo_mode mode)
+static void threads_crowded(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 128);
 	hvo_pfn_t bad[200], pfn;
@@ -636,7 +636,7 @@ static void crowded(enum hvo_mode mode)
 	rig_audit(&c.r);
 	rig_close(&c.r);
 }
-EACH_MODE(crowded)
+EACH_MODE(threads_crowded)
 
 int main(int argc, char **argv)
 {
@@ -652,7 +652,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_each_failure),
 		cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_failure_stat),
-		cmocka_unit_test(test_crowded),
+		cmocka_unit_test(test_threads_crowded),
 	};
 
 	return run_program(argc, argv, tests, NULL, NULL);

@@ -6,7 +6,8 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
 
 #include "core/page.h"
 

@@ -70,7 +70,7 @@ const struct hvo_platform_ops hvo_sim_ops = {
 	.flush = hvo_sim_flush,
 	.backing = hvo_sim_backing,
 	.populate = hvo_sim_populate,
-	.release = hvo_sim_release,
+	.discard = hvo_sim_discard,
 	.zero = hvo_sim_zero,
 	.copy = hvo_sim_copy,
 	.lock_wait = hvo_sim_lock_wait,
@@ -80,7 +80,7 @@ const struct hvo_platform_ops hvo_sim_ops = {
 	.quiesce = hvo_sim_quiesce,
 	.now_ns = hvo_sim_now_ns,
 	.sleep_ns = hvo_sim_sleep_ns,
-	.work = hvo_sim_work,
+	.kick = hvo_sim_kick,
 	.trace = sim_trace,
 	.panic = sim_panic,
 	.audit = hvo_sim_audit,
@@ -141,10 +141,10 @@ static int map_memory(struct hvo_sim *sim)
 	sim->memory = reserve(hvo_sim_all_frames(sim) * HVO_FRAME_SIZE, PROT_READ | PROT_WRITE);
 	sim->array = reserve(sim->nr_pages * HVO_FRAME_SIZE, PROT_NONE);
 	sim->records = reserve(sim->nr_pages * sizeof(*sim->records), PROT_READ | PROT_WRITE);
-	sim->released = reserve(hvo_sim_bitmap_bytes(sim), PROT_READ | PROT_WRITE);
+	sim->discarded = reserve(hvo_sim_bitmap_bytes(sim), PROT_READ | PROT_WRITE);
 	sim->refused = reserve(hvo_sim_bitmap_bytes(sim), PROT_READ | PROT_WRITE);
 	sim->tlb = calloc(sim->opt.tlb_entries, sizeof(*sim->tlb));
-	if (!sim->memory || !sim->array || !sim->records || !sim->released || !sim->refused ||
+	if (!sim->memory || !sim->array || !sim->records || !sim->discarded || !sim->refused ||
 	    !sim->tlb)
 		return -HVO_ENOMEM;
 	/* A stray write that slips past translate() still traps, in the host. */
@@ -190,8 +190,8 @@ void hvo_sim_close(struct hvo_sim *sim)
 		munmap(sim->machine_memory, sim->machine_size);
 	if (sim->refused)
 		munmap(sim->refused, hvo_sim_bitmap_bytes(sim));
-	if (sim->released)
-		munmap(sim->released, hvo_sim_bitmap_bytes(sim));
+	if (sim->discarded)
+		munmap(sim->discarded, hvo_sim_bitmap_bytes(sim));
 	if (sim->records)
 		munmap(sim->records, sim->nr_pages * sizeof(*sim->records));
 	if (sim->array)
@@ -256,7 +256,7 @@ void hvo_sim_stat(struct hvo_sim *sim, struct hvo_sim_stat *ret)
 	pthread_mutex_unlock(&sim->lock);
 	ret->now_ns = __atomic_load_n(&sim->now, __ATOMIC_SEQ_CST);
 	ret->quiesces = __atomic_load_n(&sim->quiesces, __ATOMIC_RELAXED);
-	ret->released_frames = __atomic_load_n(&sim->nr_released, __ATOMIC_RELAXED);
+	ret->discarded_frames = __atomic_load_n(&sim->nr_discarded, __ATOMIC_RELAXED);
 	ret->points = sim->failing.points;
 	ret->failures = sim->failing.failures;
 	ret->works = __atomic_load_n(&sim->works, __ATOMIC_RELAXED);

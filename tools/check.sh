@@ -4,7 +4,12 @@
 # check.sh - build with both compilers and under the sanitizers, run all tests, and check what
 # a compiler does not. The last line is "N passed, N failed", with ", N skipped" if any.
 #
-# JOBS (default: all processors) and TEST_TIMEOUT (seconds for one program, default 600).
+# First everything is built, then one queue of all programs of all builds and of the other checks
+# is worked off, the longest first, so that no processor waits for the end of a stage. Results are
+# printed as they come.
+#
+# JOBS (default: all processors), TEST_TIMEOUT (seconds for one program, default 600) and ONLY (a
+# pattern for names of programs and checks: those alone, in all builds).
 
 set -u
 shopt -s nullglob
@@ -16,6 +21,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 jobs=${JOBS:-$(nproc)}
 timeout=${TEST_TIMEOUT:-600}
+only=${ONLY:-*}
 passed=0
 failed=0
 skipped=0
@@ -52,13 +58,13 @@ line()
 	*failed* | *FAILED*) colour=$red ;;
 	*skipped*) colour=$yellow ;;
 	esac
-	printf '  %-28s %s%-32s%s %4d.%d s\n' "$1" "$colour" "$2" "$plain" \
+	printf '  %-34s %s%-26s%s %4d.%d s\n' "$1" "$colour" "$2" "$plain" \
 		$(($3 / 1000)) $(($3 % 1000 / 100))
 }
 
 skip() # NAME REASON: counts as one
 {
-	printf '  %-28s %sskipped: %s%s\n' "$1" "$yellow" "$2" "$plain"
+	printf '  %-34s %sskipped: %s%s\n' "$1" "$yellow" "$2" "$plain"
 	skipped=$((skipped + 1))
 }
 
@@ -67,44 +73,129 @@ show_log()
 	tail -n "${2:-60}" "$1" | sed 's/^/      | /'
 }
 
-# ---- steps ---------------------------------------------------------------------
+# ---- builds --------------------------------------------------------------------
 
-# build DIR CC [MESON OPTION...]
-build()
+# setup BUILD CC [MESON OPTION...]: build-BUILD, if it is not there
+setup()
 {
-	local dir=$1 cc=$2 log=$1/check-build.log start rc
+	local dir=build-$1 cc=$2
 
 	shift 2
+	mkdir -p "$dir/check-logs" || exit 1
+	: >"$dir/check-build.log"
+	[ -f "$dir/build.ninja" ] ||
+		CC=$cc meson setup "$dir" -Dtests=enabled -Dcommand=enabled "$@" \
+			>>"$dir/check-build.log" 2>&1
+}
+
+# build BUILD
+build()
+{
+	local dir=build-$1 start
+
 	start=$(now)
-	mkdir -p "$dir" || exit 1
-	: >"$log"
-	rc=0
-	if [ ! -f "$dir/build.ninja" ]; then
-		CC=$cc meson setup "$dir" -Dtests=enabled -Dcommand=enabled "$@" >>"$log" 2>&1 || rc=1
-	fi
-	if [ $rc -eq 0 ]; then
-		ninja -C "$dir" -j "$jobs" -k 0 >>"$log" 2>&1 || rc=1
-	fi
-	if [ $rc -ne 0 ]; then
-		line build FAILED $(($(now) - start))
-		show_log "$log"
+	if ! ninja -C "$dir" -j "$jobs" -k 0 >>"$dir/check-build.log" 2>&1; then
+		line "build $1" FAILED $(($(now) - start))
+		show_log "$dir/check-build.log"
 		failed=$((failed + 1))
 		return 1
 	fi
-	line build ok $(($(now) - start))
+	line "build $1" ok $(($(now) - start))
 }
 
-# run_one PROGRAM LOG [WRAPPER...]: leaves LOG, LOG.rc and LOG.ms
-run_one()
+# ---- the queue -----------------------------------------------------------------
+
+# By number: what is printed, what counts its result, where its output goes, its command, and what
+# must not run beside it.
+labels=() counts=() logs=() commands=() alone=()
+
+# add_program BUILD NAME [WRAPPER...]
+add_program()
 {
-	local program=$1 log=$2 start rc
+	local build=$1 name=$2
 
 	shift 2
+	# shellcheck disable=SC2053 # a pattern
+	[[ $name == $only ]] || return
+	labels+=("$build $name")
+	counts+=(count_one)
+	logs+=("build-$build/check-logs/$name.log")
+	case $name in
+	# Those that change what is the host's: its pools, its switches.
+	test_admin | test_diff | test_thp) alone+=(host) ;;
+	# The same program of two builds may have a name in common, of a socket or a cgroup.
+	*) alone+=("$name") ;;
+	esac
+	if [ -x "build-$build/tests/$name" ]; then
+		commands+=("$* build-$build/tests/$name ${only_tests[$build,$name]-}")
+	else
+		commands+=("echo is it in tests/meson.build?")
+	fi
+}
+
+# check NAME COMMAND...: one test; with status 77 the last line says why it cannot be done here
+check()
+{
+	local name=$1
+
+	shift
+	# shellcheck disable=SC2053 # a pattern
+	[[ $name == $only ]] || return
+	labels+=("$name")
+	counts+=(count_check)
+	logs+=("$tmp/check-${#logs[@]}")
+	commands+=("$*")
+	alone+=("$name")
+}
+
+# run_one COMMAND LOG: leaves LOG, LOG.rc and LOG.ms
+run_one()
+{
+	local start rc
+
 	start=$(now)
-	timeout -k 5 "$timeout" "$@" "$program" >"$log" 2>&1 </dev/null
+	# A function of this script, or a program.
+	# shellcheck disable=SC2086 # a command is words
+	if declare -F "${1%% *}" >/dev/null; then
+		$1 >"$2" 2>&1 </dev/null
+	else
+		set -f
+		timeout -k 5 "$timeout" $1 >"$2" 2>&1 </dev/null
+	fi
 	rc=$?
-	echo $(($(now) - start)) >"$log.ms"
-	echo $rc >"$log.rc"
+	echo $(($(now) - start)) >"$2.ms"
+	echo $rc >"$2.rc"
+}
+
+# next: sets $at to the number of what can be started; false if there is nothing
+next()
+{
+	local running=" ${busy[*]} "
+
+	for at in "${!waiting[@]}"; do
+		[[ $running == *" <${alone[at]}> "* ]] || return 0
+	done
+	return 1
+}
+
+run_queue()
+{
+	local -A number=() busy=()
+	local -a waiting=("${!labels[@]}")
+	local at pid
+
+	while [ ${#waiting[@]} -gt 0 ] || [ ${#number[@]} -gt 0 ]; do
+		while [ ${#number[@]} -lt "$jobs" ] && next; do
+			run_one "${commands[at]}" "${logs[at]}" 2>/dev/null &
+			number[$!]=$at
+			busy[$!]="<${alone[at]}>"
+			unset "waiting[at]"
+		done
+		wait -n -p pid "${!number[@]}"
+		at=${number[$pid]}
+		unset "number[$pid]" "busy[$pid]"
+		${counts[at]} "${labels[at]}" "${logs[at]}"
+	done
 }
 
 # count_one NAME LOG: reads cmocka's own count. A program that ends badly without telling of
@@ -142,6 +233,10 @@ count_one()
 		# What it said, without the tests that went well.
 		grep -Ev '^\[( RUN      |       OK )\]' "$log" >"$tmp/shown"
 		show_log "$tmp/shown"
+		# A program that died did not say how to repeat what it was at.
+		grep -q '^repeat: ' "$log" ||
+			sed -n 's/^\[ RUN      \] //p' "$log" | tail -n 1 |
+			sed "s|^|      repeat: build-${name/ //tests/} -t |"
 	fi
 	if [ "$s" -gt 0 ]; then
 		awk '/\[  SKIPPED \] [0-9]+ test\(s\)/ { on = 1; next }
@@ -150,54 +245,21 @@ count_one()
 	fi
 }
 
-# run_tests DIR "WRAPPER" NAME...: the programs side by side, their results in order
-run_tests()
+count_check()
 {
-	local dir=$1 wrapper=$2 name running=0
-	local -a wrap
+	local name=$1 log=$2 rc ms
 
-	shift 2
-	read -ra wrap <<<"$wrapper"
-	mkdir -p "$dir/check-logs"
-	for name in "$@"; do
-		[ -x "$dir/tests/$name" ] || continue
-		if [ $running -ge "$jobs" ]; then
-			wait -n
-			running=$((running - 1))
-		fi
-		run_one "$dir/tests/$name" "$dir/check-logs/$name.log" "${wrap[@]}" 2>/dev/null &
-		running=$((running + 1))
-	done
-	wait
-	for name in "$@"; do
-		if [ -x "$dir/tests/$name" ]; then
-			count_one "$name" "$dir/check-logs/$name.log"
-		else
-			line "$name" "1 failed (not built)" 0
-			echo "      | is it in tests/meson.build?"
-			failed=$((failed + 1))
-		fi
-	done
-}
-
-# check NAME COMMAND...: one test; with status 77 the last line says why it cannot be done here
-check()
-{
-	local name=$1 start rc
-
-	shift
-	start=$(now)
-	"$@" >"$tmp/check.log" 2>&1 </dev/null
-	rc=$?
-	if [ $rc -eq 0 ]; then
+	rc=$(cat "$log.rc")
+	ms=$(cat "$log.ms")
+	if [ "$rc" -eq 0 ]; then
 		passed=$((passed + 1))
-		line "$name" "1 passed" $(($(now) - start))
-	elif [ $rc -eq 77 ]; then
-		skip "$name" "$(tail -n 1 "$tmp/check.log")"
+		line "$name" "1 passed" "$ms"
+	elif [ "$rc" -eq 77 ]; then
+		skip "$name" "$(tail -n 1 "$log")"
 	else
 		failed=$((failed + 1))
-		line "$name" "1 failed" $(($(now) - start))
-		show_log "$tmp/check.log" 40
+		line "$name" "1 failed" "$ms"
+		show_log "$log" 40
 	fi
 }
 
@@ -266,67 +328,87 @@ probe()
 
 # ---- what is done --------------------------------------------------------------
 
-all=()
-threaded=()
-with_clang=()
-for file in tests/test_*.c; do
-	name=${file#tests/}
-	name=${name%.c}
-	all+=("$name")
-	# The longest ones run with gcc, and with it under the sanitizers.
-	case $name in
-	test_contig | test_failed | test_fault | test_hotplug) ;;
-	*) with_clang+=("$name") ;;
-	esac
-	case $name in
-	test_threads*) threaded+=("$name") ;;
-	*) grep -Eq '<(pthread|threads)\.h>' "$file" && threaded+=("$name") ;;
-	esac
-done
 begin=$(now)
+programs=()
+for file in tests/*/test_*.c; do
+	name=${file##*/}
+	programs+=("${name%.c}")
+done
+# What takes longest is begun first.
+slowest=(test_fault test_hotplug test_migrate test_failed test_model test_contig test_command
+	test_lab test_cli test_lend test_linux test_scope test_whole test_threads_move)
+for name in "${programs[@]}"; do
+	[[ " ${slowest[*]} " == *" $name "* ]] || slowest+=("$name")
+done
 
-heading "gcc -Werror"
-build build-gcc gcc -Dwerror=true && run_tests build-gcc "" "${all[@]}"
+heading "builds"
+setup gcc gcc -Dwerror=true &
+setup clang clang -Dwerror=true &
+setup asan gcc -Db_sanitize=address,undefined -Db_lundef=false &
+setup tsan clang -Db_sanitize=thread -Db_lundef=false &
+wait
+built=' '
+for name in gcc clang asan tsan; do
+	build $name && built+="$name "
+done
 
-heading "clang -Werror"
-build build-clang clang -Dwerror=true && run_tests build-clang "" "${with_clang[@]}"
-
-heading "gcc, address and undefined behaviour sanitizers"
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export ASAN_OPTIONS=detect_leaks=1
-if build build-asan gcc -Db_sanitize=address,undefined -Db_lundef=false; then
-	if ! probe asan gcc -fsanitize=address; then
-		ASAN_OPTIONS=detect_leaks=0
-		skip "leaks" "the leak sanitizer does not run here"
-	fi
-	run_tests build-asan "" "${all[@]}"
-fi
-
-heading "clang, thread sanitizer"
 export TSAN_OPTIONS=second_deadlock_stack=1
-if [ ${#threaded[@]} -eq 0 ]; then
-	skip "tests" "none starts threads"
-elif build build-tsan clang -Db_sanitize=thread -Db_lundef=false; then
-	# Where the kernel randomises more address bits than the sanitizer knows.
-	if probe tsan clang -fsanitize=thread; then
-		run_tests build-tsan "" "${threaded[@]}"
-	elif probe tsan clang -fsanitize=thread setarch -R; then
-		run_tests build-tsan "setarch -R" "${threaded[@]}"
-	else
-		skip "${#threaded[@]} programs" "the thread sanitizer does not run here"
+if ! probe asan gcc -fsanitize=address; then
+	ASAN_OPTIONS=detect_leaks=0
+	skip "leaks" "the leak sanitizer does not run here"
+fi
+# Where the kernel randomises more address bits than the sanitizer knows.
+tsan=()
+if ! probe tsan clang -fsanitize=thread; then
+	tsan=(setarch -R)
+	if ! probe tsan clang -fsanitize=thread "${tsan[@]}"; then
+		skip "thread sanitizer" "it does not run here"
+		built=${built/ tsan/}
 	fi
 fi
 
-heading "other checks"
+# Of a program with a few tests of threads the thread sanitizer runs these.
+declare -A only_tests=()
+with_clang() # NAME
+{
+	case $1 in
+	# With gcc, and with gcc under the sanitizers: the longest programs of one thread.
+	test_contig | test_failed | test_fault | test_hotplug | test_migrate | test_model | \
+		test_scope | test_cli | test_command) false ;;
+	esac
+}
+
+with_threads() # NAME
+{
+	local file
+
+	case $1 in
+	test_threads* | test_failed | test_lend | test_linux) return ;;
+	esac
+	file=(tests/*/"$1".c)
+	grep -q '<pthread\.h>' "${file[@]}" || return
+	only_tests[tsan,$1]='-t *threads*'
+}
+
+for name in "${slowest[@]}"; do
+	[[ $built == *" asan "* ]] && add_program asan "$name"
+	[[ $built == *" tsan "* ]] && with_threads "$name" && add_program tsan "$name" "${tsan[@]}"
+	[[ $built == *" gcc "* ]] && add_program gcc "$name"
+	[[ $built == *" clang "* ]] && with_clang "$name" && add_program clang "$name"
+	if [ "$name" = test_model ]; then
+		check "a kernel that refuses" env HVO=build-gcc/hvo examples/refused.sh
+		check "memory for a QEMU" env HVO=build-gcc/hvo examples/qemu.sh
+	fi
+done
+check "make does what it is told" tools/check-make.sh
 check "core and mmu stand alone" tools/check-undefined.sh build-gcc build-clang
 check "layers of the core" tools/check-layers.sh build-gcc build-clang
 check "headers alone, C11" headers_c11
 check "headers alone, C++17" headers_cxx17
 check "sources are listed" sources_listed
 check "README example" tools/readme-example.sh build-gcc
-check "make does what it is told" tools/check-make.sh
-check "memory for a QEMU" env HVO=build-gcc/hvo examples/qemu.sh
-check "a kernel that refuses" env HVO=build-gcc/hvo examples/refused.sh
 check "completion" tools/check-completion.sh build-gcc
 check "exported symbols" tools/check-symbols.sh build-gcc
 check "installed, used from C++" tools/check-install.sh build-gcc
@@ -336,7 +418,9 @@ else
 	skip "shellcheck" "not installed"
 fi
 
-if [ ${#all[@]} -eq 0 ]; then
+heading "tests and other checks"
+run_queue
+if [ ${#programs[@]} -eq 0 ]; then
 	line "tests" "1 failed (there are none)" 0
 	failed=$((failed + 1))
 fi

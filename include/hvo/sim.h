@@ -25,6 +25,29 @@ enum hvo_sim_fault {
 	HVO_SIM_NOT_POPULATED, /* zero() or copy() to a frame that was released */
 };
 
+/*
+ * Which of a machine's calls for something that can fail do so. Each populate() is one such
+ * point, and each run of a remap(); a remap() that fails at a run has done the runs before it,
+ * and never comes to those after it. What undoes the last remap() never fails and is no point.
+ */
+struct hvo_sim_failures {
+	uint64_t at;   /* this point fails, from 1; 0: none */
+	uint64_t also; /* and this one, of those that there are after the first failure; 0: none */
+	bool sticky;   /* all points fail from the first failure on */
+};
+
+/* What a machine asks its platform for, among it all that changes something or waits. */
+enum hvo_sim_call {
+	HVO_SIM_REMAP,
+	HVO_SIM_FLUSH,
+	HVO_SIM_POPULATE,
+	HVO_SIM_DISCARD,
+	HVO_SIM_ZERO,
+	HVO_SIM_COPY,
+	HVO_SIM_QUIESCE,
+	HVO_SIM_SLEEP,
+};
+
 struct hvo_sim_options {
 	uint32_t size;
 	uint64_t seed;
@@ -36,6 +59,13 @@ struct hvo_sim_options {
 	 */
 	void (*on_fault)(void *arg, enum hvo_sim_fault fault, const char *what, uint64_t where);
 	void *on_fault_arg;
+	/*
+	 * Called before each of these calls, NULL for nothing: with the frames that it is about, or,
+	 * of HVO_SIM_SLEEP, the time in @nr. May use the machine, as far as the one who called may.
+	 */
+	void (*on_call)(void *arg, enum hvo_sim_call call, hvo_pfn_t pfn, uint64_t nr);
+	void *on_call_arg;
+	struct hvo_sim_failures failures; /* from the start on; see hvo_sim_fail() */
 };
 
 struct hvo_sim_stat {
@@ -48,6 +78,7 @@ struct hvo_sim_stat {
 	uint64_t quiesces;
 	uint64_t works;		   /* how often hvo_work() was asked for */
 	uint64_t discarded_frames; /* whose content is with the system now */
+	uint64_t points, failures; /* since hvo_sim_fail(): how many could fail, and did */
 };
 
 HVO_MUST_CHECK int hvo_sim_open(const struct hvo_config *cfg, const struct hvo_sim_options *opt,
@@ -61,6 +92,12 @@ HVO_MUST_CHECK int hvo_sim_create(const struct hvo_config *cfg, const struct hvo
 				  struct hvo_sim **ret);
 struct hvo_machine *hvo_sim_machine(struct hvo_sim *sim);
 int hvo_sim_stat(struct hvo_sim *sim, struct hvo_sim_stat *ret);
+/*
+ * Count points from here on, and fail those of @failures; NULL: fail and count no more. A frame
+ * that populate() failed for faults when it is written to, until populate() works or this is
+ * called again. For machines that one thread uses.
+ */
+void hvo_sim_fail(struct hvo_sim *sim, const struct hvo_sim_failures *failures);
 void hvo_sim_set_trace(struct hvo_sim *sim,
 		       void (*trace)(void *arg, const struct hvo_event_record *event), void *arg);
 

@@ -79,18 +79,26 @@ static uint8_t *bytes_to_write(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, 
 	uint8_t *bytes = arena_bytes(sim, pfn, nr, what);
 	hvo_pfn_t p;
 
-	if (__atomic_load_n(&sim->nr_discarded, __ATOMIC_RELAXED))
+	if (__atomic_load_n(&sim->nr_discarded, __ATOMIC_RELAXED) || sim->failing.any_refused)
 		for (p = pfn; p < pfn + nr; p++)
-			if (is_discarded(sim, p))
+			if (is_discarded(sim, p) || hvo_sim_is_refused(sim, p))
 				hvo_sim_fault(sim, HVO_SIM_NOT_POPULATED, what, p);
 	return bytes;
 }
 
 int hvo_sim_populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
+	struct hvo_sim *sim = (struct hvo_sim *)ctx;
+	bool refuse;
+
 	/* The host backs what is touched, as far as it has memory. */
-	arena_bytes((struct hvo_sim *)ctx, pfn, nr, "populate() outside the arena");
-	set_discarded((struct hvo_sim *)ctx, pfn, nr, false);
+	arena_bytes(sim, pfn, nr, "populate() outside the arena");
+	hvo_sim_call(sim, HVO_SIM_POPULATE, pfn, nr);
+	refuse = !hvo_sim_pass(sim, 1);
+	hvo_sim_refuse(sim, pfn, nr, refuse);
+	if (refuse)
+		return -HVO_ENOMEM;
+	set_discarded(sim, pfn, nr, false);
 	return 0;
 }
 
@@ -103,14 +111,19 @@ static void clear(uint8_t *bytes, uint64_t nr)
 
 void hvo_sim_discard(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
-	clear(arena_bytes((struct hvo_sim *)ctx, pfn, nr, "discard() outside the arena"), nr);
-	set_discarded((struct hvo_sim *)ctx, pfn, nr, true);
+	struct hvo_sim *sim = (struct hvo_sim *)ctx;
+
+	hvo_sim_call(sim, HVO_SIM_DISCARD, pfn, nr);
+	clear(arena_bytes(sim, pfn, nr, "discard() outside the arena"), nr);
+	set_discarded(sim, pfn, nr, true);
 }
 
 void hvo_sim_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
-	uint8_t *bytes = bytes_to_write((struct hvo_sim *)ctx, pfn, nr, "zero()");
+	uint8_t *bytes;
 
+	hvo_sim_call((struct hvo_sim *)ctx, HVO_SIM_ZERO, pfn, nr);
+	bytes = bytes_to_write((struct hvo_sim *)ctx, pfn, nr, "zero()");
 	if (nr < ZERO_BY_RELEASE)
 		memset(bytes, 0, nr * HVO_FRAME_SIZE);
 	else
@@ -120,10 +133,12 @@ void hvo_sim_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 void hvo_sim_copy(void *ctx, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr)
 {
 	struct hvo_sim *sim = (struct hvo_sim *)ctx;
-	uint64_t *to = (void *)bytes_to_write(sim, dst, nr, "copy()");
-	const uint64_t *from = (void *)arena_bytes(sim, src, nr, "copy() from outside the arena");
-	uint64_t i;
+	const uint64_t *from;
+	uint64_t *to, i;
 
+	hvo_sim_call(sim, HVO_SIM_COPY, dst, nr);
+	to = (void *)bytes_to_write(sim, dst, nr, "copy()");
+	from = (void *)arena_bytes(sim, src, nr, "copy() from outside the arena");
 	/* Word by word: descriptors that are being copied may be written to at that moment. */
 	for (i = 0; i < nr * HVO_FRAME_SIZE / sizeof(*to); i++)
 		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
@@ -200,6 +215,7 @@ void hvo_sim_quiesce(void *ctx)
 	uint64_t spins = 0;
 	size_t i;
 
+	hvo_sim_call(sim, HVO_SIM_QUIESCE, HVO_PFN_NONE, 0);
 	for (i = 0; i < READING_MAX; i++)
 		if (reading[i].depth && reading[i].sim_id == sim->id)
 			hvo_sim_fault(sim, HVO_SIM_PANIC, "quiesce() inside read_lock()", 0);
@@ -228,6 +244,7 @@ void hvo_sim_sleep_ns(void *ctx, uint64_t ns)
 {
 	struct hvo_sim *sim = (struct hvo_sim *)ctx;
 
+	hvo_sim_call(sim, HVO_SIM_SLEEP, HVO_PFN_NONE, ns);
 	__atomic_add_fetch(&sim->now, ns, __ATOMIC_SEQ_CST);
 	/* Others may have something to do meanwhile. */
 	sched_yield();

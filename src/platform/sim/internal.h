@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside of the sim platform: struct hvo_sim and what its three files share.
+ * Inside of the sim platform: struct hvo_sim and what its files share.
  *
  *	sim.c		open, close, create, statistics, faults
  *	tables.c	page tables, TLB, remap, flush, translate, audit
  *	host.c		bytes of frames, waiting, readers, time
+ *	fail.c		calls that are told to fail
  *
  * Physical memory of the simulated machine is one lazily backed mapping of the
  * host: the frames of the arena, the shared tail frame, the page-table frames.
@@ -54,6 +55,17 @@ struct hvo_sim_tlb_entry {
 	uint64_t pte;
 };
 
+/* See hvo_sim_fail(). */
+struct hvo_sim_failing {
+	struct hvo_sim_failures wanted;
+	uint64_t points, failures;
+	/* What the last remap() that counted put in force: to undo it never fails. */
+	struct hvo_remap *last;
+	unsigned int nr_last, max_last;
+	bool counting;
+	bool any_refused; /* a bit of hvo_sim.refused is set */
+};
+
 struct hvo_sim {
 	pthread_mutex_t lock;
 	struct hvo_mmu mmu;
@@ -65,6 +77,8 @@ struct hvo_sim {
 	uint8_t *
 		discarded; /* (a) a bit for each frame: discard() was called, populate() not since */
 	uint64_t nr_discarded; /* (a) frames */
+	uint8_t *refused;      /* a bit for each frame: populate() was told to fail there */
+	struct hvo_sim_failing failing;
 	uint64_t random;
 	uint64_t tlb_hits, tlb_misses, flushes, remapped_pages;
 	pthread_t owing; /* who remapped and has not flushed yet */
@@ -104,6 +118,19 @@ static inline uint8_t *hvo_sim_bytes(const struct hvo_sim *sim, uint64_t frame)
 	return sim->memory + frame * HVO_FRAME_SIZE;
 }
 
+/* Of a bitmap with a bit for each frame. */
+static inline size_t hvo_sim_bitmap_bytes(const struct hvo_sim *sim)
+{
+	return sim->nr_frames / 8;
+}
+
+static inline void hvo_sim_call(const struct hvo_sim *sim, enum hvo_sim_call call, hvo_pfn_t pfn,
+				uint64_t nr)
+{
+	if (sim->opt.on_call)
+		sim->opt.on_call(sim->opt.on_call_arg, call, pfn, nr);
+}
+
 /* sim.c. Stop; @where is an array page, or the pfn of a panic. Not with @lock held. */
 void hvo_sim_fault(struct hvo_sim *sim, enum hvo_sim_fault fault, const char *what, uint64_t where)
 	__attribute__((noreturn));
@@ -134,5 +161,15 @@ uint64_t hvo_sim_now_ns(void *ctx);
 void hvo_sim_sleep_ns(void *ctx, uint64_t ns);
 /* Forget that this thread is inside read_lock() of a sim that goes away. */
 void hvo_sim_forget_reader(const struct hvo_sim *sim);
+
+/* fail.c. How many of the next @nr points pass; @nr if all do. What is behind a failure is none. */
+unsigned int hvo_sim_pass(struct hvo_sim *sim, unsigned int nr);
+/* Do these change only pages that the last remap() changed, after a failure? */
+bool hvo_sim_is_way_back(const struct hvo_sim *sim, const struct hvo_remap *runs, unsigned int nr);
+/* Note what a remap() put in force. */
+void hvo_sim_remember(struct hvo_sim *sim, const struct hvo_remap *runs, unsigned int nr);
+/* Note whether populate() failed; tell it of one frame. */
+void hvo_sim_refuse(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, bool refuse);
+bool hvo_sim_is_refused(const struct hvo_sim *sim, hvo_pfn_t pfn);
 
 #endif

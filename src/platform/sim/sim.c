@@ -140,19 +140,16 @@ static int set_options(struct hvo_sim *sim, const struct hvo_config *cfg,
 	return 0;
 }
 
-static size_t discarded_bytes(const struct hvo_sim *sim)
-{
-	return sim->nr_frames / 8;
-}
-
 static int map_memory(struct hvo_sim *sim)
 {
 	sim->memory = reserve(hvo_sim_all_frames(sim) * HVO_FRAME_SIZE, PROT_READ | PROT_WRITE);
 	sim->array = reserve(sim->nr_pages * HVO_FRAME_SIZE, PROT_NONE);
 	sim->records = reserve(sim->nr_pages * sizeof(*sim->records), PROT_READ | PROT_WRITE);
-	sim->discarded = reserve(discarded_bytes(sim), PROT_READ | PROT_WRITE);
+	sim->discarded = reserve(hvo_sim_bitmap_bytes(sim), PROT_READ | PROT_WRITE);
+	sim->refused = reserve(hvo_sim_bitmap_bytes(sim), PROT_READ | PROT_WRITE);
 	sim->tlb = calloc(sim->opt.tlb_entries, sizeof(*sim->tlb));
-	if (!sim->memory || !sim->array || !sim->records || !sim->discarded || !sim->tlb)
+	if (!sim->memory || !sim->array || !sim->records || !sim->discarded || !sim->refused ||
+	    !sim->tlb)
 		return -HVO_ENOMEM;
 	/* A stray write that slips past translate() still traps, in the host. */
 	if (mprotect(hvo_sim_bytes(sim, hvo_sim_tail_frame(sim)), HVO_FRAME_SIZE, PROT_READ))
@@ -181,6 +178,8 @@ int hvo_sim_open(const struct hvo_config *cfg, const struct hvo_sim_options *opt
 	err = set_options(sim, &c, opt);
 	if (!err)
 		err = map_memory(sim);
+	if (!err && sim->opt.failures.at)
+		hvo_sim_fail(sim, &sim->opt.failures);
 	if (err) {
 		hvo_sim_close(sim);
 		return err;
@@ -196,14 +195,17 @@ void hvo_sim_close(struct hvo_sim *sim)
 	hvo_sim_forget_reader(sim);
 	if (sim->machine_memory)
 		munmap(sim->machine_memory, sim->machine_size);
+	if (sim->refused)
+		munmap(sim->refused, hvo_sim_bitmap_bytes(sim));
 	if (sim->discarded)
-		munmap(sim->discarded, discarded_bytes(sim));
+		munmap(sim->discarded, hvo_sim_bitmap_bytes(sim));
 	if (sim->records)
 		munmap(sim->records, sim->nr_pages * sizeof(*sim->records));
 	if (sim->array)
 		munmap(sim->array, sim->nr_pages * HVO_FRAME_SIZE);
 	if (sim->memory)
 		munmap(sim->memory, hvo_sim_all_frames(sim) * HVO_FRAME_SIZE);
+	free(sim->failing.last);
 	free(sim->tlb);
 	pthread_mutex_destroy(&sim->lock);
 	free(sim);
@@ -267,6 +269,8 @@ int hvo_sim_stat(struct hvo_sim *sim, struct hvo_sim_stat *ret)
 	s.quiesces = __atomic_load_n(&sim->quiesces, __ATOMIC_RELAXED);
 	s.discarded_frames = __atomic_load_n(&sim->nr_discarded, __ATOMIC_RELAXED);
 	s.works = __atomic_load_n(&sim->works, __ATOMIC_RELAXED);
+	s.points = sim->failing.points;
+	s.failures = sim->failing.failures;
 	SIZED_OUT(ret, &s);
 	return 0;
 }

@@ -206,10 +206,12 @@ static void owe_flush(struct hvo_sim *sim)
 int hvo_sim_remap(void *ctx, const struct hvo_remap *runs, unsigned int nr, unsigned int *ret_done)
 {
 	struct hvo_sim *sim = (struct hvo_sim *)ctx;
-	unsigned int i;
+	unsigned int i, pass = nr;
+	bool way_back;
 	int err = 0;
 
 	*ret_done = 0;
+	hvo_sim_call(sim, HVO_SIM_REMAP, HVO_PFN_NONE, nr);
 	for (i = 0; i < nr; i++) {
 		if (runs[i].page >= sim->nr_pages || runs[i].nr > sim->nr_pages - runs[i].page)
 			hvo_sim_fault(sim, HVO_SIM_PANIC, "remap() outside the array",
@@ -220,8 +222,11 @@ int hvo_sim_remap(void *ctx, const struct hvo_remap *runs, unsigned int nr, unsi
 				      runs[i].pfn);
 	}
 
+	way_back = hvo_sim_is_way_back(sim, runs, nr);
+	if (!way_back)
+		pass = hvo_sim_pass(sim, nr);
 	pthread_mutex_lock(&sim->lock);
-	for (i = 0; i < nr; i++) {
+	for (i = 0; i < pass; i++) {
 		err = remap_run(sim, &runs[i]);
 		if (err)
 			break;
@@ -229,7 +234,9 @@ int hvo_sim_remap(void *ctx, const struct hvo_remap *runs, unsigned int nr, unsi
 	}
 	pthread_mutex_unlock(&sim->lock);
 	*ret_done = i;
-	return err;
+	if (!way_back)
+		hvo_sim_remember(sim, runs, i);
+	return err || pass == nr ? err : -HVO_ENOMEM;
 }
 
 void hvo_sim_flush(void *ctx)
@@ -237,6 +244,7 @@ void hvo_sim_flush(void *ctx)
 	struct hvo_sim *sim = (struct hvo_sim *)ctx;
 	uint32_t i;
 
+	hvo_sim_call(sim, HVO_SIM_FLUSH, HVO_PFN_NONE, 0);
 	pthread_mutex_lock(&sim->lock);
 	for (i = 0; i < sim->opt.tlb_entries; i++)
 		sim->tlb[i].page = 0;

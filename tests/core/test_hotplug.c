@@ -1,0 +1,581 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Hot-plug: memory added, taken into use, taken out and removed, with its descriptors here
+ * or there; what was in it moves, and nothing else notices.
+ */
+#include "harness.h"
+
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ANY HVO_NODE_ANY
+#define SECTION ((hvo_pfn_t)HVO_SECTION_FRAMES)
+#define SLOTS 4096
+
+/* An owner with a table of what it holds. */
+struct table {
+	struct rig *r;
+	struct hvo_owner owner;
+	uint32_t id;
+	unsigned int nr;
+	struct slot {
+		hvo_pfn_t pfn;
+		unsigned int order;
+		uint64_t tag;
+	} slot[SLOTS];
+};
+
+static struct slot *slot_at(struct table *t, hvo_pfn_t pfn)
+{
+	unsigned int i;
+
+	for (i = 0; i < t->nr; i++)
+		if (t->slot[i].pfn == pfn)
+			return &t->slot[i];
+	return NULL;
+}
+
+static uint32_t on_isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
+			   unsigned int order)
+{
+	const struct slot *s = slot_at(owner->arg, pfn);
+
+	(void)m;
+	return s && s->order == order;
+}
+
+static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
+		   unsigned int order)
+{
+	struct table *t = owner->arg;
+	struct slot *s = slot_at(t, src);
+
+	(void)m;
+	assert_true(rig_moved_intact(t->r, dst, UINT64_C(1) << order, s->tag, src));
+	s->pfn = dst;
+	rig_fill(t->r, dst, UINT64_C(1) << order, s->tag);
+	return 0;
+}
+
+static void on_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
+		       unsigned int order)
+{
+	(void)m;
+	(void)order;
+	assert_non_null(slot_at(owner->arg, pfn));
+}
+
+static void table_open(struct table *t, struct rig *r)
+{
+	t->r = r;
+	t->nr = 0;
+	t->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, t
+	};
+	assert_int_equal(hvo_owner_register(r->m, &t->owner, &t->id), 0);
+}
+
+static void hold(struct table *t, hvo_pfn_t pfn, unsigned int order)
+{
+	struct slot *s = &t->slot[t->nr++];
+
+	assert_true(t->nr <= SLOTS);
+	*s = (struct slot){ pfn, order, t->nr };
+	rig_fill(t->r, pfn, UINT64_C(1) << order, s->tag);
+	assert_int_equal(hvo_set_owner(t->r->m, pfn, t->id), 0);
+}
+
+static bool take(struct table *t, unsigned int order, int node)
+{
+	hvo_pfn_t pfn;
+
+	if (hvo_alloc_pages(t->r->m, HVO_GFP_USER | HVO_GFP_NOWARN | HVO_GFP_THISNODE, order, node,
+			    &pfn))
+		return false;
+	hold(t, pfn, order);
+	return true;
+}
+
+static void expect_intact(struct table *t)
+{
+	unsigned int i;
+
+	for (i = 0; i < t->nr; i++)
+		assert_true(rig_intact(t->r, t->slot[i].pfn, UINT64_C(1) << t->slot[i].order,
+				       t->slot[i].tag));
+}
+
+static void drop_all(struct table *t)
+{
+	expect_intact(t);
+	while (t->nr)
+		rig_put(t->r, t->slot[--t->nr].pfn);
+}
+
+/* ---- to and fro ------------------------------------------------------------------------- */
+
+static uint64_t descriptors_of(enum hvo_mode mode, uint64_t sections)
+{
+	return sections * (mode == HVO_LINUX ? 512 : 64);
+}
+
+static void cycle(enum rig_platform platform, enum hvo_mode mode, unsigned int flags,
+		  enum hvo_zone_type zone)
+{
+	struct hvo_config cfg = rig_config(mode, 256);
+	hvo_pfn_t start = 65536 + SECTION, end = start + 2 * SECTION;
+	uint64_t hosted = flags ? (mode == HVO_LINUX ? 512 : 71) : 0, backed = 0, i;
+	struct hvo_machine_stat empty = { .size = sizeof(empty) },
+				before = { .size = sizeof(before) }, now = { .size = sizeof(now) };
+	static struct table t;
+	struct hvo_linux_info info = { .size = sizeof(info) };
+	struct rig r;
+	int round;
+
+	cfg.hotplug_bytes = 512 * MIB;
+	rig_open(&r, platform, &cfg);
+	table_open(&t, &r);
+	empty = rig_stat(&r);
+	if (platform == RIG_LINUX) {
+		assert_int_equal(hvo_linux_info(r.host, &info), 0);
+		backed = info.backed_bytes;
+	}
+	for (round = 0; round < 3; round++) {
+		assert_int_equal(hvo_section_state(r.m, start), HVO_SECTION_ABSENT);
+		assert_int_equal(hvo_memory_online(r.m, start, end, zone), -HVO_EBUSY);
+		assert_int_equal(hvo_memory_add(r.m, 0, start, end, flags), 0);
+		assert_int_equal(hvo_section_state(r.m, end - 1), HVO_SECTION_OFFLINE);
+		assert_int_equal(hvo_memory_add(r.m, 0, start, end, flags), -HVO_EBUSY);
+		now = rig_stat(&r);
+		assert_int_equal(now.total_frames, empty.total_frames);
+		assert_int_equal(empty.free_frames - now.free_frames,
+				 flags ? 0 : descriptors_of(mode, 2));
+		rig_audit(&r);
+		before = rig_stat(&r);
+		assert_int_equal(hvo_memory_online(r.m, start, end, zone), 0);
+		now = rig_stat(&r);
+		assert_int_equal(now.free_frames - before.free_frames, 2 * (SECTION - hosted));
+		assert_int_equal(now.total_frames - before.total_frames, 2 * (SECTION - hosted));
+		rig_audit(&r);
+		/* It is memory like any other. */
+		while (take(&t, (unsigned int)(t.nr % 3 * 4), 0) && t.nr < 2000)
+			;
+		assert_int_equal(hvo_memory_remove(r.m, start, end), -HVO_EBUSY);
+		if (platform == RIG_LINUX) {
+			assert_int_equal(hvo_linux_info(r.host, &info), 0);
+			assert_true(info.backed_bytes >= backed + 256 * MIB);
+		}
+		for (i = t.nr - t.nr / 4; i; i--)
+			rig_put(&r, t.slot[--t.nr].pfn);
+		rig_audit(&r);
+		assert_int_equal(hvo_memory_offline(r.m, start, end), 0);
+		assert_int_equal(hvo_section_state(r.m, start), HVO_SECTION_OFFLINE);
+		expect_intact(&t);
+		for (i = 0; i < t.nr; i++)
+			assert_true(t.slot[i].pfn < start || t.slot[i].pfn >= end);
+		assert_int_equal(hvo_get_page(r.m, start + 5, NULL), -HVO_EBUSY);
+		assert_int_equal(rig_stat(&r).total_frames, empty.total_frames);
+		rig_audit(&r);
+		assert_int_equal(hvo_memory_remove(r.m, start, end), 0);
+		assert_int_equal(hvo_get_page(r.m, start + 5, NULL), -HVO_EBUSY);
+		assert_int_equal(hvo_section_state(r.m, start), HVO_SECTION_ABSENT);
+		rig_audit(&r);
+		drop_all(&t);
+		hvo_collapse(r.m, UINT64_MAX, NULL);
+		now = rig_stat(&r);
+		assert_int_equal(now.free_frames, empty.free_frames);
+		assert_int_equal(now.memmap + now.memmap_boot, empty.memmap + empty.memmap_boot);
+		if (platform == RIG_LINUX) {
+			/* Really back with the system. */
+			assert_int_equal(hvo_linux_info(r.host, &info), 0);
+			assert_true(info.backed_bytes <= backed + 4 * MIB);
+		}
+		rig_audit(&r);
+	}
+	rig_close(&r);
+}
+
+static void cycles(enum rig_platform platform)
+{
+	cycle(platform, HVO_ON_DEMAND, 0, HVO_ZONE_NORMAL);
+	cycle(platform, HVO_ON_DEMAND, 0, HVO_ZONE_MOVABLE);
+	cycle(platform, HVO_ON_DEMAND, HVO_MEMMAP_ON_MEMORY, HVO_ZONE_MOVABLE);
+	cycle(platform, HVO_LINUX, 0, HVO_ZONE_NORMAL);
+	cycle(platform, HVO_LINUX, HVO_MEMMAP_ON_MEMORY, HVO_ZONE_MOVABLE);
+}
+
+static void test_cycle_sim(void **state)
+{
+	(void)state;
+	cycles(RIG_SIM);
+}
+
+static void test_cycle_linux(void **state)
+{
+	(void)state;
+	cycles(RIG_LINUX);
+}
+
+/* ---- what is in the way -------------------------------------------------------------------- */
+
+static void test_arguments(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 256);
+	const hvo_pfn_t huge = UINT64_C(1) << 63;
+	struct rig r;
+
+	(void)state;
+	cfg.hotplug_bytes = 256 * MIB;
+	cfg.movable_bytes = 128 * MIB;
+	rig_open(&r, RIG_SIM, &cfg);
+	assert_int_equal(hvo_memory_add(r.m, 0, 65536, 65536, 0), -HVO_EINVAL);
+	assert_int_equal(hvo_memory_add(r.m, 0, 65537, 65536 + SECTION, 0), -HVO_EINVAL);
+	assert_int_equal(hvo_memory_add(r.m, 0, 65536, 65536 + 3 * SECTION, 0), -HVO_EINVAL);
+	assert_int_equal(hvo_memory_add(r.m, 1, 65536, 65536 + SECTION, 0), -HVO_EINVAL);
+	assert_int_equal(hvo_memory_add(r.m, -1, 65536, 65536 + SECTION, 0), -HVO_EINVAL);
+	assert_int_equal(hvo_memory_add(r.m, 0, 65536, 65536 + SECTION, 2), -HVO_EINVAL);
+	assert_int_equal(hvo_memory_add(r.m, 0, huge, huge + SECTION, 0), -HVO_EINVAL);
+	assert_int_equal(hvo_memory_add(r.m, 0, 65536, huge, 0), -HVO_EINVAL);
+	assert_int_equal(hvo_memory_add(r.m, 0, 32768, 65536 + SECTION, 0), -HVO_EBUSY);
+	assert_int_equal(hvo_memory_offline(r.m, 65536, 65536 + SECTION), -HVO_EINVAL);
+	assert_int_equal(hvo_memory_offline(r.m, 0, 65536), -HVO_EINVAL);
+	assert_int_equal(hvo_memory_remove(r.m, 32768, 65536), -HVO_EBUSY);
+	assert_int_equal(hvo_memory_add(r.m, 0, 65536, 65536 + SECTION, 0), 0);
+	assert_int_equal(hvo_memory_online(r.m, 65536, 65536 + SECTION, HVO_ZONE_CMA), -HVO_EINVAL);
+	assert_int_equal(hvo_memory_online(r.m, 65536, 65536 + 2 * SECTION, HVO_ZONE_NORMAL),
+			 -HVO_EBUSY);
+	assert_int_equal(hvo_section_state(r.m, huge), HVO_SECTION_ABSENT);
+	/* The node's own head pages are there. */
+	assert_int_equal(hvo_memory_offline(r.m, 0, SECTION), -HVO_EBUSY);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+/* Memory of somebody who cannot move it stays, and everything else of the section works on. */
+static void test_pinned(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 256);
+	static struct table t;
+	uint64_t nr_free;
+	hvo_pfn_t pfn;
+	struct rig r;
+
+	(void)state;
+	cfg.movable_bytes = 128 * MIB;
+	rig_open(&r, RIG_SIM, &cfg);
+	table_open(&t, &r);
+	assert_true(take(&t, 3, 0) && take(&t, 9, 0));
+	pfn = rig_alloc(&r, HVO_GFP_USER, 4);
+	assert_true(pfn >= 32768);
+	nr_free = rig_free(&r);
+	assert_int_equal(hvo_memory_offline(r.m, 32768, 65536), -HVO_EBUSY);
+	assert_int_equal(hvo_section_state(r.m, 32768), HVO_SECTION_ONLINE);
+	expect_intact(&t);
+	rig_audit(&r);
+	assert_true(rig_free(&r) + HVO_BLOCK_TAILS * 2 >= nr_free);
+	/* A frame that failed is no hindrance. */
+	rig_put(&r, pfn);
+	assert_int_equal(hvo_memory_failure(r.m, 40000), 0);
+	assert_int_equal(hvo_memory_offline(r.m, 32768, 65536), 0);
+	expect_intact(&t);
+	rig_audit(&r);
+	assert_int_equal(hvo_memory_online(r.m, 32768, 65536, HVO_ZONE_MOVABLE), 0);
+	rig_audit(&r);
+	assert_int_equal(hvo_get_page(r.m, 40000, NULL), -HVO_EBUSY);
+	assert_int_equal(rig_stat(&r).poisoned, 1);
+	drop_all(&t);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+/* No place for what must move: -HVO_ENOMEM, and all of it is online. */
+static void test_no_place(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 256);
+	static struct table t;
+	struct hog h = { 0 };
+	struct rig r;
+
+	(void)state;
+	cfg.movable_bytes = 128 * MIB;
+	rig_open(&r, RIG_SIM, &cfg);
+	table_open(&t, &r);
+	while (take(&t, 9, 0))
+		;
+	hog_all(&r, &h, 0, false);
+	assert_int_equal(hvo_memory_offline(r.m, 32768, 65536), -HVO_ENOMEM);
+	assert_int_equal(hvo_section_state(r.m, 32768), HVO_SECTION_ONLINE);
+	rig_audit(&r);
+	hog_release(&r, &h, UINT64_MAX);
+	drop_all(&t);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+/* ---- the last section of a node ---------------------------------------------------------------- */
+
+/*
+ * The node's last memory holds free huge pages, everything else of it is isolated, and
+ * there is no frame for descriptors: nothing is needed in on-demand mode. Linux mode refuses.
+ */
+static void last_section(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 256);
+	hvo_pfn_t start = 65536, end = start + SECTION, pfn;
+	struct hvo_pool *pool;
+	struct hog h = { 0 };
+	struct rig r;
+	int i;
+
+	cfg.hotplug_bytes = 128 * MIB;
+	rig_open(&r, RIG_SIM, &cfg);
+	assert_int_equal(hvo_memory_add(r.m, 0, start, end, 0), 0);
+	assert_int_equal(hvo_memory_online(r.m, start, end, HVO_ZONE_MOVABLE), 0);
+	assert_int_equal(hvo_pool_create(r.m, 9, &pool), 0);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(rig_resize(pool, 0, (uint64_t)i + 1).done, 1);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, 0, &pfn), 0);
+	assert_true(pfn >= start);
+	rig_put(&r, pfn);
+	hog_all(&r, &h, 0, false);
+	/* What the hog has in the section goes; the rest of the machine is full. */
+	for (i = 0; (uint64_t)i < h.nr; i++) {
+		if (h.blocks[i].pfn < start)
+			continue;
+		rig_put(&r, h.blocks[i].pfn);
+		h.blocks[i--] = h.blocks[--h.nr];
+	}
+	if (mode == HVO_ON_DEMAND) {
+		assert_int_equal(hvo_memory_offline(r.m, start, end), 0);
+		assert_int_equal(rig_pool(pool, ANY).total, 0);
+		assert_int_equal(hvo_section_state(r.m, start), HVO_SECTION_OFFLINE);
+	} else {
+		assert_int_equal(hvo_memory_offline(r.m, start, end), -HVO_ENOMEM);
+		assert_int_equal(rig_pool(pool, ANY).total, 3);
+		assert_int_equal(hvo_section_state(r.m, start), HVO_SECTION_ONLINE);
+		rig_audit(&r);
+		hog_release(&r, &h, 64);
+		assert_int_equal(hvo_memory_offline(r.m, start, end), 0);
+	}
+	rig_audit(&r);
+	hog_release(&r, &h, UINT64_MAX);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+static void test_last_section(void **state)
+{
+	(void)state;
+	last_section(HVO_ON_DEMAND);
+	last_section(HVO_LINUX);
+}
+
+/* 34: pages whose section hosts its own descriptors are never folded, without an error. */
+static void test_self_hosted(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
+	hvo_pfn_t start = 65536, end = start + SECTION;
+	struct hvo_pool *pool;
+	struct hvo_pool_stat s = { .size = sizeof(s) };
+	uint64_t done, hosted;
+	struct rig r;
+
+	(void)state;
+	cfg.hotplug_bytes = 128 * MIB;
+	rig_open(&r, RIG_SIM, &cfg);
+	assert_int_equal(hvo_memory_add(r.m, 0, start, end, HVO_MEMMAP_ON_MEMORY), 0);
+	assert_int_equal(hvo_memory_online(r.m, start, end, HVO_ZONE_MOVABLE), 0);
+	assert_int_equal(hvo_pool_create(r.m, 9, &pool), 0);
+	rig_resize(pool, ANY, 100);
+	s = rig_pool(pool, ANY);
+	assert_int_equal(s.total, 100);
+	hosted = rig_stat(&r).self_hosted_huge;
+	assert_true(hosted > 50 && hosted <= 63);
+	assert_int_equal(s.optimized, 100 - hosted);
+	assert_int_equal(hvo_pool_optimize(pool, &done), 0);
+	assert_int_equal(done, 0);
+	rig_audit(&r);
+	assert_int_equal(hvo_memory_offline(r.m, start, end), 0);
+	assert_int_equal(rig_pool(pool, ANY).total, 100 - hosted);
+	assert_int_equal(hvo_memory_remove(r.m, start, end), 0);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+/* Pages of added memory that are present are folded later like any other. */
+static void test_huge_added_later(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
+	hvo_pfn_t start = 65536, end = start + SECTION, pfn;
+	uint64_t done = 0, total, nr_used = 0;
+	struct hvo_pool *pool;
+	struct rig r;
+
+	(void)state;
+	cfg.hotplug_bytes = 128 * MIB;
+	rig_open(&r, RIG_SIM, &cfg);
+	pool = rig_pool_new(&r, 9);
+	hvo_set_optimize(r.m, false);
+	assert_int_equal(hvo_memory_add(r.m, 0, start, end, 0), 0);
+	assert_int_equal(hvo_memory_online(r.m, start, end, HVO_ZONE_MOVABLE), 0);
+	total = rig_resize(pool, ANY, 100).done;
+	assert_int_equal(total, 100);
+	assert_int_equal(rig_pool(pool, ANY).optimized, 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	rig_fill(&r, pfn, 512, 9);
+	hvo_set_optimize(r.m, true);
+	assert_int_equal(hvo_pool_optimize(pool, &done), 0);
+	assert_int_equal(done, total);
+	assert_int_equal(rig_pool(pool, ANY).optimized, total);
+	assert_true(rig_intact(&r, pfn, 512, 9));
+	for (; start < end; start += 512)
+		nr_used += rig_page(&r, start)->state == HVO_PAGE_HUGETLB_FREE ||
+			   rig_page(&r, start)->state == HVO_PAGE_HUGETLB_USED;
+	assert_true(nr_used > 30);
+	rig_audit(&r);
+	rig_put(&r, pfn);
+	rig_close(&r);
+}
+
+/* ---- both nodes, one after the other ---------------------------------------------------------- */
+
+/*
+ * Two nodes, 95 % full of movable user memory of all sizes, huge pages in use and free, and
+ * cut blocks. Both movable parts go offline, one after the other, and come back.
+ */
+static void both_nodes(enum rig_platform platform, enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 2 * 2048);
+	const hvo_pfn_t node = 524288, movable = node - SECTION;
+	static struct table t;
+	struct hvo_pool *pool;
+	uint64_t total, round;
+	hvo_pfn_t pfn;
+	struct rig r;
+	int n;
+
+	cfg.nr_nodes = 2;
+	cfg.movable_bytes = 128 * MIB;
+	rig_open(&r, platform, &cfg);
+	table_open(&t, &r);
+	total = rig_stat(&r).total_frames;
+	assert_int_equal(hvo_pool_create(r.m, 9, &pool), 0);
+	for (n = 0; n < 2; n++)
+		rig_resize(pool, n, 60);
+	for (n = 0; n < 80; n++) {
+		assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, n & 1, &pfn), 0);
+		hold(&t, pfn, 9);
+	}
+	for (n = 0; n < 1200; n++)
+		assert_true(take(&t, (unsigned int)(n % 5 * 2), n & 1));
+	while (rig_free(&r) > total / 20)
+		assert_true(take(&t, 10, (int)(t.nr & 1)) || take(&t, 10, (int)(~t.nr & 1)) ||
+			    take(&t, 9, (int)(t.nr & 1)) || take(&t, 9, (int)(~t.nr & 1)));
+	rig_audit(&r);
+	for (round = 0; round < 2; round++) {
+		for (n = 0; n < 2; n++) {
+			hvo_pfn_t start = (hvo_pfn_t)n * node + movable, end = start + SECTION;
+			unsigned int i;
+
+			assert_int_equal(hvo_memory_offline(r.m, start, end), 0);
+			for (i = 0; i < t.nr; i++)
+				assert_true(t.slot[i].pfn < start || t.slot[i].pfn >= end);
+			expect_intact(&t);
+			rig_audit(&r);
+			if (round) {
+				assert_int_equal(hvo_memory_remove(r.m, start, end), 0);
+				rig_audit(&r);
+				assert_int_equal(hvo_memory_add(r.m, n, start, end, 0), 0);
+			}
+			assert_int_equal(hvo_memory_online(r.m, start, end, HVO_ZONE_MOVABLE), 0);
+			rig_audit(&r);
+		}
+	}
+	drop_all(&t);
+	hvo_work(r.m, UINT64_MAX, NULL);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+static void test_both_nodes(void **state)
+{
+	(void)state;
+	both_nodes(RIG_SIM, HVO_ON_DEMAND);
+	both_nodes(RIG_SIM, HVO_LINUX);
+	both_nodes(RIG_LINUX, HVO_ON_DEMAND);
+	both_nodes(RIG_LINUX, HVO_LINUX);
+}
+
+/* ---- failures ------------------------------------------------------------------------------------- */
+
+/* Every fallible call on the way fails once; then it works. */
+static void faults(enum hvo_mode mode, unsigned int flags)
+{
+	struct hvo_config cfg = rig_config(mode, 256);
+	hvo_pfn_t start = 65536, end = start + 2 * SECTION;
+	static struct table t;
+	uint64_t point;
+	bool failed;
+
+	cfg.hotplug_bytes = 256 * MIB;
+	for (point = 1;; point++) {
+		struct rig r;
+		int rc[4], i;
+
+		rig_open(&r, RIG_SIM, &cfg);
+		table_open(&t, &r);
+		rig_arm(&r, point, false);
+		rc[0] = hvo_memory_add(r.m, 0, start, end, flags);
+		rig_audit(&r);
+		if (rc[0])
+			assert_int_equal(hvo_memory_add(r.m, 0, start, end, flags), 0);
+		rc[1] = hvo_memory_online(r.m, start, end, HVO_ZONE_MOVABLE);
+		assert_int_equal(rc[1], 0);
+		for (i = 0; i < 20; i++)
+			(void)take(&t, (unsigned int)i % 4 * 3, 0);
+		rc[2] = hvo_memory_offline(r.m, start, end);
+		expect_intact(&t);
+		rig_audit(&r);
+		if (rc[2])
+			assert_int_equal(hvo_memory_offline(r.m, start, end), 0);
+		rc[3] = hvo_memory_remove(r.m, start, end);
+		rig_audit(&r);
+		failed = rig_disarm(&r);
+		if (rc[3])
+			assert_int_equal(hvo_memory_remove(r.m, start, end), 0);
+		for (i = 0; i < 4; i++)
+			assert_true(!rc[i] || (failed && (rc[i] == -HVO_ENOMEM || i == 2)));
+		assert_int_equal(hvo_section_state(r.m, start), HVO_SECTION_ABSENT);
+		drop_all(&t);
+		rig_audit(&r);
+		rig_close(&r);
+		if (!failed)
+			break;
+	}
+	assert_true(point > 4);
+}
+
+static void test_faults(void **state)
+{
+	(void)state;
+	faults(HVO_ON_DEMAND, 0);
+	faults(HVO_ON_DEMAND, HVO_MEMMAP_ON_MEMORY);
+	faults(HVO_LINUX, 0);
+	faults(HVO_LINUX, HVO_MEMMAP_ON_MEMORY);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cycle_sim),   cmocka_unit_test(test_cycle_linux),
+		cmocka_unit_test(test_arguments),   cmocka_unit_test(test_pinned),
+		cmocka_unit_test(test_no_place),    cmocka_unit_test(test_last_section),
+		cmocka_unit_test(test_self_hosted), cmocka_unit_test(test_huge_added_later),
+		cmocka_unit_test(test_both_nodes),  cmocka_unit_test(test_faults),
+	};
+
+	return run_program(argc, argv, tests, NULL, NULL);
+}

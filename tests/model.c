@@ -308,13 +308,13 @@ static void each_block(struct model *mo, enum hvo_section_state state,
 	hvo_pfn_t pfn = 0;
 
 	while (pfn < mo->nr_frames) {
-		unsigned int order =
-			hvo_fold_byte(hvo_machine_memmap(mo->r.m), block_of(pfn)) & HVO_FOLD_ORDER;
+		unsigned int order = hvo_fold_byte(hvo_machine_memmap(mo->r.m), pageblock_of(pfn)) &
+				     HVO_FOLD_ORDER;
 
 		if (section_at(mo, pfn)->state == state)
 			visit(mo, pfn, order, sum);
 		pfn += section_at(mo, pfn)->state == state && order ? UINT64_C(1) << order :
-								      HVO_BLOCK_FRAMES;
+								      HVO_PAGEBLOCK_FRAMES;
 	}
 }
 
@@ -363,9 +363,9 @@ static void count_deferred(struct model *mo, hvo_pfn_t pfn, unsigned int order, 
 /* Tails of blocks that stayed cut when they went offline, in frames that did not. */
 static void count_offline_cut(struct model *mo, hvo_pfn_t pfn, unsigned int order, uint64_t *sum)
 {
-	uint64_t page = hvo_block_tail_page(block_of(pfn)), k;
+	uint64_t page = hvo_pageblock_tail_page(pageblock_of(pfn)), k;
 
-	for (k = 0; !order && k < HVO_BLOCK_TAILS; k++)
+	for (k = 0; !order && k < HVO_PAGEBLOCK_TAILS; k++)
 		*sum += is_online(mo, mo->r.m->ops->backing(mo->r.m->ctx, page + k));
 }
 
@@ -403,7 +403,7 @@ static uint64_t descriptors(struct model *mo)
 	}
 	for (i = 0; i < mo->cfg.nr_nodes; i++)
 		for (t = 0; t < HVO_NR_ZONES; t++)
-			nr += HVO_BLOCK_TAILS *
+			nr += HVO_PAGEBLOCK_TAILS *
 			      rig_zone(&mo->r, (int)i, (enum hvo_zone_type)t).nr_cut;
 	each_block(mo, HVO_SECTION_OFFLINE, count_offline_cut, &nr);
 	return nr;
@@ -465,7 +465,7 @@ static uint64_t check_failed(struct model *mo)
 	for (i = 0; i < nr; i++) {
 		must(mo, mo->failed[pfns[i]] && (!i || pfns[i] > pfns[i - 1]));
 		if (!is_online(mo, pfns[i]) ||
-		    hvo_fold_byte(hvo_machine_memmap(mo->r.m), block_of(pfns[i])) ||
+		    hvo_fold_byte(hvo_machine_memmap(mo->r.m), pageblock_of(pfns[i])) ||
 		    rig_page(&mo->r, pfns[i])->state != HVO_PAGE_POISONED)
 			continue;
 		must(mo, !mo->owned[pfns[i]]);
@@ -479,10 +479,10 @@ static uint64_t taken_by_pools(struct model *mo, hvo_pfn_t pfn, uint64_t nr)
 {
 	uint64_t end = pfn + nr, frames = 0;
 
-	for (; pfn < end; pfn += HVO_BLOCK_FRAMES) {
+	for (; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
 		const struct hvo_page *page = rig_page(&mo->r, pfn);
 
-		if (hvo_fold_byte(hvo_machine_memmap(mo->r.m), block_of(pfn)) &&
+		if (hvo_fold_byte(hvo_machine_memmap(mo->r.m), pageblock_of(pfn)) &&
 		    page->flags & HVO_PF_CMA &&
 		    (page->state == HVO_PAGE_HUGETLB_FREE || page->state == HVO_PAGE_HUGETLB_USED ||
 		     page->flags & HVO_PF_DEFERRED))

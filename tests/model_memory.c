@@ -105,9 +105,9 @@ static uint64_t hosting(const struct model *mo)
 /* Of the free frames of a section, those of one block in eight. */
 static void must_be_zero(struct model *mo, hvo_pfn_t pfn, hvo_pfn_t end)
 {
-	pfn += pick(mo, 8) * HVO_BLOCK_FRAMES;
-	for (; pfn + HVO_BLOCK_FRAMES <= end; pfn += 8 * HVO_BLOCK_FRAMES)
-		must(mo, rig_zero(&mo->r, pfn, HVO_BLOCK_FRAMES));
+	pfn += pick(mo, 8) * HVO_PAGEBLOCK_FRAMES;
+	for (; pfn + HVO_PAGEBLOCK_FRAMES <= end; pfn += 8 * HVO_PAGEBLOCK_FRAMES)
+		must(mo, rig_zero(&mo->r, pfn, HVO_PAGEBLOCK_FRAMES));
 }
 
 void op_add(struct model *mo)
@@ -320,9 +320,9 @@ void op_compact(struct model *mo)
 void op_empty(struct model *mo)
 {
 	enum evacuate_for purpose = pick(mo, 2) ? EVACUATE_OFFLINE : EVACUATE_CONTIG;
-	uint64_t blocks = mo->nr_frames >> HVO_BLOCK_ORDER;
-	hvo_pfn_t start = pick(mo, blocks) << HVO_BLOCK_ORDER;
-	hvo_pfn_t end = start + ((1 + pick(mo, 8)) << HVO_BLOCK_ORDER);
+	uint64_t blocks = mo->nr_frames >> HVO_PAGEBLOCK_ORDER;
+	hvo_pfn_t start = pick(mo, blocks) << HVO_PAGEBLOCK_ORDER;
+	hvo_pfn_t end = start + ((1 + pick(mo, 8)) << HVO_PAGEBLOCK_ORDER);
 	struct snapshot before = snapshot(mo);
 	int rc;
 

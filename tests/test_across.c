@@ -139,7 +139,7 @@ static hvo_pfn_t hold_huge(struct world *w, struct hvo_pool *pool, int node)
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 
 	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL | HVO_GFP_THISNODE, node, &pfn), 0);
-	return hold(w, pfn, HVO_BLOCK_ORDER);
+	return hold(w, pfn, HVO_PAGEBLOCK_ORDER);
 }
 
 /* All that is free of a node is somebody's. */
@@ -179,7 +179,7 @@ static void assert_all_away(const struct world *w, bool away)
 /* In the movable section of node 0: small and large blocks, huge pages in use. */
 static struct hvo_pool *fill_section(struct world *w)
 {
-	struct hvo_pool *pool = rig_pool_new(&w->r, HVO_BLOCK_ORDER);
+	struct hvo_pool *pool = rig_pool_new(&w->r, HVO_PAGEBLOCK_ORDER);
 	unsigned int i;
 
 	rig_resize(pool, 0, 4);
@@ -243,7 +243,7 @@ static void test_offline_reserved(void **state)
 	(void)state;
 	for (i = 0; i < 2; i++) {
 		w = world_open(modes[i]);
-		pool = rig_pool_new(&w->r, HVO_BLOCK_ORDER);
+		pool = rig_pool_new(&w->r, HVO_PAGEBLOCK_ORDER);
 		rig_resize(pool, 0, 5);
 		assert_int_equal(hvo_pool_reserve(pool, ANY, 5), 0);
 		/* Two of them are surplus. */
@@ -310,16 +310,16 @@ static void test_offline_only_node(void **state)
 
 /* ---- contiguous ranges ---------------------------------------------------------------------- */
 
-static hvo_pfn_t block_of(hvo_pfn_t pfn)
+static hvo_pfn_t pageblock_of(hvo_pfn_t pfn)
 {
-	return pfn & ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1);
+	return pfn & ~(hvo_pfn_t)(HVO_PAGEBLOCK_FRAMES - 1);
 }
 
 /* Its own node is full, the other one is not: a huge page stays, in the buddy or in the pool. */
 static void huge_stays(enum hvo_mode mode, bool free_page)
 {
 	struct world *w = world_open(mode);
-	struct hvo_pool *pool = rig_pool_new(&w->r, HVO_BLOCK_ORDER);
+	struct hvo_pool *pool = rig_pool_new(&w->r, HVO_PAGEBLOCK_ORDER);
 	hvo_pfn_t pfn;
 
 	rig_resize(pool, 0, 1);
@@ -365,13 +365,13 @@ static void test_contig_blocks(void **state)
 	(void)state;
 	for (i = 0; i < 2; i++) {
 		w = world_open(modes[i]);
-		start = block_of(hold_block(w, 0, 0));
+		start = pageblock_of(hold_block(w, 0, 0));
 		for (k = 0; k < 100; k++)
-			assert_int_equal(block_of(hold_block(w, 0, k % 3)), start);
+			assert_int_equal(pageblock_of(hold_block(w, 0, k % 3)), start);
 		eat(w, 0);
 		/* What the hog has in it goes. */
 		for (k = 0; k < w->nr_eaten; k++) {
-			if (block_of(w->eaten[k]) != start)
+			if (pageblock_of(w->eaten[k]) != start)
 				continue;
 			rig_put(&w->r, w->eaten[k]);
 			w->eaten[k--] = w->eaten[--w->nr_eaten];
@@ -402,14 +402,14 @@ static void adopt(struct world *w, hvo_pfn_t start, hvo_pfn_t end)
 static void contig_fails(enum hvo_mode mode, bool huge)
 {
 	struct world *w = world_open(mode);
-	struct hvo_pool *pool = rig_pool_new(&w->r, HVO_BLOCK_ORDER);
+	struct hvo_pool *pool = rig_pool_new(&w->r, HVO_PAGEBLOCK_ORDER);
 	unsigned int k, away, moved;
 
 	rig_resize(pool, 0, huge);
 	if (huge)
 		hold_huge(w, pool, 0);
 	else
-		w->stays = hold_block(w, 0, HVO_BLOCK_ORDER);
+		w->stays = hold_block(w, 0, HVO_PAGEBLOCK_ORDER);
 	for (k = 0; k < 200; k++)
 		hold_block(w, 0, k % 3);
 	eat(w, 0);
@@ -450,7 +450,7 @@ static void test_compact(void **state)
 	(void)state;
 	for (i = 0; i < 2; i++) {
 		w = world_open(modes[i]);
-		pool = rig_pool_new(&w->r, HVO_BLOCK_ORDER);
+		pool = rig_pool_new(&w->r, HVO_PAGEBLOCK_ORDER);
 		rig_resize(pool, 0, 40);
 		for (k = 0; k < 40; k++)
 			hold_huge(w, pool, 0);
@@ -462,7 +462,7 @@ static void test_compact(void **state)
 		}
 		rig_resize(pool, 1, 4);
 		rig_resize(pool, 0, w->nr);
-		assert_true(hvo_compact(w->r.m, 0, HVO_BLOCK_ORDER + 2, UINT64_MAX, NULL) >= 0);
+		assert_true(hvo_compact(w->r.m, 0, HVO_PAGEBLOCK_ORDER + 2, UINT64_MAX, NULL) >= 0);
 		count(w, &away, &moved);
 		assert_int_equal(away, 0);
 		assert_int_equal(rig_pool(pool, 0).total, w->nr);

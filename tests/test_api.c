@@ -129,7 +129,7 @@ static void test_outputs(void **state)
 	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, 9);
 	(void)rig_resize(pool, ANY, 4);
-	assert_int_equal(hvo_cma_create(r.m, 0, HVO_BLOCK_FRAMES, &cma), 0);
+	assert_int_equal(hvo_cma_create(r.m, 0, HVO_PAGEBLOCK_FRAMES, &cma), 0);
 	for (i = 0; i < sizeof(outs) / sizeof(outs[0]); i++)
 		expect_out(&r, pool, &outs[i]);
 	/* A result that cannot be given: nothing is done. */
@@ -390,7 +390,7 @@ static void test_wrong_field(void **state)
 		{ { .size = HVO_SIZE_MIN, .memory_bytes = 1 }, "memory_bytes" },
 		{ { MEMORY, .nr_nodes = 3 }, "memory_bytes" },
 		{ { .size = HVO_SIZE_MIN, .memory_bytes = UINT64_MAX }, "memory_bytes" },
-		{ { MEMORY, .movable_bytes = 4 * HVO_SECTION_SIZE - HVO_BLOCK_SIZE },
+		{ { MEMORY, .movable_bytes = 4 * HVO_SECTION_SIZE - HVO_PAGEBLOCK_SIZE },
 		  "movable_bytes" },
 		{ { MEMORY, .movable_bytes = 4 * HVO_SECTION_SIZE }, "movable_bytes" },
 		{ { MEMORY, .cma_bytes = HVO_FRAME_SIZE }, "cma_bytes" },
@@ -655,7 +655,7 @@ EACH_MODE(destroy_pool)
 
 static void destroy_area(enum hvo_mode mode)
 {
-	const uint64_t nr = 4 * HVO_BLOCK_FRAMES;
+	const uint64_t nr = 4 * HVO_PAGEBLOCK_FRAMES;
 	struct hvo_cma_events events = { .size = sizeof(events) };
 	struct hvo_config cfg = rig_config(mode, 512);
 	struct hvo_cma *areas[HVO_MAX_CMA], *cma;
@@ -734,92 +734,93 @@ struct gone_call {
 #define KERNEL HVO_GFP_KERNEL
 #define SIZED(type) (&(struct type){ .size = sizeof(struct type) })
 /* The calls, and what they answer: an error, or "nothing". */
-#define GONE_CALLS(CALL, NOTHING)                                                                \
-	CALL(set_min_free, hvo_set_min_free(g->m, 0))                                            \
-	CALL(min_free, hvo_min_free(g->m))                                                       \
-	NOTHING(window, hvo_window(g->m, g->pfn, 1) == NULL)                                     \
-	NOTHING(addr_to_pfn, hvo_addr_to_pfn(g->m, g) == HVO_PFN_NONE)                           \
-	CALL(alloc_pages, hvo_alloc_pages(g->m, KERNEL, 0, ANY, &g->out))                        \
-	CALL(alloc_pages_bulk, hvo_alloc_pages_bulk(g->m, KERNEL, 0, ANY, 1, &g->out))           \
-	CALL(put_page, hvo_put_page(g->m, g->pfn))                                               \
-	CALL(put_pages_bulk, hvo_put_pages_bulk(g->m, &g->pfn, 1, &g->value))                    \
-	CALL(get_page, hvo_get_page(g->m, g->pfn, &g->out))                                      \
-	NOTHING(pages_held, !hvo_pages_held(g->m, g->pfn, 1))                                    \
-	CALL(map_page, hvo_map_page(g->m, g->pfn))                                               \
-	CALL(unmap_page, hvo_unmap_page(g->m, g->pfn))                                           \
-	CALL(page_set_private, hvo_page_set_private(g->m, g->pfn, 0, 1))                         \
-	CALL(page_private, hvo_page_private(g->m, g->pfn, 0, &g->value))                         \
-	CALL(split_page, hvo_split_page(g->m, g->pfn, 0))                                        \
-	CALL(shrinker_register, hvo_shrinker_register(g->m, &g->shrinker))                       \
-	CALL(shrinker_unregister, hvo_shrinker_unregister(g->m, &g->shrinker))                   \
-	CALL(set_oom_notifier, hvo_set_oom_notifier(g->m, NULL, NULL))                           \
-	CALL(collapse, hvo_collapse(g->m, 1, &g->more))                                          \
-	CALL(work, hvo_work(g->m, 1, &g->more))                                                  \
-	CALL(report_free, hvo_report_free(g->m, ANY, 9, 1, &g->more))                            \
-	NOTHING(reported, !hvo_reported(g->m, g->pfn))                                           \
-	CALL(move_memmap, hvo_move_memmap(g->m, g->pfn))                                         \
-	CALL(memory_failure, hvo_memory_failure(g->m, g->pfn))                                   \
-	CALL(soft_offline, hvo_soft_offline(g->m, g->pfn))                                       \
-	CALL(failure_stat, hvo_failure_stat(g->m, 0, SIZED(hvo_failure_stat)))                   \
-	CALL(poisoned, hvo_poisoned(g->m, NULL, 0))                                              \
-	CALL(pool_create, hvo_pool_create(g->m, 12, &(struct hvo_pool *){ NULL }))               \
-	CALL(pool_destroy, hvo_pool_destroy(g->pool))                                            \
-	NOTHING(pool_find, hvo_pool_find(g->m, 9) == NULL)                                       \
-	NOTHING(pool_next, hvo_pool_next(g->m, NULL) == NULL)                                    \
-	CALL(pool_order, hvo_pool_order(g->pool))                                                \
-	CALL(pool_set_policy, hvo_pool_set_policy(g->pool, hvo_policy_get(0)))                   \
-	CALL(pool_policy, hvo_pool_policy(g->pool, SIZED(hvo_policy)))                           \
-	CALL(pool_set_fold_scope, hvo_pool_set_fold_scope(g->pool, HVO_FOLD_ALL))                \
-	CALL(pool_fold_scope, hvo_pool_fold_scope(g->pool))                                      \
-	CALL(set_optimize, hvo_set_optimize(g->m, true))                                         \
-	NOTHING(optimize, !hvo_optimize(g->m))                                                   \
-	CALL(set_movable_gigantic, hvo_set_movable_gigantic(g->m, true))                         \
-	NOTHING(movable_gigantic, !hvo_movable_gigantic(g->m))                                   \
-	CALL(optimize_pool, hvo_pool_optimize(g->pool, &g->value))                               \
-	CALL(pool_resize, hvo_pool_resize(g->pool, ANY, 9, SIZED(hvo_resize_result)))            \
-	CALL(pool_resize_with, hvo_pool_resize_with(g->pool, ANY, 9, NULL, NULL))                \
-	CALL(pool_set_overcommit, hvo_pool_set_overcommit(g->pool, 1))                           \
-	CALL(reserve, hvo_pool_reserve(g->pool, ANY, 1))                                         \
-	CALL(unreserve, hvo_pool_unreserve(g->pool, 1))                                          \
-	CALL(hugetlb_alloc, hvo_pool_alloc(g->pool, KERNEL, ANY, &g->out))                       \
-	CALL(hugetlb_alloc_bulk, hvo_pool_alloc_bulk(g->pool, KERNEL, ANY, 1, &g->out))          \
-	CALL(alloc_reserved, hvo_pool_alloc_reserved(g->pool, KERNEL, ANY, &g->out))             \
-	CALL(hugetlb_free, hvo_pool_free(g->pool, g->huge))                                      \
-	CALL(free_reserved, hvo_pool_free_reserved(g->pool, g->huge))                            \
-	CALL(dissolve, hvo_hugetlb_dissolve(g->m, g->huge))                                      \
-	CALL(set_demote_order, hvo_pool_set_demote_order(g->pool, 9))                            \
-	CALL(demote_order, hvo_pool_demote_order(g->pool))                                       \
-	CALL(demote, hvo_pool_demote(g->pool, ANY, 1, &g->value))                                \
-	CALL(pool_stat, hvo_pool_stat(g->pool, ANY, SIZED(hvo_pool_stat)))                       \
-	CALL(pool_set_cma, hvo_pool_set_cma(g->pool, true))                                      \
-	CALL(zone_stat, hvo_zone_stat(g->m, 0, HVO_ZONE_NORMAL, SIZED(hvo_zone_stat)))           \
-	CALL(zone_types, hvo_zone_types(g->m, 0, HVO_ZONE_NORMAL, SIZED(hvo_zone_types)))        \
-	CALL(numa_stat, hvo_numa_stat(g->m, 0, HVO_ZONE_NORMAL, SIZED(hvo_numa_stat)))           \
-	CALL(zone_events, hvo_zone_events(g->m, 0, HVO_ZONE_NORMAL, SIZED(hvo_zone_events)))     \
-	CALL(machine_stat, hvo_machine_stat(g->m, SIZED(hvo_machine_stat)))                      \
-	CALL(audit, hvo_machine_audit(g->m, NULL, NULL))                                         \
-	CALL(owner_register, hvo_owner_register(g->m, &g->owner, &(uint32_t){ 0 }))              \
-	CALL(owner_unregister, hvo_owner_unregister(g->m, 1))                                    \
-	CALL(set_owner, hvo_set_owner(g->m, g->pfn, 0))                                          \
-	CALL(migrate, hvo_migrate(g->m, g->pfn, ANY, &g->out))                                   \
-	CALL(isolate_range, hvo_isolate_range(g->m, 0, HVO_BLOCK_FRAMES))                        \
-	CALL(unisolate_range, hvo_unisolate_range(g->m, 0, HVO_BLOCK_FRAMES))                    \
-	CALL(compact, hvo_compact(g->m, ANY, 9, 1, &g->more))                                    \
-	CALL(alloc_contig_range, hvo_alloc_contig_range(g->m, 0, 1, KERNEL))                     \
-	CALL(free_contig_range, hvo_free_contig_range(g->m, g->pfn, g->pfn + 1))                 \
-	CALL(alloc_contig_pages, hvo_alloc_contig_pages(g->m, 1, KERNEL, ANY, &g->out))          \
-	CALL(cma_create, hvo_cma_create(g->m, 0, HVO_BLOCK_FRAMES, &(struct hvo_cma *){ NULL })) \
-	CALL(cma_destroy, hvo_cma_destroy(g->cma))                                               \
-	CALL(cma_alloc, hvo_cma_alloc(g->cma, 1, 0, &g->out))                                    \
-	CALL(cma_release, hvo_cma_release(g->cma, g->pfn, 1))                                    \
-	CALL(cma_stat, hvo_cma_stat(g->cma, &g->out, &g->value, &g->value))                      \
-	NOTHING(cma_get, hvo_cma_get(g->m, 0) == NULL)                                           \
-	CALL(cma_events, hvo_cma_events(g->cma, SIZED(hvo_cma_events)))                          \
-	CALL(memory_add, hvo_memory_add(g->m, 0, 0, HVO_SECTION_FRAMES, 0))                      \
-	CALL(memory_online, hvo_memory_online(g->m, 0, HVO_SECTION_FRAMES, HVO_ZONE_NORMAL))     \
-	CALL(memory_offline, hvo_memory_offline(g->m, 0, HVO_SECTION_FRAMES))                    \
-	CALL(memory_remove, hvo_memory_remove(g->m, 0, HVO_SECTION_FRAMES))                      \
-	NOTHING(section_state, hvo_section_state(g->m, 0) == HVO_SECTION_ABSENT)                 \
+#define GONE_CALLS(CALL, NOTHING)                                                            \
+	CALL(set_min_free, hvo_set_min_free(g->m, 0))                                        \
+	CALL(min_free, hvo_min_free(g->m))                                                   \
+	NOTHING(window, hvo_window(g->m, g->pfn, 1) == NULL)                                 \
+	NOTHING(addr_to_pfn, hvo_addr_to_pfn(g->m, g) == HVO_PFN_NONE)                       \
+	CALL(alloc_pages, hvo_alloc_pages(g->m, KERNEL, 0, ANY, &g->out))                    \
+	CALL(alloc_pages_bulk, hvo_alloc_pages_bulk(g->m, KERNEL, 0, ANY, 1, &g->out))       \
+	CALL(put_page, hvo_put_page(g->m, g->pfn))                                           \
+	CALL(put_pages_bulk, hvo_put_pages_bulk(g->m, &g->pfn, 1, &g->value))                \
+	CALL(get_page, hvo_get_page(g->m, g->pfn, &g->out))                                  \
+	NOTHING(pages_held, !hvo_pages_held(g->m, g->pfn, 1))                                \
+	CALL(map_page, hvo_map_page(g->m, g->pfn))                                           \
+	CALL(unmap_page, hvo_unmap_page(g->m, g->pfn))                                       \
+	CALL(page_set_private, hvo_page_set_private(g->m, g->pfn, 0, 1))                     \
+	CALL(page_private, hvo_page_private(g->m, g->pfn, 0, &g->value))                     \
+	CALL(split_page, hvo_split_page(g->m, g->pfn, 0))                                    \
+	CALL(shrinker_register, hvo_shrinker_register(g->m, &g->shrinker))                   \
+	CALL(shrinker_unregister, hvo_shrinker_unregister(g->m, &g->shrinker))               \
+	CALL(set_oom_notifier, hvo_set_oom_notifier(g->m, NULL, NULL))                       \
+	CALL(collapse, hvo_collapse(g->m, 1, &g->more))                                      \
+	CALL(work, hvo_work(g->m, 1, &g->more))                                              \
+	CALL(report_free, hvo_report_free(g->m, ANY, 9, 1, &g->more))                        \
+	NOTHING(reported, !hvo_reported(g->m, g->pfn))                                       \
+	CALL(move_memmap, hvo_move_memmap(g->m, g->pfn))                                     \
+	CALL(memory_failure, hvo_memory_failure(g->m, g->pfn))                               \
+	CALL(soft_offline, hvo_soft_offline(g->m, g->pfn))                                   \
+	CALL(failure_stat, hvo_failure_stat(g->m, 0, SIZED(hvo_failure_stat)))               \
+	CALL(poisoned, hvo_poisoned(g->m, NULL, 0))                                          \
+	CALL(pool_create, hvo_pool_create(g->m, 12, &(struct hvo_pool *){ NULL }))           \
+	CALL(pool_destroy, hvo_pool_destroy(g->pool))                                        \
+	NOTHING(pool_find, hvo_pool_find(g->m, 9) == NULL)                                   \
+	NOTHING(pool_next, hvo_pool_next(g->m, NULL) == NULL)                                \
+	CALL(pool_order, hvo_pool_order(g->pool))                                            \
+	CALL(pool_set_policy, hvo_pool_set_policy(g->pool, hvo_policy_get(0)))               \
+	CALL(pool_policy, hvo_pool_policy(g->pool, SIZED(hvo_policy)))                       \
+	CALL(pool_set_fold_scope, hvo_pool_set_fold_scope(g->pool, HVO_FOLD_ALL))            \
+	CALL(pool_fold_scope, hvo_pool_fold_scope(g->pool))                                  \
+	CALL(set_optimize, hvo_set_optimize(g->m, true))                                     \
+	NOTHING(optimize, !hvo_optimize(g->m))                                               \
+	CALL(set_movable_gigantic, hvo_set_movable_gigantic(g->m, true))                     \
+	NOTHING(movable_gigantic, !hvo_movable_gigantic(g->m))                               \
+	CALL(optimize_pool, hvo_pool_optimize(g->pool, &g->value))                           \
+	CALL(pool_resize, hvo_pool_resize(g->pool, ANY, 9, SIZED(hvo_resize_result)))        \
+	CALL(pool_resize_with, hvo_pool_resize_with(g->pool, ANY, 9, NULL, NULL))            \
+	CALL(pool_set_overcommit, hvo_pool_set_overcommit(g->pool, 1))                       \
+	CALL(reserve, hvo_pool_reserve(g->pool, ANY, 1))                                     \
+	CALL(unreserve, hvo_pool_unreserve(g->pool, 1))                                      \
+	CALL(hugetlb_alloc, hvo_pool_alloc(g->pool, KERNEL, ANY, &g->out))                   \
+	CALL(hugetlb_alloc_bulk, hvo_pool_alloc_bulk(g->pool, KERNEL, ANY, 1, &g->out))      \
+	CALL(alloc_reserved, hvo_pool_alloc_reserved(g->pool, KERNEL, ANY, &g->out))         \
+	CALL(hugetlb_free, hvo_pool_free(g->pool, g->huge))                                  \
+	CALL(free_reserved, hvo_pool_free_reserved(g->pool, g->huge))                        \
+	CALL(dissolve, hvo_hugetlb_dissolve(g->m, g->huge))                                  \
+	CALL(set_demote_order, hvo_pool_set_demote_order(g->pool, 9))                        \
+	CALL(demote_order, hvo_pool_demote_order(g->pool))                                   \
+	CALL(demote, hvo_pool_demote(g->pool, ANY, 1, &g->value))                            \
+	CALL(pool_stat, hvo_pool_stat(g->pool, ANY, SIZED(hvo_pool_stat)))                   \
+	CALL(pool_set_cma, hvo_pool_set_cma(g->pool, true))                                  \
+	CALL(zone_stat, hvo_zone_stat(g->m, 0, HVO_ZONE_NORMAL, SIZED(hvo_zone_stat)))       \
+	CALL(zone_types, hvo_zone_types(g->m, 0, HVO_ZONE_NORMAL, SIZED(hvo_zone_types)))    \
+	CALL(numa_stat, hvo_numa_stat(g->m, 0, HVO_ZONE_NORMAL, SIZED(hvo_numa_stat)))       \
+	CALL(zone_events, hvo_zone_events(g->m, 0, HVO_ZONE_NORMAL, SIZED(hvo_zone_events))) \
+	CALL(machine_stat, hvo_machine_stat(g->m, SIZED(hvo_machine_stat)))                  \
+	CALL(audit, hvo_machine_audit(g->m, NULL, NULL))                                     \
+	CALL(owner_register, hvo_owner_register(g->m, &g->owner, &(uint32_t){ 0 }))          \
+	CALL(owner_unregister, hvo_owner_unregister(g->m, 1))                                \
+	CALL(set_owner, hvo_set_owner(g->m, g->pfn, 0))                                      \
+	CALL(migrate, hvo_migrate(g->m, g->pfn, ANY, &g->out))                               \
+	CALL(isolate_range, hvo_isolate_range(g->m, 0, HVO_PAGEBLOCK_FRAMES))                \
+	CALL(unisolate_range, hvo_unisolate_range(g->m, 0, HVO_PAGEBLOCK_FRAMES))            \
+	CALL(compact, hvo_compact(g->m, ANY, 9, 1, &g->more))                                \
+	CALL(alloc_contig_range, hvo_alloc_contig_range(g->m, 0, 1, KERNEL))                 \
+	CALL(free_contig_range, hvo_free_contig_range(g->m, g->pfn, g->pfn + 1))             \
+	CALL(alloc_contig_pages, hvo_alloc_contig_pages(g->m, 1, KERNEL, ANY, &g->out))      \
+	CALL(cma_create,                                                                     \
+	     hvo_cma_create(g->m, 0, HVO_PAGEBLOCK_FRAMES, &(struct hvo_cma *){ NULL }))     \
+	CALL(cma_destroy, hvo_cma_destroy(g->cma))                                           \
+	CALL(cma_alloc, hvo_cma_alloc(g->cma, 1, 0, &g->out))                                \
+	CALL(cma_release, hvo_cma_release(g->cma, g->pfn, 1))                                \
+	CALL(cma_stat, hvo_cma_stat(g->cma, &g->out, &g->value, &g->value))                  \
+	NOTHING(cma_get, hvo_cma_get(g->m, 0) == NULL)                                       \
+	CALL(cma_events, hvo_cma_events(g->cma, SIZED(hvo_cma_events)))                      \
+	CALL(memory_add, hvo_memory_add(g->m, 0, 0, HVO_SECTION_FRAMES, 0))                  \
+	CALL(memory_online, hvo_memory_online(g->m, 0, HVO_SECTION_FRAMES, HVO_ZONE_NORMAL)) \
+	CALL(memory_offline, hvo_memory_offline(g->m, 0, HVO_SECTION_FRAMES))                \
+	CALL(memory_remove, hvo_memory_remove(g->m, 0, HVO_SECTION_FRAMES))                  \
+	NOTHING(section_state, hvo_section_state(g->m, 0) == HVO_SECTION_ABSENT)             \
 	CALL(section_info, hvo_section_info(g->m, 0, SIZED(hvo_section_info)))
 
 #define GONE_FN(name_, call)                        \
@@ -857,7 +858,7 @@ static void gone(enum hvo_mode mode)
 	(void)rig_pool_new(&r, 9);
 	g.pool = rig_pool_new(&r, 10);
 	(void)rig_resize(g.pool, ANY, 2);
-	assert_int_equal(hvo_cma_create(r.m, 0, HVO_BLOCK_FRAMES, &g.cma), 0);
+	assert_int_equal(hvo_cma_create(r.m, 0, HVO_PAGEBLOCK_FRAMES, &g.cma), 0);
 	g.pfn = rig_alloc(&r, HVO_GFP_KERNEL, 2);
 	assert_int_equal(hvo_pool_alloc(g.pool, 0, ANY, &g.huge), 0);
 	hvo_machine_abandon(r.m);
@@ -910,7 +911,7 @@ static int64_t collapse_one(struct hvo_machine *m, bool *ret_more)
 
 static int64_t report_one(struct hvo_machine *m, bool *ret_more)
 {
-	return hvo_report_free(m, ANY, 9, HVO_BLOCK_FRAMES, ret_more);
+	return hvo_report_free(m, ANY, 9, HVO_PAGEBLOCK_FRAMES, ret_more);
 }
 
 static void test_more(void **state)
@@ -934,9 +935,9 @@ static void test_more(void **state)
 	assert_int_equal(by_steps(&r, work_one), 5);
 	assert_int_equal(hvo_work(r.m, UINT64_MAX, &more), 0);
 	assert_false(more);
-	assert_int_equal(hvo_report_free(r.m, ANY, 9, 700, &more), HVO_BLOCK_FRAMES);
+	assert_int_equal(hvo_report_free(r.m, ANY, 9, 700, &more), HVO_PAGEBLOCK_FRAMES);
 	assert_true(more);
-	assert_true(by_steps(&r, report_one) > 10 * HVO_BLOCK_FRAMES);
+	assert_true(by_steps(&r, report_one) > 10 * HVO_PAGEBLOCK_FRAMES);
 	more = true;
 	assert_int_equal(hvo_report_free(r.m, ANY, 9, UINT64_MAX, &more), 0);
 	assert_false(more);

@@ -154,7 +154,7 @@ struct diff {
 
 static struct diff the_diff;
 
-static const unsigned int order_of[HOSTPOOL_SIZES] = { HVO_BLOCK_ORDER, HVO_GIGA_ORDER };
+static const unsigned int order_of[HOSTPOOL_SIZES] = { HVO_PAGEBLOCK_ORDER, HVO_GIGA_ORDER };
 
 /* ---- what the kernel does ----------------------------------------------------------------- */
 
@@ -447,7 +447,8 @@ static uint64_t boot_rule(uint64_t before, uint64_t now, uint64_t folds)
 {
 	uint64_t gone = before - now;
 
-	return now <= before && gone % HVO_BLOCK_MEMMAP == 0 && gone <= folds * HVO_BLOCK_MEMMAP;
+	return now <= before && gone % HVO_PAGEBLOCK_MEMMAP == 0 &&
+	       gone <= folds * HVO_PAGEBLOCK_MEMMAP;
 }
 
 static void pair_memmap(struct diff *d)

@@ -27,8 +27,8 @@
 #define FIRST UINT64_C(32768) /* of ZONE_MOVABLE */
 #define T UINT64_C(51200)     /* the pageblock that everything is about */
 #define END (T + 512)
-#define T_TAIL hvo_block_tail_page(T >> 9)
-#define T_HEAD hvo_block_head_page(T >> 9)
+#define T_TAIL hvo_pageblock_tail_page(T >> 9)
+#define T_HEAD hvo_pageblock_head_page(T >> 9)
 #define MAX_HELD 256
 
 struct scene {
@@ -1146,18 +1146,18 @@ struct watch {
 	pthread_t thread;
 };
 
-/* Under the lock there is nothing but what the table in zone_whole.h has: block_place() stops at it. */
+/* Under the lock there is nothing but what the table in zone_whole.h has: pageblock_place() stops at it. */
 static void *look_at_places(void *arg)
 {
 	struct watch *w = arg;
 	struct hvo_machine *m = w->m;
-	uint64_t block = 0, nr = m->mm.nr_frames >> HVO_BLOCK_ORDER;
+	uint64_t block = 0, nr = m->mm.nr_frames >> HVO_PAGEBLOCK_ORDER;
 
 	while (!__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE)) {
-		struct zone *z = zone_lock_of(m, block << HVO_BLOCK_ORDER);
+		struct zone *z = zone_lock_of(m, block << HVO_PAGEBLOCK_ORDER);
 
 		if (z) {
-			(void)block_place(m, block);
+			(void)pageblock_place(m, block);
 			lock_release(m, &z->lock);
 			w->looks++;
 		}

@@ -63,7 +63,7 @@ static uint64_t balance(struct scene *s)
 	struct hvo_machine_stat m = rig_stat(&s->r);
 
 	return m.free_frames + m.memmap + m.memmap_boot + huge_frames(s->pool, s->order) +
-	       (s->parts ? huge_frames(s->parts, HVO_BLOCK_ORDER) : 0);
+	       (s->parts ? huge_frames(s->parts, HVO_PAGEBLOCK_ORDER) : 0);
 }
 
 static void scene_open(struct scene *s, enum hvo_mode mode, unsigned int order,
@@ -83,7 +83,7 @@ static void scene_open(struct scene *s, enum hvo_mode mode, unsigned int order,
 	for (i = 0; i < s->nr; i++) {
 		s->hole[i] = rig_alloc(&s->r, HVO_GFP_KERNEL, order);
 		s->keep[i] = rig_alloc(&s->r, HVO_GFP_KERNEL, s->keep_order);
-		rig_fill_some(&s->r, s->keep[i], HVO_BLOCK_FRAMES, 5);
+		rig_fill_some(&s->r, s->keep[i], HVO_PAGEBLOCK_FRAMES, 5);
 	}
 	want = (s->nr << order) / 64 + 64;
 	s->single_order = order == HVO_GIGA_ORDER ? 2 : 0;
@@ -119,7 +119,7 @@ static void check(struct scene *s)
 	rig_audit(&s->r);
 	assert_int_equal(balance(s), s->balance);
 	for (i = 0; i < s->nr; i++)
-		assert_true(rig_some_intact(&s->r, s->keep[i], HVO_BLOCK_FRAMES, 5));
+		assert_true(rig_some_intact(&s->r, s->keep[i], HVO_PAGEBLOCK_FRAMES, 5));
 	for (i = 0; i < s->nr_users; i++)
 		assert_true(rig_some_intact(&s->r, s->user[i], UINT64_C(1) << s->order, i));
 }
@@ -163,7 +163,7 @@ static bool linux_only(enum hvo_mode mode, unsigned int order)
 static bool large_only(enum hvo_mode mode, unsigned int order)
 {
 	(void)mode;
-	return order > HVO_BLOCK_ORDER;
+	return order > HVO_PAGEBLOCK_ORDER;
 }
 
 static bool large_linux_only(enum hvo_mode mode, unsigned int order)
@@ -373,13 +373,13 @@ static bool run_dissolve(struct scene *s)
 static void prepare_demote_home(struct scene *s)
 {
 	prepare_restore_home(s);
-	assert_int_equal(hvo_pool_create(s->r.m, HVO_BLOCK_ORDER, &s->parts), 0);
+	assert_int_equal(hvo_pool_create(s->r.m, HVO_PAGEBLOCK_ORDER, &s->parts), 0);
 }
 
 static void prepare_demote(struct scene *s)
 {
 	prepare_restore(s);
-	assert_int_equal(hvo_pool_create(s->r.m, HVO_BLOCK_ORDER, &s->parts), 0);
+	assert_int_equal(hvo_pool_create(s->r.m, HVO_PAGEBLOCK_ORDER, &s->parts), 0);
 }
 
 static void prepare_demote_heads(struct scene *s)
@@ -393,7 +393,7 @@ static void prepare_demote_heads(struct scene *s)
 
 static bool run_demote(struct scene *s)
 {
-	uint64_t parts = UINT64_C(1) << (s->order - HVO_BLOCK_ORDER), done = UINT64_MAX;
+	uint64_t parts = UINT64_C(1) << (s->order - HVO_PAGEBLOCK_ORDER), done = UINT64_MAX;
 	uint64_t nr = rig_pool(s->pool, HVO_NODE_ANY).total;
 	int rc = hvo_pool_demote(s->pool, HVO_NODE_ANY, nr, &done);
 	struct hvo_pool_stat from = rig_pool(s->pool, HVO_NODE_ANY);
@@ -592,7 +592,7 @@ static void prepare_move(struct scene *s)
 		assert_true(++s->subject < hvo_machine_memmap(s->r.m)->nr_frames);
 		page = *rig_page(&s->r, s->subject);
 	} while (page.state != HVO_PAGE_MEMMAP || page.flags & HVO_PF_BOOT ||
-		 hvo_memmap_group(page.private_data[0]) >> 3 != s->hole[0] >> HVO_BLOCK_ORDER);
+		 hvo_memmap_group(page.private_data[0]) >> 3 != s->hole[0] >> HVO_PAGEBLOCK_ORDER);
 }
 
 static bool run_move(struct scene *s)

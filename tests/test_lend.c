@@ -35,8 +35,8 @@
 #include <unistd.h>
 
 #define PAGES 48u
-#define ORDER HVO_BLOCK_ORDER
-#define PAGE_SIZE_HUGE HVO_BLOCK_SIZE
+#define ORDER HVO_PAGEBLOCK_ORDER
+#define PAGE_SIZE_HUGE HVO_PAGEBLOCK_SIZE
 #define BIG_ORDER 14u /* 64 MiB: more than the server does in one step */
 #define NOBODY 65534u
 
@@ -267,7 +267,7 @@ static void dirty_pool(struct server *s)
 
 	for (i = 0; i < PAGES; i++) {
 		assert_int_equal(hvo_pool_alloc(s->pool, 0, HVO_NODE_ANY, &pfns[i]), 0);
-		memset(hvo_window(s->r.m, pfns[i], HVO_BLOCK_FRAMES), 0xaa, HVO_BLOCK_SIZE);
+		memset(hvo_window(s->r.m, pfns[i], HVO_PAGEBLOCK_FRAMES), 0xaa, HVO_PAGEBLOCK_SIZE);
 	}
 	for (i = 0; i < PAGES; i++)
 		assert_int_equal(hvo_pool_free(s->pool, pfns[i]), 0);
@@ -281,7 +281,8 @@ static unsigned int zero_pages(struct server *s)
 
 	for (i = 0; i < PAGES; i++) {
 		assert_int_equal(hvo_pool_alloc(s->pool, 0, HVO_NODE_ANY, &pfns[i]), 0);
-		zero += all_bytes(hvo_window(s->r.m, pfns[i], HVO_BLOCK_FRAMES), HVO_BLOCK_SIZE, 0);
+		zero += all_bytes(hvo_window(s->r.m, pfns[i], HVO_PAGEBLOCK_FRAMES),
+				  HVO_PAGEBLOCK_SIZE, 0);
 	}
 	for (i = 0; i < PAGES; i++)
 		assert_int_equal(hvo_pool_free(s->pool, pfns[i]), 0);
@@ -314,7 +315,7 @@ static void test_borrow(void **state)
 	assert_int_equal(arena_bytes(&s), arena - loan.bytes);
 	assert_int_equal(fd_bytes(loan.fd), 0);
 	assert_int_equal(hvo_client_map(&loan, &map), 0);
-	assert_int_equal((uintptr_t)map % HVO_BLOCK_SIZE, 0);
+	assert_int_equal((uintptr_t)map % HVO_PAGEBLOCK_SIZE, 0);
 	assert_true(all_bytes(map, loan.bytes, 0));
 	memset(map, 0x55, loan.bytes);
 	assert_int_equal(fd_bytes(loan.fd), loan.bytes);
@@ -703,7 +704,7 @@ static void test_no_memory(void **state)
 	c = client_of(&s);
 	first = borrow(c, ORDER, 10);
 	second = borrow(c, ORDER, 20);
-	some_memory = 4 * HVO_BLOCK_FRAMES;
+	some_memory = 4 * HVO_PAGEBLOCK_FRAMES;
 	__atomic_store_n(&no_memory, 1, __ATOMIC_RELEASE);
 	assert_int_equal(hvo_client_return(c, &first), 0);
 	assert_int_equal(pool_free(&s), PAGES - 26);
@@ -747,7 +748,7 @@ static void test_quota_until_back(void **state)
 	a = client_of(&s);
 	b = client_of(&s);
 	loan = borrow(a, ORDER, 10);
-	some_memory = 4 * HVO_BLOCK_FRAMES;
+	some_memory = 4 * HVO_PAGEBLOCK_FRAMES;
 	__atomic_store_n(&no_memory, 1, __ATOMIC_RELEASE);
 	assert_int_equal(hvo_client_return(a, &loan), 0);
 	assert_int_equal(hvo_client_status(a, &status), 0);
@@ -809,9 +810,9 @@ static void test_populate(void **state)
 	(void)state;
 	rig_open(&r, RIG_LINUX, &cfg);
 	pfn = rig_alloc(&r, HVO_GFP_KERNEL, ORDER);
-	rig_fill(&r, pfn, HVO_BLOCK_FRAMES, 5);
+	rig_fill(&r, pfn, HVO_PAGEBLOCK_FRAMES, 5);
 	assert_int_equal(hvo_linux_discard(r.host, pfn + 16, 32), 0);
-	assert_int_equal(hvo_linux_populate(r.host, pfn, HVO_BLOCK_FRAMES), 0);
+	assert_int_equal(hvo_linux_populate(r.host, pfn, HVO_PAGEBLOCK_FRAMES), 0);
 	assert_true(rig_intact(&r, pfn, 16, 5));
 	assert_true(rig_zero(&r, pfn + 16, 32));
 	assert_int_equal(hvo_linux_discard(r.host, 0, r.host->nr_frames + 1), -HVO_EINVAL);

@@ -40,7 +40,7 @@
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
 #define TIB (UINT64_C(1) << 40)
-#define BLOCK HVO_BLOCK_FRAMES
+#define BLOCK HVO_PAGEBLOCK_FRAMES
 
 /* Takes all there is, the reserve included, and is not loud about the end of it. */
 #define GFP_LAST (HVO_GFP_MOVABLE | HVO_GFP_MEMALLOC | HVO_GFP_NORETRY | HVO_GFP_NOWARN)
@@ -197,7 +197,7 @@ static void box_open(struct box *box, const struct hvo_config *cfg,
 	memset(box, 0, sizeof(*box));
 	MUST(!hvo_linux_create(cfg, opt, &box->host));
 	box->m = hvo_linux_machine(box->host);
-	MUST(!hvo_pool_create(box->m, HVO_BLOCK_ORDER, &box->pool));
+	MUST(!hvo_pool_create(box->m, HVO_PAGEBLOCK_ORDER, &box->pool));
 	hvo_machine_stat(box->m, &stat);
 	box->free_frames = stat.free_frames;
 	box->v = mmap(NULL, frames * 9, PROT_READ | PROT_WRITE,
@@ -412,7 +412,7 @@ static void whole_machine(const struct hvo_config *cfg, const struct hvo_linux_o
 	box_audit(&box);
 	for (i = 0; i < 32; i++) {
 		MUST(!hvo_pool_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &huge[i]));
-		stamp(&box, huge[i], HVO_BLOCK_ORDER);
+		stamp(&box, huge[i], HVO_PAGEBLOCK_ORDER);
 	}
 
 	/* Blocks of all sizes, then single frames to the last. */
@@ -442,11 +442,11 @@ static void whole_machine(const struct hvo_config *cfg, const struct hvo_linux_o
 		;
 	box_audit(&box);
 	for (i = 0; i < 32; i++)
-		verify(&box, huge[i], HVO_BLOCK_ORDER);
+		verify(&box, huge[i], HVO_PAGEBLOCK_ORDER);
 	give_all(&box);
 	box_audit(&box);
 	for (i = 0; i < 32; i++) {
-		verify(&box, huge[i], HVO_BLOCK_ORDER);
+		verify(&box, huge[i], HVO_PAGEBLOCK_ORDER);
 		MUST(!hvo_pool_free(box.pool, huge[i]));
 	}
 	pool_empty(&box);
@@ -523,10 +523,10 @@ static void isolate_blocks(struct box *box)
 {
 	size_t i;
 
-	while (take(box, HVO_BLOCK_ORDER))
+	while (take(box, HVO_PAGEBLOCK_ORDER))
 		;
 	for (i = 0; i < box->nr; i++)
-		if ((box->v[i] >> HVO_BLOCK_ORDER) % 2)
+		if ((box->v[i] >> HVO_PAGEBLOCK_ORDER) % 2)
 			give(box, i--);
 }
 
@@ -918,7 +918,7 @@ static uint64_t churn_on_demand(struct box *box, unsigned int rounds)
 		give_all(box);
 		hvo_collapse(box->m, UINT64_MAX, NULL);
 		/* One after the other, in any order. */
-		while (take(box, HVO_BLOCK_ORDER))
+		while (take(box, HVO_PAGEBLOCK_ORDER))
 			;
 		shuffle(box->v, box->nr);
 		for (i = box->nr; i-- > 0;) {
@@ -1312,7 +1312,7 @@ static void fork_and_look(enum hvo_mode mode)
 	f.fd = f.box.host->fd;
 	pool_resize(&f.box, 20);
 	MUST(!hvo_pool_alloc(f.box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &f.huge));
-	stamp(&f.box, f.huge, HVO_BLOCK_ORDER);
+	stamp(&f.box, f.huge, HVO_PAGEBLOCK_ORDER);
 	MUST(!hvo_alloc_pages(f.box.m, HVO_GFP_KERNEL, 0, HVO_NODE_ANY, &f.used));
 	stamp(&f.box, f.used, 0);
 	MUST(!hvo_alloc_pages(f.box.m, HVO_GFP_KERNEL, 9, HVO_NODE_ANY, &f.whole));
@@ -1322,7 +1322,7 @@ static void fork_and_look(enum hvo_mode mode)
 	expect_child(forked_child, &f);
 	/* As if nothing had been. */
 	box_audit(&f.box);
-	verify(&f.box, f.huge, HVO_BLOCK_ORDER);
+	verify(&f.box, f.huge, HVO_PAGEBLOCK_ORDER);
 	verify(&f.box, f.used, 0);
 	give_all(&f.box);
 	MUST(!hvo_put_page(f.box.m, f.used));
@@ -1826,7 +1826,7 @@ static void test_one_tail_frame(void **state)
 	box_open_simple(&box, HVO_LINUX, 256 * MIB, NULL);
 	pool_resize(&box, 100);
 	pool_expect(&box, 100, 100);
-	pages = 128 * HVO_BLOCK_MEMMAP;
+	pages = 128 * HVO_PAGEBLOCK_MEMMAP;
 	for (q = 0; q < pages; q++) {
 		page = hvo_memmap_slot(q);
 		p = array_page(&box, page);
@@ -1845,7 +1845,7 @@ static void test_one_tail_frame(void **state)
 		MUST(entry == first);
 	}
 	close(fd);
-	MUST(folded == 100 * HVO_BLOCK_TAILS);
+	MUST(folded == 100 * HVO_PAGEBLOCK_TAILS);
 	MUST(own == pages - folded);
 	box_close(&box);
 	/* Without CAP_SYS_ADMIN all frames read as 0. */
@@ -1874,7 +1874,7 @@ static void test_200000_huge_pages(void **state)
 
 	(void)state;
 	cfg.memory_bytes =
-		(nr * HVO_BLOCK_SIZE / 63 * 64 / HVO_SECTION_SIZE + 2) * HVO_SECTION_SIZE;
+		(nr * HVO_PAGEBLOCK_SIZE / 63 * 64 / HVO_SECTION_SIZE + 2) * HVO_SECTION_SIZE;
 	/* The thread sanitizer takes most of a minute. */
 	if (WITH_TSAN || !fits(2 * cfg.memory_bytes, 3 * GIB))
 		skip();
@@ -2087,7 +2087,7 @@ static void test_info(void **state)
 	assert_ptr_equal(info.array, hvo_machine_memmap(hvo_linux_machine(host))->array);
 	assert_ptr_equal(info.direct, hvo_window(hvo_linux_machine(host), 0, 1));
 	assert_int_equal((uintptr_t)info.direct % GIB, 0);
-	assert_int_equal((uintptr_t)info.array % HVO_BLOCK_SIZE, 0);
+	assert_int_equal((uintptr_t)info.array % HVO_PAGEBLOCK_SIZE, 0);
 	assert_int_equal(info.backed_bytes, cfg.memory_bytes);
 	assert_false(info.thp_asked);
 	assert_true(info.thp_bytes <= cfg.memory_bytes);

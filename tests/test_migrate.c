@@ -851,7 +851,7 @@ static void refused_clears(enum hvo_mode mode)
 	t->error = 0;
 	check_table(t);
 	assert_int_equal(hvo_pool_alloc(pool, 0, 0, &pfn), 0);
-	assert_true(rig_zero(&r, pfn, HVO_BLOCK_FRAMES));
+	assert_true(rig_zero(&r, pfn, HVO_PAGEBLOCK_FRAMES));
 	rig_put(&r, pfn);
 	table_free(t);
 	rig_audit(&r);
@@ -1274,7 +1274,7 @@ static void evacuate_memmap(enum rig_platform platform)
 	adopt(t, first, 0, 2, 0);
 	pfn = rig_alloc(&r, HVO_GFP_USER, 9);
 	assert_int_equal(hvo_split_page(r.m, pfn, 0), 0);
-	frame = r.m->ops->backing(r.m->ctx, hvo_block_tail_page(pfn >> 9));
+	frame = r.m->ops->backing(r.m->ctx, hvo_pageblock_tail_page(pfn >> 9));
 	assert_int_equal(rig_page(&r, frame)->state, HVO_PAGE_MEMMAP);
 	start = frame & ~(hvo_pfn_t)511;
 	assert_int_equal(t->slots[0].pfn & ~(hvo_pfn_t)511, start);

@@ -351,7 +351,7 @@ static void op_collapse(struct model *mo)
 /* What is free stays so, wherever its content is. */
 static void op_report(struct model *mo)
 {
-	uint64_t max = pick(mo, 4) ? pick(mo, 40) * HVO_BLOCK_FRAMES : UINT64_MAX;
+	uint64_t max = pick(mo, 4) ? pick(mo, 40) * HVO_PAGEBLOCK_FRAMES : UINT64_MAX;
 	uint64_t free = rig_free(&mo->r), was = rig_stat(&mo->r).reported;
 	int64_t done =
 		hvo_report_free(mo->r.m, HVO_NODE_ANY, 9 + (unsigned int)pick(mo, 4), max, NULL);

@@ -18,7 +18,7 @@
 
 #define ANY HVO_NODE_ANY
 #define SECTION (UINT64_C(1) << HVO_SECTION_ORDER)
-#define BLOCK (UINT64_C(1) << HVO_BLOCK_ORDER)
+#define BLOCK (UINT64_C(1) << HVO_PAGEBLOCK_ORDER)
 
 /* NORMAL, CMA, MOVABLE; then a section that is offline, and one that was removed. */
 #define CMA_START (2 * SECTION)

@@ -37,7 +37,7 @@ static void world_open(struct world *w, enum hvo_mode mode, uint64_t mib, uint64
 	memset(w, 0, sizeof(*w));
 	cfg.movable_bytes = movable_mib * MIB;
 	rig_open(&w->r, RIG_SIM, &cfg);
-	w->pool = rig_pool_new(&w->r, HVO_BLOCK_ORDER);
+	w->pool = rig_pool_new(&w->r, HVO_PAGEBLOCK_ORDER);
 }
 
 static void world_close(struct world *w)
@@ -190,7 +190,7 @@ static unsigned int model_free(struct model_list *restored, uint64_t *frames)
 	unsigned int nr = restored->nr;
 
 	while (restored->nr)
-		*frames += pop(restored).normal ? HVO_BLOCK_FRAMES : 0;
+		*frames += pop(restored).normal ? HVO_PAGEBLOCK_FRAMES : 0;
 	return nr;
 }
 
@@ -228,7 +228,7 @@ static void show(const struct model_list *l)
 	unsigned int i;
 
 	for (i = l->nr; i--;)
-		print_error(" %llu%s%s", (unsigned long long)l->page[i].pfn / HVO_BLOCK_FRAMES,
+		print_error(" %llu%s%s", (unsigned long long)l->page[i].pfn / HVO_PAGEBLOCK_FRAMES,
 			    l->page[i].optimized ? "o" : "", l->page[i].normal ? "n" : "");
 	print_error("\n");
 }
@@ -256,7 +256,7 @@ static void grow_at_random(struct world *w, uint64_t *random)
 		grow(w, rig_random(random) % 3, 1 + rig_random(random) % 30);
 		/* So that what comes next is not a neighbour. */
 		if (nr_held < 4 && rig_random(random) % 2)
-			held[nr_held++] = rig_alloc(&w->r, HVO_GFP_USER, HVO_BLOCK_ORDER);
+			held[nr_held++] = rig_alloc(&w->r, HVO_GFP_USER, HVO_PAGEBLOCK_ORDER);
 	}
 	while (nr_held)
 		rig_put(&w->r, held[--nr_held]);
@@ -311,8 +311,8 @@ static void test_grow(void **state)
 	(void)state;
 	world_open(&w, HVO_LINUX, 512, 128);
 	/* One by one: what the allocator gives, in its order. */
-	first = rig_alloc(&w.r, HVO_GFP_USER, HVO_BLOCK_ORDER);
-	next = rig_alloc(&w.r, HVO_GFP_USER, HVO_BLOCK_ORDER);
+	first = rig_alloc(&w.r, HVO_GFP_USER, HVO_PAGEBLOCK_ORDER);
+	next = rig_alloc(&w.r, HVO_GFP_USER, HVO_PAGEBLOCK_ORDER);
 	rig_put(&w.r, next);
 	rig_put(&w.r, first);
 	grow(&w, true, 80);
@@ -336,7 +336,7 @@ static void test_demote(void **state)
 
 	(void)state;
 	world_open(&w, HVO_LINUX, 512, 0);
-	large = rig_pool_new(&w.r, HVO_BLOCK_ORDER + 3);
+	large = rig_pool_new(&w.r, HVO_PAGEBLOCK_ORDER + 3);
 	assert_int_equal(rig_resize(large, ANY, 2).done, 2);
 	assert_int_equal(hvo_pool_demote(large, ANY, 2, &done), 0);
 	assert_int_equal(done, 2);
@@ -345,7 +345,7 @@ static void test_demote(void **state)
 	for (i = 1; i < 16; i++)
 		if (i != 8)
 			assert_int_equal(parts.page[i - 1].pfn,
-					 parts.page[i].pfn + HVO_BLOCK_FRAMES);
+					 parts.page[i].pfn + HVO_PAGEBLOCK_FRAMES);
 	world_close(&w);
 }
 

@@ -33,9 +33,9 @@ static void test_layout(void **state)
 		assert_int_equal(hvo_memmap_slot(hvo_memmap_group(q)), q);
 	}
 	for (block = 0; block < 5 * 512; block++) {
-		assert_int_equal(hvo_block_head_page(block),
+		assert_int_equal(hvo_pageblock_head_page(block),
 				 (block & ~UINT64_C(511)) * 8 + block % 512);
-		assert_int_equal(hvo_block_tail_page(block),
+		assert_int_equal(hvo_pageblock_tail_page(block),
 				 (block & ~UINT64_C(511)) * 8 + 512 + block % 512 * 7);
 	}
 	mm.nr_frames = 5 * GIB / HVO_FRAME_SIZE;

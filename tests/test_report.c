@@ -61,7 +61,7 @@ static void there_and_back(enum hvo_mode mode)
 	open_mode(&r, mode, 256);
 	all = report_all(&r, 9);
 	/* All but what was set aside, what is cut, and the low watermark. */
-	assert_true(all >= rig_free(&r) - 4 * HVO_BLOCK_FRAMES);
+	assert_true(all >= rig_free(&r) - 4 * HVO_PAGEBLOCK_FRAMES);
 	assert_int_equal(released(&r), all);
 	assert_int_equal(report_all(&r, 9), 0);
 	/* Each frame of it can be had and written to. */
@@ -117,11 +117,12 @@ static uint64_t mappings(struct rig *r)
 /* Where the tails of all blocks are, folded or not. */
 static void note_backing(struct rig *r, hvo_pfn_t *at)
 {
-	uint64_t nr = r->m->mm.nr_frames >> HVO_BLOCK_ORDER, i;
+	uint64_t nr = r->m->mm.nr_frames >> HVO_PAGEBLOCK_ORDER, i;
 
-	for (i = 0; i < nr * HVO_BLOCK_TAILS; i++)
-		at[i] = r->m->ops->backing(r->m->ctx, hvo_block_tail_page(i / HVO_BLOCK_TAILS) +
-							      i % HVO_BLOCK_TAILS);
+	for (i = 0; i < nr * HVO_PAGEBLOCK_TAILS; i++)
+		at[i] = r->m->ops->backing(r->m->ctx,
+					   hvo_pageblock_tail_page(i / HVO_PAGEBLOCK_TAILS) +
+						   i % HVO_PAGEBLOCK_TAILS);
 }
 
 /*
@@ -131,7 +132,7 @@ static void note_backing(struct rig *r, hvo_pfn_t *at)
  */
 static void home_again(enum rig_platform platform, unsigned int order, uint64_t nr, bool fail)
 {
-	static hvo_pfn_t before[512 * HVO_BLOCK_TAILS], after[512 * HVO_BLOCK_TAILS];
+	static hvo_pfn_t before[512 * HVO_PAGEBLOCK_TAILS], after[512 * HVO_PAGEBLOCK_TAILS];
 	struct hvo_config cfg = rig_config(HVO_LINUX, 1024);
 	struct hvo_resize_result res = { .size = sizeof(res) };
 	struct hvo_pool *pool;
@@ -146,9 +147,9 @@ static void home_again(enum rig_platform platform, unsigned int order, uint64_t 
 	assert_int_equal(rig_resize(pool, HVO_NODE_ANY, nr).done, nr);
 	report_all(&r, 9);
 	/* Blocks of descriptors among what that gave back. */
-	for (i = 0, homes = 0; i < HVO_BLOCK_MEMMAP; i++)
-		homes += hvo_reported(r.m, i << HVO_BLOCK_ORDER);
-	assert_in_range(homes, 1, HVO_BLOCK_MEMMAP - 1);
+	for (i = 0, homes = 0; i < HVO_PAGEBLOCK_MEMMAP; i++)
+		homes += hvo_reported(r.m, i << HVO_PAGEBLOCK_ORDER);
+	assert_in_range(homes, 1, HVO_PAGEBLOCK_MEMMAP - 1);
 	if (platform == RIG_FAULTY)
 		rig_arm(&r, fail, false);
 	res = rig_resize(pool, HVO_NODE_ANY, 0);
@@ -204,14 +205,14 @@ static void test_steps(void **state)
 	(void)state;
 	open_mode(&r, HVO_ON_DEMAND, 512);
 	do {
-		done = hvo_report_free(r.m, HVO_NODE_ANY, 9, 3 * HVO_BLOCK_FRAMES + 77, NULL);
-		assert_true(done >= 0 && done <= 3 * (int64_t)HVO_BLOCK_FRAMES);
-		assert_int_equal(done % (int64_t)HVO_BLOCK_FRAMES, 0);
+		done = hvo_report_free(r.m, HVO_NODE_ANY, 9, 3 * HVO_PAGEBLOCK_FRAMES + 77, NULL);
+		assert_true(done >= 0 && done <= 3 * (int64_t)HVO_PAGEBLOCK_FRAMES);
+		assert_int_equal(done % (int64_t)HVO_PAGEBLOCK_FRAMES, 0);
 		sum += (uint64_t)done;
 		assert_int_equal(reported(&r), sum);
 		rig_audit(&r);
 	} while (done);
-	assert_true(sum >= rig_free(&r) - 4 * HVO_BLOCK_FRAMES);
+	assert_true(sum >= rig_free(&r) - 4 * HVO_PAGEBLOCK_FRAMES);
 	rig_close(&r);
 }
 
@@ -231,8 +232,8 @@ static void test_order(void **state)
 		rig_put(&r, pfn[i]);
 	all = report_all(&r, 11);
 	assert_true(all > 0);
-	assert_true(all <= rig_free(&r) - 30 * HVO_BLOCK_FRAMES);
-	assert_true(report_all(&r, 9) >= 30 * HVO_BLOCK_FRAMES);
+	assert_true(all <= rig_free(&r) - 30 * HVO_PAGEBLOCK_FRAMES);
+	assert_true(report_all(&r, 9) >= 30 * HVO_PAGEBLOCK_FRAMES);
 	rig_close(&r);
 }
 
@@ -401,7 +402,7 @@ static void no_memory(enum hvo_mode mode, enum hvo_clear clear, unsigned int wha
 	rig_open(&r, RIG_FAULTY, &cfg);
 	report_all(&r, 9);
 	/* What the watermark kept here is used up first. */
-	while (reported(&r) + 2 * HVO_BLOCK_FRAMES < rig_free(&r))
+	while (reported(&r) + 2 * HVO_PAGEBLOCK_FRAMES < rig_free(&r))
 		rig_alloc(&r, HVO_GFP_KERNEL | HVO_GFP_NOWARN, 9);
 	before = reported(&r);
 	free = rig_free(&r);
@@ -467,7 +468,7 @@ static void free_last(void *arg, hvo_pfn_t pfn, uint64_t nr)
 {
 	struct meanwhile *w = arg;
 
-	if (nr != HVO_BLOCK_FRAMES)
+	if (nr != HVO_PAGEBLOCK_FRAMES)
 		return;
 	w->r->on_populate = NULL;
 	w->back = pfn;
@@ -491,7 +492,7 @@ static void freed_meanwhile(enum hvo_mode mode)
 		w.last = pfn;
 		pfn = rig_alloc(&r, HVO_GFP_KERNEL, 0);
 	}
-	assert_int_equal(pfn / HVO_BLOCK_FRAMES, w.back / HVO_BLOCK_FRAMES);
+	assert_int_equal(pfn / HVO_PAGEBLOCK_FRAMES, w.back / HVO_PAGEBLOCK_FRAMES);
 	rig_audit(&r);
 	hvo_collapse(r.m, UINT64_MAX, NULL);
 	rig_audit(&r);
@@ -574,7 +575,7 @@ static void *give_back(void *arg)
 	unsigned int i;
 
 	for (i = 0; i < 300; i++)
-		if (hvo_report_free(w->r->m, HVO_NODE_ANY, 9, 64 * HVO_BLOCK_FRAMES, NULL) < 0)
+		if (hvo_report_free(w->r->m, HVO_NODE_ANY, 9, 64 * HVO_PAGEBLOCK_FRAMES, NULL) < 0)
 			w->failed++;
 	return NULL;
 }

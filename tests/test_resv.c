@@ -300,7 +300,7 @@ static uint64_t give_page(struct hvo_shrinker *s, struct hvo_machine *m, uint64_
 		return 0;
 	rig_put(g->r, g->pfn);
 	g->pfn = HVO_PFN_NONE;
-	return HVO_BLOCK_FRAMES;
+	return HVO_PAGEBLOCK_FRAMES;
 }
 
 /* A shrinker gives a surplus page back under the very restore that called it. */

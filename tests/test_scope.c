@@ -19,7 +19,7 @@
 
 #define ANY HVO_NODE_ANY
 #define PAGES 192 /* of 2 MiB, in all zones */
-#define TAILS HVO_BLOCK_TAILS
+#define TAILS HVO_PAGEBLOCK_TAILS
 
 /* ---- what has to be ------------------------------------------------------------------- */
 
@@ -50,7 +50,7 @@ static enum hvo_zone_type zone_at(struct rig *r, hvo_pfn_t pfn)
 
 static bool in_scope(struct stand *s, uint64_t block)
 {
-	bool normal = zone_at(&s->r, block * HVO_BLOCK_FRAMES) == HVO_ZONE_NORMAL;
+	bool normal = zone_at(&s->r, block * HVO_PAGEBLOCK_FRAMES) == HVO_ZONE_NORMAL;
 
 	switch (s->scope) {
 	case HVO_FOLD_ALL:
@@ -73,7 +73,7 @@ static void check(struct stand *s)
 	uint64_t i, total = 0, folded = 0, waiting = 0;
 
 	for (i = 0; i < PAGES; i++) {
-		hvo_pfn_t pfn = i * HVO_BLOCK_FRAMES;
+		hvo_pfn_t pfn = i * HVO_PAGEBLOCK_FRAMES;
 		const struct hvo_page *page = rig_page(&s->r, pfn);
 		uint8_t byte = hvo_fold_byte(hvo_machine_memmap(s->r.m), i);
 		bool huge = byte && (page->state == HVO_PAGE_HUGETLB_FREE ||
@@ -95,7 +95,7 @@ static void check(struct stand *s)
 	assert_int_equal(p.move_restores_total, s->restores);
 	assert_int_equal(p.moves_refused_total, s->refused);
 	assert_int_equal(m.memmap + m.memmap_boot,
-			 PAGES * HVO_BLOCK_MEMMAP - (folded + waiting) * TAILS);
+			 PAGES * HVO_PAGEBLOCK_MEMMAP - (folded + waiting) * TAILS);
 	if (!s->preparing)
 		rig_audit(&s->r);
 }
@@ -110,7 +110,7 @@ static void follow(struct stand *s, bool boot)
 		bool huge;
 
 		if (hvo_fold_byte(hvo_machine_memmap(s->r.m), i))
-			state = hvo_page_state(rig_page(&s->r, i * HVO_BLOCK_FRAMES));
+			state = hvo_page_state(rig_page(&s->r, i * HVO_PAGEBLOCK_FRAMES));
 		huge = state == HVO_PAGE_HUGETLB_FREE || state == HVO_PAGE_HUGETLB_USED;
 		if (huge && !s->huge[i]) {
 			s->boot[i] = boot;
@@ -118,7 +118,7 @@ static void follow(struct stand *s, bool boot)
 			s->out_of_scope += s->on && !s->folded[i];
 			/* What may not be there has not come. */
 			if (s->on && s->scope == HVO_FOLD_UNMOVABLE)
-				assert_int_equal(zone_at(&s->r, i * HVO_BLOCK_FRAMES),
+				assert_int_equal(zone_at(&s->r, i * HVO_PAGEBLOCK_FRAMES),
 						 HVO_ZONE_NORMAL);
 		}
 		s->huge[i] = huge;
@@ -173,7 +173,7 @@ static uint32_t on_isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_p
 
 	(void)m;
 	assert_int_equal(pfn, s->at);
-	assert_int_equal(order, HVO_BLOCK_ORDER);
+	assert_int_equal(order, HVO_PAGEBLOCK_ORDER);
 	return 1;
 }
 
@@ -213,7 +213,7 @@ static void stand_up(struct stand *s, enum rig_platform platform)
 	cfg.cma_bytes = 128 * MIB;
 	cfg.movable_bytes = 128 * MIB;
 	rig_open(&s->r, platform, &cfg);
-	s->pool = rig_pool_new(&s->r, HVO_BLOCK_ORDER);
+	s->pool = rig_pool_new(&s->r, HVO_PAGEBLOCK_ORDER);
 	s->on = true;
 	s->owner = (struct hvo_owner){
 		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, s
@@ -225,7 +225,7 @@ static void stand_up(struct stand *s, enum rig_platform platform)
 
 static void stand_down(struct stand *s)
 {
-	uint64_t free = PAGES * HVO_BLOCK_FRAMES;
+	uint64_t free = PAGES * HVO_PAGEBLOCK_FRAMES;
 	struct hvo_machine_stat m = { .size = sizeof(m) };
 
 	assert_int_equal(hvo_owner_unregister(s->r.m, s->id), 0);
@@ -477,7 +477,7 @@ static hvo_pfn_t give_back(struct stand *s, enum hvo_zone_type zone)
 	uint64_t i;
 
 	for (i = 0; i < PAGES; i++) {
-		hvo_pfn_t pfn = i * HVO_BLOCK_FRAMES;
+		hvo_pfn_t pfn = i * HVO_PAGEBLOCK_FRAMES;
 
 		if (s->huge[i] && pfn != s->at && is_in(s, pfn, zone) &&
 		    rig_page(&s->r, pfn)->refcount) {
@@ -508,21 +508,21 @@ static void before_move(struct stand *s, const struct move *v, enum rig_platform
 	fold_present(s);
 	for (i = 0; i < PAGES && !hvo_pool_alloc(s->pool, 0, ANY, &pfn); i++)
 		/* Some need its neighbour, too. */
-		if (!s->at && is_in(s, pfn, v->from) && s->huge[(pfn / HVO_BLOCK_FRAMES) ^ 1])
+		if (!s->at && is_in(s, pfn, v->from) && s->huge[(pfn / HVO_PAGEBLOCK_FRAMES) ^ 1])
 			s->at = pfn;
 	assert_int_equal(i, rig_pool(s->pool, ANY).total);
 	assert_int_not_equal(s->at, 0);
 	assert_int_equal(hvo_set_owner(s->r.m, s->at, s->id), 0);
 	s->tag = 7;
-	rig_fill(&s->r, s->at, HVO_BLOCK_FRAMES, s->tag);
+	rig_fill(&s->r, s->at, HVO_PAGEBLOCK_FRAMES, s->tag);
 	free = give_back(s, v->to);
 	if (v->target == FRESH) {
 		/* One more: a zone keeps a few frames back. */
 		give_back(s, v->to);
 		resize(s, i - 2, false);
 	} else {
-		assert_int_equal(s->folded[free / HVO_BLOCK_FRAMES],
-				 v->target == FOLDED || in_scope(s, free / HVO_BLOCK_FRAMES));
+		assert_int_equal(s->folded[free / HVO_PAGEBLOCK_FRAMES],
+				 v->target == FOLDED || in_scope(s, free / HVO_PAGEBLOCK_FRAMES));
 	}
 	set_scope(s, v->scope);
 	assert_int_equal(rig_pool(s->pool, ANY).free, v->target != FRESH);
@@ -537,8 +537,8 @@ static void after_move(struct stand *s)
 	s->preparing = true;
 	assert_int_equal(hvo_set_owner(s->r.m, s->at, 0), 0);
 	for (i = 0; i < PAGES; i++)
-		if (s->huge[i] && rig_page(&s->r, i * HVO_BLOCK_FRAMES)->refcount)
-			assert_int_equal(hvo_pool_free(s->pool, i * HVO_BLOCK_FRAMES), 0);
+		if (s->huge[i] && rig_page(&s->r, i * HVO_PAGEBLOCK_FRAMES)->refcount)
+			assert_int_equal(hvo_pool_free(s->pool, i * HVO_PAGEBLOCK_FRAMES), 0);
 	stand_down(s);
 }
 
@@ -550,11 +550,11 @@ static bool follows(const struct move *v)
 /* It went from @src to where it is now: what the pages have to be. */
 static void expect_moved(struct stand *s, const struct move *v, hvo_pfn_t src)
 {
-	uint64_t from = src / HVO_BLOCK_FRAMES, to = s->at / HVO_BLOCK_FRAMES;
+	uint64_t from = src / HVO_PAGEBLOCK_FRAMES, to = s->at / HVO_PAGEBLOCK_FRAMES;
 	bool was_folded = s->folded[from];
 
 	assert_true(is_in(s, s->at, v->to));
-	assert_true(rig_moved_intact(&s->r, s->at, HVO_BLOCK_FRAMES, s->tag, src));
+	assert_true(rig_moved_intact(&s->r, s->at, HVO_PAGEBLOCK_FRAMES, s->tag, src));
 	if (v->target == FRESH) {
 		s->huge[to] = 1;
 		s->boot[to] = 0;
@@ -598,8 +598,8 @@ static void moved_on(const struct move *v, enum rig_platform platform)
 		s.refuse = true;
 		assert_int_equal(hvo_migrate(s.r.m, src, ANY, NULL), -HVO_EAGAIN);
 		s.refuse = false;
-		s.restores +=
-			follows(v) && v->to != HVO_ZONE_NORMAL && s.folded[src / HVO_BLOCK_FRAMES];
+		s.restores += follows(v) && v->to != HVO_ZONE_NORMAL &&
+			      s.folded[src / HVO_PAGEBLOCK_FRAMES];
 		s.out_of_scope += s.on && v->scope != HVO_FOLD_ALL &&
 				  (v->to != HVO_ZONE_NORMAL || v->scope == HVO_FOLD_BOOT);
 		while (hvo_work(s.r.m, UINT64_MAX, NULL))
@@ -674,10 +674,10 @@ static void test_no_memory(void **state)
 		src = s.at;
 		/* Nothing is left but the place to go to, and six frames of NORMAL. */
 		if (moves[i].target == FRESH) {
-			place = rig_alloc(&s.r, HVO_GFP_USER, HVO_BLOCK_ORDER);
+			place = rig_alloc(&s.r, HVO_GFP_USER, HVO_PAGEBLOCK_ORDER);
 			/* MOVABLE keeps a few frames back. */
 			spare = moves[i].to == HVO_ZONE_MOVABLE ?
-					rig_alloc(&s.r, GFP_HOG, HVO_BLOCK_ORDER) :
+					rig_alloc(&s.r, GFP_HOG, HVO_PAGEBLOCK_ORDER) :
 					0;
 		}
 		hog = (struct hog){ 0 };
@@ -697,7 +697,7 @@ static void test_no_memory(void **state)
 		assert_int_equal(s.putbacks, 1);
 		s.refused++;
 		s.out_of_scope += moves[i].target == FRESH;
-		assert_true(rig_intact(&s.r, src, HVO_BLOCK_FRAMES, s.tag));
+		assert_true(rig_intact(&s.r, src, HVO_PAGEBLOCK_FRAMES, s.tag));
 		check(&s);
 		/* A few frames more are enough. */
 		hog_release(&s.r, &hog, 20);
@@ -717,7 +717,7 @@ static void take_over(struct stand *s)
 	while (hvo_work(s->r.m, UINT64_MAX, NULL))
 		;
 	for (i = 0; i < PAGES; i++) {
-		hvo_pfn_t pfn = i * HVO_BLOCK_FRAMES;
+		hvo_pfn_t pfn = i * HVO_PAGEBLOCK_FRAMES;
 		const struct hvo_page *page = rig_page(&s->r, pfn);
 
 		s->huge[i] = hvo_fold_byte(hvo_machine_memmap(s->r.m), i) &&
@@ -762,15 +762,15 @@ static void points_on(const struct move *v, enum rig_platform platform)
 				s.refused = refused;
 				s.out_of_scope = rig_pool(s.pool, ANY).out_of_scope_total;
 				assert_int_equal(s.at, src);
-				assert_true(rig_intact(&s.r, src, HVO_BLOCK_FRAMES, s.tag));
+				assert_true(rig_intact(&s.r, src, HVO_PAGEBLOCK_FRAMES, s.tag));
 				/* Nothing has changed, also where a new page left again. */
 				while (hvo_work(s.r.m, UINT64_MAX, NULL))
 					;
 				check(&s);
 			} else if (failed) {
 				/* A fold that fails leaves a page that is as good. */
-				assert_true(
-					rig_moved_intact(&s.r, s.at, HVO_BLOCK_FRAMES, s.tag, src));
+				assert_true(rig_moved_intact(&s.r, s.at, HVO_PAGEBLOCK_FRAMES,
+							     s.tag, src));
 				take_over(&s);
 			} else {
 				expect_moved(&s, v, src);
@@ -812,15 +812,16 @@ static void test_replace(void **state)
 	(void)state;
 	before_move(&s, &v, RIG_SIM);
 	pfn = give_back(&s, HVO_ZONE_NORMAL);
-	assert_true(s.folded[pfn / HVO_BLOCK_FRAMES]);
-	place = rig_alloc(&s.r, HVO_GFP_USER, HVO_BLOCK_ORDER);
+	assert_true(s.folded[pfn / HVO_PAGEBLOCK_FRAMES]);
+	place = rig_alloc(&s.r, HVO_GFP_USER, HVO_PAGEBLOCK_ORDER);
 	/* The zone keeps a few frames back. */
-	spare = rig_alloc(&s.r, GFP_HOG, HVO_BLOCK_ORDER);
+	spare = rig_alloc(&s.r, GFP_HOG, HVO_PAGEBLOCK_ORDER);
 	hog_all(&s.r, &hog, 6, false);
 	rig_put(&s.r, place);
 	rig_put(&s.r, spare);
 	was = rig_pool(s.pool, ANY);
-	assert_int_equal(hvo_alloc_contig_range(s.r.m, pfn, pfn + HVO_BLOCK_FRAMES, HVO_GFP_KERNEL),
+	assert_int_equal(hvo_alloc_contig_range(s.r.m, pfn, pfn + HVO_PAGEBLOCK_FRAMES,
+						HVO_GFP_KERNEL),
 			 -HVO_ENOMEM);
 	now = rig_pool(s.pool, ANY);
 	assert_int_equal(now.free, was.free);
@@ -830,15 +831,15 @@ static void test_replace(void **state)
 	s.out_of_scope++;
 	check(&s);
 	hog_release(&s.r, &hog, 20);
-	assert_int_equal(hvo_alloc_contig_range(s.r.m, pfn, pfn + HVO_BLOCK_FRAMES, HVO_GFP_KERNEL),
-			 0);
+	assert_int_equal(
+		hvo_alloc_contig_range(s.r.m, pfn, pfn + HVO_PAGEBLOCK_FRAMES, HVO_GFP_KERNEL), 0);
 	now = rig_pool(s.pool, ANY);
 	assert_int_equal(now.free, was.free);
 	assert_int_equal(now.surplus, was.surplus);
 	assert_int_equal(now.deferred, 0);
 	s.restores++;
 	follow(&s, false);
-	assert_int_equal(hvo_free_contig_range(s.r.m, pfn, pfn + HVO_BLOCK_FRAMES), 0);
+	assert_int_equal(hvo_free_contig_range(s.r.m, pfn, pfn + HVO_PAGEBLOCK_FRAMES), 0);
 	hog_release(&s.r, &hog, UINT64_MAX);
 	after_move(&s);
 }
@@ -859,24 +860,26 @@ static void test_stays(void **state)
 
 		before_move(&s, &v, RIG_SIM);
 		src = s.at;
-		other = src ^ HVO_BLOCK_FRAMES;
+		other = src ^ HVO_PAGEBLOCK_FRAMES;
 		assert_int_equal(hvo_pool_free(s.pool, other), 0);
 		assert_int_equal(hvo_hugetlb_dissolve(s.r.m, other), 0);
 		follow(&s, false);
 		isolated = s.moves + s.putbacks;
-		rc = hvo_alloc_contig_pages(s.r.m, 2 * HVO_BLOCK_FRAMES, HVO_GFP_KERNEL, ANY, &got);
+		rc = hvo_alloc_contig_pages(s.r.m, 2 * HVO_PAGEBLOCK_FRAMES, HVO_GFP_KERNEL, ANY,
+					    &got);
 		if (scope == HVO_FOLD_UNMOVABLE) {
 			assert_int_equal(rc, -HVO_ENOMEM);
 			assert_int_equal(s.moves + s.putbacks, isolated);
 			check(&s);
 			turn(&s, false);
-			rc = hvo_alloc_contig_pages(s.r.m, 2 * HVO_BLOCK_FRAMES, HVO_GFP_KERNEL,
+			rc = hvo_alloc_contig_pages(s.r.m, 2 * HVO_PAGEBLOCK_FRAMES, HVO_GFP_KERNEL,
 						    ANY, &got);
 		}
 		assert_int_equal(rc, 0);
 		assert_int_equal(got, src < other ? src : other);
 		assert_true(is_in(&s, s.at, HVO_ZONE_MOVABLE));
-		assert_int_equal(hvo_free_contig_range(s.r.m, got, got + 2 * HVO_BLOCK_FRAMES), 0);
+		assert_int_equal(hvo_free_contig_range(s.r.m, got, got + 2 * HVO_PAGEBLOCK_FRAMES),
+				 0);
 		take_over(&s);
 		after_move(&s);
 	}

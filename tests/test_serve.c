@@ -999,9 +999,9 @@ static void test_lend(void **state)
 		       path);
 	start_well(&s, args);
 	assert_int_equal(hvo_client_connect(path, &client), 0);
-	assert_int_equal(hvo_client_borrow(client, HVO_BLOCK_ORDER, 5, HVO_NODE_ANY, &loan),
+	assert_int_equal(hvo_client_borrow(client, HVO_PAGEBLOCK_ORDER, 5, HVO_NODE_ANY, &loan),
 			 -EDQUOT);
-	assert_int_equal(hvo_client_borrow(client, HVO_BLOCK_ORDER, 3, HVO_NODE_ANY, &loan), 0);
+	assert_int_equal(hvo_client_borrow(client, HVO_PAGEBLOCK_ORDER, 3, HVO_NODE_ANY, &loan), 0);
 	assert_int_equal(number(&s, HUGE "nr_hugepages"), 16);
 	assert_int_equal(number(&s, HUGE "free_hugepages"), 13);
 	assert_int_equal(number(&s, "sys/kernel/hvo/lend/clients"), 1);
@@ -1015,7 +1015,7 @@ static void test_lend(void **state)
 	close(loan.fd);
 	wait_free(&s, 16);
 	assert_int_equal(hvo_client_connect(path, &client), 0);
-	assert_int_equal(hvo_client_borrow(client, HVO_BLOCK_ORDER, 3, HVO_NODE_ANY, &loan), 0);
+	assert_int_equal(hvo_client_borrow(client, HVO_PAGEBLOCK_ORDER, 3, HVO_NODE_ANY, &loan), 0);
 	/* The server ends with pages lent. */
 	stop(&s);
 	assert_int_equal(hvo_client_return(client, &loan), -EPIPE);

@@ -89,7 +89,7 @@ static void expect_out(struct rig *r, hvo_pfn_t pfn)
 
 	assert_true(is_out(r, pfn));
 	/* In a whole pageblock of descriptors there is none to say so. */
-	if (!hvo_fold_byte(hvo_machine_memmap(r->m), pfn >> HVO_BLOCK_ORDER))
+	if (!hvo_fold_byte(hvo_machine_memmap(r->m), pfn >> HVO_PAGEBLOCK_ORDER))
 		assert_int_equal(rig_page(r, pfn)->state, HVO_PAGE_POISONED);
 	rig_audit(r);
 	hog_all(r, &hog, 0, false);
@@ -445,7 +445,7 @@ static void scene_open(struct scene *s, enum hvo_mode mode, enum content content
 		hold(&s->r, &s->h, s->bad,
 		     content == USED	   ? 2 :
 		     content == USED_LARGE ? 10 :
-					     HVO_BLOCK_ORDER);
+					     HVO_PAGEBLOCK_ORDER);
 }
 
 static void scene_close(struct scene *s)

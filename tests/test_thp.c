@@ -119,8 +119,8 @@ static void test_asked(void **state)
 	info = info_of(&r);
 	assert_true(info.thp_asked);
 	/* Where memory is in pieces there are fewer. */
-	assert_in_range(info.thp_bytes, HVO_BLOCK_SIZE, 256 * MIB);
-	assert_int_equal(info.thp_bytes % HVO_BLOCK_SIZE, 0);
+	assert_in_range(info.thp_bytes, HVO_PAGEBLOCK_SIZE, 256 * MIB);
+	assert_int_equal(info.thp_bytes % HVO_PAGEBLOCK_SIZE, 0);
 	assert_int_equal(info.backed_bytes, 256 * MIB);
 	rig_close(&r);
 	assert_int_equal(hvo_linux_create(&cfg, &without, &host), 0);

@@ -423,9 +423,9 @@ static void step_isolate(struct worker *w)
 		w->apart_end = 0;
 		return;
 	}
-	w->apart = dice(w, (dice(w, 8) ? MOVABLE_START : PLUG_END) / HVO_BLOCK_FRAMES - 4) *
-		   HVO_BLOCK_FRAMES;
-	end = w->apart + (1 + dice(w, 4)) * HVO_BLOCK_FRAMES;
+	w->apart = dice(w, (dice(w, 8) ? MOVABLE_START : PLUG_END) / HVO_PAGEBLOCK_FRAMES - 4) *
+		   HVO_PAGEBLOCK_FRAMES;
+	end = w->apart + (1 + dice(w, 4)) * HVO_PAGEBLOCK_FRAMES;
 	rc = hvo_isolate_range(w->m, w->apart, end);
 	/* Others have isolated it; it is in two zones, or offline. */
 	must(w, !rc || rc == -HVO_EBUSY || rc == -HVO_EINVAL, "isolate");

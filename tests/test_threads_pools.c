@@ -34,7 +34,7 @@ static void wrong(struct user *u, const char *what)
 
 static uint64_t *words(struct user *u, hvo_pfn_t pfn)
 {
-	return hvo_window(u->m, pfn, HVO_BLOCK_FRAMES);
+	return hvo_window(u->m, pfn, HVO_PAGEBLOCK_FRAMES);
 }
 
 /* The first and the last word of some frames. */
@@ -42,7 +42,7 @@ static void sign(struct user *u, hvo_pfn_t pfn)
 {
 	unsigned int i;
 
-	for (i = 0; i < HVO_BLOCK_FRAMES; i += 37)
+	for (i = 0; i < HVO_PAGEBLOCK_FRAMES; i += 37)
 		words(u, pfn)[i * 512] = pfn << 8 | u->number;
 }
 
@@ -50,7 +50,7 @@ static void give_back(struct user *u, unsigned int i)
 {
 	unsigned int k;
 
-	for (k = 0; k < HVO_BLOCK_FRAMES; k += 37)
+	for (k = 0; k < HVO_PAGEBLOCK_FRAMES; k += 37)
 		if (words(u, u->pfn[i])[k * 512] != (u->pfn[i] << 8 | u->number))
 			wrong(u, "somebody wrote into my page");
 	if (hvo_pool_free(u->pool, u->pfn[i]))

@@ -145,7 +145,7 @@ static void together(enum hvo_mode mode)
 	cfg.hotplug_bytes = 128 * MIB;
 	rig_open(&rig, RIG_LINUX, &cfg);
 	rig.quiet = true;
-	rig_pool_new(&rig, HVO_BLOCK_ORDER);
+	rig_pool_new(&rig, HVO_PAGEBLOCK_ORDER);
 	assert_int_equal(tree_new(rig.m, NULL, &job.tree), 0);
 	job.rig = &rig;
 	for (i = 0; i < NR_THREADS; i++)

@@ -341,7 +341,7 @@ static hvo_pfn_t memmap_frame(struct worker *w)
 
 	hvo_read_lock(w->m);
 	for (; pfn < end; pfn++)
-		if (!hvo_fold_byte(mm, pfn >> HVO_BLOCK_ORDER) &&
+		if (!hvo_fold_byte(mm, pfn >> HVO_PAGEBLOCK_ORDER) &&
 		    hvo_page_state(hvo_page_ro(mm, pfn)) == HVO_PAGE_MEMMAP)
 			found = pfn;
 	hvo_read_unlock(w->m);

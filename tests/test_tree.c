@@ -40,7 +40,7 @@ struct stand {
 static void stand_up(struct stand *s, const struct hvo_config *cfg, bool giga)
 {
 	rig_open(&s->rig, RIG_SIM, cfg);
-	s->pool = rig_pool_new(&s->rig, HVO_BLOCK_ORDER);
+	s->pool = rig_pool_new(&s->rig, HVO_PAGEBLOCK_ORDER);
 	if (giga)
 		rig_pool_new(&s->rig, HVO_GIGA_ORDER);
 	assert_int_equal(tree_new(s->rig.m, NULL, &s->tree), 0);
@@ -936,7 +936,7 @@ static void check_frames(struct stand *s)
 			present += rig_zone(&s->rig, n, (enum hvo_zone_type)t).present;
 	assert_int_equal(buddy_frames(s), rig_free(&s->rig));
 	assert_int_equal(typed_frames(s, &blocks), rig_free(&s->rig));
-	assert_int_equal(blocks, present / HVO_BLOCK_FRAMES);
+	assert_int_equal(blocks, present / HVO_PAGEBLOCK_FRAMES);
 }
 
 static void counters(enum hvo_mode mode)
@@ -1558,10 +1558,10 @@ static void no_block_visited(enum hvo_mode mode)
 	stand_up(&s, &cfg, false);
 	/* Cut blocks all over it: the largest small ones fill a block in pairs at most. */
 	for (i = 0; i < NR_CUT; i++)
-		pfn[i] = rig_alloc(&s.rig, HVO_GFP_KERNEL, HVO_BLOCK_ORDER - 1);
-	first = ((uintptr_t)s.rig.m->blocks + page - 1) / page * page;
-	end = (uintptr_t)(s.rig.m->blocks + (s.rig.m->mm.nr_frames >> HVO_BLOCK_ORDER)) / page *
-	      page;
+		pfn[i] = rig_alloc(&s.rig, HVO_GFP_KERNEL, HVO_PAGEBLOCK_ORDER - 1);
+	first = ((uintptr_t)s.rig.m->pageblocks + page - 1) / page * page;
+	end = (uintptr_t)(s.rig.m->pageblocks + (s.rig.m->mm.nr_frames >> HVO_PAGEBLOCK_ORDER)) /
+	      page * page;
 	assert_true(end > first);
 	w.tree = s.tree;
 	pid = fork();

@@ -84,7 +84,7 @@ static uint64_t cut_blocks(struct rig *r)
 
 static uint8_t fold_byte(struct rig *r, hvo_pfn_t pfn)
 {
-	return hvo_fold_byte(hvo_machine_memmap(r->m), pfn >> HVO_BLOCK_ORDER);
+	return hvo_fold_byte(hvo_machine_memmap(r->m), pfn >> HVO_PAGEBLOCK_ORDER);
 }
 
 /* All of [pfn, pfn + 2^order) is one block and folded. */
@@ -92,7 +92,7 @@ static bool is_folded(struct rig *r, hvo_pfn_t pfn, unsigned int order)
 {
 	hvo_pfn_t end = pfn + (UINT64_C(1) << order);
 
-	for (; pfn < end; pfn += HVO_BLOCK_FRAMES)
+	for (; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
 		if (fold_byte(r, pfn) != (order | HVO_FOLDED))
 			return false;
 	return true;
@@ -104,7 +104,7 @@ static uint64_t folded_huge_pages(struct rig *r, unsigned int order)
 	uint64_t end = hvo_machine_memmap(r->m)->nr_frames, nr = 0;
 	hvo_pfn_t pfn;
 
-	for (pfn = 0; pfn < end; pfn += HVO_BLOCK_FRAMES) {
+	for (pfn = 0; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
 		enum hvo_page_state state;
 
 		if ((fold_byte(r, pfn) & HVO_FOLD_ORDER) != order ||
@@ -253,15 +253,15 @@ static void free_shuffled(struct full *f, struct frames *s)
 static void cut_and_mend(struct full *f, uint64_t nr_free)
 {
 	struct zones whole = zones_of(&f->r), now;
-	uint64_t blocks = nr_free / HVO_BLOCK_FRAMES, cut = cut_blocks(&f->r);
+	uint64_t blocks = nr_free / HVO_PAGEBLOCK_FRAMES, cut = cut_blocks(&f->r);
 	uint64_t memmap = rig_stat(&f->r).memmap;
 	struct frames s = cut_all(f, nr_free);
 
 	assert_int_equal(rig_free(&f->r), 0);
-	assert_int_equal(s.nr, blocks * (HVO_BLOCK_FRAMES - HVO_BLOCK_TAILS));
+	assert_int_equal(s.nr, blocks * (HVO_PAGEBLOCK_FRAMES - HVO_PAGEBLOCK_TAILS));
 	assert_true(s.nr * 1000 >= nr_free * 986);
 	assert_int_equal(cut_blocks(&f->r), cut + blocks);
-	assert_int_equal(rig_stat(&f->r).memmap, memmap + blocks * HVO_BLOCK_TAILS);
+	assert_int_equal(rig_stat(&f->r).memmap, memmap + blocks * HVO_PAGEBLOCK_TAILS);
 	rig_audit(&f->r);
 	assert_true(frames_intact(f, &s));
 	expect_contents(f);
@@ -579,13 +579,13 @@ static uint64_t blocks_with_memmap(struct rig *r)
 	uint64_t end = hvo_machine_memmap(r->m)->nr_frames, nr = 0;
 	hvo_pfn_t pfn, block;
 
-	for (block = 0; block < end; block += HVO_BLOCK_FRAMES) {
+	for (block = 0; block < end; block += HVO_PAGEBLOCK_FRAMES) {
 		if (fold_byte(r, block))
 			continue;
-		for (pfn = block; pfn < block + HVO_BLOCK_FRAMES; pfn++)
+		for (pfn = block; pfn < block + HVO_PAGEBLOCK_FRAMES; pfn++)
 			if (hvo_page_state(rig_page(r, pfn)) == HVO_PAGE_MEMMAP)
 				break;
-		nr += pfn < block + HVO_BLOCK_FRAMES;
+		nr += pfn < block + HVO_PAGEBLOCK_FRAMES;
 	}
 	return nr;
 }
@@ -728,7 +728,7 @@ static void test_move_elsewhere(void **state)
 	(void)state;
 	rig_open(&r, RIG_SIM, &cfg);
 	empty = zones_of(&r);
-	block = rig_alloc(&r, HVO_GFP_KERNEL, HVO_BLOCK_ORDER);
+	block = rig_alloc(&r, HVO_GFP_KERNEL, HVO_PAGEBLOCK_ORDER);
 	assert_int_equal(hvo_split_page(r.m, block, 0), 0);
 	hog_rest(&r, &h);
 	/* Free frames in the split block, and nowhere else. */
@@ -741,12 +741,12 @@ static void test_move_elsewhere(void **state)
 			continue;
 		page = rig_page(&r, pfn);
 		if (hvo_page_state(page) == HVO_PAGE_MEMMAP && !(page->flags & HVO_PF_BOOT) &&
-		    hvo_memmap_group(page->private_data[0]) >> 3 == block >> HVO_BLOCK_ORDER)
+		    hvo_memmap_group(page->private_data[0]) >> 3 == block >> HVO_PAGEBLOCK_ORDER)
 			moved += !hvo_move_memmap(r.m, pfn);
 	}
 	assert_int_equal(moved, 0);
 	rig_audit(&r);
-	for (pfn = block + 64; pfn < block + HVO_BLOCK_FRAMES; pfn++)
+	for (pfn = block + 64; pfn < block + HVO_PAGEBLOCK_FRAMES; pfn++)
 		rig_put(&r, pfn);
 	hog_release(&r, &h, UINT64_MAX);
 	(void)hvo_collapse(r.m, UINT64_MAX, NULL);

@@ -60,7 +60,7 @@ static void orders(enum hvo_mode mode)
 		cuts = rig_stat(&r).cuts - cuts;
 		assert_int_equal(pfn & ((UINT64_C(1) << order) - 1), 0);
 		assert_int_equal(rig_free(&r),
-				 before - (UINT64_C(1) << order) - HVO_BLOCK_TAILS * cuts);
+				 before - (UINT64_C(1) << order) - HVO_PAGEBLOCK_TAILS * cuts);
 		assert_int_equal(hvo_page_state(rig_page(&r, pfn)), HVO_PAGE_USED);
 		assert_int_equal(rig_page(&r, pfn)->order, order);
 		rig_audit(&r);
@@ -349,10 +349,10 @@ static void fullest_first(enum hvo_mode mode)
 	/* Three blocks' worth of order 3; then the second is thinned out most. */
 	for (i = 0; i < 3 * 64; i++)
 		pfn[i] = rig_alloc(&r, HVO_GFP_USER, 3);
-	fuller = pfn[64] >> HVO_BLOCK_ORDER;
-	emptier = pfn[191] >> HVO_BLOCK_ORDER;
+	fuller = pfn[64] >> HVO_PAGEBLOCK_ORDER;
+	emptier = pfn[191] >> HVO_PAGEBLOCK_ORDER;
 	for (i = 0; i < 3 * 64; i++) {
-		uint64_t block = pfn[i] >> HVO_BLOCK_ORDER;
+		uint64_t block = pfn[i] >> HVO_PAGEBLOCK_ORDER;
 
 		if ((block == fuller && full++ % 8 == 0) ||
 		    (block == emptier && empty++ % 2 == 0)) {
@@ -363,8 +363,8 @@ static void fullest_first(enum hvo_mode mode)
 	assert_true(fuller != emptier && n > 8);
 	/* What was freed in the fuller one goes first. */
 	for (i = 0; i < (full + 7) / 8; i++)
-		assert_int_equal(rig_alloc(&r, HVO_GFP_USER, 3) >> HVO_BLOCK_ORDER, fuller);
-	assert_int_equal(rig_alloc(&r, HVO_GFP_USER, 3) >> HVO_BLOCK_ORDER, emptier);
+		assert_int_equal(rig_alloc(&r, HVO_GFP_USER, 3) >> HVO_PAGEBLOCK_ORDER, fuller);
+	assert_int_equal(rig_alloc(&r, HVO_GFP_USER, 3) >> HVO_PAGEBLOCK_ORDER, emptier);
 	rig_audit(&r);
 	rig_close(&r);
 }
@@ -387,7 +387,7 @@ static void migrate_types(enum hvo_mode mode)
 		pfn[i] = rig_alloc(&r, kinds[i], 0);
 	for (i = 0; i < 3; i++)
 		for (k = 0; k < i; k++)
-			assert_true(pfn[i] >> HVO_BLOCK_ORDER != pfn[k] >> HVO_BLOCK_ORDER);
+			assert_true(pfn[i] >> HVO_PAGEBLOCK_ORDER != pfn[k] >> HVO_PAGEBLOCK_ORDER);
 	hog_all(&r, &h, 0, false);
 	for (i = 0; i < 3; i++) {
 		for (k = 0; k < 3; k++) {

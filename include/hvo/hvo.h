@@ -847,7 +847,7 @@ enum hvo_migratetype {
 struct hvo_zone_types {
 	uint32_t size;
 	uint64_t nr_cut[HVO_NR_MIGRATETYPES];
-	uint64_t nr_free[HVO_NR_MIGRATETYPES][HVO_BLOCK_ORDER]; /* free blocks of each order */
+	uint64_t nr_free[HVO_NR_MIGRATETYPES][HVO_PAGEBLOCK_ORDER]; /* free blocks of each order */
 };
 
 /* -HVO_EINVAL: no such zone, *@ret untouched. As cheap. */

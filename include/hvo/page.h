@@ -130,12 +130,12 @@ static inline uint64_t hvo_memmap_group(uint64_t page)
 }
 
 /* First head page and first tail page of a block, as pages of the array. */
-static inline uint64_t hvo_block_head_page(uint64_t block)
+static inline uint64_t hvo_pageblock_head_page(uint64_t block)
 {
 	return hvo_memmap_slot(block << 3);
 }
 
-static inline uint64_t hvo_block_tail_page(uint64_t block)
+static inline uint64_t hvo_pageblock_tail_page(uint64_t block)
 {
 	return hvo_memmap_slot((block << 3) + 1);
 }
@@ -189,7 +189,7 @@ static inline uint8_t hvo_fold_byte(const struct hvo_memmap *mm, uint64_t block)
  */
 static inline hvo_pfn_t hvo_page_head(const struct hvo_memmap *mm, hvo_pfn_t pfn)
 {
-	uint8_t order = hvo_fold_byte(mm, pfn >> HVO_BLOCK_ORDER) & HVO_FOLD_ORDER;
+	uint8_t order = hvo_fold_byte(mm, pfn >> HVO_PAGEBLOCK_ORDER) & HVO_FOLD_ORDER;
 	const struct hvo_page *page;
 
 	if (!order) {

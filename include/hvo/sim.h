@@ -22,7 +22,7 @@ enum hvo_sim_fault {
 	HVO_SIM_WRITE_TO_TAIL, /* write to a read-only descriptor page */
 	HVO_SIM_STALE_TLB, /* access through an entry that the accessing thread owed a flush for */
 	HVO_SIM_PANIC,	   /* the core's own panic() */
-	HVO_SIM_NOT_POPULATED, /* zero() or copy() to a frame that was released */
+	HVO_SIM_NOT_POPULATED, /* zero() or copy() to a frame whose content was discarded */
 };
 
 struct hvo_sim_options {

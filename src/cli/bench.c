@@ -36,7 +36,7 @@
 #define OWN_BYTES (UINT64_C(4) << 30)
 
 #define FLOOR_BYTES (UINT64_C(256) << 20)
-#define TAIL_BYTES (HVO_BLOCK_TAILS * HVO_FRAME_SIZE)
+#define TAIL_BYTES (HVO_PAGEBLOCK_TAILS * HVO_FRAME_SIZE)
 #define NR_CUTS 64u
 #define NR_SYSCALLS 20000u
 #define NR_FAULTS 4096u
@@ -343,7 +343,7 @@ static double use_descriptors(struct rig *rig, const struct held *huge)
 
 	hvo_read_lock(rig->box.m);
 	for (i = 0; i < huge->nr; i++)
-		for (k = 1; k < HVO_BLOCK_MEMMAP; k++)
+		for (k = 1; k < HVO_PAGEBLOCK_MEMMAP; k++)
 			(void)hvo_page_state(
 				hvo_page_ro(mm, huge->pfn[i] + (hvo_pfn_t)k * HVO_PAGES_PER_FRAME));
 	hvo_read_unlock(rig->box.m);
@@ -520,7 +520,7 @@ static uint64_t touch_direct_map(struct rig *rig)
 	uint64_t nr = hvo_machine_memmap(rig->box.m)->nr_frames, before = page_table_bytes(), now;
 	hvo_pfn_t pfn;
 
-	for (pfn = 0; pfn < nr; pfn += HVO_BLOCK_FRAMES)
+	for (pfn = 0; pfn < nr; pfn += HVO_PAGEBLOCK_FRAMES)
 		(void)*(volatile char *)hvo_window(rig->box.m, pfn, 1);
 	now = page_table_bytes();
 	return now > before ? now - before : 0;
@@ -552,7 +552,7 @@ static void measure_mappings(struct bench *b, enum hvo_mode mode, struct footpri
 	struct rig rig;
 	unsigned int i;
 
-	rig_open(&rig, b->pages[BENCH_SMALL], HVO_BLOCK_ORDER, mode, true);
+	rig_open(&rig, b->pages[BENCH_SMALL], HVO_PAGEBLOCK_ORDER, mode, true);
 	(void)resize(&rig, rig.pages);
 	tables_else += touch_direct_map(&rig);
 	(void)held_take_pool(&huge, rig.pool, rig.order);
@@ -622,7 +622,7 @@ static void measure_many(struct bench *b)
 
 	many->pages = b->opt->quick ? 10000 : 200000;
 	many->max_map_count = max_map_count();
-	rig_open(&rig, many->pages, HVO_BLOCK_ORDER, HVO_LINUX, true);
+	rig_open(&rig, many->pages, HVO_PAGEBLOCK_ORDER, HVO_LINUX, true);
 	many->ns_per_page = resize(&rig, many->pages) / (double)many->pages;
 	if (hvo_pool_stat(rig.pool, HVO_NODE_ANY, &stat))
 		cli_die("the pool has no counters");
@@ -667,7 +667,7 @@ static double clear_in_runs(struct hvo_linux *host, uint64_t frames)
 
 	for (i = 0; i < nr; i++)
 		hvo_linux_ops.zero(host, i * frames, frames);
-	return (now_ns() - start) / (double)(nr * frames) * HVO_BLOCK_TAILS;
+	return (now_ns() - start) / (double)(nr * frames) * HVO_PAGEBLOCK_TAILS;
 }
 
 static double memset_each(struct bench *b, struct hvo_linux *host)
@@ -676,7 +676,8 @@ static double memset_each(struct bench *b, struct hvo_linux *host)
 	double start = now_ns();
 
 	for (i = 0; i < nr; i++) {
-		void *mem = hvo_linux_ops.window(host, i * HVO_BLOCK_TAILS, HVO_BLOCK_TAILS);
+		void *mem =
+			hvo_linux_ops.window(host, i * HVO_PAGEBLOCK_TAILS, HVO_PAGEBLOCK_TAILS);
 
 		memset(mem, (int)(b->repetition & 1), TAIL_BYTES);
 		/* Nobody reads it, but it must be written. */
@@ -694,8 +695,8 @@ static void measure_floor(struct bench *b, struct hvo_linux *host)
 {
 	unsigned int batch = bench_batches[BENCH_NR_BATCHES - 1];
 	double plain = memset_each(b, host);
-	double single = clear_in_runs(host, HVO_BLOCK_TAILS);
-	double run = clear_in_runs(host, (uint64_t)batch * HVO_BLOCK_TAILS);
+	double single = clear_in_runs(host, HVO_PAGEBLOCK_TAILS);
+	double run = clear_in_runs(host, (uint64_t)batch * HVO_PAGEBLOCK_TAILS);
 
 	note(b, plain, "ns", "write_28k_memset");
 	note(b, single, "ns", "write_28k_clear");
@@ -722,15 +723,15 @@ static void open_rigs(struct bench *b, struct rigs *rigs)
 	int err;
 
 	for (s = BENCH_SMALL; s <= BENCH_LARGE; s++) {
-		rig_open(&rigs->linux_mode[s], b->pages[s], HVO_BLOCK_ORDER, HVO_LINUX,
+		rig_open(&rigs->linux_mode[s], b->pages[s], HVO_PAGEBLOCK_ORDER, HVO_LINUX,
 			 s == BENCH_LARGE || !room);
-		rig_open(&rigs->ondemand[s], b->pages[s], HVO_BLOCK_ORDER, HVO_ON_DEMAND, true);
+		rig_open(&rigs->ondemand[s], b->pages[s], HVO_PAGEBLOCK_ORDER, HVO_ON_DEMAND, true);
 		warm_up(&rigs->linux_mode[s]);
 		warm_up(&rigs->ondemand[s]);
 	}
 	rig_open(&rigs->giga, b->giga_pages, HVO_GIGA_ORDER, HVO_LINUX, true);
 	warm_up(&rigs->giga);
-	rig_open(&rigs->cut, 16, HVO_BLOCK_ORDER, HVO_ON_DEMAND, false);
+	rig_open(&rigs->cut, 16, HVO_PAGEBLOCK_ORDER, HVO_ON_DEMAND, false);
 	use_up_cut_blocks(&rigs->cut);
 	err = hvo_linux_open(&floor_cfg, NULL, &rigs->floor);
 	if (err)

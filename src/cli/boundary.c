@@ -102,19 +102,19 @@ static void prepare_full_block(struct box *box)
 	unsigned int i;
 
 	prepare_nothing_cut(box);
-	for (i = 0; i < HVO_BLOCK_FRAMES - HVO_BLOCK_TAILS; i++)
+	for (i = 0; i < HVO_PAGEBLOCK_FRAMES - HVO_PAGEBLOCK_TAILS; i++)
 		(void)take(box, 0);
 	if (zone(box).nr_cut != 1)
 		cli_die("%u frames did not fill one block",
-			(unsigned int)(HVO_BLOCK_FRAMES - HVO_BLOCK_TAILS));
+			(unsigned int)(HVO_PAGEBLOCK_FRAMES - HVO_PAGEBLOCK_TAILS));
 }
 
 static void prepare_half(struct box *box)
 {
-	uint64_t blocks = MEMORY_BYTES / HVO_BLOCK_SIZE, i;
+	uint64_t blocks = MEMORY_BYTES / HVO_PAGEBLOCK_SIZE, i;
 
 	for (i = 0; i < blocks / 2; i++)
-		(void)take(box, HVO_BLOCK_ORDER);
+		(void)take(box, HVO_PAGEBLOCK_ORDER);
 }
 
 /* The first of the rounds at each of the first two cuts a block; nothing else ever does. */
@@ -129,7 +129,7 @@ static const struct boundary boundaries[] = {
 	  .expected = { .cuts = 1 } },
 	{ .name = "whole_block",
 	  .title = "2 MiB, half of all blocks are in use",
-	  .order = HVO_BLOCK_ORDER,
+	  .order = HVO_PAGEBLOCK_ORDER,
 	  .prepare = prepare_half },
 };
 

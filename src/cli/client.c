@@ -100,7 +100,7 @@ static int set_pages(struct client_options *opt, const char *value)
 {
 	char size[ARGS_SIZE_LEN];
 	const char *nr = args_pages(value, size);
-	unsigned int order = HVO_BLOCK_ORDER;
+	unsigned int order = HVO_PAGEBLOCK_ORDER;
 	uint64_t bytes;
 
 	if (opt->nr)

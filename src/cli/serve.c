@@ -130,7 +130,7 @@ static int set_policy(void *arg, const char *value)
 static struct pool_option *pool_option(struct serve_options *opt, const char *name,
 				       const char *size)
 {
-	unsigned int order = HVO_BLOCK_ORDER, i;
+	unsigned int order = HVO_PAGEBLOCK_ORDER, i;
 	uint64_t bytes;
 
 	if (args_size(size, &bytes))

@@ -62,7 +62,7 @@ static unsigned int some_order(struct demo *d)
 	uint64_t r = below(d, 256);
 
 	if (!r)
-		return HVO_BLOCK_ORDER;
+		return HVO_PAGEBLOCK_ORDER;
 	return r < 160 ? 0 : (unsigned int)below(d, 7);
 }
 
@@ -140,7 +140,7 @@ static void run_huge(struct demo *d)
 
 void demo_step(struct demo *d)
 {
-	uint64_t blocks = d->frames / HVO_BLOCK_FRAMES;
+	uint64_t blocks = d->frames / HVO_PAGEBLOCK_FRAMES;
 
 	if (d->step % POOL_STEPS == 0)
 		(void)hvo_pool_resize(
@@ -177,7 +177,7 @@ static int open_machine(struct demo *d)
 static int open_rest(struct demo *d)
 {
 	struct hvo_pool *giga;
-	int rc = hvo_pool_create(d->box.m, HVO_BLOCK_ORDER, &d->pool);
+	int rc = hvo_pool_create(d->box.m, HVO_PAGEBLOCK_ORDER, &d->pool);
 
 	events_count(&d->events, &d->box);
 	if (!rc)
@@ -206,7 +206,7 @@ int demo_open(const struct demo_options *opt, struct demo **ret)
 	}
 	d->max_small = d->frames;
 	d->small = cli_alloc(d->max_small, sizeof(*d->small));
-	d->max_huge = d->frames / HVO_BLOCK_FRAMES;
+	d->max_huge = d->frames / HVO_PAGEBLOCK_FRAMES;
 	d->huge = cli_alloc(d->max_huge, sizeof(*d->huge));
 	*ret = d;
 	return CLI_OK;

@@ -58,7 +58,7 @@ static void open_machine(const struct tour *t, struct box *box, enum hvo_mode mo
 static struct hvo_pool *create_pool(struct box *box)
 {
 	struct hvo_pool *pool;
-	int err = hvo_pool_create(box->m, HVO_BLOCK_ORDER, &pool);
+	int err = hvo_pool_create(box->m, HVO_PAGEBLOCK_ORDER, &pool);
 
 	if (err)
 		cli_die("no pool of huge pages could be created: %s", strerror(-err));
@@ -71,7 +71,7 @@ static struct hvo_pool *create_pool(struct box *box)
  */
 double tour_grow(struct box *box, struct hvo_pool *pool, uint64_t *ret_pages)
 {
-	uint64_t blocks = hvo_machine_memmap(box->m)->nr_frames / HVO_BLOCK_FRAMES;
+	uint64_t blocks = hvo_machine_memmap(box->m)->nr_frames / HVO_PAGEBLOCK_FRAMES;
 	struct hvo_resize_result res = { .size = sizeof(res) };
 	double start = box_now_ns(box);
 
@@ -191,9 +191,10 @@ static bool look_at_block(struct tour_tails *tails, const char *mode, int pagema
 			first = &tails->block[i];
 			break;
 		}
-	ret->head_frame = physical_frame(pagemap, info, hvo_block_head_page(block));
-	for (i = 0; i < HVO_BLOCK_TAILS; i++) {
-		ret->tail_frames[i] = physical_frame(pagemap, info, hvo_block_tail_page(block) + i);
+	ret->head_frame = physical_frame(pagemap, info, hvo_pageblock_head_page(block));
+	for (i = 0; i < HVO_PAGEBLOCK_TAILS; i++) {
+		ret->tail_frames[i] =
+			physical_frame(pagemap, info, hvo_pageblock_tail_page(block) + i);
 		if (!ret->tail_frames[i] || !ret->head_frame)
 			return false;
 		if (ret->tail_frames[i] != first->tail_frames[0])
@@ -202,7 +203,7 @@ static bool look_at_block(struct tour_tails *tails, const char *mode, int pagema
 			tails->heads_own = false;
 	}
 	if (ret != first && ret->head_frame == first->head_frame &&
-	    hvo_block_head_page(block) != hvo_block_head_page(first->block))
+	    hvo_pageblock_head_page(block) != hvo_pageblock_head_page(first->block))
 		tails->heads_own = false;
 	tails->nr++;
 	return true;
@@ -238,7 +239,7 @@ static void look_at_tails(struct tour *t, struct box *box, const char *mode,
 		return;
 	}
 	for (i = 0; i < huge->nr && looked < 2 && tails->nr < TOUR_MAX_TAILS; i++) {
-		uint64_t block = huge->pfn[i] >> HVO_BLOCK_ORDER;
+		uint64_t block = huge->pfn[i] >> HVO_PAGEBLOCK_ORDER;
 
 		if (!(hvo_fold_byte(mm, block) & HVO_FOLDED))
 			continue;
@@ -270,14 +271,14 @@ static void fill_machine(struct tour *t, const char *name, enum hvo_mode mode, b
 	}
 	pool = create_pool(&box);
 	(void)tour_grow(&box, pool, &ret->huge_pages);
-	ret->huge_pages = held_take_pool(&huge, pool, HVO_BLOCK_ORDER);
+	ret->huge_pages = held_take_pool(&huge, pool, HVO_PAGEBLOCK_ORDER);
 	ret->small_frames = held_take_frames(&frames, &box, UINT64_MAX);
 	held_fill(&huge, &box);
 	held_fill(&frames, &box);
 
 	hvo_machine_stat(box.m, &stat);
 	ret->frames_for_descriptors = stat.memmap_boot + stat.memmap;
-	ret->bytes_filled = (huge.nr * HVO_BLOCK_FRAMES + frames.nr) * HVO_FRAME_SIZE;
+	ret->bytes_filled = (huge.nr * HVO_PAGEBLOCK_FRAMES + frames.nr) * HVO_FRAME_SIZE;
 	ret->checksum_errors = check(t, &huge, &box) + check(t, &frames, &box);
 	if (optimize || mode == HVO_ON_DEMAND)
 		look_at_tails(t, &box, name, &huge);
@@ -301,7 +302,7 @@ static uint64_t count_whole(struct box *box, const struct held *freed)
 	for (i = 0; i < freed->nr; i++) {
 		hvo_pfn_t pfn = freed->pfn[i];
 
-		if (!(hvo_fold_byte(mm, pfn >> HVO_BLOCK_ORDER) & HVO_FOLD_ORDER))
+		if (!(hvo_fold_byte(mm, pfn >> HVO_PAGEBLOCK_ORDER) & HVO_FOLD_ORDER))
 			continue;
 		whole += hvo_page_state(hvo_page_ro(mm, hvo_page_head(mm, pfn))) == HVO_PAGE_FREE;
 	}
@@ -332,7 +333,7 @@ static void exhaust(struct tour *t, struct rig *rig, struct tour_run *ret)
 	double ns = tour_grow(box, rig->pool, &pages);
 
 	ret->grow_ns_per_page = pages ? ns / (double)pages : 0;
-	(void)held_take_pool(&rig->huge, rig->pool, HVO_BLOCK_ORDER);
+	(void)held_take_pool(&rig->huge, rig->pool, HVO_PAGEBLOCK_ORDER);
 	/* Which ones stay is left to chance, as in a machine that has run for a while. */
 	held_shuffle(&rig->huge, &rng);
 	held_split(&rig->huge, rig->huge.nr - rig->huge.nr / SHARE_IN_USE, &rig->to_free);

@@ -47,7 +47,7 @@ struct tour_tail {
 	char mode[TOUR_NAME_LEN];
 	uint64_t block;
 	uint64_t head_frame;
-	uint64_t tail_frames[HVO_BLOCK_TAILS];
+	uint64_t tail_frames[HVO_PAGEBLOCK_TAILS];
 };
 
 /**

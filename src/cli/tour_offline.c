@@ -102,7 +102,7 @@ static void open_machine(const struct tour *t, struct plan *p, enum hvo_mode mod
 	else
 		err = box_open_linux(&p->box, &cfg, NULL, t->opt->seed);
 	if (!err)
-		err = hvo_pool_create(p->box.m, HVO_BLOCK_ORDER, &p->pool);
+		err = hvo_pool_create(p->box.m, HVO_PAGEBLOCK_ORDER, &p->pool);
 	if (err)
 		cli_die("no machine for the last step could be built here: %s", strerror(-err));
 	p->end = cfg.memory_bytes / HVO_FRAME_SIZE;
@@ -165,7 +165,7 @@ static void fill(struct plan *p)
 	uint64_t pages, i;
 
 	(void)tour_grow(&p->box, p->pool, &pages);
-	(void)held_take_pool(&huge, p->pool, HVO_BLOCK_ORDER);
+	(void)held_take_pool(&huge, p->pool, HVO_PAGEBLOCK_ORDER);
 	held_fill(&huge, &p->box);
 	choose_pages(p, &huge);
 	held_free(&huge);
@@ -195,7 +195,8 @@ static void check(struct tour *t, struct plan *p)
 	uint64_t i, wrong = held_check(&p->frames, &p->box);
 
 	for (i = 0; i < p->nr; i++)
-		wrong += box_check(&p->box, p->pages[i].pfn, p->pages[i].origin, HVO_BLOCK_FRAMES);
+		wrong += box_check(&p->box, p->pages[i].pfn, p->pages[i].origin,
+				   HVO_PAGEBLOCK_FRAMES);
 	p->ret->checksum_errors += wrong;
 	t->checksum_errors += wrong;
 	tour_audit(t, &p->box, p->ret->mode, "offline");

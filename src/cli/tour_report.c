@@ -79,7 +79,7 @@ void tour_print_machine(const struct tour *t)
 	puts("\n1. The machine\n");
 	tell("size         ",
 	     "%s: %" PRIu64 " frames, %" PRIu64 " blocks of 2 MiB, %" PRIu32 " node%s, on %s",
-	     table_size(size, t->opt->memory_bytes), m->frames, m->frames / HVO_BLOCK_FRAMES,
+	     table_size(size, t->opt->memory_bytes), m->frames, m->frames / HVO_PAGEBLOCK_FRAMES,
 	     t->opt->nr_nodes, t->opt->nr_nodes == 1 ? "" : "s",
 	     t->opt->sim ? "simulated memory" : "memory of this process");
 	tell("descriptors  ", "%s if all of them exist; their array takes %s of addresses",
@@ -154,7 +154,7 @@ void tour_print_tails(const struct tour *t)
 		const struct tour_tail *b = &tails->block[i];
 
 		same = true;
-		for (k = 1; k < HVO_BLOCK_TAILS; k++)
+		for (k = 1; k < HVO_PAGEBLOCK_TAILS; k++)
 			same = same && b->tail_frames[k] == b->tail_frames[0];
 		table_cell(table, "%s", fill_name(b->mode));
 		table_number(table, b->block);
@@ -384,7 +384,7 @@ static json_t *json_machine(const struct tour *t)
 	json_object_set_new(o, "nodes", integer(t->opt->nr_nodes));
 	json_object_set_new(o, "seed", integer(t->opt->seed));
 	json_object_set_new(o, "frames", integer(m->frames));
-	json_object_set_new(o, "blocks", integer(m->frames / HVO_BLOCK_FRAMES));
+	json_object_set_new(o, "blocks", integer(m->frames / HVO_PAGEBLOCK_FRAMES));
 	json_object_set_new(o, "descriptor_bytes", integer(m->frames * sizeof(struct hvo_page)));
 	json_object_set_new(o, "array_bytes", integer(m->array_bytes));
 	json_object_set_new(o, "machine_bytes", integer(m->machine_bytes));
@@ -435,7 +435,7 @@ static json_t *json_tails(const struct tour *t)
 	for (i = 0; i < tails->nr; i++) {
 		b = json_object();
 		frames = json_array();
-		for (k = 0; k < HVO_BLOCK_TAILS; k++)
+		for (k = 0; k < HVO_PAGEBLOCK_TAILS; k++)
 			json_array_append_new(frames, integer(tails->block[i].tail_frames[k]));
 		json_object_set_new(b, "mode", json_string(tails->block[i].mode));
 		json_object_set_new(b, "block", integer(tails->block[i].block));

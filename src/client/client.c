@@ -314,7 +314,7 @@ int hvo_client_return(struct hvo_client *client, struct hvo_loan *loan)
 /* Huge pages need an address that is aligned as the offset in the file is. */
 int hvo_client_map(const struct hvo_loan *loan, void **ret)
 {
-	const size_t align = (size_t)HVO_BLOCK_SIZE;
+	const size_t align = (size_t)HVO_PAGEBLOCK_SIZE;
 	size_t len, head;
 	struct hvo_loan own;
 	uint8_t *area;

@@ -10,7 +10,7 @@
  */
 #define GFP_ISOLATING 0x80000000u
 
-/* For descriptors: not from MIGRATE_SPLIT. */
+/* For descriptors: not from MIGRATE_HOSTED. */
 #define GFP_MEMMAP 0x40000000u
 
 /* From any node but the preferred one. */

@@ -36,7 +36,7 @@ static inline bool badframe_in_block(const struct hvo_machine *m, hvo_pfn_t pfn,
 uint64_t badframe_sound(const struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end);
 /*
  * Where the tails of a pageblock can lie: 8 aligned frames, all sound, none of them in
- * [start, end); the index of the first, or HVO_BLOCK_FRAMES.
+ * [start, end); the index of the first, or HVO_PAGEBLOCK_FRAMES.
  */
 unsigned int badframe_sound_group(const struct hvo_machine *m, hvo_pfn_t block, hvo_pfn_t start,
 				  hvo_pfn_t end);

@@ -4,7 +4,7 @@
 
 #include "machine.h"
 
-/* Policy carve keeps frames of the blocks [block, block + nr), which get BLOCK_CARVED. */
+/* Policy carve keeps frames of the blocks [block, block + nr), which get PB_CARVED. */
 void vmemmap_note_carved(struct hvo_machine *m, uint64_t block, uint64_t nr);
 
 /* After a restore by HVO_RESTORE_CARVE: free the page, less the frames it keeps. */

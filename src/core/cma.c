@@ -21,7 +21,7 @@
 #include "ref.h"
 
 /* Nobody else looks for a place meanwhile, nor removes the area; it may be gone by then. */
-static int area_take(struct hvo_cma *cma, struct contig_want *w, hvo_pfn_t *tried, hvo_pfn_t *ret)
+static int area_alloc(struct hvo_cma *cma, struct contig_want *w, hvo_pfn_t *tried, hvo_pfn_t *ret)
 {
 	struct hvo_machine *m = cma->m;
 	int rc = -HVO_ENOMEM;
@@ -51,7 +51,7 @@ int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order, hv
 		return -HVO_EINVAL;
 	w.align = UINT64_C(1) << align_order;
 	do {
-		rc = area_take(cma, &w, NULL, &pfn);
+		rc = area_alloc(cma, &w, NULL, &pfn);
 		if (rc)
 			break;
 		rc = contig_clear(cma->m, pfn, pfn + nr, 0);
@@ -99,8 +99,8 @@ int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr)
 
 /* ---- pools ---------------------------------------------------------------------------------- */
 
-int cma_take_one(struct hvo_machine *m, int node, unsigned int order, hvo_pfn_t *tried,
-		 hvo_pfn_t *ret)
+int cma_alloc_one(struct hvo_machine *m, int node, unsigned int order, hvo_pfn_t *tried,
+		  hvo_pfn_t *ret)
 {
 	struct contig_want w = { .nr = UINT64_C(1) << order,
 				 .align = UINT64_C(1) << order,
@@ -111,7 +111,7 @@ int cma_take_one(struct hvo_machine *m, int node, unsigned int order, hvo_pfn_t 
 	for (i = 0; i < cma_nr_areas(m); i++) {
 		struct hvo_cma *cma = &m->cmas[i];
 
-		if (zone_of(m, cma->start)->node != node || area_take(cma, &w, &tried[i], ret))
+		if (zone_of(m, cma->start)->node != node || area_alloc(cma, &w, &tried[i], ret))
 			continue;
 		counter_add(&cma->allocated, w.nr);
 		page_set_flags(page_rw(m, *ret), HVO_PF_CMA | HVO_PF_CMA_FIRST);

@@ -44,7 +44,7 @@ HVO_MUST_CHECK int contig_search_on(struct hvo_machine *m, struct zone *z, struc
 				    hvo_pfn_t *tried, hvo_pfn_t *ret);
 
 /* One block of any order up to 18, state USED, by the zones of @gfp of one node. */
-HVO_MUST_CHECK int contig_take_one(struct hvo_machine *m, unsigned int gfp, int node,
-				   unsigned int order, hvo_pfn_t *tried, hvo_pfn_t *ret);
+HVO_MUST_CHECK int contig_alloc_one(struct hvo_machine *m, unsigned int gfp, int node,
+				    unsigned int order, hvo_pfn_t *tried, hvo_pfn_t *ret);
 
 #endif

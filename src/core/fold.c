@@ -117,8 +117,8 @@ void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l)
 
 int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 {
-	hvo_pfn_t pfn = block_pfn(block), i;
-	struct hvo_remap run = { hvo_block_tail_page(block), pfn + at, HVO_BLOCK_TAILS };
+	hvo_pfn_t pfn = pageblock_pfn(block), i;
+	struct hvo_remap run = { hvo_pageblock_tail_page(block), pfn + at, HVO_PAGEBLOCK_TAILS };
 	unsigned int done;
 	int rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 }, &done);
 
@@ -127,28 +127,28 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 		trace(m, HVO_EVENT_RESTORE_FAILED, pfn, 1, (uint64_t)-rc);
 		return rc;
 	}
-	fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
+	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
-	for (i = at; i < at + HVO_BLOCK_TAILS; i++)
+	for (i = at; i < at + HVO_PAGEBLOCK_TAILS; i++)
 		page_set_state(m, pfn + i, page_rw(m, pfn + i), HVO_PAGE_MEMMAP, 0);
-	vmemmap_set_backs(m, pfn + at, run.page, HVO_BLOCK_TAILS);
-	counter_add(&m->memmap, HVO_BLOCK_TAILS);
+	vmemmap_set_backs(m, pfn + at, run.page, HVO_PAGEBLOCK_TAILS);
+	counter_add(&m->memmap, HVO_PAGEBLOCK_TAILS);
 	counter_add(&m->cuts, 1);
 	counter_add(&m->restored, 1);
 	trace(m, HVO_EVENT_CUT, pfn, 0, 0);
 	return 0;
 }
 
-/* What may fail of it, and wait. *ret_at is where its tails are then, or HVO_BLOCK_FRAMES: nowhere. */
+/* What may fail of it, and wait. *ret_at is where its tails are then, or HVO_PAGEBLOCK_FRAMES: nowhere. */
 static bool prepare_cut(struct hvo_machine *m, hvo_pfn_t block, unsigned int *ret_at)
 {
-	if (reported_take_back(m, block, HVO_BLOCK_FRAMES))
+	if (reported_populate(m, block, HVO_PAGEBLOCK_FRAMES))
 		return false;
-	*ret_at = HVO_BLOCK_FRAMES;
+	*ret_at = HVO_PAGEBLOCK_FRAMES;
 	if (!on_demand(m))
 		return true;
 	*ret_at = badframe_sound_group(m, block, block, block);
-	return *ret_at < HVO_BLOCK_FRAMES && !vmemmap_cut(m, block_of(block), *ret_at);
+	return *ret_at < HVO_PAGEBLOCK_FRAMES && !vmemmap_cut(m, pageblock_of(block), *ret_at);
 }
 
 bool cut_aside(struct hvo_machine *m, hvo_pfn_t block)
@@ -159,7 +159,7 @@ bool cut_aside(struct hvo_machine *m, hvo_pfn_t block)
 
 	if (!z)
 		return false;
-	taken = zone_take_aside(m, block_of(block));
+	taken = zone_take_aside(m, pageblock_of(block));
 	z->in_flight += taken;
 	lock_release(m, &z->lock);
 	if (!taken)
@@ -170,7 +170,7 @@ bool cut_aside(struct hvo_machine *m, hvo_pfn_t block)
 	if (cut)
 		zone_open_around(m, z, block, at, MIGRATE_MOVABLE);
 	else
-		zone_set_aside(m, block_of(block));
+		zone_set_aside(m, pageblock_of(block));
 	lock_release(m, &z->lock);
 	return cut;
 }
@@ -180,8 +180,8 @@ uint64_t cut_all_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, ui
 	uint64_t done = 0;
 
 	while (done < max && (start = badframe_next(m, start, end)) != HVO_PFN_NONE) {
-		done += cut_aside(m, block_pfn(block_of(start)));
-		start = block_pfn(block_of(start) + 1);
+		done += cut_aside(m, pageblock_pfn(pageblock_of(start)));
+		start = pageblock_pfn(pageblock_of(start) + 1);
 	}
 	return done;
 }
@@ -194,7 +194,7 @@ static bool describes_itself(struct hvo_machine *m, struct zone *z, uint64_t blo
 	bool self;
 
 	lock_acquire(m, &z->lock);
-	self = m->blocks[block].flags & BLOCK_SELF;
+	self = m->pageblocks[block].flags & PB_SELF;
 	lock_release(m, &z->lock);
 	return self;
 }
@@ -208,7 +208,7 @@ static bool describes_itself(struct hvo_machine *m, struct zone *z, uint64_t blo
 static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t block,
 			    const struct hvo_remap *old, unsigned int nr_old)
 {
-	hvo_pfn_t pfn = block_pfn(block);
+	hvo_pfn_t pfn = pageblock_pfn(block);
 	bool self = describes_itself(m, z, block);
 	unsigned int i;
 
@@ -226,10 +226,10 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 	lock_acquire(m, &z->lock);
 	zone_collapsed(m, z, block);
 	lock_release(m, &z->lock);
-	if (badframe_in_block(m, pfn, HVO_BLOCK_ORDER))
-		(void)cut_all_aside(m, pfn, pfn + HVO_BLOCK_FRAMES, UINT64_MAX);
+	if (badframe_in_block(m, pfn, HVO_PAGEBLOCK_ORDER))
+		(void)cut_all_aside(m, pfn, pfn + HVO_PAGEBLOCK_FRAMES, UINT64_MAX);
 	if (self)
-		counter_sub(&m->memmap, HVO_BLOCK_TAILS);
+		counter_sub(&m->memmap, HVO_PAGEBLOCK_TAILS);
 	else
 		vmemmap_put_runs(m, old, nr_old);
 }
@@ -246,34 +246,36 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64
 
 	sort_ascending(blocks, nr);
 	for (i = 0; i < nr; i++) {
-		uint64_t page = hvo_block_tail_page(blocks[i]);
+		uint64_t page = hvo_pageblock_tail_page(blocks[i]);
 
-		fold_set(m, block_pfn(blocks[i]), HVO_BLOCK_ORDER, HVO_BLOCK_ORDER | HVO_FOLDED);
+		fold_set(m, pageblock_pfn(blocks[i]), HVO_PAGEBLOCK_ORDER,
+			 HVO_PAGEBLOCK_ORDER | HVO_FOLDED);
 		/* One whose old backing is asked for below starts a run of its own. */
 		if (describes_itself(m, z, blocks[i]))
-			run_add(&l, page, HVO_SHARED_TAIL, HVO_BLOCK_TAILS);
+			run_add(&l, page, HVO_SHARED_TAIL, HVO_PAGEBLOCK_TAILS);
 		else
-			runs[l.nr++] = (struct hvo_remap){ page, HVO_SHARED_TAIL, HVO_BLOCK_TAILS };
+			runs[l.nr++] =
+				(struct hvo_remap){ page, HVO_SHARED_TAIL, HVO_PAGEBLOCK_TAILS };
 		own[i] = clear ? m->ops->backing(m->ctx, page) : HVO_PFN_NONE;
 	}
 	m->ops->quiesce(m->ctx);
 	for (i = 0; i < nr; i++) {
-		struct hvo_remap old[HVO_BLOCK_TAILS];
-		struct run_list ol = { old, 0, HVO_BLOCK_TAILS };
-		uint64_t page = hvo_block_tail_page(blocks[i]);
+		struct hvo_remap old[HVO_PAGEBLOCK_TAILS];
+		struct run_list ol = { old, 0, HVO_PAGEBLOCK_TAILS };
+		uint64_t page = hvo_pageblock_tail_page(blocks[i]);
 
 		if (!describes_itself(m, z, blocks[i]))
-			run_add_backing(m, &ol, page, HVO_BLOCK_TAILS);
+			run_add_backing(m, &ol, page, HVO_PAGEBLOCK_TAILS);
 		else if (clear)
-			run_add(&ol, page, own[i], HVO_BLOCK_TAILS);
+			run_add(&ol, page, own[i], HVO_PAGEBLOCK_TAILS);
 		/* The run that this block is in, with its neighbours, at its first block. */
 		if (done < l.nr && runs[done].page == page) {
 			unsigned int n = 0;
 
 			rc = m->ops->remap(m->ctx, &runs[done], 1, &n);
 			if (rc)
-				trace(m, HVO_EVENT_FOLD_FAILED, block_pfn(blocks[i]),
-				      runs[done].nr / HVO_BLOCK_TAILS, (uint64_t)-rc);
+				trace(m, HVO_EVENT_FOLD_FAILED, pageblock_pfn(blocks[i]),
+				      runs[done].nr / HVO_PAGEBLOCK_TAILS, (uint64_t)-rc);
 			else
 				m->ops->flush(m->ctx);
 			done++;
@@ -283,7 +285,7 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64
 			whole++;
 			continue;
 		}
-		fold_set(m, block_pfn(blocks[i]), HVO_BLOCK_ORDER, 0);
+		fold_set(m, pageblock_pfn(blocks[i]), HVO_PAGEBLOCK_ORDER, 0);
 		lock_acquire(m, &z->lock);
 		zone_put_collapsible(m, z, blocks[i]);
 		lock_release(m, &z->lock);
@@ -296,7 +298,7 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64
 	return whole;
 }
 
-bool vmemmap_collapse_block(struct hvo_machine *m, struct zone *z, uint64_t block)
+bool vmemmap_collapse_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
 	return collapse_batch(m, z, &block, 1);
 }
@@ -351,12 +353,12 @@ void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	}
 	lock_acquire(m, &z->lock);
 	zone_count_freed(z, UINT64_C(1) << order);
-	if (order >= HVO_BLOCK_ORDER)
+	if (order >= HVO_PAGEBLOCK_ORDER)
 		zone_put_whole(m, z, pfn, order);
 	else
 		zone_put_small(m, z, pfn, order);
 	lock_release(m, &z->lock);
-	if (order >= HVO_BLOCK_ORDER && badframe_in_block(m, pfn, order))
+	if (order >= HVO_PAGEBLOCK_ORDER && badframe_in_block(m, pfn, order))
 		(void)cut_all_aside(m, pfn, pfn + (UINT64_C(1) << order), UINT64_MAX);
 	/* Bounds what waits to be collapsed; hysteresis: some stay cut for the next one. */
 	if (counter_read(&z->nr_collapsible) >= COLLAPSE_KEEP + COLLAPSE_BATCH)

@@ -39,7 +39,7 @@ bool cut_aside(struct hvo_machine *m, hvo_pfn_t block);
 uint64_t cut_all_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, uint64_t max);
 
 /* One that is BUSY and in flight; false: it stays cut. */
-bool vmemmap_collapse_block(struct hvo_machine *m, struct zone *z, uint64_t block);
+bool vmemmap_collapse_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block);
 
 /* Make up to @max collapsible blocks of a zone whole; returns how many. */
 uint64_t vmemmap_collapse(struct hvo_machine *m, struct zone *z, uint64_t max);

@@ -17,17 +17,17 @@ bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page,
 			 const struct node *n, struct run_list *l);
 
 /* The same wherever it lies: its block may wait for the described one to become whole. */
-HVO_MUST_CHECK int vmemmap_take_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page,
-					  hvo_pfn_t *ret);
+HVO_MUST_CHECK int vmemmap_alloc_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page,
+					   hvo_pfn_t *ret);
 
 /*
  * A new frame for one page of the array, in state MEMMAP: the one it had at the start if
  * that is free, else any. Memmap lock held.
  */
-HVO_MUST_CHECK int vmemmap_take_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page,
-				      hvo_pfn_t *ret);
+HVO_MUST_CHECK int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page,
+				       hvo_pfn_t *ret);
 
 /* The same, but any free frame of one cut block, whatever the watermarks say. */
-bool vmemmap_take_frame_of(struct hvo_machine *m, uint64_t block, uint64_t page, hvo_pfn_t *ret);
+bool vmemmap_alloc_frame_of(struct hvo_machine *m, uint64_t block, uint64_t page, hvo_pfn_t *ret);
 
 #endif

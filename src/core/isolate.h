@@ -17,23 +17,23 @@ void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
  * Of an isolated range: is a 2 MiB block free as a whole (state ISOLATED)? Or may it become so
  * by collapse: tries that. Takes the zone's lock itself.
  */
-bool isolated_block_free(struct hvo_machine *m, hvo_pfn_t block);
+bool isolated_pageblock_free(struct hvo_machine *m, hvo_pfn_t block);
 
 /*
  * Take the frames [start, end) of an isolated range, all of them free, for good: blocks in
  * state USED, refcount 0, as large as fit. False and nothing changed if not all are free.
  */
-bool isolated_take(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
+bool isolated_claim(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
 /* The same as one block, whatever max_order is. */
-bool isolated_take_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
+bool isolated_claim_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
 /*
  * The same for any frames, of which those of whole blocks are free as such. A whole block that
  * is wanted in part is cut, with its descriptors in frames that are not wanted, or
  * elsewhere. Memmap lock not held. 0; -HVO_EBUSY: not free; -HVO_ENOMEM: it cannot be cut.
  */
-HVO_MUST_CHECK int isolated_take_frames(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
+HVO_MUST_CHECK int isolated_claim_frames(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
 /* Whole blocks, online, of one zone? */
 bool isolate_range_valid(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);

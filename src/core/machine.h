@@ -32,41 +32,41 @@ struct hvo_lock {
 };
 
 /*
- * MIGRATE_SPLIT: a block of on-demand mode whose own descriptors lie elsewhere. It gets no
+ * MIGRATE_HOSTED: a block of on-demand mode whose own descriptors lie elsewhere. It gets no
  * descriptors of others: what waits for each other never becomes whole.
  */
 enum migratetype {
 	MIGRATE_MOVABLE = 0,
 	MIGRATE_UNMOVABLE,
 	MIGRATE_RECLAIMABLE,
-	MIGRATE_SPLIT,
+	MIGRATE_HOSTED,
 	MIGRATE_TYPES
 };
 
-#define SMALL_ORDERS HVO_BLOCK_ORDER			   /* orders 0 to 8 */
-#define WHOLE_ORDERS (HVO_MAX_ORDER - HVO_BLOCK_ORDER + 1) /* orders 9 to 18 */
+#define SMALL_ORDERS HVO_PAGEBLOCK_ORDER		       /* orders 0 to 8 */
+#define WHOLE_ORDERS (HVO_MAX_ORDER - HVO_PAGEBLOCK_ORDER + 1) /* orders 9 to 18 */
 
 /* A cut block's own buddy. Meaningful only while the block is cut. All (z). */
-struct block {
+struct pageblock {
 	uint32_t next, prev;		  /* bin list: block number in the machine + 1 */
 	uint16_t nr_free;		  /* frames */
 	uint16_t orders;		  /* bit o: free_head[o] is not empty */
 	uint16_t free_head[SMALL_ORDERS]; /* frame in the block + 1 */
 	uint8_t migratetype : 4;
 	uint8_t isolation : 4; /* enum isolation */
-	uint8_t flags;	       /* BLOCK_* */
+	uint8_t flags;	       /* PB_* */
 };
-_Static_assert(sizeof(struct block) == 32, "two blocks' metadata a cache line");
+_Static_assert(sizeof(struct pageblock) == 32, "two blocks' metadata a cache line");
 
 /*
- * Its tails live in its own frames, HVO_BLOCK_TAILS of them. Neighbours, unless one failed: then
+ * Its tails live in its own frames, HVO_PAGEBLOCK_TAILS of them. Neighbours, unless one failed: then
  * the block never becomes whole.
  */
-#define BLOCK_SELF 0x1u
-#define BLOCK_BUSY 0x2u	     /* being collapsed: on no bin, its frames not free */
-#define BLOCK_CUT 0x4u	     /* cut: the fields are meaningful */
-#define BLOCK_CARVED 0x8u    /* frames of it stayed behind for descriptors, by policy carve */
-#define BLOCK_REPORTED 0x10u /* its content was given back to the system; never while it is cut */
+#define PB_SELF 0x1u
+#define PB_BUSY 0x2u	  /* being collapsed: on no bin, its frames not free */
+#define PB_CUT 0x4u	  /* cut: the fields are meaningful */
+#define PB_CARVED 0x8u	  /* frames of it stayed behind for descriptors, by policy carve */
+#define PB_REPORTED 0x10u /* its content was given back to the system; never while it is cut */
 
 /*
  * Who keeps a pageblock isolated: on no bin, and what is free in it counts for nobody. It stays so
@@ -109,7 +109,7 @@ struct zone {
 	uint64_t nr_collapsible;	  /* (z), read (a) */
 	uint32_t in_flight;		  /* (z), read (a): blocks being cut or collapsed */
 	uint32_t nr_isolated;		  /* (z): blocks, whole ones too */
-	uint32_t nr_kept;		  /* (z): of these, those that a user isolated */
+	uint32_t nr_isolated_by_user;	  /* (z): of these, those that a user isolated */
 	uint64_t compact_next;		  /* (a): where compaction goes on, a frame */
 	uint64_t nr_allocs;		  /* (z) */
 	uint64_t allocated, freed;	  /* (z), read (a): frames, since the machine is there */
@@ -214,7 +214,7 @@ struct hvo_machine {
 	const struct hvo_platform_ops *ops; /* (c) */
 	void *ctx;			    /* (c) */
 	uint8_t *fold;			    /* (a) same as mm.fold */
-	struct block *blocks;		    /* (z) */
+	struct pageblock *pageblocks;	    /* (z) */
 	struct section *sections;	    /* written under memmap and zone lock, read (a) */
 	struct hvo_config cfg;		    /* (c) */
 	uint32_t abandoned;		    /* (a) */

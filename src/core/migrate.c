@@ -57,7 +57,7 @@ static void put_target(struct migration *g)
 	lock_release(m, &m->memmap_lock);
 }
 
-static int take_from(struct migration *g, unsigned int where)
+static int get_from(struct migration *g, unsigned int where)
 {
 	struct hvo_machine *m = g->m;
 	bool restored = false;
@@ -65,7 +65,7 @@ static int take_from(struct migration *g, unsigned int where)
 
 	if (g->pool) {
 		lock_acquire(m, &m->memmap_lock);
-		rc = hugetlb_take_target(g->pool, where, g->node, &g->dst, &g->fresh);
+		rc = hugetlb_get_target(g->pool, where, g->node, &g->dst, &g->fresh);
 		if (!rc) {
 			rc = hugetlb_scope_move(g->pool, g->dst, g->src, g->fresh, &restored);
 			g->restored = g->restored || restored;
@@ -85,11 +85,11 @@ static int take_from(struct migration *g, unsigned int where)
 }
 
 /* Nothing moves to a frame that failed since it was taken. */
-static int take_sound(struct migration *g, unsigned int where)
+static int get_sound(struct migration *g, unsigned int where)
 {
 	int rc;
 
-	while (!(rc = take_from(g, where)) && badframe_in_block(g->m, g->dst, g->order))
+	while (!(rc = get_from(g, where)) && badframe_in_block(g->m, g->dst, g->order))
 		put_target(g);
 	return rc;
 }
@@ -99,12 +99,12 @@ bool migrate_may_stay(const struct hvo_machine *m, unsigned int where)
 	return where & GFP_OTHER_NODES && on_demand(m);
 }
 
-static int take_target(struct migration *g)
+static int get_target(struct migration *g)
 {
-	int rc = take_sound(g, g->where);
+	int rc = get_sound(g, g->where);
 
 	if (rc == -HVO_ENOMEM && migrate_may_stay(g->m, g->where))
-		rc = take_sound(g, g->pool ? migrate_anywhere.huge : migrate_anywhere.block);
+		rc = get_sound(g, g->pool ? migrate_anywhere.huge : migrate_anywhere.block);
 	return rc;
 }
 
@@ -261,7 +261,7 @@ static int migrate_held(struct migration *g)
 		put_page_mapped(m, g->src);
 		return -HVO_EBUSY;
 	}
-	rc = take_target(g);
+	rc = get_target(g);
 	if (!rc)
 		rc = move_over(g, &frozen);
 	if (rc && g->restored)

@@ -8,7 +8,7 @@
  * Give the blocks of an allocated whole block present tails in frames from
  * elsewhere, before it is split below order 9.
  */
-HVO_MUST_CHECK int vmemmap_present_elsewhere(struct hvo_machine *m, hvo_pfn_t pfn,
+HVO_MUST_CHECK int vmemmap_restore_elsewhere(struct hvo_machine *m, hvo_pfn_t pfn,
 					     unsigned int order);
 
 /*

@@ -66,7 +66,7 @@ struct hvo_pool *hugetlb_lock_pool_of(struct hvo_machine *m, hvo_pfn_t *pfn, boo
  * Take a free page that is sound and not isolated, by the nodes of @gfp: state HUGETLB_USED. HVO_PFN_NONE:
  * none; then *ret_soon says whether there is one that the library keeps apart for a moment. Pool lock held.
  */
-hvo_pfn_t hugetlb_take_free(struct hvo_pool *pool, unsigned int gfp, int node, bool *ret_soon);
+hvo_pfn_t hugetlb_dequeue_sound(struct hvo_pool *pool, unsigned int gfp, int node, bool *ret_soon);
 
 /* Sets of nodes: a bit for each. */
 uint64_t all_nodes(const struct hvo_machine *m);

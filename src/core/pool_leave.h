@@ -18,8 +18,8 @@ bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize
 bool hugetlb_restore_quietly(struct hvo_pool *pool, hvo_pfn_t pfn);
 
 /* Restore and free pages that left, in the order of the list; those that cannot be are surplus. */
-void hugetlb_release_list(struct hvo_pool *pool, struct page_list *list,
-			  struct hvo_resize_result *res);
+void hugetlb_leave_list(struct hvo_pool *pool, struct page_list *list,
+			struct hvo_resize_result *res);
 
 /* Finish frees that were deferred, up to @max; returns how many pages were tried. */
 uint64_t hugetlb_flush(struct hvo_pool *pool, uint64_t max);
@@ -28,7 +28,7 @@ uint64_t hugetlb_flush(struct hvo_pool *pool, uint64_t max);
 void hugetlb_flush_all(struct hvo_machine *m);
 
 /* A new page on node @to has the place of one of node @from, surplus or not. Pool lock held. */
-void hugetlb_take_over(struct pool_node *from, struct pool_node *to);
+void hugetlb_hand_over(struct pool_node *from, struct pool_node *to);
 
 /*
  * Back to the pool, or out of it: as surplus, because a frame of it failed and the
@@ -38,7 +38,7 @@ void hugetlb_put(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve,
 		 struct pool_node *replaced);
 
 /* The last reference on a huge page is gone. Takes the pool's lock itself. */
-void hugetlb_release(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
+void hugetlb_leave(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
 /*
  * Dissolve the free page that was found so; drops the pool's lock. @quietly: without the policy,

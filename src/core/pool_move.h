@@ -9,7 +9,7 @@ void hugetlb_fold_in_place(struct hvo_pool *pool, hvo_pfn_t pfn);
 
 /*
  * The page in use at @src, which the caller holds, is about to move to @dst, which
- * hugetlb_take_target() gave: bring in line with the scope what has to be. *ret_restored: @src
+ * hugetlb_get_target() gave: bring in line with the scope what has to be. *ret_restored: @src
  * was folded before, and is to be again if it does not move. -HVO_ENOMEM: nothing changed.
  */
 HVO_MUST_CHECK int hugetlb_scope_move(struct hvo_pool *pool, hvo_pfn_t dst, hvo_pfn_t src,
@@ -23,8 +23,8 @@ HVO_MUST_CHECK int hugetlb_scope_replace(struct hvo_pool *pool, hvo_pfn_t fresh,
  * free one that nobody reserved, else a new one (*ret_fresh), which makes the pool one larger
  * until the migration ends. @where: 0, HVO_GFP_THISNODE or GFP_OTHER_NODES. Memmap lock held.
  */
-HVO_MUST_CHECK int hugetlb_take_target(struct hvo_pool *pool, unsigned int where, int node,
-				       hvo_pfn_t *ret, bool *ret_fresh);
+HVO_MUST_CHECK int hugetlb_get_target(struct hvo_pool *pool, unsigned int where, int node,
+				      hvo_pfn_t *ret, bool *ret_fresh);
 
 /* It is not needed, and as before: nobody holds it. Memmap lock held. */
 void hugetlb_put_target(struct hvo_pool *pool, hvo_pfn_t pfn, bool fresh);

@@ -28,7 +28,7 @@
  */
 static bool compact(struct hvo_machine *m, struct reclaim *r)
 {
-	if (r->order < HVO_BLOCK_ORDER ||
+	if (r->order < HVO_PAGEBLOCK_ORDER ||
 	    (r->gfp & (HVO_GFP_RECLAIM | GFP_ISOLATING)) != HVO_GFP_RECLAIM)
 		return false;
 	return r->compactions++ < COMPACT_ROUNDS && compact_direct(m, r->gfp, r->order, r->node);

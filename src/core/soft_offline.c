@@ -36,7 +36,7 @@ static int empty_and_take(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	int rc = evacuate(m, pfn, pfn + 1, EVACUATE_SOFT, UINT64_MAX, NULL);
 
-	return rc ? rc : isolated_take_frames(m, pfn, pfn + 1);
+	return rc ? rc : isolated_claim_frames(m, pfn, pfn + 1);
 }
 
 /* Freed as one that failed it does not come back. */
@@ -48,15 +48,15 @@ static void take_out(struct hvo_machine *m, hvo_pfn_t pfn)
 
 static int move_and_take_out(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	hvo_pfn_t block = block_pfn(block_of(pfn));
-	int rc = isolate_range(m, block, block + HVO_BLOCK_FRAMES);
+	hvo_pfn_t block = pageblock_pfn(pageblock_of(pfn));
+	int rc = isolate_range(m, block, block + HVO_PAGEBLOCK_FRAMES);
 
 	if (rc)
 		return rc;
 	rc = empty_and_take(m, pfn);
 	if (!rc)
 		take_out(m, pfn);
-	unisolate_range(m, block, block + HVO_BLOCK_FRAMES);
+	unisolate_range(m, block, block + HVO_PAGEBLOCK_FRAMES);
 	return rc;
 }
 

@@ -29,19 +29,19 @@ static void split_into(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, unsi
 	}
 }
 
-static void split_below_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have,
-			      unsigned int order, uint32_t owner, uint16_t flags)
+static void split_below_pageblock(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have,
+				  unsigned int order, uint32_t owner, uint16_t flags)
 {
 	struct zone *z = zone_of(m, pfn);
 	hvo_pfn_t end = pfn + (UINT64_C(1) << have);
 
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
-	for (; pfn < end; pfn += HVO_BLOCK_FRAMES) {
-		split_into(m, pfn, pfn + HVO_BLOCK_FRAMES, order, owner, flags);
+	for (; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
+		split_into(m, pfn, pfn + HVO_PAGEBLOCK_FRAMES, order, owner, flags);
 		lock_acquire(m, &z->lock);
-		fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
-		zone_open_block(m, z, block_of(pfn), HVO_BLOCK_FRAMES,
-				on_demand(m) ? MIGRATE_SPLIT : MIGRATE_MOVABLE, 0);
+		fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
+		zone_open_pageblock(m, z, pageblock_of(pfn), HVO_PAGEBLOCK_FRAMES,
+				    on_demand(m) ? MIGRATE_HOSTED : MIGRATE_MOVABLE, 0);
 		lock_release(m, &z->lock);
 		flags &= (uint16_t)~HVO_PF_CMA_FIRST;
 	}
@@ -69,17 +69,17 @@ static int split_frozen(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have,
 	uint8_t folded;
 	int rc;
 
-	if (have < HVO_BLOCK_ORDER) {
+	if (have < HVO_PAGEBLOCK_ORDER) {
 		split_into(m, pfn, end, order, owner, flags);
 		return 0;
 	}
-	if (order < HVO_BLOCK_ORDER) {
-		rc = on_demand(m) ? vmemmap_present_elsewhere(m, pfn, have) : 0;
+	if (order < HVO_PAGEBLOCK_ORDER) {
+		rc = on_demand(m) ? vmemmap_restore_elsewhere(m, pfn, have) : 0;
 		if (!rc)
-			split_below_block(m, pfn, have, order, owner, flags);
+			split_below_pageblock(m, pfn, have, order, owner, flags);
 		return rc;
 	}
-	folded = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLDED;
+	folded = hvo_fold_byte(&m->mm, pageblock_of(pfn)) & HVO_FOLDED;
 	for (; pfn < end; pfn += UINT64_C(1) << order) {
 		fold_set(m, pfn, order, (uint8_t)(order | folded));
 		split_into(m, pfn, pfn + (UINT64_C(1) << order), order, owner, flags);

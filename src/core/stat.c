@@ -11,7 +11,7 @@
 #include "lock.h"
 #include "sized.h"
 
-/* To an allocation a block of MIGRATE_SPLIT is one of movable memory. */
+/* To an allocation a block of MIGRATE_HOSTED is one of movable memory. */
 static enum hvo_migratetype public_type(uint8_t type)
 {
 	if (type == MIGRATE_UNMOVABLE)
@@ -42,8 +42,8 @@ static void count_free(const struct zone *z, struct hvo_zone_stat *s)
 	for (o = 0; o < SMALL_ORDERS; o++)
 		for (type = 0; type < HVO_NR_MIGRATETYPES; type++)
 			s->nr_free[o] += types.nr_free[type][o];
-	for (o = HVO_BLOCK_ORDER; o <= HVO_MAX_ORDER; o++)
-		s->nr_free[o] = z->nr_whole[o - HVO_BLOCK_ORDER];
+	for (o = HVO_PAGEBLOCK_ORDER; o <= HVO_MAX_ORDER; o++)
+		s->nr_free[o] = z->nr_whole[o - HVO_PAGEBLOCK_ORDER];
 }
 
 /* What @out is to be about; -HVO_EINVAL, too, where that is nowhere. */

@@ -14,7 +14,7 @@ enum bad_place {
 };
 
 /* Would a cut pageblock be whole, were its tails folded? */
-bool block_collapsible(struct hvo_machine *m, const struct block *b);
+bool pageblock_collapsible(struct hvo_machine *m, const struct pageblock *b);
 
 /* The same for orders 0 to 8, from blocks that are cut. */
 bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
@@ -24,7 +24,7 @@ bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
 bool zone_take_from(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int order,
 		    hvo_pfn_t *ret);
 
-/* From a block of another type; @split: also of MIGRATE_SPLIT. */
+/* From a block of another type; @split: also of MIGRATE_HOSTED. */
 bool zone_take_fallback(struct hvo_machine *m, struct zone *z, unsigned int order,
 			enum migratetype type, bool split, hvo_pfn_t *ret);
 
@@ -35,9 +35,10 @@ void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
  * that it can be emptied. Its free frames are not counted as free meanwhile. Putting it
  * back also makes it whole, or collapsible, if it is empty by then.
  */
-void zone_isolate_block(struct hvo_machine *m, struct zone *z, uint64_t block, enum isolation by);
+void zone_isolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block,
+			    enum isolation by);
 
-void zone_unisolate_block(struct hvo_machine *m, struct zone *z, uint64_t block);
+void zone_unisolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block);
 
 /*
  * Is an isolated block free as a whole? One of Linux mode turns whole for that. Where
@@ -49,12 +50,12 @@ bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block,
  * A block that the caller owns becomes a cut one; frames [first, 512) of it are free
  * from now on (none if first is 512). Its descriptors are present.
  */
-void zone_open_block(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int first,
-		     enum migratetype type, unsigned int flags);
+void zone_open_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int first,
+			 enum migratetype type, unsigned int flags);
 
 /*
  * The same for a pageblock of which all is free but for the tails, cut to the frames from the one
- * with index @at on; HVO_BLOCK_FRAMES: they are elsewhere, and it has been in state USED until now.
+ * with index @at on; HVO_PAGEBLOCK_FRAMES: they are elsewhere, and it has been in state USED until now.
  */
 void zone_open_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, unsigned int at,
 		      enum migratetype type);
@@ -85,7 +86,7 @@ bool zone_take_reported(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, ui
 bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, hvo_pfn_t *ret);
 
 /*
- * A cut block whose tails are all in its own frames is no longer one of BLOCK_SELF, so that one of
+ * A cut block whose tails are all in its own frames is no longer one of PB_SELF, so that one of
  * them can go elsewhere, or is one again. False: it is changing or is so already.
  */
 bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool self);
@@ -110,9 +111,9 @@ void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
 bool zone_can_close(struct hvo_machine *m, uint64_t block);
 
 /* It leaves: nothing in it is free any more, and it is not isolated. */
-void zone_close_block(struct hvo_machine *m, struct zone *z, uint64_t block);
+void zone_close_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block);
 
 /* A cut block that was closed is back: what is free in it is. */
-void zone_reopen_block(struct hvo_machine *m, struct zone *z, uint64_t block);
+void zone_reopen_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block);
 
 #endif

@@ -183,7 +183,7 @@ static int frames_page(lua_State *L)
 	hvo_read_lock(lm->box.m);
 	look.head = hvo_page_head(mm, pfn);
 	look.page = *hvo_page_ro(mm, look.head);
-	look.fold = hvo_fold_byte(mm, pfn >> HVO_BLOCK_ORDER);
+	look.fold = hvo_fold_byte(mm, pfn >> HVO_PAGEBLOCK_ORDER);
 	hvo_read_unlock(lm->box.m);
 	push_look(L, &look);
 	return 1;

@@ -582,7 +582,7 @@ static int machine_collapse(lua_State *L)
 static int machine_compact(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine_wait(L, 1);
-	unsigned int order = lua_isnoneornil(L, 2) ? HVO_BLOCK_ORDER : lab_order(L, 2);
+	unsigned int order = lua_isnoneornil(L, 2) ? HVO_PAGEBLOCK_ORDER : lab_order(L, 2);
 	bool more = false;
 	int64_t done = hvo_compact(lm->box.m, lab_node(L, 4), order, lab_opt_count(L, 3, INT64_MAX),
 				   &more);
@@ -593,7 +593,7 @@ static int machine_compact(lua_State *L)
 static int machine_report_free(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine_wait(L, 1);
-	unsigned int order = lua_isnoneornil(L, 2) ? HVO_BLOCK_ORDER : lab_order(L, 2);
+	unsigned int order = lua_isnoneornil(L, 2) ? HVO_PAGEBLOCK_ORDER : lab_order(L, 2);
 	bool more = false;
 	int64_t done = hvo_report_free(lm->box.m, lab_node(L, 4), order,
 				       lab_opt_count(L, 3, INT64_MAX), &more);

@@ -248,7 +248,7 @@ int lab_pool_new(lua_State *L)
 
 	lua_settop(L, 2);
 	lab_options(L, 2, names);
-	order = lab_size_order(L, lab_field_size(L, 2, "size", HVO_BLOCK_SIZE));
+	order = lab_size_order(L, lab_field_size(L, 2, "size", HVO_PAGEBLOCK_SIZE));
 	pool = hvo_pool_find(lm->box.m, order);
 	if (!pool)
 		err = hvo_pool_create(lm->box.m, order, &pool);

@@ -281,7 +281,7 @@ unsigned int lab_size_order(lua_State *L, uint64_t bytes)
 {
 	unsigned int order;
 
-	for (order = HVO_BLOCK_ORDER; order <= HVO_MAX_ORDER; order++)
+	for (order = HVO_PAGEBLOCK_ORDER; order <= HVO_MAX_ORDER; order++)
 		if (bytes == HVO_FRAME_SIZE << order)
 			return order;
 	return (unsigned int)luaL_error(L, "huge pages are 2M to 1G, a power of two");

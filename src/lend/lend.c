@@ -252,7 +252,7 @@ void lend_stat(struct lend *lend, struct lend_stat *ret)
 	unsigned int order, i = 0;
 
 	pthread_mutex_lock(&lend->lock);
-	for (order = HVO_BLOCK_ORDER; order <= HVO_MAX_ORDER && i < HVO_MAX_POOLS; order++)
+	for (order = HVO_PAGEBLOCK_ORDER; order <= HVO_MAX_ORDER && i < HVO_MAX_POOLS; order++)
 		if (hvo_pool_find(lend->m, order))
 			s.pools[i++].order = order;
 	for (client = lend->clients; client; client = client->next)

@@ -134,7 +134,7 @@ static void status(struct lend *lend, struct client *client)
 		s.clients++;
 	s.used_bytes = used_bytes(lend, client, 0);
 	s.user_used_bytes = used_bytes(lend, NULL, client->uid);
-	for (order = HVO_BLOCK_ORDER; order <= HVO_MAX_ORDER && i < LEND_POOLS; order++) {
+	for (order = HVO_PAGEBLOCK_ORDER; order <= HVO_MAX_ORDER && i < LEND_POOLS; order++) {
 		pool = hvo_pool_find(lend->m, order);
 		if (!pool)
 			continue;

@@ -31,7 +31,7 @@ void show_nodes(struct tree *t, FILE *out)
 struct hvo_pool *next_pool(struct tree *t, unsigned int *order)
 {
 	struct hvo_pool *pool = NULL;
-	unsigned int o = *order ? *order + 1 : HVO_BLOCK_ORDER;
+	unsigned int o = *order ? *order + 1 : HVO_PAGEBLOCK_ORDER;
 
 	for (; !pool && o <= HVO_MAX_ORDER; o++) {
 		pool = hvo_pool_find(t->m, o);
@@ -105,7 +105,7 @@ void count_zone(struct counts *c, const struct zone_sum *z)
 	c->numa_hit += z->numa.hit;
 	c->numa_miss += z->numa.miss;
 	c->numa_foreign += z->numa.foreign;
-	for (o = HVO_BLOCK_ORDER; o <= HVO_MAX_ORDER; o++)
+	for (o = HVO_PAGEBLOCK_ORDER; o <= HVO_MAX_ORDER; o++)
 		c->free_blocks += BOTH(z, nr_free[o]) << o;
 }
 
@@ -223,7 +223,7 @@ unsigned int cut_frames(const struct hvo_page *page)
 	enum hvo_page_state state = hvo_page_state(page);
 	bool head = state == HVO_PAGE_FREE || state == HVO_PAGE_USED;
 
-	return head && order < HVO_BLOCK_ORDER ? 1u << order : 1;
+	return head && order < HVO_PAGEBLOCK_ORDER ? 1u << order : 1;
 }
 
 int compact(struct tree *t, int node)

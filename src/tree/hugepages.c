@@ -95,8 +95,8 @@ static int show_carved(void *arg, FILE *out)
 {
 	const struct place *p = arg;
 
-	return show_number(out, stat_of(p).carved_total * HVO_BLOCK_TAILS
-					<< (p->order - HVO_BLOCK_ORDER));
+	return show_number(out, stat_of(p).carved_total * HVO_PAGEBLOCK_TAILS
+					<< (p->order - HVO_PAGEBLOCK_ORDER));
 }
 
 static int show_out_of_scope(void *arg, FILE *out)
@@ -161,7 +161,7 @@ static int store_demote_size(void *arg, const char *text, size_t len)
 {
 	const struct place *p = arg;
 	uint64_t size = parse_size(text);
-	unsigned int order = HVO_BLOCK_ORDER;
+	unsigned int order = HVO_PAGEBLOCK_ORDER;
 
 	(void)len;
 	while (order < p->order && HVO_FRAME_SIZE << order != size)

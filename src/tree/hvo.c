@@ -50,7 +50,7 @@ COUNTER(poisoned)
 
 /* ---- the map --------------------------------------------------------------------------- */
 
-#define SECTION_BLOCKS (HVO_SECTION_FRAMES / HVO_BLOCK_FRAMES)
+#define SECTION_BLOCKS (HVO_SECTION_FRAMES / HVO_PAGEBLOCK_FRAMES)
 
 /* What is found in a block that is cut, but for its own descriptors. */
 struct found {
@@ -59,10 +59,10 @@ struct found {
 
 static bool of_own_block(const struct hvo_page *page, uint64_t block)
 {
-	uint64_t first = hvo_block_tail_page(block);
+	uint64_t first = hvo_pageblock_tail_page(block);
 	uint64_t n = __atomic_load_n(&page->private_data[0], __ATOMIC_RELAXED);
 
-	return n >= first && n < first + HVO_BLOCK_TAILS;
+	return n >= first && n < first + HVO_PAGEBLOCK_TAILS;
 }
 
 static void look_at(const struct hvo_page *page, uint64_t block, struct found *f)
@@ -91,9 +91,9 @@ static char cut_block(const struct hvo_memmap *mm, hvo_pfn_t pfn)
 	struct found f = { 0 };
 	unsigned int i;
 
-	for (i = 0; i < HVO_BLOCK_FRAMES; i += cut_frames(page)) {
+	for (i = 0; i < HVO_PAGEBLOCK_FRAMES; i += cut_frames(page)) {
 		page = hvo_page_ro(mm, pfn + i);
-		look_at(page, pfn >> HVO_BLOCK_ORDER, &f);
+		look_at(page, pfn >> HVO_PAGEBLOCK_ORDER, &f);
 	}
 	if (f.failed)
 		return 'x';
@@ -138,10 +138,10 @@ static void show_section(struct tree *t, hvo_pfn_t pfn, const struct hvo_section
 	memset(map, '-', SECTION_BLOCKS);
 	map[SECTION_BLOCKS] = '\0';
 	for (i = 0; i < SECTION_BLOCKS && online; i++) {
-		hvo_pfn_t block = pfn + i * HVO_BLOCK_FRAMES;
+		hvo_pfn_t block = pfn + i * HVO_PAGEBLOCK_FRAMES;
 
 		hvo_read_lock(t->m);
-		map[i] = hvo_fold_byte(mm, block >> HVO_BLOCK_ORDER) & HVO_FOLD_ORDER ?
+		map[i] = hvo_fold_byte(mm, block >> HVO_PAGEBLOCK_ORDER) & HVO_FOLD_ORDER ?
 				 whole_block(t, mm, block) :
 				 cut_block(mm, block);
 		hvo_read_unlock(t->m);

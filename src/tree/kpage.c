@@ -105,15 +105,15 @@ static void fill(struct tree *t, hvo_pfn_t pfn, uint64_t nr, word_fn *word, char
 	struct piece p = { .mm = hvo_machine_memmap(t->m), .word = word, .buf = buf };
 
 	for (; nr; nr -= p.end - p.first, pfn = p.base + p.end) {
-		p.first = pfn % HVO_BLOCK_FRAMES;
-		p.end = HVO_BLOCK_FRAMES - p.first < nr ? HVO_BLOCK_FRAMES :
-							  p.first + (unsigned int)nr;
+		p.first = pfn % HVO_PAGEBLOCK_FRAMES;
+		p.end = HVO_PAGEBLOCK_FRAMES - p.first < nr ? HVO_PAGEBLOCK_FRAMES :
+							      p.first + (unsigned int)nr;
 		p.base = pfn - p.first;
 		hvo_read_lock(t->m);
 		if (hvo_section_state(t->m, p.base) != HVO_SECTION_ONLINE)
 			; /* no descriptors to look at */
-		else if (hvo_fold_byte(p.mm, p.base >> HVO_BLOCK_ORDER) & HVO_FOLD_ORDER)
-			put_words(&p, 0, HVO_BLOCK_FRAMES, hvo_page_head(p.mm, p.base));
+		else if (hvo_fold_byte(p.mm, p.base >> HVO_PAGEBLOCK_ORDER) & HVO_FOLD_ORDER)
+			put_words(&p, 0, HVO_PAGEBLOCK_FRAMES, hvo_page_head(p.mm, p.base));
 		else
 			cut_words(&p);
 		hvo_read_unlock(t->m);

@@ -277,7 +277,7 @@ static struct hvo_zone_types types_of(struct tree *t, int node, const struct zon
 static uint64_t free_of_type(const struct zone_sum *z, const struct hvo_zone_types *types, int type,
 			     unsigned int order)
 {
-	bool small = order < HVO_BLOCK_ORDER;
+	bool small = order < HVO_PAGEBLOCK_ORDER;
 
 	switch (type) {
 	case UNMOVABLE:
@@ -299,7 +299,7 @@ static uint64_t blocks_of_type(const struct zone_sum *z, const struct hvo_zone_t
 	uint64_t unmovable = types->nr_cut[HVO_MIGRATE_UNMOVABLE];
 	uint64_t reclaimable = types->nr_cut[HVO_MIGRATE_RECLAIMABLE];
 	uint64_t others = unmovable + reclaimable + z->own.nr_isolated;
-	uint64_t all = z->own.present >> HVO_BLOCK_ORDER;
+	uint64_t all = z->own.present >> HVO_PAGEBLOCK_ORDER;
 
 	switch (type) {
 	case UNMOVABLE:
@@ -309,7 +309,7 @@ static uint64_t blocks_of_type(const struct zone_sum *z, const struct hvo_zone_t
 	case RECLAIMABLE:
 		return reclaimable;
 	case CMA:
-		return (z->cma.present >> HVO_BLOCK_ORDER) - z->cma.nr_isolated;
+		return (z->cma.present >> HVO_PAGEBLOCK_ORDER) - z->cma.nr_isolated;
 	case ISOLATE:
 		return BOTH(z, nr_isolated);
 	default:
@@ -351,8 +351,8 @@ static int show_pagetypeinfo(void *arg, FILE *out)
 	unsigned int o;
 	int type;
 
-	fprintf(out, "Page block order: %d\nPages per block:  %u\n\n%-43s ", HVO_BLOCK_ORDER,
-		HVO_BLOCK_FRAMES, "Free pages count per migrate type at order");
+	fprintf(out, "Page block order: %d\nPages per block:  %u\n\n%-43s ", HVO_PAGEBLOCK_ORDER,
+		HVO_PAGEBLOCK_FRAMES, "Free pages count per migrate type at order");
 	for (o = 0; o <= max_order(t); o++)
 		fprintf(out, "%6u ", o);
 	fputc('\n', out);

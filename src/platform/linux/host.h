@@ -32,7 +32,7 @@
 
 #define PAGE_BYTES ((size_t)HVO_FRAME_SIZE)
 #define PAGE_SHIFT HVO_FRAME_SHIFT
-#define TABLE_BYTES ((size_t)HVO_BLOCK_SIZE) /* address range of one page-table page */
+#define TABLE_BYTES ((size_t)HVO_PAGEBLOCK_SIZE) /* address range of one page-table page */
 #define TABLE_PAGES UINT64_C(512)
 
 /*

@@ -263,7 +263,7 @@ static int populate_all(struct hvo_linux *host, uint64_t bytes)
 {
 	uint64_t array_bytes = host->array_pages << PAGE_SHIFT, need, off, len;
 	uint64_t extra = (host->bytes + array_bytes) / 512 +
-			 host->array_pages * sizeof(*host->table) + 4 * HVO_BLOCK_SIZE;
+			 host->array_pages * sizeof(*host->table) + 4 * HVO_PAGEBLOCK_SIZE;
 	int rc;
 
 	for (off = 0; off < bytes; off += len) {
@@ -361,7 +361,8 @@ int hvo_linux_open(const struct hvo_config *cfg, const struct hvo_linux_options 
 	host->nr_frames = host->bytes >> PAGE_SHIFT;
 	host->array_pages = hvo_memmap_pages(host->bytes);
 	pthread_mutex_init(&host->lock, NULL);
-	host->holes = calloc((host->nr_frames >> HVO_BLOCK_ORDER) / 64 + 1, sizeof(*host->holes));
+	host->holes =
+		calloc((host->nr_frames >> HVO_PAGEBLOCK_ORDER) / 64 + 1, sizeof(*host->holes));
 	rc = host->holes ? open_steps(host, &c, &own) : -HVO_ENOMEM;
 	if (rc) {
 		hvo_linux_close(host);

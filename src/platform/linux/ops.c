@@ -38,16 +38,16 @@ static int arena_fallocate(const struct hvo_linux *host, int mode, hvo_pfn_t pfn
 
 void hvo_linux_set_holes(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
 {
-	uint64_t block = pfn >> HVO_BLOCK_ORDER;
+	uint64_t block = pfn >> HVO_PAGEBLOCK_ORDER;
 
-	for (; block < (pfn + nr + HVO_BLOCK_FRAMES - 1) >> HVO_BLOCK_ORDER; block++)
+	for (; block < (pfn + nr + HVO_PAGEBLOCK_FRAMES - 1) >> HVO_PAGEBLOCK_ORDER; block++)
 		__atomic_fetch_or(&host->holes[block / 64], UINT64_C(1) << block % 64,
 				  __ATOMIC_RELEASE);
 }
 
 static bool any_hole(const struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
 {
-	uint64_t block = pfn >> HVO_BLOCK_ORDER, last = (pfn + nr - 1) >> HVO_BLOCK_ORDER;
+	uint64_t block = pfn >> HVO_PAGEBLOCK_ORDER, last = (pfn + nr - 1) >> HVO_PAGEBLOCK_ORDER;
 
 	for (; block <= last; block++)
 		if (__atomic_load_n(&host->holes[block / 64], __ATOMIC_ACQUIRE) >> block % 64 & 1)
@@ -58,9 +58,9 @@ static bool any_hole(const struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
 /* Only those that are populated from end to end. */
 static void clear_holes(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
 {
-	uint64_t block = (pfn + HVO_BLOCK_FRAMES - 1) >> HVO_BLOCK_ORDER;
+	uint64_t block = (pfn + HVO_PAGEBLOCK_FRAMES - 1) >> HVO_PAGEBLOCK_ORDER;
 
-	for (; block < (pfn + nr) >> HVO_BLOCK_ORDER; block++)
+	for (; block < (pfn + nr) >> HVO_PAGEBLOCK_ORDER; block++)
 		__atomic_fetch_and(&host->holes[block / 64], ~(UINT64_C(1) << block % 64),
 				   __ATOMIC_RELEASE);
 }

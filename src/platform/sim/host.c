@@ -26,7 +26,7 @@
 #define CLOCK_STEP_NS 100
 
 /* Below this many frames a memset() is cheaper than giving memory back. */
-#define ZERO_BY_RELEASE 64
+#define ZERO_BY_DISCARD 64
 
 /*
  * Which sims this thread reads in, to tell quiesce() inside read_lock() from a
@@ -111,7 +111,7 @@ void hvo_sim_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
 	uint8_t *bytes = bytes_to_write((struct hvo_sim *)ctx, pfn, nr, "zero()");
 
-	if (nr < ZERO_BY_RELEASE)
+	if (nr < ZERO_BY_DISCARD)
 		memset(bytes, 0, nr * HVO_FRAME_SIZE);
 	else
 		clear(bytes, nr);

@@ -102,7 +102,7 @@ static uint64_t run_frame(const struct hvo_remap *run, uint64_t addr)
 
 static bool leaf_fits(const struct hvo_remap *run, uint64_t addr, bool whole)
 {
-	return whole && !(run_frame(run, addr) & (HVO_BLOCK_FRAMES - 1));
+	return whole && !(run_frame(run, addr) & (HVO_PAGEBLOCK_FRAMES - 1));
 }
 
 /*

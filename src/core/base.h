@@ -158,8 +158,8 @@ static inline struct hvo_pool *pool_of_order(struct hvo_machine *m, unsigned int
 }
 
 /*
- * What every call on a pool refuses: no pool, or none any more, a machine that is gone, no such
- * node.
+ * Refuse what every call on a pool refuses: no pool, or none any more, a machine that is gone, no
+ * such node.
  */
 static inline int pool_check(const struct hvo_pool *pool, int node)
 {

@@ -65,7 +65,7 @@ static uint64_t guest_frames(const struct hvo_config *c, uint32_t nid)
 	return frames;
 }
 
-/* 1 GiB pages on each node, and their sum. */
+/* Fill in and check the 1 GiB pages of each node, and their sum. */
 static const char *boot_wrong(struct hvo_config *c)
 {
 	uint64_t sum = 0;

@@ -77,9 +77,9 @@ _Static_assert(sizeof(struct pageblock) == 32, "two pageblocks a cache line");
 #define PB_REPORTED 0x10u /* the system has the content; never while cut */
 
 /*
- * Who keeps a pageblock isolated: on no bin, and what is free in it counts for nobody. It stays so
- * when the pageblock is cut or gets whole. The library ends an isolation of its own soon; a user's
- * lasts as long as the user likes.
+ * Who keeps a pageblock isolated: in no bin, with free frames that are not counted. The isolation
+ * lasts when the pageblock is cut or becomes whole. The library ends its own isolations soon; one
+ * of a user lasts until the user ends it.
  */
 enum isolation { NOT_ISOLATED, ISOLATED_BY_LIBRARY, ISOLATED_BY_HEALING, ISOLATED_BY_USER };
 

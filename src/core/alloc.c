@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * Allocation: watermarks, the order of zones and nodes, and cutting a pageblock when no cut one
- * can serve. From here on up code may need memory; nothing below calls this file.
+ * Allocation: the order of nodes and zones, and cutting a pageblock when no cut one can serve. From
+ * here on up code may need memory; no file below calls this one.
  *
  * States: a block comes from a zone in state USED with no reference.
  * Locks: takes the zone lock, drops it around every remapping. Pageblocks in transition are
- * counted in zone->in_flight, so that another thread waits for them instead of failing; as does
- * one that may reclaim for pageblocks that the library isolated.
+ * counted in zone->in_flight, so that another thread waits for them instead of failing. A thread
+ * that may reclaim also waits for pageblocks that the library isolated.
  *
  * Linux: mm/page_alloc.c, __alloc_pages_slowpath(), get_page_from_freelist().
  */
@@ -33,7 +33,7 @@ static enum migratetype gfp_type(unsigned int gfp)
 	return gfp & HVO_GFP_RECLAIMABLE ? MIGRATE_RECLAIMABLE : MIGRATE_UNMOVABLE;
 }
 
-/* What may wait for the platform before the frames of a block can be used singly. */
+/* Do what may wait for the platform before the frames of a pageblock can be used singly. */
 static int prepare_cut(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	int rc = reported_populate(m, pfn, HVO_PAGEBLOCK_FRAMES);
@@ -53,9 +53,10 @@ static void open_cut(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, enum 
 }
 
 /*
- * Cut a whole block, and take of it what is wanted: whatever others have freed by then, a block of
- * Linux mode must not be cut and free. Called and returns with the zone's lock; drops it
- * around the remapping. A block that cannot be cut stays whole and the next one is tried.
+ * Cut a whole pageblock and take a block of @order of it under the same lock, so that no cut
+ * pageblock is ever left entirely free (Linux mode). Called and returns with the zone's lock; drops
+ * the lock around the remapping. A pageblock that cannot be cut stays whole, and the next one is
+ * tried.
  */
 static bool alloc_from_cut(struct hvo_machine *m, struct zone *z, enum migratetype type,
 			   unsigned int order, hvo_pfn_t *ret)
@@ -102,9 +103,9 @@ static int alloc_small(struct hvo_machine *m, struct zone *z, unsigned int gfp, 
 }
 
 /*
- * For what the library isolated itself: whoever does that waits for shrinkers, and what those
- * allocate must not set RECLAIM, so that waiting for it ends. A user may keep his for ever.
- * Zone lock held.
+ * May an allocation wait for pageblocks that the library isolated? An isolating thread may wait for
+ * shrinkers, and these must not allocate with RECLAIM, so the wait ends. Nothing waits for
+ * pageblocks that a user isolated: these may stay isolated for ever. Zone lock held.
  */
 static bool may_wait_for_isolated(const struct zone *z, unsigned int gfp)
 {
@@ -112,7 +113,7 @@ static bool may_wait_for_isolated(const struct zone *z, unsigned int gfp)
 	       (gfp & (HVO_GFP_RECLAIM | GFP_ISOLATING)) == HVO_GFP_RECLAIM;
 }
 
-/* A block that its zone has just given: is there memory behind it? */
+/* Check that there is memory behind a block that its zone has just given; if not, put it back. */
 static int check_allocated(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
 	int rc = order < HVO_PAGEBLOCK_ORDER ? 0 : reported_populate(m, pfn, UINT64_C(1) << order);
@@ -127,7 +128,9 @@ static int check_allocated(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn,
 	return rc;
 }
 
-/* -HVO_EAGAIN: not now, but a block of the zone is in transition. */
+/*
+ * Allocate from one zone. -HVO_EAGAIN: no block now, but a pageblock of the zone is in transition.
+ */
 static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, unsigned int order,
 		      uint64_t mark, hvo_pfn_t *ret)
 {
@@ -159,7 +162,7 @@ static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 	}
 }
 
-/* What can be moved goes where nothing else may be, first. */
+/* Movable memory comes first from zones where no other memory may lie. */
 const uint8_t zonelist[HVO_NR_ZONES] = { HVO_ZONE_MOVABLE, HVO_ZONE_CMA, HVO_ZONE_NORMAL };
 
 static int try_zones(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node,

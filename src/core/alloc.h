@@ -5,21 +5,21 @@
 #include "base.h"
 
 /*
- * Beside HVO_GFP_*: do not wait for blocks that are isolated, and isolate none: it is the
- * caller who did it, or he holds the memmap lock, which is needed to end that.
+ * Beside HVO_GFP_*: neither wait for isolated pageblocks nor isolate any. The caller isolated them,
+ * or holds the memmap lock, which ending an isolation needs.
  */
 #define GFP_ISOLATING 0x80000000u
 
-/* For descriptors: not from MIGRATE_HOSTED. */
+/* Allocate for descriptors: not from MIGRATE_HOSTED. */
 #define GFP_MEMMAP 0x40000000u
 
-/* From any node but the preferred one. */
+/* Allocate from any node but the preferred one. */
 #define GFP_OTHER_NODES 0x20000000u
 
-/* From blocks that are cut already. */
+/* Allocate from cut pageblocks only, and cut none. */
 #define GFP_UNCUT 0x10000000u
 
-/* The nodes that an allocation tries, in turn: how many, from *ret_first on. */
+/* Count the nodes that an allocation tries, in turn from *@ret_first on. */
 static inline uint32_t nodes_to_try(const struct hvo_machine *m, unsigned int gfp, int node,
 				    uint32_t *ret_first)
 {
@@ -31,19 +31,23 @@ static inline uint32_t nodes_to_try(const struct hvo_machine *m, unsigned int gf
 	return gfp & HVO_GFP_THISNODE && node >= 0 ? 1 : nr;
 }
 
+/* Index in zonelist[] of the first zone that an allocation with @gfp tries. */
 static inline unsigned int zonelist_start(unsigned int gfp)
 {
 	return gfp & HVO_GFP_MOVABLE ? 0 : HVO_NR_ZONES - 1;
 }
 
-/* In which order zones are tried; what cannot be moved begins with the last. */
+/* Zone types in the order in which they are tried; unmovable memory comes from the last only. */
 extern const uint8_t zonelist[HVO_NR_ZONES];
 
-/* hvo_alloc_pages() without clearing and without a reference: state USED. */
+/*
+ * Allocate a block as hvo_alloc_pages(), without clearing and without a reference: state USED. No
+ * spin lock held. Errors: as hvo_alloc_pages().
+ */
 int alloc_block(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node,
 		hvo_pfn_t *ret);
 
-/* Zero frames that nobody else uses; -HVO_ENOMEM where the platform has no memory for them. */
+/* Zero frames that only the caller uses. -HVO_ENOMEM: the platform has no memory for them. */
 int clear_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 
 #endif

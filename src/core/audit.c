@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The audit: recount everything from the descriptors up and report every
- * difference. It shares no code with what it checks but the layout arithmetic.
+ * The audit: recount everything from the descriptors up and tell of every difference, a finding.
+ * The audit has its own walks and counts; with the checked code it shares the layout arithmetic and
+ * the readers of page.h, base.h and backing.h.
  *
  *	FOLD-1	a folded block's tails show the shared page, a present one's do not
  *	FOLD-2	every fold byte of a whole block is the same, its head heads it
@@ -23,9 +24,10 @@
  *	POOL-4	folded pages, poisoned pages; POOL-5 pages that wait to be freed
  *	POOL-6	what is reserved is there
  *	CMA-1	frames that CMA areas say are in use
- *	BLOCK-4	a pageblock is in one of the places of zone_whole.h; while nobody is at work, whole or cut
- *	POISON-1 no frame that failed is free; what is out of use failed, or is in a pageblock with a
- *		frame that did. In a whole block of descriptors it is what backs nothing
+ *	BLOCK-4	a pageblock is at one of the places of zone_whole.h; while nobody is at work, whole
+ *		or cut
+ *	POISON-1 no failed frame is free; a frame out of use failed, or its pageblock has a failed
+ *		one. In a whole block of descriptors a failed frame backs nothing
  *	POISON-2 failed frames of a section, and of all
  *	POISON-3 who holds a frame that failed has it marked
  *	OFFLINE-1 offline memory: fold bytes and flags, nothing in it is free or used, its
@@ -55,7 +57,7 @@ struct audit {
 	void (*report)(void *arg, const struct hvo_finding *finding);
 	void *arg;
 	uint64_t findings;
-	struct pool_count pool[HVO_MAX_POOLS]; /* of the node that is looked at */
+	struct pool_count pool[HVO_MAX_POOLS]; /* of the node at hand */
 	uint64_t deferred[HVO_MAX_POOLS];
 };
 
@@ -71,7 +73,7 @@ static void expect(struct audit *a, const char *rule, const char *what, uint64_t
 		a->report(a->arg, &f);
 }
 
-/* On-demand mode: the page that a frame of a whole block of descriptors was set aside for. */
+/* On-demand mode: find the page for which a frame of a whole block of descriptors was set aside. */
 static uint64_t page_of_boot_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	const struct node *n = m->nodes;
@@ -97,7 +99,7 @@ static bool in_whole_memmap(struct hvo_machine *m, hvo_pfn_t pfn)
 	       whole_head(m, pfn)->state == HVO_PAGE_MEMMAP;
 }
 
-/* One page of descriptors: shared or not, as it has to be, and then in a frame for that. */
+/* Check that a page of descriptors is shared or, as it has to be, backed by a descriptor frame. */
 static void check_page(struct audit *a, const char *rule, const char *what, uint64_t page,
 		       bool shared)
 {
@@ -150,7 +152,7 @@ static unsigned int pool_index(const struct hvo_machine *m, unsigned int order)
 	return i;
 }
 
-/* A huge page of a pool, or one that left it and waits to be freed. */
+/* Count a huge page of a pool, or one that left a pool and waits to be freed. */
 static void count_huge(struct audit *a, hvo_pfn_t pfn, const struct hvo_page *page)
 {
 	unsigned int i = pool_index(a->m, page->order);
@@ -174,7 +176,7 @@ static void count_huge(struct audit *a, hvo_pfn_t pfn, const struct hvo_page *pa
 	c->poisoned_free += failed && page->state == HVO_PAGE_HUGETLB_FREE;
 }
 
-/* A whole block of descriptors. What backs nothing failed: the record has to say that too. */
+/* Count a whole block of descriptors. A frame in it that backs nothing has to be a failed one. */
 static void count_boot_frames(struct audit *a, hvo_pfn_t pfn, hvo_pfn_t end, struct count *c)
 {
 	struct hvo_machine *m = a->m;
@@ -188,7 +190,7 @@ static void count_boot_frames(struct audit *a, hvo_pfn_t pfn, hvo_pfn_t end, str
 	}
 }
 
-/* One whole block: free, allocated, in a pool, or full of descriptors. */
+/* Check and count one whole block: free, allocated, in a pool, or full of descriptors. */
 static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, struct count *c)
 {
 	struct hvo_machine *m = a->m;
@@ -290,7 +292,7 @@ static void expect_backs(struct audit *a, hvo_pfn_t pfn, uint64_t page)
 		       m->ops->backing(m->ctx, page));
 }
 
-/* A block with PB_SELF holds all its tails. */
+/* Check that a pageblock with PB_SELF holds all its tails. */
 static void check_own(struct audit *a, uint64_t block)
 {
 	struct hvo_machine *m = a->m;
@@ -488,7 +490,7 @@ static void audit_node(struct audit *a, uint32_t node, struct count *sum)
 
 /* ---- offline memory ------------------------------------------------------------------------- */
 
-/* What a frame may be: nothing, failed, or where descriptors of this very memory lie. */
+/* Check a frame of offline memory: TAIL, failed, or with descriptors of its own section. */
 static void check_offline_frame(struct audit *a, hvo_pfn_t pfn, struct count *sum)
 {
 	struct hvo_machine *m = a->m;
@@ -535,7 +537,9 @@ static void audit_offline_pageblock(struct audit *a, uint64_t block, struct coun
 			check_offline_frame(a, pfn, sum);
 		return;
 	}
-	/* All of it failed, where it could not be cut around the frame that did. */
+	/*
+	 * A pageblock set aside could not be cut around its failed frame: all of it is out of use.
+	 */
 	if (page_ro(m, pfn)->state == HVO_PAGE_POISONED)
 		pfn++;
 	for (; pfn < end; pfn++)
@@ -578,7 +582,7 @@ static const struct hvo_page *holder(struct hvo_machine *m, hvo_pfn_t pfn)
 	return head->refcount ? head : NULL;
 }
 
-/* How many frames that are out of use it explains. */
+/* Check a failed frame; returns the number of frames that it puts out of use. */
 static uint64_t audit_failed_frame(struct audit *a, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = a->m;
@@ -618,7 +622,7 @@ static void audit_poison(struct audit *a, const struct count *sum)
 	expect(a, "POISON-1", "frames out of use", 0, out, sum->poisoned);
 }
 
-/* In a whole block that nobody uses? Offline memory is used by nobody. */
+/* May the system have the content of a pageblock: is it whole and unused, or offline? */
 static bool may_be_reported(struct hvo_machine *m, uint64_t block)
 {
 	unsigned int order = hvo_fold_byte(&m->mm, block) & HVO_FOLD_ORDER;

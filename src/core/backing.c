@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * What backs the descriptors: runs of pages of the array and the frames under them, where each
- * page had its frame at the start, and the one way in which runs are mapped.
+ * Backing of the descriptors: runs of pages of the array and the frames behind them, the frame of
+ * each page at the start, and the only way in which runs are mapped.
  *
- * States: a frame in state MEMMAP backs a page. private_data[0] says which; frames that fill a whole
- * block have one descriptor together, and the place of such a frame says which page it backs,
+ * States: a frame in state MEMMAP backs a page. private_data[0] says which; frames that fill a
+ * whole block have one descriptor together, and the place of such a frame says which page it backs,
  * until it fails. HVO_PF_BOOT: set aside at the start.
  * Locks: the memmap lock for more than one run; a single run belongs to who cuts the pageblock.
  * Linux: mm/hugetlb_vmemmap.c, vmemmap_remap_range(); mm/sparse-vmemmap.c.
@@ -81,7 +81,7 @@ uint64_t nr_tails(const struct tails *t)
 
 /* ---- which frame backs what ----------------------------------------------------------------- */
 
-/* Frames that the boot-time gigantic pages below a block of the node saved. */
+/* Frames that the 1 GiB pages reserved at boot below a pageblock of the node saved. */
 static uint64_t boot_saved(const struct node *n, uint64_t block)
 {
 	hvo_pfn_t pfn = pageblock_pfn(block);
@@ -96,7 +96,7 @@ const struct node *vmemmap_described_at_start(const struct hvo_machine *m, hvo_p
 {
 	uint32_t i;
 
-	/* Its own node, or one that has no memory for that. */
+	/* The node at hand may host the descriptors of others. */
 	for (i = 0; i < m->cfg.nr_nodes; i++)
 		if (pfn - m->nodes[i].memmap_pfn < m->nodes[i].memmap_frames)
 			return &m->nodes[i];
@@ -107,7 +107,7 @@ uint64_t vmemmap_page_at_start(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	const struct node *n = vmemmap_described_at_start(m, pfn);
 
-	/* A page that no such frame backs. */
+	/* No frame was set aside for this page. */
 	if (!n)
 		return 0;
 	return hvo_pageblock_head_page(pageblock_of(n->start) + (pfn - n->memmap_pfn));
@@ -119,7 +119,7 @@ hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page)
 	uint64_t first = pageblock_of(n->start), last = pageblock_of(n->end);
 	uint64_t from = block & ~UINT64_C(511), to = from + 512, base;
 
-	/* Memory that was added later has none. */
+	/* Memory that was added later has no frames of the start. */
 	if (block < first || block >= last)
 		return HVO_PFN_NONE;
 	/* The part of this GiB that belongs to the node: heads first, then tails. */
@@ -174,7 +174,7 @@ int vmemmap_map_runs(struct hvo_machine *m, const struct run_list *l, unsigned i
 		return rc;
 	for (i = 0; rc && i < *ret_done; i++)
 		run_add(&back, l->runs[i].page, HVO_SHARED_TAIL, l->runs[i].nr);
-	/* In one call: that does not fail. */
+	/* One call that folds everything again does not fail. */
 	if (rc && m->ops->remap(m->ctx, back.runs, back.nr, &n))
 		machine_panic(m, "MEMMAP-2: undo failed", l->runs[0].pfn);
 	m->ops->flush(m->ctx);

@@ -22,7 +22,7 @@ static inline hvo_pfn_t pageblock_pfn(uint64_t block)
 	return block << HVO_PAGEBLOCK_ORDER;
 }
 
-/* Of the section that a frame is in: struct zone::id, or ZONE_NONE. */
+/* struct zone::id of the section that a frame is in, or ZONE_NONE. */
 static inline uint8_t section_zone(const struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	return __atomic_load_n(&m->sections[pfn >> HVO_SECTION_ORDER].zone, __ATOMIC_RELAXED);
@@ -33,7 +33,7 @@ static inline struct zone *zone_by_id(struct hvo_machine *m, uint8_t id)
 	return &m->nodes[id / HVO_NR_ZONES].zones[id % HVO_NR_ZONES];
 }
 
-/* Broken invariants stop the machine, in release builds too. */
+/* Stop the machine when an invariant is broken, in release builds too. @what begins with a rule. */
 #define HVO_ASSERT(m, cond, what, pfn)               \
 	do {                                         \
 		if (HVO_UNLIKELY(!(cond)))           \
@@ -44,14 +44,14 @@ void machine_panic(struct hvo_machine *m, const char *what, hvo_pfn_t pfn)
 	__attribute__((noreturn, cold));
 
 /*
- * The zone of a frame that stays online. A section leaves its zone under the memmap lock and the
- * zone's lock, and only when nothing in it is in use. So memory stays online for who has one of the
- * two locks, and for who uses it: a block that he holds or took out of the zone, a place of
- * descriptors, part of a range that he isolated. Who knows a number and no more cannot know that
- * it is online when he asks next: zone_lock_of() is for him.
+ * Find the zone of a frame that stays online. A section leaves its zone under the memmap lock and
+ * the zone's lock, and only when nothing in the section is in use. So memory stays online for a
+ * caller that has one of the two locks, or that uses the memory: a block that the caller holds or
+ * took out of the zone, a place of descriptors, a part of a range that the caller isolated. A
+ * caller that has nothing but a frame number uses zone_lock_of().
  *
- * Descriptors last longer: those of a section that is removed go when all readers are done. Who
- * looks at them without any of this is in a reader's section.
+ * Descriptors last longer than memory is online: those of a section that is removed go when all
+ * readers are done. Looking at descriptors with neither lock nor use takes a reader's section.
  */
 static inline struct zone *zone_of(struct hvo_machine *m, hvo_pfn_t pfn)
 {
@@ -66,13 +66,13 @@ static inline struct node *node_of(struct hvo_machine *m, hvo_pfn_t pfn)
 	return &m->nodes[m->sections[pfn >> HVO_SECTION_ORDER].node];
 }
 
-/* Is a frame in this zone? Stays so with the zone's lock, or while the frame is in use. */
+/* Is a frame in this zone? The answer lasts under the zone's lock or while the frame is in use. */
 static inline bool zone_has(const struct hvo_machine *m, const struct zone *z, hvo_pfn_t pfn)
 {
 	return pfn < m->mm.nr_frames && section_zone(m, pfn) == z->id;
 }
 
-/* Of the largest aligned block that begins at @pfn, before @end. */
+/* Order of the largest aligned block that begins at @pfn and ends at or before @end; up to @max. */
 static inline unsigned int fitting_order(hvo_pfn_t pfn, hvo_pfn_t end, unsigned int max)
 {
 	unsigned int order = 63 - (unsigned int)__builtin_clzll(end - pfn);
@@ -113,7 +113,7 @@ static inline void counter_sub(uint64_t *counter, uint64_t n)
 	__atomic_fetch_sub(counter, n, __ATOMIC_RELAXED);
 }
 
-/* A counter that only its lock's holder writes, but that others read. */
+/* Set a counter that only the holder of its lock writes and that others read without the lock. */
 static inline void counter_set(uint64_t *counter, uint64_t n)
 {
 	__atomic_store_n(counter, n, __ATOMIC_RELAXED);
@@ -139,7 +139,7 @@ static inline void trace(struct hvo_machine *m, enum hvo_event event, hvo_pfn_t 
 	trace3(m, event, pfn, a, b, 0);
 }
 
-/* hvo_work() has something to do. */
+/* Tell the platform that hvo_work() has something to do. */
 static inline void work_wanted(struct hvo_machine *m)
 {
 	if (m->ops->kick)
@@ -157,7 +157,10 @@ static inline struct hvo_pool *pool_of_order(struct hvo_machine *m, unsigned int
 	return NULL;
 }
 
-/* What every call on a pool refuses: no pool, or none any more, a machine that is gone, no such node. */
+/*
+ * Refuse what every call on a pool refuses: no pool, or none any more, a machine that is gone, no
+ * such node.
+ */
 static inline int pool_check(const struct hvo_pool *pool, int node)
 {
 	if (!pool || node < HVO_NODE_ANY)

@@ -68,12 +68,12 @@ int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order, hv
 	return 0;
 }
 
-/* What is left of a piece behind the part that goes is one of its own, and the caller's. */
+/* Make the rest of a piece, behind a part that is released, a piece of its own. */
 static void begin_rest(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	uint16_t flags = 0;
 
-	/* So that its descriptor does not move. */
+	/* The descriptor must not move meanwhile. */
 	lock_acquire(m, &m->memmap_lock);
 	m->ops->read_lock(m->ctx);
 	if (heads_held(m, pfn))

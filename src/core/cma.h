@@ -4,7 +4,10 @@
 
 #include "machine.h"
 
-/* The same from the CMA areas of a node, with HVO_PF_CMA; @tried is by area. */
+/*
+ * Allocate one block of any order up to 18 from the CMA areas of a node: state USED, HVO_PF_CMA. No
+ * lock held. @tried: where to go on in each area, moved on. Errors: as contig_search().
+ */
 HVO_MUST_CHECK int cma_alloc_one(struct hvo_machine *m, int node, unsigned int order,
 				 hvo_pfn_t *tried, hvo_pfn_t *ret);
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * CMA areas: parts of a node's CMA zone, and what each of them has lent.
+ * CMA areas: parts of a node's CMA zone, and counters of the frames that each area gave.
  *
  * There is no map of an area: what hvo_cma_alloc() gave is blocks in use like any others, with
  * HVO_PF_CMA in their heads from their first reference to the last.
  *
- * Locks: the memmap lock where areas come and go; an area's own lock when it goes; counters are atomic.
+ * Locks: the memmap lock where areas come and go; an area's own lock when it goes; counters are
+ * atomic.
  * Linux: mm/cma.c, cma_declare_contiguous(), cma_init_reserved_mem().
  */
 #include "cma_area.h"
@@ -47,13 +48,13 @@ static hvo_pfn_t find_place(struct hvo_machine *m, const struct zone *z, uint64_
 		if (!cma->nr || start >= cma->start + cma->nr || cma->start >= start + nr)
 			continue;
 		start = align_up(cma->start + cma->nr, align);
-		/* Others may be in the way there. */
+		/* Look at all areas again: another one may be in the way there. */
 		i = UINT32_MAX;
 	}
 	return start < z->end && nr <= z->end - start ? start : HVO_PFN_NONE;
 }
 
-/* Best where a huge page that fits into it does so there, too. Memmap lock held. */
+/* Place an area, best aligned to the largest huge page that fits into it. Memmap lock held. */
 static int carve_area(struct hvo_machine *m, struct zone *z, uint64_t nr, struct hvo_cma **ret)
 {
 	unsigned int order;

@@ -4,13 +4,17 @@
 
 #include "machine.h"
 
-/* Places of areas that are complete, however many are made meanwhile; some may be gone (nr is 0). */
+/*
+ * Number of places for areas that are in use or were; others may be added meanwhile. nr is 0: gone.
+ */
 uint32_t cma_nr_areas(const struct hvo_machine *m);
 
-/* What every call on an area refuses: none, or none any more, and a machine that is gone. */
+/*
+ * Check the area of a call. -HVO_EINVAL: none, or none any more; -HVO_ENODEV: the machine is gone.
+ */
 int cma_check(const struct hvo_cma *cma);
 
-/* A block with HVO_PF_CMA is free: the area counts it no more, and the flag is gone. */
+/* Count a block with HVO_PF_CMA, which nobody holds any more, out of its area; clears the flag. */
 void cma_freed(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
 #endif

@@ -2,14 +2,13 @@
 /*
  * Compaction: emptying ranges that are used in part, so that large blocks become free.
  *
- * A scanner goes up each zone, over aligned ranges of the size that is wanted, and remembers
- * where it was. It takes ranges that nothing unmovable is in and that are less than half in
- * use; when there are none left, all that are not full. There is no scanner for free memory:
- * what moves goes to the fullest blocks, as every allocation does, and never to a range
- * that is isolated.
+ * A scanner goes up each zone, over aligned ranges of the wanted size, and remembers where it was.
+ * First it takes ranges with no unmovable block that are less than half in use; when none is left,
+ * all that are not full. There is no scanner for free memory: blocks move to the fullest
+ * pageblocks, as every allocation does, and never to an isolated range.
  *
- * It stops when moving gains nothing: when what is left of a range could only move to
- * blocks that are cut for it, or to parts of free ones as large as what is wanted, or when that
+ * Compaction stops when moving gains nothing: when the blocks of a range could only move to
+ * pageblocks that are cut for them, or to parts of free blocks of the wanted size, or when a move
  * got no block of the order free.
  *
  * States: ranges are isolated while they are emptied.
@@ -31,21 +30,21 @@
 struct compaction {
 	struct hvo_machine *m;
 	struct zone *z;
-	hvo_pfn_t lo, hi; /* of the zone, which others may make larger */
+	hvo_pfn_t lo, hi; /* [lo, hi) of the zone, which may grow meanwhile */
 	unsigned int order;
 	uint64_t max, moved; /* frames */
-	uint64_t room;	     /* free frames that what moves can use without another cut */
-	bool one;	     /* one block more is enough */
+	uint64_t room;	     /* free frames that moving blocks can use without another cut */
+	bool one;	     /* stop when there is one block more */
 	bool gained;
 	bool spent; /* the next block would be more than @max */
 };
 
-/* What a range holds. */
+/* Blocks that a range holds, counted. */
 struct census {
-	uint64_t small, large; /* frames that would move, of cut blocks and of whole ones */
-	uint64_t free_small;   /* free frames of cut blocks */
-	uint64_t largest;      /* of what would move */
-	/* whole blocks, by order: that would move, and that are free */
+	uint64_t small, large; /* frames that would move, in cut pageblocks and in whole blocks */
+	uint64_t free_small;   /* free frames of cut pageblocks */
+	uint64_t largest;      /* frames of the largest block that would move */
+	/* whole blocks by order: those that would move, and free ones */
 	uint64_t nr_large[WHOLE_ORDERS], nr_free[WHOLE_ORDERS];
 	bool hopeless;
 };
@@ -75,7 +74,7 @@ static void count_head(const struct hvo_page *page, struct census *c, uint64_t *
 		c->largest = nr;
 }
 
-/* Frames of a cut block; those of its own descriptors go with it. */
+/* Count the frames of a cut pageblock, but for its own tails, which vanish with a collapse. */
 static void count_cut(struct hvo_machine *m, hvo_pfn_t base, struct census *c)
 {
 	bool self = m->pageblocks[pageblock_of(base)].flags & PB_SELF;
@@ -105,7 +104,7 @@ static void count_whole(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 	c->nr_free[order - HVO_PAGEBLOCK_ORDER] += free >> order;
 }
 
-/* One 2 MiB of a range; returns where the next thing begins. */
+/* Count the whole block or the cut pageblock at @pfn; returns where the next one begins. */
 static hvo_pfn_t count_block(struct compaction *k, hvo_pfn_t pfn, struct census *c)
 {
 	struct hvo_machine *m = k->m;
@@ -120,7 +119,7 @@ static hvo_pfn_t count_block(struct compaction *k, hvo_pfn_t pfn, struct census 
 		count_cut(m, pfn, c);
 		return pfn + HVO_PAGEBLOCK_FRAMES;
 	}
-	/* As large as what is wanted: free, or in use and worth nothing. */
+	/* A block of the wanted size is free already, or would gain nothing by moving. */
 	if (whole >= k->order)
 		c->hopeless = true;
 	else
@@ -128,7 +127,10 @@ static hvo_pfn_t count_block(struct compaction *k, hvo_pfn_t pfn, struct census 
 	return pfn + (UINT64_C(1) << whole);
 }
 
-/* Is there a place for the whole blocks, of what is free elsewhere and smaller than what is wanted? */
+/*
+ * Is there room for the whole blocks in free blocks elsewhere that are smaller than the wanted
+ * size?
+ */
 static bool large_fit(const struct compaction *k, const struct census *c)
 {
 	unsigned int o = k->order - HVO_PAGEBLOCK_ORDER;
@@ -159,7 +161,7 @@ static struct census look_over(struct compaction *k, hvo_pfn_t start, hvo_pfn_t 
 	return c;
 }
 
-/* Free frames that a movable allocation takes before it cuts another block. */
+/* Count the free frames that a movable allocation takes before it cuts another pageblock. */
 static uint64_t room_in(const struct compaction *k)
 {
 	struct hvo_machine *m = k->m;
@@ -182,7 +184,7 @@ static uint64_t room_in(const struct compaction *k)
 	return room;
 }
 
-/* Free blocks of this order and above, in blocks of this order. */
+/* Count the free blocks of @order and above, in units of @order. */
 static uint64_t nr_large(struct hvo_machine *m, struct zone *z, unsigned int order)
 {
 	uint64_t nr = 0;
@@ -197,7 +199,7 @@ static uint64_t nr_large(struct hvo_machine *m, struct zone *z, unsigned int ord
 
 /* ---- moving --------------------------------------------------------------------------------- */
 
-/* False: no more of it. */
+/* Compact one range. False: stop compacting the zone. */
 static bool compact_range(struct compaction *k, hvo_pfn_t start, hvo_pfn_t end,
 			  const struct census *c)
 {
@@ -211,7 +213,7 @@ static bool compact_range(struct compaction *k, hvo_pfn_t start, hvo_pfn_t end,
 	}
 	if (isolate_range(k->m, start, end))
 		return true;
-	/* It looks before each block, so the last one may be more than was asked for. */
+	/* evacuate() checks its limit before each block, so the last one may exceed it. */
 	rc = evacuate(k->m, start, end, EVACUATE_COMPACT, left - (c->largest - 1), &done);
 	unisolate_range(k->m, start, end);
 	counter_add(&k->m->compact_isolated, done.moved);
@@ -226,7 +228,7 @@ static bool compact_range(struct compaction *k, hvo_pfn_t start, hvo_pfn_t end,
 	return after > before && !(k->one && k->gained);
 }
 
-/* Once around the zone, for ranges with at most @limit frames in use. False: no more of it. */
+/* Go once around the zone for ranges with at most @limit frames in use. False: stop compacting. */
 static bool compact_pass(struct compaction *k, uint64_t limit)
 {
 	uint64_t size = UINT64_C(1) << k->order, left;
@@ -248,7 +250,7 @@ static bool compact_pass(struct compaction *k, uint64_t limit)
 		    k->room >= c.free_small && k->room - c.free_small >= c.small)
 			more = compact_range(k, pfn, next, &c);
 		if (!more) {
-			/* One that was only begun is the next one's first. */
+			/* A range that was only begun comes first the next time. */
 			counter_set(&z->compact_next, k->spent ? pfn : next);
 			return false;
 		}
@@ -292,7 +294,7 @@ int64_t hvo_compact(struct hvo_machine *m, int node, unsigned int order, uint64_
 	return (int64_t)k.moved;
 }
 
-/* Enough is free, in pieces? */
+/* Are enough frames free, in smaller blocks? */
 static bool suitable(struct zone *z, unsigned int gfp, unsigned int order)
 {
 	return counter_read(&z->nr_free) >= gfp_watermark(z, gfp) + (UINT64_C(1) << order);
@@ -315,7 +317,7 @@ bool compact_direct(struct hvo_machine *m, unsigned int gfp, unsigned int order,
 			}
 		}
 	}
-	/* As in the kernel, where nothing was worth a try is no stall. */
+	/* As in Linux a zone where no range was worth a try counts as no stall. */
 	counter_add(&m->compact_stalls, tried);
 	counter_add(&m->compact_successes, k.gained);
 	return k.gained;

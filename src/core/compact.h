@@ -4,7 +4,10 @@
 
 #include "machine.h"
 
-/* Move things until one more block of this order is free where @gfp can have it; false: none. */
+/*
+ * Move blocks until one more block of @order is free where @gfp can have it; false: none is. No
+ * lock held.
+ */
 bool compact_direct(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node);
 
 #endif

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * Contiguous ranges: frames that somebody wants, whoever has them now.
+ * Contiguous ranges: given frames are emptied and allocated, whoever has them now.
  *
- *	1. isolate the blocks around	2. evacuate	3. take	4. give the rest back
+ *	1. isolate the pageblocks	2. evacuate	3. claim	4. give the rest back
  *
- * Only the frames that are wanted are emptied. A block at an edge that cannot be emptied in
- * part, since its own descriptors are in the part that is wanted, is emptied as a whole: then
- * it collapses, and is cut again with its descriptors elsewhere.
+ * Only the frames that are wanted are emptied. A pageblock at an edge that has its own tails in the
+ * part that is wanted is emptied as a whole: then the pageblock collapses, and is cut again with
+ * its tails elsewhere.
  *
  * States: what is found is USED with refcount 0 until it is published.
- * Locks: none held while anything moves. Places are looked over under the zone's lock, and
- * what that says is a guess: moving decides.
+ * Locks: none held while anything moves. Places are looked over under the zone's lock, and the
+ * result is a guess: moving decides.
  * Linux: mm/page_alloc.c, alloc_contig_range_noprof(), alloc_contig_pages_noprof(),
  * pfn_range_valid_contig(), free_contig_range().
  */
@@ -43,7 +43,7 @@ static hvo_pfn_t round_up(hvo_pfn_t pfn)
 
 /* ---- one place ------------------------------------------------------------------------------ */
 
-/* *ret_behind: after an error, the end of what could not be emptied, or 0. */
+/* Empty a range. *@ret_behind: after an error, the end of the last block that stays, or 0. */
 static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, hvo_pfn_t *ret_behind)
 {
 	struct evacuated done = { 0 };
@@ -73,8 +73,8 @@ static int claim_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bo
 }
 
 /*
- * State USED, no reference. @one: a whole block, aligned to its size. *ret_behind: after an
- * error, where it may be of use to try again; 0: not known.
+ * Claim one place: state USED, no reference. @one: as one block, aligned to its size. *@ret_behind:
+ * after an error, the lowest frame from which trying again may be of use; 0: not known.
  */
 static int claim_place(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool one,
 		       hvo_pfn_t *ret_behind)
@@ -98,7 +98,7 @@ int contig_clear(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned
 
 	if (gfp & HVO_GFP_ZERO || m->cfg.clear == HVO_CLEAR_ON_ALLOC)
 		rc = clear_frames(m, start, end - start);
-	/* One that failed since it was taken. */
+	/* A frame may have failed since it was claimed. */
 	if (!rc && badframe_in(m, start, end))
 		rc = -HVO_EAGAIN;
 	if (rc)
@@ -147,7 +147,7 @@ int hvo_alloc_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end
 
 /* ---- giving it back ------------------------------------------------------------------------- */
 
-/* The end of the block that begins there, if somebody holds it and can free it; else @pfn. */
+/* End of the block that begins at @pfn, if it is in use and can be freed; else @pfn. */
 static hvo_pfn_t held_end(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t *ret_flags)
 {
 	hvo_pfn_t end = pfn;
@@ -196,7 +196,7 @@ int hvo_free_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 
 /* ---- looking for a place -------------------------------------------------------------------- */
 
-/* As in Linux: 2 MiB pages make room for 1 GiB, and 1 GiB pages not for 2 MiB. */
+/* Does a huge page stay? As in Linux 2 MiB pages make room for 1 GiB, 1 GiB pages not for 2 MiB. */
 static bool huge_stays(const struct contig_want *w, const struct hvo_page *page, unsigned int order)
 {
 	enum hvo_page_state state = hvo_page_state(page);
@@ -205,7 +205,7 @@ static bool huge_stays(const struct contig_want *w, const struct hvo_page *page,
 	       (state == HVO_PAGE_HUGETLB_FREE || state == HVO_PAGE_HUGETLB_USED);
 }
 
-/* The end of the last thing in [pfn, end) of one 2 MiB that stays, or 0. Zone lock held. */
+/* End of the last block in [pfn, end) of one pageblock that stays, or 0. Zone lock held. */
 static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, const struct contig_want *w,
 			     hvo_pfn_t pfn, hvo_pfn_t end)
 {
@@ -234,7 +234,7 @@ static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, const struct
 	return found;
 }
 
-/* Where to go on looking; 0: it may work here. */
+/* The frame from which to go on looking; 0: the place at hand may be emptied. */
 static hvo_pfn_t obstacle(struct hvo_machine *m, struct zone *z, const struct contig_want *w,
 			  hvo_pfn_t start, hvo_pfn_t end)
 {
@@ -271,7 +271,7 @@ int contig_search(struct hvo_machine *m, struct zone *z, const struct contig_wan
 			if (one == -HVO_EBUSY)
 				rc = one;
 		}
-		/* What is in the way here is in the way of all that begins before its end. */
+		/* The obstacle is in the way of every place that begins before its end. */
 		pfn = align_up(behind > pfn ? behind : pfn + 1, w->align);
 	}
 	return rc;
@@ -290,7 +290,7 @@ int contig_search_on(struct hvo_machine *m, struct zone *z, struct contig_want *
 	return rc;
 }
 
-/* Zones in turn, as any allocation. */
+/* Search the zones in the order of any allocation. */
 static int search_nodes(struct hvo_machine *m, unsigned int gfp, int node, struct contig_want *w,
 			hvo_pfn_t *ret)
 {

@@ -48,7 +48,7 @@ static struct hvo_pool *demote_target(struct hvo_pool *pool)
 	return best;
 }
 
-/* The page's parts, in state USED, join the target pool. */
+/* Split a page in state USED, and let its parts join the target pool. */
 static void split_huge(struct demote *d, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = d->pool->m;
@@ -73,7 +73,7 @@ static void split_huge(struct demote *d, hvo_pfn_t pfn)
 	d->done++;
 }
 
-/* Back to the pool they came from; the first one is the one that failed. */
+/* Put pages back into the pool that they came from; the first one could not be restored. */
 static void put_back(struct demote *d, struct page_list *list, uint64_t missing)
 {
 	struct hvo_pool *pool = d->pool;
@@ -109,8 +109,8 @@ static bool restore(struct demote *d, hvo_pfn_t pfn, uint64_t *ret_missing)
 }
 
 /*
- * Restore all, then split all that could be: the kernel's order, which decides how
- * many can be when memory is short.
+ * Restore all pages, then split all that could be restored. That is Linux's order, which decides
+ * how many can be demoted when memory is short.
  */
 static int demote_list(struct demote *d, struct page_list *list)
 {
@@ -128,7 +128,9 @@ static int demote_list(struct demote *d, struct page_list *list)
 		}
 		page_list_add(m, &restored, pfn);
 	}
-	/* In the order in which they were restored, so that the last one's parts go to users first. */
+	/*
+	 * In the order in which they were restored, so that the last one's parts go to users first.
+	 */
 	while ((pfn = page_list_pop(m, &restored)) != HVO_PFN_NONE)
 		page_list_add(m, &ready, pfn);
 	while ((pfn = page_list_pop(m, &ready)) != HVO_PFN_NONE)
@@ -155,7 +157,7 @@ static void dequeue_sound(struct demote *d, struct pool_node *n, uint64_t max,
 	}
 }
 
-/* A page that was surplus goes as one: there is one less of both. */
+/* After a demotion: let no node have more surplus pages than pages. */
 static void drop_surplus(struct hvo_pool *pool)
 {
 	uint32_t i;
@@ -167,7 +169,7 @@ static void drop_surplus(struct hvo_pool *pool)
 	lock_release(pool->m, &pool->lock);
 }
 
-/* How many may go, of the node if it is one: what is reserved stays. Pool lock held. */
+/* Count the free pages, of one node or of all, that may be demoted. Pool lock held. */
 static uint64_t available(const struct demote *d)
 {
 	struct hvo_pool *pool = d->pool;
@@ -181,7 +183,7 @@ static uint64_t available(const struct demote *d)
 	return free < of_nodes ? free : of_nodes;
 }
 
-/* 1: some were demoted, 0: none is left to be; -HVO_EBUSY: what is left is poisoned. */
+/* Demote some pages. 1: some were demoted; 0: none is left; -HVO_EBUSY: all left are poisoned. */
 static int demote_some(struct demote *d, uint64_t want)
 {
 	struct hvo_pool *pool = d->pool;

@@ -3,7 +3,7 @@
  * Emptying a range: everything that is in use there moves, free huge pages are replaced or leave
  * their pool, descriptors move, and what holds nothing but its own descriptors collapses.
  *
- * What a frame is, is looked up without a lock and is a guess; who moves it looks again.
+ * Looking at a frame takes no lock and gives a guess; the function that moves it looks again.
  *
  * Locks: none while an owner is called; the memmap lock for what changes pools and descriptors.
  * Linux: mm/memory_hotplug.c, do_migrate_range(); mm/page_alloc.c, __alloc_contig_migrate_range().
@@ -31,20 +31,22 @@ struct evacuation {
 	enum evacuate_for purpose;
 	struct where where;
 	uint64_t max, moved;
-	/* Of this round: blocks wait for room on their node; other things could not be moved. */
+	/* In this round: blocks wait for room on their node; others could not be moved. */
 	bool crowded, stuck;
-	hvo_pfn_t behind; /* the end of what stays */
+	hvo_pfn_t behind; /* end of the last block that stays */
 	bool own_only;
 };
 
-/* What a frame was a moment ago. */
+/* State of a frame a moment ago. */
 struct look {
 	enum hvo_page_state state;
-	unsigned int order; /* of what it heads */
+	unsigned int order; /* of the block that the frame heads */
 	uint16_t flags;
 };
 
-/* The order of the whole block around a frame and what its head says; 0: it is cut. */
+/*
+ * Look at a frame: fill @ret, and return the order of the whole block around; 0: a cut pageblock.
+ */
 static unsigned int look_at(struct hvo_machine *m, hvo_pfn_t pfn, struct look *ret)
 {
 	const struct hvo_page *page;
@@ -81,7 +83,7 @@ static struct where where_for(struct hvo_machine *m, hvo_pfn_t start, enum evacu
 	case EVACUATE_OFFLINE:
 		if (!others_have_memory(m, zone_of(m, start)->node))
 			return migrate_anywhere;
-		/* Nothing is reclaimed for it where the node itself may do. */
+		/* Reclaim nothing on other nodes if the block may stay on its own. */
 		if (on_demand(m))
 			others.block = GFP_TARGET_QUIET | GFP_OTHER_NODES;
 		return others;
@@ -95,7 +97,7 @@ static struct where where_for(struct hvo_machine *m, hvo_pfn_t start, enum evacu
 	}
 }
 
-/* Blocks of a contiguous range, later. */
+/* May blocks go to other nodes once nothing else is left in the range? */
 static bool may_spread(const struct evacuation *e)
 {
 	return e->purpose == EVACUATE_CONTIG && e->where.block != migrate_anywhere.block;
@@ -103,7 +105,7 @@ static bool may_spread(const struct evacuation *e)
 
 /* ---- what is in use ------------------------------------------------------------------------- */
 
-/* Only what is hopeless, and what ends all of it, is an error. */
+/* Move a block in use. An error ends the evacuation; a block that may move later is none. */
 static int move_used(struct evacuation *e, hvo_pfn_t pfn)
 {
 	struct migration g = { 0 };
@@ -123,7 +125,7 @@ static int move_used(struct evacuation *e, hvo_pfn_t pfn)
 		return 0;
 	case -HVO_EINVAL: /* nobody can move it */
 		return -HVO_EBUSY;
-	default: /* the next round, perhaps */
+	default: /* try again in the next round */
 		if (g.stays)
 			return rc;
 		e->stuck = e->stuck || rc < 0;
@@ -144,11 +146,11 @@ static int move_descriptors(struct evacuation *e, hvo_pfn_t pfn)
 	if (!rc)
 		e->moved++;
 	e->stuck = e->stuck || rc == -HVO_EBUSY;
-	/* Those of its own block go with it; whether they do, is looked at in the end. */
+	/* Tails of this pageblock vanish when it collapses, which the last look checks. */
 	return rc == -HVO_ENOMEM ? rc : 0;
 }
 
-/* Pool lock held, and dropped. */
+/* Let another page take the place of a free huge page. Pool lock held, dropped. */
 static int replace_huge(struct evacuation *e, struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = e->m;
@@ -165,7 +167,7 @@ static int replace_huge(struct evacuation *e, struct hvo_pool *pool, hvo_pfn_t p
 	return -HVO_EAGAIN;
 }
 
-/* A free huge page. Memmap lock held. */
+/* Remove a free huge page from the range. Memmap lock held. */
 static int remove_huge(struct evacuation *e, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = e->m;
@@ -184,7 +186,7 @@ static int remove_huge(struct evacuation *e, hvo_pfn_t pfn)
 		rc = hugetlb_dissolve_locked(pool, pfn, false);
 		if (rc != -HVO_EBUSY)
 			return rc;
-		/* Somebody has a promise: another page is as good. */
+		/* The page is reserved, so another one takes its place. */
 		pool = hugetlb_lock_pool_of(m, &pfn, &used);
 		if (pool && !used)
 			return replace_huge(e, pool, pfn);
@@ -214,7 +216,7 @@ static int remove_free_huge(struct evacuation *e, hvo_pfn_t pfn)
 
 /* ---- block by block ------------------------------------------------------------------------- */
 
-/* Frames of a cut block, block by block of its own buddy. */
+/* Empty a cut pageblock, block by block. */
 static int empty_cut(struct evacuation *e, hvo_pfn_t base)
 {
 	hvo_pfn_t pfn = base, end = base + HVO_PAGEBLOCK_FRAMES;
@@ -224,7 +226,7 @@ static int empty_cut(struct evacuation *e, hvo_pfn_t base)
 	while (pfn < end && pfn < e->end && !rc) {
 		uint64_t nr;
 
-		/* It is whole by now, for whatever purpose: the next round sees that. */
+		/* The pageblock is whole by now: leave it to the next round. */
 		if (look_at(e->m, pfn, &at))
 			return 0;
 		nr = page_cut_frames(at.state, at.order);
@@ -258,7 +260,7 @@ static int empty_whole(struct evacuation *e, hvo_pfn_t pfn, enum hvo_page_state 
 	}
 }
 
-/* One whole block, or the 2 MiB of a cut one; *ret_end is where the next begins. */
+/* Empty one whole block, or one cut pageblock; *@ret_end is where the next one begins. */
 static int empty_one(struct evacuation *e, hvo_pfn_t pfn, hvo_pfn_t *ret_end)
 {
 	struct look at;
@@ -276,7 +278,10 @@ static int empty_one(struct evacuation *e, hvo_pfn_t pfn, hvo_pfn_t *ret_end)
 	return rc;
 }
 
-/* Only a cut block's words are anybody's to read; what collapses holds its own tails and no more. */
+/*
+ * Does a frame hold tails of its own pageblock? Only at PLACE_CUT may the descriptors be read; a
+ * pageblock that is being collapsed holds nothing but its own tails.
+ */
 static bool holds_own_tails(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	struct zone *z = zone_of(m, pfn);
@@ -291,8 +296,8 @@ static bool holds_own_tails(struct hvo_machine *m, hvo_pfn_t pfn)
 }
 
 /*
- * Free but for frames that failed? What holds nothing but its own descriptors collapses;
- * only a frame that failed keeps it from that, or what lies in it outside of the range.
+ * Is a pageblock free but for frames that failed? One that holds nothing but its own tails
+ * collapses, unless a frame failed, or a part outside of the range is in use.
  */
 static bool pageblock_is_empty(struct evacuation *e, hvo_pfn_t base)
 {
@@ -306,7 +311,7 @@ static bool pageblock_is_empty(struct evacuation *e, hvo_pfn_t base)
 	for (pfn = base; pfn < end; pfn = next) {
 		whole = look_at(e->m, pfn, &at);
 		if (whole) {
-			/* One that is not free may be one that could not be cut. */
+			/* A pageblock set aside could not be cut around a failed frame. */
 			if (at.state == HVO_PAGE_POISONED)
 				return true;
 			stays = (pfn | ((UINT64_C(1) << whole) - 1)) + 1;
@@ -351,7 +356,7 @@ static int evacuate_round(struct evacuation *e)
 
 	e->crowded = e->stuck = false;
 	e->own_only = false;
-	/* What left its pool is nobody's, and only waits for its descriptors. */
+	/* Free pages that left their pool and wait for their descriptors. */
 	lock_acquire(m, &m->memmap_lock);
 	hugetlb_flush_all(m);
 	lock_release(m, &m->memmap_lock);
@@ -375,7 +380,7 @@ int evacuate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum evacuat
 		rc = evacuate_round(&e);
 		if (!rc && !e.crowded && range_is_empty(&e))
 			break;
-		/* All but these blocks is gone: now they may go anywhere. */
+		/* Nothing but these blocks is left: from now on they may go anywhere. */
 		if (e.crowded && !e.stuck)
 			e.where.block = migrate_anywhere.block;
 	}

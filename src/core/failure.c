@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * A frame fails. It is recorded and, if it is free, out of use in one hold of its zone's lock
- * (badframe.c, zone_take_bad()). If it is not, who brings it back meets its bit under that lock:
- * there is no moment at which a failure can be forgotten. So all that is done here beyond that is
- * to bring it back soon:
+ * A frame fails. One hold of its zone's lock records the failure and, if the frame is free, takes
+ * it out of use (badframe.c, zone_take_bad()). Whoever frees a frame in use meets its bit under
+ * that lock, so no failure is ever forgotten. The rest of this file makes the user of a frame give
+ * it up soon:
  *
  *	in a free huge page		the page is dissolved
  *	in a block that somebody holds	the head is marked HVO_PF_POISONED, and its owner told
@@ -12,8 +12,8 @@
  *	between two hands		nothing: it is met on its way, or by poison_work()
  *
  * The tails of a pageblock that is cut around a bad frame lie in the first 8-frame group of it that
- * has none. What is allocated is looked over once more before it is handed out; what joins a pool is
- * marked, and nobody gets it.
+ * has none. What is allocated is looked over once more before it is handed out; what joins a pool
+ * is marked, and nobody gets it.
  *
  * Locks: the memmap lock around each attempt; the owner of a block in use is told when all
  * locks are dropped, while we hold a reference on it.
@@ -43,15 +43,15 @@
 struct failure {
 	struct hvo_machine *m;
 	hvo_pfn_t pfn;
-	unsigned int gfp; /* for a frame that descriptors move to */
-	bool again;	  /* who has it knows */
-	hvo_pfn_t held;	  /* head of the block whose owner is to be told, held for that */
-	int rc;		  /* of who has it, if it is not out */
+	unsigned int gfp; /* flags of the allocation of a frame that descriptors move to */
+	bool again;	  /* the owner was told before */
+	hvo_pfn_t held;	  /* head of a block, held until its owner is told */
+	int rc;		  /* result of the attempt, if the frame is still in use */
 };
 
 /*
- * Out of the zone, if it is free. What this says stays so, but for BAD_IN_USE. Offline memory is
- * in nobody's hands, and comes back through the gate.
+ * Take the frame out of use, if it is free. The answer is final, but for BAD_IN_USE. Offline memory
+ * is in nobody's hands; the frame is met when the memory comes online.
  */
 static enum bad_place take_bad(struct failure *f)
 {
@@ -66,7 +66,7 @@ static enum bad_place take_bad(struct failure *f)
 	return place;
 }
 
-/* A block that is held and marked now stays so until its owner is told, unless he knows. */
+/* Hold a block that was marked now until its owner is told, unless the owner was told before. */
 static void keep_to_tell(struct failure *f, hvo_pfn_t head, bool marked)
 {
 	if (marked && f->again)
@@ -75,13 +75,15 @@ static void keep_to_tell(struct failure *f, hvo_pfn_t head, bool marked)
 		f->held = head;
 }
 
-/* In a huge page; a free one is dissolved. Pool lock held, dropped. */
+/* Mark a huge page of which the frame failed; dissolve a free one. Pool lock held, dropped. */
 static void fail_huge(struct failure *f, struct hvo_pool *pool, hvo_pfn_t head, bool used)
 {
 	struct hvo_machine *m = f->m;
 	bool held = used && !hvo_get_page(m, head, NULL), marked = page_poisoned(m, head);
 
-	/* Between two hands it is marked when it is back in one: then its owner is told, too. */
+	/*
+	 * A block between two hands is marked when it is in a hand again; its owner is told then.
+	 */
 	if (held || !used)
 		hugetlb_mark_bad(pool, head);
 	if (!used) {
@@ -93,7 +95,9 @@ static void fail_huge(struct failure *f, struct hvo_pool *pool, hvo_pfn_t head, 
 		keep_to_tell(f, head, marked);
 }
 
-/* Make who has it give it up. False: nobody was found, it is on its way from one hand to another. */
+/*
+ * Make the user of the frame give it up. False: the frame is on its way from one hand to another.
+ */
 static bool fail_once(struct failure *f)
 {
 	struct hvo_machine *m = f->m;
@@ -114,12 +118,12 @@ static bool fail_once(struct failure *f)
 		keep_to_tell(f, head, marked);
 		return true;
 	}
-	/* Without memory for another frame there is nothing to wait for. */
+	/* Do not try again without memory for another frame. */
 	rc = vmemmap_replace_frame(m, f->pfn, f->gfp);
 	return !rc || rc == -HVO_ENOMEM;
 }
 
-/* What became of it. */
+/* The result of hvo_memory_failure(): where is the frame by now? */
 static int result(struct failure *f)
 {
 	switch (take_bad(f)) {
@@ -133,8 +137,8 @@ static int result(struct failure *f)
 }
 
 /*
- * Without the memmap lock, and without any other: the owner may free what he has there,
- * or move it. The last reference may be ours by then, and dropping it takes the frame out.
+ * Tell the owner and drop the reference of keep_to_tell(). No lock held: the owner may free or move
+ * the block. Dropping the last reference takes the frame out of use.
  */
 static void tell_and_put(struct failure *f)
 {
@@ -144,7 +148,7 @@ static void tell_and_put(struct failure *f)
 	put_page_mapped(f->m, f->held);
 }
 
-/* It is recorded, and not free. Memmap lock held, so that it stays online. */
+/* Bring a recorded frame in use back. Memmap lock held, so that the frame stays online. */
 static int bring_back(struct failure *f)
 {
 	struct hvo_machine *m = f->m;
@@ -154,13 +158,13 @@ static int bring_back(struct failure *f)
 	for (i = 0; take_bad(f) == BAD_IN_USE && !fail_once(f) && i < ATTEMPTS; i++)
 		m->ops->sleep_ns(m->ctx, WAIT_NS);
 	rc = result(f);
-	/* Some other time. */
+	/* hvo_work() tries again. */
 	if (rc)
 		work_wanted(m);
 	return rc;
 }
 
-/* It is recorded, not free, and nobody has the memmap lock. */
+/* Take a recorded frame in use from its user. No lock held. */
 static int take_from_user(struct hvo_machine *m, hvo_pfn_t pfn, bool again)
 {
 	struct failure f = {
@@ -204,8 +208,8 @@ int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn)
 /* ---- again ---------------------------------------------------------------------------------- */
 
 /*
- * The next failed frame from @pfn on that is still in use, as f->pfn; false: none. What was set
- * aside is not, and offline memory comes back through the gate. Memmap lock held.
+ * Find the next failed frame from @pfn on that is still in use, as f->pfn; false: none. Frames in
+ * pageblocks set aside and in offline memory are not in use. Memmap lock held.
  */
 static bool next_in_use(struct failure *f, hvo_pfn_t pfn)
 {
@@ -226,7 +230,7 @@ uint64_t poison_work(struct hvo_machine *m, uint64_t max)
 	bool found = true;
 
 	while (found && done < max && counter_read(&m->nr_bad)) {
-		/* Nobody waits for it: what there is has to do. */
+		/* Nobody waits for this work, so nothing is reclaimed for it. */
 		struct failure f = { .m = m,
 				     .gfp = GFP_MOVE & ~HVO_GFP_RECLAIM,
 				     .again = true,

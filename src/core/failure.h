@@ -5,8 +5,8 @@
 #include "machine.h"
 
 /*
- * Look again at every failed frame that is in use: what holds it may give it up by now.
- * Up to @max, returns how many went out. Takes the memmap lock itself, and calls owners without it.
+ * Try again to take each failed frame that is in use out of use, up to @max frames; returns how
+ * many went out. Takes the memmap lock itself, and calls owners without any lock.
  */
 uint64_t poison_work(struct hvo_machine *m, uint64_t max);
 

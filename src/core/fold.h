@@ -4,53 +4,59 @@
 
 #include "backing.h"
 
-/* Nothing of its last user's is left in it, if the machine clears on free. */
+/* Clear frames that a user gave back, if the machine clears on free. */
 void clear_freed(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 
 /*
- * The same for frames that were taken and in which nothing was ever written: on the way back of
- * what failed. They are not touched, since the system may have no memory for them.
+ * Give descriptor frames in which nothing was ever written to their zones, after an error. The
+ * frames are not cleared: the system may have no memory for them. No spin lock held.
  */
 void vmemmap_put_unused(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 
-/* Give descriptor frames that back no page any more to their zones. */
+/* Give descriptor frames that back no page any more to their zones. No spin lock held. */
 void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 
-/* The same for one that failed, in a whole block of descriptors. */
+/* Put a failed frame of a whole block of descriptors, which backs no page any more, out of use. */
 void vmemmap_leave_frame(struct hvo_machine *m, hvo_pfn_t pfn);
 
+/* Give the frames of runs that back no page any more to their zones. No spin lock held. */
 void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr);
 
+/* Give the frames of a list, in which nothing was ever written, to their zones, after an error. */
 void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l);
 
 /*
- * On-demand mode. @block is folded and the caller's own (state USED, order 9). Its tails
- * are in its own frames from then on, from the one with index @at.
+ * Restore the tails of pageblock @block, which the caller owns (state USED, order 9), to the frames
+ * of the pageblock from index @at on. On-demand mode; no spin lock held. After an error the
+ * pageblock is folded as before.
  */
 HVO_MUST_CHECK int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at);
 
-/* Cut one pageblock that was set aside around what failed in it; false: not set aside, or it cannot be. */
+/*
+ * Cut one pageblock that was set aside around what failed in it; false: not set aside, or it cannot
+ * be.
+ */
 bool cut_aside(struct hvo_machine *m, hvo_pfn_t block);
 
 /*
- * Cut the pageblocks of [start, end) that were set aside, up to @max, as far as they can be; returns
- * how many were. No spin lock held.
+ * Cut the pageblocks of [start, end) that were set aside, up to @max, as far as they can be;
+ * returns how many were. No spin lock held.
  */
 uint64_t cut_all_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, uint64_t max);
 
-/* One that is BUSY and in flight; false: it stays cut. */
+/* Collapse a pageblock that is BUSY and in flight; false: the pageblock stays cut. */
 bool vmemmap_collapse_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block);
 
 /* Make up to @max collapsible blocks of a zone whole; returns how many. */
 uint64_t vmemmap_collapse(struct hvo_machine *m, struct zone *z, uint64_t max);
 
-/* The way back of alloc_block(): cleared before, if there was a user. */
+/* Free a block in state USED with no reference. Clear a user's frames before. No spin lock held. */
 void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
-/* The same for all blocks that [start, end) consists of. */
+/* Free all blocks that [start, end) consists of, in state USED with no reference. */
 void free_blocks(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
-/* A frame of a block in state USED failed since it was taken: it is free again, without that. */
+/* Free a block in state USED if a frame failed since the block was taken; true: it was freed. */
 bool gave_up_bad(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
 #endif

@@ -24,8 +24,8 @@
 #define WAITS_AVOIDED 16
 
 /*
- * Frames of an allocated block become descriptor frames, for the pages of the array from
- * @page on; the ones from @keep on are freed.
+ * Make the first @keep frames of an allocated block descriptor frames, for the pages of the array
+ * from @page on, and free the other frames.
  */
 static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint64_t page,
 			uint64_t keep)
@@ -34,7 +34,7 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 	struct zone *z = zone_of(m, pfn);
 
 	if (order >= HVO_PAGEBLOCK_ORDER) {
-		/* A whole block: it has to be a cut one first, so that frames can go singly. */
+		/* Cut the pageblocks of a whole block, so that each frame can be freed alone. */
 		hvo_pfn_t p;
 
 		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
@@ -101,8 +101,9 @@ uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint6
 }
 
 /*
- * Take exactly these frames. Blocks whose content is with the system are asked back for, one
- * after the other; who else wants one meanwhile waits. Zone lock held, dropped on the way.
+ * Allocate exactly the frames [pfn, pfn + nr). Populates pageblocks whose content the system has,
+ * one after the other; other threads that want one wait meanwhile. Zone lock held, dropped on the
+ * way.
  */
 static bool alloc_exactly(struct hvo_machine *m, struct zone *z, uint64_t mark, hvo_pfn_t pfn,
 			  uint64_t nr)
@@ -126,7 +127,7 @@ static bool alloc_exactly(struct hvo_machine *m, struct zone *z, uint64_t mark, 
 	}
 }
 
-/* The frames that these descriptors had at the start, if they are free. */
+/* Allocate the frames that backed the pages [page, page + nr) at the start, if all are free. */
 static bool alloc_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, uint64_t nr,
 		       const struct node *n, hvo_pfn_t *ret)
 {
@@ -136,7 +137,7 @@ static bool alloc_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, u
 
 	if (pfn == HVO_PFN_NONE)
 		return false;
-	/* What was set aside at the start may be free by now, and its memory offline. */
+	/* Frames that were set aside at the start may be free by now, or offline. */
 	z = zone_lock_of(m, pfn);
 	if (!z)
 		return false;
@@ -166,8 +167,8 @@ bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page,
 }
 
 /*
- * Linux mode: can a block be folded only after @target was, since the frames of its
- * descriptors are in there, or in one of which that is true? Many steps: say yes.
+ * Does pageblock @block depend on pageblock @target (Linux mode): does a frame of its descriptors
+ * lie in @target, or in a pageblock that depends on @target? Gives up after some steps with yes.
  */
 static bool waits_for(struct hvo_machine *m, uint64_t block, uint64_t target, unsigned int *steps)
 {
@@ -189,7 +190,7 @@ static bool waits_for(struct hvo_machine *m, uint64_t block, uint64_t target, un
 	return false;
 }
 
-/* A frame for descriptors of @target, not in a block that waits for it. */
+/* Allocate a frame for descriptors of @target in a pageblock that does not depend on @target. */
 static int try_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, uint64_t target,
 			   hvo_pfn_t *ret)
 {
@@ -224,8 +225,8 @@ static int try_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, ui
 }
 
 /*
- * Best in a block that is cut: a whole one may well wait, too, for what its own descriptors lie in,
- * and only so many are tried.
+ * Allocate a frame that does not depend on @target, best in a cut pageblock: a whole one may well
+ * depend on others itself, and only so many frames are tried.
  */
 static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, uint64_t target,
 			     hvo_pfn_t *ret)
@@ -250,7 +251,10 @@ int vmemmap_alloc_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t pa
 	return 0;
 }
 
-/* The memory of homes may be a huge page by now, with descriptors in the block to be left. */
+/*
+ * Does the frame that backed a page at the start depend on the described pageblock? The frame may
+ * lie in a huge page by now, with descriptors in that pageblock.
+ */
 static bool home_waits(struct hvo_machine *m, uint64_t page, hvo_pfn_t described)
 {
 	hvo_pfn_t home = vmemmap_home(node_of(m, described), page);

@@ -5,29 +5,39 @@
 #include "backing.h"
 
 /*
- * Allocate frames for the pages [page, page + want) of the array and append them
- * to the list, in as few pieces as there are. Frames already appended stay on it
- * after an error. Returns how many frames are missing.
+ * Allocate frames for the pages [page, page + want) of the array, in as few runs as can be had, and
+ * append them to @l. Memmap lock held. Returns how many frames are missing; frames that were
+ * appended before one was missing stay on @l.
  */
 uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint64_t page,
 			uint64_t want, struct run_list *l);
 
-/* The frames that they had at the start, if all of these are free; false: nothing is changed. */
+/*
+ * Append to @l the frames that backed the pages [page, page + nr) of node @n at the start. Memmap
+ * lock held. False: not all of them are free, and nothing changed.
+ */
 bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, uint64_t nr,
 			 const struct node *n, struct run_list *l);
 
-/* The same wherever it lies: its block may wait for the described one to become whole. */
+/*
+ * Allocate any frame for one page of the array, state MEMMAP, even in a pageblock that becomes
+ * whole only after the described one. Memmap lock held. -HVO_ENOMEM: there is none.
+ */
 HVO_MUST_CHECK int vmemmap_alloc_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page,
 					   hvo_pfn_t *ret);
 
 /*
- * A new frame for one page of the array, in state MEMMAP: the one it had at the start if
- * that is free, else any. Memmap lock held.
+ * Allocate a frame for one page of the array, state MEMMAP: the frame of the start if that is free,
+ * else one in a pageblock that does not wait for the described one. Memmap lock held.
+ * -HVO_ENOMEM: there is none.
  */
 HVO_MUST_CHECK int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page,
 				       hvo_pfn_t *ret);
 
-/* The same, but any free frame of one cut block, whatever the watermarks say. */
+/*
+ * Allocate a free frame of cut pageblock @block for one page of the array, state MEMMAP, whatever
+ * the watermarks say. Memmap lock held. False: there is none.
+ */
 bool vmemmap_alloc_frame_of(struct hvo_machine *m, uint64_t block, uint64_t page, hvo_pfn_t *ret);
 
 #endif

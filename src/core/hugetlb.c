@@ -26,8 +26,8 @@
 /* ---- to users and back ---------------------------------------------------------------------- */
 
 /*
- * A page for a user, state HUGETLB_USED. With @reserved one reservation is used up, and
- * pages that are promised to somebody can be taken.
+ * Get a page for a user, state HUGETLB_USED. @reserved: use one reservation up, so that a promised
+ * page can be taken too.
  */
 static int get_page(struct hvo_pool *pool, unsigned int gfp, int node, bool reserved,
 		    hvo_pfn_t *ret)
@@ -153,8 +153,8 @@ int hvo_pool_free_reserved(struct hvo_pool *pool, hvo_pfn_t pfn)
 /* ---- folding what is present ---------------------------------------------------------------- */
 
 /*
- * Take up to BATCH present pages of the pool from *pfn on out of everybody's reach:
- * free ones off their list, ones in use by a reference of our own.
+ * Collect up to BATCH present pages of the pool from *@pfn on, so that nobody can free or take
+ * them: free ones go off their list, ones in use get a reference of the library.
  */
 static unsigned int collect_present(struct hvo_pool *pool, hvo_pfn_t *pfn)
 {

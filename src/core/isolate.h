@@ -5,37 +5,53 @@
 #include "machine.h"
 
 /*
- * hvo_isolate_range() and back, without the checks of arguments: whole blocks, online, of one
- * zone. Takes the zone's lock itself. -HVO_EINVAL: they are not by now; -HVO_EBUSY: part of it is
- * isolated. Nothing changed then.
+ * Isolate the pageblocks [start, end) of one zone, as hvo_isolate_range() without its checks of the
+ * arguments. Memmap lock held; takes the zone's lock itself.
+ *
+ * -HVO_EINVAL: a part went offline;
+ * -HVO_EBUSY: a part is isolated already.
+ * Nothing changed then.
  */
 HVO_MUST_CHECK int isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
+
+/* End the isolation of [start, end). Memmap lock held; takes the zone's lock itself. */
 
 void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
 /*
- * Of an isolated range: is a 2 MiB block free as a whole (state ISOLATED)? Or may it become so
- * by collapse: tries that. Takes the zone's lock itself.
+ * Is the isolated pageblock that begins at frame @block free as a whole (state ISOLATED)? Collapses
+ * one that holds nothing but its own tails. Takes the zone's lock itself.
  */
 bool isolated_pageblock_free(struct hvo_machine *m, hvo_pfn_t block);
 
 /*
- * Take the frames [start, end) of an isolated range, all of them free, for good: blocks in
- * state USED, refcount 0, as large as fit. False and nothing changed if not all are free.
+ * Claim the pageblocks [start, end) of an isolated range, all of them free: blocks in state USED,
+ * refcount 0, as large as fit. Takes the zone's lock itself. False and nothing changed: not all are
+ * free.
  */
 bool isolated_claim(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
-/* The same as one block, whatever max_order is. */
+/*
+ * Claim one free block of an isolated range as a whole, whatever max_order is: state USED, refcount
+ * 0. Takes the zone's lock itself. False and nothing changed: not all of it is free.
+ */
 bool isolated_claim_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
 /*
- * The same for any frames, of which those of whole blocks are free as such. A whole block that
- * is wanted in part is cut, with its descriptors in frames that are not wanted, or
- * elsewhere. Memmap lock not held. 0; -HVO_EBUSY: not free; -HVO_ENOMEM: it cannot be cut.
+ * Claim any free frames [start, end) of an isolated range: blocks in state USED, refcount 0, as
+ * large as fit. A whole pageblock that is wanted in part is cut, with its tails in frames that are
+ * not wanted, or elsewhere. No lock held.
+ *
+ * -HVO_EBUSY: not all frames are free;
+ * -HVO_ENOMEM: a pageblock cannot be cut.
+ * Nothing is claimed then.
  */
 HVO_MUST_CHECK int isolated_claim_frames(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
-/* Whole blocks, online, of one zone? */
+/*
+ * Is [start, end) a range of whole pageblocks, online, of one zone? A guess without the zone's
+ * lock.
+ */
 bool isolate_range_valid(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
 #endif

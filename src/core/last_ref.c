@@ -15,7 +15,7 @@
 #include "pool_leave.h"
 #include "ref.h"
 
-/* Nobody holds it any more. */
+/* Free the block, or put the huge page, that @head heads and that nobody holds any more. */
 static void free_head(struct hvo_machine *m, hvo_pfn_t head)
 {
 	struct hvo_page *page = page_rw(m, head);
@@ -59,8 +59,8 @@ int hvo_get_page(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t *ret_head)
 	} while (!page_count_change(m, head, PAGE_REFCOUNT, refs, refs + 1));
 	rc = 0;
 	/*
-	 * Before the reference was there the block could change under us. It is given
-	 * back without looking the head up again: the fold byte may be behind it.
+	 * The block could change before the reference was there. Drop the reference without a
+	 * look-up of the head: the fold byte may lag behind.
 	 */
 	if (hvo_page_head(&m->mm, pfn) != head || !ref_covers(m, head, pfn)) {
 		rc = -HVO_EBUSY;

@@ -4,7 +4,7 @@
 
 #include "machine.h"
 
-/* Drop a reference that the core itself took, whatever the user's map count is. */
+/* Drop a reference that the core itself took, whatever the map count is. No spin lock held. */
 void put_page_mapped(struct hvo_machine *m, hvo_pfn_t head);
 
 #endif

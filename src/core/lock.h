@@ -30,8 +30,8 @@ static inline void lock_release(struct hvo_machine *m, struct hvo_lock *lock)
 }
 
 /*
- * The zone of a frame of which the caller knows nothing but the number, with its lock: what is
- * found there stays so until the lock is released. NULL: no such frame, or it is not online.
+ * Find and lock the zone of a frame of which the caller knows nothing but the number. The frame
+ * stays in the zone until the lock is released. NULL: no such frame, or it is not online.
  */
 HVO_MUST_CHECK struct zone *zone_lock_of(struct hvo_machine *m, hvo_pfn_t pfn);
 

@@ -22,7 +22,7 @@
 
 #define ALIGN 64u
 
-/* Links and backing records are 32 bits of frames and blocks. */
+/* Links are 32-bit numbers of pageblocks, and backing records 32-bit numbers of frames. */
 #define MEMORY_MAX (UINT64_C(1) << 44)
 
 /* ---- what a configuration says -------------------------------------------------------------- */
@@ -32,7 +32,7 @@ static bool has_normal(const struct hvo_config *c, uint32_t nid)
 	return !(c->movable_nodes >> nid & 1);
 }
 
-/* Whose NORMAL memory holds the descriptors of a node: in the order of any allocation. */
+/* The node whose NORMAL memory holds a node's descriptors: the first in allocation order. */
 static uint32_t memmap_node(const struct hvo_config *c, uint32_t nid)
 {
 	while (!has_normal(c, nid))
@@ -53,7 +53,7 @@ static uint64_t round_up_pageblocks(uint64_t frames)
 	return (frames + HVO_PAGEBLOCK_FRAMES - 1) & ~(HVO_PAGEBLOCK_FRAMES - UINT64_C(1));
 }
 
-/* Frames for those of other nodes that lie in a node, too. */
+/* Frames of a node that hold the descriptors of other nodes. */
 static uint64_t guest_frames(const struct hvo_config *c, uint32_t nid)
 {
 	uint64_t frames = 0;
@@ -65,7 +65,7 @@ static uint64_t guest_frames(const struct hvo_config *c, uint32_t nid)
 	return frames;
 }
 
-/* 1 GiB pages on each node, and their sum. */
+/* Fill in and check the 1 GiB pages of each node, and their sum. */
 static const char *boot_wrong(struct hvo_config *c)
 {
 	uint64_t sum = 0;
@@ -174,7 +174,7 @@ int hvo_config_check(const struct hvo_config *cfg, char *why, size_t len)
 	return rc;
 }
 
-/* Of the address space: what is there and what can be added. */
+/* Bytes of the address space: memory of the start and memory that can be added. */
 static uint64_t total_bytes(const struct hvo_config *c)
 {
 	return c->memory_bytes + c->hotplug_bytes;
@@ -225,7 +225,7 @@ uint64_t hvo_memmap_pages(uint64_t memory_bytes)
 
 /* ---- memory at the start -------------------------------------------------------------------- */
 
-/* Its memory is in [start, end), though others may have some there. */
+/* Set up a zone with its memory in [start, end), where other zones may have memory, too. */
 static struct zone *init_zone(struct hvo_machine *m, uint32_t nid, uint32_t type, hvo_pfn_t start,
 			      hvo_pfn_t end)
 {
@@ -250,7 +250,7 @@ static void add_sections(struct hvo_machine *m, struct zone *z, hvo_pfn_t start,
 			(struct section){ z->id, HVO_SECTION_ONLINE, z->node, 0, 0 };
 }
 
-/* Address space without memory: nobody is there to be found. */
+/* Mark all address space as absent. */
 static void init_absent(struct hvo_machine *m)
 {
 	hvo_pfn_t pfn = m->cfg.memory_bytes >> HVO_FRAME_SHIFT;
@@ -261,7 +261,7 @@ static void init_absent(struct hvo_machine *m)
 	}
 }
 
-/* How many 1 GiB pages a node is to have: what was said for it, or its share in turn. */
+/* 1 GiB pages that a node is to have: the configured number, or its share of the sum in turn. */
 static uint64_t boot_share(const struct hvo_config *c, uint32_t nid)
 {
 	uint32_t before = 0, nr = 0, n;
@@ -278,8 +278,8 @@ static uint64_t boot_share(const struct hvo_config *c, uint32_t nid)
 }
 
 /*
- * 1 GiB pages whose descriptors are never all there: at the end of NORMAL, or where that is in two
- * parts of the first, as many of the node's share as leave room for what is.
+ * Place 1 GiB pages that never have all their descriptors: at the end of NORMAL, or of its first
+ * part if there are two; as many of the node's share as leave room for other descriptors.
  */
 static void place_boot_gigantic(struct hvo_machine *m, struct node *n, uint32_t nid,
 				hvo_pfn_t normal_end)
@@ -304,8 +304,8 @@ static void place_boot_gigantic(struct hvo_machine *m, struct node *n, uint32_t 
 }
 
 /*
- * Where the CMA memory of a node begins that is to end at @end or before: so that the largest huge
- * page that fits into it does so there, too, if what has to be in front leaves room.
+ * The frame where a node's CMA memory, which ends at @end or before, begins: aligned to the largest
+ * huge page that fits into the memory, if the memory in front leaves room.
  */
 static hvo_pfn_t cma_start(const struct hvo_machine *m, uint32_t nid, hvo_pfn_t end)
 {
@@ -409,7 +409,9 @@ static int online_nodes(struct hvo_machine *m)
 	return rc;
 }
 
-/* As many as there are; the kernel too boots with fewer. */
+/*
+ * Allocate the 1 GiB pages that are left to allocate, as many as fit: Linux, too, boots with fewer.
+ */
 static int boot_rest(struct hvo_machine *m, struct hvo_pool *pool)
 {
 	static const struct hvo_resize_options at_boot = { .size = sizeof(at_boot), .boot = true };

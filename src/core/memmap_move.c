@@ -8,15 +8,15 @@
  *	3. all 64 descriptors are at rest, or -HVO_EBUSY; those that somebody holds are held
  *	4. copy, remap, flush		5. let go, unlock	6. the old frame is free
  *
- * What frame takes the place of which: any that is free, in Linux mode best the one of the start.
- * Frames that were set aside at the start, and those with tails of their own block, move only
- * when they failed, and then never come back: the first ones cease to be set aside; tails stay
- * in their block if it has a free frame, else it becomes one with tails elsewhere. With a failed
- * frame in it that block stays cut. A frame in a whole block of descriptors has none itself: what
- * it backs follows from where it lies, and that it failed is in the record alone.
+ * The new frame is any free one, in Linux mode best the one of the start. Frames that were set
+ * aside at the start, and frames with tails of the pageblock that they lie in, move only when they
+ * failed, and never back. The former cease to be set aside; tails stay in their pageblock if it has
+ * a free frame, else the pageblock becomes one with tails elsewhere. A pageblock with a failed
+ * frame stays cut. A frame in a whole block of descriptors has no descriptor: its place says which
+ * page the frame backs, and only its bit (badframe.c) says that the frame failed.
  *
- * All that can fail comes before the flush of step 4, and nothing has changed by then.
- * No reader is waited for: one sees the old frame or the new one, and both say the same.
+ * Each step that can fail comes before the flush of step 4, and nothing has changed by then.
+ * No reader is waited for: a reader sees the old frame or the new one, with the same content.
  *
  * Who may write to a descriptor, and why no write is lost between the copy and the flush:
  *
@@ -71,7 +71,7 @@ struct held {
 	unsigned int nr;
 };
 
-/* False: nobody has a reference, so its owner may be at work without one. */
+/* Set HVO_HOLD in a head. False: nobody has a reference, so its owner may be changing the block. */
 static bool hold_head(struct hvo_machine *m, struct held *h, hvo_pfn_t head)
 {
 	struct hvo_page *page = page_rw(m, head);
@@ -99,7 +99,7 @@ static void let_go(struct hvo_machine *m, const struct held *h)
 	}
 }
 
-/* Frames of the block that a descriptor heads, at rest from now on; 0 if it is not. */
+/* Hold the block that a descriptor heads; returns its frames, or 0 if the block is changing. */
 static uint64_t hold_block(struct hvo_machine *m, struct held *h, hvo_pfn_t head)
 {
 	const struct hvo_page *page = page_ro(m, head);
@@ -122,7 +122,7 @@ static uint64_t hold_block(struct hvo_machine *m, struct held *h, hvo_pfn_t head
 	return UINT64_C(1) << (__atomic_load_n(&page->order, __ATOMIC_RELAXED) & HVO_FOLD_ORDER);
 }
 
-/* The head of what a frame of a cut block lies in, as far as the descriptors tell. */
+/* Guess the head of the block that a frame of a cut pageblock lies in, by the descriptors. */
 static hvo_pfn_t small_head(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	unsigned int order;
@@ -165,15 +165,15 @@ enum kind {
 	KIND_NONE,     /* no descriptors are in it */
 	KIND_CHANGING, /* its pageblock is just being cut or collapsed */
 	KIND_ANY,      /* it can move */
-	KIND_OWN,      /* tails of its own block: moves when it fails */
+	KIND_OWN,      /* tails of the pageblock that it lies in: moves when it fails */
 	KIND_BOOT,     /* set aside when memory came online: moves when it fails */
-	KIND_WHOLE,    /* the same, in a whole block of such frames */
+	KIND_WHOLE,    /* set aside so, in a whole block of such frames: moves when it fails */
 };
 
 static enum kind kind_in_whole(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
 {
 	*ret_page = vmemmap_page_at_start(m, pfn);
-	/* The page has left it, once and for all, when it failed. */
+	/* A page leaves a frame that failed once and for all. */
 	return m->ops->backing(m->ctx, *ret_page) == pfn ? KIND_WHOLE : KIND_NONE;
 }
 
@@ -189,7 +189,7 @@ static enum kind kind_in_cut(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret
 	return page_describes_itself(m, pfn) ? KIND_OWN : KIND_ANY;
 }
 
-/* And which page of the array does it back? */
+/* Find the kind of a frame, and the page of the array that the frame backs. */
 static enum kind kind_of(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
 {
 	struct zone *z = zone_of(m, pfn);
@@ -245,7 +245,7 @@ static int hold_and_replace(struct hvo_machine *m, uint64_t page, hvo_pfn_t old,
 		lock_acquire(m, &pool->lock);
 	if (z)
 		lock_acquire(m, &z->lock);
-	/* Not the old frame's any more: a collapse has just taken the page away from it. */
+	/* If @old does not back the page any more, a collapse has just folded the page. */
 	if (fold_order(m, first) == order && m->ops->backing(m->ctx, page) == old &&
 	    (!z || hold_page(m, &h, first, order)))
 		rc = replace_backing(m, page, old, new);
@@ -257,7 +257,9 @@ static int hold_and_replace(struct hvo_machine *m, uint64_t page, hvo_pfn_t old,
 	return rc;
 }
 
-/* From @old to @new, which is free again after an error. */
+/*
+ * Move a page from frame @old to frame @new. After an error @new is free, and @old backs the page.
+ */
 static int move_page(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, hvo_pfn_t new)
 {
 	int rc = m->ops->populate(m->ctx, new, 1);
@@ -295,8 +297,8 @@ int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 }
 
 /*
- * In Linux mode many blocks wait for those that hold what was set aside: that is no reason to
- * stay in a frame that failed.
+ * Allocate a frame for a page whose frame failed, even one that depends on the described pageblock.
+ * In Linux mode many pageblocks depend on those with frames that were set aside.
  */
 static int alloc_anywhere(struct hvo_machine *m, uint64_t page, unsigned int gfp, hvo_pfn_t *ret)
 {
@@ -325,9 +327,9 @@ static int replace_anywhere(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn,
 }
 
 /*
- * Best to a free frame of the same block. If there is none it is one with tails elsewhere, before
- * the page leaves it: with all else free it would seem to hold nothing but its own tails, and
- * collapse.
+ * Move tails to another frame of their own pageblock, if one is free. Else clear PB_SELF before the
+ * page leaves the pageblock: with all other frames free the pageblock would seem to hold nothing
+ * but its own tails, and collapse.
  */
 static int replace_own(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn, unsigned int gfp)
 {
@@ -358,7 +360,7 @@ int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp
 				replace_anywhere(m, page, pfn, gfp);
 	if (rc)
 		return rc;
-	/* One that is about to fail has done so from here on: it is not free for a moment. */
+	/* Record now, if the frame is only about to fail, so that it is never free. */
 	badframe_record_own(m, pfn);
 	if (kind == KIND_WHOLE)
 		vmemmap_leave_frame(m, pfn);

@@ -4,17 +4,19 @@
 
 #include "alloc.h"
 
-/* For the new frame. */
+/* Flags of the allocation of the new frame. */
 #define GFP_MOVE (HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN | GFP_ISOLATING)
 
-/*
- * All with the memmap lock held. hvo_move_memmap() but for the lock; the contract is there.
- */
+/* Do as hvo_move_memmap(), with the memmap lock held. */
 HVO_MUST_CHECK int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn);
 
 /*
- * The same for one that failed, or is about to, and also for those that never move otherwise. 0: it is out of use.
- * -HVO_EINVAL: it holds no descriptors.
+ * Move the descriptors in a frame that failed or is about to, even those that never move otherwise.
+ * Memmap lock held.
+ *
+ * 0: the frame is out of use;
+ * -HVO_EINVAL: the frame holds no descriptors;
+ * other errors: as hvo_move_memmap(), and nothing changed.
  */
 HVO_MUST_CHECK int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Migration: what a block holds goes somewhere else, with its references, and its owner makes
- * everything that named the old place name the new one. Built on that: emptying a range.
+ * Migration: the content and the references of a block move to another block, and the owner makes
+ * everything that named the old block name the new one. evacuate.c empties ranges so.
  *
  *	1. a reference of our own; the owner isolates, and says how many he has
  *	2. a new place, populated
@@ -9,8 +9,8 @@
  *	4. copy; the new place gets references, map count, words and owner
  *	5. the owner moves his references	6. the old place is free
  *
- * All that can fail but the owner himself comes before step 4, and what the owner refuses is
- * undone: the old place gets its references back, the new one loses them.
+ * Each step that can fail, but for the owner's, comes before step 4. A move that the owner refuses
+ * is undone: the old place gets its references back, the new one loses them.
  *
  * The new place is complete before the owner is asked to name it, since whoever finds it
  * there may use it at once. So if he refuses, somebody who looks at any frame he likes may
@@ -84,7 +84,7 @@ static int get_from(struct migration *g, unsigned int where)
 	return rc;
 }
 
-/* Nothing moves to a frame that failed since it was taken. */
+/* Get a target of which no frame failed since it was taken. */
 static int get_sound(struct migration *g, unsigned int where)
 {
 	int rc;
@@ -108,7 +108,7 @@ static int get_target(struct migration *g)
 	return rc;
 }
 
-/* Frames that failed have nothing that could be copied, and their owner was told. */
+/* Copy frames, but not those that failed: their content is lost, and their owner was told. */
 static void copy_frames(struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr)
 {
 	hvo_pfn_t end = src + nr;
@@ -128,7 +128,7 @@ static void copy_frames(struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src, uin
 	}
 }
 
-/* All that the old place has but its contents; it has a reference from here on. */
+/* Give the new place map count, words and owner of the old one, and its references. */
 static void publish_target(struct migration *g)
 {
 	const struct hvo_page *src = page_ro(g->m, g->src);
@@ -148,7 +148,7 @@ static void publish_target(struct migration *g)
 	page_set_refs(dst, g->refs);
 }
 
-/* The owner refused. Others may have taken a reference meanwhile. */
+/* Take the new place back after the owner refused. Others may hold a reference by now. */
 static void unpublish_target(struct migration *g)
 {
 	struct hvo_machine *m = g->m;
@@ -193,7 +193,7 @@ static bool freeze_source(struct migration *g)
 	return false;
 }
 
-/* Of a frame that failed while nobody could take a reference the owner is told by hvo_work(). */
+/* Let hvo_work() tell the owner of frames that failed while nobody could take a reference. */
 static void tell_later(struct migration *g, hvo_pfn_t pfn)
 {
 	if (badframe_in_block(g->m, pfn, g->order))
@@ -216,7 +216,10 @@ static void free_source(struct migration *g)
 
 /* ---- one block ------------------------------------------------------------------------------ */
 
-/* Steps 3 to 6. After an error the source is as it was, with our reference if it was not frozen. */
+/*
+ * Do steps 3 to 6. After an error the source is as before, with the reference of step 1 unless
+ * *@ret_frozen.
+ */
 static int move_over(struct migration *g, bool *ret_frozen)
 {
 	struct hvo_machine *m = g->m;
@@ -241,7 +244,7 @@ static int move_over(struct migration *g, bool *ret_frozen)
 	return rc;
 }
 
-/* A huge page that did not move is what it was. Its owner has not let go of it yet. */
+/* Fold a huge page again that was restored for a move that failed. Its owner still holds it. */
 static void fold_again(struct migration *g)
 {
 	lock_acquire(g->m, &g->m->memmap_lock);
@@ -249,7 +252,7 @@ static void fold_again(struct migration *g)
 	lock_release(g->m, &g->m->memmap_lock);
 }
 
-/* A block that we hold a reference on, and nobody else migrates; drops the reference. */
+/* Migrate a block that nobody else migrates. Drops the reference that the caller took on it. */
 static int migrate_held(struct migration *g)
 {
 	struct hvo_machine *m = g->m;
@@ -274,7 +277,7 @@ static int migrate_held(struct migration *g)
 	return rc;
 }
 
-/* What a block is that we hold a reference on; false: it cannot be moved. */
+/* Fill @g for a block on which the caller took a reference; false: the block can never move. */
 static bool migration_init(struct migration *g, struct hvo_machine *m, hvo_pfn_t head, int node,
 			   const struct where *where)
 {

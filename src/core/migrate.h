@@ -7,10 +7,10 @@
 #define GFP_TARGET (HVO_GFP_USER | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN | GFP_ISOLATING)
 #define GFP_TARGET_QUIET (GFP_TARGET & ~HVO_GFP_RECLAIM)
 
-/* Where things may go, beside the node that is preferred: flags of an allocation. */
+/* Where blocks may go, beside the preferred node: flags of an allocation. */
 struct where {
-	unsigned int block; /* all of them */
-	unsigned int huge;  /* 0, HVO_GFP_THISNODE or GFP_OTHER_NODES */
+	unsigned int block; /* for blocks: any HVO_GFP_* and GFP_* */
+	unsigned int huge;  /* for huge pages: 0, HVO_GFP_THISNODE or GFP_OTHER_NODES */
 };
 
 extern const struct where migrate_anywhere;
@@ -21,23 +21,31 @@ struct migration {
 	uint32_t id;
 	hvo_pfn_t src, dst;
 	unsigned int order;
-	uint32_t refs; /* of the owner */
+	uint32_t refs; /* references that the owner has */
 	int node;
-	unsigned int where;    /* the one of struct where that is meant */
+	unsigned int where;    /* struct where::block or ::huge, by what moves */
 	struct hvo_pool *pool; /* NULL: an ordinary block */
-	bool fresh;	       /* the pool is one larger for it */
-	bool restored;	       /* the old place was folded, before the scope asked for it */
+	bool fresh;	       /* dst is a new page: the pool is one larger until src leaves */
+	bool restored;	       /* src was folded, and was restored for the scope */
 	bool stays;	       /* the scope lets nothing of the pool move */
 };
 
-/* Linux mode gives up where the other nodes have no room, as the kernel. */
+/*
+ * May blocks go to their own node when the other nodes have no room? In Linux mode not, as Linux.
+ */
 bool migrate_may_stay(const struct hvo_machine *m, unsigned int where);
 
-/* 1: nobody holds a block there, for now. */
+/*
+ * Try to migrate the block or huge page in use that covers @pfn; fills @g. No lock held.
+ *
+ * 0: migrated;
+ * 1: nobody holds a block there, for now;
+ * negative: as hvo_migrate().
+ */
 int migrate_try(struct hvo_machine *m, hvo_pfn_t pfn, int node, const struct where *where,
 		struct migration *g);
 
-/* Move the block or huge page in use that covers a frame; memmap lock not held. */
+/* Migrate the block or huge page in use that covers a frame, and say where to. No lock held. */
 int migrate_block(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_dst);
 
 #endif

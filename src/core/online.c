@@ -33,7 +33,7 @@ hvo_pfn_t vmemmap_boot_gigantic(struct hvo_machine *m, hvo_pfn_t pfn)
 	return pfn + (UINT64_C(1) << HVO_GIGA_ORDER);
 }
 
-/* Map the descriptor pages of one GiB's part of the node; heads, and in Linux mode tails. */
+/* Map the descriptor pages of the node's part of one GiB: heads, and in Linux mode tails. */
 static int online_gib(struct hvo_machine *m, const struct node *n, uint64_t from, uint64_t to)
 {
 	uint64_t first = pageblock_of(n->start);
@@ -72,7 +72,7 @@ static void online_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	}
 }
 
-/* The blocks that hold the node's descriptors. The last one has room for more. */
+/* Set up the pageblocks that hold the node's descriptors. The last one may have free frames. */
 static int online_memmap_pageblocks(struct hvo_machine *m, const struct node *n)
 {
 	uint64_t left = n->memmap_frames;
@@ -115,8 +115,8 @@ static int online_memmap_pageblocks(struct hvo_machine *m, const struct node *n)
 }
 
 /*
- * Which page each of the node's frames backs. In on-demand mode those that fill a whole
- * block have no descriptors to say it in.
+ * Note in each descriptor frame of the node which page it backs. In on-demand mode frames that fill
+ * a whole block have no descriptors of their own for that.
  */
 static void online_backs(struct hvo_machine *m, const struct node *n)
 {
@@ -168,13 +168,15 @@ uint64_t vmemmap_self_hosted(const struct hvo_machine *m)
 	       (on_demand(m) ? HVO_PAGEBLOCK_TAILS : 0);
 }
 
-/* Where the part of [pfn, end) that is in one GiB, and so has its pages together, ends. */
+/* End of the part of [pfn, end) that lies in one GiB, and so has its pages together. */
 static hvo_pfn_t part_end(hvo_pfn_t pfn, hvo_pfn_t end)
 {
 	return min_u64((pfn | ((UINT64_C(1) << HVO_GIGA_ORDER) - 1)) + 1, end);
 }
 
-/* The pages of its descriptors: heads, and the tails of all its blocks. */
+/*
+ * The pages of the descriptors of [pfn, end), in one GiB: heads, and the tails of all pageblocks.
+ */
 static struct tails part_pages(hvo_pfn_t pfn, hvo_pfn_t end)
 {
 	uint64_t nr = pageblock_of(end) - pageblock_of(pfn);
@@ -184,7 +186,7 @@ static struct tails part_pages(hvo_pfn_t pfn, hvo_pfn_t end)
 			       { nr, nr * HVO_PAGEBLOCK_TAILS } };
 }
 
-/* Frames for those of the pages [page, page + nr) that have none. */
+/* Allocate frames for those of the pages [page, page + nr) that show the shared tail. */
 static bool gather_missing(struct hvo_machine *m, int node, uint64_t page, uint64_t nr,
 			   struct run_list *l)
 {
@@ -217,7 +219,7 @@ static bool gather_range(struct hvo_machine *m, int node, hvo_pfn_t pfn, hvo_pfn
 	return true;
 }
 
-/* Each section hosts its own, so that it can go alone. */
+/* Let each section host its own descriptors, so that each can be removed alone. */
 static bool host_range(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, struct run_list *l)
 {
 	for (; pfn < end; pfn += HVO_SECTION_FRAMES) {
@@ -231,7 +233,7 @@ static bool host_range(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, stru
 	return true;
 }
 
-/* The section's first frames become descriptor frames, for good. */
+/* Make a section's first frames descriptor frames, until the section is removed. */
 static void host_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	struct tails t = part_pages(pfn, pfn + HVO_SECTION_FRAMES);
@@ -243,7 +245,7 @@ static void host_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
 }
 
-/* What the blocks of offline memory are in the fold map. */
+/* Set the fold bytes of offline memory. */
 static void fold_bytes_offline(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
 {
 	uint8_t whole = HVO_PAGEBLOCK_ORDER | (on_demand(m) ? HVO_FOLDED : 0);
@@ -273,13 +275,13 @@ int vmemmap_add_range(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_
 	return 0;
 }
 
-/* Frames of whole blocks, set aside at the start, cannot be had singly: they stay, empty. */
+/* Does a frame stay when its page goes? Frames of a whole block cannot be freed alone. */
 static bool stays(struct hvo_machine *m, hvo_pfn_t frame)
 {
 	return hvo_fold_byte(&m->mm, pageblock_of(frame));
 }
 
-/* What is to be folded of pages, and what backs it now. */
+/* List the pages to fold (@l) and their backing (@old). False: no room. */
 static bool collect_backing(struct hvo_machine *m, uint64_t page, uint64_t nr, struct run_list *l,
 			    struct run_list *old)
 {
@@ -295,8 +297,8 @@ static bool collect_backing(struct hvo_machine *m, uint64_t page, uint64_t nr, s
 }
 
 /*
- * The first @done runs get back what they had, in one call: that does not fail. Both lists
- * have the same pages in the same order.
+ * Map the pages of the first @done runs to their old frames, in one call, which does not fail. Both
+ * lists have equal pages in equal order.
  */
 static void undo_remove(struct hvo_machine *m, const struct run_list *l, unsigned int done,
 			const struct run_list *old)
@@ -315,7 +317,7 @@ static void undo_remove(struct hvo_machine *m, const struct run_list *l, unsigne
 	m->ops->flush(m->ctx);
 }
 
-/* Heads that keep their frames say nothing any more. */
+/* Clear the head pages that keep their frames. */
 static void clear_staying(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
 {
 	for (; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
@@ -327,7 +329,7 @@ static void clear_staying(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
 	}
 }
 
-/* Free the frames of a run; what lies in the range itself goes with it. */
+/* Free the frames of a run outside [start, end); frames in the range go with the memory. */
 static void put_outside(struct hvo_machine *m, const struct hvo_remap *run, hvo_pfn_t start,
 			hvo_pfn_t end)
 {
@@ -367,7 +369,7 @@ int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	clear_staying(m, start, end);
 	for (i = 0; i < old.nr; i++)
 		put_outside(m, &old.runs[i], start, end);
-	/* What is with the system stays so until the memory goes, too. */
+	/* PB_REPORTED stays until the memory goes, too. */
 	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
 		struct pageblock *b = &m->pageblocks[pageblock_of(pfn)];
 

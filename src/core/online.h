@@ -4,27 +4,36 @@
 
 #include "machine.h"
 
-/* A 1 GiB page reserved at boot is one from now on, folded, state USED; returns its end. */
+/* Make the 1 GiB at @pfn a huge page reserved at boot: folded, state USED. Returns its end. */
 hvo_pfn_t vmemmap_boot_gigantic(struct hvo_machine *m, hvo_pfn_t pfn);
 
-/* For hvo_machine_init(): map the descriptors of a node's memory to the frames set aside for them. */
+/* Map the descriptors of a node's memory to the frames set aside for them. At the start only. */
 HVO_MUST_CHECK int vmemmap_map_node(struct hvo_machine *m, const struct node *n);
 
-/* Then, with those of all nodes there: the frames themselves are descriptors' from now on. */
+/*
+ * Make the frames that hold a node's descriptors MEMMAP, in the counts too. At the start only, when
+ * the descriptors of all nodes are mapped.
+ */
 HVO_MUST_CHECK int vmemmap_online_node(struct hvo_machine *m, const struct node *n);
 
-/* How many frames of its own a self-hosted section needs. */
+/* Frames of a self-hosted section that hold the section's own descriptors. */
 uint64_t vmemmap_self_hosted(const struct hvo_machine *m);
 
 /*
- * Hot-plug, memmap lock held, whole sections. Descriptors for sections that have none, in frames
- * of NORMAL or in the first frames of each. -HVO_ENOMEM, nothing changed: also where these take
- * more runs than there is room for.
+ * Back the descriptors of the sections [start, end), which have none: in frames of NORMAL, or with
+ * @self in the first frames of each section. Memmap lock held.
+ *
+ * -HVO_ENOMEM: no frames, or more runs than there is room for;
+ * other errors: the platform's. Nothing changed then.
  */
 HVO_MUST_CHECK int vmemmap_add_range(struct hvo_machine *m, int node, hvo_pfn_t start,
 				     hvo_pfn_t end, bool self);
 
-/* Their descriptors go; nobody uses anything there. The same errors. */
+/*
+ * Take the descriptors of the sections [start, end), of which nothing is in use, away. Waits for
+ * readers. Memmap lock held. -HVO_ENOMEM: more runs than there is room for; other errors: the
+ * platform's. Nothing changed then.
+ */
 HVO_MUST_CHECK int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
 #endif

@@ -8,8 +8,8 @@
  *	restore		1. clear the frames, through the direct map
  *			2. remap to them		3. flush	4. the fold byte says so
  *
- * All that can fail comes before the flush. When the remapping of a fold fails, the byte is set
- * back, and the page is what it was.
+ * Each step that can fail comes before the flush. When the remapping of a fold fails, the fold byte
+ * is set back, and the page is present as before.
  *
  * States of a page in the fold map: order: its tails are present; order | FOLDED: shared.
  * Locks: the memmap lock, which also owns the scratch arrays.
@@ -55,7 +55,10 @@ static bool page_folded_in_part(struct hvo_machine *m, const struct tails *t)
 	       m->ops->backing(m->ctx, t->page[1]) == HVO_SHARED_TAIL;
 }
 
-/* The head page stays, but as a frame like any other: Linux moves it, with the same counts. */
+/*
+ * Make the frame of a head page that was set aside at the start a descriptor frame like any other.
+ * Linux copies the head page to another frame; the counts are the same.
+ */
 static void retag_head_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	hvo_pfn_t frame = m->ops->backing(m->ctx, hvo_pageblock_head_page(pageblock_of(pfn)));
@@ -92,7 +95,7 @@ static void put_folded_backing(struct hvo_machine *m, const struct run_list *old
 	}
 }
 
-/* A page whose runs were remapped only in part gets them back. */
+/* Map the runs of a page of which a fold remapped only a part to their old frames. */
 static void undo_partial_fold(struct hvo_machine *m, const struct tails *t,
 			      const struct run_list *old)
 {
@@ -163,7 +166,7 @@ unsigned int vmemmap_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsi
 		    !run_add_backing(m, &old, t.page[1], t.nr[1]) ||
 		    !run_add(&l, t.page[0], HVO_SHARED_TAIL, t.nr[0]) ||
 		    !run_add(&l, t.page[1], HVO_SHARED_TAIL, t.nr[1])) {
-			/* Cannot happen for the first one: the arrays hold a 1 GiB page. */
+			/* Not for the first page: the arrays have room for a 1 GiB page. */
 			l.nr = l_before.nr;
 			old.nr = old_before.nr;
 			break;
@@ -212,7 +215,7 @@ static uint64_t gather_page(struct hvo_machine *m, hvo_pfn_t pfn, const struct t
 	return 0;
 }
 
-/* Drop from the list all that lies behind a position in it, and free those frames. */
+/* Cut a list of runs back to @nr runs, the last of them to @last pages; @put: free those frames. */
 static void truncate_runs(struct hvo_machine *m, struct run_list *l, unsigned int nr,
 			  uint64_t last_nr, bool put)
 {
@@ -263,7 +266,7 @@ static bool page_present(struct hvo_machine *m, const struct tails *t)
 	return true;
 }
 
-/* The mapping failed after some runs: keep the pages that are complete, undo one. */
+/* After a mapping failed: keep the pages that are complete, undo the one that is not. */
 static unsigned int keep_complete(struct hvo_machine *m, const hvo_pfn_t *pfns, unsigned int nr,
 				  unsigned int order, const struct run_list *l, bool put)
 {
@@ -317,7 +320,7 @@ unsigned int vmemmap_restore(struct hvo_machine *m, hvo_pfn_t *pfns, unsigned in
 	}
 	if (!taken)
 		return 0;
-	/* Who gets frames is decided: neighbours are mapped together. */
+	/* Each page has its frames: sort, so that neighbours are mapped together. */
 	sort_ascending(pfns, taken);
 	run_sort(&l);
 	rc = vmemmap_map_some(m, &l, &done);

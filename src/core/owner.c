@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Owners: who can move the blocks that he holds, and which blocks are just being moved.
+ * Owners, who can move the blocks that they hold, and the list of blocks that are being moved.
  *
  * States of a number: free; registered; leaving, while calls still run. A block has the
  * number in its head's descriptor, from hvo_set_owner() to the last reference.
@@ -120,7 +120,7 @@ static bool is_registered(struct hvo_machine *m, uint32_t id)
 	return registered;
 }
 
-/* The head of what somebody holds, but of CMA. Inside a reader's section. */
+/* Does a block in use that is not of a CMA area begin at @pfn? Inside a reader's section. */
 static bool can_have_owner(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	enum hvo_page_state state;
@@ -184,7 +184,6 @@ void migrating_end(struct hvo_machine *m, hvo_pfn_t head)
 	lock_release(m, &m->owner_lock);
 }
 
-/* Its block is held by a reference of the caller's. */
 void tell_owner(struct hvo_machine *m, hvo_pfn_t frame, hvo_pfn_t head)
 {
 	struct hvo_owner *owner;

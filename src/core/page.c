@@ -10,11 +10,12 @@
  *	HUGETLB_* -> USED	out of it
  *	USED, TAIL -> MEMMAP -> FREE, TAIL	frames that hold descriptors
  *	TAIL, USED -> ISOLATED -> USED, TAIL	free memory of an isolated range
- *	TAIL, USED -> POISONED	for good; a whole pageblock, free or ISOLATED too, until it can be cut: -> USED
+ *	TAIL, USED -> POISONED	for good; a whole pageblock, free or ISOLATED too, until it can
+ *				be cut: -> USED
  *
- * The owner of a frame changes its state: the holder of the zone lock for free
- * frames, whoever took it off the free lists otherwise. Readers without a lock see
- * single bytes change and check again after they got a reference.
+ * The owner of a frame changes its state: the holder of the zone lock for free frames, else the
+ * thread that took the frame off the free lists. Readers without a lock see single bytes change,
+ * and check again when they have a reference.
  *
  * Linux: include/linux/page-flags.h, PageBuddy(), PageHuge(), PageTail();
  * include/linux/page_ref.h, page_ref_freeze().
@@ -55,7 +56,7 @@ uint32_t page_count(struct hvo_machine *m, hvo_pfn_t pfn, size_t which)
 	unsigned int turns = 0;
 
 	for (;;) {
-		/* Where it is, is looked up each time: that is what a move changes. */
+		/* Look the address up each time: a move changes it (software translation). */
 		const char *page = (const char *)page_ro(m, pfn);
 		uint32_t n = __atomic_load_n((const uint32_t *)(const void *)(page + which),
 					     __ATOMIC_RELAXED);

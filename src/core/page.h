@@ -21,7 +21,7 @@ static inline const struct hvo_page *page_ro(struct hvo_machine *m, hvo_pfn_t pf
 /* bit s of page_transitions[t]: a frame may go from state s to state t */
 extern const uint8_t page_transitions[HVO_PAGE_NR_STATES];
 
-/* The one place where a frame changes its state. The caller owns the frame. */
+/* Change the state of a frame, here and nowhere else. The caller owns the frame. */
 static inline void page_set_state(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_page *page,
 				  enum hvo_page_state state, unsigned int order)
 {
@@ -36,24 +36,28 @@ static inline void page_set_refs(struct hvo_page *page, uint32_t refs)
 }
 
 /*
- * Counts of a block that somebody may hold. The frame that its descriptor is in may be
- * on the move (memmap_move.c): reading waits until it is not. Inside a reader's section.
+ * Reference and map count of a block that somebody may hold, used inside a reader's section.
+ * HVO_HOLD in a count says that the frame behind the descriptor is on the move (memmap_move.c):
+ * page_count() waits for the end of that move.
  */
 #define PAGE_REFCOUNT offsetof(struct hvo_page, refcount)
 #define PAGE_MAPCOUNT offsetof(struct hvo_page, mapcount)
 #define PAGE_COUNT_MAX (HVO_HOLD - 1)
 
-/* @which: PAGE_REFCOUNT or PAGE_MAPCOUNT. */
+/* Read a count; @which: PAGE_REFCOUNT or PAGE_MAPCOUNT. */
 uint32_t page_count(struct hvo_machine *m, hvo_pfn_t pfn, size_t which);
-/* False if it is not @from any more, or on the move: read it again. */
+/* Change a count from @from to @to; false: the count differs or is on the move, read it again. */
 bool page_count_change(struct hvo_machine *m, hvo_pfn_t pfn, size_t which, uint32_t from,
 		       uint32_t to);
-/* Exactly @refs references become none: nobody can take one any more. False: there are more or fewer. */
+/*
+ * Drop exactly @refs references, all there are, so that nobody can take another one.
+ * False and nothing changed: there are more or fewer.
+ */
 bool page_freeze(struct hvo_machine *m, hvo_pfn_t pfn, uint32_t refs);
-/* For a loop that waits for another thread: a few turns at once, then slowly. */
+/* Wait for another thread inside a loop: the first turns return at once, later ones sleep. */
 void page_wait(struct hvo_machine *m, unsigned int *turns);
 
-/* Of a head that somebody else may be changing. */
+/* Read the order of a head that another thread may be changing. */
 static inline unsigned int page_order(const struct hvo_page *page)
 {
 	return __atomic_load_n(&page->order, __ATOMIC_RELAXED);
@@ -69,7 +73,7 @@ static inline void page_set_owner(struct hvo_page *page, uint32_t id)
 	__atomic_store_n(&page->owner, id, __ATOMIC_RELAXED);
 }
 
-/* Flags change while others read them. */
+/* Read flags that other threads may be changing. */
 static inline uint16_t page_flags(const struct hvo_page *page)
 {
 	return __atomic_load_n(&page->flags, __ATOMIC_RELAXED);
@@ -105,7 +109,7 @@ static inline void page_set_word(struct hvo_page *page, unsigned int i, uint64_t
 	__atomic_store_n(&page->private_data[i], value, __ATOMIC_RELAXED);
 }
 
-/* To a new user: nothing of the last one's, and one reference. */
+/* Prepare a head for a new user: clear words and map count, set @owner and one reference. */
 static inline void page_hand_out(struct hvo_page *page, uint32_t owner)
 {
 	unsigned int i;
@@ -118,8 +122,8 @@ static inline void page_hand_out(struct hvo_page *page, uint32_t owner)
 }
 
 /*
- * In a cut block: frames of what begins there, free or allocated, or one. Without the zone's
- * lock it may have been something else a moment ago.
+ * Frames of the block, free or allocated, that a frame of a cut pageblock heads; 1: the frame heads
+ * none. A guess without the zone's lock.
  */
 static inline uint64_t page_cut_frames(enum hvo_page_state state, unsigned int order)
 {
@@ -128,7 +132,7 @@ static inline uint64_t page_cut_frames(enum hvo_page_state state, unsigned int o
 	return head && order < SMALL_ORDERS ? UINT64_C(1) << order : 1;
 }
 
-/* Can it not be moved, whatever heads a block or is a frame by itself? */
+/* True if the block that this descriptor heads, or the single frame, can never be moved. */
 static inline bool page_stays(const struct hvo_page *page)
 {
 	switch (hvo_page_state(page)) {
@@ -145,9 +149,9 @@ static inline bool page_stays(const struct hvo_page *page)
 }
 
 /*
- * Does a frame in state MEMMAP hold tails of the very block that it lies in? The head page is no
- * tail: it outlives the block, wherever it is. Zone's lock held, and the block is at PLACE_CUT: at
- * other places its words are somebody's who does not hold the lock.
+ * Does a frame in state MEMMAP hold tails of the pageblock that the frame lies in? The head page is
+ * no tail: the page stays when the pageblock becomes whole. The zone's lock is held and the
+ * pageblock is at PLACE_CUT: at other places its descriptors belong to a thread without the lock.
  */
 static inline bool page_describes_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 {
@@ -190,7 +194,7 @@ static inline unsigned int fold_order(const struct hvo_machine *m, hvo_pfn_t pfn
 	return hvo_fold_byte(&m->mm, pageblock_of(pfn)) & HVO_FOLD_ORDER;
 }
 
-/* What the fold map says of the blocks of one whole block, free or allocated. */
+/* Set the fold byte of each pageblock of one whole block of @order, free or allocated. */
 void fold_set(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint8_t byte);
 
 #endif

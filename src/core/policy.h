@@ -4,7 +4,7 @@
 
 #include "machine.h"
 
-/* Does a policy say what can be done? */
+/* Has a policy a name, known flags, and 1 to HVO_POLICY_STEPS steps that can be done? */
 bool policy_valid(const struct hvo_policy *policy);
 
 #endif

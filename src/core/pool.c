@@ -98,12 +98,12 @@ void hugetlb_enqueue(struct hvo_pool *pool, hvo_pfn_t pfn)
 	head_list_add(m, &n->free_list, pfn);
 	n->free++;
 	n->poisoned_free += page_poisoned(m, pfn);
-	/* One that failed while it was on no list. */
+	/* A frame may have failed while the page was on no list. */
 	if (badframe_in_block(m, pfn, pool->order))
 		hugetlb_mark_bad(pool, pfn);
 }
 
-/* The page stays in state HUGETLB_FREE: the caller says what it becomes. */
+/* Take a page off the free list. The state stays HUGETLB_FREE until the caller changes it. */
 static void hugetlb_dequeue(struct hvo_pool *pool, struct pool_node *n, hvo_pfn_t pfn)
 {
 	head_list_del(pool->m, &n->free_list, page_rw(pool->m, pfn));
@@ -125,7 +125,7 @@ uint64_t hugetlb_spare(const struct hvo_pool *pool)
 	return sound > pool->reserved ? sound - pool->reserved : 0;
 }
 
-/* @one: 1 or -1 */
+/* Count a page in (@one: 1) or out (@one: -1). */
 static void account(struct hvo_pool *pool, struct pool_node *n, hvo_pfn_t pfn, uint64_t one)
 {
 	uint16_t flags = page_flags(page_ro(pool->m, pfn));
@@ -325,7 +325,7 @@ bool hugetlb_has_free_surplus(const struct pool_node *n)
 
 /* ---- joining -------------------------------------------------------------------------------- */
 
-/* Not those whose descriptors are hosted by themselves, nor those that the scope leaves out. */
+/* May a page be folded? Not a self-hosted one, nor one that the scope leaves out. */
 static bool may_fold(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = pool->m;
@@ -340,7 +340,7 @@ static bool may_fold(struct hvo_pool *pool, hvo_pfn_t pfn)
 	return false;
 }
 
-/* Those that stay present to the end; returns how many are before them. */
+/* Sort the pages of the batch that stay present to the end; returns how many are before them. */
 static unsigned int fold_last(struct hvo_pool *pool, unsigned int nr)
 {
 	unsigned int i = 0;

@@ -6,7 +6,7 @@
 
 #define POOL_SUM(pool, field) hugetlb_sum(pool, offsetof(struct pool_node, field))
 
-/* What the pool has on the node that a frame is on. */
+/* The pool's lists and counters of the node that a frame is on. */
 struct pool_node *hugetlb_node(struct hvo_pool *pool, hvo_pfn_t pfn);
 
 /* Sum of a field of struct pool_node over all nodes. */
@@ -18,78 +18,96 @@ void page_list_add(struct hvo_machine *m, struct page_list *list, hvo_pfn_t pfn)
 /* Take the first page off a list, or HVO_PFN_NONE. */
 hvo_pfn_t page_list_pop(struct hvo_machine *m, struct page_list *list);
 
-/* The first ones of a list, up to @max, which stay on it; returns how many. */
+/* Copy the heads of the first pages of a list, up to @max, to @pfns; returns how many. */
 unsigned int page_list_peek(struct hvo_machine *m, const struct page_list *list, hvo_pfn_t *pfns,
 			    unsigned int max);
 
-/* A frame of a page that the pool has failed: nobody gets the page. Pool lock held. */
+/*
+ * Mark a page of the pool, of which a frame failed, so that nobody gets the page. Pool lock held.
+ */
 void hugetlb_mark_bad(struct hvo_pool *pool, hvo_pfn_t pfn);
 
-/* It goes on the free list; it is accounted already. */
+/* Put a page that is accounted on the free list. Pool lock held. */
 void hugetlb_enqueue(struct hvo_pool *pool, hvo_pfn_t pfn);
 
-/* Free pages that can be handed out, so many can be promised. Pool lock held. */
+/* Count the free pages that can be handed out, and so be promised. Pool lock held. */
 uint64_t hugetlb_sound_free(const struct hvo_pool *pool);
 
-/* Free pages that may leave, whichever of them they are: what is promised stays. Pool lock held. */
+/* Count the free pages that may leave so that all promises can be kept. Pool lock held. */
 uint64_t hugetlb_spare(const struct hvo_pool *pool);
 
-/* A page, state USED, joins the pool's counters; @surplus more of it are surplus. */
+/* Count a page in state USED in; @surplus: 1 if the page is surplus, else 0. Pool lock held. */
 void hugetlb_account(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus);
 
-/* The same for a page in use that nobody holds any more. */
+/* Count a page that was in use, and that nobody holds, out: state USED. Pool lock held. */
 void hugetlb_remove_used(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus);
 
-/* A free page leaves pool and list, with @surplus less: state USED. */
+/*
+ * Take a free page off list and counters: state USED. @surplus: 1 if one surplus goes too. Pool
+ * lock held.
+ */
 void hugetlb_remove(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus);
 
-/* The newest one of a node that has one, onto a list. */
+/* Move the newest free page of node @n, which has one, to @list: state USED. Pool lock held. */
 void hugetlb_remove_to(struct hvo_pool *pool, struct pool_node *n, uint64_t surplus,
 		       struct page_list *list);
 
 /*
- * A free page, on the list, that something is done with: free for all who count, but state USED
- * and on no list, so that nobody gets it. And the way back. Memmap lock held too.
+ * Take a free page off the list, to fold or restore the page: state USED, still counted as free.
+ * Memmap lock and pool lock held.
  */
 void hugetlb_hide(struct hvo_pool *pool, hvo_pfn_t pfn);
+
+/* Put a page that hugetlb_hide() took off the list back. Memmap lock and pool lock held. */
 
 void hugetlb_unhide(struct hvo_pool *pool, hvo_pfn_t pfn);
 
 /*
- * The pool whose huge page covers a frame, with its lock held and *pfn the page's head;
- * *ret_used says whether somebody has it. NULL without a lock: no huge page there. Under
- * the memmap lock.
+ * Find and lock the pool whose huge page covers a frame; *@pfn becomes the head of the page, and
+ * *@ret_used says whether a user has the page. Memmap lock held. NULL, and nothing locked: no huge
+ * page covers the frame.
  */
 struct hvo_pool *hugetlb_lock_pool_of(struct hvo_machine *m, hvo_pfn_t *pfn, bool *ret_used);
 
 /*
- * Take a free page that is sound and not isolated, by the nodes of @gfp: state HUGETLB_USED. HVO_PFN_NONE:
- * none; then *ret_soon says whether there is one that the library keeps apart for a moment. Pool lock held.
+ * Take a free page, sound and not isolated, off the list of a node that @gfp allows: state
+ * HUGETLB_USED. Pool lock held. HVO_PFN_NONE: there is none; *@ret_soon says whether the library
+ * keeps one isolated for a moment.
  */
 hvo_pfn_t hugetlb_dequeue_sound(struct hvo_pool *pool, unsigned int gfp, int node, bool *ret_soon);
 
-/* Sets of nodes: a bit for each. */
+/* The set of all nodes: a bit for each. */
 uint64_t all_nodes(const struct hvo_machine *m);
 
+/* Number of nodes in a set. */
 unsigned int nr_of_nodes(uint64_t nodes);
 
-/* The next node in turn of those in @nodes that @fits; NULL after one round. */
+/* The next node of the set @nodes, from *@turn on, that @fits; NULL: none in one round. */
 struct pool_node *hugetlb_next_node(struct hvo_pool *pool, uint32_t *turn, uint64_t nodes,
 				    bool (*fits)(const struct pool_node *n));
 
+/* Has a node free pages and surplus ones, so that a free page can leave as surplus? */
 bool hugetlb_has_free_surplus(const struct pool_node *n);
 
-/* The first @nr of pool->batch are folded, if that is on, and in another order afterwards. */
+/* Fold the first @nr pages of pool->batch, if folding is on, and reorder them. Memmap lock held. */
 void hugetlb_fold_batch(struct hvo_pool *pool, unsigned int nr);
 
-/* They join the pool, free, the last one first: so the first one is handed out first, as in Linux. */
+/*
+ * Add the first @nr pages of pool->batch to the pool, free, the last one first: so the first one is
+ * handed out first, as in Linux. Memmap lock held.
+ */
 void hugetlb_add_batch(struct hvo_pool *pool, unsigned int nr);
 
-/* A 1 GiB page can hardly be moved, so movable memory with one in it stays where it is. */
-/* 0, or HVO_GFP_MOVABLE where a page of the pool may be on movable memory. */
+/*
+ * HVO_GFP_MOVABLE if a page of the pool may lie in movable memory, else 0: a 1 GiB page can hardly
+ * be moved, so it would pin the movable memory around it.
+ */
 unsigned int hugetlb_movable_gfp(const struct hvo_pool *pool);
 
-/* A new page for the pool, from this node: state USED, not folded, in no counter. */
+/*
+ * Allocate a page for the pool from a node: state USED, not folded, in no counter. Memmap lock
+ * held.
+ */
 HVO_MUST_CHECK int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node,
 				       hvo_pfn_t *ret);
 

@@ -8,15 +8,15 @@
  *	    ^		       |
  *	    +--- refused, surplus: its descriptors cannot be had
  *
- * The list is gone through in its order, the last page that left first: as in the kernel, that
- * decides who gets the frames that there are, and which pages give theirs to the next ones.
+ * Pages are restored in the order of the list, the last page that left first. As in Linux that
+ * order decides which pages get the free frames, and which pages give frames to the next ones.
  *
  * States: HUGETLB_* -> USED on the list; USED -> FREE, or back to HUGETLB_FREE.
  * HVO_PF_DEFERRED while a page is on its pool's deferred list.
  * Locks: the memmap lock throughout, but for hugetlb_put(): whoever frees takes the pool's lock,
  * no other, and never waits; what has to be restored is deferred.
- * Linux: mm/hugetlb.c, update_and_free_pages_bulk(), bulk_vmemmap_restore_error(), free_huge_folio(),
- * free_hpage_workfn(), flush_free_hpage_work(), dissolve_free_hugetlb_folio().
+ * Linux: mm/hugetlb.c, update_and_free_pages_bulk(), bulk_vmemmap_restore_error(),
+ * free_huge_folio(), free_hpage_workfn(), flush_free_hpage_work(), dissolve_free_hugetlb_folio().
  */
 #include "pool_leave.h"
 
@@ -74,7 +74,7 @@ static bool try_step(struct hvo_pool *pool, hvo_pfn_t pfn, const struct hvo_rest
 			return false;
 		alloc.source = HVO_RESTORE_ALLOC;
 	}
-	/* Frames that failed must not get descriptors. */
+	/* No descriptors go to a frame that failed. */
 	if (step->source == HVO_RESTORE_CARVE && badframe_in_block(pool->m, pfn, pool->order))
 		return false;
 	return vmemmap_restore(pool->m, &pfn, 1, pool->order, &alloc, ret_missing);
@@ -121,7 +121,7 @@ bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize
 
 /* ---- many at once --------------------------------------------------------------------------- */
 
-/* As many as can be restored together, quietly: the policy is for the page where that ends. */
+/* Restore and free as many pages as one batch can, without policy; returns how many. */
 static unsigned int leave_bulk(struct hvo_pool *pool, hvo_pfn_t *pfns, unsigned int nr)
 {
 	struct hvo_restore_step bulk = pool->policy.steps[0];
@@ -142,7 +142,7 @@ bool hugetlb_restore_quietly(struct hvo_pool *pool, hvo_pfn_t pfn)
 	return leave_bulk(pool, &pfn, 1);
 }
 
-/* One page by the policy: freed, or surplus from now on, as in the kernel. */
+/* Restore and free one page by the policy, or make the page surplus, as Linux. */
 static void leave_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res)
 {
 	uint64_t missing;
@@ -179,8 +179,8 @@ static bool frames_suffice(struct hvo_pool *pool, const hvo_pfn_t *pfns, unsigne
 }
 
 /*
- * All of them will be free: then the order is ours. Present ones first, so that descriptors find their
- * frames of the start again, and by address: that takes the fewest mappings. Returns how many are left.
+ * Sort pages that will all be free, so that the fewest mappings are needed: present pages first,
+ * since they free frames of the start, then by address. Returns how many pages are left to restore.
  */
 static unsigned int sort_for_mapping(struct hvo_pool *pool, hvo_pfn_t *pfns, unsigned int nr,
 				     struct hvo_resize_result *res)
@@ -250,7 +250,7 @@ void hugetlb_flush_all(struct hvo_machine *m)
 			hugetlb_flush(&m->pools[i], UINT64_MAX);
 }
 
-/* Off to hvo_work(). Pool lock held; the page left the counters. */
+/* Leave a page that is in no counter to hvo_work(). Pool lock held. */
 static void defer(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	page_add_flags(page_rw(pool->m, pfn), HVO_PF_DEFERRED);
@@ -260,7 +260,7 @@ static void defer(struct hvo_pool *pool, hvo_pfn_t pfn)
 
 void hugetlb_hand_over(struct pool_node *from, struct pool_node *to)
 {
-	/* As move_hugetlb_state(): a page that was there already keeps its node's number. */
+	/* As Linux's move_hugetlb_state(): within a node the number of surplus pages stays. */
 	if (from != to && from->surplus) {
 		from->surplus--;
 		to->surplus++;
@@ -306,7 +306,7 @@ void hugetlb_leave(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 
 /* ---- dissolve ------------------------------------------------------------------------------- */
 
-/* What is promised is a page that can be handed out, and one that cannot is not needed for that. */
+/* May a free page be dissolved? A page that cannot be handed out keeps no promise. */
 static bool may_dissolve(const struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	uint64_t free =
@@ -331,7 +331,7 @@ int hugetlb_dissolve_locked(struct hvo_pool *pool, hvo_pfn_t pfn, bool quietly)
 	if (quietly ? hugetlb_restore_quietly(pool, pfn) :
 		      hugetlb_restore_one(pool, pfn, &res, &missing))
 		return 0;
-	/* Exactly as before: a refused dissolve makes no surplus. */
+	/* Undo: a refused dissolve makes no surplus page. */
 	if (!quietly) {
 		hugetlb_refuse(pool, pfn, missing, surplus);
 		return -HVO_ENOMEM;

@@ -4,45 +4,63 @@
 
 #include "machine.h"
 
-/* A page that is present goes back to the buddy allocator. */
+/* Give a page that left the pool, and whose tails are present, to the buddy allocator. */
 void hugetlb_free_page(struct hvo_pool *pool, hvo_pfn_t pfn);
 
-/* A page that left could not be restored: back, with @surplus, counted and reported. */
+/*
+ * Put a page that left, and for whose tails @missing frames were missing, back into the pool, as
+ * surplus if @surplus is 1; count and trace that.
+ */
 void hugetlb_refuse(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t missing, uint64_t surplus);
 
-/* Free one page, by the pool's policy; false: as before, *ret_missing frames were missing. */
+/*
+ * Restore and free one page that left, by the pool's policy. Memmap lock held. False: the page is
+ * as before, and *@ret_missing frames were missing.
+ */
 bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res,
 			 uint64_t *ret_missing);
 
-/* One page with what memory there is, and no policy; it is free then. False: as before. */
+/*
+ * Restore and free one page that left with the memory that there is, without policy and reclaim.
+ * Memmap lock held. False: the page is as before.
+ */
 bool hugetlb_restore_quietly(struct hvo_pool *pool, hvo_pfn_t pfn);
 
-/* Restore and free pages that left, in the order of the list; those that cannot be are surplus. */
+/*
+ * Restore and free the pages of a list that left, in its order. Memmap lock held. Pages that cannot
+ * be restored go back into the pool as surplus.
+ */
 void hugetlb_leave_list(struct hvo_pool *pool, struct page_list *list,
 			struct hvo_resize_result *res);
 
-/* Finish frees that were deferred, up to @max; returns how many pages were tried. */
+/*
+ * Finish deferred frees of a pool, up to @max pages; returns how many were tried. Memmap lock held.
+ */
 uint64_t hugetlb_flush(struct hvo_pool *pool, uint64_t max);
 
-/* Of all pools, as everything does that changes one. */
+/* Finish all deferred frees of all pools, before a pool is changed. Memmap lock held. */
 void hugetlb_flush_all(struct hvo_machine *m);
 
-/* A new page on node @to has the place of one of node @from, surplus or not. Pool lock held. */
+/*
+ * Let a new page of node @to take the place of one of node @from in the counters. Pool lock held.
+ */
 void hugetlb_hand_over(struct pool_node *from, struct pool_node *to);
 
 /*
- * Back to the pool, or out of it: as surplus, because a frame of it failed and the
- * reservations can do without it, or since a new page of node @replaced has its place.
+ * Put a page that nobody holds back into the pool, or out of it: as surplus, because a frame of the
+ * page failed and the reservations can do without it, or since a new page of node @replaced (NULL:
+ * none) has its place. @restore_reserve: give the reservation back too. Takes the pool's lock.
  */
 void hugetlb_put(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve,
 		 struct pool_node *replaced);
 
-/* The last reference on a huge page is gone. Takes the pool's lock itself. */
+/* Put a huge page whose last reference is gone where it belongs. Takes the pool's lock itself. */
 void hugetlb_leave(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
 /*
- * Dissolve the free page that was found so; drops the pool's lock. @quietly: without the policy,
- * and nobody is told if its descriptors cannot be restored.
+ * Dissolve a free page that hugetlb_lock_pool_of() found. Memmap lock held; drops the pool's lock.
+ * @quietly: without the policy, and without a trace if the tails cannot be restored.
+ * After an error the page is free in the pool, as before.
  */
 HVO_MUST_CHECK int hugetlb_dissolve_locked(struct hvo_pool *pool, hvo_pfn_t pfn, bool quietly);
 

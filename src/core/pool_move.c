@@ -7,7 +7,7 @@
  *	to one that is not, but folded		that one is restored
  *	to a new one that is not		the old one is restored, since it leaves the pool
  *
- * All of this comes before anything moves, so what cannot be restored stays where it is.
+ * Restoring comes before anything moves, so a page that cannot be restored stays where it is.
  *
  * Locks: the memmap lock; the pool's lock for lists and counters.
  * Linux: mm/hugetlb.c, alloc_hugetlb_folio_nodemask(), alloc_and_dissolve_hugetlb_folio(),
@@ -27,9 +27,9 @@
 /* ---- pages that stay in the pool ------------------------------------------------------------ */
 
 /*
- * The descriptors of a page that stays in the pool, and that nobody can take out of it
- * meanwhile. Frames come by the first step of the policy, as for a demotion: nothing can be
- * carved out of a page that is in use, and a move does not wait for ever.
+ * Restore a page that stays in the pool, and that nobody can take out of the pool meanwhile. Frames
+ * come by the first step of the policy, as for a demotion: nothing can be carved out of a page in
+ * use, and a move does not wait for ever.
  */
 static int restore_in_place(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
@@ -114,8 +114,8 @@ static int populate_page(struct hvo_pool *pool, hvo_pfn_t pfn)
 }
 
 /*
- * A new page, folded if that is on, in no counter. Folding comes last: there is no need to
- * take it back. Memmap lock held.
+ * Allocate a page, folded if folding is on, in no counter. Memmap lock held. Folding is the last
+ * step, so that no error has to undo it.
  */
 static int fresh_page(struct hvo_pool *pool, unsigned int gfp, int node, bool populate,
 		      hvo_pfn_t *ret)
@@ -136,7 +136,9 @@ static int fresh_page(struct hvo_pool *pool, unsigned int gfp, int node, bool po
 	return 0;
 }
 
-/* A new page that is not needed leaves; where it cannot, it is surplus. Memmap lock held. */
+/*
+ * Free a new page that is not needed; a page that cannot be restored is surplus. Memmap lock held.
+ */
 static void give_fresh_back(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	struct hvo_resize_result res = { 0 };
@@ -154,7 +156,7 @@ int hugetlb_get_target(struct hvo_pool *pool, unsigned int where, int node, hvo_
 	bool soon;
 	int rc;
 
-	/* Who moves something may have isolated a range himself: nothing is waited for here. */
+	/* Wait for no isolated page: the caller may have isolated it. */
 	lock_acquire(m, &pool->lock);
 	if (hugetlb_sound_free(pool) > pool->reserved)
 		pfn = hugetlb_dequeue_sound(pool, where, node, &soon);
@@ -193,7 +195,7 @@ void hugetlb_put_target(struct hvo_pool *pool, hvo_pfn_t pfn, bool fresh)
 void hugetlb_leave_target(struct hvo_pool *pool, hvo_pfn_t pfn, bool fresh)
 {
 	lock_acquire(pool->m, &pool->lock);
-	/* Then it goes when it is freed. */
+	/* The page is surplus from now on, so it leaves the pool when it is freed. */
 	hugetlb_node(pool, pfn)->incoming -= fresh;
 	hugetlb_node(pool, pfn)->surplus += fresh;
 	lock_release(pool->m, &pool->lock);
@@ -223,7 +225,7 @@ int hugetlb_replace_locked(struct hvo_pool *pool, unsigned int where, hvo_pfn_t 
 		return rc;
 	}
 	lock_acquire(m, &pool->lock);
-	/* Who allocates or frees does not need the memmap lock. */
+	/* Look again: allocating and freeing need no memmap lock. */
 	free = hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_HUGETLB_FREE;
 	if (free) {
 		hugetlb_hand_over(hugetlb_node(pool, pfn), hugetlb_node(pool, fresh));

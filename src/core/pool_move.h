@@ -4,41 +4,49 @@
 
 #include "machine.h"
 
-/* A page that nobody can take out of the pool meanwhile. It may stay present. */
+/*
+ * Try to fold a page of the pool that nobody can take out of the pool meanwhile; after a failure
+ * the page stays present. Memmap lock held.
+ */
 void hugetlb_fold_in_place(struct hvo_pool *pool, hvo_pfn_t pfn);
 
 /*
- * The page in use at @src, which the caller holds, is about to move to @dst, which
- * hugetlb_get_target() gave: bring in line with the scope what has to be. *ret_restored: @src
- * was folded before, and is to be again if it does not move. -HVO_ENOMEM: nothing changed.
+ * Bring @src, a page in use that the caller holds, and @dst, which hugetlb_get_target() gave, in
+ * line with the scope before @src moves to @dst. Memmap lock held. *@ret_restored: @src was folded,
+ * and is to be folded again if the move fails. -HVO_ENOMEM: nothing changed.
  */
 HVO_MUST_CHECK int hugetlb_scope_move(struct hvo_pool *pool, hvo_pfn_t dst, hvo_pfn_t src,
 				      bool fresh, bool *ret_restored);
 
-/* The same for a free page that a new one takes the place of. */
+/*
+ * Bring a free page, and the new page that is to take its place, in line with the scope. Memmap
+ * lock held. -HVO_ENOMEM: nothing changed.
+ */
 HVO_MUST_CHECK int hugetlb_scope_replace(struct hvo_pool *pool, hvo_pfn_t fresh, hvo_pfn_t pfn);
 
 /*
- * Migration. Where a page in use is to go: state HUGETLB_USED, populated, no reference; a
- * free one that nobody reserved, else a new one (*ret_fresh), which makes the pool one larger
+ * Get a page to which a page in use can migrate: state HUGETLB_USED, populated, no reference. A
+ * free page that nobody reserved, else a new one (*@ret_fresh), which makes the pool one larger
  * until the migration ends. @where: 0, HVO_GFP_THISNODE or GFP_OTHER_NODES. Memmap lock held.
  */
 HVO_MUST_CHECK int hugetlb_get_target(struct hvo_pool *pool, unsigned int where, int node,
 				      hvo_pfn_t *ret, bool *ret_fresh);
 
-/* It is not needed, and as before: nobody holds it. Memmap lock held. */
+/* Give a target that is not needed and that nobody holds back. Memmap lock held. */
 void hugetlb_put_target(struct hvo_pool *pool, hvo_pfn_t pfn, bool fresh);
 
-/* Nor this one, which others still hold: it leaves when they let go of it. */
+/* Let go of a target that is not needed: the page leaves when its last reference is dropped. */
 void hugetlb_leave_target(struct hvo_pool *pool, hvo_pfn_t pfn, bool fresh);
 
-/* All that was at @src, which nobody holds any more, is at @dst. */
+/* End a migration: @dst has taken the place of @src, which nobody holds any more. */
 void hugetlb_migrated(struct hvo_pool *pool, hvo_pfn_t dst, hvo_pfn_t src, bool fresh);
 
 /*
- * Another page takes the place of a free one, as alloc_and_dissolve_hugetlb_folio(); drops the
- * pool's lock. @where: as above. -HVO_EBUSY: it is not free any more, or its memory is not;
- * -HVO_ENOMEM: there is no other page. Memmap lock held.
+ * Let another page take the place of a free one, as Linux's alloc_and_dissolve_hugetlb_folio().
+ * Memmap lock and pool lock held; drops the pool's lock. @where: as for hugetlb_get_target().
+ *
+ * -HVO_EBUSY: the page was taken meanwhile, or its memory cannot be freed;
+ * -HVO_ENOMEM: there is no other page.
  */
 HVO_MUST_CHECK int hugetlb_replace_locked(struct hvo_pool *pool, unsigned int where, hvo_pfn_t pfn);
 

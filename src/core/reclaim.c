@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * An allocation found nothing: what can be done about it, before it fails. The machine calls
- * reclaim() by a pointer, since all of this stands above the allocator.
+ * Reclaim: free memory for an allocation that found none, before it fails. The allocator calls
+ * reclaim() by a pointer in the machine, since this file stands above the allocator.
  *
  *	compaction		for large blocks, a few times
  *	deferred work		unless the caller may be doing it
  *	shrinkers		as long as they find something
  *	the notifier		for what must not fail
  *
- * Locks: none held, but perhaps the caller's memmap lock: GFP_ISOLATING says so.
+ * Locks: no spin lock held, but perhaps the caller's memmap lock: GFP_ISOLATING says so.
  * Linux: mm/page_alloc.c, __alloc_pages_slowpath(), should_reclaim_retry().
  */
 #include "reclaim.h"
@@ -23,8 +23,8 @@
 #define COSTLY_ORDER 3
 
 /*
- * Something moved so that a block of this order got free? Not for who holds the memmap lock,
- * which moving needs, nor for who looks for a place to move to: both say GFP_ISOLATING.
+ * Compact until a block of the order is free; false: none is. Not for a caller that holds the
+ * memmap lock, which moving needs, or that looks for a place to move to: both say GFP_ISOLATING.
  */
 static bool compact(struct hvo_machine *m, struct reclaim *r)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * References on blocks, map counts, and the words that belong to who holds one.
+ * References on blocks, map counts, and the private words of a block, which its holder may use.
  *
- * States: a block has its first reference from publish_block() on, with release order; where the
- * last one goes is last_ref.c's matter.
+ * States: publish_block() gives a block its first reference, with release order; last_ref.c says
+ * where a block goes with its last one.
  * Locks: none. Counts of a held block change by compare-and-swap in a reader's section, and wait
  * while the descriptor is on the move (memmap_move.c).
  * Linux: include/linux/page_ref.h; include/linux/mm.h, try_get_page(), page_mapcount().
@@ -130,7 +130,7 @@ void publish_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uin
 
 	set_tails(m, pfn, order);
 	flags &= (uint16_t)~HVO_PF_POISONED;
-	/* One that failed when there was nobody to tell; who has an owner is marked when he is. */
+	/* Mark frames that failed when nobody could be told; with an owner, when the owner is. */
 	page_set_flags(page, bad && known ? flags | HVO_PF_POISONED : flags);
 	page_hand_out(page, owner);
 	if (bad && !known)
@@ -139,7 +139,7 @@ void publish_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uin
 
 /* ---- private words -------------------------------------------------------------------------- */
 
-/* Wait until no descriptors are on the move; what page_private() is checked against. */
+/* Wait until no descriptors are on the move; returns the number to check with move_seq_same(). */
 static uint32_t move_seq_even(struct hvo_machine *m)
 {
 	unsigned int turns = 0;
@@ -150,7 +150,7 @@ static uint32_t move_seq_even(struct hvo_machine *m)
 	return seq;
 }
 
-/* Nothing moved since? The fence pairs with the one in memmap_move.c. */
+/* Have no descriptors moved since @seq was read? The fence pairs with the one in memmap_move.c. */
 static bool move_seq_same(struct hvo_machine *m, uint32_t seq)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -180,8 +180,8 @@ int hvo_page_set_private(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int i, u
 }
 
 /*
- * The head of a block that is just moving away from @pfn: nobody has a reference on it any more, but
- * its descriptor stays where and as it is until its owner has moved. Inside a reader's section.
+ * The head of a block that is just moving away from @pfn: nobody has a reference on it any more,
+ * but its descriptor stays where and as it is until its owner has moved. Inside a reader's section.
  */
 static hvo_pfn_t leaving_head(struct hvo_machine *m, hvo_pfn_t pfn)
 {

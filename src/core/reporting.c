@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
  * Free page reporting: the content of free memory goes back to the system, while the memory
- * stays online, free and counted. It comes back when a block of it is allocated, cut, or taken
- * in any other way, before anybody can write to it.
+ * stays online, free and counted. Memory is populated again when a block is allocated, cut, or
+ * taken in any other way, before anybody can write to it.
  *
- * States of a 2 MiB block: PB_REPORTED while its content is with the system; then it is in a
- * whole block that is free, isolated or offline, or was set aside because it could not be
- * cut around a frame that failed. The flag is the block's own, so splitting, merging, isolating
- * and going offline need not know of it.
- * Locks: the memmap lock while a block is given back, so that nobody isolates it meanwhile; the
- * zone's lock for the flags. The block is the caller's own while the system is asked.
+ * States of a pageblock: PB_REPORTED while the system has the content; the pageblock is then part
+ * of a whole block that is free, isolated or offline, or is set aside because it could not be cut
+ * around a failed frame. Each pageblock has its own flag, so splitting, merging, isolating and
+ * going offline need not know of it.
+ * Locks: the memmap lock while memory is discarded, so that nobody isolates it meanwhile; the
+ * zone's lock for the flags. The block is in the caller's hands while the system is asked.
  * Linux: mm/page_reporting.c, page_reporting_cycle(), page_reporting_drain().
  */
 #include "reporting.h"
@@ -18,10 +18,10 @@
 #include "lock.h"
 #include "zone_whole.h"
 
-/* Of what is away from its zone at a time: 32 MiB. */
+/* The largest block that is out of its zone at a time: 32 MiB. */
 #define CHUNK_ORDER 13u
 
-/* Zone lock held; or the memory is in no zone. Returns for how many frames that is new. */
+/* Set or clear PB_REPORTED; returns the frames that changed. Zone lock held, or memory offline. */
 static uint64_t set_reported(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, bool reported)
 {
 	uint64_t block, changed = 0;
@@ -64,8 +64,8 @@ struct report {
 };
 
 /*
- * A part of a free block, from @pfn on: USED now, and *ret_order says how large. Else how
- * far to go on. Zone lock held.
+ * Take a part of a free block from @pfn on: state USED, of order *@ret_order. *@ret_next: the frame
+ * to go on at, also after false. Zone lock held.
  */
 static bool take_chunk(struct report *r, hvo_pfn_t pfn, unsigned int *ret_order,
 		       hvo_pfn_t *ret_next)
@@ -79,7 +79,7 @@ static bool take_chunk(struct report *r, hvo_pfn_t pfn, unsigned int *ret_order,
 		return false;
 	*ret_next = pfn + HVO_PAGEBLOCK_FRAMES;
 	have = zone_free_order(m, pfn);
-	/* Meanwhile others have to do with the rest. */
+	/* Leave enough for others: the block is in use while the system is asked. */
 	low = counter_read(&r->z->low);
 	most = min_u64(most, r->z->nr_free > low ? r->z->nr_free - low : 0);
 	if (have < r->order || most < HVO_PAGEBLOCK_FRAMES)
@@ -93,7 +93,7 @@ static bool take_chunk(struct report *r, hvo_pfn_t pfn, unsigned int *ret_order,
 	return true;
 }
 
-/* What begins at @pfn; returns where to go on. Memmap lock held. */
+/* Report the free block at @pfn; returns the frame to go on at. Memmap lock held. */
 static hvo_pfn_t report_at(struct report *r, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = r->m;
@@ -118,7 +118,7 @@ static hvo_pfn_t report_at(struct report *r, hvo_pfn_t pfn)
 	return next;
 }
 
-/* Once around the zone, from where the last one ended. */
+/* Go once around the zone, from where the last call ended. */
 static void report_zone(struct report *r, struct zone *z)
 {
 	struct hvo_machine *m = r->m;
@@ -145,7 +145,7 @@ static void report_zone(struct report *r, struct zone *z)
 		z->report_next = pfn;
 		if (pfn % HVO_SECTION_FRAMES)
 			continue;
-		/* Let others have it. */
+		/* Let other threads have the memmap lock. */
 		lock_release(m, &m->memmap_lock);
 		lock_acquire(m, &m->memmap_lock);
 	}

@@ -32,7 +32,7 @@ static uint64_t overcommit_room(struct hvo_pool *pool)
 	return room;
 }
 
-/* Up to @want new pages, folded together and accounted as surplus, onto a list. */
+/* Allocate up to @want pages, fold them together, account them as surplus, and list them. */
 static unsigned int gather_batch(struct hvo_pool *pool, unsigned int gfp, int node, uint64_t want,
 				 struct page_list *list)
 {
@@ -64,10 +64,7 @@ int hugetlb_alloc_surplus(struct hvo_pool *pool, unsigned int gfp, int node, hvo
 	return 0;
 }
 
-/*
- * Pages that were gathered in vain leave again, unless somebody's page has left in
- * their place meanwhile.
- */
+/* Let pages that were gathered in vain leave, unless others left in their place meanwhile. */
 static void give_up(struct hvo_pool *pool, struct page_list *list)
 {
 	struct hvo_resize_result res = { 0 };
@@ -88,7 +85,7 @@ static void give_up(struct hvo_pool *pool, struct page_list *list)
 	hugetlb_leave_list(pool, &gone, &res);
 }
 
-/* Surplus pages on @list until there are enough; pool lock held, dropped on the way. */
+/* Gather surplus pages on @list until there are enough. Pool lock held, dropped on the way. */
 static int gather(struct hvo_pool *pool, int node, uint64_t nr, struct page_list *list)
 {
 	struct hvo_machine *m = pool->m;
@@ -125,7 +122,7 @@ int hvo_pool_reserve(struct hvo_pool *pool, int node, uint64_t nr)
 	rc = gather(pool, node, nr, &list);
 	if (!rc) {
 		pool->reserved += nr;
-		/* Somebody may have freed pages meanwhile: then not all are needed. */
+		/* Count again: pages may have been freed meanwhile. */
 		needed = hugetlb_sound_free(pool);
 		needed = pool->reserved > needed ? pool->reserved - needed : 0;
 		for (; needed && (pfn = page_list_pop(m, &list)) != HVO_PFN_NONE; needed--)
@@ -155,7 +152,7 @@ int hvo_pool_unreserve(struct hvo_pool *pool, uint64_t nr)
 	if (nr <= pool->reserved) {
 		rc = 0;
 		pool->reserved -= nr;
-		/* What failed may go now. */
+		/* Pages with failed frames may leave now. */
 		if (POOL_SUM(pool, poisoned_free))
 			work_wanted(m);
 		left = min_u64(min_u64(nr, POOL_SUM(pool, surplus)), hugetlb_spare(pool));

@@ -4,7 +4,10 @@
 
 #include "machine.h"
 
-/* A new surplus page, in nobody's hands: state USED, accounted. -HVO_ENOMEM: not allowed, or none. */
+/*
+ * Allocate a surplus page: state USED, no reference, accounted. Memmap lock held.
+ * -HVO_ENOMEM: the overcommit limit is reached, or there is no memory.
+ */
 HVO_MUST_CHECK int hugetlb_alloc_surplus(struct hvo_pool *pool, unsigned int gfp, int node,
 					 hvo_pfn_t *ret);
 

@@ -53,9 +53,9 @@ static bool any(const struct pool_node *n)
 /* ---- making room ---------------------------------------------------------------------------- */
 
 /*
- * Put one together by moving what is in its way. Only a pool that is made larger does that,
- * as in Linux: a page that is to take another's place could ask for a third one. What
- * moves may need the memmap lock, so it is dropped; the caller counts on nothing under it.
+ * Put a page together by moving blocks away. As in Linux only a pool that is made larger does that:
+ * a page that is to take another one's place could ask for a third one. Moving takes the memmap
+ * lock, so it is dropped meanwhile; pools may have changed on return.
  */
 static int make_room(struct hvo_pool *pool, int node, bool cma, hvo_pfn_t *ret)
 {
@@ -104,7 +104,7 @@ struct resize {
 	bool stopped;
 };
 
-/* False: the user wants no more of it. */
+/* Ask the user whether to go on; false: the user stops the resize. */
 static bool go_on(struct resize *r)
 {
 	if (r->opt->progress && !r->stopped)
@@ -117,8 +117,8 @@ static uint64_t persistent(const struct hvo_pool *pool)
 	return POOL_SUM(pool, total) - POOL_SUM(pool, surplus) - POOL_SUM(pool, incoming);
 }
 
-/* Surplus pages become persistent until there are @count of them. */
-static void take_surplus(struct resize *r, uint64_t count)
+/* Make surplus pages persistent until there are @count persistent pages, or no surplus ones. */
+static void adopt_surplus(struct resize *r, uint64_t count)
 {
 	struct hvo_pool *pool = r->pool;
 	struct pool_node *n;
@@ -130,7 +130,7 @@ static void take_surplus(struct resize *r, uint64_t count)
 	}
 }
 
-/* The other way: what cannot be freed now is surplus. */
+/* Make persistent pages that cannot be freed now surplus, until @count are persistent. */
 static void make_surplus(struct resize *r, uint64_t count)
 {
 	struct hvo_pool *pool = r->pool;
@@ -141,7 +141,7 @@ static void make_surplus(struct resize *r, uint64_t count)
 		n->surplus++;
 }
 
-/* The next pages of a list join the pool, in the order of the list: the kernel's. */
+/* Let the next pages of a list join the pool, in the order of the list, as in Linux. */
 static void join(struct resize *r, struct page_list *list)
 {
 	struct hvo_pool *pool = r->pool;
@@ -162,7 +162,7 @@ static void join(struct resize *r, struct page_list *list)
 	r->res.done += nr;
 }
 
-/* Places that were of no use may be so now. */
+/* Try all places again: places that could not be emptied may be emptied now. */
 static void forget_tried(struct hvo_pool *pool)
 {
 	uint32_t n, i;
@@ -175,9 +175,9 @@ static void forget_tried(struct hvo_pool *pool)
 }
 
 /*
- * The kernel folds when it has got all pages, or no more: what folding gives back does
- * not make the pool larger. Policies that are not the kernel's, and users that
- * watch, get each batch folded before the next.
+ * Linux folds when all pages are allocated, or no more can be: frames that folding frees do not
+ * make the pool larger. With policies that are not Linux's, and with users that watch, each batch
+ * is folded before the next.
  */
 static void grow(struct resize *r, uint64_t want)
 {
@@ -209,12 +209,12 @@ static void grow(struct resize *r, uint64_t want)
 }
 
 /*
- * How many persistent pages have to stay: those that are reserved or in use. Free pages
- * in excess of the persistent number are surplus that could not be freed.
+ * Count the persistent pages that have to stay: reserved ones and ones in use. Free pages in excess
+ * of the persistent number are surplus pages that could not be freed.
  */
 static uint64_t lower_bound(const struct hvo_pool *pool, uint64_t count)
 {
-	/* A promise needs sound ones, and those that leave may be. */
+	/* A promise needs a sound page, and the pages that leave may be sound. */
 	uint64_t free = pool->reserved ? hugetlb_sound_free(pool) : POOL_SUM(pool, free);
 	uint64_t surplus = POOL_SUM(pool, surplus), all = persistent(pool), min;
 
@@ -224,7 +224,7 @@ static uint64_t lower_bound(const struct hvo_pool *pool, uint64_t count)
 	return min > count ? min : count;
 }
 
-/* Free pages leave until @left are gone; pool lock held, dropped for each batch. */
+/* Let @left free pages leave. Pool lock held, dropped for each batch. */
 static void shrink(struct resize *r, uint64_t left, bool surplus)
 {
 	struct hvo_pool *pool = r->pool;
@@ -244,7 +244,7 @@ static void shrink(struct resize *r, uint64_t left, bool surplus)
 	lock_acquire(m, &pool->lock);
 }
 
-/* Surplus pages that are free: their memory was wanted back before and could not be had. */
+/* Let free surplus pages leave, which could not be restored when they were to leave before. */
 static void retry_refused(struct resize *r)
 {
 	struct hvo_pool *pool = r->pool;
@@ -264,7 +264,7 @@ static void resize_to(struct resize *r, uint64_t count)
 	now = persistent(pool);
 	if (count > now) {
 		r->res.asked = count - now;
-		take_surplus(r, count);
+		adopt_surplus(r, count);
 		now = persistent(pool);
 		lock_release(m, &pool->lock);
 		if (count > now && go_on(r))
@@ -274,7 +274,7 @@ static void resize_to(struct resize *r, uint64_t count)
 	r->res.asked = now - count;
 	if (pool->policy.flags & HVO_POLICY_RETRY)
 		retry_refused(r);
-	/* In steps that a user can follow; without one to ask, all at once as the kernel. */
+	/* Shrink in steps that a user can follow; without a user to ask, all at once as Linux. */
 	while ((min = lower_bound(pool, count)) < (now = persistent(pool))) {
 		uint64_t step = r->opt->progress && now - min > BATCH ? BATCH : now - min;
 		bool more;
@@ -291,7 +291,7 @@ static void resize_to(struct resize *r, uint64_t count)
 	lock_release(m, &pool->lock);
 }
 
-/* Pages of one node alone: the others keep theirs. */
+/* The size of the whole pool at which one node has @nr pages and the others keep theirs. */
 static uint64_t count_of_node(struct hvo_pool *pool, int node, uint64_t nr)
 {
 	const struct pool_node *n = &pool->nodes[node];

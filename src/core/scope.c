@@ -2,7 +2,7 @@
 /*
  * Which pages of a pool are folded, in Linux mode: scopes, as data.
  *
- * What they decide, and where that is asked:
+ * Where each decision of a scope is asked for:
  *	a page joins a pool			hugetlb_fold_batch(), demote.c
  *	present pages are folded		hvo_pool_optimize()
  *	where new pages come from		pool.c, resize.c
@@ -20,10 +20,10 @@
 #include "lock.h"
 #include "page.h"
 
-#define SCOPE_BOOT 0x1u	  /* only what was reserved at boot */
-#define SCOPE_NORMAL 0x2u /* only in NORMAL */
-#define SCOPE_FOLLOW 0x4u /* so too where a page moves */
-#define SCOPE_STAY 0x8u	  /* while the switch is on: none elsewhere, and none moves */
+#define SCOPE_BOOT 0x1u	  /* fold only pages reserved at boot */
+#define SCOPE_NORMAL 0x2u /* fold only pages in NORMAL */
+#define SCOPE_FOLLOW 0x4u /* keep to that where a page moves */
+#define SCOPE_STAY 0x8u	  /* with HVO on: pages come from NORMAL only, and never move */
 
 static const struct {
 	const char *name;

@@ -4,22 +4,22 @@
 
 #include "machine.h"
 
-/* Is the scope kept where a page moves? */
+/* Does the scope of a pool follow its pages when they move? */
 bool hugetlb_scope_follows(const struct hvo_pool *pool);
 
-/* May a page be folded where it is? */
+/* Does the scope of the pool allow that a page is folded, by where the page lies? */
 bool hugetlb_in_scope(struct hvo_pool *pool, hvo_pfn_t pfn);
 
-/*
- * Are its pages like memory that cannot be moved, just now? And does a whole block stay for that
- * reason, by its head? No lock is needed for either.
- */
+/* Does the scope keep all pages of a pool from moving, just now? No lock needed. */
 bool hugetlb_stays(const struct hvo_pool *pool);
 
-/* Does the whole block of @order that @page heads stay for that reason? */
+/*
+ * Is the whole block of @order that @page heads a page of a pool of hugetlb_stays()? No lock
+ * needed.
+ */
 bool hugetlb_page_stays(struct hvo_machine *m, const struct hvo_page *page, unsigned int order);
 
-/* One more move that the scope did not let happen. */
+/* Count one move that the scope did not allow. Takes the pool lock itself. */
 void hugetlb_move_refused(struct hvo_pool *pool);
 
 #endif

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Who can give memory back: shrinkers, asked in the order of their registration, newest first, and
- * one notifier for when there is none.
+ * Shrinkers, which can give memory back and are asked newest first, and one notifier, which is
+ * asked when no shrinker frees anything.
  *
- * Locks: the shrinker lock around each call. What is called never waits for the memmap lock, since
- * the allocation that called may hold it.
+ * Locks: the shrinker lock around each call. A shrinker never waits for the memmap lock, since the
+ * allocation that asks may hold that lock.
  * Linux: mm/shrinker.c, shrink_slab(); mm/oom_kill.c, register_oom_notifier().
  */
 #include "shrinker.h"

@@ -4,10 +4,10 @@
 
 #include "machine.h"
 
-/* Ask for @nr_frames; returns how many frames were freed. */
+/* Ask the shrinkers for @nr_frames frames; returns how many were freed. No spin lock held. */
 uint64_t call_shrinkers(struct hvo_machine *m, uint64_t nr_frames);
 
-/* Ask the notifier, if there is one; returns how many frames were freed. */
+/* Ask the notifier, if one is set; returns how many frames were freed. No spin lock held. */
 uint64_t call_oom_notifier(struct hvo_machine *m, unsigned int order);
 
 #endif

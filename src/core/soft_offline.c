@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * Frames that are about to fail: what is in them moves while it still can be read, and nothing
- * gets there again. Unlike a failure, this is refused where it cannot be done.
+ * Frames that are about to fail: their content moves while it can still be read, and nothing is
+ * allocated there again. Unlike a failure, soft offline is refused where it cannot be done.
  *
- *	descriptors	they are replaced as those of a frame that failed
- *	anything else	isolate the pageblock	evacuate the frame	take it	free it
+ *	descriptors	replace the frame as one that failed
+ *	other frames	isolate the pageblock, evacuate the frame, claim it, free it
  *
- * States: recorded only when nothing is left in the frame and it is in nobody's hands but ours, so
- * a refusal leaves no trace. Then it comes back as one that failed, and does not pass (badframe.c).
+ * States: the failure is recorded only when the frame is empty and claimed (USED, no reference), so
+ * a refusal leaves no trace. Freed as a frame that failed it stays out of use (badframe.c).
  * Locks: none held while anything moves; the memmap lock for descriptors.
  * Linux: mm/memory-failure.c, soft_offline_page(), soft_offline_in_use_page(),
  * page_handle_poison(), update_per_node_mf_stats().
@@ -20,7 +20,7 @@
 #include "lock.h"
 #include "memmap_move.h"
 
-/* -HVO_EINVAL: there are none in it. */
+/* Move the descriptors in a frame to another one. -HVO_EINVAL: the frame holds no descriptors. */
 static int replace_descriptors(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	int rc;
@@ -31,7 +31,7 @@ static int replace_descriptors(struct hvo_machine *m, hvo_pfn_t pfn)
 	return rc;
 }
 
-/* State USED, refcount 0. Its block is isolated. */
+/* Empty and claim a frame of an isolated pageblock: state USED, refcount 0. */
 static int empty_and_take(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	int rc = evacuate(m, pfn, pfn + 1, EVACUATE_SOFT, UINT64_MAX, NULL);
@@ -39,7 +39,7 @@ static int empty_and_take(struct hvo_machine *m, hvo_pfn_t pfn)
 	return rc ? rc : isolated_claim_frames(m, pfn, pfn + 1);
 }
 
-/* Freed as one that failed it does not come back. */
+/* Record the failure of a claimed frame and free it, which takes the frame out of use. */
 static void take_out(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	badframe_record_own(m, pfn);

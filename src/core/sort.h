@@ -13,8 +13,8 @@ static inline void sort_copy(uint64_t *to, const uint64_t *from, unsigned int wo
 }
 
 /*
- * Sort @nr records of @words words, SORT_WORDS at most, by their first word. Shell sort: no memory,
- * no recursion, quick for some thousand.
+ * Sort @nr records of @words words, SORT_WORDS at most, by their first word. Shell sort: needs no
+ * memory and no recursion, and is quick for some thousand records.
  */
 static inline void sort_records(uint64_t *v, unsigned int nr, unsigned int words)
 {

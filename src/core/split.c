@@ -15,9 +15,9 @@
 #include "zone_cut.h"
 
 /*
- * Each part of [pfn, end) becomes a block of its own, with the words of the first one gone:
- * who can move the whole can move the parts. He may do so as soon as one has its reference, so
- * all that its head has to say is said before. A piece of CMA begins where it did.
+ * Make each part of [pfn, end) a block of its own, with cleared words and the owner of the whole.
+ * The owner may move a part as soon as the part has its reference, so the head is complete before.
+ * A piece of CMA begins where it did.
  */
 static void split_into(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, unsigned int order,
 		       uint32_t owner, uint16_t flags)
@@ -47,7 +47,7 @@ static void split_below_pageblock(struct hvo_machine *m, hvo_pfn_t pfn, unsigned
 	}
 }
 
-/* Frozen at no reference, nobody can take another one while the block changes. */
+/* Freeze a block at no reference, so that nobody can take one while the block changes. */
 static int freeze_for_split(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order,
 			    unsigned int *ret_have)
 {
@@ -105,7 +105,7 @@ int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 				  (HVO_PF_CMA | HVO_PF_CMA_FIRST | HVO_PF_POISONED));
 	if (rc) {
 		page_set_refs(page_rw(m, pfn), 1);
-		/* Of one that failed when there was nobody to tell the owner is told by hvo_work(). */
+		/* A frame failed when nobody could be told: hvo_work() tells the owner. */
 		if (badframe_in_block(m, pfn, have))
 			work_wanted(m);
 	}

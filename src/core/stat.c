@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Counters, read by whoever asks.
+ * Statistics: reads of the counters of zones, nodes and the machine.
  *
  * Locks: the zone's lock for what has to fit together.
  * Linux: mm/vmstat.c, mm/show_mem.c; mm/memory-failure.c, update_per_node_mf_stats().
@@ -11,7 +11,7 @@
 #include "lock.h"
 #include "sized.h"
 
-/* To an allocation a block of MIGRATE_HOSTED is one of movable memory. */
+/* The public type of a cut pageblock: to an allocation MIGRATE_HOSTED is movable memory. */
 static enum hvo_migratetype public_type(uint8_t type)
 {
 	if (type == MIGRATE_UNMOVABLE)
@@ -19,7 +19,7 @@ static enum hvo_migratetype public_type(uint8_t type)
 	return type == MIGRATE_RECLAIMABLE ? HVO_MIGRATE_RECLAIMABLE : HVO_MIGRATE_MOVABLE;
 }
 
-/* Of all cut blocks that serve somebody. Zone lock held. */
+/* Count the cut pageblocks that serve, and their free blocks, by type. Zone lock held. */
 static void count_types(const struct zone *z, struct hvo_zone_types *types)
 {
 	unsigned int from, o;
@@ -46,7 +46,7 @@ static void count_free(const struct zone *z, struct hvo_zone_stat *s)
 		s->nr_free[o] = z->nr_whole[o - HVO_PAGEBLOCK_ORDER];
 }
 
-/* What @out is to be about; -HVO_EINVAL, too, where that is nowhere. */
+/* Check the arguments of a call about a zone and find the zone. -HVO_EINVAL: also without @out. */
 static int zone_find(struct hvo_machine *m, int node, enum hvo_zone_type type, const void *out,
 		     struct zone **ret)
 {

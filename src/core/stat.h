@@ -4,7 +4,7 @@
 
 #include "machine.h"
 
-/* How hvo_memory_failure() of a frame ended, for the statistics of its node (soft_offline.c). */
+/* Count how hvo_memory_failure() of a frame ended (@rc) in the statistics of the frame's node. */
 void failure_count(struct hvo_machine *m, hvo_pfn_t pfn, int rc);
 
 #endif

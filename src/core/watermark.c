@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Watermarks: how many frames of a zone an ordinary allocation leaves free, by the size of the zone or
- * as somebody said.
+ * Watermarks: the frames of a zone that an ordinary allocation leaves free, by the size of the zone
+ * or as a user set them.
  *
- * Locks: the memmap lock for setting them; they are read without one.
+ * Locks: the memmap lock for setting; reading takes no lock.
  * Linux: mm/page_alloc.c, __setup_per_zone_wmarks(), calculate_min_free_kbytes(),
  * min_free_kbytes_sysctl_handler().
  */
@@ -25,7 +25,7 @@ static uint64_t int_sqrt(uint64_t n)
 #define MOVABLE_MIN 32u
 #define MOVABLE_MAX 128u
 
-/* Of all zones that everybody can use, frames: what cannot be moved has no other. */
+/* Frames of all NORMAL zones: unmovable memory has no others. */
 static uint64_t lowmem_frames(struct hvo_machine *m)
 {
 	uint64_t total = 0;
@@ -38,7 +38,7 @@ static uint64_t lowmem_frames(struct hvo_machine *m)
 	return total;
 }
 
-/* As Linux does it: 4 * sqrt(KiB), between 128 KiB and 256 MiB. */
+/* Bytes kept back by default, as in Linux: 4 * sqrt(KiB) KiB, between 128 KiB and 256 MiB. */
 static uint64_t default_min_free(uint64_t lowmem)
 {
 	uint64_t kib = 4 * int_sqrt(lowmem << (HVO_FRAME_SHIFT - 10));
@@ -47,7 +47,7 @@ static uint64_t default_min_free(uint64_t lowmem)
 	return kib << 10;
 }
 
-/* The reserve is for what cannot be moved, so a movable zone keeps little back, whatever it is. */
+/* Frames that a movable zone keeps back: few, since the reserve is for unmovable memory. */
 static uint64_t movable_min(uint64_t managed)
 {
 	uint64_t min = managed / 1024;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What was put off, in bounded steps: for a thread in the background, for whoever
- * finds no memory, for anybody who has the time.
+ * Deferred work in bounded steps: deferred frees, healing, collapse, failed frames. Done by a
+ * thread in the background, by an allocation that finds no memory, or by any caller of hvo_work().
  *
  * Locks: takes the memmap lock for each kind of work, not for all of it.
  * Linux: workqueues: free_hpage_work of mm/hugetlb.c, kcompactd of mm/compaction.c.
@@ -15,7 +15,9 @@
 #include "lock.h"
 #include "pool_leave.h"
 
-/* Deferred frees, then carved blocks that were promised to heal. Memmap lock held. */
+/*
+ * Finish deferred frees, then heal carved pageblocks of pools whose policy asks. Memmap lock held.
+ */
 static uint64_t memmap_work(struct hvo_machine *m, uint64_t max)
 {
 	uint64_t done = 0;
@@ -35,7 +37,7 @@ static uint64_t memmap_work(struct hvo_machine *m, uint64_t max)
 	return done;
 }
 
-/* Blocks beyond those that are kept for the next small allocations. */
+/* Collapse pageblocks beyond those that stay cut for the next small allocations. */
 static uint64_t collapse_work(struct hvo_machine *m, uint64_t max)
 {
 	uint64_t done = 0, waiting;
@@ -65,7 +67,7 @@ int64_t hvo_work(struct hvo_machine *m, uint64_t max, bool *ret_more)
 	lock_acquire(m, &m->memmap_lock);
 	done = memmap_work(m, max);
 	lock_release(m, &m->memmap_lock);
-	/* May need memory, and so is nothing for who has none. */
+	/* Bringing frames back may need memory, so work_under_pressure() does not. */
 	done += poison_work(m, max - done);
 	done += collapse_work(m, max - done);
 	if (ret_more)

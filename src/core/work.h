@@ -4,7 +4,10 @@
 
 #include "machine.h"
 
-/* An allocation found nothing: finish what was deferred, unless the caller may be doing it. */
+/*
+ * Finish deferred frees and healing for an allocation that found no memory. False: the memmap lock
+ * is taken, perhaps by the caller, or there was nothing to finish.
+ */
 bool work_under_pressure(struct hvo_machine *m);
 
 #endif

@@ -4,58 +4,60 @@
 
 #include "machine.h"
 
-/* All with the zone's lock held. Blocks handed out are in state USED, refcount 0. */
+/* All functions need the zone's lock. Blocks handed out are in state USED, refcount 0. */
 
-/* Where a frame is that failed. */
+/* The place of a failed frame. */
 enum bad_place {
 	BAD_IN_USE, /* in somebody's hands, or between two */
 	BAD_OUT,    /* out of use for good */
-	BAD_ASIDE,  /* so is the pageblock around it, until that can be cut */
+	BAD_ASIDE,  /* out of use with its pageblock, until the pageblock can be cut */
 };
 
 /* Would a cut pageblock be whole, were its tails folded? */
 bool pageblock_collapsible(struct hvo_machine *m, const struct pageblock *b);
 
-/* The same for orders 0 to 8, from blocks that are cut. */
+/* Take a block of order 0 to 8 from a cut pageblock of the type; false: there is none. */
 bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
 		     enum migratetype type, hvo_pfn_t *ret);
 
-/* From this one, which was just opened; false if it is isolated, or has no such block. */
+/* Take a block from pageblock @block, just opened; false: isolated, or without such a block. */
 bool zone_take_from(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int order,
 		    hvo_pfn_t *ret);
 
-/* From a block of another type; @split: also of MIGRATE_HOSTED. */
+/* Take a block from a cut pageblock of another type; @split: of MIGRATE_HOSTED too. */
 bool zone_take_fallback(struct hvo_machine *m, struct zone *z, unsigned int order,
 			enum migratetype type, bool split, hvo_pfn_t *ret);
 
+/* Free a block of order 0 to 8 of a cut pageblock. A failed frame goes out of use instead. */
 void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order);
 
 /*
- * Isolation: a cut block serves nobody any more, and what is freed in it stays in it, so
- * that it can be emptied. Its free frames are not counted as free meanwhile. Putting it
- * back also makes it whole, or collapsible, if it is empty by then.
+ * Isolate a pageblock, so that it can be emptied: no allocation takes frames of it, frames freed in
+ * it stay there, and its free frames are not counted.
  */
 void zone_isolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block,
 			    enum isolation by);
 
+/* End the isolation of a pageblock; an empty one becomes whole or collapsible. */
 void zone_unisolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block);
 
 /*
- * Is an isolated block free as a whole? One of Linux mode turns whole for that. Where
- * *ret_busy the caller has to collapse it: it is BUSY and in flight.
+ * Is an isolated pageblock free as a whole? In Linux mode an empty one becomes whole. *@ret_busy:
+ * the pageblock is BUSY and in flight, and the caller has to collapse it.
  */
 bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block, bool *ret_busy);
 
 /*
- * A block that the caller owns becomes a cut one; frames [first, 512) of it are free
- * from now on (none if first is 512). Its descriptors are present.
+ * Make a pageblock that the caller owns, with its descriptors present, a cut one. Its frames with
+ * indices [first, HVO_PAGEBLOCK_FRAMES) are free from now on.
  */
 void zone_open_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int first,
 			 enum migratetype type, unsigned int flags);
 
 /*
- * The same for a pageblock of which all is free but for the tails, cut to the frames from the one
- * with index @at on; HVO_PAGEBLOCK_FRAMES: they are elsewhere, and it has been in state USED until now.
+ * Make the pageblock that begins at frame @block a cut one of which all is free but for its tails,
+ * in the frames from index @at on. @at is HVO_PAGEBLOCK_FRAMES: the tails lie elsewhere, and the
+ * pageblock is in state USED.
  */
 void zone_open_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, unsigned int at,
 		      enum migratetype type);
@@ -91,7 +93,7 @@ bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, 
  */
 bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool self);
 
-/* Take it out, if it is free. */
+/* Take a failed frame out of use, if it is free, and say where the frame is now. */
 enum bad_place zone_take_bad(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
 
 /* Up to max collapsible blocks, off the bins and marked BUSY; their numbers in blocks[]. */
@@ -101,7 +103,7 @@ unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64
 /* One of these is folded now, and becomes whole. */
 void zone_collapsed(struct hvo_machine *m, struct zone *z, uint64_t block);
 
-/* One of them is to stay cut. */
+/* Put a pageblock that zone_take_collapsible() gave back: it stays cut. */
 void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block);
 
 /*
@@ -110,10 +112,10 @@ void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
  */
 bool zone_can_close(struct hvo_machine *m, uint64_t block);
 
-/* It leaves: nothing in it is free any more, and it is not isolated. */
+/* Take a pageblock out of its zone: no frame of it is free or isolated any more. */
 void zone_close_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block);
 
-/* A cut block that was closed is back: what is free in it is. */
+/* Put a cut pageblock that was closed back into its zone, and count its free frames again. */
 void zone_reopen_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block);
 
 #endif

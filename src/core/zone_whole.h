@@ -22,8 +22,8 @@
  *
  *	whole -> cut: USED, CUTTING, CUT	cut -> whole: CUT, COLLAPSING, then whole, or CUT again
  *
- * Isolation goes with each of them; a free whole block is isolated exactly if its state is ISOLATED or
- * it is set aside. CARVED and SELF go with CUT only, REPORTED only with WHOLE and CUTTING.
+ * Isolation goes with each of them; a free whole block is isolated exactly if its state is ISOLATED
+ * or it is set aside. CARVED and SELF go with CUT only, REPORTED only with WHOLE and CUTTING.
  * Moving changes what backs a page, and never the place. Who owes what: a cutter or collapser owes
  * the zone the block (in_flight), a fold owes a wait for readers and a flush before its frames are
  * free, a frame that failed owes its departure to whoever brings it back.
@@ -47,7 +47,7 @@ static inline void zone_count_freed(struct zone *z, uint64_t nr)
 	counter_set(&z->freed, z->freed + nr);
 }
 
-/* Frames begin, or cease, to count as free. */
+/* Count frames as free, or as free no more. */
 void zone_free_add(struct zone *z, uint64_t nr);
 void zone_free_sub(struct hvo_machine *m, struct zone *z, uint64_t nr);
 
@@ -78,24 +78,27 @@ bool zone_heads_free(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 /* Order of the free block of 2 MiB and above that a frame is in; 0: in none. */
 unsigned int zone_free_order(struct hvo_machine *m, hvo_pfn_t pfn);
 
-/* Take the part of @order, at most that order, which begins at @pfn: state USED. */
+/* Take the part of @order of a free block, at least as large, that begins at @pfn: state USED. */
 void zone_take_part(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order);
 
-/* The pageblock of a frame, if it is free as part of a whole block: state USED. */
+/* Take the pageblock of a frame, if it is free as part of a whole block: state USED. */
 bool zone_take_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
 
-/* A free 2 MiB block of an isolated range: on no list, in no count. */
+/*
+ * Make a pageblock in the caller's hands a free one of an isolated range: on no list, in no count.
+ */
 void zone_set_isolated(struct hvo_machine *m, hvo_pfn_t pfn);
 
+/* Set a pageblock in the caller's hands aside: POISONED as a whole, until it can be cut. */
 void zone_set_aside(struct hvo_machine *m, uint64_t block);
 
-/* Take a pageblock that was set aside: state USED; false: it is not. And set it aside again. */
+/* Take a pageblock that was set aside: state USED; false: it is not set aside. */
 bool zone_take_aside(struct hvo_machine *m, uint64_t block);
 
-/* Give one back; merges with its neighbours. Its fold bytes say what it is to be. */
+/* Free a whole block: merge it with its free neighbours and set the fold bytes. */
 void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order);
 
-/* Whole blocks [pfn, end) that nobody has, of the zone, become free, as large as fit. */
+/* Free the pageblocks [pfn, end) of the zone, which nobody has, as blocks as large as fit. */
 void zone_put_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo_pfn_t end);
 
 #endif

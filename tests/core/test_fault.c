@@ -778,7 +778,7 @@ static void each_cleared(enum hvo_mode mode, unsigned int order)
 static void test_boot(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_LINUX, 128);
-	struct hvo_sim_options opt = { .failures.at = 1 };
+	struct hvo_sim_options opt = { .size = sizeof(opt), .failures.at = 1 };
 	struct hvo_sim *sim = NULL;
 	int rc;
 

@@ -47,16 +47,25 @@ static uint32_t on_isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_p
 	return s && s->order == order;
 }
 
+/* Of more than a pageblock one frame in 61. */
+static void fill(struct table *t, const struct slot *s)
+{
+	(s->order > HVO_BLOCK_ORDER ? rig_fill_some : rig_fill)(t->r, s->pfn,
+								UINT64_C(1) << s->order, s->tag);
+}
+
 static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
 		   unsigned int order)
 {
 	struct table *t = owner->arg;
 	struct slot *s = slot_at(t, src);
+	uint64_t i, step = order > HVO_BLOCK_ORDER ? 61 : 1;
 
 	(void)m;
-	assert_true(rig_moved_intact(t->r, dst, UINT64_C(1) << order, s->tag, src));
+	for (i = 0; i < UINT64_C(1) << order; i += step)
+		assert_true(rig_moved_intact(t->r, dst + i, 1, s->tag, src + i));
 	s->pfn = dst;
-	rig_fill(t->r, dst, UINT64_C(1) << order, s->tag);
+	fill(t, s);
 	return 0;
 }
 
@@ -84,7 +93,7 @@ static void hold(struct table *t, hvo_pfn_t pfn, unsigned int order)
 
 	assert_true(t->nr <= SLOTS);
 	*s = (struct slot){ pfn, order, t->nr };
-	rig_fill(t->r, pfn, UINT64_C(1) << order, s->tag);
+	fill(t, s);
 	assert_int_equal(hvo_set_owner(t->r->m, pfn, t->id), 0);
 }
 
@@ -103,9 +112,12 @@ static void expect_intact(struct table *t)
 {
 	unsigned int i;
 
-	for (i = 0; i < t->nr; i++)
-		assert_true(rig_intact(t->r, t->slot[i].pfn, UINT64_C(1) << t->slot[i].order,
-				       t->slot[i].tag));
+	for (i = 0; i < t->nr; i++) {
+		const struct slot *s = &t->slot[i];
+
+		assert_true((s->order > HVO_BLOCK_ORDER ? rig_some_intact : rig_intact)(
+			t->r, s->pfn, UINT64_C(1) << s->order, s->tag));
+	}
 }
 
 static void drop_all(struct table *t)

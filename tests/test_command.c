@@ -9,9 +9,9 @@
 #include "files.h"
 #include "terminal.h"
 
-#include "cli/figures.h"
-#include "cli/table.h"
-#include "cli/text.h"
+#include "cli/lab/figures.h"
+#include "common/table.h"
+#include "common/text.h"
 
 #include <ctype.h>
 #include <signal.h>

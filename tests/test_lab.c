@@ -6,7 +6,7 @@
 
 #include "command.h"
 
-#include "cli/box.h"
+#include "common/box.h"
 #include "lab/internal.h"
 #include "lab/lab.h"
 

@@ -9,7 +9,7 @@
  * In Linux: mm/hugetlb.c, set_max_huge_pages(), update_and_free_pages_bulk(),
  * bulk_vmemmap_restore_error(), demote_pool_huge_page().
  */
-#include "cli/resize.h"
+#include "cli/pool/resize.h"
 #include "harness.h"
 
 #include <errno.h>

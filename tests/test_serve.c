@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "cli/fuse.h"
-#include "cli/opened.h"
+#include "cli/serve/fuse.h"
+#include "cli/serve/opened.h"
 
 #include <hvo/client.h>
 #include <hvo/sim.h>

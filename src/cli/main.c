@@ -2,10 +2,10 @@
 /*
  * The command: its arguments, and what to do about those that make no sense.
  */
-#include "cli.h"
+#include "common/cli.h"
 
-#include "args.h"
-#include "text.h"
+#include "common/args.h"
+#include "common/text.h"
 
 #include <hvo/hvo.h>
 

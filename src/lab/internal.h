@@ -2,8 +2,8 @@
 #ifndef HVO_LAB_INTERNAL_H
 #define HVO_LAB_INTERNAL_H
 
-#include "cli/box.h"
-#include "cli/events.h"
+#include "common/box.h"
+#include "common/events.h"
 #include "lab/lab.h"
 
 #include <hvo/move.h>

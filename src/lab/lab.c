@@ -4,8 +4,8 @@
  */
 #include "lab/internal.h"
 
-#include "cli/progress.h"
-#include "cli/text.h"
+#include "common/progress.h"
+#include "common/text.h"
 
 #include <signal.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
 /*
  * What scripts hand over and get back: arguments, options, names of errors, counters.
  */
-#include "cli/args.h"
-#include "cli/text.h"
+#include "common/args.h"
+#include "common/text.h"
 #include "lab/internal.h"
 
 #include <errno.h>

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HVO_COMMON_ARGS_H
+#define HVO_COMMON_ARGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Arguments of a command: a table of its options, and the values they take. */
+
+/**
+ * struct arg_spec - one option
+ * @name: with its dashes, "--memory"; NULL after the last one of a table. "--wait=" stands
+ *        for --wait=5 only, so that "--wait" may stand in the table, too, without a value
+ * @takes_value: it has one: --memory=1G, or --memory 1G
+ * @set: store it; @value is NULL where it takes none. CLI_OK, or what args_error() gave
+ * @store: instead of @set: store it at @at bytes into the command's options
+ *
+ * Tables are made of the macros below.
+ */
+struct arg_spec {
+	const char *name;
+	bool takes_value;
+	int (*set)(void *opt, const char *value);
+	int (*store)(const char *name, const char *value, void *to);
+	size_t at;
+};
+
+/* Where a member is; it must have this type. */
+#define ARG_AT(type, member, member_type) \
+	_Generic(((type *)0)->member, member_type : offsetof(type, member))
+
+/* By a function that knows the command's options. */
+#define ARG_CALL(name, takes_value, set)        \
+	{                                       \
+		name, takes_value, set, NULL, 0 \
+	}
+/* By a function that knows the type of one member. */
+#define ARG_STORE(name, store, type, member, member_type)                  \
+	{                                                                  \
+		name, true, NULL, store, ARG_AT(type, member, member_type) \
+	}
+#define ARG_FLAG(name, type, member)                                           \
+	{                                                                      \
+		name, false, NULL, args_store_flag, ARG_AT(type, member, bool) \
+	}
+#define ARG_TEXT(name, type, member) ARG_STORE(name, args_store_text, type, member, const char *)
+#define ARG_SEED(type, member) ARG_STORE("--seed", args_store_seed, type, member, uint64_t)
+#define ARG_NODES(type, member) ARG_STORE("--nodes", args_store_nodes, type, member, uint32_t)
+/* --platform linux|sim: a bool, true for sim. */
+#define ARG_PLATFORM(type, member) ARG_STORE("--platform", args_store_platform, type, member, bool)
+#define ARG_END                            \
+	{                                  \
+		NULL, false, NULL, NULL, 0 \
+	}
+
+int args_store_flag(const char *name, const char *value, void *to);
+int args_store_text(const char *name, const char *value, void *to);
+int args_store_seed(const char *name, const char *value, void *to);
+/* One that a signed number holds, too. */
+int args_store_seed63(const char *name, const char *value, void *to);
+int args_store_nodes(const char *name, const char *value, void *to);
+int args_store_platform(const char *name, const char *value, void *to);
+
+/* The command that the arguments are of: its help is what errors point to. NULL: that of all. */
+void args_command(const char *name);
+
+/**
+ * args_parse() - go through the arguments of a command
+ * @args: NULL after the last one
+ * @operand: what is no option; NULL where a command takes none
+ *
+ * "--" ends the options. Whatever stands there is an option, an operand, or an error: where
+ * arguments are for somebody else they stand behind "--", see args_rest().
+ * Return: CLI_OK, or CLI_USAGE after a line on standard error.
+ */
+int args_parse(const struct arg_spec *specs, char **args, void *opt,
+	       int (*operand)(void *opt, const char *value));
+
+/* Is there --help or -h before any "--"? */
+bool args_want_help(char **args);
+
+/* Cut off "--" and what is behind it, which is returned; NULL: there is no "--". */
+char **args_rest(char **args);
+
+/* One line on standard error; returns CLI_USAGE. */
+int args_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* An operand too many. */
+int args_surplus(const char *value);
+/*
+ * A name that is not known: "WHAT 'WORD'", and what may have been meant: @near, NULL if there is
+ * nothing like it (text_near()).
+ */
+int args_unknown(const char *what, const char *word, const char *near);
+
+/* 4096, 512M, 2G, 2GiB, 1T; -EINVAL for nonsense, -ERANGE for 2^64 and more. */
+int args_size(const char *text, uint64_t *ret);
+
+/* A decimal number in [min, max] for the option @name. CLI_OK or CLI_USAGE, with a line. */
+int args_number(const char *name, const char *value, uint64_t min, uint64_t max, uint64_t *ret);
+
+/*
+ * "2M=16": the size goes to @size, and what stands behind '=' is returned. NULL: it is not
+ * of that form.
+ */
+#define ARGS_SIZE_LEN 32
+const char *args_pages(const char *value, char size[ARGS_SIZE_LEN]);
+
+/* Any 64-bit number, decimal, or hexadecimal with 0x. 0 or -EINVAL. */
+int args_seed(const char *text, uint64_t *ret);
+
+#endif

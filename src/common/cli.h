@@ -9,56 +9,12 @@
 
 #include <jansson.h>
 
-/* What the parts of the command share: the options, JSON, and how it gives up. */
+/* What all commands share: exit statuses, giving up, texts, JSON. */
 
 /* Exit statuses. */
 #define CLI_OK 0
 #define CLI_FAILED 1 /* it was tried and did not work, or a promise was broken */
 #define CLI_USAGE 2  /* the arguments make no sense */
-
-#define CLI_REPEAT_DEFAULT 7u
-#define CLI_REPEAT_MAX 99u
-#define CLI_ROUNDS_DEFAULT UINT64_C(1000000)
-#define CLI_ROUNDS_MAX UINT64_C(1000000000)
-
-/**
- * struct cli_options - what the user asked for; zero means the command's default
- * @memory_bytes: size of the tour's machine
- * @seed: all that is random follows from it
- * @nr_nodes: of the tour's machine
- * @rounds: of bench boundary, at each boundary
- * @repeat: repetitions of bench remap
- * @sim: the simulated platform
- * @json: JSON instead of text
- * @quick: small sizes, for tests of the benchmark itself
- * @no_host: leave the host's own pool alone
- */
-struct cli_options {
-	uint64_t memory_bytes;
-	uint64_t seed;
-	uint64_t rounds;
-	uint32_t nr_nodes;
-	uint32_t repeat;
-	bool sim;
-	bool json;
-	bool quick;
-	bool no_host;
-};
-
-/* The commands; they return an exit status. */
-int cli_tour(const struct cli_options *opt);
-int cli_bench_remap(const struct cli_options *opt);
-int cli_bench_boundary(const struct cli_options *opt);
-/* With what stands behind the command's name. */
-int cli_client(char **args);
-int cli_plan(char **args);
-int cli_pool(char **args);
-int cli_report(char **args);
-int cli_run(char **args);
-int cli_serve(char **args);
-int cli_shell(char **args);
-int cli_status(char **args);
-int cli_top(char **args);
 
 /* One line on standard error, and out with CLI_FAILED. */
 void cli_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));

@@ -9,7 +9,33 @@
 
 #include <jansson.h>
 
-/* What the benchmark measures (bench.c) and how it is told (bench_report.c). */
+/**
+ * struct bench_options - what the user asked for
+ * @seed: all that is random follows from it
+ * @rounds: boundary: at each boundary
+ * @repeat: remap: repetitions
+ * @sim: boundary: the simulated platform
+ * @json: JSON instead of text
+ * @quick: remap: small sizes, for tests of the benchmark itself
+ * @no_host: remap: leave the host's own pool alone
+ */
+struct bench_options {
+	uint64_t seed;
+	uint64_t rounds;
+	uint32_t repeat;
+	bool sim, json, quick, no_host;
+};
+
+/* The benchmarks; they return an exit status. */
+int bench_remap(const struct bench_options *opt);
+int bench_boundary(const struct bench_options *opt);
+
+#define BENCH_REPEAT_DEFAULT 7u
+#define BENCH_REPEAT_MAX 99u
+#define BENCH_ROUNDS_DEFAULT UINT64_C(1000000)
+#define BENCH_ROUNDS_MAX UINT64_C(1000000000)
+
+/* ---- bench remap: what it measures (remap.c) and how that is told (remap_report.c) ------- */
 
 #define BENCH_NAME_LEN 40
 #define BENCH_MAX_SERIES 128u
@@ -28,7 +54,7 @@ extern const unsigned int bench_batches[BENCH_NR_BATCHES];
 struct series {
 	char name[BENCH_NAME_LEN];
 	const char *unit;
-	double value[CLI_REPEAT_MAX];
+	double value[BENCH_REPEAT_MAX];
 };
 
 /* The arena that shows that the limit of mappings is no limit. */
@@ -50,7 +76,7 @@ struct bench_many {
  * @host_reason: why the kernel's pool (or its large size) is not measured
  */
 struct bench {
-	const struct cli_options *opt;
+	const struct bench_options *opt;
 	unsigned int repetition;
 	unsigned int nr_series;
 	struct series series[BENCH_MAX_SERIES];

@@ -6,6 +6,8 @@
  *
  * Times are told, and judged by nobody; the counts are judged.
  */
+#include "bench.h"
+
 #include "common/box.h"
 #include "common/cli.h"
 #include "common/table.h"
@@ -44,7 +46,7 @@ struct boundary {
 
 /* ---- machines ----------------------------------------------------------- */
 
-static void open_machine(const struct cli_options *opt, struct box *box)
+static void open_machine(const struct bench_options *opt, struct box *box)
 {
 	const struct hvo_config cfg = {
 		.memory_bytes = MEMORY_BYTES,
@@ -145,7 +147,7 @@ static bool same_counts(const struct counts *a, const struct counts *b)
 	return a->cuts == b->cuts && a->folds == b->folds && a->collapses == b->collapses;
 }
 
-static void measure(const struct cli_options *opt, struct boundary *b)
+static void measure(const struct bench_options *opt, struct boundary *b)
 {
 	struct counts before, after;
 	struct box box;
@@ -178,7 +180,7 @@ static void count_cell(struct table *t, uint64_t count, uint64_t expected)
 		table_cell(t, "%" PRIu64 ", not %" PRIu64, count, expected);
 }
 
-static void print(const struct cli_options *opt, const struct boundary *list, bool ok)
+static void print(const struct bench_options *opt, const struct boundary *list, bool ok)
 {
 	static const char *const heads[] = { "<again and again", "ns/pair", "cuts", "folds",
 					     "collapses",	 NULL };
@@ -221,7 +223,7 @@ static json_t *json_counts(const struct counts *counts)
 	return o;
 }
 
-static int print_json(const struct cli_options *opt, const struct boundary *list, bool ok)
+static int print_json(const struct bench_options *opt, const struct boundary *list, bool ok)
 {
 	json_t *o = json_object(), *runs = json_array(), *r;
 	unsigned int i;
@@ -246,7 +248,7 @@ static int print_json(const struct cli_options *opt, const struct boundary *list
 	return cli_print_json(o);
 }
 
-int cli_bench_boundary(const struct cli_options *opt)
+int bench_boundary(const struct bench_options *opt)
 {
 	struct boundary list[NR_BOUNDARIES];
 	bool ok = true;

@@ -84,7 +84,7 @@ __attribute__((format(printf, 4, 5))) static void note(struct bench *b, double v
 		s = &b->series[b->nr_series++];
 		memcpy(s->name, name, sizeof(name));
 		s->unit = unit;
-		for (i = 0; i < CLI_REPEAT_MAX; i++)
+		for (i = 0; i < BENCH_REPEAT_MAX; i++)
 			s->value[i] = (double)NAN;
 	}
 	s->value[b->repetition] = value;
@@ -93,7 +93,7 @@ __attribute__((format(printf, 4, 5))) static void note(struct bench *b, double v
 double bench_median(const struct bench *b, const char *name)
 {
 	const struct series *s = bench_find(b, name);
-	double value[CLI_REPEAT_MAX];
+	double value[BENCH_REPEAT_MAX];
 	unsigned int i, nr = 0;
 
 	for (i = 0; s && i < b->opt->repeat; i++)
@@ -838,7 +838,7 @@ static void run(struct bench *b)
 	b->seconds = (now_ns() - start) / 1e9;
 }
 
-int cli_bench_remap(const struct cli_options *opt)
+int bench_remap(const struct bench_options *opt)
 {
 	struct bench *b = cli_alloc(1, sizeof(*b));
 	int status;

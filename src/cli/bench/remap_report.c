@@ -107,7 +107,7 @@ static struct ratio ratio_of(const struct bench *b, const struct ratio_def *def,
 {
 	const struct series *num = find_sized(b, def->num, size);
 	const struct series *den = def->den ? find_sized(b, def->den, size) : NULL;
-	double value[CLI_REPEAT_MAX];
+	double value[BENCH_REPEAT_MAX];
 	unsigned int i, nr = 0;
 
 	for (i = 0; num && (den || !def->den) && i < b->opt->repeat; i++) {
@@ -358,7 +358,7 @@ static json_t *real(double value)
 static json_t *json_series(const struct bench *b, const struct series *s)
 {
 	json_t *o = json_object(), *values = json_array();
-	double value[CLI_REPEAT_MAX];
+	double value[BENCH_REPEAT_MAX];
 	unsigned int i, nr = 0;
 	struct ratio r;
 

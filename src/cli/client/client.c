@@ -5,6 +5,7 @@
  * The program takes this one's place, with the socket: so pages are lent exactly as long as it
  * lives, however it ends, and there is nobody to pass signals on.
  */
+#include "cli/commands.h"
 #include "common/args.h"
 #include "common/cli.h"
 #include "common/table.h"

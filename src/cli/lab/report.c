@@ -2,6 +2,7 @@
 /*
  * hvo report: results of the lab as one HTML file that needs nothing else.
  */
+#include "cli/commands.h"
 #include "common/args.h"
 #include "common/cli.h"
 #include "common/progress.h"

@@ -2,6 +2,7 @@
 /*
  * hvo run: a script of the lab, and where its results go.
  */
+#include "cli/commands.h"
 #include "common/args.h"
 #include "common/cli.h"
 #include "common/table.h"

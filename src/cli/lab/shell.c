@@ -3,6 +3,7 @@
  * hvo shell: the bindings of the lab, line by line. ^C ends what runs, or drops what was typed, and
  * no more: machines are dear.
  */
+#include "cli/commands.h"
 #include "common/args.h"
 #include "common/cli.h"
 #include "lab/lab.h"

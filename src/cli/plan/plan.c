@@ -4,6 +4,7 @@
  */
 #include "plan.h"
 
+#include "cli/commands.h"
 #include "cli/files/memory.h"
 #include "cli/files/pools.h"
 #include "cli/files/saving.h"

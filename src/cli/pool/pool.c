@@ -2,6 +2,7 @@
 /*
  * hvo pool: change the pools of a kernel, or of a served machine, and tell what came of it.
  */
+#include "cli/commands.h"
 #include "cli/files/memory.h"
 #include "cli/files/pools.h"
 #include "cli/files/saving.h"

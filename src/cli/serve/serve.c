@@ -3,6 +3,7 @@
  * hvo serve: a machine that others use through files in the kernel's own form.
  */
 #include "background.h"
+#include "cli/commands.h"
 #include "common/args.h"
 #include "common/box.h"
 #include "common/cli.h"

@@ -3,6 +3,7 @@
  * hvo status: memory, pools and descriptors of a kernel or of a served machine; and hints
  * where something is off.
  */
+#include "cli/commands.h"
 #include "cli/files/memory.h"
 #include "cli/files/pools.h"
 #include "cli/files/saving.h"

@@ -4,6 +4,7 @@
  */
 #include "top.h"
 
+#include "cli/commands.h"
 #include "common/args.h"
 #include "common/cli.h"
 

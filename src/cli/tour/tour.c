@@ -6,6 +6,8 @@
  */
 #include "tour.h"
 
+#include "cli/commands.h"
+#include "common/args.h"
 #include "common/progress.h"
 
 #include <errno.h>
@@ -486,7 +488,7 @@ static double now_seconds(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-static void check_room(const struct cli_options *opt)
+static void check_room(const struct tour_options *opt)
 {
 	uint64_t available = host_memory_available();
 
@@ -511,7 +513,7 @@ static void judge(struct tour *t)
 		t->tails.tails_shared && t->tails.heads_own;
 }
 
-int cli_tour(const struct cli_options *opt)
+static int run(const struct tour_options *opt)
 {
 	struct tour *t = cli_alloc(1, sizeof(*t));
 	const struct hvo_policy *policy;
@@ -552,4 +554,80 @@ int cli_tour(const struct cli_options *opt)
 		status = CLI_FAILED;
 	free(t);
 	return status;
+}
+
+/* ---- command ------------------------------------------------------------ */
+
+static const char help[] =
+	"usage: hvo tour [options]\n"
+	"\n"
+	"Fill a machine, leave no free frame, free everything in every way, check it.\n"
+	"\n"
+	"  --memory SIZE    size of the machine, such as 512M or 2G: a multiple of\n"
+	"                   128 MiB for each node (default 1G; 256M on sim)\n"
+	"  --nodes N        NUMA nodes (default 1)\n"
+	"  --platform NAME  linux, memory of this process (default); sim, simulated\n"
+	"  --seed N         all that is random follows from it (default 1)\n"
+	"  --json           the results as JSON\n"
+	"  --no-host        leave the huge page pool of the running kernel alone. Else,\n"
+	"                   as root on a kernel with HVO, its pool of 2 MiB pages is\n"
+	"                   measured too, and put back as it was, whatever happens\n";
+
+/* The links in a descriptor are 32 bits wide: no machine has more frames. */
+#define MAX_MEMORY (HVO_FRAME_SIZE << 32)
+
+#define DEFAULT_MEMORY (UINT64_C(1) << 30)
+#define DEFAULT_MEMORY_SIM (UINT64_C(256) << 20)
+
+static int set_memory(void *arg, const char *value)
+{
+	struct tour_options *opt = arg;
+	int err = args_size(value, &opt->memory_bytes);
+
+	if (err == -EINVAL)
+		return args_error("--memory: '%s' is not a size such as 512M or 2G", value);
+	if (err || opt->memory_bytes > MAX_MEMORY)
+		return args_error("--memory: %s is more than a machine can have (16T)", value);
+	if (!opt->memory_bytes)
+		return args_error("--memory: a machine needs some memory, such as 512M or 2G");
+	return CLI_OK;
+}
+
+static const struct arg_spec specs[] = {
+	ARG_CALL("--memory", true, set_memory),
+	ARG_NODES(struct tour_options, nr_nodes),
+	ARG_PLATFORM(struct tour_options, sim),
+	ARG_SEED(struct tour_options, seed),
+	ARG_FLAG("--json", struct tour_options, json),
+	ARG_FLAG("--no-host", struct tour_options, no_host),
+	ARG_END,
+};
+
+/* The default memory is rounded up to whole sections for each node; what was asked for is not. */
+static int check_memory(struct tour_options *opt)
+{
+	uint64_t step = HVO_SECTION_SIZE * opt->nr_nodes;
+
+	if (!opt->memory_bytes) {
+		opt->memory_bytes = opt->sim ? DEFAULT_MEMORY_SIM : DEFAULT_MEMORY;
+		opt->memory_bytes = (opt->memory_bytes + step - 1) / step * step;
+	}
+	if (opt->memory_bytes % step)
+		return args_error("--memory: not a multiple of 128 MiB for each of %" PRIu32
+				  " node%s",
+				  opt->nr_nodes, opt->nr_nodes == 1 ? "" : "s");
+	return CLI_OK;
+}
+
+int cli_tour(char **args)
+{
+	struct tour_options opt = { .seed = 1, .nr_nodes = 1 };
+	int status;
+
+	if (args_want_help(args))
+		return cli_help(help);
+	status = args_parse(specs, args, &opt, NULL);
+	if (!status)
+		status = check_memory(&opt);
+	return status ? status : run(&opt);
 }

@@ -12,6 +12,21 @@
 
 /* What the tour finds out (tour.c), and how it is told (tour_report.c). */
 
+/**
+ * struct tour_options - what the user asked for
+ * @memory_bytes: size of the machine
+ * @seed: all that is random follows from it
+ * @sim: the simulated platform
+ * @json: JSON instead of text
+ * @no_host: leave the host's own pool alone
+ */
+struct tour_options {
+	uint64_t memory_bytes;
+	uint64_t seed;
+	uint32_t nr_nodes;
+	bool sim, json, no_host;
+};
+
 #define TOUR_NAME_LEN 16
 #define TOUR_MAX_FILLS 3u
 #define TOUR_MAX_RUNS 16u
@@ -128,7 +143,7 @@ struct tour_finding {
 };
 
 struct tour {
-	const struct cli_options *opt;
+	const struct tour_options *opt;
 	struct tour_machine machine;
 	struct tour_fill fill[TOUR_MAX_FILLS];
 	unsigned int nr_fills;

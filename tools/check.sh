@@ -327,6 +327,7 @@ check "make does what it is told" tools/check-make.sh
 check "memory for a QEMU" env HVO=build-gcc/hvo examples/qemu.sh
 check "a kernel that refuses" env HVO=build-gcc/hvo examples/refused.sh
 check "completion" tools/check-completion.sh build-gcc
+check "folders in order" tools/check-folders.sh
 check "exported symbols" tools/check-symbols.sh build-gcc
 check "installed, used from C++" tools/check-install.sh build-gcc
 if command -v shellcheck >/dev/null; then

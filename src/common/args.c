@@ -7,7 +7,7 @@
 #include "cli.h"
 #include "text.h"
 
-#include <hvo/types.h>
+#include <hvo/hvo.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -15,6 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* The links in a descriptor are 32 bits wide: no machine has more frames. */
+#define MAX_MEMORY (HVO_FRAME_SIZE << 32)
 
 static const char *command;
 
@@ -161,6 +164,42 @@ int args_store_seed63(const char *name, const char *value, void *to)
 	return CLI_OK;
 }
 
+int args_store_size(const char *name, const char *value, void *to)
+{
+	int err = args_size(value, to);
+
+	if (err == -ERANGE)
+		return args_error("%s: %s is more than a machine can have (16T)", name, value);
+	return err ? args_error("%s: '%s' is not a size such as 512M or 2G", name, value) : CLI_OK;
+}
+
+/* 0 is what a size is before it is said, and none that a machine can have. */
+int args_store_memory(const char *name, const char *value, void *to)
+{
+	uint64_t bytes = 0;
+	int status = args_store_size(name, value, &bytes);
+
+	if (!status && !bytes)
+		return args_error("%s: a machine needs some memory, such as 512M or 2G", name);
+	if (bytes > MAX_MEMORY)
+		return args_error("%s: %s is more than a machine can have (16T)", name, value);
+	*(uint64_t *)to = bytes;
+	return status;
+}
+
+int args_memory(uint64_t *bytes, uint32_t nr_nodes, uint64_t otherwise)
+{
+	uint64_t step = HVO_SECTION_SIZE * nr_nodes;
+
+	if (!*bytes)
+		*bytes = (otherwise + step - 1) / step * step;
+	if (*bytes % step)
+		return args_error("--memory: not a multiple of 128 MiB for each of %" PRIu32
+				  " node%s",
+				  nr_nodes, nr_nodes == 1 ? "" : "s");
+	return CLI_OK;
+}
+
 int args_store_nodes(const char *name, const char *value, void *to)
 {
 	uint64_t n = 0;
@@ -170,12 +209,28 @@ int args_store_nodes(const char *name, const char *value, void *to)
 	return status;
 }
 
+/* One of two words: *@ret is whether it is the second. */
+static int one_of_two(const char *name, const char *value, const char *first, const char *second,
+		      bool *ret)
+{
+	if (strcmp(value, first) != 0 && strcmp(value, second) != 0)
+		return args_error("%s: '%s' is neither %s nor %s", name, value, first, second);
+	*ret = !strcmp(value, second);
+	return CLI_OK;
+}
+
 int args_store_platform(const char *name, const char *value, void *to)
 {
-	if (strcmp(value, "linux") != 0 && strcmp(value, "sim") != 0)
-		return args_error("%s: '%s' is neither linux nor sim", name, value);
-	*(bool *)to = !strcmp(value, "sim");
-	return CLI_OK;
+	return one_of_two(name, value, "linux", "sim", to);
+}
+
+int args_store_mode(const char *name, const char *value, void *to)
+{
+	bool is_linux = false;
+	int status = one_of_two(name, value, "on-demand", "linux", &is_linux);
+
+	*(enum hvo_mode *)to = is_linux ? HVO_LINUX : HVO_ON_DEMAND;
+	return status;
 }
 
 /* ---- options -------------------------------------------------------------- */
@@ -186,6 +241,17 @@ static const struct arg_spec *find_spec(const struct arg_spec *specs, const char
 		if (strlen(specs->name) == len && !memcmp(specs->name, arg, len))
 			return specs;
 	return NULL;
+}
+
+static int store(const struct arg_spec *spec, const char *value, void *opt)
+{
+	return spec->store ? spec->store(spec->name, value, (char *)opt + spec->at) :
+			     spec->set(opt, value);
+}
+
+int args_set(const struct arg_spec *specs, const char *name, const char *value, void *opt)
+{
+	return store(find_spec(specs, name, strlen(name)), value, opt);
 }
 
 /* "--wait=" of a table is written --wait=SECONDS. */
@@ -219,8 +285,7 @@ static int parse_option(const struct arg_spec *specs, char ***args, void *opt)
 			return args_error("%s needs a value", spec->name);
 		++*args;
 	}
-	return spec->store ? spec->store(spec->name, value, (char *)opt + spec->at) :
-			     spec->set(opt, value);
+	return store(spec, value, opt);
 }
 
 int args_parse(const struct arg_spec *specs, char **args, void *opt,

@@ -46,9 +46,12 @@ struct arg_spec {
 	}
 #define ARG_TEXT(name, type, member) ARG_STORE(name, args_store_text, type, member, const char *)
 #define ARG_SEED(type, member) ARG_STORE("--seed", args_store_seed, type, member, uint64_t)
+#define ARG_MEMORY(type, member) ARG_STORE("--memory", args_store_memory, type, member, uint64_t)
 #define ARG_NODES(type, member) ARG_STORE("--nodes", args_store_nodes, type, member, uint32_t)
 /* --platform linux|sim: a bool, true for sim. */
 #define ARG_PLATFORM(type, member) ARG_STORE("--platform", args_store_platform, type, member, bool)
+/* --mode on-demand|linux */
+#define ARG_MODE(type, member) ARG_STORE("--mode", args_store_mode, type, member, enum hvo_mode)
 #define ARG_END                            \
 	{                                  \
 		NULL, false, NULL, NULL, 0 \
@@ -59,8 +62,11 @@ int args_store_text(const char *name, const char *value, void *to);
 int args_store_seed(const char *name, const char *value, void *to);
 /* One that a signed number holds, too. */
 int args_store_seed63(const char *name, const char *value, void *to);
+int args_store_size(const char *name, const char *value, void *to);
+int args_store_memory(const char *name, const char *value, void *to);
 int args_store_nodes(const char *name, const char *value, void *to);
 int args_store_platform(const char *name, const char *value, void *to);
+int args_store_mode(const char *name, const char *value, void *to);
 
 /* The command that the arguments are of: its help is what errors point to. NULL: that of all. */
 void args_command(const char *name);
@@ -76,6 +82,9 @@ void args_command(const char *name);
  */
 int args_parse(const struct arg_spec *specs, char **args, void *opt,
 	       int (*operand)(void *opt, const char *value));
+
+/* One option of a table, and its value. CLI_OK or CLI_USAGE. */
+int args_set(const struct arg_spec *specs, const char *name, const char *value, void *opt);
 
 /* Is there --help or -h before any "--"? */
 bool args_want_help(char **args);
@@ -95,6 +104,12 @@ int args_unknown(const char *what, const char *word, const char *near);
 
 /* 4096, 512M, 2G, 2GiB, 1T; -EINVAL for nonsense, -ERANGE for 2^64 and more. */
 int args_size(const char *text, uint64_t *ret);
+
+/*
+ * The size of a machine in whole sections for each node: @bytes, or, where that is 0, at least
+ * @otherwise. CLI_OK or CLI_USAGE, with a line.
+ */
+int args_memory(uint64_t *bytes, uint32_t nr_nodes, uint64_t otherwise);
 
 /* A decimal number in [min, max] for the option @name. CLI_OK or CLI_USAGE, with a line. */
 int args_number(const char *name, const char *value, uint64_t min, uint64_t max, uint64_t *ret);

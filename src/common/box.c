@@ -6,36 +6,35 @@
 
 #include "cli.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* ---- machines ----------------------------------------------------------- */
 
-int box_open_sim(struct box *box, const struct hvo_config *cfg, uint64_t seed)
+int box_open(struct box *box, const struct hvo_config *cfg, bool sim,
+	     const struct hvo_linux_options *opt, uint64_t seed)
 {
-	struct hvo_sim_options opt = { .seed = seed };
+	const struct hvo_sim_options sim_opt = { .seed = seed };
 	int err;
 
 	memset(box, 0, sizeof(*box));
 	box->seed = seed;
-	err = hvo_sim_create(cfg, &opt, &box->on_sim);
+	err = sim ? hvo_sim_create(cfg, &sim_opt, &box->on_sim) :
+		    hvo_linux_create(cfg, opt, &box->on_linux);
 	if (!err)
-		box->m = hvo_sim_machine(box->on_sim);
+		box->m = sim ? hvo_sim_machine(box->on_sim) : hvo_linux_machine(box->on_linux);
 	return err;
 }
 
-int box_open_linux(struct box *box, const struct hvo_config *cfg,
+void box_must_open(struct box *box, const struct hvo_config *cfg, bool sim,
 		   const struct hvo_linux_options *opt, uint64_t seed)
 {
-	int err;
+	int err = box_open(box, cfg, sim, opt, seed);
 
-	memset(box, 0, sizeof(*box));
-	box->seed = seed;
-	err = hvo_linux_create(cfg, opt, &box->on_linux);
-	if (!err)
-		box->m = hvo_linux_machine(box->on_linux);
-	return err;
+	if (err)
+		cli_die("no machine of %" PRIu64 " MiB could be built here: %s",
+			cfg->memory_bytes >> 20, strerror(-err));
 }
 
 void box_close(struct box *box)
@@ -48,14 +47,12 @@ void box_close(struct box *box)
 double box_now_ns(const struct box *box)
 {
 	struct hvo_sim_stat stat;
-	struct timespec ts;
 
 	if (box->on_sim) {
 		hvo_sim_stat(box->on_sim, &stat);
 		return (double)stat.now_ns;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+	return (double)cli_now_ns();
 }
 
 /* ---- random numbers and patterns ---------------------------------------- */

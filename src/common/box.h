@@ -24,12 +24,11 @@ struct box {
 	uint64_t seed;
 };
 
-/*
- * Build a machine: on sim, or on linux with @opt (may be NULL). 0 or what the
- * platform answered.
- */
-int box_open_sim(struct box *box, const struct hvo_config *cfg, uint64_t seed);
-int box_open_linux(struct box *box, const struct hvo_config *cfg,
+/* Build a machine, on linux with @opt (may be NULL). 0 or what the platform answered. */
+int box_open(struct box *box, const struct hvo_config *cfg, bool sim,
+	     const struct hvo_linux_options *opt, uint64_t seed);
+/* Gives up where there is no room for it. */
+void box_must_open(struct box *box, const struct hvo_config *cfg, bool sim,
 		   const struct hvo_linux_options *opt, uint64_t seed);
 void box_close(struct box *box);
 

@@ -7,18 +7,42 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+static void print_error(const char *fmt, va_list args)
+{
+	(void)fflush(stdout);
+	fputs("hvo: ", stderr);
+	vfprintf(stderr, fmt, args);
+	fputc('\n', stderr);
+}
+
+int cli_error(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	print_error(fmt, args);
+	va_end(args);
+	return CLI_FAILED;
+}
 
 void cli_die(const char *fmt, ...)
 {
 	va_list args;
 
-	(void)fflush(stdout);
-	fputs("hvo: ", stderr);
 	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
+	print_error(fmt, args);
 	va_end(args);
-	fputc('\n', stderr);
 	exit(CLI_FAILED);
+}
+
+uint64_t cli_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
 }
 
 void *cli_alloc(size_t nr, size_t size)
@@ -67,8 +91,7 @@ int cli_flush(void)
 {
 	if (!fflush(stdout) && !ferror(stdout))
 		return CLI_OK;
-	fputs("hvo: standard output could not be written\n", stderr);
-	return CLI_FAILED;
+	return cli_error("standard output could not be written");
 }
 
 int cli_help(const char *text)

@@ -16,8 +16,13 @@
 #define CLI_FAILED 1 /* it was tried and did not work, or a promise was broken */
 #define CLI_USAGE 2  /* the arguments make no sense */
 
-/* One line on standard error, and out with CLI_FAILED. */
+/* One line on standard error; returns CLI_FAILED. */
+int cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* And out with it. */
 void cli_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/* Monotonic time. */
+uint64_t cli_now_ns(void);
 
 /* Memory of the command's own; gives up where there is none. */
 void *cli_alloc(size_t nr, size_t size) __attribute__((warn_unused_result));

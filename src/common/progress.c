@@ -4,8 +4,9 @@
  */
 #include "progress.h"
 
+#include "cli.h"
+
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #define FIRST_AFTER 2.0
@@ -13,17 +14,9 @@
 
 static double begun, drawn;
 
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 void progress_show(double fraction, const char *what)
 {
-	double t = now();
+	double t = (double)cli_now_ns() / 1e9;
 
 	if (begun <= 0)
 		begun = t;

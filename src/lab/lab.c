@@ -4,6 +4,7 @@
  */
 #include "lab/internal.h"
 
+#include "common/cli.h"
 #include "common/progress.h"
 #include "common/text.h"
 
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 /* Keys of the registry. */
 static const char key_options, key_show;
@@ -194,10 +194,7 @@ void lab_class(lua_State *L, const char *name, const struct lab_binding *const *
 
 static int module_clock(lua_State *L)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	lua_pushnumber(L, (double)ts.tv_sec + (double)ts.tv_nsec / 1e9);
+	lua_pushnumber(L, (double)cli_now_ns() / 1e9);
 	return 1;
 }
 

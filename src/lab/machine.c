@@ -333,7 +333,7 @@ static int open_sim(lua_State *L, struct lab_machine *lm, const struct hvo_confi
 static int open_linux(struct lab_machine *lm, const struct hvo_config *cfg, bool sparse)
 {
 	struct hvo_linux_options opt = { .sparse = sparse };
-	int err = box_open_linux(&lm->box, cfg, &opt, lm->box.seed);
+	int err = box_open(&lm->box, cfg, false, &opt, lm->box.seed);
 
 	if (!err)
 		events_count(&lm->events, &lm->box);

@@ -55,13 +55,8 @@ static void open_machine(const struct bench_options *opt, struct box *box)
 		.clear = HVO_CLEAR_NEVER,
 	};
 	const struct hvo_linux_options sparse = { .sparse = true, .no_thp = true };
-	int err;
 
-	err = opt->sim ? box_open_sim(box, &cfg, opt->seed) :
-			 box_open_linux(box, &cfg, &sparse, opt->seed);
-	if (err)
-		cli_die("no machine of %" PRIu64 " MiB could be built here: %s", MEMORY_BYTES >> 20,
-			strerror(-err));
+	box_must_open(box, &cfg, opt->sim, &sparse, opt->seed);
 }
 
 static struct hvo_zone_stat zone(struct box *box)

@@ -13,7 +13,6 @@
 
 #include "common/box.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -22,7 +21,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define GIB (UINT64_C(1) << 30)
@@ -104,10 +102,7 @@ double bench_median(const struct bench *b, const char *name)
 
 static double now_ns(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+	return (double)cli_now_ns();
 }
 
 /* The switch takes turns in being off first: 0 or 1 for the first and the second of a pair. */
@@ -144,11 +139,8 @@ static void rig_open_memory(struct rig *rig, uint64_t memory_bytes, enum hvo_mod
 	};
 	/* In a sparse arena a huge page would be allocated for each frame touched. */
 	const struct hvo_linux_options opt = { .sparse = sparse, .no_thp = sparse };
-	int err = box_open_linux(&rig->box, &cfg, &opt, 0);
 
-	if (err)
-		cli_die("no machine of %" PRIu64 " MiB could be built here: %s", memory_bytes >> 20,
-			strerror(-err));
+	box_must_open(&rig->box, &cfg, false, &opt, 0);
 }
 
 static void rig_open(struct rig *rig, uint64_t pages, unsigned int order, enum hvo_mode mode,
@@ -805,10 +797,6 @@ static void end_host(struct bench *b)
 	if (!b->host_pages[BENCH_SMALL])
 		return;
 	b->host_put_back = host_end(&b->host);
-	if (!b->host_put_back)
-		fputs("hvo: the kernel's own pool is not as it was before; "
-		      "see /proc/sys/vm/nr_hugepages\n",
-		      stderr);
 }
 
 static void progress(const struct bench *b)

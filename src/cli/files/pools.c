@@ -41,10 +41,8 @@ int pools_file_error(const char *dir, const char *path, int err)
 {
 	bool denied = err == -EACCES || err == -EPERM;
 
-	(void)fflush(stdout);
-	fprintf(stderr, "hvo: %s/%s: %s%s\n", strcmp(dir, "/") != 0 ? dir : "", path,
-		pools_strerror(err), denied && geteuid() != 0 ? "; run it as root" : "");
-	return CLI_FAILED;
+	return cli_error("%s/%s: %s%s", strcmp(dir, "/") != 0 ? dir : "", path, pools_strerror(err),
+			 denied && geteuid() != 0 ? "; run it as root" : "");
 }
 
 /* ---- reading ---------------------------------------------------------------- */
@@ -325,13 +323,12 @@ int pools_read(const struct root *root, struct pools *ret)
 static void print_none(const char *dir)
 {
 	if (!strcmp(dir, "/"))
-		fprintf(stderr, "hvo: this kernel has no huge pages: no /" POOLS_DIR
-				"; is CONFIG_HUGETLBFS off, or sysfs not mounted?\n");
+		cli_error("this kernel has no huge pages: no /" POOLS_DIR
+			  "; is CONFIG_HUGETLBFS off, or sysfs not mounted?");
 	else
-		fprintf(stderr,
-			"hvo: --root: nothing is served at %s: it has no " POOLS_DIR
-			"; start hvo serve there\n",
-			dir);
+		cli_error("--root: nothing is served at %s: it has no " POOLS_DIR
+			  "; start hvo serve there",
+			  dir);
 }
 
 int pools_open(struct root *root, const char *dir, struct pools *ret)
@@ -339,11 +336,9 @@ int pools_open(struct root *root, const char *dir, struct pools *ret)
 	struct pools pools = { 0 };
 	int rc = root_open(root, dir);
 
-	if (rc) {
-		fprintf(stderr, "hvo: --root: %s: %s; it is to be a directory with sys and proc\n",
-			dir, path_error(rc));
-		return CLI_FAILED;
-	}
+	if (rc)
+		return cli_error("--root: %s: %s; it is to be a directory with sys and proc", dir,
+				 path_error(rc));
 	rc = pools_read(root, &pools);
 	if (!rc && !pools.err) {
 		*ret = pools;

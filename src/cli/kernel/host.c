@@ -2,6 +2,8 @@
 /* The kernel's own pool of huge pages as a peer; a guardian puts the settings back. */
 #include "host.h"
 
+#include "common/cli.h"
+
 #include <hvo/types.h>
 
 #include <errno.h>
@@ -12,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SWITCH_PATH "/proc/sys/vm/hugetlb_optimize_vmemmap"
@@ -234,14 +235,6 @@ undo_open:
 	return false;
 }
 
-static double now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
-}
-
 uint64_t host_measure(struct host *h, uint64_t nr, bool optimize, double *ret_grow_ns,
 		      double *ret_shrink_ns)
 {
@@ -250,14 +243,14 @@ uint64_t host_measure(struct host *h, uint64_t nr, bool optimize, double *ret_gr
 
 	(void)write_number(h->switch_fd, optimize);
 
-	start = now_ns();
+	start = (double)cli_now_ns();
 	(void)write_number(h->nr_fd, h->base + nr);
-	*ret_grow_ns = now_ns() - start;
+	*ret_grow_ns = (double)cli_now_ns() - start;
 	(void)read_number(h->nr_fd, &grown);
 
-	start = now_ns();
+	start = (double)cli_now_ns();
 	(void)write_number(h->nr_fd, h->base);
-	*ret_shrink_ns = now_ns() - start;
+	*ret_shrink_ns = (double)cli_now_ns() - start;
 	(void)read_number(h->nr_fd, &left);
 
 	(void)write_number(h->switch_fd, h->optimize);
@@ -271,5 +264,7 @@ bool host_end(struct host *h)
 	ok = guardian_end(&h->guardian) && ok;
 	close(h->nr_fd);
 	close(h->switch_fd);
+	if (!ok)
+		cli_error("the kernel's own pool is not as it was before; see " NR_PATH);
 	return ok;
 }

@@ -60,7 +60,7 @@ bool host_begin(struct host *h, char reason[HOST_REASON_LEN]);
 uint64_t host_measure(struct host *h, uint64_t nr, bool optimize, double *ret_grow_ns,
 		      double *ret_shrink_ns);
 
-/* Put the settings back and end the guardian. False if they are not as before. */
+/* Put the settings back and end the guardian. False, and a line, if they are not as before. */
 bool host_end(struct host *h);
 
 /* A line of /proc/meminfo in bytes, such as "MemFree"; 0 if there is none. */

@@ -12,7 +12,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,14 +41,10 @@ static int add_file(struct report *r, const char *path)
 	json_error_t error;
 	json_t *doc = json_load_file(path, JSON_REJECT_DUPLICATES, &error), **more;
 
-	if (!doc) {
-		fprintf(stderr, "hvo: %s: %s; it should be what hvo run -o wrote\n", path,
-			error.text);
-		return CLI_FAILED;
-	}
+	if (!doc)
+		return cli_error("%s: %s; it should be what hvo run -o wrote", path, error.text);
 	if (!json_is_array(json_object_get(doc, "results"))) {
-		fprintf(stderr, "hvo: %s: no results in it; it should be what hvo run -o wrote\n",
-			path);
+		cli_error("%s: no results in it; it should be what hvo run -o wrote", path);
 		json_decref(doc);
 		return CLI_FAILED;
 	}

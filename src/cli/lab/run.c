@@ -13,12 +13,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #ifndef HVO_VERSION
@@ -176,14 +174,6 @@ static void print_cost(double seconds)
 	       table_size(size, (uint64_t)ru.ru_maxrss * 1024));
 }
 
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 static void report(const struct run_options *opt, const char *name, const json_t *doc,
 		   double seconds)
 {
@@ -240,9 +230,8 @@ static json_t *run_script(const struct run_options *opt, const char *name)
 		cli_die("out of memory");
 	if (lab_run(L, opt->file, &error))
 		doc = document(opt, name, lab_results(L));
-	(void)fflush(stdout);
 	if (!doc)
-		fprintf(stderr, "hvo: %s\n", error ? error : "out of memory");
+		cli_error("%s", error ? error : "out of memory");
 	free(error);
 	lab_close(L);
 	if (output >= 0)
@@ -253,7 +242,7 @@ static json_t *run_script(const struct run_options *opt, const char *name)
 int cli_run(char **args)
 {
 	struct run_options opt = { .lab = { .seed = 1 } };
-	double start = now();
+	double start = (double)cli_now_ns() / 1e9;
 	int status;
 	json_t *doc;
 	char *name;
@@ -269,7 +258,7 @@ int cli_run(char **args)
 	name = script_name(opt.file);
 	doc = run_script(&opt, name);
 	if (doc)
-		report(&opt, name, doc, now() - start);
+		report(&opt, name, doc, (double)cli_now_ns() / 1e9 - start);
 	status = cli_flush();
 	status = doc ? status : CLI_FAILED;
 	json_decref(doc);

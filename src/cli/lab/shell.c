@@ -234,9 +234,8 @@ static enum lab_line run_line(lua_State *L, const char *text)
 	char *error = NULL;
 	enum lab_line rc = lab_run_line(L, text, &error);
 
-	(void)fflush(stdout);
 	if (rc == LAB_LINE_FAILED)
-		fprintf(stderr, "hvo: %s\n", error ? error : "out of memory");
+		cli_error("%s", error ? error : "out of memory");
 	free(error);
 	return rc;
 }

@@ -137,11 +137,11 @@ static void note_unknown(struct csv *csv, const char *name)
 static void tell_unknown(const struct csv *csv)
 {
 	if (csv->odd)
-		fprintf(stderr, "hvo: %s: column '%.40s' is not looked at; did you mean %s?\n",
-			csv->file, csv->odd, csv->near);
+		cli_error("%s: column '%.40s' is not looked at; did you mean %s?", csv->file,
+			  csv->odd, csv->near);
 	else if (csv->nr_unknown)
-		fprintf(stderr, "hvo: %s: %u column%s not looked at\n", csv->file, csv->nr_unknown,
-			csv->nr_unknown == 1 ? " is" : "s are");
+		cli_error("%s: %u column%s not looked at", csv->file, csv->nr_unknown,
+			  csv->nr_unknown == 1 ? " is" : "s are");
 }
 
 static int find_columns(struct csv *csv, char *line)
@@ -354,10 +354,8 @@ int plan_read_csv(FILE *f, const char *file, double fraction, struct plan *ret)
 		csv.line++;
 		status = read_line(&csv, line, (size_t)len);
 	}
-	if (!status && ferror(f)) {
-		fprintf(stderr, "hvo: %s: %s\n", file, strerror(errno));
-		status = CLI_FAILED;
-	}
+	if (!status && ferror(f))
+		status = cli_error("%s: %s", file, strerror(errno));
 	if (!status && !csv.plan.nr) {
 		csv.line++;
 		status = wrong(&csv, "no hosts: a line of column names (name,memory,size,pages), "

@@ -391,10 +391,8 @@ static int read_list(const struct options *opt, struct plan *plan)
 	FILE *f = input ? stdin : fopen(opt->csv, "re");
 	int status;
 
-	if (!f) {
-		fprintf(stderr, "hvo: %s: %s\n", opt->csv, strerror(errno));
-		return CLI_FAILED;
-	}
+	if (!f)
+		return cli_error("%s: %s", opt->csv, strerror(errno));
 	status = plan_read_csv(f, input ? "standard input" : opt->csv, opt->fraction, plan);
 	if (!input)
 		fclose(f);
@@ -473,10 +471,8 @@ int cli_plan(char **args)
 		status = check(&opt);
 	if (!status)
 		status = opt.csv ? read_list(&opt, &plan) : read_host(&opt, &plan);
-	if (!status && !plan_total(&plan, &total)) {
-		fprintf(stderr, "hvo: %s: together more than 2^63 bytes of memory\n", opt.csv);
-		status = CLI_FAILED;
-	}
+	if (!status && !plan_total(&plan, &total))
+		status = cli_error("%s: together more than 2^63 bytes of memory", opt.csv);
 	if (!status)
 		status = opt.json ? print_json(&plan, &total) : print_text(&plan, &total);
 	plan_free(&plan);

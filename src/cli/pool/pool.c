@@ -221,11 +221,8 @@ struct files {
 
 static uint64_t files_now(void *ctx)
 {
-	struct timespec ts;
-
 	(void)ctx;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+	return cli_now_ns();
 }
 
 static int files_read(void *ctx, struct resize_counts *ret)
@@ -663,8 +660,8 @@ static int run_overcommit(struct options *opt, const struct root *root, const st
 		if (err || f.pool->overcommit != opt->ask[i].nr)
 			status = CLI_FAILED;
 		if (err == -EINVAL)
-			fprintf(stderr, "hvo: the kernel allows no surplus pages of %s\n",
-				table_size(size, f.pool->bytes));
+			cli_error("the kernel allows no surplus pages of %s",
+				  table_size(size, f.pool->bytes));
 		else if (err)
 			(void)pools_file_error(opt->dir, f.path, err);
 		else if (!opt->json)
@@ -702,19 +699,13 @@ static int run_optimize(struct options *opt, const struct root *root, const stru
 	int err = root_number(root, &before, MEMORY_SWITCH);
 	bool wanted = opt->optimize != 0, done;
 
-	if (pools_on_demand(pools)) {
-		fprintf(stderr,
-			"hvo: the machine at %s is in on-demand mode: it has nothing to "
-			"switch on or off\n",
-			opt->dir);
-		return CLI_FAILED;
-	}
-	if (err == -ENOENT) {
-		fprintf(stderr,
-			"hvo: %s/" MEMORY_SWITCH ": there is none: this kernel has no HVO\n",
-			strcmp(opt->dir, "/") ? opt->dir : "");
-		return CLI_FAILED;
-	}
+	if (pools_on_demand(pools))
+		return cli_error("the machine at %s is in on-demand mode: it has nothing to "
+				 "switch on or off",
+				 opt->dir);
+	if (err == -ENOENT)
+		return cli_error("%s/" MEMORY_SWITCH ": there is none: this kernel has no HVO",
+				 strcmp(opt->dir, "/") ? opt->dir : "");
 	if (!err && (before != 0) != wanted)
 		err = root_write(root, opt->optimize ? "1\n" : "0\n", MEMORY_SWITCH);
 	if (!err)

@@ -53,10 +53,8 @@ int background_ready(int pipe_fd)
 	const char byte = 1;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	if (null < 0) {
-		fprintf(stderr, "hvo: /dev/null: %s\n", strerror(errno));
-		return CLI_FAILED;
-	}
+	if (null < 0)
+		return cli_error("/dev/null: %s", strerror(errno));
 	(void)setsid();
 	(void)signal(SIGPIPE, SIG_IGN);
 	/* Nobody waits any more: then nobody knows that this is here, and it ends. */

@@ -420,12 +420,6 @@ static const struct fuse_operations operations = {
 
 /* ---- mounting ------------------------------------------------------------------------------ */
 
-static int say(const char *dir, const char *what)
-{
-	fprintf(stderr, "hvo serve: %s: %s\n", dir, what);
-	return CLI_FAILED;
-}
-
 static bool is_empty(DIR *d)
 {
 	const struct dirent *entry;
@@ -470,16 +464,19 @@ int hvofs_check(const char *dir, int *ret_fd)
 	case 0:
 		break;
 	case -ENOENT:
-		return say(dir, "there is no such directory; make it first");
+		return cli_error("%s: %s", dir, "there is no such directory; make it first");
 	case -ENOTCONN:
-		return say(dir, "its last server died without unmounting it; run fusermount3 -u on "
-				"it first");
+		return cli_error(
+			"%s: %s", dir,
+			"its last server died without unmounting it; run fusermount3 -u on "
+			"it first");
 	default:
-		return say(dir, path_error(rc));
+		return cli_error("%s: %s", dir, path_error(rc));
 	}
 	if (!empty) {
 		close(fd);
-		return say(dir, "is not empty, and would be hidden; mount elsewhere");
+		return cli_error("%s: %s", dir,
+				 "is not empty, and would be hidden; mount elsewhere");
 	}
 	*ret_fd = fd;
 	return CLI_OK;
@@ -558,7 +555,7 @@ int hvofs_mount(struct tree *t, struct hvo_machine *m, const char *dir, int fd, 
 	if (pthread_mutex_init(&fs->lock, NULL) || pthread_mutex_init(&fs->opened.lock, NULL)) {
 		close(fd);
 		free(fs);
-		return say(dir, "no memory");
+		return cli_error("%s: %s", dir, "no memory");
 	}
 	clock_gettime(CLOCK_REALTIME, &fs->since);
 	fuse_set_log_func(keep_complaint);
@@ -571,7 +568,7 @@ int hvofs_mount(struct tree *t, struct hvo_machine *m, const char *dir, int fd, 
 	(void)snprintf(place, sizeof(place), "/proc/self/fd/%d", fd);
 	if (!fs->fuse || !mount_it(fs, geteuid() ? dir : place)) {
 		hvofs_free(fs);
-		return say(dir, *complaint ? complaint : "it cannot be mounted");
+		return cli_error("%s: %s", dir, *complaint ? complaint : "it cannot be mounted");
 	}
 	*ret = fs;
 	return CLI_OK;
@@ -583,10 +580,8 @@ int hvofs_run(struct hvofs *fs)
 	int rc;
 
 	rc = fs->threads ? fuse_loop_mt(fs->fuse, &cfg) : fuse_loop(fs->fuse);
-	if (rc < 0 && !stopped) {
-		fprintf(stderr, "hvo serve: serving ended: %s\n", strerror(-rc));
-		return CLI_FAILED;
-	}
+	if (rc < 0 && !stopped)
+		return cli_error("serving ended: %s", strerror(-rc));
 	return CLI_OK;
 }
 

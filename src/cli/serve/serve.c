@@ -80,34 +80,11 @@ struct serve_options {
 
 static int set_size(const char *name, const char *value, void *to)
 {
-	uint64_t *ret = to;
-	int rc = args_size(value, ret);
+	int status = args_store_size(name, value, to);
 
-	if (rc)
-		return args_error("%s: '%s' is not a size such as 512M or 2G", name, value);
-	if (*ret % HVO_SECTION_SIZE)
+	if (!status && *(uint64_t *)to % HVO_SECTION_SIZE)
 		return args_error("%s: %s is not a multiple of 128 MiB", name, value);
-	return CLI_OK;
-}
-
-/* 0 is what a size is before it is said, and none that a machine can have. */
-static int set_memory(const char *name, const char *value, void *to)
-{
-	int status = set_size(name, value, to);
-
-	if (!status && !*(uint64_t *)to)
-		return args_error("%s: a machine needs some memory, such as 512M or 2G", name);
 	return status;
-}
-
-static int set_mode(void *arg, const char *value)
-{
-	struct serve_options *opt = arg;
-
-	if (strcmp(value, "on-demand") != 0 && strcmp(value, "linux") != 0)
-		return args_error("--mode: '%s' is neither on-demand nor linux", value);
-	opt->cfg.mode = !strcmp(value, "linux") ? HVO_LINUX : HVO_ON_DEMAND;
-	return CLI_OK;
 }
 
 static int set_policy(void *arg, const char *value)
@@ -264,14 +241,14 @@ static int set_allow_uid(void *arg, const char *value)
 static const struct arg_spec specs[] = {
 	ARG_TEXT("--mount", struct serve_options, mount),
 	ARG_FLAG("--background", struct serve_options, background),
-	ARG_STORE("--memory", set_memory, struct serve_options, cfg.memory_bytes, uint64_t),
+	ARG_MEMORY(struct serve_options, cfg.memory_bytes),
 	ARG_NODES(struct serve_options, cfg.nr_nodes),
 	ARG_STORE("--movable", set_size, struct serve_options, cfg.movable_bytes, uint64_t),
 	ARG_CALL("--movable-nodes", true, set_movable_nodes),
 	ARG_STORE("--cma", set_size, struct serve_options, cfg.cma_bytes, uint64_t),
 	ARG_STORE("--hotplug", set_size, struct serve_options, cfg.hotplug_bytes, uint64_t),
 	ARG_FLAG("--memmap-on-memory", struct serve_options, tree.memmap_on_memory),
-	ARG_CALL("--mode", true, set_mode),
+	ARG_MODE(struct serve_options, cfg.mode),
 	ARG_CALL("--policy", true, set_policy),
 	ARG_CALL("--hugepagesz", true, set_hugepagesz),
 	ARG_CALL("--hugepages", true, set_hugepages),
@@ -330,12 +307,8 @@ static int check_options(struct serve_options *opt)
 		return args_error("--mount is missing: where is the machine to be seen?");
 	if (check_lend_options(opt))
 		return CLI_USAGE;
-	if (!cfg->memory_bytes)
-		cfg->memory_bytes = DEFAULT_MEMORY;
-	if (cfg->memory_bytes % (HVO_SECTION_SIZE * cfg->nr_nodes))
-		return args_error("--memory: not a multiple of 128 MiB for each of %" PRIu32
-				  " nodes",
-				  cfg->nr_nodes);
+	if (args_memory(&cfg->memory_bytes, cfg->nr_nodes, DEFAULT_MEMORY))
+		return CLI_USAGE;
 	if (!opt->sizes_given) {
 		(void)pool_option(opt, "--hugepagesz", "2M");
 		if (opt->nr_pools < HVO_MAX_POOLS)
@@ -364,16 +337,14 @@ struct server {
 static int open_machine(struct server *s, const struct serve_options *opt)
 {
 	struct hvo_linux_options host = { .worker = true, .sparse = opt->sparse };
-	int rc = opt->sim ? box_open_sim(&s->box, &opt->cfg, opt->seed) :
-			    box_open_linux(&s->box, &opt->cfg, &host, opt->seed);
+	int rc = box_open(&s->box, &opt->cfg, opt->sim, &host, opt->seed);
 
 	if (!rc) {
 		events_count(&s->events, &s->box);
 		return CLI_OK;
 	}
-	fprintf(stderr, "hvo serve: no memory for the machine: %s; try a smaller --memory%s\n",
-		strerror(-rc), opt->sparse ? "" : ", or --sparse");
-	return CLI_FAILED;
+	return cli_error("no memory for the machine: %s; try a smaller --memory%s", strerror(-rc),
+			 opt->sparse ? "" : ", or --sparse");
 }
 
 static int fill_pool(struct hvo_pool *pool, const struct pool_option *want)
@@ -402,8 +373,7 @@ static int open_areas(struct server *s, const struct serve_options *opt)
 				    &cma);
 	if (!rc)
 		return CLI_OK;
-	fprintf(stderr, "hvo serve: a CMA area could not be made: %s\n", strerror(-rc));
-	return CLI_FAILED;
+	return cli_error("a CMA area could not be made: %s", strerror(-rc));
 }
 
 static int open_pool(struct server *s, const struct serve_options *opt,
@@ -419,16 +389,13 @@ static int open_pool(struct server *s, const struct serve_options *opt,
 		rc = fill_pool(pool, want);
 	if (!rc)
 		rc = hvo_pool_stat(pool, HVO_NODE_ANY, &stat);
-	if (rc) {
-		fprintf(stderr, "hvo serve: a pool could not be made: %s\n", strerror(-rc));
-		return CLI_FAILED;
-	}
+	if (rc)
+		return cli_error("a pool could not be made: %s", strerror(-rc));
 	/* As the kernel does at boot: it says so, and goes on. */
 	if (stat.total < want->nr)
-		fprintf(stderr,
-			"hvo serve: --hugepages: %" PRIu64 " of %" PRIu64 " pages of %" PRIu64
-			" MiB; there is no room for more\n",
-			stat.total, want->nr, (HVO_FRAME_SIZE << want->order) >> 20);
+		cli_error("--hugepages: %" PRIu64 " of %" PRIu64 " pages of %" PRIu64
+			  " MiB; there is no room for more",
+			  stat.total, want->nr, (HVO_FRAME_SIZE << want->order) >> 20);
 	return CLI_OK;
 }
 
@@ -440,25 +407,22 @@ static int open_tree(struct server *s, const struct serve_options *opt)
 		rc = events_add(&s->events, s->tree);
 	if (!rc)
 		return CLI_OK;
-	fprintf(stderr, "hvo serve: %s\n", strerror(-rc));
-	return CLI_FAILED;
+	return cli_error("%s", strerror(-rc));
 }
 
 static int open_lend(struct server *s, const struct serve_options *opt)
 {
 	int rc = lend_start(s->box.on_linux, &opt->lend, &s->lend);
 
-	if (rc) {
-		fprintf(stderr, "hvo serve: --socket %s: %s\n", opt->lend.path,
-			rc == -EADDRINUSE ? "somebody serves there already; take another path" :
-					    path_error(rc));
-		return CLI_FAILED;
-	}
+	if (rc)
+		return cli_error("--socket %s: %s", opt->lend.path,
+				 rc == -EADDRINUSE ?
+					 "somebody serves there already; take another path" :
+					 path_error(rc));
 	rc = lend_add_files(s->lend, s->tree);
 	if (!rc)
 		return CLI_OK;
-	fprintf(stderr, "hvo serve: %s\n", strerror(-rc));
-	return CLI_FAILED;
+	return cli_error("%s", strerror(-rc));
 }
 
 static int open_server(struct server *s, const struct serve_options *opt)

@@ -474,9 +474,7 @@ int cli_status(char **args)
 	read_release(&root, &st);
 	err = memory_read(&root, POOLS_ALL_NODES, &st.memory);
 	if (err) {
-		fprintf(stderr, "hvo: %s/proc/meminfo: %s\n", strcmp(opt.dir, "/") ? opt.dir : "",
-			strerror(-err));
-		status = CLI_FAILED;
+		status = pools_file_error(opt.dir, MEMORY_FILE, err);
 	} else {
 		memmap_read(&root, &st.pools, &st.memmap);
 		find_hints(&st);

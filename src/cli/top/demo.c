@@ -8,7 +8,6 @@
 #include "common/events.h"
 #include "top.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,7 +160,7 @@ static int open_machine(struct demo *d)
 		.memory_bytes = d->opt.memory_bytes,
 		.nr_nodes = d->opt.nr_nodes,
 		.movable_bytes = node > HVO_SECTION_SIZE ? HVO_SECTION_SIZE : 0,
-		.mode = d->opt.linux_mode ? HVO_LINUX : HVO_ON_DEMAND,
+		.mode = d->opt.mode,
 		.optimize = true,
 		/* Nobody looks at what is in the frames: then they take no memory of the host. */
 		.clear = HVO_CLEAR_NEVER,
@@ -169,8 +168,7 @@ static int open_machine(struct demo *d)
 	const struct hvo_linux_options host = { .sparse = true };
 
 	d->frames = d->opt.memory_bytes >> HVO_FRAME_SHIFT;
-	return d->opt.sim ? box_open_sim(&d->box, &cfg, d->opt.seed) :
-			    box_open_linux(&d->box, &cfg, &host, d->opt.seed);
+	return box_open(&d->box, &cfg, d->opt.sim, &host, d->opt.seed);
 }
 
 static int open_rest(struct demo *d)
@@ -197,9 +195,8 @@ int demo_open(const struct demo_options *opt, struct demo **ret)
 	if (!rc)
 		rc = open_rest(d);
 	if (rc) {
-		fprintf(stderr,
-			"hvo: --demo: no machine of %" PRIu64 " MiB: %s; try a smaller --memory\n",
-			opt->memory_bytes >> 20, strerror(-rc));
+		cli_error("--demo: no machine of %" PRIu64 " MiB: %s; try a smaller --memory",
+			  opt->memory_bytes >> 20, strerror(-rc));
 		demo_close(d);
 		return CLI_FAILED;
 	}

@@ -84,13 +84,11 @@ int top_screen_open(void)
 	short i;
 
 	screen = newterm(NULL, stdout, stdin);
-	if (!screen) {
-		fprintf(stderr,
-			"hvo: TERM is '%s', a terminal that is not known here; set TERM, or use "
-			"--once\n",
+	if (!screen)
+		return cli_error(
+			"TERM is '%s', a terminal that is not known here; set TERM, or use "
+			"--once",
 			name ? name : "");
-		return CLI_FAILED;
-	}
 	if (!registered && !atexit(top_screen_close))
 		registered = true;
 	(void)cbreak();

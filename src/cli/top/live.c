@@ -220,7 +220,7 @@ static void take_answer(struct live *l)
 
 static void ask(struct live *l)
 {
-	uint64_t now = top_now_ns();
+	uint64_t now = cli_now_ns();
 
 	if (l->view.paused || l->asked || now < l->due_ns)
 		return;
@@ -232,7 +232,7 @@ static void ask(struct live *l)
 /* What is shown may be old: that must be seen. */
 static void set_message(struct live *l)
 {
-	unsigned int age = (unsigned int)((top_now_ns() - l->now->taken_ns) / SECOND_NS);
+	unsigned int age = (unsigned int)((cli_now_ns() - l->now->taken_ns) / SECOND_NS);
 	char *text = l->screen.message;
 
 	text[0] = '\0';
@@ -254,7 +254,7 @@ static int wait_for_event(struct live *l, const struct signals *old)
 		{ .fd = STDIN_FILENO, .events = POLLIN },
 		{ .fd = reader_fd(l->reader), .events = POLLIN },
 	};
-	uint64_t now = top_now_ns(), ns = SECOND_NS;
+	uint64_t now = cli_now_ns(), ns = SECOND_NS;
 	struct timespec wait;
 	int n, bytes = 0;
 
@@ -279,7 +279,7 @@ static int loop(struct live *l, const struct signals *old)
 		take_answer(l);
 		ask(l);
 		set_message(l);
-		l->view.age_s = (double)(top_now_ns() - l->start_ns) / (double)SECOND_NS;
+		l->view.age_s = (double)(cli_now_ns() - l->start_ns) / (double)SECOND_NS;
 		top_screen_draw(&l->screen, &l->view);
 		rc = wait_for_event(l, old);
 		while (!rc && (key = getch()) != ERR)
@@ -294,7 +294,7 @@ int top_live(const struct top_source *source, double interval, struct top_model 
 		.view = { .source = source, .now = first, .interval = interval, .zoom = 1 },
 		.screen = { .shown = { true, true, true, true, true }, .focus = TOP_MAP },
 		.now = first,
-		.start_ns = top_now_ns(),
+		.start_ns = cli_now_ns(),
 	};
 	struct signals old;
 	int status, rc;
@@ -303,7 +303,7 @@ int top_live(const struct top_source *source, double interval, struct top_model 
 	signals_take(&old);
 	rc = reader_start(source, &l.reader);
 	if (rc)
-		fprintf(stderr, "hvo: no thread to read with: %s\n", strerror(-rc));
+		cli_error("no thread to read with: %s", strerror(-rc));
 	status = rc ? CLI_FAILED : top_screen_open();
 	if (!status)
 		status = loop(&l, &old);

@@ -3,6 +3,7 @@
  * What hvo top shows, from the files of a kernel or of a machine.
  */
 #include "cli/files/saving.h"
+#include "common/cli.h"
 #include "top.h"
 
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define HVO_DIR "sys/kernel/hvo"
 #define MEMORY_DIR "sys/devices/system/memory"
@@ -18,14 +18,6 @@
 
 #define FRAMES_PER_CELL 512u
 #define NO_NODE (-1)
-
-uint64_t top_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
-}
 
 /* Room for one more at the end of an array; arrays double. NULL: no memory. */
 static void *one_more(void *array, size_t nr, size_t size)
@@ -496,7 +488,7 @@ int top_read(const struct root *root, struct top_model **ret)
 		top_free(m);
 		return rc;
 	}
-	m->taken_ns = top_now_ns();
+	m->taken_ns = cli_now_ns();
 	*ret = m;
 	return 0;
 }

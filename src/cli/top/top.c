@@ -11,7 +11,6 @@
 #include <hvo/types.h>
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,58 +68,24 @@ static int set_interval(void *arg, const char *value)
 	return CLI_OK;
 }
 
-static int set_memory(void *arg, const char *value)
-{
-	struct options *opt = arg;
+static const struct arg_spec demo_specs[] = {
+	ARG_MEMORY(struct demo_options, memory_bytes), ARG_NODES(struct demo_options, nr_nodes),
+	ARG_MODE(struct demo_options, mode),	       ARG_PLATFORM(struct demo_options, sim),
+	ARG_SEED(struct demo_options, seed),	       ARG_END,
+};
 
-	opt->of_demo = "--memory";
-	if (args_size(value, &opt->demo.memory_bytes) || !opt->demo.memory_bytes)
-		return args_error("--memory: '%s' is not a size such as 512M or 2G", value);
-	return CLI_OK;
+static int set_of_demo(const char *name, const char *value, void *to)
+{
+	struct options *opt = to;
+
+	opt->of_demo = name;
+	return args_set(demo_specs, name, value, &opt->demo);
 }
 
-static int set_nodes(void *arg, const char *value)
-{
-	struct options *opt = arg;
-	uint64_t n = 0;
-	int status = args_number("--nodes", value, 1, HVO_MAX_NODES, &n);
-
-	opt->of_demo = "--nodes";
-	opt->demo.nr_nodes = (uint32_t)n;
-	return status;
-}
-
-static int set_mode(void *arg, const char *value)
-{
-	struct options *opt = arg;
-
-	opt->of_demo = "--mode";
-	if (strcmp(value, "on-demand") != 0 && strcmp(value, "linux") != 0)
-		return args_error("--mode: '%s' is neither on-demand nor linux", value);
-	opt->demo.linux_mode = !strcmp(value, "linux");
-	return CLI_OK;
-}
-
-static int set_platform(void *arg, const char *value)
-{
-	struct options *opt = arg;
-
-	opt->of_demo = "--platform";
-	if (strcmp(value, "linux") != 0 && strcmp(value, "sim") != 0)
-		return args_error("--platform: '%s' is neither linux nor sim", value);
-	opt->demo.sim = !strcmp(value, "sim");
-	return CLI_OK;
-}
-
-static int set_seed(void *arg, const char *value)
-{
-	struct options *opt = arg;
-
-	opt->of_demo = "--seed";
-	if (args_seed(value, &opt->demo.seed))
-		return args_error("--seed: '%s' is not a number from 0 to 2^64 - 1", value);
-	return CLI_OK;
-}
+#define ARG_OF_DEMO(name)                        \
+	{                                        \
+		name, true, NULL, set_of_demo, 0 \
+	}
 
 static const struct arg_spec specs[] = {
 	ARG_TEXT("--root", struct options, source.dir),
@@ -128,18 +93,16 @@ static const struct arg_spec specs[] = {
 	ARG_CALL("--interval", true, set_interval),
 	ARG_FLAG("--once", struct options, once),
 	ARG_FLAG("--json", struct options, json),
-	ARG_CALL("--memory", true, set_memory),
-	ARG_CALL("--nodes", true, set_nodes),
-	ARG_CALL("--mode", true, set_mode),
-	ARG_CALL("--platform", true, set_platform),
-	ARG_CALL("--seed", true, set_seed),
+	ARG_OF_DEMO("--memory"),
+	ARG_OF_DEMO("--nodes"),
+	ARG_OF_DEMO("--mode"),
+	ARG_OF_DEMO("--platform"),
+	ARG_OF_DEMO("--seed"),
 	ARG_END,
 };
 
 static int check_options(struct options *opt)
 {
-	uint64_t step = HVO_SECTION_SIZE * opt->demo.nr_nodes;
-
 	if (opt->want_demo && opt->source.dir)
 		return args_error("--root and --demo: one machine at a time");
 	if ((opt->once || opt->json) && opt->interval > 0)
@@ -150,13 +113,7 @@ static int check_options(struct options *opt)
 		return args_error("%s is for the machine of --demo", opt->of_demo);
 	if (!opt->source.dir)
 		opt->source.dir = "/";
-	if (!opt->demo.memory_bytes)
-		opt->demo.memory_bytes = (DEMO_MEMORY + step - 1) / step * step;
-	if (opt->demo.memory_bytes % step)
-		return args_error("--memory: not a multiple of 128 MiB for each of %" PRIu32
-				  " node%s",
-				  opt->demo.nr_nodes, opt->demo.nr_nodes == 1 ? "" : "s");
-	return CLI_OK;
+	return args_memory(&opt->demo.memory_bytes, opt->demo.nr_nodes, DEMO_MEMORY);
 }
 
 /* ---- command -------------------------------------------------------------------------- */
@@ -168,15 +125,13 @@ static int read_first(const struct top_source *source, struct top_model **ret)
 	if (!rc)
 		return CLI_OK;
 	if (source->demo)
-		fprintf(stderr, "hvo: %s\n", strerror(-rc));
-	else if (top_is_host(source))
-		fprintf(stderr, "hvo: /proc/meminfo: %s; is proc mounted?\n", strerror(-rc));
-	else if (rc != -ENOENT && rc != -ENOTDIR)
-		(void)pools_file_error(source->dir, MEMORY_FILE, rc);
-	else
-		fprintf(stderr, "hvo: --root: nothing is served at %s: %s; start hvo serve there\n",
-			source->dir, strerror(-rc));
-	return CLI_FAILED;
+		return cli_error("%s", strerror(-rc));
+	if (top_is_host(source))
+		return cli_error("/proc/meminfo: %s; is proc mounted?", strerror(-rc));
+	if (rc != -ENOENT && rc != -ENOTDIR)
+		return pools_file_error(source->dir, MEMORY_FILE, rc);
+	return cli_error("--root: nothing is served at %s: %s; start hvo serve there", source->dir,
+			 strerror(-rc));
 }
 
 static int look(const struct options *opt)
@@ -198,10 +153,8 @@ static int run(struct options *opt)
 	unsigned int i;
 	int status;
 
-	if (!opt->once && !opt->json && !(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))) {
-		fprintf(stderr, "hvo: top: this is no terminal; use --once or --json\n");
-		return CLI_FAILED;
-	}
+	if (!opt->once && !opt->json && !(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)))
+		return cli_error("top: this is no terminal; use --once or --json");
 	if (!opt->want_demo)
 		return look(opt);
 	status = demo_open(&opt->demo, &opt->source.demo);

@@ -6,6 +6,8 @@
 #include "cli/files/pools.h"
 #include "cli/files/root.h"
 
+#include <hvo/hvo.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -261,7 +263,8 @@ struct demo_options {
 	uint64_t memory_bytes;
 	uint64_t seed;
 	uint32_t nr_nodes;
-	bool sim, linux_mode;
+	enum hvo_mode mode;
+	bool sim;
 };
 
 /* 0, or CLI_FAILED after a line on standard error. */
@@ -271,8 +274,5 @@ struct tree *demo_tree(struct demo *demo);
 const struct demo_options *demo_options(const struct demo *demo);
 /* A little of what programs do: allocate, free, resize pools. One thread at a time. */
 void demo_step(struct demo *demo);
-
-/* Monotonic. */
-uint64_t top_now_ns(void);
 
 #endif

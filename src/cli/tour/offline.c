@@ -87,7 +87,6 @@ static void open_machine(const struct tour *t, struct plan *p, enum hvo_mode mod
 		.optimize = true,
 	};
 	uint64_t sections;
-	int err;
 
 	if (cfg.memory_bytes / cfg.nr_nodes < 2 * HVO_SECTION_SIZE)
 		cfg.nr_nodes = 1;
@@ -95,14 +94,9 @@ static void open_machine(const struct tour *t, struct plan *p, enum hvo_mode mod
 		cfg.memory_bytes = 2 * HVO_SECTION_SIZE;
 	sections = cfg.memory_bytes / cfg.nr_nodes / HVO_SECTION_SIZE;
 	cfg.movable_bytes = sections / 2 * HVO_SECTION_SIZE;
-	if (t->opt->sim)
-		err = box_open_sim(&p->box, &cfg, t->opt->seed);
-	else
-		err = box_open_linux(&p->box, &cfg, NULL, t->opt->seed);
-	if (!err)
-		err = hvo_pool_create(p->box.m, HVO_BLOCK_ORDER, &p->pool);
-	if (err)
-		cli_die("no machine for the last step could be built here: %s", strerror(-err));
+	box_must_open(&p->box, &cfg, t->opt->sim, NULL, t->opt->seed);
+	if (hvo_pool_create(p->box.m, HVO_BLOCK_ORDER, &p->pool))
+		cli_die("no pool of huge pages could be created");
 	p->end = cfg.memory_bytes / HVO_FRAME_SIZE;
 	p->start = p->end - cfg.movable_bytes / HVO_FRAME_SIZE;
 	p->ret->bytes = cfg.movable_bytes;

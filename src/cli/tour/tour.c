@@ -10,14 +10,12 @@
 #include "common/args.h"
 #include "common/progress.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Pages of the kernel's own pool that are grown and shrunk. */
@@ -45,15 +43,8 @@ static void open_machine(const struct tour *t, struct box *box, enum hvo_mode mo
 		.clear = HVO_CLEAR_NEVER,
 		.optimize = optimize,
 	};
-	int err;
 
-	if (t->opt->sim)
-		err = box_open_sim(box, &cfg, t->opt->seed);
-	else
-		err = box_open_linux(box, &cfg, NULL, t->opt->seed);
-	if (err)
-		cli_die("no machine of %" PRIu64 " MiB could be built here: %s",
-			t->opt->memory_bytes >> 20, strerror(-err));
+	box_must_open(box, &cfg, t->opt->sim, NULL, t->opt->seed);
 }
 
 static struct hvo_pool *create_pool(struct box *box)
@@ -472,21 +463,9 @@ static void measure_host(struct tour *t)
 	}
 	ret->measured = true;
 	ret->put_back = host_end(&host);
-	if (!ret->put_back)
-		fputs("hvo: the kernel's own pool is not as it was before; "
-		      "see /proc/sys/vm/nr_hugepages\n",
-		      stderr);
 }
 
 /* ---- all of it ---------------------------------------------------------- */
-
-static double now_seconds(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
 
 static void check_room(const struct tour_options *opt)
 {
@@ -517,7 +496,7 @@ static int run(const struct tour_options *opt)
 {
 	struct tour *t = cli_alloc(1, sizeof(*t));
 	const struct hvo_policy *policy;
-	double start = now_seconds();
+	uint64_t start = cli_now_ns();
 	unsigned int i, nr = 0;
 	int status;
 
@@ -546,7 +525,7 @@ static int run(const struct tour_options *opt)
 	tour_offline(t);
 	tour_print_offline(t);
 
-	t->seconds = now_seconds() - start;
+	t->seconds = (double)(cli_now_ns() - start) / 1e9;
 	judge(t);
 	tour_print_verdict(t);
 	status = opt->json ? cli_print_json(tour_json(t)) : cli_flush();
@@ -573,28 +552,11 @@ static const char help[] =
 	"                   as root on a kernel with HVO, its pool of 2 MiB pages is\n"
 	"                   measured too, and put back as it was, whatever happens\n";
 
-/* The links in a descriptor are 32 bits wide: no machine has more frames. */
-#define MAX_MEMORY (HVO_FRAME_SIZE << 32)
-
 #define DEFAULT_MEMORY (UINT64_C(1) << 30)
 #define DEFAULT_MEMORY_SIM (UINT64_C(256) << 20)
 
-static int set_memory(void *arg, const char *value)
-{
-	struct tour_options *opt = arg;
-	int err = args_size(value, &opt->memory_bytes);
-
-	if (err == -EINVAL)
-		return args_error("--memory: '%s' is not a size such as 512M or 2G", value);
-	if (err || opt->memory_bytes > MAX_MEMORY)
-		return args_error("--memory: %s is more than a machine can have (16T)", value);
-	if (!opt->memory_bytes)
-		return args_error("--memory: a machine needs some memory, such as 512M or 2G");
-	return CLI_OK;
-}
-
 static const struct arg_spec specs[] = {
-	ARG_CALL("--memory", true, set_memory),
+	ARG_MEMORY(struct tour_options, memory_bytes),
 	ARG_NODES(struct tour_options, nr_nodes),
 	ARG_PLATFORM(struct tour_options, sim),
 	ARG_SEED(struct tour_options, seed),
@@ -602,22 +564,6 @@ static const struct arg_spec specs[] = {
 	ARG_FLAG("--no-host", struct tour_options, no_host),
 	ARG_END,
 };
-
-/* The default memory is rounded up to whole sections for each node; what was asked for is not. */
-static int check_memory(struct tour_options *opt)
-{
-	uint64_t step = HVO_SECTION_SIZE * opt->nr_nodes;
-
-	if (!opt->memory_bytes) {
-		opt->memory_bytes = opt->sim ? DEFAULT_MEMORY_SIM : DEFAULT_MEMORY;
-		opt->memory_bytes = (opt->memory_bytes + step - 1) / step * step;
-	}
-	if (opt->memory_bytes % step)
-		return args_error("--memory: not a multiple of 128 MiB for each of %" PRIu32
-				  " node%s",
-				  opt->nr_nodes, opt->nr_nodes == 1 ? "" : "s");
-	return CLI_OK;
-}
 
 int cli_tour(char **args)
 {
@@ -628,6 +574,7 @@ int cli_tour(char **args)
 		return cli_help(help);
 	status = args_parse(specs, args, &opt, NULL);
 	if (!status)
-		status = check_memory(&opt);
+		status = args_memory(&opt.memory_bytes, opt.nr_nodes,
+				     opt.sim ? DEFAULT_MEMORY_SIM : DEFAULT_MEMORY);
 	return status ? status : run(&opt);
 }

@@ -143,6 +143,21 @@ json_t *cli_json_text(const char *text)
 	return j;
 }
 
+json_t *cli_json_word(const char *word)
+{
+	return cli_json_text(*word ? word : NULL);
+}
+
+json_t *cli_json_number(uint64_t n)
+{
+	return json_integer((json_int_t)n);
+}
+
+json_t *cli_json_known(bool is, uint64_t n)
+{
+	return is ? cli_json_number(n) : json_null();
+}
+
 /* The same bytes for the same document. */
 #define JSON_FORM (JSON_INDENT(2) | JSON_REAL_PRECISION(15))
 

@@ -42,6 +42,13 @@ int cli_help(const char *text);
  */
 json_t *cli_json_text(const char *text);
 
+/* A word that may be missing: then it is empty, and null. */
+json_t *cli_json_word(const char *word);
+
+json_t *cli_json_number(uint64_t n);
+/* null unless it @is known. */
+json_t *cli_json_known(bool is, uint64_t n);
+
 /*
  * Print a document, and give it back; returns what cli_flush() does. All that goes to standard
  * output with --json goes through here; gives up where there is nothing to print.

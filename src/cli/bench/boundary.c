@@ -212,9 +212,9 @@ static json_t *json_counts(const struct counts *counts)
 {
 	json_t *o = json_object();
 
-	json_object_set_new(o, "cuts", json_integer((json_int_t)counts->cuts));
-	json_object_set_new(o, "folds", json_integer((json_int_t)counts->folds));
-	json_object_set_new(o, "collapses", json_integer((json_int_t)counts->collapses));
+	json_object_set_new(o, "cuts", cli_json_number(counts->cuts));
+	json_object_set_new(o, "folds", cli_json_number(counts->folds));
+	json_object_set_new(o, "collapses", cli_json_number(counts->collapses));
 	return o;
 }
 
@@ -236,8 +236,8 @@ static int print_json(const struct bench_options *opt, const struct boundary *li
 	}
 	json_object_set_new(o, "benchmark", json_string("boundary"));
 	json_object_set_new(o, "platform", json_string(opt->sim ? "sim" : "linux"));
-	json_object_set_new(o, "memory_bytes", json_integer((json_int_t)MEMORY_BYTES));
-	json_object_set_new(o, "rounds", json_integer((json_int_t)opt->rounds));
+	json_object_set_new(o, "memory_bytes", cli_json_number(MEMORY_BYTES));
+	json_object_set_new(o, "rounds", cli_json_number(opt->rounds));
 	json_object_set_new(o, "runs", runs);
 	json_object_set_new(o, "ok", json_boolean(ok));
 	return cli_print_json(o);

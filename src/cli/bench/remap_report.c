@@ -394,8 +394,7 @@ static json_t *json_host(const struct bench *b)
 	json_t *o = json_object();
 
 	json_object_set_new(o, "measured", json_boolean(b->host_pages[BENCH_SMALL] != 0));
-	json_object_set_new(o, "reason",
-			    b->host_reason[0] ? json_string(b->host_reason) : json_null());
+	json_object_set_new(o, "reason", cli_json_word(b->host_reason));
 	json_object_set_new(o, "put_back", json_boolean(b->host_put_back));
 	return o;
 }
@@ -404,10 +403,10 @@ static json_t *json_many(const struct bench_many *many)
 {
 	json_t *o = json_object();
 
-	json_object_set_new(o, "pages", json_integer((json_int_t)many->pages));
-	json_object_set_new(o, "folded", json_integer((json_int_t)many->folded));
-	json_object_set_new(o, "mappings", json_integer((json_int_t)many->mappings));
-	json_object_set_new(o, "max_map_count", json_integer((json_int_t)many->max_map_count));
+	json_object_set_new(o, "pages", cli_json_number(many->pages));
+	json_object_set_new(o, "folded", cli_json_number(many->folded));
+	json_object_set_new(o, "mappings", cli_json_number(many->mappings));
+	json_object_set_new(o, "max_map_count", cli_json_number(many->max_map_count));
 	json_object_set_new(o, "ns_per_page", real(many->ns_per_page));
 	return o;
 }

@@ -230,11 +230,6 @@ static void die_of_borrow(const struct client_options *opt, int rc)
 	}
 }
 
-static json_t *integer(uint64_t n)
-{
-	return json_integer((json_int_t)n);
-}
-
 static int print_json(json_t *o)
 {
 	if (!o || json_dumpf(o, stdout, JSON_INDENT(2)))
@@ -254,10 +249,10 @@ static int print_loan(const struct client_options *opt, const struct hvo_loan *l
 	if (opt->json)
 		return print_json(json_pack(
 			"{s:s, s:o, s:o, s:o, s:o, s:o}", "size", size, "page_bytes",
-			integer(HVO_FRAME_SIZE << loan->order), "pages", integer(loan->nr), "bytes",
-			integer(loan->bytes), "node",
+			cli_json_number(HVO_FRAME_SIZE << loan->order), "pages",
+			cli_json_number(loan->nr), "bytes", cli_json_number(loan->bytes), "node",
 			opt->node < 0 ? json_null() : json_integer(opt->node), "hold_seconds",
-			opt->has_hold ? integer(opt->hold) : json_null()));
+			opt->has_hold ? cli_json_number(opt->hold) : json_null()));
 	printf("%" PRIu64 " pages of %s, %s, until this ends\n", loan->nr, size,
 	       table_size(bytes, loan->bytes));
 	return cli_flush();
@@ -330,29 +325,32 @@ static json_t *pools_json(const struct hvo_client_status *s)
 		const struct hvo_client_pool *p = &s->pools[i];
 		uint64_t bytes = HVO_FRAME_SIZE << p->order;
 
-		json_array_append_new(
-			pools, json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "size",
-					 size_name(size, bytes), "page_bytes", integer(bytes),
-					 "total", integer(p->total), "free", integer(p->free),
-					 "reserved", integer(p->reserved), "lent", integer(p->lent),
-					 "pending", integer(p->pending), "mine", integer(p->mine)));
+		json_array_append_new(pools, json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+						       "size", size_name(size, bytes), "page_bytes",
+						       cli_json_number(bytes), "total",
+						       cli_json_number(p->total), "free",
+						       cli_json_number(p->free), "reserved",
+						       cli_json_number(p->reserved), "lent",
+						       cli_json_number(p->lent), "pending",
+						       cli_json_number(p->pending), "mine",
+						       cli_json_number(p->mine)));
 	}
 	return pools;
 }
 
 static json_t *limit(uint64_t bytes)
 {
-	return bytes ? integer(bytes) : json_null();
+	return bytes ? cli_json_number(bytes) : json_null();
 }
 
 static int print_status_json(const struct hvo_client_status *s)
 {
-	return print_json(json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "clients",
-				    integer(s->clients), "max_clients", integer(s->max_clients),
-				    "client_limit_bytes", limit(s->limit_bytes), "user_limit_bytes",
-				    limit(s->user_limit_bytes), "user_used_bytes",
-				    integer(s->user_used_bytes), "refused", integer(s->refused),
-				    "pools", pools_json(s)));
+	return print_json(json_pack(
+		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "clients", cli_json_number(s->clients),
+		"max_clients", cli_json_number(s->max_clients), "client_limit_bytes",
+		limit(s->limit_bytes), "user_limit_bytes", limit(s->user_limit_bytes),
+		"user_used_bytes", cli_json_number(s->user_used_bytes), "refused",
+		cli_json_number(s->refused), "pools", pools_json(s)));
 }
 
 static int print_status(const struct hvo_client_status *s)

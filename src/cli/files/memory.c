@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "memory.h"
 
+#include "common/cli.h"
 #include "saving.h"
 
 #include <errno.h>
@@ -199,11 +200,6 @@ void memmap_read(const struct root *root, const struct pools *pools, struct memm
 	*ret = m;
 }
 
-static json_t *known(bool is, uint64_t n)
-{
-	return is ? json_integer((json_int_t)n) : json_null();
-}
-
 json_t *memmap_json(const struct memmap_info *m)
 {
 	bool unknown = m->switch_err && m->switch_err != -ENOENT;
@@ -211,7 +207,8 @@ json_t *memmap_json(const struct memmap_info *m)
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:I}", "available",
 			 unknown ? json_null() : json_boolean(m->has_switch), "enabled",
 			 m->has_switch ? json_boolean(m->on) : json_null(), "descriptor_bytes",
-			 known(m->has_now, m->now), "descriptor_bytes_full",
-			 known(m->has_full, m->full), "saved_bytes", known(m->has_saved, m->saved),
-			 "could_save_bytes", (json_int_t)m->could);
+			 cli_json_known(m->has_now, m->now), "descriptor_bytes_full",
+			 cli_json_known(m->has_full, m->full), "saved_bytes",
+			 cli_json_known(m->has_saved, m->saved), "could_save_bytes",
+			 (json_int_t)m->could);
 }

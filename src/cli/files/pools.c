@@ -558,7 +558,7 @@ void pools_print(const struct pools *pools, FILE *out)
 
 static void add_number(json_t *j, const char *key, uint64_t n)
 {
-	json_object_set_new(j, key, json_integer((json_int_t)n));
+	json_object_set_new(j, key, cli_json_number(n));
 }
 
 static void add_counts(json_t *j, const struct pool_counts *c)
@@ -570,7 +570,7 @@ static void add_counts(json_t *j, const struct pool_counts *c)
 
 static json_t *figure_json(uint64_t n)
 {
-	return n == POOLS_UNKNOWN ? json_null() : json_integer((json_int_t)n);
+	return cli_json_known(n != POOLS_UNKNOWN, n);
 }
 
 static json_t *served_json(const struct pool_info *p)
@@ -582,9 +582,8 @@ static json_t *served_json(const struct pool_info *p)
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "folded", figure_json(s->folded),
 			 "poisoned", figure_json(s->poisoned), "deferred", figure_json(s->deferred),
 			 "refused_frees", figure_json(s->refused_frees), "carved_frames",
-			 figure_json(s->carved_frames), "restore_policy",
-			 s->policy[0] ? cli_json_text(s->policy) : json_null(), "fold_scope",
-			 s->scope[0] ? cli_json_text(s->scope) : json_null());
+			 figure_json(s->carved_frames), "restore_policy", cli_json_word(s->policy),
+			 "fold_scope", cli_json_word(s->scope));
 }
 
 static json_t *pool_json(const struct pools *pools, const struct pool_info *p)

@@ -350,6 +350,15 @@ static json_t *json_counts(const struct resize_counts *c)
 			 (json_int_t)c->reserved, "overcommit", (json_int_t)c->overcommit);
 }
 
+static json_t *add_outcome(json_t *j, const struct resize_counts *before,
+			   const struct resize_counts *after, int err)
+{
+	json_object_set_new(j, "before", json_counts(before));
+	json_object_set_new(j, "after", json_counts(after));
+	json_object_set_new(j, "error", json_error(err));
+	return j;
+}
+
 /* ---- set --------------------------------------------------------------------------- */
 
 static const char *pages(uint64_t nr)
@@ -460,10 +469,7 @@ static json_t *json_set(const struct pool_info *pool, const struct resize_report
 			      (json_int_t)r->retries);
 
 	json_object_set_new(j, "interrupted", json_boolean(r->interrupted));
-	json_object_set_new(j, "before", json_counts(&r->before));
-	json_object_set_new(j, "after", json_counts(&r->after));
-	json_object_set_new(j, "error", json_error(r->err));
-	return j;
+	return add_outcome(j, &r->before, &r->after, r->err);
 }
 
 /* What shrinks comes first: its memory may serve what grows. */
@@ -480,6 +486,19 @@ static void sort_asked(struct options *opt)
 				sorted[nr++] = opt->ask[i];
 		}
 	memcpy(opt->ask, sorted, nr * sizeof(sorted[0]));
+}
+
+static int end_change(const struct options *opt, json_t *results, bool done)
+{
+	int status = CLI_OK;
+
+	if (opt->json)
+		status = cli_print_json(
+			json_pack("{s:o, s:o, s:b, s:o}", "root", cli_json_text(opt->dir), "node",
+				  json_node(opt->node), "done", done, "results", results));
+	else
+		json_decref(results);
+	return status || cli_flush() || !done ? CLI_FAILED : CLI_OK;
 }
 
 static int run_set(struct options *opt, const struct root *root, const struct pools *pools)
@@ -513,14 +532,7 @@ static int run_set(struct options *opt, const struct root *root, const struct po
 		if (r.err)
 			(void)pools_file_error(opt->dir, f.path, r.err);
 	}
-	done = i == opt->nr && done;
-	if (opt->json)
-		status = cli_print_json(
-			json_pack("{s:o, s:o, s:b, s:o}", "root", cli_json_text(opt->dir), "node",
-				  json_node(opt->node), "done", done, "results", results));
-	else
-		json_decref(results);
-	return status || cli_flush() || !done ? CLI_FAILED : CLI_OK;
+	return end_change(opt, results, i == opt->nr && done);
 }
 
 /* ---- demote -------------------------------------------------------------------------- */
@@ -577,10 +589,7 @@ static json_t *json_demoted(const struct pool_info *pool, uint64_t to,
 			      "demoted", (json_int_t)r->demoted, "done", r->demoted >= r->wanted,
 			      "interrupted", r->interrupted, "retries", (json_int_t)r->retries);
 
-	json_object_set_new(j, "before", json_counts(&r->before));
-	json_object_set_new(j, "after", json_counts(&r->after));
-	json_object_set_new(j, "error", json_error(r->err));
-	return j;
+	return add_outcome(j, &r->before, &r->after, r->err);
 }
 
 static int check_demotable(const struct options *opt, const struct root *root)
@@ -628,14 +637,7 @@ static int run_demote(struct options *opt, const struct root *root, const struct
 		if (!told)
 			(void)pools_file_error(opt->dir, f.path, r.err);
 	}
-	done = i == opt->nr && done;
-	if (opt->json)
-		status = cli_print_json(
-			json_pack("{s:o, s:o, s:b, s:o}", "root", cli_json_text(opt->dir), "node",
-				  json_node(opt->node), "done", done, "results", results));
-	else
-		json_decref(results);
-	return status || cli_flush() || !done ? CLI_FAILED : CLI_OK;
+	return end_change(opt, results, i == opt->nr && done);
 }
 
 /* ---- overcommit, optimize, list --------------------------------------------------------- */

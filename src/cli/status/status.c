@@ -389,16 +389,6 @@ static int print_text(struct status *st)
 
 /* ---- JSON -------------------------------------------------------------------------------- */
 
-static json_t *known(bool is, uint64_t n)
-{
-	return is ? json_integer((json_int_t)n) : json_null();
-}
-
-static json_t *known_text(const char *text)
-{
-	return cli_json_text(text[0] ? text : NULL);
-}
-
 static json_t *served_json(struct served *s, const char *mode)
 {
 	json_t *j;
@@ -409,7 +399,7 @@ static json_t *served_json(struct served *s, const char *mode)
 	j = json_pack("{s:o}", "mode", cli_json_text(mode));
 	for (i = 0; i < NR_FIGURES; i++)
 		json_object_set_new(j, served_figures[i].file,
-				    known(*figure(s, i) != UNKNOWN, *figure(s, i)));
+				    cli_json_known(*figure(s, i) != UNKNOWN, *figure(s, i)));
 	return j;
 }
 
@@ -421,7 +411,7 @@ static json_t *hints_json(const struct status *st)
 	for (i = 0; i < st->nr_hints; i++)
 		json_array_append_new(all, json_pack("{s:s, s:s, s:o}", "code", st->hint[i].code,
 						     "text", st->hint[i].text, "command",
-						     known_text(st->hint[i].command)));
+						     cli_json_word(st->hint[i].command)));
 	return all;
 }
 
@@ -433,12 +423,13 @@ static int print_json(struct status *st)
 	for (i = 0; i < st->pools.nr_nodes; i++)
 		json_array_append_new(nodes, json_integer(st->pools.node[i]));
 	j = json_pack("{s:o, s:o, s:I, s:o, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o}", "root",
-		      cli_json_text(st->dir), "release", known_text(st->release), "base_page_bytes",
-		      (json_int_t)saving_base_page(), "nodes", nodes, "memory", "total_bytes",
-		      (json_int_t)st->memory.total, "free_bytes", (json_int_t)st->memory.free,
-		      "available_bytes", (json_int_t)st->memory.available, "pools",
-		      pools_json(&st->pools), "hvo", memmap_json(&st->memmap), "served",
-		      served_json(&st->served, st->pools.mode), "hints", hints_json(st));
+		      cli_json_text(st->dir), "release", cli_json_word(st->release),
+		      "base_page_bytes", (json_int_t)saving_base_page(), "nodes", nodes, "memory",
+		      "total_bytes", (json_int_t)st->memory.total, "free_bytes",
+		      (json_int_t)st->memory.free, "available_bytes",
+		      (json_int_t)st->memory.available, "pools", pools_json(&st->pools), "hvo",
+		      memmap_json(&st->memmap), "served", served_json(&st->served, st->pools.mode),
+		      "hints", hints_json(st));
 	return cli_print_json(j);
 }
 

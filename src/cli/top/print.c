@@ -93,11 +93,6 @@ int top_print(const struct top_source *source, const struct top_model *model)
 
 /* ---- JSON ----------------------------------------------------------------------------- */
 
-static json_t *number(uint64_t n)
-{
-	return json_integer((json_int_t)n);
-}
-
 static json_t *zone_json(const struct top_zone *z)
 {
 	json_t *j = json_pack("{s:i, s:o}", "node", z->node, "name", cli_json_text(z->name));
@@ -115,10 +110,11 @@ static json_t *zone_json(const struct top_zone *z)
 
 	for (i = 0; i < sizeof(figures) / sizeof(figures[0]); i++)
 		json_object_set_new(j, figures[i].name,
-				    z->has_info ? number(figures[i].pages * saving_base_page()) :
-						  json_null());
+				    z->has_info ?
+					    cli_json_number(figures[i].pages * saving_base_page()) :
+					    json_null());
 	for (i = 0; i < z->nr_orders; i++)
-		json_array_append_new(orders, number(z->nr_free[i]));
+		json_array_append_new(orders, cli_json_number(z->nr_free[i]));
 	json_object_set_new(j, "free_blocks", orders);
 	return j;
 }
@@ -133,16 +129,11 @@ static json_t *zones_json(const struct top_model *m)
 	return all;
 }
 
-static json_t *text_or_null(const char *text)
-{
-	return cli_json_text(text[0] ? text : NULL);
-}
-
 static json_t *run_json(const struct top_run *run, uint64_t page)
 {
 	return json_pack("{s:I, s:o, s:o, s:s%}", "start_bytes", (json_int_t)(run->pfn * page),
 			 "node", run->node < 0 ? json_null() : json_integer(run->node), "zone",
-			 text_or_null(run->zone), "cells", run->cells, run->nr);
+			 cli_json_word(run->zone), "cells", run->cells, run->nr);
 }
 
 static json_t *map_json(const struct top_map *map)
@@ -162,7 +153,7 @@ static json_t *map_json(const struct top_map *map)
 	for (i = 0; i < sizeof(map->count) / sizeof(map->count[0]); i++) {
 		letter[0] = (char)i;
 		if (map->count[i])
-			json_object_set_new(counts, letter, number(map->count[i]));
+			json_object_set_new(counts, letter, cli_json_number(map->count[i]));
 	}
 	return json_pack("{s:s, s:I, s:o, s:o}", "kind",
 			 map->kind == TOP_MAP_FRAMES ? "frames" : "memory_blocks", "cell_bytes",
@@ -175,7 +166,7 @@ static json_t *events_json(const struct top_model *m)
 	size_t i;
 
 	for (i = 0; i < m->nr_counters; i++)
-		json_object_set_new(j, m->counter[i].name, number(m->counter[i].value));
+		json_object_set_new(j, m->counter[i].name, cli_json_number(m->counter[i].value));
 	return j;
 }
 
@@ -206,7 +197,7 @@ int top_print_json(const struct top_source *source, const struct top_model *m)
 		json_array_append_new(nodes, json_integer(m->pools.node[i]));
 	j = json_pack("{s:s, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "source",
 		      kind(source, m), "root", cli_json_text(source->demo ? NULL : source->dir),
-		      "release", text_or_null(m->release), "mode", text_or_null(m->mode),
+		      "release", cli_json_word(m->release), "mode", cli_json_word(m->mode),
 		      "base_page_bytes", (json_int_t)saving_base_page(), "nodes", nodes, "memory",
 		      memory_json(m), "hvo", memmap_json(&m->memmap), "zones", zones_json(m),
 		      "pools", pools_json(&m->pools), "map", map_json(&m->map), "events",

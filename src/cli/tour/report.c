@@ -363,15 +363,10 @@ void tour_print_verdict(const struct tour *t)
 
 /* ---- JSON --------------------------------------------------------------- */
 
-static json_t *integer(uint64_t n)
-{
-	return json_integer((json_int_t)n);
-}
-
 /* Whole nanoseconds. */
 static json_t *nanoseconds(double ns)
 {
-	return integer(to_integer(ns));
+	return cli_json_number(to_integer(ns));
 }
 
 static json_t *json_machine(const struct tour *t)
@@ -380,22 +375,23 @@ static json_t *json_machine(const struct tour *t)
 	json_t *o = json_object();
 
 	json_object_set_new(o, "platform", json_string(t->opt->sim ? "sim" : "linux"));
-	json_object_set_new(o, "memory_bytes", integer(t->opt->memory_bytes));
-	json_object_set_new(o, "nodes", integer(t->opt->nr_nodes));
-	json_object_set_new(o, "seed", integer(t->opt->seed));
-	json_object_set_new(o, "frames", integer(m->frames));
-	json_object_set_new(o, "blocks", integer(m->frames / HVO_BLOCK_FRAMES));
-	json_object_set_new(o, "descriptor_bytes", integer(m->frames * sizeof(struct hvo_page)));
-	json_object_set_new(o, "array_bytes", integer(m->array_bytes));
-	json_object_set_new(o, "machine_bytes", integer(m->machine_bytes));
+	json_object_set_new(o, "memory_bytes", cli_json_number(t->opt->memory_bytes));
+	json_object_set_new(o, "nodes", cli_json_number(t->opt->nr_nodes));
+	json_object_set_new(o, "seed", cli_json_number(t->opt->seed));
+	json_object_set_new(o, "frames", cli_json_number(m->frames));
+	json_object_set_new(o, "blocks", cli_json_number(m->frames / HVO_BLOCK_FRAMES));
+	json_object_set_new(o, "descriptor_bytes",
+			    cli_json_number(m->frames * sizeof(struct hvo_page)));
+	json_object_set_new(o, "array_bytes", cli_json_number(m->array_bytes));
+	json_object_set_new(o, "machine_bytes", cli_json_number(m->machine_bytes));
 	if (t->opt->sim)
 		return o;
-	json_object_set_new(o, "backed_bytes", integer(m->backed_bytes));
+	json_object_set_new(o, "backed_bytes", cli_json_number(m->backed_bytes));
 	json_object_set_new(o, "thp_asked", json_boolean(m->thp_asked));
-	json_object_set_new(o, "thp_bytes", integer(m->thp_bytes));
-	json_object_set_new(o, "host_nodes", integer(m->host_nodes));
-	json_object_set_new(o, "mappings", integer(m->nr_mappings));
-	json_object_set_new(o, "max_mappings", integer(m->max_mappings));
+	json_object_set_new(o, "thp_bytes", cli_json_number(m->thp_bytes));
+	json_object_set_new(o, "host_nodes", cli_json_number(m->host_nodes));
+	json_object_set_new(o, "mappings", cli_json_number(m->nr_mappings));
+	json_object_set_new(o, "max_mappings", cli_json_number(m->max_mappings));
 	return o;
 }
 
@@ -409,12 +405,12 @@ static json_t *json_fill(const struct tour *t)
 
 		o = json_object();
 		json_object_set_new(o, "mode", json_string(f->mode));
-		json_object_set_new(o, "huge_pages", integer(f->huge_pages));
-		json_object_set_new(o, "small_frames", integer(f->small_frames));
-		json_object_set_new(o, "bytes_filled", integer(f->bytes_filled));
+		json_object_set_new(o, "huge_pages", cli_json_number(f->huge_pages));
+		json_object_set_new(o, "small_frames", cli_json_number(f->small_frames));
+		json_object_set_new(o, "bytes_filled", cli_json_number(f->bytes_filled));
 		json_object_set_new(o, "frames_for_descriptors",
-				    integer(f->frames_for_descriptors));
-		json_object_set_new(o, "checksum_errors", integer(f->checksum_errors));
+				    cli_json_number(f->frames_for_descriptors));
+		json_object_set_new(o, "checksum_errors", cli_json_number(f->checksum_errors));
 		json_array_append_new(a, o);
 	}
 	return a;
@@ -436,10 +432,11 @@ static json_t *json_tails(const struct tour *t)
 		b = json_object();
 		frames = json_array();
 		for (k = 0; k < HVO_BLOCK_TAILS; k++)
-			json_array_append_new(frames, integer(tails->block[i].tail_frames[k]));
+			json_array_append_new(frames,
+					      cli_json_number(tails->block[i].tail_frames[k]));
 		json_object_set_new(b, "mode", json_string(tails->block[i].mode));
-		json_object_set_new(b, "block", integer(tails->block[i].block));
-		json_object_set_new(b, "head_frame", integer(tails->block[i].head_frame));
+		json_object_set_new(b, "block", cli_json_number(tails->block[i].block));
+		json_object_set_new(b, "head_frame", cli_json_number(tails->block[i].head_frame));
 		json_object_set_new(b, "tail_frames", frames);
 		json_array_append_new(blocks, b);
 	}
@@ -459,15 +456,15 @@ static json_t *json_runs(const struct tour *t)
 		json_object_set_new(o, "mode", json_string(r->mode));
 		json_object_set_new(o, "policy", json_string(r->policy));
 		json_object_set_new(o, "bounded", json_boolean(r->bounded));
-		json_object_set_new(o, "free_frames_before", integer(r->free_before));
-		json_object_set_new(o, "asked", integer(r->asked));
-		json_object_set_new(o, "freed", integer(r->freed));
-		json_object_set_new(o, "refused", integer(r->refused));
-		json_object_set_new(o, "carved", integer(r->carved));
-		json_object_set_new(o, "frames_cut", integer(r->frames_cut));
-		json_object_set_new(o, "whole_again", integer(r->whole_again));
-		json_object_set_new(o, "still_spoilt", integer(r->still_spoilt));
-		json_object_set_new(o, "checksum_errors", integer(r->checksum_errors));
+		json_object_set_new(o, "free_frames_before", cli_json_number(r->free_before));
+		json_object_set_new(o, "asked", cli_json_number(r->asked));
+		json_object_set_new(o, "freed", cli_json_number(r->freed));
+		json_object_set_new(o, "refused", cli_json_number(r->refused));
+		json_object_set_new(o, "carved", cli_json_number(r->carved));
+		json_object_set_new(o, "frames_cut", cli_json_number(r->frames_cut));
+		json_object_set_new(o, "whole_again", cli_json_number(r->whole_again));
+		json_object_set_new(o, "still_spoilt", cli_json_number(r->still_spoilt));
+		json_object_set_new(o, "checksum_errors", cli_json_number(r->checksum_errors));
 		json_object_set_new(o, "grow_ns_per_page", nanoseconds(r->grow_ns_per_page));
 		json_object_set_new(o, "ns_per_page", nanoseconds(r->ns_per_page));
 		json_array_append_new(a, o);
@@ -485,14 +482,14 @@ static json_t *json_offline(const struct tour *t)
 
 		o = json_object();
 		json_object_set_new(o, "mode", json_string(r->mode));
-		json_object_set_new(o, "bytes", integer(r->bytes));
-		json_object_set_new(o, "in_use", integer(r->in_use));
-		json_object_set_new(o, "in_pool", integer(r->in_pool));
-		json_object_set_new(o, "free_frames_elsewhere", integer(r->free_elsewhere));
-		json_object_set_new(o, "moved", integer(r->moved));
+		json_object_set_new(o, "bytes", cli_json_number(r->bytes));
+		json_object_set_new(o, "in_use", cli_json_number(r->in_use));
+		json_object_set_new(o, "in_pool", cli_json_number(r->in_pool));
+		json_object_set_new(o, "free_frames_elsewhere", cli_json_number(r->free_elsewhere));
+		json_object_set_new(o, "moved", cli_json_number(r->moved));
 		json_object_set_new(o, "error", json_integer(r->error));
 		json_object_set_new(o, "back", json_boolean(r->back));
-		json_object_set_new(o, "checksum_errors", integer(r->checksum_errors));
+		json_object_set_new(o, "checksum_errors", cli_json_number(r->checksum_errors));
 		json_array_append_new(a, o);
 	}
 	return a;
@@ -510,8 +507,8 @@ static json_t *json_host(const struct tour_host *host)
 		r = json_object();
 		json_object_set_new(r, "mode", json_string("kernel"));
 		json_object_set_new(r, "optimize", json_boolean(on != 0));
-		json_object_set_new(r, "asked", integer(host->pages));
-		json_object_set_new(r, "freed", integer(host->got[on]));
+		json_object_set_new(r, "asked", cli_json_number(host->pages));
+		json_object_set_new(r, "freed", cli_json_number(host->got[on]));
 		json_object_set_new(r, "grow_ns_per_page", nanoseconds(host->grow_ns_per_page[on]));
 		json_object_set_new(r, "ns_per_page", nanoseconds(host->ns_per_page[on]));
 		json_array_append_new(runs, r);
@@ -532,9 +529,9 @@ static json_t *json_findings(const struct tour *t)
 		json_object_set_new(o, "when", json_string(f->where));
 		json_object_set_new(o, "rule", json_string(f->rule));
 		json_object_set_new(o, "what", json_string(f->what));
-		json_object_set_new(o, "where", integer(f->pfn));
-		json_object_set_new(o, "expected", integer(f->expected));
-		json_object_set_new(o, "found", integer(f->found));
+		json_object_set_new(o, "where", cli_json_number(f->pfn));
+		json_object_set_new(o, "expected", cli_json_number(f->expected));
+		json_object_set_new(o, "found", cli_json_number(f->found));
 		json_array_append_new(a, o);
 	}
 	return a;
@@ -550,9 +547,9 @@ json_t *tour_json(const struct tour *t)
 	json_object_set_new(o, "runs", json_runs(t));
 	json_object_set_new(o, "offline", json_offline(t));
 	json_object_set_new(o, "host", json_host(&t->host));
-	json_object_set_new(o, "checksum_errors", integer(t->checksum_errors));
-	json_object_set_new(o, "audits", integer(t->audits));
-	json_object_set_new(o, "audit_findings", integer(t->audit_findings));
+	json_object_set_new(o, "checksum_errors", cli_json_number(t->checksum_errors));
+	json_object_set_new(o, "audits", cli_json_number(t->audits));
+	json_object_set_new(o, "audit_findings", cli_json_number(t->audit_findings));
 	json_object_set_new(o, "findings", json_findings(t));
 	/* A simulation prints the same for the same seed. */
 	if (!t->opt->sim)

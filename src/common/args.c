@@ -132,57 +132,61 @@ const char *args_pages(const char *value, char size[ARGS_SIZE_LEN])
 
 /* ---- where values go -------------------------------------------------------- */
 
-int args_store_flag(const char *name, const char *value, void *to)
+int args_store_flag(const struct arg_spec *spec, const char *value, void *to)
 {
-	(void)name;
+	(void)spec;
 	(void)value;
 	*(bool *)to = true;
 	return CLI_OK;
 }
 
-int args_store_text(const char *name, const char *value, void *to)
+int args_store_text(const struct arg_spec *spec, const char *value, void *to)
 {
-	(void)name;
+	(void)spec;
 	*(const char **)to = value;
 	return CLI_OK;
 }
 
-int args_store_seed(const char *name, const char *value, void *to)
+int args_store_seed(const struct arg_spec *spec, const char *value, void *to)
 {
 	if (args_seed(value, to))
-		return args_error("%s: '%s' is not a number from 0 to 2^64 - 1", name, value);
+		return args_error("%s: '%s' is not a number from 0 to 2^64 - 1", spec->name, value);
 	return CLI_OK;
 }
 
-int args_store_seed63(const char *name, const char *value, void *to)
+int args_store_seed63(const struct arg_spec *spec, const char *value, void *to)
 {
 	uint64_t seed;
 
 	if (args_seed(value, &seed) || seed > INT64_MAX)
-		return args_error("%s: '%s' is not a number from 0 to 2^63 - 1", name, value);
+		return args_error("%s: '%s' is not a number from 0 to 2^63 - 1", spec->name, value);
 	*(uint64_t *)to = seed;
 	return CLI_OK;
 }
 
-int args_store_size(const char *name, const char *value, void *to)
+int args_store_size(const struct arg_spec *spec, const char *value, void *to)
 {
 	int err = args_size(value, to);
 
 	if (err == -ERANGE)
-		return args_error("%s: %s is more than a machine can have (16T)", name, value);
-	return err ? args_error("%s: '%s' is not a size such as 512M or 2G", name, value) : CLI_OK;
+		return args_error("%s: %s is more than a machine can have (16T)", spec->name,
+				  value);
+	return err ? args_error("%s: '%s' is not a size such as 512M or 2G", spec->name, value) :
+		     CLI_OK;
 }
 
 /* 0 is what a size is before it is said, and none that a machine can have. */
-int args_store_memory(const char *name, const char *value, void *to)
+int args_store_memory(const struct arg_spec *spec, const char *value, void *to)
 {
 	uint64_t bytes = 0;
-	int status = args_store_size(name, value, &bytes);
+	int status = args_store_size(spec, value, &bytes);
 
 	if (!status && !bytes)
-		return args_error("%s: a machine needs some memory, such as 512M or 2G", name);
+		return args_error("%s: a machine needs some memory, such as 512M or 2G",
+				  spec->name);
 	if (bytes > MAX_MEMORY)
-		return args_error("%s: %s is more than a machine can have (16T)", name, value);
+		return args_error("%s: %s is more than a machine can have (16T)", spec->name,
+				  value);
 	*(uint64_t *)to = bytes;
 	return status;
 }
@@ -200,12 +204,26 @@ int args_memory(uint64_t *bytes, uint32_t nr_nodes, uint64_t otherwise)
 	return CLI_OK;
 }
 
-int args_store_nodes(const char *name, const char *value, void *to)
+int args_store_u64(const struct arg_spec *spec, const char *value, void *to)
+{
+	return args_number(spec->name, value, spec->min, spec->max, to);
+}
+
+int args_store_u32(const struct arg_spec *spec, const char *value, void *to)
 {
 	uint64_t n = 0;
-	int status = args_number(name, value, 1, HVO_MAX_NODES, &n);
+	int status = args_store_u64(spec, value, &n);
 
 	*(uint32_t *)to = (uint32_t)n;
+	return status;
+}
+
+int args_store_int(const struct arg_spec *spec, const char *value, void *to)
+{
+	uint64_t n = 0;
+	int status = args_store_u64(spec, value, &n);
+
+	*(int *)to = (int)n;
 	return status;
 }
 
@@ -219,15 +237,15 @@ static int one_of_two(const char *name, const char *value, const char *first, co
 	return CLI_OK;
 }
 
-int args_store_platform(const char *name, const char *value, void *to)
+int args_store_platform(const struct arg_spec *spec, const char *value, void *to)
 {
-	return one_of_two(name, value, "linux", "sim", to);
+	return one_of_two(spec->name, value, "linux", "sim", to);
 }
 
-int args_store_mode(const char *name, const char *value, void *to)
+int args_store_mode(const struct arg_spec *spec, const char *value, void *to)
 {
 	bool is_linux = false;
-	int status = one_of_two(name, value, "on-demand", "linux", &is_linux);
+	int status = one_of_two(spec->name, value, "on-demand", "linux", &is_linux);
 
 	*(enum hvo_mode *)to = is_linux ? HVO_LINUX : HVO_ON_DEMAND;
 	return status;
@@ -245,7 +263,7 @@ static const struct arg_spec *find_spec(const struct arg_spec *specs, const char
 
 static int store(const struct arg_spec *spec, const char *value, void *opt)
 {
-	return spec->store ? spec->store(spec->name, value, (char *)opt + spec->at) :
+	return spec->store ? spec->store(spec, value, (char *)opt + spec->at) :
 			     spec->set(opt, value);
 }
 

@@ -15,6 +15,7 @@
  * @takes_value: it has one: --memory=1G, or --memory 1G
  * @set: store it; @value is NULL where it takes none. CLI_OK, or what args_error() gave
  * @store: instead of @set: store it at @at bytes into the command's options
+ * @min, @max: of a number
  *
  * Tables are made of the macros below.
  */
@@ -22,8 +23,9 @@ struct arg_spec {
 	const char *name;
 	bool takes_value;
 	int (*set)(void *opt, const char *value);
-	int (*store)(const char *name, const char *value, void *to);
+	int (*store)(const struct arg_spec *spec, const char *value, void *to);
 	size_t at;
+	uint64_t min, max;
 };
 
 /* Where a member is; it must have this type. */
@@ -31,42 +33,54 @@ struct arg_spec {
 	_Generic(((type *)0)->member, member_type : offsetof(type, member))
 
 /* By a function that knows the command's options. */
-#define ARG_CALL(name, takes_value, set)        \
-	{                                       \
-		name, takes_value, set, NULL, 0 \
+#define ARG_CALL(name, takes_value, set)              \
+	{                                             \
+		name, takes_value, set, NULL, 0, 0, 0 \
 	}
 /* By a function that knows the type of one member. */
-#define ARG_STORE(name, store, type, member, member_type)                  \
-	{                                                                  \
-		name, true, NULL, store, ARG_AT(type, member, member_type) \
+#define ARG_STORE(name, store, type, member, member_type)                        \
+	{                                                                        \
+		name, true, NULL, store, ARG_AT(type, member, member_type), 0, 0 \
 	}
-#define ARG_FLAG(name, type, member)                                           \
-	{                                                                      \
-		name, false, NULL, args_store_flag, ARG_AT(type, member, bool) \
+/* A number from @min to @max: a uint64_t, uint32_t or int. */
+#define ARG_NUMBER(name, type, member, min, max)               \
+	{                                                      \
+		name, true, NULL,                              \
+			_Generic(((type *)0)->member, uint64_t \
+				 : args_store_u64, uint32_t    \
+				 : args_store_u32, int         \
+				 : args_store_int),            \
+			offsetof(type, member), min, max       \
+	}
+#define ARG_FLAG(name, type, member)                                                 \
+	{                                                                            \
+		name, false, NULL, args_store_flag, ARG_AT(type, member, bool), 0, 0 \
 	}
 #define ARG_TEXT(name, type, member) ARG_STORE(name, args_store_text, type, member, const char *)
 #define ARG_SEED(type, member) ARG_STORE("--seed", args_store_seed, type, member, uint64_t)
 #define ARG_MEMORY(type, member) ARG_STORE("--memory", args_store_memory, type, member, uint64_t)
-#define ARG_NODES(type, member) ARG_STORE("--nodes", args_store_nodes, type, member, uint32_t)
+#define ARG_NODES(type, member) ARG_NUMBER("--nodes", type, member, 1, HVO_MAX_NODES)
 /* --platform linux|sim: a bool, true for sim. */
 #define ARG_PLATFORM(type, member) ARG_STORE("--platform", args_store_platform, type, member, bool)
 /* --mode on-demand|linux */
 #define ARG_MODE(type, member) ARG_STORE("--mode", args_store_mode, type, member, enum hvo_mode)
-#define ARG_END                            \
-	{                                  \
-		NULL, false, NULL, NULL, 0 \
+#define ARG_END                                  \
+	{                                        \
+		NULL, false, NULL, NULL, 0, 0, 0 \
 	}
 
-int args_store_flag(const char *name, const char *value, void *to);
-int args_store_text(const char *name, const char *value, void *to);
-int args_store_seed(const char *name, const char *value, void *to);
+int args_store_flag(const struct arg_spec *spec, const char *value, void *to);
+int args_store_text(const struct arg_spec *spec, const char *value, void *to);
+int args_store_seed(const struct arg_spec *spec, const char *value, void *to);
 /* One that a signed number holds, too. */
-int args_store_seed63(const char *name, const char *value, void *to);
-int args_store_size(const char *name, const char *value, void *to);
-int args_store_memory(const char *name, const char *value, void *to);
-int args_store_nodes(const char *name, const char *value, void *to);
-int args_store_platform(const char *name, const char *value, void *to);
-int args_store_mode(const char *name, const char *value, void *to);
+int args_store_seed63(const struct arg_spec *spec, const char *value, void *to);
+int args_store_size(const struct arg_spec *spec, const char *value, void *to);
+int args_store_memory(const struct arg_spec *spec, const char *value, void *to);
+int args_store_u64(const struct arg_spec *spec, const char *value, void *to);
+int args_store_u32(const struct arg_spec *spec, const char *value, void *to);
+int args_store_int(const struct arg_spec *spec, const char *value, void *to);
+int args_store_platform(const struct arg_spec *spec, const char *value, void *to);
+int args_store_mode(const struct arg_spec *spec, const char *value, void *to);
 
 /* The command that the arguments are of: its help is what errors point to. NULL: that of all. */
 void args_command(const char *name);

@@ -23,25 +23,8 @@ static const char help[] =
 	"  --seed N         all that is random follows from it (default 1)\n"
 	"  --json           the results as JSON\n";
 
-static int set_repeat(void *arg, const char *value)
-{
-	struct bench_options *opt = arg;
-	uint64_t n = 0;
-	int status = args_number("--repeat", value, 1, BENCH_REPEAT_MAX, &n);
-
-	opt->repeat = (uint32_t)n;
-	return status;
-}
-
-static int set_rounds(void *arg, const char *value)
-{
-	struct bench_options *opt = arg;
-
-	return args_number("--rounds", value, 1, BENCH_ROUNDS_MAX, &opt->rounds);
-}
-
 static const struct arg_spec remap_specs[] = {
-	ARG_CALL("--repeat", true, set_repeat),
+	ARG_NUMBER("--repeat", struct bench_options, repeat, 1, BENCH_REPEAT_MAX),
 	ARG_FLAG("--quick", struct bench_options, quick),
 	ARG_SEED(struct bench_options, seed),
 	ARG_FLAG("--json", struct bench_options, json),
@@ -51,7 +34,7 @@ static const struct arg_spec remap_specs[] = {
 
 static const struct arg_spec boundary_specs[] = {
 	ARG_PLATFORM(struct bench_options, sim),
-	ARG_CALL("--rounds", true, set_rounds),
+	ARG_NUMBER("--rounds", struct bench_options, rounds, 1, BENCH_ROUNDS_MAX),
 	ARG_SEED(struct bench_options, seed),
 	ARG_FLAG("--json", struct bench_options, json),
 	ARG_END,

@@ -61,15 +61,6 @@ struct client_options {
 
 /* ---- arguments ------------------------------------------------------------------ */
 
-static int set_node(void *arg, const char *value)
-{
-	uint64_t n = 0;
-	int status = args_number("--node", value, 0, HVO_MAX_NODES - 1, &n);
-
-	((struct client_options *)arg)->node = (int)n;
-	return status;
-}
-
 static int set_hold(void *arg, const char *value)
 {
 	struct client_options *opt = arg;
@@ -78,19 +69,10 @@ static int set_hold(void *arg, const char *value)
 	return args_number("--hold", value, 0, HOLD_MAX, &opt->hold);
 }
 
-static int set_server_uid(void *arg, const char *value)
-{
-	uint64_t uid = 0;
-	int status = args_number("--server-uid", value, 0, UINT32_MAX - 1, &uid);
-
-	((struct client_options *)arg)->server = (uid_t)uid;
-	return status;
-}
-
 static const struct arg_spec specs[] = {
 	ARG_TEXT("--socket", struct client_options, socket),
-	ARG_CALL("--server-uid", true, set_server_uid),
-	ARG_CALL("--node", true, set_node),
+	ARG_NUMBER("--server-uid", struct client_options, server, 0, UINT32_MAX - 1),
+	ARG_NUMBER("--node", struct client_options, node, 0, HVO_MAX_NODES - 1),
 	ARG_CALL("--hold", true, set_hold),
 	ARG_FLAG("--json", struct client_options, json),
 	ARG_END,

@@ -67,16 +67,6 @@ struct options {
 	int optimize; /* -1: not said */
 };
 
-static int set_node(void *arg, const char *value)
-{
-	struct options *opt = arg;
-	uint64_t n = 0;
-	int status = args_number("--node", value, 0, INT16_MAX, &n);
-
-	opt->node = (int)n;
-	return status;
-}
-
 static int set_wait(void *arg, const char *value)
 {
 	struct options *opt = arg;
@@ -138,9 +128,12 @@ static const struct arg_spec plain_specs[] = {
 };
 
 static const struct arg_spec change_specs[] = {
-	ARG_TEXT("--root", struct options, dir), ARG_FLAG("--json", struct options, json),
-	ARG_CALL("--node", true, set_node),	 ARG_CALL("--wait=", true, set_wait_seconds),
-	ARG_CALL("--wait", false, set_wait),	 ARG_END,
+	ARG_TEXT("--root", struct options, dir),
+	ARG_FLAG("--json", struct options, json),
+	ARG_NUMBER("--node", struct options, node, 0, INT16_MAX),
+	ARG_CALL("--wait=", true, set_wait_seconds),
+	ARG_CALL("--wait", false, set_wait),
+	ARG_END,
 };
 
 /* Sizes and nodes that the tree does not have. */
@@ -488,10 +481,27 @@ static void sort_asked(struct options *opt)
 	memcpy(opt->ask, sorted, nr * sizeof(sorted[0]));
 }
 
-static int end_change(const struct options *opt, json_t *results, bool done)
+/*
+ * Change each pool that was asked for, until one cannot be, or somebody interrupts. @change
+ * returns whether to go on; *@ret_done: that pool is as wanted.
+ */
+static int change_each(const struct options *opt, const struct root *root,
+		       bool (*change)(const struct options *opt, struct files *f, uint64_t nr,
+				      json_t **ret, bool *ret_done))
 {
+	json_t *results = json_array(), *result;
+	bool done = true, go_on = true, one;
 	int status = CLI_OK;
+	unsigned int i;
 
+	for (i = 0; i < opt->nr && go_on; i++) {
+		struct files f = files_of(opt, root, opt->ask[i].pool);
+
+		go_on = change(opt, &f, opt->ask[i].nr, &result, &one);
+		done = done && one;
+		json_array_append_new(results, result);
+	}
+	done = i == opt->nr && done;
 	if (opt->json)
 		status = cli_print_json(
 			json_pack("{s:o, s:o, s:b, s:o}", "root", cli_json_text(opt->dir), "node",
@@ -501,38 +511,35 @@ static int end_change(const struct options *opt, json_t *results, bool done)
 	return status || cli_flush() || !done ? CLI_FAILED : CLI_OK;
 }
 
+static bool set_pool(const struct options *opt, struct files *f, uint64_t nr, json_t **ret,
+		     bool *ret_done)
+{
+	struct text_buffer text;
+	struct resize_report r;
+
+	resize_run(&files_ops, f, nr, STEP_BYTES / f->pool->bytes, opt->wait_ns, &r);
+	end_progress(f);
+	*ret = json_set(f->pool, &r);
+	*ret_done = r.done && !r.err;
+	if (r.err) {
+		(void)pools_file_error(opt->dir, f->path, r.err);
+	} else if (!opt->json) {
+		text_begin(&text);
+		tell_set(text.out, opt, f->root, f->pool, &r);
+		text_end(&text);
+	}
+	return !r.err && !r.interrupted;
+}
+
 static int run_set(struct options *opt, const struct root *root, const struct pools *pools)
 {
 	int status = check_fits(opt, root);
-	bool done = true, go_on = true;
-	struct text_buffer text;
-	json_t *results;
-	unsigned int i;
 
 	(void)pools;
 	if (status)
 		return status;
 	sort_asked(opt);
-	results = json_array();
-	for (i = 0; i < opt->nr && go_on; i++) {
-		struct files f = files_of(opt, root, opt->ask[i].pool);
-		struct resize_report r;
-
-		resize_run(&files_ops, &f, opt->ask[i].nr, STEP_BYTES / f.pool->bytes, opt->wait_ns,
-			   &r);
-		end_progress(&f);
-		done = done && r.done && !r.err;
-		go_on = !r.err && !r.interrupted;
-		json_array_append_new(results, json_set(f.pool, &r));
-		if (!opt->json && !r.err) {
-			text_begin(&text);
-			tell_set(text.out, opt, root, f.pool, &r);
-			text_end(&text);
-		}
-		if (r.err)
-			(void)pools_file_error(opt->dir, f.path, r.err);
-	}
-	return end_change(opt, results, i == opt->nr && done);
+	return change_each(opt, root, set_pool);
 }
 
 /* ---- demote -------------------------------------------------------------------------- */
@@ -604,40 +611,36 @@ static int check_demotable(const struct options *opt, const struct root *root)
 	return CLI_OK;
 }
 
+static bool demote_pool(const struct options *opt, struct files *f, uint64_t nr, json_t **ret,
+			bool *ret_done)
+{
+	uint64_t to = demote_size(f->root, f->pool);
+	struct text_buffer text;
+	struct demote_report r;
+	bool told;
+
+	resize_demote(&files_ops, f, nr, opt->wait_ns, &r);
+	end_progress(f);
+	*ret = json_demoted(f->pool, to, &r);
+	*ret_done = r.demoted >= r.wanted;
+	/* These are answers, not errors of the file. */
+	told = !r.err || r.err == -ENOMEM || r.err == -EBUSY;
+	if (!told) {
+		(void)pools_file_error(opt->dir, f->path, r.err);
+	} else if (!opt->json) {
+		text_begin(&text);
+		tell_demoted(text.out, opt, f->root, f->pool, to, &r);
+		text_end(&text);
+	}
+	return told && !r.interrupted;
+}
+
 static int run_demote(struct options *opt, const struct root *root, const struct pools *pools)
 {
 	int status = check_demotable(opt, root);
-	bool done = true, go_on = true;
-	struct text_buffer text;
-	json_t *results;
-	unsigned int i;
 
 	(void)pools;
-	if (status)
-		return status;
-	results = json_array();
-	for (i = 0; i < opt->nr && go_on; i++) {
-		struct files f = files_of(opt, root, opt->ask[i].pool);
-		uint64_t to = demote_size(root, f.pool);
-		struct demote_report r;
-		bool told;
-
-		resize_demote(&files_ops, &f, opt->ask[i].nr, opt->wait_ns, &r);
-		end_progress(&f);
-		done = done && r.demoted >= r.wanted;
-		/* These are answers, not errors of the file. */
-		told = !r.err || r.err == -ENOMEM || r.err == -EBUSY;
-		go_on = told && !r.interrupted;
-		json_array_append_new(results, json_demoted(f.pool, to, &r));
-		if (!opt->json && told) {
-			text_begin(&text);
-			tell_demoted(text.out, opt, root, f.pool, to, &r);
-			text_end(&text);
-		}
-		if (!told)
-			(void)pools_file_error(opt->dir, f.path, r.err);
-	}
-	return end_change(opt, results, i == opt->nr && done);
+	return status ? status : change_each(opt, root, demote_pool);
 }
 
 /* ---- overcommit, optimize, list --------------------------------------------------------- */

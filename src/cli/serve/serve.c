@@ -78,12 +78,12 @@ struct serve_options {
 
 /* ---- options --------------------------------------------------------------- */
 
-static int set_size(const char *name, const char *value, void *to)
+static int set_size(const struct arg_spec *spec, const char *value, void *to)
 {
-	int status = args_store_size(name, value, to);
+	int status = args_store_size(spec, value, to);
 
 	if (!status && *(uint64_t *)to % HVO_SECTION_SIZE)
-		return args_error("%s: %s is not a multiple of 128 MiB", name, value);
+		return args_error("%s: %s is not a multiple of 128 MiB", spec->name, value);
 	return status;
 }
 

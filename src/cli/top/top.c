@@ -74,17 +74,17 @@ static const struct arg_spec demo_specs[] = {
 	ARG_SEED(struct demo_options, seed),	       ARG_END,
 };
 
-static int set_of_demo(const char *name, const char *value, void *to)
+static int set_of_demo(const struct arg_spec *spec, const char *value, void *to)
 {
 	struct options *opt = to;
 
-	opt->of_demo = name;
-	return args_set(demo_specs, name, value, &opt->demo);
+	opt->of_demo = spec->name;
+	return args_set(demo_specs, spec->name, value, &opt->demo);
 }
 
-#define ARG_OF_DEMO(name)                        \
-	{                                        \
-		name, true, NULL, set_of_demo, 0 \
+#define ARG_OF_DEMO(name)                              \
+	{                                              \
+		name, true, NULL, set_of_demo, 0, 0, 0 \
 	}
 
 static const struct arg_spec specs[] = {

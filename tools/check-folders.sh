@@ -20,7 +20,8 @@ order=(
 	"common"
 	"lab"
 	"cli"
-	"cli/files cli/kernel"
+	"cli/files"
+	"cli/kernel"
 	"cli/bench cli/client cli/lab cli/plan cli/pool cli/serve cli/status cli/top cli/tour"
 )
 

@@ -11,6 +11,7 @@
  */
 #include "bench.h"
 
+#include "cli/files/root.h"
 #include "common/box.h"
 
 #include <inttypes.h>
@@ -457,17 +458,11 @@ static uint64_t count_mappings(struct rig *rig)
 
 static uint64_t page_table_bytes(void)
 {
-	FILE *f = fopen("/proc/self/status", "re");
-	uint64_t bytes = 0;
-	char line[128];
+	uint64_t kib;
 
-	if (!f)
+	if (!root_own_number("proc/self/status", "VmPTE", &kib))
 		cli_die("/proc/self/status cannot be read");
-	while (fgets(line, sizeof(line), f))
-		if (!strncmp(line, "VmPTE:", 6))
-			bytes = strtoull(line + 6, NULL, 10) * 1024;
-	fclose(f);
-	return bytes;
+	return kib * 1024;
 }
 
 /*
@@ -590,19 +585,6 @@ static void measure_bring_up(struct bench *b, unsigned int tib)
 	rig_close(&rig);
 }
 
-static uint64_t max_map_count(void)
-{
-	FILE *f = fopen("/proc/sys/vm/max_map_count", "re");
-	unsigned long long n = 0;
-
-	if (!f)
-		return 0;
-	if (fscanf(f, "%llu", &n) != 1)
-		n = 0;
-	fclose(f);
-	return n;
-}
-
 static void measure_many(struct bench *b)
 {
 	struct bench_many *many = &b->many;
@@ -610,7 +592,7 @@ static void measure_many(struct bench *b)
 	struct rig rig;
 
 	many->pages = b->opt->quick ? 10000 : 200000;
-	many->max_map_count = max_map_count();
+	(void)root_own_number("proc/sys/vm/max_map_count", NULL, &many->max_map_count);
 	rig_open(&rig, many->pages, HVO_BLOCK_ORDER, HVO_LINUX, true);
 	many->ns_per_page = resize(&rig, many->pages) / (double)many->pages;
 	if (hvo_pool_stat(rig.pool, HVO_NODE_ANY, &stat))

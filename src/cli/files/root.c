@@ -210,6 +210,22 @@ int root_field(const char *text, const char *key, uint64_t *ret)
 	return -ENOENT;
 }
 
+bool root_own_number(const char *path, const char *key, uint64_t *ret)
+{
+	char *text = NULL;
+	struct root root;
+	int rc = root_open(&root, "/");
+
+	if (rc)
+		return false;
+	rc = root_read(&root, &text, "%s", path);
+	if (!rc)
+		rc = key ? root_field(text, key, ret) : parse_number(text, ret);
+	free(text);
+	root_close(&root);
+	return !rc;
+}
+
 /* ---- writing ----------------------------------------------------------------- */
 
 int root_write(const struct root *root, const char *text, const char *fmt, ...)

@@ -48,5 +48,10 @@ int root_list(const struct root *root, const char *prefix, int (*each)(void *arg
 
 /* The number behind "key" or "key:" at the start of a line of some text; -ENOENT. */
 int root_field(const char *text, const char *key, uint64_t *ret);
+/*
+ * A number of the kernel that this runs on: in the file @path, behind @key if that is not NULL.
+ * False if there is none.
+ */
+bool root_own_number(const char *path, const char *key, uint64_t *ret);
 
 #endif

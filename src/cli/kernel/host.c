@@ -2,6 +2,7 @@
 /* The kernel's own pool of huge pages as a peer; a guardian puts the settings back. */
 #include "host.h"
 
+#include "cli/files/root.h"
 #include "common/cli.h"
 
 #include <hvo/types.h>
@@ -40,18 +41,6 @@ static bool read_number(int fd, uint64_t *ret)
 	return end != buf && !errno;
 }
 
-static bool read_number_at(const char *path, uint64_t *ret)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	bool ok;
-
-	if (fd < 0)
-		return false;
-	ok = read_number(fd, ret);
-	close(fd);
-	return ok;
-}
-
 /* A signal may cut a long write of nr_hugepages short; the caller reads back anyway. */
 static bool write_number(int fd, uint64_t n)
 {
@@ -61,26 +50,14 @@ static bool write_number(int fd, uint64_t n)
 	return pwrite(fd, buf, (size_t)len, 0) == len;
 }
 
-uint64_t host_meminfo(const char *name)
-{
-	FILE *f = fopen("/proc/meminfo", "re");
-	size_t len = strlen(name);
-	uint64_t bytes = 0;
-	char line[128];
-
-	if (!f)
-		return 0;
-	while (fgets(line, sizeof(line), f)) {
-		if (strncmp(line, name, len) || line[len] != ':')
-			continue;
-		bytes = strtoull(line + len + 1, NULL, 10) * 1024;
-		break;
-	}
-	fclose(f);
-	return bytes;
-}
-
 /* ---- memory ------------------------------------------------------------- */
+
+static uint64_t meminfo(const char *name)
+{
+	uint64_t kib;
+
+	return root_own_number("proc/meminfo", name, &kib) ? kib * 1024 : 0;
+}
 
 /* Room below one limit of a memory cgroup, or UINT64_MAX where there is no such limit. */
 static uint64_t cgroup_room(const char *dir, const char *path, const char *limit_name,
@@ -90,10 +67,10 @@ static uint64_t cgroup_room(const char *dir, const char *path, const char *limit
 	char file[1024];
 
 	(void)snprintf(file, sizeof(file), "%s%s/%s", dir, path, limit_name);
-	if (!read_number_at(file, &limit))
+	if (!root_own_number(file, NULL, &limit))
 		return UINT64_MAX; /* "max", or not there */
 	(void)snprintf(file, sizeof(file), "%s%s/%s", dir, path, usage_name);
-	if (!read_number_at(file, &usage))
+	if (!root_own_number(file, NULL, &usage))
 		return UINT64_MAX;
 	return limit > usage ? limit - usage : 0;
 }
@@ -118,7 +95,7 @@ static uint64_t cgroup_chain_room(const char *dir, char *path, const char *limit
 
 uint64_t host_memory_available(void)
 {
-	uint64_t room = host_meminfo("MemAvailable"), here;
+	uint64_t room = meminfo("MemAvailable"), here;
 	FILE *f = fopen("/proc/self/cgroup", "re");
 	char line[512], *path;
 
@@ -180,7 +157,7 @@ __attribute__((format(printf, 2, 3))) static bool refuse(char reason[HOST_REASON
 bool host_probe(uint64_t nr, uint64_t other_bytes, char reason[HOST_REASON_LEN])
 {
 	uint64_t base, surplus, need = nr * HVO_BLOCK_SIZE + other_bytes + MARGIN_BYTES;
-	uint64_t free_bytes = host_meminfo("MemFree");
+	uint64_t free_bytes = meminfo("MemFree");
 
 	if (nr > HOST_MAX_PAGES)
 		return refuse(reason, "more than 4 GiB of huge pages asked for");
@@ -190,7 +167,8 @@ bool host_probe(uint64_t nr, uint64_t other_bytes, char reason[HOST_REASON_LEN])
 		return refuse(reason, "changing the kernel's pool needs root");
 	if (access(SWITCH_PATH, W_OK) || access(NR_PATH, W_OK))
 		return refuse(reason, "the kernel's settings cannot be written here");
-	if (!read_number_at(NR_PATH, &base) || !read_number_at(SURPLUS_PATH, &surplus))
+	if (!root_own_number(NR_PATH, NULL, &base) ||
+	    !root_own_number(SURPLUS_PATH, NULL, &surplus))
 		return refuse(reason, "the kernel's pool of 2 MiB pages cannot be read");
 	if (surplus)
 		return refuse(reason, "the kernel's pool has surplus pages: left alone");

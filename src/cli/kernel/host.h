@@ -63,9 +63,6 @@ uint64_t host_measure(struct host *h, uint64_t nr, bool optimize, double *ret_gr
 /* Put the settings back and end the guardian. False, and a line, if they are not as before. */
 bool host_end(struct host *h);
 
-/* A line of /proc/meminfo in bytes, such as "MemFree"; 0 if there is none. */
-uint64_t host_meminfo(const char *name);
-
 /* Memory that this process may still use: MemAvailable, or less in a memory cgroup. */
 uint64_t host_memory_available(void);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Changing a pool and seeing what came of it (src/cli/resize.c), against a model of how Linux
+ * Changing a pool and seeing what came of it (src/cli/pool/resize.c), against a model of how Linux
  * behaves: which frees it refuses and how it counts those pages, what a second write of the
  * same number does, what growing converts, what stays because somebody has it.
  *

@@ -119,15 +119,28 @@ int args_seed(const char *text, uint64_t *ret)
 	return 0;
 }
 
-const char *args_pages(const char *value, char size[ARGS_SIZE_LEN])
+int args_pages(const char *name, const char *value, uint64_t *ret_bytes, const char **ret_nr)
 {
 	size_t len = strcspn(value, "=");
+	char size[32];
 
-	if (!value[len] || len >= ARGS_SIZE_LEN)
-		return NULL;
-	memcpy(size, value, len);
-	size[len] = '\0';
-	return value + len + 1;
+	if (!value[len])
+		return args_error("%s: '%s' is not a size and a number of pages such as 2M=16",
+				  name, value);
+	(void)snprintf(size, sizeof(size), "%.*s", (int)len, value);
+	if (len >= sizeof(size) || args_size(size, ret_bytes) || !*ret_bytes)
+		return args_error("%s: '%s' is not a size of pages such as 2M or 1G", name, size);
+	*ret_nr = value + len + 1;
+	return CLI_OK;
+}
+
+unsigned int args_page_order(uint64_t bytes)
+{
+	unsigned int order = HVO_BLOCK_ORDER;
+
+	while (order <= HVO_MAX_ORDER && HVO_FRAME_SIZE << order != bytes)
+		order++;
+	return order <= HVO_MAX_ORDER ? order : 0;
 }
 
 /* ---- where values go -------------------------------------------------------- */

@@ -129,11 +129,12 @@ int args_memory(uint64_t *bytes, uint32_t nr_nodes, uint64_t otherwise);
 int args_number(const char *name, const char *value, uint64_t min, uint64_t max, uint64_t *ret);
 
 /*
- * "2M=16": the size goes to @size, and what stands behind '=' is returned. NULL: it is not
- * of that form.
+ * "2M=16" for the option @name: a size of pages, and *@ret_nr is what stands behind '='. CLI_OK or
+ * CLI_USAGE, with a line.
  */
-#define ARGS_SIZE_LEN 32
-const char *args_pages(const char *value, char size[ARGS_SIZE_LEN]);
+int args_pages(const char *name, const char *value, uint64_t *ret_bytes, const char **ret_nr);
+/* The order of the huge pages of @bytes that a machine can have; 0: there are none. */
+unsigned int args_page_order(uint64_t bytes);
 
 /* Any 64-bit number, decimal, or hexadecimal with 0x. 0 or -EINVAL. */
 int args_seed(const char *text, uint64_t *ret);

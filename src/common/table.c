@@ -317,7 +317,7 @@ static void print_part(const struct table *t, FILE *out, unsigned int indent,
 		print_row(t, out, indent, l, t->cells + i);
 }
 
-void table_print(const struct table *t, FILE *out, unsigned int indent)
+static void print_all(const struct table *t, FILE *out, unsigned int indent)
 {
 	size_t room = text_width() - indent;
 	unsigned int next = nr_names(t);
@@ -335,6 +335,12 @@ void table_print(const struct table *t, FILE *out, unsigned int indent)
 		layout_part(t, &l, room, &next);
 		print_part(t, out, indent, &l);
 	}
+}
+
+void table_print(struct table *t, FILE *out, unsigned int indent)
+{
+	print_all(t, out, indent);
+	table_free(t);
 }
 
 /* ---- numbers ---------------------------------------------------------------- */

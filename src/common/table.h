@@ -33,7 +33,8 @@ void table_cell(struct table *t, const char *fmt, ...) __attribute__((format(pri
 void table_number(struct table *t, uint64_t n);
 /* The same with so many decimals; "-" if it is not a number. */
 void table_real(struct table *t, double value, unsigned int decimals);
-void table_print(const struct table *t, FILE *out, unsigned int indent);
+/* And free it. */
+void table_print(struct table *t, FILE *out, unsigned int indent);
 void table_free(struct table *t); /* accepts NULL */
 
 /* Numbers as people read them, into @buf, which is returned. None is ever "-0". */

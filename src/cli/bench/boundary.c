@@ -199,7 +199,6 @@ static void print(const struct bench_options *opt, const struct boundary *list, 
 		count_cell(t, b->counts.collapses, b->expected.collapses);
 	}
 	table_print(t, stdout, 2);
-	table_free(t);
 	putchar('\n');
 	text_wrap(
 		stdout, "  ", "  ",

@@ -181,7 +181,6 @@ static void print_pools(const struct bench *b)
 		pool_row(b, t, "on-demand", "ondemand", s, b->pages[s]);
 	}
 	table_print(t, stdout, 2);
-	table_free(t);
 	if (!b->host_reason[0])
 		return;
 	putchar('\n');
@@ -205,7 +204,6 @@ static void print_batches(const struct bench *b)
 	cell_median(b, t, "fold_1g");
 	cell_median(b, t, "present_1g");
 	table_print(t, stdout, 2);
-	table_free(t);
 }
 
 static void value_row(const struct bench *b, struct table *t, const char *name, const char *what)
@@ -248,7 +246,6 @@ static void print_values(const struct bench *b)
 	value_row(b, t, name, "memory that it takes, per TiB");
 	puts("\nOther costs");
 	table_print(t, stdout, 2);
-	table_free(t);
 }
 
 static void print_mappings(const struct bench *b)
@@ -285,7 +282,6 @@ static void print_mappings(const struct bench *b)
 		}
 	}
 	table_print(t, stdout, 2);
-	table_free(t);
 	putchar('\n');
 	text_wrapf(stdout, "  ", "  ",
 		   "%" PRIu64 " of %" PRIu64 " huge pages folded with %" PRIu64
@@ -322,7 +318,6 @@ static void print_ratio_table(const struct bench *b, const struct ratio_def *def
 		ratio_row(t, &defs[i], &r);
 	}
 	table_print(t, stdout, 2);
-	table_free(t);
 }
 
 static void print_ratios(const struct bench *b)

@@ -81,22 +81,16 @@ static const struct arg_spec specs[] = {
 /* 2M=16 */
 static int set_pages(struct client_options *opt, const char *value)
 {
-	char size[ARGS_SIZE_LEN];
-	const char *nr = args_pages(value, size);
-	unsigned int order = HVO_BLOCK_ORDER;
 	uint64_t bytes;
+	const char *nr;
 
 	if (opt->nr)
 		return args_error("borrow: one size at a time, so '%s' is too much", value);
-	if (!nr)
-		return args_error("borrow: '%s' is not SIZE=N, such as 2M=16", value);
-	if (args_size(size, &bytes))
-		return args_error("borrow: '%s' is not a size such as 2M or 1G", size);
-	while (order < HVO_MAX_ORDER && HVO_FRAME_SIZE << order < bytes)
-		order++;
-	if (HVO_FRAME_SIZE << order != bytes)
-		return args_error("borrow: there are no huge pages of %s, but of 2M to 1G", size);
-	opt->order = order;
+	if (args_pages("borrow", value, &bytes, &nr))
+		return CLI_USAGE;
+	opt->order = args_page_order(bytes);
+	if (!opt->order)
+		return args_error("borrow: '%s': there are huge pages of 2M to 1G only", value);
 	return args_number("borrow", nr, 1, UINT64_MAX, &opt->nr);
 }
 
@@ -354,7 +348,6 @@ static int print_status(const struct hvo_client_status *s)
 		table_number(t, p->pending);
 	}
 	table_print(t, stdout, 0);
-	table_free(t);
 	printf("\nclients  %" PRIu64 " of at most %" PRIu64 ", this one included\n", s->clients,
 	       s->max_clients);
 	printf("quota    %s for a client, %s for a user, who has %s\n",

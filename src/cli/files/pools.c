@@ -530,11 +530,12 @@ static void print_served(const struct pools *pools, FILE *out)
 			table_cell(t, "%s", s->scope[0] ? s->scope : "-");
 		}
 	}
-	if (any) {
-		fputc('\n', out);
-		table_print(t, out, 2);
+	if (!any) {
+		table_free(t);
+		return;
 	}
-	table_free(t);
+	fputc('\n', out);
+	table_print(t, out, 2);
 }
 
 void pools_print(const struct pools *pools, FILE *out)
@@ -552,7 +553,6 @@ void pools_print(const struct pools *pools, FILE *out)
 			print_row(t, p, &p->node[n].counts, p->node[n].node);
 	}
 	table_print(t, out, 2);
-	table_free(t);
 	print_served(pools, out);
 }
 

@@ -140,7 +140,6 @@ static void print_rows(const json_t *result)
 		}
 	}
 	table_print(t, stdout, 2);
-	table_free(t);
 	putchar('\n');
 }
 

@@ -267,7 +267,6 @@ static int print_text(const struct plan *plan, const struct plan_saving *total)
 	if (plan->nr > 1)
 		print_row(t, "all", hosts, total);
 	table_print(t, stdout, 2);
-	table_free(t);
 	putchar('\n');
 	text_wrapf(stdout, "", "",
 		   "Of all memory, HVO saves %s %%, on-demand mode %s to %s %%; page tables are "
@@ -348,21 +347,18 @@ static int add_pages(void *arg, const char *value)
 {
 	struct options *opt = arg;
 	struct plan_pool *ask = &opt->ask[opt->nr];
-	char size[ARGS_SIZE_LEN];
-	const char *nr = args_pages(value, size);
+	const char *nr;
 	unsigned int i;
 
-	if (!nr)
-		return args_error("--pages: '%s' is not a size and a number such as 2M=1024",
-				  value);
-	if (args_size(size, &ask->bytes) || ask->bytes <= SAVING_PAGE ||
-	    (ask->bytes & (ask->bytes - 1)))
-		return args_error("--pages: '%s' is not a size of pages such as 2M or 1G", size);
+	if (args_pages("--pages", value, &ask->bytes, &nr))
+		return CLI_USAGE;
+	if (ask->bytes <= SAVING_PAGE || (ask->bytes & (ask->bytes - 1)))
+		return args_error("--pages: '%s' is not a size of pages such as 2M or 1G", value);
 	if (args_number("--pages", nr, 0, INT64_MAX, &ask->pages))
 		return CLI_USAGE;
 	for (i = 0; i < opt->nr; i++)
 		if (opt->ask[i].bytes == ask->bytes)
-			return args_error("--pages: %s was given already", size);
+			return args_error("--pages: '%s': this size was given already", value);
 	if (++opt->nr == MAX_PAGES)
 		return args_error("--pages: too many sizes");
 	return CLI_OK;

@@ -90,20 +90,15 @@ static int add_ask(void *arg, const char *value)
 {
 	struct options *opt = arg;
 	struct ask *ask = &opt->ask[opt->nr];
-	char size[ARGS_SIZE_LEN];
-	const char *nr = args_pages(value, size);
+	const char *nr;
 	unsigned int i;
 
-	if (!nr)
-		return args_error("'%s' is not a size and a number of pages such as 2M=1024",
-				  value);
-	if (args_size(size, &ask->bytes) || !ask->bytes)
-		return args_error("'%s': '%s' is not a size such as 2M or 1G", value, size);
-	if (args_number(size, nr, 0, INT64_MAX, &ask->nr))
+	if (args_pages("pool", value, &ask->bytes, &nr) ||
+	    args_number(value, nr, 0, INT64_MAX, &ask->nr))
 		return CLI_USAGE;
 	for (i = 0; i < opt->nr; i++)
 		if (opt->ask[i].bytes == ask->bytes)
-			return args_error("'%s': %s was given already", value, size);
+			return args_error("'%s': this size was given already", value);
 	if (++opt->nr == MAX_SIZES)
 		return args_error("there are no %u sizes of huge pages", MAX_SIZES);
 	return CLI_OK;

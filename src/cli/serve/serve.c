@@ -106,17 +106,12 @@ static int set_policy(void *arg, const char *value)
 
 /* The pool of this size of page, a new one if there is none yet; NULL: a line was printed. */
 static struct pool_option *pool_option(struct serve_options *opt, const char *name,
-				       const char *size)
+				       const char *value, uint64_t bytes)
 {
-	unsigned int order = HVO_BLOCK_ORDER, i;
-	uint64_t bytes;
+	unsigned int order = args_page_order(bytes), i;
 
-	if (args_size(size, &bytes))
-		bytes = 0;
-	while (order <= HVO_MAX_ORDER && HVO_FRAME_SIZE << order != bytes)
-		order++;
-	if (order > HVO_MAX_ORDER) {
-		args_error("%s: '%s' is not a size of page: 2M, 4M, 8M, ... 1G", name, size);
+	if (!order) {
+		args_error("%s: '%s': huge pages are of 2M, 4M, 8M, ... 1G", name, value);
 		return NULL;
 	}
 	for (i = 0; i < opt->nr_pools; i++)
@@ -133,9 +128,13 @@ static struct pool_option *pool_option(struct serve_options *opt, const char *na
 static int set_hugepagesz(void *arg, const char *value)
 {
 	struct serve_options *opt = arg;
+	uint64_t bytes = 0;
 
 	opt->sizes_given = true;
-	return pool_option(opt, "--hugepagesz", value) ? CLI_OK : CLI_USAGE;
+	if (args_size(value, &bytes))
+		return args_error("--hugepagesz: '%s' is not a size of pages such as 2M or 1G",
+				  value);
+	return pool_option(opt, "--hugepagesz", value, bytes) ? CLI_OK : CLI_USAGE;
 }
 
 /* As 0:2,1:3. */
@@ -187,13 +186,13 @@ static int set_movable_nodes(void *arg, const char *value)
 
 static int set_hugepages(void *arg, const char *value)
 {
-	char size[ARGS_SIZE_LEN];
-	const char *nr = args_pages(value, size);
 	struct pool_option *pool;
+	uint64_t bytes;
+	const char *nr;
 
-	if (!nr)
-		return args_error("--hugepages: '%s' is not as 2M=512", value);
-	pool = pool_option(arg, "--hugepages", size);
+	if (args_pages("--hugepages", value, &bytes, &nr))
+		return CLI_USAGE;
+	pool = pool_option(arg, "--hugepages", value, bytes);
 	if (!pool)
 		return CLI_USAGE;
 	if (strchr(nr, ':'))
@@ -310,9 +309,10 @@ static int check_options(struct serve_options *opt)
 	if (args_memory(&cfg->memory_bytes, cfg->nr_nodes, DEFAULT_MEMORY))
 		return CLI_USAGE;
 	if (!opt->sizes_given) {
-		(void)pool_option(opt, "--hugepagesz", "2M");
+		(void)pool_option(opt, "--hugepagesz", "2M", HVO_BLOCK_SIZE);
 		if (opt->nr_pools < HVO_MAX_POOLS)
-			(void)pool_option(opt, "--hugepagesz", "1G");
+			(void)pool_option(opt, "--hugepagesz", "1G",
+					  HVO_FRAME_SIZE << HVO_GIGA_ORDER);
 	}
 	if (opt->policy && cfg->mode != HVO_LINUX)
 		return args_error("--policy is for --mode linux: on-demand mode restores nothing");

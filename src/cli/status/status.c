@@ -342,7 +342,6 @@ static void print_memmap(const struct status *st)
 	if (!st->memmap.on_demand)
 		row(t, "could be saved", true, m->could, "all huge pages optimised");
 	table_print(t, stdout, 2);
-	table_free(t);
 }
 
 static void print_served(struct served *s)
@@ -362,11 +361,12 @@ static void print_served(struct served *s)
 		table_number(t, *figure(s, i));
 		any = true;
 	}
-	if (any) {
-		printf("\nWithin this machine\n");
-		table_print(t, stdout, 2);
+	if (!any) {
+		table_free(t);
+		return;
 	}
-	table_free(t);
+	printf("\nWithin this machine\n");
+	table_print(t, stdout, 2);
 }
 
 static int print_text(struct status *st)

@@ -128,7 +128,6 @@ void tour_print_fill(const struct tour *t)
 		table_number(table, f->checksum_errors);
 	}
 	table_print(table, stdout, 2);
-	table_free(table);
 	(void)fflush(stdout);
 }
 
@@ -163,7 +162,6 @@ void tour_print_tails(const struct tour *t)
 			   b->tail_frames[0]);
 	}
 	table_print(table, stdout, 2);
-	table_free(table);
 	puts(tails->tails_shared && tails->heads_own ?
 		     "\n  All folded tails are one frame; each head page has its own." :
 		     "\n  Not as it should be: tails share one frame, and heads have their own.");
@@ -260,7 +258,6 @@ void tour_print_runs(const struct tour *t)
 	print_run_rows(t, table);
 	print_host_rows(&t->host, table);
 	table_print(table, stdout, 2);
-	table_free(table);
 
 	putchar('\n');
 	tell("carved: ",
@@ -314,7 +311,6 @@ void tour_print_offline(const struct tour *t)
 		table_cell(table, "%s", o->error ? strerror(o->error) : "offline, and back again");
 	}
 	table_print(table, stdout, 2);
-	table_free(table);
 	(void)fflush(stdout);
 }
 

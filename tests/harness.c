@@ -215,10 +215,10 @@ static hvo_pfn_t faulty_backing(void *ctx, uint64_t page)
 	return hvo_sim_ops.backing(((struct rig *)ctx)->sim, page);
 }
 
-static void faulty_release(void *ctx, hvo_pfn_t pfn, uint64_t nr)
+static void faulty_discard(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
 	call(ctx);
-	hvo_sim_ops.release(((struct rig *)ctx)->sim, pfn, nr);
+	hvo_sim_ops.discard(((struct rig *)ctx)->sim, pfn, nr);
 }
 
 static void faulty_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr)
@@ -266,9 +266,9 @@ static uint64_t faulty_now_ns(void *ctx)
 	return hvo_sim_ops.now_ns(((struct rig *)ctx)->sim);
 }
 
-static void faulty_work(void *ctx)
+static void faulty_kick(void *ctx)
 {
-	hvo_sim_ops.work(((struct rig *)ctx)->sim);
+	hvo_sim_ops.kick(((struct rig *)ctx)->sim);
 }
 
 static void faulty_panic(void *ctx, const char *what, uint64_t pfn, const struct hvo_page *page)
@@ -288,13 +288,14 @@ static void faulty_audit(void *ctx,
 }
 
 static const struct hvo_platform_ops faulty_ops = {
+	.size = sizeof(faulty_ops),
 	.window = faulty_window,
 	.translate = faulty_translate,
 	.remap = faulty_remap,
 	.flush = faulty_flush,
 	.backing = faulty_backing,
 	.populate = faulty_populate,
-	.release = faulty_release,
+	.discard = faulty_discard,
 	.zero = faulty_zero,
 	.copy = faulty_copy,
 	.lock_wait = faulty_lock_wait,
@@ -304,7 +305,7 @@ static const struct hvo_platform_ops faulty_ops = {
 	.quiesce = faulty_quiesce,
 	.now_ns = faulty_now_ns,
 	.sleep_ns = faulty_sleep_ns,
-	.work = faulty_work,
+	.kick = faulty_kick,
 	.trace = record_event,
 	.panic = faulty_panic,
 	.audit = faulty_audit,
@@ -356,6 +357,7 @@ static void on_fault(void *arg, enum hvo_sim_fault fault, const char *what, uint
 struct hvo_config rig_config(enum hvo_mode mode, uint64_t mib)
 {
 	return (struct hvo_config){
+		.size = sizeof(struct hvo_config),
 		.memory_bytes = mib * MIB,
 		.min_free_bytes = HVO_FRAME_SIZE,
 		.mode = mode,
@@ -388,8 +390,10 @@ void rig_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn, 
 
 void rig_open(struct rig *r, enum rig_platform platform, const struct hvo_config *cfg)
 {
-	struct hvo_sim_options opt = { .seed = 1, .on_fault = on_fault, .on_fault_arg = r };
-	const struct hvo_linux_options sparse = { .sparse = true };
+	struct hvo_sim_options opt = {
+		.size = sizeof(opt), .seed = 1, .on_fault = on_fault, .on_fault_arg = r
+	};
+	const struct hvo_linux_options sparse = { .size = sizeof(sparse), .sparse = true };
 
 	memset(r, 0, sizeof(*r));
 	switch (platform) {
@@ -440,7 +444,7 @@ uint64_t rig_findings(struct rig *r)
 {
 	unsigned int shown = 0;
 
-	return hvo_machine_audit(r->m, show_finding, &shown);
+	return (uint64_t)hvo_machine_audit(r->m, show_finding, &shown);
 }
 
 void rig_audit_at(struct rig *r, const char *file, int line)
@@ -600,7 +604,7 @@ void hog_release(struct rig *r, struct hog *h, uint64_t nr)
 
 struct hvo_machine_stat rig_stat(struct rig *r)
 {
-	struct hvo_machine_stat s;
+	struct hvo_machine_stat s = { .size = sizeof(s) };
 
 	hvo_machine_stat(r->m, &s);
 	return s;
@@ -613,7 +617,7 @@ uint64_t rig_free(struct rig *r)
 
 struct hvo_zone_stat rig_zone(struct rig *r, int node, enum hvo_zone_type type)
 {
-	struct hvo_zone_stat s;
+	struct hvo_zone_stat s = { .size = sizeof(s) };
 
 	assert_int_equal(hvo_zone_stat(r->m, node, type, &s), 0);
 	return s;
@@ -629,7 +633,7 @@ struct hvo_pool *rig_pool_new(struct rig *r, unsigned int order)
 
 struct hvo_pool_stat rig_pool(struct hvo_pool *pool, int node)
 {
-	struct hvo_pool_stat s;
+	struct hvo_pool_stat s = { .size = sizeof(s) };
 
 	assert_int_equal(hvo_pool_stat(pool, node, &s), 0);
 	return s;
@@ -655,7 +659,7 @@ const struct hvo_page *rig_page(struct rig *r, hvo_pfn_t pfn)
 
 struct hvo_resize_result rig_resize(struct hvo_pool *pool, int node, uint64_t nr)
 {
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 
 	assert_int_equal(hvo_pool_resize(pool, node, nr, &res), 0);
 	return res;

@@ -10,7 +10,7 @@
  */
 #include "model.h"
 
-#include "core/machine.h"
+#include "core/base.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -283,7 +283,9 @@ void model_open(struct model *mo, const struct hvo_config *cfg, uint64_t seed)
 	open_areas(mo);
 	for (i = 0; i < POOLS; i++)
 		must(mo, !hvo_pool_create(mo->r.m, pool_order[i], &mo->pool[i]));
-	mo->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, on_failed, mo };
+	mo->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, on_failed, mo
+	};
 	must(mo, !hvo_owner_register(mo->r.m, &mo->owner, &mo->id));
 }
 
@@ -375,7 +377,7 @@ static uint64_t hosted_elsewhere(struct model *mo, uint64_t section)
 	hvo_pfn_t pfn;
 
 	for (i = 0; i < HVO_SECTION_FRAMES / HVO_PAGES_PER_FRAME; i++) {
-		pfn = mo->r.m->ops->backing(mo->r.m->ctx, hvo_q_to_memmap(q + i));
+		pfn = mo->r.m->ops->backing(mo->r.m->ctx, hvo_memmap_slot(q + i));
 		nr += pfn != HVO_SHARED_TAIL && pfn >> HVO_SECTION_ORDER != section;
 	}
 	return nr;
@@ -457,7 +459,7 @@ static uint64_t check_sections(struct model *mo)
 static uint64_t check_failed(struct model *mo)
 {
 	hvo_pfn_t pfns[FAILURES];
-	uint64_t nr = hvo_poisoned(mo->r.m, pfns, FAILURES), out = 0, i;
+	uint64_t nr = (uint64_t)hvo_poisoned(mo->r.m, pfns, FAILURES), out = 0, i;
 
 	must(mo, nr == mo->nr_failed && rig_stat(&mo->r).poisoned == nr);
 	for (i = 0; i < nr; i++) {

@@ -10,7 +10,9 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
 #include <string.h>
 
@@ -89,7 +91,9 @@ static struct world *world_open(enum hvo_mode mode)
 	cfg.movable_bytes = 128 * MIB;
 	rig_open(&w->r, RIG_SIM, &cfg);
 	w->stays = HVO_PFN_NONE;
-	w->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, w };
+	w->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, w
+	};
 	assert_int_equal(hvo_owner_register(w->r.m, &w->owner, &w->id), 0);
 	return w;
 }
@@ -101,7 +105,7 @@ static void world_close(struct world *w)
 		rig_put(&w->r, w->eaten[--w->nr_eaten]);
 	while (w->nr)
 		rig_put(&w->r, w->held[--w->nr].pfn);
-	hvo_work(w->r.m, UINT64_MAX);
+	hvo_work(w->r.m, UINT64_MAX, NULL);
 	rig_audit(&w->r);
 	rig_close(&w->r);
 }
@@ -134,7 +138,7 @@ static hvo_pfn_t hold_huge(struct world *w, struct hvo_pool *pool, int node)
 {
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL | HVO_GFP_THISNODE, node, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL | HVO_GFP_THISNODE, node, &pfn), 0);
 	return hold(w, pfn, HVO_BLOCK_ORDER);
 }
 
@@ -241,7 +245,7 @@ static void test_offline_reserved(void **state)
 		w = world_open(modes[i]);
 		pool = rig_pool_new(&w->r, HVO_BLOCK_ORDER);
 		rig_resize(pool, 0, 5);
-		assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 5), 0);
+		assert_int_equal(hvo_pool_reserve(pool, ANY, 5), 0);
 		/* Two of them are surplus. */
 		rig_resize(pool, ANY, 3);
 		assert_int_equal(hvo_memory_offline(w->r.m, MOVABLE, NODE_FRAMES), 0);
@@ -292,7 +296,9 @@ static void test_offline_only_node(void **state)
 		cfg.movable_bytes = 128 * MIB;
 		rig_open(&w->r, RIG_SIM, &cfg);
 		w->stays = HVO_PFN_NONE;
-		w->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, w };
+		w->owner = (struct hvo_owner){
+			sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, w
+		};
 		assert_int_equal(hvo_owner_register(w->r.m, &w->owner, &w->id), 0);
 		pool = fill_section(w);
 		assert_int_equal(hvo_memory_offline(w->r.m, MOVABLE, NODE_FRAMES), 0);
@@ -456,7 +462,7 @@ static void test_compact(void **state)
 		}
 		rig_resize(pool, 1, 4);
 		rig_resize(pool, 0, w->nr);
-		assert_true(hvo_compact(w->r.m, 0, HVO_BLOCK_ORDER + 2, UINT64_MAX) >= 0);
+		assert_true(hvo_compact(w->r.m, 0, HVO_BLOCK_ORDER + 2, UINT64_MAX, NULL) >= 0);
 		count(w, &away, &moved);
 		assert_int_equal(away, 0);
 		assert_int_equal(rig_pool(pool, 0).total, w->nr);

@@ -8,11 +8,12 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/migrate.h>
 
 #include <stdlib.h>
 
-#include "core/machine.h"
+#include "core/base.h"
 
 #define ANY HVO_NODE_ANY
 #define GFP_QUIET (HVO_GFP_USER | HVO_GFP_NOWARN)
@@ -100,7 +101,9 @@ static void on_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t
 static void holder_open(struct holder *h, struct rig *r)
 {
 	*h = (struct holder){ .r = r, .max = r->m->mm.nr_frames };
-	h->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, h };
+	h->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, h
+	};
 	h->held = calloc(h->max, sizeof(*h->held));
 	h->at = calloc(h->max, sizeof(*h->at));
 	assert_true(h->held && h->at);
@@ -187,9 +190,9 @@ static void expect_taken(struct rig *r, hvo_pfn_t start, hvo_pfn_t end)
 
 static void expect_free_again(struct rig *r, const struct hvo_zone_stat *before)
 {
-	struct hvo_zone_stat after;
+	struct hvo_zone_stat after = { .size = sizeof(after) };
 
-	hvo_collapse(r->m, UINT64_MAX);
+	hvo_collapse(r->m, UINT64_MAX, NULL);
 	after = rig_zone(r, 0, HVO_ZONE_NORMAL);
 	assert_memory_equal(before, &after, sizeof(after));
 }
@@ -197,7 +200,7 @@ static void expect_free_again(struct rig *r, const struct hvo_zone_stat *before)
 static void free_ranges(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 512);
-	struct hvo_zone_stat before;
+	struct hvo_zone_stat before = { .size = sizeof(before) };
 	struct rig r;
 	uint64_t free;
 	size_t i;
@@ -246,7 +249,7 @@ static void hold_small(struct holder *h, uint64_t frames, bool fill)
 static void used_ranges(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 512);
-	struct hvo_zone_stat before;
+	struct hvo_zone_stat before = { .size = sizeof(before) };
 	struct holder h;
 	struct rig r;
 	hvo_pfn_t start, end;
@@ -296,7 +299,7 @@ static void huge_ranges(enum hvo_mode mode)
 	holder_open(&h, &r);
 	assert_int_equal(rig_resize(pool, ANY, 64).done, 64);
 	for (i = 0; i < 20; i++) {
-		assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_USER, ANY, &pfn), 0);
+		assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_USER, ANY, &pfn), 0);
 		hold(&h, pfn, 9, true);
 		first = pfn < first ? pfn : first;
 		last = pfn > last ? pfn : last;
@@ -339,7 +342,7 @@ EACH_MODE(huge_ranges)
 static void unmovable(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 512);
-	struct hvo_zone_stat before, after;
+	struct hvo_zone_stat before = { .size = sizeof(before) }, after = { .size = sizeof(after) };
 	hvo_pfn_t pfn, block;
 	struct holder h;
 	struct rig r;
@@ -352,14 +355,14 @@ static void unmovable(enum hvo_mode mode)
 	pfn = rig_alloc(&r, HVO_GFP_USER, 0);
 	rig_fill(&r, pfn, 1, 5);
 	block = pfn & ~(hvo_pfn_t)511;
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	before = rig_zone(&r, 0, HVO_ZONE_NORMAL);
 	assert_int_equal(hvo_alloc_contig_range(r.m, block, block + 512, GFP_QUIET), -HVO_EBUSY);
 	assert_int_equal(hvo_alloc_contig_range(r.m, pfn, pfn + 1, GFP_QUIET), -HVO_EBUSY);
 	assert_int_equal(hvo_alloc_contig_range(r.m, block + 3, block + 2048, HVO_GFP_USER),
 			 -HVO_EBUSY);
 	assert_int_equal(r.events[HVO_EVENT_ALLOC_FAILED], 1);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	after = rig_zone(&r, 0, HVO_ZONE_NORMAL);
 	assert_int_equal(after.free, before.free);
 	assert_true(rig_intact(&r, pfn, 1, 5));
@@ -391,7 +394,7 @@ static void test_clear_on_free(void **state)
 	assert_false(rig_zero(&r, BASE + 8, HVO_BLOCK_TAILS));
 	rig_fill(&r, BASE, 8, 3);
 	assert_int_equal(hvo_free_contig_range(r.m, BASE, BASE + 8), 0);
-	assert_int_equal(hvo_collapse(r.m, UINT64_MAX), 1);
+	assert_int_equal(hvo_collapse(r.m, UINT64_MAX, NULL), 1);
 	assert_true(rig_zero(&r, BASE, HVO_BLOCK_FRAMES));
 	rig_audit(&r);
 	rig_close(&r);
@@ -444,7 +447,7 @@ static void pages(enum hvo_mode mode)
 	static const uint64_t sizes[] = { 1, 7, 512, 500, 511, 513, 1536, 5000, 65536 };
 	struct hvo_config cfg = rig_config(mode, 1024);
 	hvo_pfn_t got[sizeof(sizes) / sizeof(sizes[0])];
-	struct hvo_zone_stat before;
+	struct hvo_zone_stat before = { .size = sizeof(before) };
 	struct rig r;
 	size_t i;
 
@@ -686,17 +689,17 @@ static void gigantic(enum hvo_mode mode)
 	holder_check(&h);
 	assert_int_equal(rig_pool(giga, ANY).total, 2);
 	assert_int_equal(rig_pool(giga, ANY).optimized, 2);
-	assert_int_equal(hvo_hugetlb_alloc(giga, HVO_GFP_USER, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(giga, HVO_GFP_USER, ANY, &pfn), 0);
 	assert_int_equal(rig_page(&r, pfn)->order, 18);
 	rig_fill_some(&r, pfn, 262144, 4);
-	assert_int_equal(hvo_hugetlb_free(giga, pfn), 0);
+	assert_int_equal(hvo_pool_free(giga, pfn), 0);
 	/* And one from the area, which takes what is lent back. */
 	assert_int_equal(hvo_cma_create(r.m, 0, 262144, &(struct hvo_cma *){ NULL }), 0);
 	assert_int_equal(hvo_pool_set_cma(giga, true), 0);
 	assert_int_equal(rig_resize(giga, ANY, 3).done, 1);
-	assert_int_equal(hvo_hugetlb_alloc(giga, HVO_GFP_USER, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(giga, HVO_GFP_USER, ANY, &pfn), 0);
 	assert_int_equal(pfn, 1048576);
-	assert_int_equal(hvo_hugetlb_free(giga, pfn), 0);
+	assert_int_equal(hvo_pool_free(giga, pfn), 0);
 	rig_audit(&r);
 	holder_check(&h);
 	/* Smaller ones of a gigantic one, and all of it back. */
@@ -709,7 +712,7 @@ static void gigantic(enum hvo_mode mode)
 	rig_audit(&r);
 	holder_close(&h);
 	rig_audit(&r);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	/* Frames of the start that Linux mode moved count as managed from then on. */
 	assert_int_equal(rig_free(&r) + rig_stat(&r).memmap,
 			 free + rig_stat(&r).total_frames - total);
@@ -816,7 +819,7 @@ static void node_pages(enum hvo_mode mode)
 	assert_true(pfn < NODE1);
 	assert_int_equal(hvo_free_contig_range(r.m, pfn, pfn + 700), 0);
 	fill_node(&r, &hog, 1, 0);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	for (i = 0; i < 4; i++)
 		before[i] = rig_zone(&r, i / 2, i % 2 ? HVO_ZONE_CMA : HVO_ZONE_NORMAL);
 	pfn = 7;
@@ -836,7 +839,7 @@ static void node_pages(enum hvo_mode mode)
 	assert_int_equal(hvo_alloc_contig_range(r.m, NODE1 - 1, NODE1 + 1, 0), -HVO_EINVAL);
 	assert_int_equal(hvo_alloc_contig_range(r.m, 98304 - 1, 98304 + 1, 0), -HVO_EINVAL);
 	assert_int_equal(hvo_alloc_contig_range(r.m, 98304 - 1, NODE1 + 1, 0), -HVO_EINVAL);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	expect_as_before(&r, before);
 	rig_audit(&r);
 	hog_release(&r, &hog, UINT64_MAX);
@@ -926,10 +929,10 @@ static void node_cma(enum hvo_mode mode)
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(rig_resize(pool, i, 1).done, 1);
 		assert_int_equal(rig_pool(pool, i).total, 1);
-		assert_int_equal(
-			hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL | HVO_GFP_THISNODE, i, &pfn), 0);
+		assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL | HVO_GFP_THISNODE, i, &pfn),
+				 0);
 		assert_in_range(pfn, start[i], start[i] + 16384 - 4096);
-		assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+		assert_int_equal(hvo_pool_free(pool, pfn), 0);
 		assert_int_equal(rig_resize(pool, i, 2).done, 1);
 		assert_int_equal(rig_pool(pool, i).total, 2);
 	}
@@ -973,11 +976,11 @@ static void node_gigantic(enum hvo_mode mode)
 	}
 	assert_true(h.moves > 100);
 	for (i = 0; i < 2; i++) {
-		assert_int_equal(
-			hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL | HVO_GFP_THISNODE, i, &pfn), 0);
+		assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL | HVO_GFP_THISNODE, i, &pfn),
+				 0);
 		assert_int_equal(pfn, 262144 + (hvo_pfn_t)i * 524288);
 		rig_fill_some(&r, pfn, 262144, 4);
-		assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+		assert_int_equal(hvo_pool_free(pool, pfn), 0);
 	}
 	assert_int_equal(rig_resize(pool, ANY, 0).done, 2);
 	holder_close(&h);

@@ -20,7 +20,7 @@ static hvo_pfn_t take(struct hvo_pool *pool)
 {
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	return pfn;
 }
 
@@ -36,7 +36,8 @@ static hvo_pfn_t free_one(struct rig *r, struct hvo_pool *pool)
 static void dissolve_in(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 256);
-	struct hvo_machine_stat before, after;
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	struct hvo_pool *pool;
 	hvo_pfn_t used, page;
 	struct rig r;
@@ -83,7 +84,8 @@ static void test_dissolve(void **state)
 static void test_dissolve_refused(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
-	struct hvo_machine_stat before, after;
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	struct hvo_pool *pool;
 	struct hog hog = { 0 };
 	struct rig r;
@@ -146,7 +148,7 @@ static void demote_in(enum hvo_mode mode, unsigned int from, unsigned int to, ui
 	rig_audit(&r);
 	assert_true(hog_intact(&r, &hog));
 	hog_release(&r, &hog, UINT64_MAX);
-	(void)hvo_collapse(r.m, UINT64_MAX);
+	(void)hvo_collapse(r.m, UINT64_MAX, NULL);
 	if (mode == HVO_ON_DEMAND)
 		assert_int_equal(rig_free(&r), free_frames);
 	rig_audit(&r);
@@ -295,14 +297,14 @@ static void demote_spares(enum hvo_mode mode)
 	small = rig_pool_new(&r, 9);
 	large = rig_pool_new(&r, 12);
 	rig_resize(large, ANY, 6);
-	assert_int_equal(hvo_hugetlb_reserve(large, ANY, 4), 0);
+	assert_int_equal(hvo_pool_reserve(large, ANY, 4), 0);
 	assert_int_equal(hvo_pool_demote(large, ANY, 6, &done), 0);
 	assert_int_equal(done, 2);
 	expect_pool(large, 4, 4, 0);
 	expect_pool(small, 16, 16, 0);
 	assert_int_equal(hvo_pool_demote(large, 0, 1, &done), 0);
 	assert_int_equal(done, 0);
-	assert_int_equal(hvo_hugetlb_unreserve(large, 3), 0);
+	assert_int_equal(hvo_pool_unreserve(large, 3), 0);
 	/* A frame fails in a page that somebody has; the page stays, free but never handed out. */
 	page = take(large);
 	assert_int_equal(hvo_memory_failure(r.m, page + 7), -HVO_EBUSY);
@@ -331,7 +333,8 @@ static void demote_needs(unsigned int from, unsigned int to, uint64_t mib)
 	uint64_t all = (UINT64_C(1) << from) / 64 - 1, heads = (UINT64_C(1) << (from - to)) - 1;
 	struct hvo_policy thrifty = *hvo_policy_find("mayfail");
 	struct hvo_config cfg = rig_config(HVO_LINUX, mib);
-	struct hvo_machine_stat before, after;
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	struct hvo_pool *large, *small;
 	struct hog hog = { 0 };
 	uint64_t done = 99;

@@ -12,12 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
+#include "core/base.h"
 #include "core/lock.h"
-#include "core/machine.h"
 #include "core/page.h"
-#include "core/zone.h"
+#include "core/zone_cut.h"
+#include "core/zone_whole.h"
 #include "harness.h"
 
 #define ANY HVO_NODE_ANY
@@ -220,7 +223,7 @@ static void pool_page_used(struct scene *s)
 	hvo_pfn_t pfn = 0;
 
 	pool_page(s);
-	assert_int_equal(hvo_hugetlb_alloc(s->pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(s->pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	assert_int_equal(pfn, T);
 }
 
@@ -261,7 +264,7 @@ static void pool_demotable(struct scene *s)
 static void t_reported(struct scene *s)
 {
 	only_t_free(s);
-	assert_true(hvo_report_free(s->r.m, ANY, 9, UINT64_MAX) > 0);
+	assert_true(hvo_report_free(s->r.m, ANY, 9, UINT64_MAX, NULL) > 0);
 }
 
 static void cma_area(struct scene *s)
@@ -285,7 +288,7 @@ static void scope_page(struct scene *s)
 	s->pool = rig_pool_new(&s->r, 9);
 	assert_int_equal(hvo_pool_set_fold_scope(s->pool, HVO_FOLD_NORMAL), 0);
 	assert_int_equal(rig_resize(s->pool, ANY, 1).done, 1);
-	assert_int_equal(hvo_hugetlb_alloc(s->pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(s->pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	assert_true(pfn < FIRST);
 	assert_int_equal(hvo_set_owner(s->r.m, pfn, s->owner_id), 0);
 	s->moved_to = pfn;
@@ -345,7 +348,7 @@ static void op_free_t(struct scene *s)
 
 static void op_collapse(struct scene *s)
 {
-	hvo_collapse(s->r.m, UINT64_MAX);
+	hvo_collapse(s->r.m, UINT64_MAX, NULL);
 }
 
 static void op_split(struct scene *s)
@@ -397,7 +400,7 @@ static void op_huge_alloc(struct scene *s)
 {
 	hvo_pfn_t pfn = 0;
 
-	if (hvo_hugetlb_alloc(s->pool, HVO_GFP_KERNEL | HVO_GFP_ZERO, ANY, &pfn))
+	if (hvo_pool_alloc(s->pool, HVO_GFP_KERNEL | HVO_GFP_ZERO, ANY, &pfn))
 		return;
 	expect_sound(s, pfn, 512);
 	hold(s, pfn);
@@ -407,13 +410,13 @@ static void op_huge_reserved(struct scene *s)
 {
 	hvo_pfn_t pfn = 0;
 
-	if (hvo_hugetlb_reserve(s->pool, ANY, 1))
+	if (hvo_pool_reserve(s->pool, ANY, 1))
 		return;
-	if (!hvo_hugetlb_alloc_reserved(s->pool, HVO_GFP_KERNEL | HVO_GFP_ZERO, ANY, &pfn)) {
+	if (!hvo_pool_alloc_reserved(s->pool, HVO_GFP_KERNEL | HVO_GFP_ZERO, ANY, &pfn)) {
 		expect_sound(s, pfn, 512);
 		hold(s, pfn);
 	} else {
-		assert_int_equal(hvo_hugetlb_unreserve(s->pool, 1), 0);
+		assert_int_equal(hvo_pool_unreserve(s->pool, 1), 0);
 	}
 }
 
@@ -422,18 +425,18 @@ static void op_surplus(struct scene *s)
 	hvo_pfn_t pfn = 0;
 
 	assert_int_equal(hvo_pool_set_overcommit(s->pool, 1), 0);
-	if (!hvo_hugetlb_alloc(s->pool, HVO_GFP_KERNEL | HVO_GFP_ZERO, ANY, &pfn)) {
+	if (!hvo_pool_alloc(s->pool, HVO_GFP_KERNEL | HVO_GFP_ZERO, ANY, &pfn)) {
 		expect_sound(s, pfn, 512);
 		rig_put(&s->r, pfn);
 	}
-	hvo_work(s->r.m, UINT64_MAX);
+	hvo_work(s->r.m, UINT64_MAX, NULL);
 }
 
 static void op_optimize_pool(struct scene *s)
 {
 	uint64_t done;
 
-	(void)hvo_hugetlb_optimize_pool(s->pool, &done);
+	(void)hvo_pool_optimize(s->pool, &done);
 }
 
 static void op_demote(struct scene *s)
@@ -457,7 +460,7 @@ static void owner_leaves(struct scene *s)
 {
 	s->at = 0;
 	join(s);
-	hvo_work(s->r.m, UINT64_MAX);
+	hvo_work(s->r.m, UINT64_MAX, NULL);
 	if (s->fired && s->bad >> 9 == s->moved_to >> 9) {
 		assert_true(s->told);
 		assert_true(page_flags(rig_page(&s->r, s->moved_to)) & HVO_PF_POISONED);
@@ -612,7 +615,7 @@ static void op_isolate_and_free(struct scene *s)
 
 static void op_report(struct scene *s)
 {
-	assert_true(hvo_report_free(s->r.m, ANY, 9, UINT64_MAX) >= 0);
+	assert_true(hvo_report_free(s->r.m, ANY, 9, UINT64_MAX, NULL) >= 0);
 }
 
 static void op_offline(struct scene *s)
@@ -637,7 +640,7 @@ static void op_offline_fails(struct scene *s)
 static void op_move_memmap(struct scene *s)
 {
 	(void)hvo_move_memmap(s->r.m, backing_of(s, T_TAIL));
-	hvo_collapse(s->r.m, UINT64_MAX);
+	hvo_collapse(s->r.m, UINT64_MAX, NULL);
 }
 
 static void op_cma(struct scene *s)
@@ -772,7 +775,8 @@ static void scene_open(struct scene *s, const struct op *op, enum hvo_mode mode,
 	rig_open(&s->r, RIG_FAULTY, &cfg);
 	s->r.quiet = true;
 	s->main = pthread_self();
-	s->owner = (struct hvo_owner){ .isolate = on_isolate,
+	s->owner = (struct hvo_owner){ .size = sizeof(struct hvo_owner),
+				       .isolate = on_isolate,
 				       .move = on_move,
 				       .putback = rig_putback,
 				       .failed = on_failed,
@@ -808,9 +812,9 @@ static void expect_nothing_lost(struct scene *s)
 		rig_resize(s->pool, ANY, 0);
 	if (s->big)
 		rig_resize(s->big, ANY, 0);
-	hvo_work(s->r.m, UINT64_MAX);
-	hvo_collapse(s->r.m, UINT64_MAX);
-	hvo_work(s->r.m, UINT64_MAX);
+	hvo_work(s->r.m, UINT64_MAX, NULL);
+	hvo_collapse(s->r.m, UINT64_MAX, NULL);
+	hvo_work(s->r.m, UINT64_MAX, NULL);
 	assert_int_equal(hvo_memory_failure(s->r.m, s->bad), 0);
 	assert_int_equal(hvo_poisoned(s->r.m, NULL, 0),
 			 s->soft == HVO_PFN_NONE || s->soft == s->bad ? 1 : 2);
@@ -849,7 +853,7 @@ static bool fail_at(const struct op *op, enum hvo_mode mode, uint32_t clear, uin
 	fired = s->fired;
 	if (fired) {
 		join(s);
-		hvo_work(s->r.m, UINT64_MAX);
+		hvo_work(s->r.m, UINT64_MAX, NULL);
 		rig_audit(&s->r);
 		/* Offline memory cannot fail, and what left the machine is forgotten. */
 		if (hvo_poisoned(s->r.m, NULL, 0) > (s->soft != HVO_PFN_NONE)) {
@@ -944,28 +948,28 @@ static void promised(enum hvo_mode mode, bool memory)
 	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, 9);
 	assert_int_equal(rig_resize(pool, ANY, 4).done, 4);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	bad = pfn + 100;
 	rig_put(&r, pfn);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 4), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 4), 0);
 	if (!memory)
 		hog_all(&r, &hog, 0, false);
 	assert_int_equal(hvo_memory_failure(r.m, bad), -HVO_EBUSY);
 	assert_int_equal(rig_pool(pool, ANY).poisoned, 1);
 	rig_audit(&r);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 4), 0);
+	assert_int_equal(hvo_pool_unreserve(pool, 4), 0);
 	/* Before and after it went. */
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 4), -HVO_ENOMEM);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 3), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 4), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 3), 0);
 	rig_audit(&r);
-	hvo_work(r.m, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	if (!memory && mode == HVO_LINUX) {
 		/* Nobody is told again and again of what cannot be. */
 		assert_int_equal(rig_pool(pool, ANY).total, 4);
 		assert_int_equal(r.events[HVO_EVENT_FREE_REFUSED], 0);
-		assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), -HVO_ENOMEM);
+		assert_int_equal(hvo_pool_reserve(pool, ANY, 1), -HVO_ENOMEM);
 		hog_release(&r, &hog, UINT64_MAX);
-		hvo_work(r.m, UINT64_MAX);
+		hvo_work(r.m, UINT64_MAX, NULL);
 	}
 	assert_int_equal(rig_pool(pool, ANY).total, 3);
 	assert_int_equal(rig_pool(pool, ANY).free, 3);
@@ -973,7 +977,7 @@ static void promised(enum hvo_mode mode, bool memory)
 	assert_int_equal(hvo_memory_failure(r.m, bad), 0);
 	hog_release(&r, &hog, UINT64_MAX);
 	rig_audit(&r);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 1), -HVO_ENOMEM);
 	rig_audit(&r);
 	rig_close(&r);
 }
@@ -998,13 +1002,13 @@ static void surplus_promised(enum hvo_mode mode, bool newest, bool resize)
 	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, 9);
 	assert_int_equal(hvo_pool_set_overcommit(pool, 2), 0);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 2), 0);
-	assert_int_equal(hvo_hugetlb_alloc_reserved(pool, 0, ANY, &bad), 0);
-	assert_int_equal(hvo_hugetlb_alloc_reserved(pool, 0, ANY, &pfn), 0);
-	assert_int_equal(hvo_hugetlb_free_reserved(pool, newest ? pfn : bad), 0);
-	assert_int_equal(hvo_hugetlb_free_reserved(pool, newest ? bad : pfn), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 2), 0);
+	assert_int_equal(hvo_pool_alloc_reserved(pool, 0, ANY, &bad), 0);
+	assert_int_equal(hvo_pool_alloc_reserved(pool, 0, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_free_reserved(pool, newest ? pfn : bad), 0);
+	assert_int_equal(hvo_pool_free_reserved(pool, newest ? bad : pfn), 0);
 	assert_int_equal(hvo_memory_failure(r.m, bad + 100), -HVO_EBUSY);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 1), 0);
+	assert_int_equal(hvo_pool_unreserve(pool, 1), 0);
 	rig_audit(&r);
 	if (resize) {
 		/* A policy that frees again what could not be freed. */
@@ -1012,9 +1016,9 @@ static void surplus_promised(enum hvo_mode mode, bool newest, bool resize)
 		rig_resize(pool, ANY, 0);
 		rig_audit(&r);
 	}
-	hvo_work(r.m, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	assert_int_equal(hvo_memory_failure(r.m, bad + 100), 0);
-	assert_int_equal(hvo_hugetlb_alloc_reserved(pool, 0, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc_reserved(pool, 0, ANY, &pfn), 0);
 	rig_audit(&r);
 	rig_close(&r);
 }
@@ -1037,7 +1041,7 @@ static void take_promised(void *arg)
 	if (spin_lock_held(s->r.m))
 		return;
 	s->calls++;
-	assert_int_equal(hvo_hugetlb_alloc(s->pool, HVO_GFP_NOWARN, ANY, &pfn), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_alloc(s->pool, HVO_GFP_NOWARN, ANY, &pfn), -HVO_ENOMEM);
 }
 
 static void test_promised_while_folding(void **state)
@@ -1055,19 +1059,19 @@ static void test_promised_while_folding(void **state)
 	assert_int_equal(rig_resize(s.pool, ANY, 2).done, 1);
 	hvo_set_optimize(s.r.m, true);
 	/* The one that is present; the newest comes first. */
-	assert_int_equal(hvo_hugetlb_alloc(s.pool, 0, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(s.pool, 0, ANY, &pfn), 0);
 	assert_false(page_flags(rig_page(&s.r, pfn)) & HVO_PF_OPTIMIZED);
 	rig_put(&s.r, pfn);
-	assert_int_equal(hvo_hugetlb_reserve(s.pool, ANY, 2), 0);
+	assert_int_equal(hvo_pool_reserve(s.pool, ANY, 2), 0);
 	assert_int_equal(hvo_memory_failure(s.r.m, pfn + 100), -HVO_EBUSY);
-	assert_int_equal(hvo_hugetlb_unreserve(s.pool, 1), 0);
+	assert_int_equal(hvo_pool_unreserve(s.pool, 1), 0);
 	s.r.on_call = take_promised;
 	s.r.on_call_arg = &s;
-	assert_int_equal(hvo_hugetlb_optimize_pool(s.pool, &done), 0);
+	assert_int_equal(hvo_pool_optimize(s.pool, &done), 0);
 	s.r.on_call = NULL;
 	assert_int_equal(done, 1);
 	assert_true(s.calls > 0);
-	assert_int_equal(hvo_hugetlb_alloc_reserved(s.pool, 0, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc_reserved(s.pool, 0, ANY, &pfn), 0);
 	rig_audit(&s.r);
 	rig_close(&s.r);
 }
@@ -1124,7 +1128,7 @@ static void test_move_in_between(void **state)
 	assert_int_equal(pfn >> 9, base >> 9);
 	rig_put(&r, pfn);
 	v.busy = 0;
-	assert_int_equal(hvo_collapse(r.m, 1), 1);
+	assert_int_equal(hvo_collapse(r.m, 1, NULL), 1);
 	/* In quiesce, remap and flush. */
 	assert_true(v.busy > 0);
 	assert_int_equal(v.other, 0);
@@ -1142,7 +1146,7 @@ struct watch {
 	pthread_t thread;
 };
 
-/* Under the lock there is nothing but what the table in zone.h has: block_place() stops at it. */
+/* Under the lock there is nothing but what the table in zone_whole.h has: block_place() stops at it. */
 static void *look_at_places(void *arg)
 {
 	struct watch *w = arg;
@@ -1200,7 +1204,7 @@ static void test_carve_watched(void **state)
 		assert_true(rig_resize(pool, ANY, 0).carved > 0);
 		hog_release(&r, &hog, UINT64_MAX);
 		assert_int_equal(hvo_pool_set_policy(pool, hvo_policy_find("carve-heal")), 0);
-		hvo_work(r.m, UINT64_MAX);
+		hvo_work(r.m, UINT64_MAX, NULL);
 	}
 	watch_end(&w);
 	rig_audit(&r);
@@ -1244,7 +1248,7 @@ static void *cut_it(void *arg)
 		for (i = 0; i < 64; i++)
 			if (pfns[i] != HVO_PFN_NONE)
 				(void)hvo_put_page(c->r.m, pfns[i]);
-		hvo_collapse(c->r.m, UINT64_MAX);
+		hvo_collapse(c->r.m, UINT64_MAX, NULL);
 	}
 	return NULL;
 }
@@ -1345,10 +1349,10 @@ static void together(enum rig_platform platform, enum hvo_mode mode)
 	for (i = 0; i < WORKERS; i++)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
 	watch_end(&w);
-	hvo_work(c->r.m, UINT64_MAX);
+	hvo_work(c->r.m, UINT64_MAX, NULL);
 	rig_audit(&c->r);
 	rig_resize(c->pool, ANY, 0);
-	hvo_work(c->r.m, UINT64_MAX);
+	hvo_work(c->r.m, UINT64_MAX, NULL);
 	for (i = 0; i < FAILURES; i++)
 		assert_int_equal(hvo_memory_failure(c->r.m, c->bad[i]), 0);
 	hog_all(&c->r, &hog, 0, false);

@@ -5,7 +5,8 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +72,9 @@ static void table_open(struct table *t, struct rig *r)
 {
 	t->r = r;
 	t->nr = 0;
-	t->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, t };
+	t->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, t
+	};
 	assert_int_equal(hvo_owner_register(r->m, &t->owner, &t->id), 0);
 }
 
@@ -125,9 +128,10 @@ static void cycle(enum rig_platform platform, enum hvo_mode mode, unsigned int f
 	struct hvo_config cfg = rig_config(mode, 256);
 	hvo_pfn_t start = 65536 + SECTION, end = start + 2 * SECTION;
 	uint64_t hosted = flags ? (mode == HVO_LINUX ? 512 : 71) : 0, backed = 0, i;
-	struct hvo_machine_stat empty, before, now;
+	struct hvo_machine_stat empty = { .size = sizeof(empty) },
+				before = { .size = sizeof(before) }, now = { .size = sizeof(now) };
 	static struct table t;
-	struct hvo_linux_info info;
+	struct hvo_linux_info info = { .size = sizeof(info) };
 	struct rig r;
 	int round;
 
@@ -180,7 +184,7 @@ static void cycle(enum rig_platform platform, enum hvo_mode mode, unsigned int f
 		assert_int_equal(hvo_section_state(r.m, start), HVO_SECTION_ABSENT);
 		rig_audit(&r);
 		drop_all(&t);
-		hvo_collapse(r.m, UINT64_MAX);
+		hvo_collapse(r.m, UINT64_MAX, NULL);
 		now = rig_stat(&r);
 		assert_int_equal(now.free_frames, empty.free_frames);
 		assert_int_equal(now.memmap + now.memmap_boot, empty.memmap + empty.memmap_boot);
@@ -333,7 +337,7 @@ static void last_section(enum hvo_mode mode)
 	assert_int_equal(hvo_pool_create(r.m, 9, &pool), 0);
 	for (i = 0; i < 3; i++)
 		assert_int_equal(rig_resize(pool, 0, (uint64_t)i + 1).done, 1);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, 0, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, 0, &pfn), 0);
 	assert_true(pfn >= start);
 	rig_put(&r, pfn);
 	hog_all(&r, &h, 0, false);
@@ -375,7 +379,7 @@ static void test_self_hosted(void **state)
 	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
 	hvo_pfn_t start = 65536, end = start + SECTION;
 	struct hvo_pool *pool;
-	struct hvo_pool_stat s;
+	struct hvo_pool_stat s = { .size = sizeof(s) };
 	uint64_t done, hosted;
 	struct rig r;
 
@@ -391,7 +395,7 @@ static void test_self_hosted(void **state)
 	hosted = rig_stat(&r).self_hosted_huge;
 	assert_true(hosted > 50 && hosted <= 63);
 	assert_int_equal(s.optimized, 100 - hosted);
-	assert_int_equal(hvo_hugetlb_optimize_pool(pool, &done), 0);
+	assert_int_equal(hvo_pool_optimize(pool, &done), 0);
 	assert_int_equal(done, 0);
 	rig_audit(&r);
 	assert_int_equal(hvo_memory_offline(r.m, start, end), 0);
@@ -420,10 +424,10 @@ static void test_huge_added_later(void **state)
 	total = rig_resize(pool, ANY, 100).done;
 	assert_int_equal(total, 100);
 	assert_int_equal(rig_pool(pool, ANY).optimized, 0);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	rig_fill(&r, pfn, 512, 9);
 	hvo_set_optimize(r.m, true);
-	assert_int_equal(hvo_hugetlb_optimize_pool(pool, &done), 0);
+	assert_int_equal(hvo_pool_optimize(pool, &done), 0);
 	assert_int_equal(done, total);
 	assert_int_equal(rig_pool(pool, ANY).optimized, total);
 	assert_true(rig_intact(&r, pfn, 512, 9));
@@ -462,7 +466,7 @@ static void both_nodes(enum rig_platform platform, enum hvo_mode mode)
 	for (n = 0; n < 2; n++)
 		rig_resize(pool, n, 60);
 	for (n = 0; n < 80; n++) {
-		assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, n & 1, &pfn), 0);
+		assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, n & 1, &pfn), 0);
 		hold(&t, pfn, 9);
 	}
 	for (n = 0; n < 1200; n++)
@@ -491,7 +495,7 @@ static void both_nodes(enum rig_platform platform, enum hvo_mode mode)
 		}
 	}
 	drop_all(&t);
-	hvo_work(r.m, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	rig_audit(&r);
 	rig_close(&r);
 }

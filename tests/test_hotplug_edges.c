@@ -6,7 +6,8 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
 
 #include "core/page.h"
 
@@ -146,7 +147,7 @@ static void test_heal_past_offline(void **state)
 	dissolve_in(&r, last);
 	assert_int_equal(rig_stat(&r).carved_blocks, 2);
 	hog_release(&r, &hog, UINT64_MAX);
-	hvo_work(r.m, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	assert_int_equal(rig_stat(&r).carved_blocks, 0);
 	rig_audit(&r);
 	rig_close(&r);
@@ -167,11 +168,11 @@ static void test_stuck_offline(void **state)
 	assert_int_equal(hvo_memory_failure(r.m, FIRST + 1000), -HVO_ENOMEM);
 	assert_true(rig_disarm(&r));
 	assert_int_equal(hvo_memory_offline(r.m, FIRST, end), 0);
-	assert_int_equal(hvo_work(r.m, UINT64_MAX), 0);
+	assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 0);
 	rig_audit(&r);
 	assert_int_equal(hvo_memory_online(r.m, FIRST, end, HVO_ZONE_MOVABLE), 0);
 	rig_audit(&r);
-	assert_int_equal(hvo_work(r.m, UINT64_MAX), 1);
+	assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 1);
 	assert_int_equal(hvo_memory_failure(r.m, FIRST + 1000), 0);
 	rig_audit(&r);
 	assert_int_equal(hvo_memory_offline(r.m, FIRST, end), 0);
@@ -212,7 +213,7 @@ static void faults(enum hvo_mode mode, unsigned int flags, bool sticky)
 		if (!rc && failed)
 			assert_int_equal(hvo_memory_remove(r.m, FIRST, end), 0);
 		if (failed) {
-			hvo_collapse(r.m, UINT64_MAX);
+			hvo_collapse(r.m, UINT64_MAX, NULL);
 			assert_int_equal(rig_free(&r), free);
 		}
 	}
@@ -272,9 +273,9 @@ static hvo_pfn_t fail_backing(struct rig *r, uint64_t page)
 
 static void expect_counts(struct rig *r, const struct hvo_machine_stat *was)
 {
-	struct hvo_machine_stat now;
+	struct hvo_machine_stat now = { .size = sizeof(now) };
 
-	hvo_collapse(r->m, UINT64_MAX);
+	hvo_collapse(r->m, UINT64_MAX, NULL);
 	now = rig_stat(r);
 	assert_int_equal(now.memmap, was->memmap);
 	assert_int_equal(now.memmap_boot, was->memmap_boot);
@@ -293,7 +294,7 @@ static void self_hosted_fails(enum hvo_mode mode, bool inside)
 	uint64_t head = hvo_block_head_page(block_of(FIRST)), pages[4], hosts, i;
 	struct hvo_config cfg = config(mode);
 	hvo_pfn_t end = FIRST + SECTION, frame;
-	struct hvo_machine_stat empty, full;
+	struct hvo_machine_stat empty = { .size = sizeof(empty) }, full = { .size = sizeof(full) };
 	struct hog hog = { 0 };
 	struct rig r;
 
@@ -355,7 +356,7 @@ static void self_hosted_faults(enum hvo_mode mode)
 	uint64_t page = hvo_block_head_page(block_of(FIRST)) + 3, at;
 	struct hvo_config cfg = config(mode);
 	hvo_pfn_t end = FIRST + SECTION;
-	struct hvo_machine_stat empty;
+	struct hvo_machine_stat empty = { .size = sizeof(empty) };
 	bool failed = true;
 	struct rig r;
 	int rc;
@@ -373,10 +374,10 @@ static void self_hosted_faults(enum hvo_mode mode)
 		rig_audit(&r);
 		/* Offline it stays as it is, with the page in it. */
 		assert_int_equal(hvo_memory_offline(r.m, FIRST, end), 0);
-		assert_int_equal(hvo_work(r.m, UINT64_MAX), 0);
+		assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 0);
 		rig_audit(&r);
 		assert_int_equal(hvo_memory_online(r.m, FIRST, end, HVO_ZONE_NORMAL), 0);
-		assert_int_equal(hvo_work(r.m, UINT64_MAX), failed);
+		assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), failed);
 		assert_int_not_equal(backing(&r, page), FIRST + 3);
 		rig_audit(&r);
 		assert_int_equal(hvo_memory_offline(r.m, FIRST, end), 0);
@@ -400,7 +401,7 @@ static void test_own_frames_offline(void **state)
 	struct hvo_config cfg = config(HVO_ON_DEMAND);
 	hvo_pfn_t end = FIRST + SECTION, base, last = 0, held[512], bad[3];
 	unsigned int nr = 0, i;
-	struct hvo_machine_stat empty;
+	struct hvo_machine_stat empty = { .size = sizeof(empty) };
 	struct rig r;
 	uint64_t tails;
 
@@ -438,7 +439,7 @@ static void test_own_frames_offline(void **state)
 			assert_int_equal(hvo_get_page(r.m, bad[nr], NULL), -HVO_EBUSY);
 	}
 	assert_int_equal(hvo_memory_remove(r.m, FIRST, end), 0);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	/* Two frames outside of it failed, and each keeps a block cut. */
 	assert_int_equal(rig_stat(&r).poisoned, 2);
 	assert_int_equal(rig_stat(&r).memmap_boot, empty.memmap_boot);
@@ -456,7 +457,7 @@ static void test_whole_boot_frames(void **state)
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 2048);
 	hvo_pfn_t end = 524288, start = end - SECTION, frame[3];
 	uint64_t page = hvo_block_head_page(block_of(start));
-	struct hvo_machine_stat empty;
+	struct hvo_machine_stat empty = { .size = sizeof(empty) };
 	struct hog hog = { 0 };
 	struct rig r;
 	uint64_t i, k;
@@ -560,7 +561,7 @@ static void audit_offline(enum hvo_mode mode, unsigned int flags)
 	r.m->fold[block_of(pfn)] ^= HVO_FOLDED;
 	expect_found(&r);
 	r.m->fold[block_of(pfn)] ^= HVO_FOLDED;
-	r.m->blocks[block_of(pfn)].flags |= BLOCK_ISOLATED;
+	r.m->blocks[block_of(pfn)].isolation = ISOLATED_BY_LIBRARY;
 	expect_found(&r);
 	r.m->blocks[block_of(pfn)].flags = 0;
 	page_rw(r.m, pfn)->state = HVO_PAGE_FREE;

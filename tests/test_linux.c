@@ -191,7 +191,7 @@ struct box {
 static void box_open(struct box *box, const struct hvo_config *cfg,
 		     const struct hvo_linux_options *opt)
 {
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 	size_t frames = (size_t)(cfg->memory_bytes >> PAGE_SHIFT);
 
 	memset(box, 0, sizeof(*box));
@@ -217,7 +217,8 @@ static void box_close(struct box *box)
 static void box_open_simple(struct box *box, enum hvo_mode mode, uint64_t bytes,
 			    const struct hvo_linux_options *opt)
 {
-	const struct hvo_config cfg = { .memory_bytes = bytes,
+	const struct hvo_config cfg = { .size = sizeof(cfg),
+					.memory_bytes = bytes,
 					.mode = mode,
 					.optimize = mode == HVO_LINUX };
 
@@ -267,7 +268,7 @@ static void box_audit(const struct box *box)
 
 static uint64_t free_frames(const struct box *box)
 {
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 
 	hvo_machine_stat(box->m, &stat);
 	return stat.free_frames;
@@ -275,7 +276,7 @@ static uint64_t free_frames(const struct box *box)
 
 static void pool_expect(const struct box *box, uint64_t total, uint64_t optimized)
 {
-	struct hvo_pool_stat stat;
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 
 	MUST(!hvo_pool_stat(box->pool, HVO_NODE_ANY, &stat));
 	MUST(stat.total == total);
@@ -284,7 +285,7 @@ static void pool_expect(const struct box *box, uint64_t total, uint64_t optimize
 
 static struct hvo_pool_stat pool_stat(const struct box *box)
 {
-	struct hvo_pool_stat stat = { .total = 0 };
+	struct hvo_pool_stat stat = { .size = sizeof(stat), .total = 0 };
 
 	MUST(!hvo_pool_stat(box->pool, HVO_NODE_ANY, &stat));
 	return stat;
@@ -292,7 +293,7 @@ static struct hvo_pool_stat pool_stat(const struct box *box)
 
 static struct hvo_resize_result pool_resize(const struct box *box, uint64_t nr)
 {
-	struct hvo_resize_result res = { .asked = 0 };
+	struct hvo_resize_result res = { .size = sizeof(res), .asked = 0 };
 
 	MUST(!hvo_pool_resize(box->pool, HVO_NODE_ANY, nr, &res));
 	return res;
@@ -376,7 +377,7 @@ static void give_all(struct box *box)
 
 static void expect_as_at_start(struct box *box)
 {
-	struct hvo_zone_stat zone;
+	struct hvo_zone_stat zone = { .size = sizeof(zone) };
 	uint32_t node;
 	int type;
 
@@ -396,7 +397,7 @@ static void expect_as_at_start(struct box *box)
 /* Fill, free, cut, give back, collapse; what is held keeps its bytes all along. */
 static void whole_machine(const struct hvo_config *cfg, const struct hvo_linux_options *opt)
 {
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	hvo_pfn_t huge[32], split;
 	struct box box;
 	unsigned int i, k;
@@ -410,7 +411,7 @@ static void whole_machine(const struct hvo_config *cfg, const struct hvo_linux_o
 	pool_expect(&box, nr, nr);
 	box_audit(&box);
 	for (i = 0; i < 32; i++) {
-		MUST(!hvo_hugetlb_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &huge[i]));
+		MUST(!hvo_pool_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &huge[i]));
 		stamp(&box, huge[i], HVO_BLOCK_ORDER);
 	}
 
@@ -446,11 +447,11 @@ static void whole_machine(const struct hvo_config *cfg, const struct hvo_linux_o
 	box_audit(&box);
 	for (i = 0; i < 32; i++) {
 		verify(&box, huge[i], HVO_BLOCK_ORDER);
-		MUST(!hvo_hugetlb_free(box.pool, huge[i]));
+		MUST(!hvo_pool_free(box.pool, huge[i]));
 	}
 	pool_empty(&box);
 	box_audit(&box);
-	hvo_collapse(box.m, UINT64_MAX);
+	hvo_collapse(box.m, UINT64_MAX, NULL);
 	expect_as_at_start(&box);
 
 	/* An allocated block in parts. */
@@ -465,14 +466,14 @@ static void whole_machine(const struct hvo_config *cfg, const struct hvo_linux_o
 	}
 	verify(&box, split + 2 * BLOCK, 10);
 	MUST(!hvo_put_page(box.m, split + 2 * BLOCK));
-	hvo_collapse(box.m, UINT64_MAX);
+	hvo_collapse(box.m, UINT64_MAX, NULL);
 	expect_as_at_start(&box);
 	box_close(&box);
 }
 
 static void test_on_demand(void **state)
 {
-	const struct hvo_config cfg = { .memory_bytes = 256 * MIB };
+	const struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = 256 * MIB };
 
 	(void)state;
 	whole_machine(&cfg, NULL);
@@ -480,9 +481,9 @@ static void test_on_demand(void **state)
 
 static void test_linux_mode(void **state)
 {
-	const struct hvo_config cfg = { .memory_bytes = 256 * MIB,
-					.mode = HVO_LINUX,
-					.optimize = true };
+	const struct hvo_config cfg = {
+		.size = sizeof(cfg), .memory_bytes = 256 * MIB, .mode = HVO_LINUX, .optimize = true
+	};
 
 	(void)state;
 	whole_machine(&cfg, NULL);
@@ -491,8 +492,9 @@ static void test_linux_mode(void **state)
 /* Two nodes, a movable zone in each, sparse, cleared when freed. */
 static void whole_machine_nodes(enum hvo_mode mode)
 {
-	const struct hvo_linux_options sparse = { .sparse = true };
-	const struct hvo_config cfg = { .memory_bytes = 512 * MIB,
+	const struct hvo_linux_options sparse = { .size = sizeof(sparse), .sparse = true };
+	const struct hvo_config cfg = { .size = sizeof(cfg),
+					.memory_bytes = 512 * MIB,
 					.movable_bytes = 128 * MIB,
 					.nr_nodes = 2,
 					.mode = mode,
@@ -535,7 +537,7 @@ static void stat_same(const struct hvo_machine_stat *a, const struct hvo_machine
 	MUST(a->memmap_boot == b->memmap_boot);
 	MUST(a->memmap == b->memmap);
 	MUST(a->folds == b->folds);
-	MUST(a->presents == b->presents);
+	MUST(a->restored == b->restored);
 	MUST(a->cuts == b->cuts);
 	MUST(a->collapses == b->collapses);
 }
@@ -543,7 +545,8 @@ static void stat_same(const struct hvo_machine_stat *a, const struct hvo_machine
 /* One attempt that is refused leaves everything as it was. */
 static void expect_refused(struct box *box, unsigned int order)
 {
-	struct hvo_machine_stat before, after;
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	uint64_t mappings = ledger(box);
 	hvo_pfn_t pfn = 12345;
 
@@ -559,8 +562,10 @@ static void expect_refused(struct box *box, unsigned int order)
 
 static void test_budget_cut(void **state)
 {
-	const struct hvo_linux_options opt = { .max_mappings = 60, .spare_mappings = 32 };
-	struct hvo_machine_stat stat;
+	const struct hvo_linux_options opt = { .size = sizeof(opt),
+					       .max_mappings = 60,
+					       .spare_mappings = 32 };
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 	struct box box;
 	size_t held, i;
 	uint64_t cuts;
@@ -586,7 +591,7 @@ static void test_budget_cut(void **state)
 		/* The way back: all that was cut, in any order. */
 		while (box.nr > held)
 			give(&box, held + (size_t)rnd(box.nr - held));
-		hvo_collapse(box.m, UINT64_MAX);
+		hvo_collapse(box.m, UINT64_MAX, NULL);
 		MUST(ledger(&box) < 10);
 		box_audit(&box);
 	}
@@ -595,7 +600,7 @@ static void test_budget_cut(void **state)
 		;
 	for (i = 0; box.nr > held; i++) {
 		give(&box, held + (size_t)rnd(box.nr - held));
-		MUST(hvo_collapse(box.m, 1) == 1);
+		MUST(hvo_collapse(box.m, 1, NULL) == 1);
 		if (i % 8 == 0)
 			box_audit(&box);
 	}
@@ -606,9 +611,11 @@ static void test_budget_cut(void **state)
 
 static void test_budget_fold(void **state)
 {
-	const struct hvo_linux_options opt = { .max_mappings = 60, .spare_mappings = 32 };
-	struct hvo_resize_result res;
-	struct hvo_pool_stat stat;
+	const struct hvo_linux_options opt = { .size = sizeof(opt),
+					       .max_mappings = 60,
+					       .spare_mappings = 32 };
+	struct hvo_resize_result res = { .size = sizeof(res) };
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	uint64_t nr, folded, start, pages;
 	struct box box;
 	hvo_pfn_t *all;
@@ -663,11 +670,11 @@ static void test_budget_fold(void **state)
 	MUST(all);
 	nr = stat.free;
 	for (i = 0; i < nr; i++)
-		MUST(!hvo_hugetlb_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &all[i]));
+		MUST(!hvo_pool_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &all[i]));
 	pool_resize(&box, 0);
 	shuffle(all, nr);
 	for (i = 0; i < nr; i++)
-		MUST(!hvo_hugetlb_free(box.pool, all[i]));
+		MUST(!hvo_pool_free(box.pool, all[i]));
 	free(all);
 	box_audit(&box);
 	pool_empty(&box);
@@ -714,7 +721,8 @@ static void spit_mappings(const struct eater *eater)
 /* Cut one block at the limit: done, or nothing is changed. */
 static bool cut_or_nothing(struct box *box)
 {
-	struct hvo_machine_stat before, after;
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	uint64_t mappings = ledger(box);
 
 	hvo_machine_stat(box->m, &before);
@@ -731,8 +739,9 @@ static bool cut_or_nothing(struct box *box)
 
 static int limit_on_demand(void *arg)
 {
-	const struct hvo_linux_options opt = { .spare_mappings = 64 };
-	struct hvo_machine_stat before, after;
+	const struct hvo_linux_options opt = { .size = sizeof(opt), .spare_mappings = 64 };
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	unsigned int round, cuts, i;
 	uint64_t spare;
 	hvo_pfn_t split[4];
@@ -762,7 +771,7 @@ static int limit_on_demand(void *arg)
 		MUST(!cut_or_nothing(&box));
 		while (box.nr > held)
 			give(&box, held + (size_t)rnd(box.nr - held));
-		MUST(hvo_collapse(box.m, UINT64_MAX) >= cuts);
+		MUST(hvo_collapse(box.m, UINT64_MAX, NULL) >= cuts);
 		box_audit(&box);
 	}
 	for (i = 0; i < 4; i++) {
@@ -788,9 +797,9 @@ static int limit_on_demand(void *arg)
 
 static int limit_linux(void *arg)
 {
-	const struct hvo_linux_options opt = { .spare_mappings = 64 };
+	const struct hvo_linux_options opt = { .size = sizeof(opt), .spare_mappings = 64 };
 	uint64_t nr, i, k, left, optimized, mappings, spare;
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	struct eater eater;
 	struct box box;
 	hvo_pfn_t *all;
@@ -802,7 +811,7 @@ static int limit_linux(void *arg)
 	all = calloc((size_t)nr, sizeof(*all));
 	MUST(all);
 	for (i = 0; i < nr; i++)
-		MUST(!hvo_hugetlb_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &all[i]));
+		MUST(!hvo_pool_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &all[i]));
 	/* Each one that is given back leaves the pool from now on. */
 	pool_resize(&box, 0);
 	pool_expect(&box, nr, nr);
@@ -817,10 +826,10 @@ static int limit_linux(void *arg)
 		if (all[i] / BLOCK % 3)
 			continue;
 		k = pool_stat(&box).total;
-		MUST(!hvo_hugetlb_free(box.pool, all[i]));
+		MUST(!hvo_pool_free(box.pool, all[i]));
 		all[i] = HVO_PFN_NONE;
 		/* What cannot leave is surplus again after that. */
-		hvo_work(box.m, UINT64_MAX);
+		hvo_work(box.m, UINT64_MAX, NULL);
 		left += k - pool_stat(&box).total;
 	}
 	MUST(left >= spare / 2);
@@ -839,7 +848,7 @@ static int limit_linux(void *arg)
 	/* In a row the way back only shrinks. What was refused before can leave now. */
 	for (i = 0; i < nr; i++)
 		if (all[i] != HVO_PFN_NONE)
-			MUST(!hvo_hugetlb_free(box.pool, all[i]));
+			MUST(!hvo_pool_free(box.pool, all[i]));
 	pool_empty(&box);
 	box_audit(&box);
 	spit_mappings(&eater);
@@ -874,7 +883,7 @@ static void test_max_map_count_linux(void **state)
 static uint64_t churn_linux(struct box *box, unsigned int rounds)
 {
 	uint64_t nr = box->free_frames / BLOCK - 10, moved = 0, i;
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 
 	while (rounds--) {
 		res = pool_resize(box, nr);
@@ -884,13 +893,12 @@ static uint64_t churn_linux(struct box *box, unsigned int rounds)
 		MUST(res.done == nr);
 		pool_resize(box, nr);
 		for (i = 0; i < nr; i++)
-			MUST(!hvo_hugetlb_alloc(box->pool, HVO_GFP_KERNEL, HVO_NODE_ANY,
-						&box->v[i]));
+			MUST(!hvo_pool_alloc(box->pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &box->v[i]));
 		moved += pool_stat(box).optimized;
 		pool_resize(box, 0);
 		shuffle(box->v, (size_t)nr);
 		for (i = 0; i < nr; i++)
-			MUST(!hvo_hugetlb_free(box->pool, box->v[i]));
+			MUST(!hvo_pool_free(box->pool, box->v[i]));
 		pool_empty(box);
 	}
 	return moved;
@@ -898,7 +906,8 @@ static uint64_t churn_linux(struct box *box, unsigned int rounds)
 
 static uint64_t churn_on_demand(struct box *box, unsigned int rounds)
 {
-	struct hvo_machine_stat before, after;
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	size_t i;
 
 	hvo_machine_stat(box->m, &before);
@@ -907,7 +916,7 @@ static uint64_t churn_on_demand(struct box *box, unsigned int rounds)
 		while (take(box, 8))
 			;
 		give_all(box);
-		hvo_collapse(box->m, UINT64_MAX);
+		hvo_collapse(box->m, UINT64_MAX, NULL);
 		/* One after the other, in any order. */
 		while (take(box, HVO_BLOCK_ORDER))
 			;
@@ -916,7 +925,7 @@ static uint64_t churn_on_demand(struct box *box, unsigned int rounds)
 			give(box, i);
 			(void)take(box, 8);
 			give(box, box->nr - 1);
-			hvo_collapse(box->m, 1);
+			hvo_collapse(box->m, 1, NULL);
 		}
 	}
 	hvo_machine_stat(box->m, &after);
@@ -938,7 +947,7 @@ static uint64_t churn(struct box *box, unsigned int rounds)
 /* A machine that there is no room for. */
 static void refuse_another(void)
 {
-	const struct hvo_config cfg = { .memory_bytes = 128 * MIB };
+	const struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = 128 * MIB };
 	struct hvo_linux *host = NULL;
 
 	MUST(hvo_linux_create(&cfg, NULL, &host) == -HVO_ENOMEM);
@@ -1177,7 +1186,7 @@ static void test_populated_linux(void **state)
 /* The page tables of the array are there from the start and survive a fold of all of it. */
 static void test_page_tables_stay(void **state)
 {
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 	struct box box;
 	uint64_t pte, nr;
 	int round;
@@ -1238,10 +1247,10 @@ struct forked {
 static void expect_gone(struct forked *f)
 {
 	struct hvo_machine *m = f->box.m;
-	struct hvo_resize_result res;
-	struct hvo_zone_stat zone;
-	struct hvo_linux_info info;
-	struct hvo_pool_stat stat;
+	struct hvo_resize_result res = { .size = sizeof(res) };
+	struct hvo_zone_stat zone = { .size = sizeof(zone) };
+	struct hvo_linux_info info = { .size = sizeof(info) };
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	struct hvo_pool *pool;
 	hvo_pfn_t pfn;
 
@@ -1252,11 +1261,11 @@ static void expect_gone(struct forked *f)
 	MUST(hvo_map_page(m, f->used) == -HVO_ENODEV);
 	MUST(hvo_unmap_page(m, f->used) == -HVO_ENODEV);
 	MUST(hvo_split_page(m, f->whole, 0) == -HVO_ENODEV);
-	MUST(hvo_collapse(m, UINT64_MAX) == 0);
+	MUST(hvo_collapse(m, UINT64_MAX, NULL) == 0);
 	MUST(hvo_pool_create(m, 10, &pool) == -HVO_ENODEV);
 	MUST(hvo_pool_resize(f->box.pool, HVO_NODE_ANY, 0, &res) == -HVO_ENODEV);
-	MUST(hvo_hugetlb_alloc(f->box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &pfn) == -HVO_ENODEV);
-	MUST(hvo_hugetlb_free(f->box.pool, f->huge) == -HVO_ENODEV);
+	MUST(hvo_pool_alloc(f->box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &pfn) == -HVO_ENODEV);
+	MUST(hvo_pool_free(f->box.pool, f->huge) == -HVO_ENODEV);
 	MUST(hvo_zone_stat(m, 0, HVO_ZONE_NORMAL, &zone) == -HVO_ENODEV);
 	MUST(hvo_pool_stat(f->box.pool, HVO_NODE_ANY, &stat) == -HVO_ENODEV);
 	MUST(hvo_pool_set_policy(f->box.pool, hvo_policy_get(0)) == -HVO_ENODEV);
@@ -1284,7 +1293,7 @@ static int forked_child(void *arg)
 		;
 	box_audit(&own);
 	give_all(&own);
-	hvo_collapse(own.m, UINT64_MAX);
+	hvo_collapse(own.m, UINT64_MAX, NULL);
 	expect_as_at_start(&own);
 	/* And a child of the child, with one of its own that is gone. */
 	MUST(hvo_alloc_pages(own.m, HVO_GFP_KERNEL, 0, HVO_NODE_ANY, &f->used) == 0);
@@ -1302,7 +1311,7 @@ static void fork_and_look(enum hvo_mode mode)
 	box_open_simple(&f.box, mode, 256 * MIB, NULL);
 	f.fd = f.box.host->fd;
 	pool_resize(&f.box, 20);
-	MUST(!hvo_hugetlb_alloc(f.box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &f.huge));
+	MUST(!hvo_pool_alloc(f.box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &f.huge));
 	stamp(&f.box, f.huge, HVO_BLOCK_ORDER);
 	MUST(!hvo_alloc_pages(f.box.m, HVO_GFP_KERNEL, 0, HVO_NODE_ANY, &f.used));
 	stamp(&f.box, f.used, 0);
@@ -1318,9 +1327,9 @@ static void fork_and_look(enum hvo_mode mode)
 	give_all(&f.box);
 	MUST(!hvo_put_page(f.box.m, f.used));
 	MUST(!hvo_put_page(f.box.m, f.whole));
-	MUST(!hvo_hugetlb_free(f.box.pool, f.huge));
+	MUST(!hvo_pool_free(f.box.pool, f.huge));
 	pool_empty(&f.box);
-	hvo_collapse(f.box.m, UINT64_MAX);
+	hvo_collapse(f.box.m, UINT64_MAX, NULL);
 	expect_as_at_start(&f.box);
 	box_close(&f.box);
 }
@@ -1351,7 +1360,7 @@ static void *busy_thread(void *arg)
 		for (i = 0; i < n - (rc != 0); i++)
 			if (hvo_put_page(busy->m, v[i]))
 				rc = -1;
-		hvo_collapse(busy->m, UINT64_MAX);
+		hvo_collapse(busy->m, UINT64_MAX, NULL);
 	}
 	busy->rc = rc;
 	return NULL;
@@ -1359,7 +1368,7 @@ static void *busy_thread(void *arg)
 
 static int busy_child(void *arg)
 {
-	const struct hvo_linux_options sparse = { .sparse = true };
+	const struct hvo_linux_options sparse = { .size = sizeof(sparse), .sparse = true };
 	struct forked *f = (struct forked *)arg;
 	struct box own;
 
@@ -1392,14 +1401,14 @@ static void test_fork_while_busy(void **state)
 	pthread_join(thread, NULL);
 	assert_int_equal(status, 0);
 	assert_int_equal(busy.rc, 0);
-	hvo_collapse(f.box.m, UINT64_MAX);
+	hvo_collapse(f.box.m, UINT64_MAX, NULL);
 	expect_as_at_start(&f.box);
 	box_close(&f.box);
 }
 
 /* ---- the worker -------------------------------------------------------------------------------- */
 
-static const struct hvo_linux_options with_worker = { .worker = true };
+static const struct hvo_linux_options with_worker = { .size = sizeof(with_worker), .worker = true };
 
 /* Threads of this process by that name; @ret_tid: one of them. */
 static unsigned int nr_workers(pid_t *ret_tid)
@@ -1440,7 +1449,7 @@ static pid_t find_worker(void)
 
 static uint64_t nr_collapsible(const struct box *box)
 {
-	struct hvo_zone_stat zone;
+	struct hvo_zone_stat zone = { .size = sizeof(zone) };
 	uint64_t nr = 0;
 	int type;
 
@@ -1508,7 +1517,7 @@ static void test_worker(void **state)
 /* A surplus page that its last user frees leaves the pool without anybody's doing. */
 static void test_worker_surplus(void **state)
 {
-	struct hvo_pool_stat stat;
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	hvo_pfn_t huge[20];
 	struct box box;
 	unsigned int i;
@@ -1517,12 +1526,12 @@ static void test_worker_surplus(void **state)
 	box_open_simple(&box, HVO_LINUX, 256 * MIB, &with_worker);
 	MUST(pool_resize(&box, 20).done == 20);
 	for (i = 0; i < 20; i++)
-		MUST(!hvo_hugetlb_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &huge[i]));
+		MUST(!hvo_pool_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &huge[i]));
 	pool_resize(&box, 0);
 	stat = pool_stat(&box);
 	assert_int_equal(stat.surplus, 20);
 	for (i = 0; i < 20; i++)
-		MUST(!hvo_hugetlb_free(box.pool, huge[i]));
+		MUST(!hvo_pool_free(box.pool, huge[i]));
 	for (i = 0; i < 30000 && free_frames(&box) < box.free_frames; i++)
 		usleep(1000);
 	assert_int_equal(free_frames(&box), box.free_frames);
@@ -1535,7 +1544,8 @@ static void test_worker_surplus(void **state)
 /* A policy that would try again in seven weeks, and then without end: close ends it. */
 static void test_worker_retries(void **state)
 {
-	struct hvo_policy policy = { .name = "patient",
+	struct hvo_policy policy = { .size = sizeof(policy),
+				     .name = "patient",
 				     .nr_steps = 1,
 				     .steps = { { HVO_RESTORE_ALLOC,
 						  HVO_GFP_KERNEL | HVO_GFP_NORETRY, UINT32_MAX,
@@ -1549,12 +1559,12 @@ static void test_worker_retries(void **state)
 	box_open_simple(&box, HVO_LINUX, 128 * MIB, &with_worker);
 	MUST(!hvo_pool_set_policy(box.pool, &policy));
 	MUST(pool_resize(&box, 1).done == 1);
-	MUST(!hvo_hugetlb_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &huge));
+	MUST(!hvo_pool_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &huge));
 	pool_resize(&box, 0);
 	while (take(&box, 0))
 		;
 	assert_int_equal(free_frames(&box), 0);
-	MUST(!hvo_hugetlb_free(box.pool, huge));
+	MUST(!hvo_pool_free(box.pool, huge));
 	/* Taken up by the worker, which cannot finish it. */
 	for (i = 0; i < 30000 && pool_stat(&box).deferred; i++)
 		usleep(1000);
@@ -1571,13 +1581,15 @@ static void *asking_thread(void *arg)
 	unsigned int i;
 
 	for (i = 0; i < 20000; i++)
-		hvo_linux_ops.work(arg);
+		hvo_linux_ops.kick(arg);
 	return NULL;
 }
 
 static void test_worker_asked(void **state)
 {
-	const struct hvo_linux_options opt = { .worker = true, .sparse = true };
+	const struct hvo_linux_options opt = { .size = sizeof(opt),
+					       .worker = true,
+					       .sparse = true };
 	pthread_t thread[3];
 	pid_t tid = 0;
 	struct box box;
@@ -1633,7 +1645,7 @@ static int worker_child(void *arg)
 	pid_t tid = 0;
 
 	MUST(!nr_workers(&tid));
-	MUST(hvo_work(f->box.m, 1) == 0);
+	MUST(hvo_work(f->box.m, 1, NULL) == 0);
 	hvo_linux_close(f->box.host);
 	return 0;
 }
@@ -1686,7 +1698,7 @@ static void test_worker_of_child(void **state)
 /* No thread has room for a stack of that size. */
 static void test_worker_fails(void **state)
 {
-	const struct hvo_config cfg = { .memory_bytes = 128 * MIB };
+	const struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = 128 * MIB };
 	struct hvo_linux *host = NULL;
 	unsigned int fds = nr_fds();
 	pthread_attr_t attr;
@@ -1712,7 +1724,7 @@ static void test_worker_fails(void **state)
 /* Who sleeps is woken by close; so this ends at all. */
 static int closed_asleep(void *arg)
 {
-	const struct hvo_config cfg = { .memory_bytes = 128 * MIB };
+	const struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = 128 * MIB };
 	struct hvo_linux *host;
 
 	(void)arg;
@@ -1816,7 +1828,7 @@ static void test_one_tail_frame(void **state)
 	pool_expect(&box, 100, 100);
 	pages = 128 * HVO_BLOCK_MEMMAP;
 	for (q = 0; q < pages; q++) {
-		page = hvo_q_to_memmap(q);
+		page = hvo_memmap_slot(q);
 		p = array_page(&box, page);
 		(void)*(volatile const uint8_t *)p;
 		n = pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)p >> PAGE_SHIFT) * 8);
@@ -1855,9 +1867,9 @@ static bool fits(uint64_t address_space, uint64_t memory)
 
 static void test_200000_huge_pages(void **state)
 {
-	const struct hvo_linux_options opt = { .sparse = true };
+	const struct hvo_linux_options opt = { .size = sizeof(opt), .sparse = true };
 	const uint64_t nr = 200000;
-	struct hvo_config cfg = { .mode = HVO_LINUX, .optimize = true };
+	struct hvo_config cfg = { .size = sizeof(cfg), .mode = HVO_LINUX, .optimize = true };
 	struct box box;
 
 	(void)state;
@@ -1879,8 +1891,9 @@ static void test_200000_huge_pages(void **state)
 
 static void test_16_tib(void **state)
 {
-	const struct hvo_linux_options opt = { .sparse = true };
-	const struct hvo_config cfg = { .memory_bytes = 16 * TIB - 128 * MIB,
+	const struct hvo_linux_options opt = { .size = sizeof(opt), .sparse = true };
+	const struct hvo_config cfg = { .size = sizeof(cfg),
+					.memory_bytes = 16 * TIB - 128 * MIB,
 					.clear = HVO_CLEAR_NEVER };
 	hvo_pfn_t v[64], pfn;
 	struct box box;
@@ -1907,7 +1920,7 @@ static void test_16_tib(void **state)
 		MUST(*p == pfn);
 		MUST(!hvo_put_page(box.m, v[i]));
 	}
-	hvo_collapse(box.m, UINT64_MAX);
+	hvo_collapse(box.m, UINT64_MAX, NULL);
 	MUST(free_frames(&box) == box.free_frames);
 	MUST(ledger(&box) < box.host->max_mappings);
 	MUST(ledger(&box) == array_lines(&box));
@@ -1929,19 +1942,24 @@ static void expect_error(const struct hvo_config *cfg, const struct hvo_linux_op
 
 static void expect_invalid(struct hvo_config cfg)
 {
-	const struct hvo_linux_options sparse = { .sparse = true };
+	const struct hvo_linux_options sparse = { .size = sizeof(sparse), .sparse = true };
 
 	expect_error(&cfg, NULL, -HVO_EINVAL);
 	expect_error(&cfg, &sparse, -HVO_EINVAL);
 }
 
-#define INVALID(...) expect_invalid((struct hvo_config){ __VA_ARGS__ })
+#define INVALID(...) \
+	expect_invalid((struct hvo_config){ .size = sizeof(struct hvo_config), __VA_ARGS__ })
 
 static void all_wrong_arguments(void)
 {
-	const struct hvo_linux_options greedy = { .sparse = true, .spare_mappings = SPARE_MAX + 1 };
-	const struct hvo_linux_options crowded = { .sparse = true, .max_mappings = 1 };
-	struct hvo_config cfg = { .memory_bytes = 128 * MIB };
+	const struct hvo_linux_options greedy = { .size = sizeof(greedy),
+						  .sparse = true,
+						  .spare_mappings = SPARE_MAX + 1 };
+	const struct hvo_linux_options crowded = { .size = sizeof(crowded),
+						   .sparse = true,
+						   .max_mappings = 1 };
+	struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = 128 * MIB };
 	struct hvo_linux *host = NULL;
 	uint32_t order;
 	int rc;
@@ -2003,7 +2021,7 @@ static void test_wrong_arguments(void **state)
 static int limit_file_size(void *arg)
 {
 	const struct rlimit limit = { MIB, RLIM_INFINITY };
-	const struct hvo_config cfg = { .memory_bytes = 128 * MIB };
+	const struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = 128 * MIB };
 	struct hvo_linux *host = NULL;
 	sigset_t pending;
 	unsigned int fds = nr_fds();
@@ -2053,11 +2071,11 @@ static void test_sealed(void **state)
 
 static void test_info(void **state)
 {
-	struct hvo_linux_options opt = { .no_thp = true,
-					 .max_mappings = 1000,
-					 .spare_mappings = 20 };
-	const struct hvo_config cfg = { .memory_bytes = 384 * MIB };
-	struct hvo_linux_info info;
+	struct hvo_linux_options opt = {
+		.size = sizeof(opt), .no_thp = true, .max_mappings = 1000, .spare_mappings = 20
+	};
+	const struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = 384 * MIB };
+	struct hvo_linux_info info = { .size = sizeof(info) };
 	struct hvo_linux *host;
 	uint64_t max;
 
@@ -2080,6 +2098,7 @@ static void test_info(void **state)
 	hvo_linux_close(host);
 
 	memset(&opt, 0, sizeof(opt));
+	opt.size = sizeof(opt);
 	opt.sparse = true;
 	assert_int_equal(hvo_linux_create(&cfg, &opt, &host), 0);
 	assert_int_equal(hvo_linux_info(host, &info), 0);

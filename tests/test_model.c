@@ -71,7 +71,7 @@ static void op_put(struct model *mo)
 	verify(mo, e);
 	some = e->pfn + pick(mo, size(e));
 	if (e->pool >= 0 && pick(mo, 2))
-		rc = hvo_hugetlb_free(mo->pool[e->pool], e->pfn);
+		rc = hvo_pool_free(mo->pool[e->pool], e->pfn);
 	else
 		rc = hvo_put_page(mo->r.m, some);
 	if (e->refs == 1 && e->mapped) {
@@ -95,12 +95,12 @@ static void op_put_reserved(struct model *mo)
 		return;
 	e = &mo->entry[pick(mo, mo->nr)];
 	if (e->pool < 0) {
-		must(mo, hvo_hugetlb_free_reserved(mo->pool[0], e->pfn) == -HVO_EINVAL);
+		must(mo, hvo_pool_free_reserved(mo->pool[0], e->pfn) == -HVO_EINVAL);
 		return;
 	}
 	if (!e->reserved)
 		return;
-	rc = hvo_hugetlb_free_reserved(mo->pool[e->pool], e->pfn);
+	rc = hvo_pool_free_reserved(mo->pool[e->pool], e->pfn);
 	must(mo, rc == (e->refs > 1 || e->mapped ? -HVO_EBUSY : 0));
 	if (rc)
 		return;
@@ -183,9 +183,10 @@ static void op_split(struct model *mo)
 
 static void op_resize(struct model *mo)
 {
-	struct hvo_resize_options opt = { .nodes = pick(mo, UINT64_C(1) << mo->cfg.nr_nodes),
+	struct hvo_resize_options opt = { .size = sizeof(opt),
+					  .nodes = pick(mo, UINT64_C(1) << mo->cfg.nr_nodes),
 					  .boot = pick(mo, 2) };
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	unsigned int i = (unsigned int)pick(mo, POOLS);
 	uint64_t nr = pick(mo, i ? 4 : 24);
 
@@ -210,9 +211,9 @@ static void op_huge(struct model *mo)
 	if (mo->nr == BLOCKS)
 		return;
 	if (reserved)
-		rc = hvo_hugetlb_alloc_reserved(mo->pool[i], gfp, node, &pfn);
+		rc = hvo_pool_alloc_reserved(mo->pool[i], gfp, node, &pfn);
 	else
-		rc = hvo_hugetlb_alloc(mo->pool[i], gfp, node, &pfn);
+		rc = hvo_pool_alloc(mo->pool[i], gfp, node, &pfn);
 	now = rig_pool(mo->pool[i], -1);
 	if (rc) {
 		must(mo, pfn == HVO_PFN_NONE && now.total == had.total && now.free == had.free);
@@ -249,12 +250,12 @@ static void op_reserve(struct model *mo)
 	int rc;
 
 	if (pick(mo, 2)) {
-		rc = hvo_hugetlb_unreserve(mo->pool[i], nr);
+		rc = hvo_pool_unreserve(mo->pool[i], nr);
 		must(mo, rc == (nr <= mo->reserved[i] ? 0 : -HVO_EINVAL));
 		mo->reserved[i] -= rc ? 0 : nr;
 		return;
 	}
-	rc = hvo_hugetlb_reserve(mo->pool[i], pick_node(mo), nr);
+	rc = hvo_pool_reserve(mo->pool[i], pick_node(mo), nr);
 	now = rig_pool(mo->pool[i], -1);
 	/* A page that failed is no promise. */
 	if (had.free >= had.reserved + had.poisoned + nr)
@@ -303,7 +304,7 @@ static void op_optimize(struct model *mo)
 	struct hvo_pool_stat had = rig_pool(mo->pool[i], -1);
 	uint64_t done = 99, left = mo->cfg.mode == HVO_LINUX ? pages_present(mo, i) : 0;
 
-	must(mo, !hvo_hugetlb_optimize_pool(mo->pool[i], &done));
+	must(mo, !hvo_pool_optimize(mo->pool[i], &done));
 	must(mo, done == had.total - had.optimized - left);
 	must(mo, rig_pool(mo->pool[i], -1).optimized == had.total - left);
 }
@@ -312,7 +313,7 @@ static void op_work(struct model *mo)
 {
 	uint64_t max = pick(mo, 4) ? UINT64_MAX : pick(mo, 3);
 
-	must(mo, hvo_work(mo->r.m, max) <= max);
+	must(mo, (uint64_t)hvo_work(mo->r.m, max, NULL) <= max);
 	if (max == UINT64_MAX)
 		must(mo,
 		     !rig_pool(mo->pool[0], -1).deferred && !rig_pool(mo->pool[1], -1).deferred);
@@ -344,7 +345,7 @@ static void op_collapse(struct model *mo)
 {
 	uint64_t max = pick(mo, 8);
 
-	must(mo, hvo_collapse(mo->r.m, max) <= max);
+	must(mo, (uint64_t)hvo_collapse(mo->r.m, max, NULL) <= max);
 }
 
 /* What is free stays so, wherever its content is. */
@@ -352,7 +353,8 @@ static void op_report(struct model *mo)
 {
 	uint64_t max = pick(mo, 4) ? pick(mo, 40) * HVO_BLOCK_FRAMES : UINT64_MAX;
 	uint64_t free = rig_free(&mo->r), was = rig_stat(&mo->r).reported;
-	int64_t done = hvo_report_free(mo->r.m, HVO_NODE_ANY, 9 + (unsigned int)pick(mo, 4), max);
+	int64_t done =
+		hvo_report_free(mo->r.m, HVO_NODE_ANY, 9 + (unsigned int)pick(mo, 4), max, NULL);
 
 	must(mo, done >= 0 && (uint64_t)done <= max);
 	must(mo, rig_free(&mo->r) == free);
@@ -411,7 +413,7 @@ static void give_all_back(struct model *mo)
 	check(mo);
 	check_all(mo);
 	for (i = 0; i < POOLS; i++)
-		must(mo, !hvo_hugetlb_unreserve(mo->pool[i], mo->reserved[i]));
+		must(mo, !hvo_pool_unreserve(mo->pool[i], mo->reserved[i]));
 }
 
 static void run(const struct setup *s, uint64_t seed)

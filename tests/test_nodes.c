@@ -8,9 +8,10 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
 
-#include "core/machine.h"
+#include "core/base.h"
 
 #define ANY HVO_NODE_ANY
 #define GIGA (UINT64_C(1) << HVO_GIGA_ORDER)
@@ -56,11 +57,11 @@ static void cma_pool(enum hvo_mode mode)
 	assert_int_equal(cma_used(cma), GIGA);
 	rig_audit(&r);
 	/* In somebody's hands, and no longer: nobody but the pool gives it back. */
-	assert_int_equal(hvo_hugetlb_alloc(giga, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(giga, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	hvo_cma_stat(cma, &start, NULL, NULL);
 	assert_int_equal(pfn, start);
 	assert_int_equal(hvo_cma_release(cma, pfn, GIGA), -HVO_EINVAL);
-	assert_int_equal(hvo_hugetlb_free(giga, pfn), 0);
+	assert_int_equal(hvo_pool_free(giga, pfn), 0);
 	assert_int_equal(cma_used(cma), GIGA);
 	assert_int_equal(rig_resize(giga, ANY, 0).done, 1);
 	assert_int_equal(cma_used(cma), 0);
@@ -129,7 +130,7 @@ static void test_cma_places(void **state)
 	(void)state;
 	for (i = 0; i < 2 * sizeof(places) / sizeof(places[0]); i++) {
 		struct hvo_config cfg = rig_config(i & 1, places[i / 2].mib);
-		struct hvo_zone_stat z;
+		struct hvo_zone_stat z = { .size = sizeof(z) };
 
 		cfg.movable_bytes = places[i / 2].movable * MIB;
 		cfg.cma_bytes = places[i / 2].cma * MIB;
@@ -193,10 +194,10 @@ static void boot_nodes(enum hvo_mode mode)
 			assert_int_equal(rig_pool(pool, ANY).optimized,
 					 mode == HVO_LINUX && !optimize ? 0 : 3);
 			rig_audit(&r);
-			assert_int_equal(hvo_hugetlb_alloc(pool, 0, 2, &pfn), 0);
+			assert_int_equal(hvo_pool_alloc(pool, 0, 2, &pfn), 0);
 			rig_fill_some(&r, pfn, GIGA, 3);
 			assert_true(rig_some_intact(&r, pfn, GIGA, 3));
-			assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+			assert_int_equal(hvo_pool_free(pool, pfn), 0);
 			/* All of it can be had again, and put together again. */
 			assert_int_equal(rig_resize(pool, ANY, 0).done, 3);
 			rig_audit(&r);
@@ -266,7 +267,7 @@ static void movable_node(enum hvo_mode mode)
 	static const uint64_t normal[4] = { 0, 256, 256, 0 }, movable[4] = { 512, 128, 128, 512 };
 	static const uint64_t own[4] = { 0, 3, 1, 0 };
 	struct hvo_config cfg = movable_config(mode);
-	struct hvo_machine_stat at_start;
+	struct hvo_machine_stat at_start = { .size = sizeof(at_start) };
 	struct hvo_pool *huge;
 	struct hog hog = { 0 };
 	hvo_pfn_t pfn = 0;
@@ -308,7 +309,7 @@ static void movable_node(enum hvo_mode mode)
 	assert_int_equal(rig_pool(huge, 0).surplus, 0);
 	rig_audit(&r);
 	hog_release(&r, &hog, UINT64_MAX);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	rig_audit(&r);
 	if (mode == HVO_ON_DEMAND)
 		assert_int_equal(rig_stat(&r).free_frames, at_start.free_frames);
@@ -328,7 +329,7 @@ static void test_movable_policies(void **state)
 	(void)state;
 	for (i = 0; i < 3; i++) {
 		struct hvo_config cfg = movable_config(HVO_LINUX);
-		struct hvo_resize_result res;
+		struct hvo_resize_result res = { .size = sizeof(res) };
 		struct hvo_pool *huge;
 		uint64_t page;
 		struct rig r;
@@ -356,7 +357,7 @@ static void movable_plug(enum hvo_mode mode)
 {
 	struct hvo_config cfg = movable_config(mode);
 	hvo_pfn_t end = 4 * NODE_FRAMES, pfn = 0;
-	struct hvo_machine_stat before, now;
+	struct hvo_machine_stat before = { .size = sizeof(before) }, now = { .size = sizeof(now) };
 	struct hvo_pool *huge;
 	struct rig r;
 
@@ -391,11 +392,11 @@ static void movable_plug(enum hvo_mode mode)
 	assert_int_equal(hvo_alloc_pages(r.m, HVO_GFP_KERNEL | HVO_GFP_THISNODE, 0, 0, &pfn), 0);
 	assert_true(pfn >= end);
 	rig_put(&r, pfn);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	assert_int_equal(hvo_memory_offline(r.m, end, end + HVO_SECTION_FRAMES), 0);
 	assert_int_equal(hvo_memory_remove(r.m, end, end + HVO_SECTION_FRAMES), 0);
 	rig_audit(&r);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	now = rig_stat(&r);
 	assert_int_equal(now.free_frames + now.memmap + now.memmap_boot,
 			 before.free_frames + before.memmap + before.memmap_boot);

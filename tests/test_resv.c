@@ -31,9 +31,9 @@ static hvo_pfn_t take(struct hvo_pool *pool, bool reserved)
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 
 	if (reserved)
-		assert_int_equal(hvo_hugetlb_alloc_reserved(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+		assert_int_equal(hvo_pool_alloc_reserved(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	else
-		assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+		assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	return pfn;
 }
 
@@ -49,18 +49,18 @@ static void reserve_in(enum hvo_mode mode)
 
 	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, 9);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 1), -HVO_ENOMEM);
 	rig_resize(pool, ANY, 10);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 11), -HVO_ENOMEM);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 4), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 11), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 4), 0);
 	expect(pool, 10, 10, 0, 4);
 	/* Who has none gets what is left, and no more. */
 	for (i = 0; i < 6; i++)
 		pfn[i] = take(pool, false);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_ENOMEM);
 	assert_int_equal(none, 77);
 	expect(pool, 10, 4, 0, 4);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 1), -HVO_ENOMEM);
 	/* Nothing that is promised leaves: not by dissolving, not by shrinking. */
 	assert_int_equal(rig_resize(pool, ANY, 0).done, 0);
 	expect(pool, 10, 4, 10, 4);
@@ -70,36 +70,36 @@ static void reserve_in(enum hvo_mode mode)
 	expect(pool, 10, 3, 0, 3);
 	/* Not put to use: the promise is there again. */
 	assert_int_equal(hvo_get_page(r.m, pfn[6], NULL), 0);
-	assert_int_equal(hvo_hugetlb_free_reserved(pool, pfn[6]), -HVO_EBUSY);
+	assert_int_equal(hvo_pool_free_reserved(pool, pfn[6]), -HVO_EBUSY);
 	rig_put(&r, pfn[6]);
-	assert_int_equal(hvo_hugetlb_free_reserved(pool, pfn[6]), 0);
+	assert_int_equal(hvo_pool_free_reserved(pool, pfn[6]), 0);
 	expect(pool, 10, 4, 0, 4);
-	assert_int_equal(hvo_hugetlb_free_reserved(pool, pfn[6]), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_free_reserved(pool, pfn[6]), -HVO_EINVAL);
 	assert_int_equal(hvo_hugetlb_dissolve(r.m, pfn[6]), -HVO_EBUSY);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 5), -HVO_EINVAL);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 4), 0);
+	assert_int_equal(hvo_pool_unreserve(pool, 5), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_unreserve(pool, 4), 0);
 	expect(pool, 10, 4, 0, 0);
-	assert_int_equal(hvo_hugetlb_alloc_reserved(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_alloc_reserved(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_EINVAL);
 	assert_int_equal(hvo_hugetlb_dissolve(r.m, pfn[6]), 0);
 	expect(pool, 9, 3, 0, 0);
 	for (i = 0; i < 6; i++)
 		rig_put(&r, pfn[i]);
 	/* Shrinking keeps what is reserved and turns the rest of it into surplus. */
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 4), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 4), 0);
 	rig_resize(pool, ANY, 2);
 	expect(pool, 4, 4, 2, 4);
 	/* With the promise the surplus goes. */
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 1), 0);
+	assert_int_equal(hvo_pool_unreserve(pool, 1), 0);
 	expect(pool, 3, 3, 1, 3);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 3), 0);
+	assert_int_equal(hvo_pool_unreserve(pool, 3), 0);
 	expect(pool, 2, 2, 0, 0);
 	rig_audit(&r);
-	assert_int_equal(hvo_hugetlb_reserve(pool, 1, 1), -HVO_EINVAL);
-	assert_int_equal(hvo_hugetlb_reserve(pool, -2, 1), -HVO_EINVAL);
-	assert_int_equal(hvo_hugetlb_reserve(NULL, 0, 1), -HVO_EINVAL);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, UINT64_MAX), -HVO_ENOMEM);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 0), 0);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, UINT64_MAX), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_reserve(pool, 1, 1), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_reserve(pool, -2, 1), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_reserve(NULL, 0, 1), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, UINT64_MAX), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 0), 0);
+	assert_int_equal(hvo_pool_unreserve(pool, UINT64_MAX), -HVO_EINVAL);
 	rig_close(&r);
 }
 
@@ -116,7 +116,8 @@ static void overcommit_in(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 256);
 	uint64_t tails = mode == HVO_LINUX ? 7 : 0;
-	struct hvo_machine_stat before, after;
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	hvo_pfn_t pfn[8], none = 77;
 	struct hvo_pool *pool;
 	struct rig r;
@@ -131,11 +132,11 @@ static void overcommit_in(enum hvo_mode mode)
 		pfn[i] = take(pool, false);
 	expect(pool, 5, 0, 3, 0);
 	assert_int_equal(rig_pool(pool, ANY).optimized, 5);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_ENOMEM);
 	assert_int_equal(none, 77);
 	/* Who must not wait gets no new page. */
 	assert_int_equal(hvo_pool_set_overcommit(pool, 4), 0);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_ATOMIC, ANY, &none), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_ATOMIC, ANY, &none), -HVO_ENOMEM);
 	rig_audit(&r);
 	/* The first three that come back leave, whichever they are. */
 	before = rig_stat(&r);
@@ -144,7 +145,7 @@ static void overcommit_in(enum hvo_mode mode)
 	expect(pool, 2, 2, 0, 0);
 	assert_int_equal(rig_pool(pool, ANY).deferred, mode == HVO_LINUX ? 3 : 0);
 	rig_audit(&r);
-	assert_int_equal(hvo_work(r.m, 2), mode == HVO_LINUX ? 2 : 0);
+	assert_int_equal(hvo_work(r.m, 2, NULL), mode == HVO_LINUX ? 2 : 0);
 	assert_int_equal(rig_pool(pool, ANY).deferred, mode == HVO_LINUX ? 1 : 0);
 	/* Everything that changes a pool finishes them first. */
 	rig_resize(pool, ANY, 2);
@@ -154,10 +155,10 @@ static void overcommit_in(enum hvo_mode mode)
 	assert_int_equal(after.memmap - before.memmap, 3 * tails);
 	rig_audit(&r);
 	/* A reservation beyond the pool allocates its pages at once. */
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 7), -HVO_ENOMEM);
-	hvo_work(r.m, UINT64_MAX);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 7), -HVO_ENOMEM);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	expect(pool, 2, 2, 0, 0);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 6), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 6), 0);
 	expect(pool, 6, 6, 4, 6);
 	for (i = 0; i < 6; i++)
 		pfn[i] = take(pool, true);
@@ -165,15 +166,15 @@ static void overcommit_in(enum hvo_mode mode)
 	for (i = 0; i < 6; i++)
 		rig_put(&r, pfn[i]);
 	expect(pool, 2, 2, 0, 0);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 5), 0);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 5), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 5), 0);
+	assert_int_equal(hvo_pool_unreserve(pool, 5), 0);
 	expect(pool, 2, 2, 0, 0);
 	/* The limit is for new ones; what is there stays. */
 	for (i = 0; i < 3; i++)
 		pfn[i] = take(pool, false);
 	assert_int_equal(hvo_pool_set_overcommit(pool, 0), 0);
 	expect(pool, 3, 0, 1, 0);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_ENOMEM);
 	assert_int_equal(hvo_pool_set_overcommit(NULL, 0), -HVO_EINVAL);
 	rig_audit(&r);
 	rig_close(&r);
@@ -205,11 +206,11 @@ static void test_refused_uses_room(void **state)
 	assert_int_equal(hvo_pool_set_overcommit(pool, 3), 0);
 	hog_release(&r, &hog, UINT64_MAX);
 	/* Free ones are used, and there is no room for a fourth. */
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 4), -HVO_ENOMEM);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 3), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 4), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 3), 0);
 	expect(pool, 3, 3, 3, 3);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), -HVO_ENOMEM);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 3), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_unreserve(pool, 3), 0);
 	expect(pool, 0, 0, 0, 0);
 	rig_audit(&r);
 	rig_close(&r);
@@ -219,7 +220,7 @@ static void test_refused_uses_room(void **state)
 static void retried(const char *policy, bool again)
 {
 	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	struct hvo_pool *pool;
 	struct hog hog = { 0 };
 	struct rig r;
@@ -322,12 +323,13 @@ static void test_shrinker_gives_surplus(void **state)
 	rig_resize(pool, ANY, 1);
 	expect(pool, 2, 0, 1, 0);
 	rig_put(&r, other);
-	hvo_work(r.m, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	expect(pool, 1, 0, 0, 0);
 	rig_resize(pool, ANY, 2);
 	rig_resize(pool, 0, 2);
 	expect(pool, 2, 1, 0, 0);
 	hog_all(&r, &hog, 0, false);
+	g.shrinker.size = sizeof(g.shrinker);
 	g.shrinker.scan = give_page;
 	g.shrinker.arg = &g;
 	hvo_shrinker_register(r.m, &g.shrinker);
@@ -337,7 +339,7 @@ static void test_shrinker_gives_surplus(void **state)
 	assert_int_equal(hvo_shrinker_unregister(r.m, &g.shrinker), 0);
 	rig_audit(&r);
 	hog_release(&r, &hog, UINT64_MAX);
-	hvo_work(r.m, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	rig_resize(pool, ANY, 2);
 	rig_resize(pool, ANY, 0);
 	expect(pool, 0, 0, 0, 0);
@@ -350,9 +352,9 @@ static void test_shrinker_gives_surplus(void **state)
 static void test_nodes(void **state)
 {
 	static const uint64_t wanted[] = { 1, 2, 5, 3 };
-	struct hvo_resize_options opt = { .nodes = 0x6 };
+	struct hvo_resize_options opt = { .size = sizeof(opt), .nodes = 0x6 };
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 4 * 128);
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	struct hvo_pool *pool;
 	struct rig r;
 	int n;
@@ -410,8 +412,8 @@ static void progress_in(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 4096);
 	struct watch w = { .stop_at = 3 };
-	struct hvo_resize_options opt = { .progress = watched, .arg = &w };
-	struct hvo_resize_result res;
+	struct hvo_resize_options opt = { .size = sizeof(opt), .progress = watched, .arg = &w };
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	struct hvo_pool *pool;
 	struct rig r;
 	uint64_t had;
@@ -458,7 +460,8 @@ static void optimize_later(unsigned int order)
 				    600,
 		 size = UINT64_C(1) << order, done = 99, tails;
 	struct hvo_config cfg = rig_config(HVO_LINUX, order == 18 ? 4096 : 2048);
-	struct hvo_machine_stat before, after;
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	struct hvo_pool *pool;
 	hvo_pfn_t used;
 	struct rig r;
@@ -472,7 +475,7 @@ static void optimize_later(unsigned int order)
 	rig_fill(&r, used, size, 5);
 	assert_int_equal(hvo_map_page(r.m, used), 0);
 	before = rig_stat(&r);
-	assert_int_equal(hvo_hugetlb_optimize_pool(pool, &done), 0);
+	assert_int_equal(hvo_pool_optimize(pool, &done), 0);
 	assert_int_equal(done, nr);
 	after = rig_stat(&r);
 	tails = (UINT64_C(1) << order) / 64 - 1;
@@ -484,12 +487,12 @@ static void optimize_later(unsigned int order)
 	assert_true(rig_page(&r, used)->refcount == 1 && rig_page(&r, used)->mapcount == 1);
 	assert_true(rig_intact(&r, used, size, 5));
 	rig_audit(&r);
-	assert_int_equal(hvo_hugetlb_optimize_pool(pool, &done), 0);
+	assert_int_equal(hvo_pool_optimize(pool, &done), 0);
 	assert_int_equal(done, 0);
 	assert_int_equal(hvo_unmap_page(r.m, used), 0);
 	rig_put(&r, used);
 	assert_int_equal(rig_resize(pool, ANY, 0).done, nr);
-	assert_int_equal(hvo_hugetlb_optimize_pool(NULL, &done), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_optimize(NULL, &done), -HVO_EINVAL);
 	rig_audit(&r);
 	rig_close(&r);
 }

@@ -11,7 +11,9 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
 #include <string.h>
 
@@ -40,7 +42,7 @@ struct stand {
 
 static enum hvo_zone_type zone_at(struct rig *r, hvo_pfn_t pfn)
 {
-	struct hvo_section_info info;
+	struct hvo_section_info info = { .size = sizeof(info) };
 
 	hvo_section_info(r->m, pfn, &info);
 	return (enum hvo_zone_type)info.zone;
@@ -126,7 +128,7 @@ static void follow(struct stand *s, bool boot)
 
 static void resize(struct stand *s, uint64_t nr, bool boot)
 {
-	struct hvo_resize_options opt = { .boot = boot };
+	struct hvo_resize_options opt = { .size = sizeof(opt), .boot = boot };
 
 	assert_int_equal(hvo_pool_resize_with(s->pool, ANY, nr, &opt, NULL), 0);
 	follow(s, boot);
@@ -157,7 +159,7 @@ static void fold_present(struct stand *s)
 			want++;
 		}
 	}
-	assert_int_equal(hvo_hugetlb_optimize_pool(s->pool, &done), 0);
+	assert_int_equal(hvo_pool_optimize(s->pool, &done), 0);
 	assert_int_equal(done, want);
 	check(s);
 }
@@ -213,7 +215,9 @@ static void stand_up(struct stand *s, enum rig_platform platform)
 	rig_open(&s->r, platform, &cfg);
 	s->pool = rig_pool_new(&s->r, HVO_BLOCK_ORDER);
 	s->on = true;
-	s->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, s };
+	s->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, s
+	};
 	assert_int_equal(hvo_owner_register(s->r.m, &s->owner, &s->id), 0);
 	assert_int_equal(hvo_pool_fold_scope(s->pool), HVO_FOLD_ALL);
 	check(s);
@@ -222,11 +226,11 @@ static void stand_up(struct stand *s, enum rig_platform platform)
 static void stand_down(struct stand *s)
 {
 	uint64_t free = PAGES * HVO_BLOCK_FRAMES;
-	struct hvo_machine_stat m;
+	struct hvo_machine_stat m = { .size = sizeof(m) };
 
 	assert_int_equal(hvo_owner_unregister(s->r.m, s->id), 0);
 	resize(s, 0, false);
-	while (hvo_work(s->r.m, UINT64_MAX))
+	while (hvo_work(s->r.m, UINT64_MAX, NULL))
 		;
 	follow(s, false);
 	m = rig_stat(&s->r);
@@ -331,14 +335,14 @@ static void test_surplus(void **state)
 		resize(&s, 30, true);
 		assert_int_equal(hvo_pool_set_overcommit(s.pool, 100), 0);
 		for (i = 0; i < 100; i++)
-			if (hvo_hugetlb_alloc(s.pool, HVO_GFP_KERNEL, ANY, &pfn[i]))
+			if (hvo_pool_alloc(s.pool, HVO_GFP_KERNEL, ANY, &pfn[i]))
 				break;
 		/* NORMAL alone has not room for them. */
 		assert_int_equal(i == 100, scope != HVO_FOLD_UNMOVABLE);
 		follow(&s, false);
 		while (i)
-			assert_int_equal(hvo_hugetlb_free(s.pool, pfn[--i]), 0);
-		while (hvo_work(s.r.m, UINT64_MAX))
+			assert_int_equal(hvo_pool_free(s.pool, pfn[--i]), 0);
+		while (hvo_work(s.r.m, UINT64_MAX, NULL))
 			;
 		follow(&s, false);
 		stand_down(&s);
@@ -369,7 +373,7 @@ static void test_boot(void **state)
 	assert_int_equal(rig_pool(s.pool, ANY).total, 0);
 	hog_release(&s.r, &hog, UINT64_MAX);
 	/* Memory that was one is no such page any more, healed or not. */
-	while (hvo_work(s.r.m, UINT64_MAX))
+	while (hvo_work(s.r.m, UINT64_MAX, NULL))
 		;
 	assert_int_equal(rig_stat(&s.r).carved_blocks, 0);
 	resize(&s, 100, false);
@@ -397,7 +401,7 @@ static void test_boot_gigantic(void **state)
 		hvo_set_optimize(r.m, true);
 		assert_int_equal(hvo_pool_set_fold_scope(giant, HVO_FOLD_BOOT), 0);
 		assert_int_equal(hvo_pool_set_fold_scope(small, HVO_FOLD_BOOT), 0);
-		assert_int_equal(hvo_hugetlb_optimize_pool(giant, &done), 0);
+		assert_int_equal(hvo_pool_optimize(giant, &done), 0);
 		assert_int_equal(done, early ? 0 : 2);
 		rig_resize(giant, ANY, 3);
 		rig_resize(small, ANY, 5);
@@ -428,7 +432,7 @@ static void test_demote(void **state)
 	static const char *const policies[] = { "mayfail", "carve-heal" };
 	struct hvo_config cfg = rig_config(HVO_LINUX, 384);
 	struct hvo_pool *large, *small;
-	struct hvo_pool_stat now;
+	struct hvo_pool_stat now = { .size = sizeof(now) };
 	uint64_t done;
 	unsigned int i, scope;
 	struct rig r;
@@ -477,7 +481,7 @@ static hvo_pfn_t give_back(struct stand *s, enum hvo_zone_type zone)
 
 		if (s->huge[i] && pfn != s->at && is_in(s, pfn, zone) &&
 		    rig_page(&s->r, pfn)->refcount) {
-			assert_int_equal(hvo_hugetlb_free(s->pool, pfn), 0);
+			assert_int_equal(hvo_pool_free(s->pool, pfn), 0);
 			return pfn;
 		}
 	}
@@ -502,7 +506,7 @@ static void before_move(struct stand *s, const struct move *v, enum rig_platform
 	resize(s, PAGES, s->scope == HVO_FOLD_BOOT);
 	turn(s, true);
 	fold_present(s);
-	for (i = 0; i < PAGES && !hvo_hugetlb_alloc(s->pool, 0, ANY, &pfn); i++)
+	for (i = 0; i < PAGES && !hvo_pool_alloc(s->pool, 0, ANY, &pfn); i++)
 		/* Some need its neighbour, too. */
 		if (!s->at && is_in(s, pfn, v->from) && s->huge[(pfn / HVO_BLOCK_FRAMES) ^ 1])
 			s->at = pfn;
@@ -534,7 +538,7 @@ static void after_move(struct stand *s)
 	assert_int_equal(hvo_set_owner(s->r.m, s->at, 0), 0);
 	for (i = 0; i < PAGES; i++)
 		if (s->huge[i] && rig_page(&s->r, i * HVO_BLOCK_FRAMES)->refcount)
-			assert_int_equal(hvo_hugetlb_free(s->pool, i * HVO_BLOCK_FRAMES), 0);
+			assert_int_equal(hvo_pool_free(s->pool, i * HVO_BLOCK_FRAMES), 0);
 	stand_down(s);
 }
 
@@ -568,7 +572,7 @@ static void expect_moved(struct stand *s, const struct move *v, hvo_pfn_t src)
 	/* What leaves the pool waits for its descriptors, unless they were there before. */
 	assert_int_equal(rig_pool(s->pool, ANY).deferred,
 			 v->target == FRESH && was_folded && !(follows(v) && !in_scope(s, to)));
-	while (hvo_work(s->r.m, UINT64_MAX))
+	while (hvo_work(s->r.m, UINT64_MAX, NULL))
 		;
 	check(s);
 }
@@ -598,7 +602,7 @@ static void moved_on(const struct move *v, enum rig_platform platform)
 			follows(v) && v->to != HVO_ZONE_NORMAL && s.folded[src / HVO_BLOCK_FRAMES];
 		s.out_of_scope += s.on && v->scope != HVO_FOLD_ALL &&
 				  (v->to != HVO_ZONE_NORMAL || v->scope == HVO_FOLD_BOOT);
-		while (hvo_work(s.r.m, UINT64_MAX))
+		while (hvo_work(s.r.m, UINT64_MAX, NULL))
 			;
 		assert_int_equal(s.at, src);
 		assert_int_equal(s.putbacks, 1);
@@ -658,7 +662,7 @@ static void test_no_memory(void **state)
 		{ HVO_FOLD_NORMAL, HVO_ZONE_NORMAL, HVO_ZONE_MOVABLE, FOLDED },
 		{ HVO_FOLD_NORMAL, HVO_ZONE_MOVABLE, HVO_ZONE_CMA, FOLDED },
 	};
-	struct hvo_machine_stat was, now;
+	struct hvo_machine_stat was = { .size = sizeof(was) }, now = { .size = sizeof(now) };
 	struct hog hog = { 0 };
 	struct stand s;
 	hvo_pfn_t src, place = 0, spare = 0;
@@ -710,7 +714,7 @@ static void take_over(struct stand *s)
 	struct hvo_pool_stat now = rig_pool(s->pool, ANY);
 	uint64_t i;
 
-	while (hvo_work(s->r.m, UINT64_MAX))
+	while (hvo_work(s->r.m, UINT64_MAX, NULL))
 		;
 	for (i = 0; i < PAGES; i++) {
 		hvo_pfn_t pfn = i * HVO_BLOCK_FRAMES;
@@ -760,7 +764,7 @@ static void points_on(const struct move *v, enum rig_platform platform)
 				assert_int_equal(s.at, src);
 				assert_true(rig_intact(&s.r, src, HVO_BLOCK_FRAMES, s.tag));
 				/* Nothing has changed, also where a new page left again. */
-				while (hvo_work(s.r.m, UINT64_MAX))
+				while (hvo_work(s.r.m, UINT64_MAX, NULL))
 					;
 				check(&s);
 			} else if (failed) {
@@ -801,7 +805,7 @@ static void test_replace(void **state)
 {
 	const struct move v = { HVO_FOLD_NORMAL, HVO_ZONE_NORMAL, HVO_ZONE_MOVABLE, FRESH };
 	struct hog hog = { 0 };
-	struct hvo_pool_stat was, now;
+	struct hvo_pool_stat was = { .size = sizeof(was) }, now = { .size = sizeof(now) };
 	hvo_pfn_t place, spare, pfn;
 	struct stand s;
 
@@ -856,7 +860,7 @@ static void test_stays(void **state)
 		before_move(&s, &v, RIG_SIM);
 		src = s.at;
 		other = src ^ HVO_BLOCK_FRAMES;
-		assert_int_equal(hvo_hugetlb_free(s.pool, other), 0);
+		assert_int_equal(hvo_pool_free(s.pool, other), 0);
 		assert_int_equal(hvo_hugetlb_dissolve(s.r.m, other), 0);
 		follow(&s, false);
 		isolated = s.moves + s.putbacks;

@@ -7,14 +7,14 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/migrate.h>
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/machine.h"
+#include "core/base.h"
 
 #define ANY HVO_NODE_ANY
 
@@ -53,7 +53,9 @@ static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst
 static void hold(struct rig *r, struct holder *h, hvo_pfn_t pfn, unsigned int order)
 {
 	*h = (struct holder){ .pfn = pfn, .origin = pfn, .order = order };
-	h->owner = (struct hvo_owner){ on_isolate, on_move, rig_putback, NULL, h };
+	h->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, rig_putback, NULL, h
+	};
 	assert_int_equal(hvo_owner_register(r->m, &h->owner, &h->id), 0);
 	assert_int_equal(hvo_set_owner(r->m, pfn, h->id), 0);
 	rig_fill(r, pfn, UINT64_C(1) << order, 7);
@@ -71,7 +73,7 @@ static void let_go(struct rig *r, struct holder *h)
 static bool is_out(struct rig *r, hvo_pfn_t pfn)
 {
 	hvo_pfn_t pfns[1024];
-	uint64_t nr = hvo_poisoned(r->m, pfns, 1024), i;
+	uint64_t nr = (uint64_t)hvo_poisoned(r->m, pfns, 1024), i;
 
 	for (i = 0; i < nr; i++)
 		if (pfns[i] == pfn)
@@ -95,7 +97,7 @@ static void expect_out(struct rig *r, hvo_pfn_t pfn)
 		assert_false(pfn >= hog.blocks[i].pfn &&
 			     pfn < hog.blocks[i].pfn + (UINT64_C(1) << hog.blocks[i].order));
 	hog_release(r, &hog, UINT64_MAX);
-	hvo_collapse(r->m, UINT64_MAX);
+	hvo_collapse(r->m, UINT64_MAX, NULL);
 	rig_audit(r);
 }
 
@@ -111,7 +113,7 @@ static uint64_t balance(struct rig *r)
 static void expect_refused(struct rig *r, hvo_pfn_t pfn, int rc)
 {
 	struct hvo_zone_stat before[HVO_NR_ZONES], after;
-	uint64_t nr = hvo_poisoned(r->m, NULL, 0);
+	uint64_t nr = (uint64_t)hvo_poisoned(r->m, NULL, 0);
 	int t;
 
 	for (t = 0; t < HVO_NR_ZONES; t++)
@@ -229,7 +231,7 @@ static void huge_order(enum hvo_mode mode, unsigned int order)
 {
 	struct hvo_config cfg = rig_config(mode, 256);
 	uint64_t size = UINT64_C(1) << order;
-	struct hvo_pool_stat stat;
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	struct hvo_pool *pool;
 	hvo_pfn_t pfn, free;
 	struct holder h;
@@ -238,7 +240,7 @@ static void huge_order(enum hvo_mode mode, unsigned int order)
 	rig_open(&r, RIG_SIM, &cfg);
 	assert_int_equal(hvo_pool_create(r.m, order, &pool), 0);
 	assert_int_equal(rig_resize(pool, ANY, 4).done, 4);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	rig_fill(&r, pfn, size, 9);
 	expect_refused(&r, pfn + 3, -HVO_EBUSY);
 	assert_int_equal(rig_pool(pool, ANY).total, 4);
@@ -260,20 +262,20 @@ static void huge_order(enum hvo_mode mode, unsigned int order)
 	expect_out(&r, pfn + size - 1);
 	/* A free one. */
 	assert_int_equal(rig_resize(pool, ANY, 3).done, 2);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &free), 0);
-	assert_int_equal(hvo_hugetlb_free(pool, free), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &free), 0);
+	assert_int_equal(hvo_pool_free(pool, free), 0);
 	assert_int_equal(hvo_soft_offline(r.m, free + size / 2), 0);
 	assert_int_equal(rig_pool(pool, ANY).total, 2);
 	expect_out(&r, free + size / 2);
 	/* One that is promised: another takes its place. */
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), 0);
-	assert_int_equal(hvo_hugetlb_alloc_reserved(pool, HVO_GFP_KERNEL, ANY, &free), 0);
-	assert_int_equal(hvo_hugetlb_free_reserved(pool, free), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 1), 0);
+	assert_int_equal(hvo_pool_alloc_reserved(pool, HVO_GFP_KERNEL, ANY, &free), 0);
+	assert_int_equal(hvo_pool_free_reserved(pool, free), 0);
 	assert_int_equal(hvo_soft_offline(r.m, free), 0);
 	assert_int_equal(rig_pool(pool, ANY).total, 2);
 	assert_int_equal(rig_pool(pool, ANY).free, 1);
 	expect_out(&r, free);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 1), 0);
+	assert_int_equal(hvo_pool_unreserve(pool, 1), 0);
 	let_go(&r, &h);
 	assert_int_equal(rig_resize(pool, ANY, 0).done, 2);
 	rig_audit(&r);
@@ -300,13 +302,13 @@ static void test_huge_refused(void **state)
 	rig_open(&r, RIG_SIM, &cfg);
 	assert_int_equal(hvo_pool_create(r.m, 9, &pool), 0);
 	assert_int_equal(rig_resize(pool, ANY, 1).done, 1);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
-	assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_free(pool, pfn), 0);
 	hog_all(&r, &hog, 0, false);
 	expect_refused(&r, pfn + 100, -HVO_ENOMEM);
 	assert_int_equal(rig_pool(pool, ANY).free, 1);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
-	assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_free(pool, pfn), 0);
 	hog_release(&r, &hog, UINT64_MAX);
 	assert_int_equal(hvo_soft_offline(r.m, pfn + 100), 0);
 	assert_int_equal(rig_pool(pool, ANY).total, 0);
@@ -432,10 +434,10 @@ static void scene_open(struct scene *s, enum hvo_mode mode, enum content content
 		s->bad = s->other & ~UINT64_C(511);
 	if (content == HUGE_FREE || content == HUGE_USED) {
 		assert_int_equal(rig_resize(s->pool, ANY, 1).done, 1);
-		assert_int_equal(hvo_hugetlb_alloc(s->pool, HVO_GFP_KERNEL, ANY, &s->bad), 0);
+		assert_int_equal(hvo_pool_alloc(s->pool, HVO_GFP_KERNEL, ANY, &s->bad), 0);
 	}
 	if (content == HUGE_FREE)
-		assert_int_equal(hvo_hugetlb_free(s->pool, s->bad), 0);
+		assert_int_equal(hvo_pool_free(s->pool, s->bad), 0);
 	if (content == USED || content == USED_LARGE)
 		s->bad = rig_alloc(&s->r, HVO_GFP_USER, content == USED ? 2 : 10);
 	s->held = content == USED || content == USED_LARGE || content == HUGE_USED;
@@ -497,7 +499,7 @@ EACH_MODE(each_failure)
 static void test_arguments(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 256);
-	struct hvo_failure_stat stat = { .total = 77 };
+	struct hvo_failure_stat stat = { .size = sizeof(stat), .total = 77 };
 	struct rig r;
 
 	(void)state;
@@ -525,7 +527,7 @@ static void test_arguments(void **state)
 static void test_failure_stat(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 512);
-	struct hvo_failure_stat stat;
+	struct hvo_failure_stat stat = { .size = sizeof(stat) };
 	hvo_pfn_t pfn;
 	struct rig r;
 
@@ -584,10 +586,10 @@ static void *grow_and_shrink(void *arg)
 
 	while (!c->stop) {
 		c->wrong += hvo_pool_resize(c->pool, ANY, 20, NULL) != 0;
-		if (!hvo_hugetlb_alloc(c->pool, HVO_GFP_KERNEL, ANY, &pfn))
-			c->wrong += hvo_hugetlb_free(c->pool, pfn) != 0;
+		if (!hvo_pool_alloc(c->pool, HVO_GFP_KERNEL, ANY, &pfn))
+			c->wrong += hvo_pool_free(c->pool, pfn) != 0;
 		c->wrong += hvo_pool_resize(c->pool, ANY, 0, NULL) != 0;
-		hvo_collapse(c->r.m, 8);
+		hvo_collapse(c->r.m, 8, NULL);
 	}
 	return NULL;
 }

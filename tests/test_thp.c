@@ -12,7 +12,7 @@
 #include "cli/kernel/guardian.h"
 #include "platform/linux/host.h"
 
-#include <hvo/move.h>
+#include <hvo/hotplug.h>
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -99,7 +99,7 @@ static void need_thp(void)
 
 static struct hvo_linux_info info_of(struct rig *r)
 {
-	struct hvo_linux_info info;
+	struct hvo_linux_info info = { .size = sizeof(info) };
 
 	assert_int_equal(hvo_linux_info(r->host, &info), 0);
 	return info;
@@ -107,9 +107,9 @@ static struct hvo_linux_info info_of(struct rig *r)
 
 static void test_asked(void **state)
 {
-	const struct hvo_linux_options without = { .no_thp = true };
+	const struct hvo_linux_options without = { .size = sizeof(without), .no_thp = true };
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 256);
-	struct hvo_linux_info info;
+	struct hvo_linux_info info = { .size = sizeof(info) };
 	struct hvo_linux *host;
 	struct rig r;
 
@@ -145,7 +145,7 @@ static void whole_and_cut(enum hvo_mode mode)
 		assert_true(hog_intact(&r, &h));
 		rig_audit(&r);
 		hog_release(&r, &h, UINT64_MAX);
-		hvo_collapse(r.m, UINT64_MAX);
+		hvo_collapse(r.m, UINT64_MAX, NULL);
 		rig_audit(&r);
 		assert_int_equal(rig_resize(pool, HVO_NODE_ANY, 40).done, 40);
 		rig_audit(&r);
@@ -178,7 +178,7 @@ static void given_back(enum hvo_mode mode)
 	pfn = rig_alloc(&r, HVO_GFP_KERNEL, 0);
 	rig_fill(&r, pfn, 1, 99);
 	before = info_of(&r).backed_bytes;
-	done = hvo_report_free(r.m, HVO_NODE_ANY, 9, UINT64_MAX);
+	done = hvo_report_free(r.m, HVO_NODE_ANY, 9, UINT64_MAX, NULL);
 	assert_true(done >= (int64_t)(400 * MIB / HVO_FRAME_SIZE));
 	assert_int_equal(info_of(&r).backed_bytes, before - (uint64_t)done * HVO_FRAME_SIZE);
 	assert_true(rig_intact(&r, pfn, 1, 99));

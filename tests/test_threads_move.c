@@ -11,7 +11,9 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
 #include <pthread.h>
 #include <sched.h>
@@ -290,7 +292,7 @@ static void step_alloc(struct worker *w, enum step step)
 	if (free_slot(w) == HELD)
 		return;
 	if (step == STEP_HUGE)
-		rc = hvo_hugetlb_alloc(w->s->huge, dice(w, 2) ? HVO_GFP_KERNEL : 0, ANY, &pfn);
+		rc = hvo_pool_alloc(w->s->huge, dice(w, 2) ? HVO_GFP_KERNEL : 0, ANY, &pfn);
 	else
 		rc = hvo_alloc_pages(w->m, movable ? GFP_QUIET : HVO_GFP_KERNEL | HVO_GFP_NOWARN,
 				     order, ANY, &pfn);
@@ -481,7 +483,7 @@ static void step_pool(struct worker *w)
 		must(w, !hvo_pool_set_cma(w->s->large, dice(w, 2)), "set_cma");
 		break;
 	case 2:
-		hvo_collapse(w->m, dice(w, 8));
+		hvo_collapse(w->m, dice(w, 8), NULL);
 		break;
 	case 3:
 		hvo_set_optimize(w->m, dice(w, 4));
@@ -524,7 +526,7 @@ static void one_step(struct worker *w)
 			give_back(w, &w->range[w->steps % RANGES], false);
 		break;
 	case STEP_COMPACT:
-		moved = hvo_compact(w->m, ANY, 9 + (unsigned int)dice(w, 2), 4000);
+		moved = hvo_compact(w->m, ANY, 9 + (unsigned int)dice(w, 2), 4000, NULL);
 		must(w, moved >= 0, "compact");
 		w->worked[STEP_COMPACT] += moved > 0;
 		break;
@@ -586,7 +588,9 @@ static void worker_open(struct worker *w, struct shared *s, unsigned int number)
 		.s = s, .m = s->r.m, .random = rig_seed(0) * THREADS + number, .ref = HVO_PFN_NONE
 	};
 	w->tag = (uint64_t)(number + 1) << 40;
-	w->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, w };
+	w->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, w
+	};
 	assert_int_equal(pthread_mutex_init(&w->lock, NULL), 0);
 	assert_int_equal(hvo_owner_register(w->m, &w->owner, &w->owner_id), 0);
 }
@@ -604,9 +608,9 @@ static void worker_close(struct worker *w, unsigned int number)
 /* What can be had of the machine, and what its descriptors take. */
 static uint64_t balance(struct rig *r, uint64_t total)
 {
-	struct hvo_machine_stat s;
+	struct hvo_machine_stat s = { .size = sizeof(s) };
 
-	hvo_collapse(r->m, UINT64_MAX);
+	hvo_collapse(r->m, UINT64_MAX, NULL);
 	s = rig_stat(r);
 	/* Frames of the start that Linux mode moved count as managed from then on. */
 	return s.free_frames + s.memmap - (s.total_frames - total);

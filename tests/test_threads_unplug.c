@@ -14,7 +14,9 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
 #include <pthread.h>
 #include <sched.h>
@@ -248,7 +250,7 @@ static bool call_hugetlb(struct worker *w)
 
 	if (!slot)
 		return drop(w, &w->held[dice(w, HELD)]);
-	if (EXPECT(w, hvo_hugetlb_alloc(w->s->huge, 0, ANY, &pfn), -HVO_ENOMEM))
+	if (EXPECT(w, hvo_pool_alloc(w->s->huge, 0, ANY, &pfn), -HVO_ENOMEM))
 		return false;
 	hold(w, slot, pfn);
 	return true;
@@ -259,16 +261,16 @@ static bool call_reserve(struct worker *w)
 	struct hvo_pool *pool = w->s->huge;
 	hvo_pfn_t pfn = 0;
 
-	if (EXPECT(w, hvo_hugetlb_reserve(pool, ANY, 1), -HVO_ENOMEM))
+	if (EXPECT(w, hvo_pool_reserve(pool, ANY, 1), -HVO_ENOMEM))
 		return false;
-	if (EXPECT(w, hvo_hugetlb_alloc_reserved(pool, HVO_GFP_KERNEL, ANY, &pfn), -HVO_ENOMEM)) {
-		EXPECT(w, hvo_hugetlb_unreserve(pool, 1), 0);
+	if (EXPECT(w, hvo_pool_alloc_reserved(pool, HVO_GFP_KERNEL, ANY, &pfn), -HVO_ENOMEM)) {
+		EXPECT(w, hvo_pool_unreserve(pool, 1), 0);
 		return false;
 	}
 	/* Somebody looks at it, and the promise is used up. */
-	if (EXPECT(w, hvo_hugetlb_free_reserved(pool, pfn), -HVO_EBUSY))
+	if (EXPECT(w, hvo_pool_free_reserved(pool, pfn), -HVO_EBUSY))
 		return !EXPECT(w, hvo_put_page(w->m, pfn), 0);
-	return !EXPECT(w, hvo_hugetlb_unreserve(pool, 1), 0);
+	return !EXPECT(w, hvo_pool_unreserve(pool, 1), 0);
 }
 
 static bool call_split(struct worker *w)
@@ -385,7 +387,7 @@ static bool call_read(struct worker *w)
 
 static bool call_section(struct worker *w)
 {
-	struct hvo_section_info info;
+	struct hvo_section_info info = { .size = sizeof(info) };
 	bool reported = false;
 	unsigned int i;
 
@@ -399,17 +401,18 @@ static bool call_section(struct worker *w)
 
 static bool call_report(struct worker *w)
 {
-	return EXPECT(w, (int)hvo_report_free(w->m, dice(w, 2) ? ANY : 0, 9, 4096), 0) > 0;
+	return EXPECT(w, (int)hvo_report_free(w->m, dice(w, 2) ? ANY : 0, 9, 4096, NULL), 0) > 0;
 }
 
 static bool call_collapse(struct worker *w)
 {
-	return hvo_collapse(w->m, 1 + dice(w, 16));
+	return hvo_collapse(w->m, 1 + dice(w, 16), NULL);
 }
 
 static bool call_compact(struct worker *w)
 {
-	return EXPECT(w, (int)hvo_compact(w->m, ANY, 9 + (unsigned int)dice(w, 2), 2000), 0) > 0;
+	return EXPECT(w, (int)hvo_compact(w->m, ANY, 9 + (unsigned int)dice(w, 2), 2000, NULL), 0) >
+	       0;
 }
 
 static bool call_dissolve(struct worker *w)
@@ -431,7 +434,7 @@ static bool call_pool(struct worker *w)
 {
 	hvo_set_optimize(w->m, dice(w, 4));
 	EXPECT(w, hvo_pool_resize(w->s->huge, ANY, dice(w, 24), NULL), 0);
-	return !EXPECT(w, hvo_hugetlb_optimize_pool(w->s->huge, NULL), -HVO_ENOMEM);
+	return !EXPECT(w, hvo_pool_optimize(w->s->huge, NULL), -HVO_ENOMEM);
 }
 
 /* Memory of a block that is ours goes to the system and comes back. */
@@ -444,7 +447,7 @@ static bool call_release(struct worker *w)
 
 	if (EXPECT(w, hvo_alloc_pages(w->m, GFP_QUIET, order, ANY, &pfn), -HVO_ENOMEM))
 		return false;
-	EXPECT(w, hvo_linux_release(host, pfn, nr), 0);
+	EXPECT(w, hvo_linux_discard(host, pfn, nr), 0);
 	EXPECT(w, hvo_linux_populate(host, pfn, nr), 0);
 	must(w, !hvo_put_page(w->m, pfn), "put");
 	return true;
@@ -452,11 +455,11 @@ static bool call_release(struct worker *w)
 
 static bool call_stat(struct worker *w)
 {
-	struct hvo_machine_stat machine;
-	struct hvo_zone_types types;
-	struct hvo_pool_stat pool;
-	struct hvo_zone_stat zone;
-	struct hvo_numa_stat numa;
+	struct hvo_machine_stat machine = { .size = sizeof(machine) };
+	struct hvo_zone_types types = { .size = sizeof(types) };
+	struct hvo_pool_stat pool = { .size = sizeof(pool) };
+	struct hvo_zone_stat zone = { .size = sizeof(zone) };
+	struct hvo_numa_stat numa = { .size = sizeof(numa) };
 	enum hvo_zone_type type;
 
 	for (type = HVO_ZONE_NORMAL; type < HVO_NR_ZONES; type++) {
@@ -472,7 +475,7 @@ static bool call_stat(struct worker *w)
 
 static bool call_work(struct worker *w)
 {
-	return hvo_work(w->m, 1 + dice(w, 32));
+	return hvo_work(w->m, 1 + dice(w, 32), NULL);
 }
 
 static const struct call {
@@ -599,7 +602,9 @@ static void worker_open(struct worker *w, struct shared *s, unsigned int number)
 	w->s = s;
 	w->m = s->r.m;
 	w->random = rig_seed(0) * (CALLERS + PLUGGERS) + number;
-	w->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, w };
+	w->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, w
+	};
 	assert_true(NR_CALLS + NR_PLUGS <= NR_WORKED);
 	assert_int_equal(pthread_mutex_init(&w->lock, NULL), 0);
 	assert_int_equal(hvo_owner_register(w->m, &w->owner, &w->owner_id), 0);
@@ -647,7 +652,7 @@ static void shared_close(struct shared *s)
 
 	rig_resize(s->huge, ANY, 0);
 	rig_resize(s->large, ANY, 0);
-	(void)hvo_work(s->r.m, UINT64_MAX);
+	(void)hvo_work(s->r.m, UINT64_MAX, NULL);
 	for (start = MOVABLE_START; start < PLUG_END; start += HVO_SECTION_FRAMES)
 		leave(&s->r, start, start + HVO_SECTION_FRAMES);
 	rig_audit(&s->r);

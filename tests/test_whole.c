@@ -178,7 +178,7 @@ static void full_open(struct full *f, const struct plan *plan, enum rig_platform
 		assert_true(w->nr == UINT64_MAX ? f->total[i] > w->used : f->total[i] == w->nr);
 		assert_true(w->used <= MAX_USED);
 		for (k = 0; k < w->used; k++) {
-			assert_int_equal(hvo_hugetlb_alloc(f->pool[i], 0, ANY, &f->used[i][k]), 0);
+			assert_int_equal(hvo_pool_alloc(f->pool[i], 0, ANY, &f->used[i][k]), 0);
 			rig_fill(&f->r, f->used[i][k], UINT64_C(1) << w->order, k);
 		}
 	}
@@ -267,7 +267,7 @@ static void cut_and_mend(struct full *f, uint64_t nr_free)
 	expect_contents(f);
 	free_shuffled(f, &s);
 	rig_audit(&f->r);
-	(void)hvo_collapse(f->r.m, UINT64_MAX);
+	(void)hvo_collapse(f->r.m, UINT64_MAX, NULL);
 	now = zones_of(&f->r);
 	assert_memory_equal(&now, &whole, sizeof(now));
 	assert_int_equal(rig_stat(&f->r).memmap, memmap);
@@ -285,7 +285,7 @@ static void shrink_and_cut(struct full *f)
 	for (i = 0; i < f->plan->nr_pools; i++) {
 		const struct want *w = &f->plan->pools[i];
 		uint64_t free_pages = f->total[i] - w->used;
-		struct hvo_resize_result res;
+		struct hvo_resize_result res = { .size = sizeof(res) };
 
 		assert_int_equal(rig_free(&f->r), 0);
 		res = rig_resize(f->pool[i], ANY, w->used);
@@ -360,7 +360,7 @@ static void shrink_under_users(struct full *f)
 			uint64_t before = rig_free(&f->r);
 
 			assert_true(rig_intact(&f->r, f->used[i][k], UINT64_C(1) << order, k));
-			assert_int_equal(hvo_hugetlb_free(f->pool[i], f->used[i][k]), 0);
+			assert_int_equal(hvo_pool_free(f->pool[i], f->used[i][k]), 0);
 			assert_int_equal(rig_free(&f->r), before + (UINT64_C(1) << order));
 		}
 		assert_int_equal(rig_pool(f->pool[i], ANY).total, 0);
@@ -370,7 +370,7 @@ static void shrink_under_users(struct full *f)
 
 static void promise(const struct plan *plan, enum rig_platform platform)
 {
-	struct hvo_machine_stat first, last;
+	struct hvo_machine_stat first = { .size = sizeof(first) }, last = { .size = sizeof(last) };
 	struct zones zones;
 	struct full f;
 
@@ -384,7 +384,7 @@ static void promise(const struct plan *plan, enum rig_platform platform)
 	shrink_under_users(&f);
 	assert_true(rest_intact(&f.r, &f.h));
 	hog_release(&f.r, &f.h, UINT64_MAX);
-	(void)hvo_collapse(f.r.m, UINT64_MAX);
+	(void)hvo_collapse(f.r.m, UINT64_MAX, NULL);
 	zones = zones_of(&f.r);
 	assert_memory_equal(&zones, &f.empty, sizeof(zones));
 	assert_int_equal(rig_stat(&f.r).memmap, 0);
@@ -473,7 +473,7 @@ static void test_folios(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 10240);
 	static struct folio folios[FOLIOS];
-	struct hvo_machine_stat before, now;
+	struct hvo_machine_stat before = { .size = sizeof(before) }, now = { .size = sizeof(now) };
 	struct zones empty, zones;
 	uint64_t random = 5, i, k;
 	struct rig r;
@@ -494,7 +494,7 @@ static void test_folios(void **state)
 	now = rig_stat(&r);
 	assert_int_equal(now.memmap, before.memmap);
 	assert_int_equal(now.memmap_boot, before.memmap_boot);
-	assert_int_equal(now.presents, before.presents);
+	assert_int_equal(now.restored, before.restored);
 	rig_audit(&r);
 	for (i = FOLIOS; i--;) {
 		k = rig_random(&random) % (i + 1);
@@ -551,7 +551,7 @@ struct carve {
 static void carve_open(struct carve *c, const char *policy, unsigned int order, uint64_t reserve)
 {
 	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 
 	memset(c, 0, sizeof(*c));
 	cfg.min_free_bytes = reserve * HVO_FRAME_SIZE;
@@ -614,7 +614,7 @@ static void carve_open_checked(struct carve *c, unsigned int order, uint64_t res
 	assert_int_equal(cut_blocks(&c->r), blocks_with_memmap(&c->r));
 	assert_true(cut_blocks(&c->r) >= c->full.z[0].nr_cut + c->carved);
 	/* That is for blocks that hold their own descriptors in on-demand mode. */
-	assert_int_equal(hvo_collapse(c->r.m, UINT64_MAX), 0);
+	assert_int_equal(hvo_collapse(c->r.m, UINT64_MAX, NULL), 0);
 }
 
 static void test_carve(void **state)
@@ -677,7 +677,7 @@ static void test_spoiled(void **state)
  */
 static void heal_in(unsigned int order, uint64_t reserve, uint64_t carved)
 {
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 	struct carve c;
 	hvo_pfn_t last;
 
@@ -686,11 +686,12 @@ static void heal_in(unsigned int order, uint64_t reserve, uint64_t carved)
 	assert_true(is_carved(&c.r, last, order));
 	assert_int_equal(c.carved, carved);
 	assert_int_equal(rig_stat(&c.r).carved_blocks, carved);
-	assert_true(hvo_work(c.r.m, UINT64_MAX) >= carved * ((UINT64_C(1) << order) / 64 - 1));
+	assert_true((uint64_t)hvo_work(c.r.m, UINT64_MAX, NULL) >=
+		    carved * ((UINT64_C(1) << order) / 64 - 1));
 	assert_int_equal(rig_stat(&c.r).carved_blocks, 0);
 	assert_int_equal(c.r.events[HVO_EVENT_HEALED], carved);
 	assert_int_not_equal(fold_byte(&c.r, last), 0);
-	assert_int_equal(hvo_work(c.r.m, UINT64_MAX), 0);
+	assert_int_equal(hvo_work(c.r.m, UINT64_MAX, NULL), 0);
 	rig_audit(&c.r);
 	assert_int_equal(grow_to_the_end(c.pool), c.total);
 	assert_int_equal(rig_pool(c.pool, ANY).optimized, c.total);
@@ -740,7 +741,7 @@ static void test_move_elsewhere(void **state)
 			continue;
 		page = rig_page(&r, pfn);
 		if (hvo_page_state(page) == HVO_PAGE_MEMMAP && !(page->flags & HVO_PF_BOOT) &&
-		    hvo_memmap_to_q(page->private_data[0]) >> 3 == block >> HVO_BLOCK_ORDER)
+		    hvo_memmap_group(page->private_data[0]) >> 3 == block >> HVO_BLOCK_ORDER)
 			moved += !hvo_move_memmap(r.m, pfn);
 	}
 	assert_int_equal(moved, 0);
@@ -748,7 +749,7 @@ static void test_move_elsewhere(void **state)
 	for (pfn = block + 64; pfn < block + HVO_BLOCK_FRAMES; pfn++)
 		rig_put(&r, pfn);
 	hog_release(&r, &h, UINT64_MAX);
-	(void)hvo_collapse(r.m, UINT64_MAX);
+	(void)hvo_collapse(r.m, UINT64_MAX, NULL);
 	zones = zones_of(&r);
 	assert_memory_equal(&zones, &empty, sizeof(zones));
 	assert_int_equal(rig_stat(&r).memmap, 0);

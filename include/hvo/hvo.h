@@ -18,6 +18,19 @@ extern "C" {
  * Every function is thread-safe unless its Context says otherwise.
  */
 
+/* ---- version and errors ------------------------------------------------ */
+
+/*
+ * The version of the library that runs, which may be another one than the HVO_VERSION that a
+ * program was built with. Static text. Context: any.
+ */
+const char *hvo_version(void);
+
+/* "ENOMEM" for -HVO_ENOMEM or HVO_ENOMEM, "0" for 0, else "unknown". Static text. Context: any. */
+const char *hvo_error_name(int rc);
+/* A few words for people, of the same numbers, in lower case. Static text. Context: any. */
+const char *hvo_error_text(int rc);
+
 /* ---- machine ---------------------------------------------------------- */
 
 enum hvo_mode {
@@ -34,6 +47,7 @@ enum hvo_clear {
 
 /**
  * struct hvo_config - what a machine is to be; zero means the default
+ * @size: sizeof(struct hvo_config), see types.h
  * @memory_bytes: all nodes together; a multiple of @nr_nodes sections (128 MiB), at
  *                most 16 TiB
  * @movable_bytes: of each node, at its end, in ZONE_MOVABLE; whole sections
@@ -59,6 +73,7 @@ enum hvo_clear {
  *            gigantic pages then never had frames for their tails
  */
 struct hvo_config {
+	uint32_t size;
 	uint64_t memory_bytes;
 	uint64_t movable_bytes;
 	uint64_t cma_bytes;
@@ -79,6 +94,19 @@ struct hvo_config {
  * Return: bytes, or 0 if the configuration is not valid.
  */
 size_t hvo_machine_size(const struct hvo_config *cfg);
+
+/**
+ * hvo_config_check() - does a configuration make sense, and if not, which field is wrong?
+ * @why: NULL, or where the field and what is wrong with it go, as
+ *       "max_order: not from 9 to 18"; empty if nothing is
+ * @len: bytes there are at @why; what does not fit is cut off, the end is 0 always
+ *
+ * What every function that takes a configuration refuses, it refuses for such a reason.
+ *
+ * Context: any; needs no machine.
+ * Return: 0; -HVO_EINVAL; -HVO_E2BIG: fields that this library does not know are set.
+ */
+int hvo_config_check(const struct hvo_config *cfg, char *why, size_t len);
 
 /**
  * hvo_machine_init() - build a machine and bring its memory online
@@ -118,14 +146,19 @@ const struct hvo_config *hvo_machine_config(const struct hvo_machine *m);
  */
 int hvo_set_min_free(struct hvo_machine *m, uint64_t bytes);
 #define HVO_MIN_FREE_MAX (UINT64_C(0x7fffffff) << 10)
-/* Where it stands, in bytes. Context: any. */
-uint64_t hvo_min_free(const struct hvo_machine *m);
+/* Where it stands, in bytes, or -HVO_ENODEV. Context: any. */
+int64_t hvo_min_free(const struct hvo_machine *m);
 
 /*
  * Where the bytes of the frames [pfn, pfn + nr) are, whosever these are: what is not the caller's is
  * not for reading or writing. NULL: no such frames.
  */
 void *hvo_window(const struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
+/*
+ * And back: the frame that a byte of hvo_window() is in. HVO_PFN_NONE: @addr is no such byte, or the
+ * machine is gone.
+ */
+hvo_pfn_t hvo_addr_to_pfn(const struct hvo_machine *m, const void *addr);
 
 /**
  * hvo_machine_abandon() - make every later call fail with -HVO_ENODEV
@@ -174,14 +207,42 @@ HVO_MUST_CHECK int hvo_alloc_pages(struct hvo_machine *m, unsigned int gfp, unsi
  * hvo_put_page() - drop a reference; the last one frees the block
  * @pfn: any frame of an allocated block
  *
- * Context: with no lock of the caller's that a shrinker takes: a block may be
- * collapsed, or a surplus huge page restored, on the way. Never needs memory in
- * on-demand mode; in Linux mode a surplus huge page that cannot be restored stays in
- * its pool.
+ * A surplus huge page of Linux mode leaves its pool, but what has to be restored first is deferred,
+ * as hvo_pool_free() says; if hvo_work() cannot restore it then, it is surplus in its pool again.
+ *
+ * Context: any without locks of the core's; needs no memory and does not wait.
  * Return: 0; -HVO_EINVAL where no reference is held on a block there; -HVO_EBUSY if it is
  * the last one and the map count is not 0. After an error nothing has changed.
  */
 int hvo_put_page(struct hvo_machine *m, hvo_pfn_t pfn);
+
+/**
+ * hvo_alloc_pages_bulk() - allocate many blocks of 2^order frames
+ * @nr: how many, at least 1
+ * @pfns: room for as many: their first frames
+ *
+ * All or none: as many calls of hvo_alloc_pages(), and their Context. Nothing is held from one to
+ * the next, so others may allocate and free between them.
+ *
+ * Return: 0; what hvo_alloc_pages() returns. After an error nothing is allocated, and what is in
+ * @pfns means nothing.
+ */
+HVO_MUST_CHECK int hvo_alloc_pages_bulk(struct hvo_machine *m, unsigned int gfp, unsigned int order,
+					int node, uint64_t nr, hvo_pfn_t *pfns);
+
+/**
+ * hvo_put_pages_bulk() - drop a reference on each of many blocks, huge pages too
+ * @pfns: any frame of each
+ * @nr: how many, at least 1
+ * @ret_done: NULL, or how many references were dropped, the first ones of @pfns
+ *
+ * As many calls of hvo_put_page(), and their Context, up to the first that fails.
+ *
+ * Return: 0; what hvo_put_page() returns of @pfns[*ret_done], which it did not drop, nor any behind
+ * it. *@ret_done is untouched after -HVO_ENODEV and where there is nothing to drop (-HVO_EINVAL).
+ */
+int hvo_put_pages_bulk(struct hvo_machine *m, const hvo_pfn_t *pfns, uint64_t nr,
+		       uint64_t *ret_done);
 
 /**
  * hvo_get_page() - take a reference on whatever block covers a frame, if it is in use
@@ -222,7 +283,10 @@ int hvo_unmap_page(struct hvo_machine *m, hvo_pfn_t pfn);
  * Return: 0; -HVO_EINVAL: no such word, or nobody holds a block there. Nothing changed then.
  */
 int hvo_page_set_private(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int i, uint64_t value);
-/* Read one of them, with a reference too. The same errors; *@ret is untouched after one. */
+/*
+ * Read one of them, with a reference too, or of the block at @src in an owner's @move (struct
+ * hvo_owner). The same errors; *@ret is untouched after one.
+ */
 int hvo_page_private(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int i, uint64_t *ret);
 
 /**
@@ -245,6 +309,7 @@ void hvo_read_unlock(struct hvo_machine *m);
 
 /**
  * struct hvo_shrinker - frees memory that its owner can do without
+ * @size: sizeof(struct hvo_shrinker), see types.h
  * @scan: asked to free @nr_frames frames; returns how many it freed. Called without
  *        spin locks. It may free pages and huge pages; it must not resize pools,
  *        split blocks or register shrinkers, and what it allocates must not set
@@ -253,53 +318,58 @@ void hvo_read_unlock(struct hvo_machine *m);
  * The caller owns the memory; it must stay until hvo_shrinker_unregister().
  */
 struct hvo_shrinker {
+	uint32_t size;
 	uint64_t (*scan)(struct hvo_shrinker *shrinker, struct hvo_machine *m, uint64_t nr_frames);
 	void *arg;
 	struct hvo_shrinker *next;
 };
 
-void hvo_shrinker_register(struct hvo_machine *m, struct hvo_shrinker *shrinker);
+/* 0; -HVO_EINVAL: there is no function; -HVO_ENODEV. */
+int hvo_shrinker_register(struct hvo_machine *m, struct hvo_shrinker *shrinker);
 /* 0, -HVO_ENODEV, or -HVO_EINVAL if it is not registered. Waits for a running scan. */
 int hvo_shrinker_unregister(struct hvo_machine *m, struct hvo_shrinker *shrinker);
 
 /*
  * The last resort of an allocation without NORETRY or RETRY_MAYFAIL: frees memory
- * and returns how many frames. NULL for none. Called as a shrinker's scan is.
+ * and returns how many frames. NULL for none. Called as a shrinker's scan is. 0; -HVO_ENODEV.
  */
-void hvo_set_oom_notifier(struct hvo_machine *m,
-			  uint64_t (*notify)(void *arg, struct hvo_machine *m, unsigned int order),
-			  void *arg);
+int hvo_set_oom_notifier(struct hvo_machine *m,
+			 uint64_t (*notify)(void *arg, struct hvo_machine *m, unsigned int order),
+			 void *arg);
 
 /**
  * hvo_collapse() - make cut blocks that hold nothing but their descriptors whole again
  * @max_blocks: at most so many
+ * @ret_more: NULL, or: was it @max_blocks that ended it?
  *
  * On-demand mode does this by itself when a whole block is wanted; this is for
  * doing it earlier. Linux mode has nothing to collapse.
  *
  * Context: may wait.
- * Return: number of blocks made whole (0 or more).
+ * Return: number of blocks made whole; -HVO_ENODEV.
  */
-uint64_t hvo_collapse(struct hvo_machine *m, uint64_t max_blocks);
+int64_t hvo_collapse(struct hvo_machine *m, uint64_t max_blocks, bool *ret_more);
 
 /**
  * hvo_work() - do what was put off, in bounded steps
  * @max: at most so many steps: a huge page freed, a descriptor frame moved, a block collapsed
+ * @ret_more: NULL, or: was it @max that ended it?
  *
  * Finishes deferred frees, moves descriptors out of blocks that policy carve-heal carved,
  * and collapses blocks as long as more of them wait than are worth keeping. A thread
  * that the linux platform can run calls this; so may anybody else.
  *
  * Context: may wait. Not from a shrinker.
- * Return: steps done; fewer than @max: there is no more that can be done now.
+ * Return: steps done; -HVO_ENODEV.
  */
-uint64_t hvo_work(struct hvo_machine *m, uint64_t max);
+int64_t hvo_work(struct hvo_machine *m, uint64_t max, bool *ret_more);
 
 /**
  * hvo_report_free() - give the content of free memory back to the system
  * @node: of one node, or HVO_NODE_ANY
  * @order: of the free blocks that are worth it: of 2^order frames and above, 9 to max_order
  * @max: at most so many frames
+ * @ret_more: NULL, or: was it @max that ended it?
  *
  * The memory stays online, free and counted. What is behind it comes back, as zeroes, when a
  * block of it is allocated, or taken in any other way; if the system has none by then, that
@@ -307,10 +377,10 @@ uint64_t hvo_work(struct hvo_machine *m, uint64_t max);
  * It begins where the last call ended.
  *
  * Context: may wait. Not from a shrinker.
- * Return: frames given back now, a multiple of 512, or -HVO_EINVAL; with fewer than @max, by
- * a block or more, there is no more to be given.
+ * Return: frames given back now, a multiple of 512; -HVO_EINVAL; -HVO_ENODEV.
  */
-int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uint64_t max);
+int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uint64_t max,
+			bool *ret_more);
 
 /* Was the content of this frame given back so, and not taken again? False for what is offline. */
 bool hvo_reported(struct hvo_machine *m, hvo_pfn_t pfn);
@@ -377,20 +447,25 @@ HVO_MUST_CHECK int hvo_soft_offline(struct hvo_machine *m, hvo_pfn_t pfn);
 
 /**
  * struct hvo_failure_stat - how hvo_memory_failure() ended, each frame counted once
+ * @size: sizeof(struct hvo_failure_stat), see types.h
  * @total: all of them
  * @recovered: taken out at once
  * @delayed: in use, taken out when it is freed (-HVO_EBUSY)
  * @failed: what holds it could not be cut (-HVO_ENOMEM)
  */
 struct hvo_failure_stat {
+	uint32_t size;
 	uint64_t total, recovered, delayed, failed;
 };
 
 /* Of a node's frames. -HVO_EINVAL: no such node, *@ret untouched. Context: any. */
 int hvo_failure_stat(struct hvo_machine *m, int node, struct hvo_failure_stat *ret);
 
-/* The frames that failed, ascending: up to @max of them go to @pfns. Returns how many there are. */
-uint64_t hvo_poisoned(struct hvo_machine *m, hvo_pfn_t *pfns, uint64_t max);
+/*
+ * The frames that failed, ascending: up to @max of them go to @pfns, which may be NULL. Returns how many
+ * there are, or -HVO_ENODEV.
+ */
+int64_t hvo_poisoned(struct hvo_machine *m, hvo_pfn_t *pfns, uint64_t max);
 
 /* ---- HugeTLB ---------------------------------------------------------- */
 
@@ -423,6 +498,7 @@ struct hvo_restore_step {
 
 #define HVO_POLICY_STEPS 4
 struct hvo_policy {
+	uint32_t size;
 	char name[16];
 	uint32_t flags; /* HVO_POLICY_* */
 	uint32_t nr_steps;
@@ -446,8 +522,29 @@ const struct hvo_policy *hvo_policy_get(unsigned int index);
 #define HVO_MAX_POOLS 4
 HVO_MUST_CHECK int hvo_pool_create(struct hvo_machine *m, unsigned int order,
 				   struct hvo_pool **ret);
-/* The pool of an order, or NULL. */
+/**
+ * hvo_pool_destroy() - remove a pool that has no pages
+ *
+ * Shrink it to 0 first. Its counters and settings are gone; a pool that hvo_pool_set_demote_order()
+ * sent here demotes to the next smaller pool again. Nobody may use @pool from now on; until there
+ * is another pool in its place, every call on it is -HVO_EINVAL.
+ *
+ * Context: may wait. Not from a shrinker.
+ * Return: 0; -HVO_EINVAL; -HVO_ENODEV; -HVO_EBUSY: it has pages, free, in use or deferred, or
+ * a promise, or is just being resized. After an error nothing has changed.
+ */
+int hvo_pool_destroy(struct hvo_pool *pool);
+/* The pool of an order; NULL: there is none, or the machine is gone. Context: any. */
 struct hvo_pool *hvo_pool_find(struct hvo_machine *m, unsigned int order);
+/*
+ * The pools of a machine by order, the smallest first: of the next larger order than @pool's, or the
+ * first with NULL; NULL behind the last. Context: any.
+ */
+struct hvo_pool *hvo_pool_next(struct hvo_machine *m, const struct hvo_pool *pool);
+#define hvo_for_each_pool(m, pool) \
+	for ((pool) = hvo_pool_next(m, NULL); (pool); (pool) = hvo_pool_next(m, pool))
+/* Of its pages, 9 to 18. -HVO_EINVAL; -HVO_ENODEV. Context: any. */
+int hvo_pool_order(const struct hvo_pool *pool);
 
 /* Linux mode, "mayfail" by default. Copies the policy. -HVO_EINVAL if it makes no sense. */
 int hvo_pool_set_policy(struct hvo_pool *pool, const struct hvo_policy *policy);
@@ -485,7 +582,7 @@ const char *hvo_fold_scope_name(unsigned int scope);
  * hvo_pool_set_fold_scope() - choose which pages of a pool may be folded
  * @scope: HVO_FOLD_ALL at first
  *
- * Acts on later allocations, moves and hvo_hugetlb_optimize_pool(): what is in the pool stays
+ * Acts on later allocations, moves and hvo_pool_optimize(): what is in the pool stays
  * as it is.
  *
  * Context: may wait. Not from a shrinker.
@@ -496,8 +593,8 @@ int hvo_pool_set_fold_scope(struct hvo_pool *pool, enum hvo_fold_scope scope);
 /* The one in force. Context: any. -HVO_EINVAL, also in on-demand mode; -HVO_ENODEV. */
 int hvo_pool_fold_scope(struct hvo_pool *pool);
 
-/* The switch hugetlb_optimize_vmemmap; acts on later allocations only. */
-void hvo_set_optimize(struct hvo_machine *m, bool on);
+/* The switch hugetlb_optimize_vmemmap; acts on later allocations only. 0; -HVO_ENODEV. */
+int hvo_set_optimize(struct hvo_machine *m, bool on);
 /* Where it stands. On-demand mode has no use for it. Context: any. */
 bool hvo_optimize(const struct hvo_machine *m);
 
@@ -509,13 +606,14 @@ bool hvo_optimize(const struct hvo_machine *m);
  * a pool that takes them from CMA areas come from there in either case.
  *
  * Context: any.
+ * Return: 0; -HVO_ENODEV.
  */
-void hvo_set_movable_gigantic(struct hvo_machine *m, bool on);
+int hvo_set_movable_gigantic(struct hvo_machine *m, bool on);
 /* Where it stands. Context: any. */
 bool hvo_movable_gigantic(const struct hvo_machine *m);
 
 /**
- * hvo_hugetlb_optimize_pool() - fold what is present: pages that joined while the switch was
+ * hvo_pool_optimize() - fold what is present: pages that joined while the switch was
  * off, or that could not be folded then
  * @ret_done: NULL, or how many were folded
  *
@@ -526,9 +624,10 @@ bool hvo_movable_gigantic(const struct hvo_machine *m);
  * Return: 0; -HVO_EINVAL; -HVO_ENODEV; -HVO_ENOMEM where a mapping was refused: what is folded
  * stays so, the rest is as before.
  */
-int hvo_hugetlb_optimize_pool(struct hvo_pool *pool, uint64_t *ret_done);
+int hvo_pool_optimize(struct hvo_pool *pool, uint64_t *ret_done);
 
 struct hvo_resize_result {
+	uint32_t size;
 	uint64_t asked;	  /* pages to add or to remove */
 	uint64_t done;	  /* added or freed */
 	uint64_t refused; /* stayed for want of descriptor frames (now surplus) */
@@ -554,6 +653,7 @@ int hvo_pool_resize(struct hvo_pool *pool, int node, uint64_t nr, struct hvo_res
 
 /**
  * struct hvo_resize_options - zero means the default
+ * @size: sizeof(struct hvo_resize_options), see types.h
  * @nodes: bit n allows node n, as a memory policy does (nr_hugepages_mempolicy); 0: all.
  *         Only with HVO_NODE_ANY
  * @progress: called after each batch; false ends the resize there, what was done stays. It
@@ -562,6 +662,7 @@ int hvo_pool_resize(struct hvo_pool *pool, int node, uint64_t nr, struct hvo_res
  *        see HVO_FOLD_BOOT
  */
 struct hvo_resize_options {
+	uint32_t size;
 	uint64_t nodes;
 	bool (*progress)(void *arg, const struct hvo_resize_result *so_far);
 	void *arg;
@@ -576,7 +677,7 @@ int hvo_pool_resize_with(struct hvo_pool *pool, int node, uint64_t nr,
 int hvo_pool_set_overcommit(struct hvo_pool *pool, uint64_t nr);
 
 /**
- * hvo_hugetlb_reserve() - promise @nr huge pages to somebody, before they are taken
+ * hvo_pool_reserve() - promise @nr huge pages to somebody, before they are taken
  * @node: where surplus pages come from first, or HVO_NODE_ANY
  *
  * Where the pool has too few free pages, surplus ones are allocated within the
@@ -585,20 +686,20 @@ int hvo_pool_set_overcommit(struct hvo_pool *pool, uint64_t nr);
  * Context: may wait. Not from a shrinker.
  * Return: 0; -HVO_EINVAL; -HVO_ENOMEM: too few, nothing is reserved.
  */
-HVO_MUST_CHECK int hvo_hugetlb_reserve(struct hvo_pool *pool, int node, uint64_t nr);
+HVO_MUST_CHECK int hvo_pool_reserve(struct hvo_pool *pool, int node, uint64_t nr);
 
 /**
- * hvo_hugetlb_unreserve() - take back a promise that was not used
+ * hvo_pool_unreserve() - take back a promise that was not used
  *
  * As many surplus pages as that leave the pool if they are free.
  *
  * Context: may wait. Not from a shrinker.
  * Return: 0; -HVO_EINVAL: so many are not reserved, nothing changed.
  */
-int hvo_hugetlb_unreserve(struct hvo_pool *pool, uint64_t nr);
+int hvo_pool_unreserve(struct hvo_pool *pool, uint64_t nr);
 
 /**
- * hvo_hugetlb_alloc() - take a huge page that nobody has reserved
+ * hvo_pool_alloc() - take a huge page that nobody has reserved
  *
  * From the free list, else, with HVO_GFP_RECLAIM, as a surplus page within the overcommit
  * limit. Free pages in a range that the library empties at that moment (hvo_alloc_contig_range(),
@@ -608,14 +709,28 @@ int hvo_hugetlb_unreserve(struct hvo_pool *pool, uint64_t nr);
  * Context: with HVO_GFP_RECLAIM it may wait; not from a shrinker then.
  * Return: 0; -HVO_EINVAL; -HVO_ENOMEM: no free page there, nothing changed.
  */
-HVO_MUST_CHECK int hvo_hugetlb_alloc(struct hvo_pool *pool, unsigned int gfp, int node,
-				     hvo_pfn_t *ret);
+HVO_MUST_CHECK int hvo_pool_alloc(struct hvo_pool *pool, unsigned int gfp, int node,
+				  hvo_pfn_t *ret);
 /* The same by a reservation, which is used up. -HVO_EINVAL also where none is left. */
-HVO_MUST_CHECK int hvo_hugetlb_alloc_reserved(struct hvo_pool *pool, unsigned int gfp, int node,
-					      hvo_pfn_t *ret);
+HVO_MUST_CHECK int hvo_pool_alloc_reserved(struct hvo_pool *pool, unsigned int gfp, int node,
+					   hvo_pfn_t *ret);
 
 /**
- * hvo_hugetlb_free() - drop a reference on a huge page, as hvo_put_page() does
+ * hvo_pool_alloc_bulk() - take many huge pages that nobody has reserved
+ * @nr: how many, at least 1
+ * @pfns: room for as many
+ *
+ * All or none: as many calls of hvo_pool_alloc(), and their Context. hvo_put_pages_bulk() gives
+ * them back.
+ *
+ * Return: 0; what hvo_pool_alloc() returns. After an error nothing is taken, and what is in
+ * @pfns means nothing; surplus pages that came for it have left again, or are deferred.
+ */
+HVO_MUST_CHECK int hvo_pool_alloc_bulk(struct hvo_pool *pool, unsigned int gfp, int node,
+				       uint64_t nr, hvo_pfn_t *pfns);
+
+/**
+ * hvo_pool_free() - drop a reference on a huge page, as hvo_put_page() does
  * @pfn: its head
  *
  * The last one returns it to the pool; if its node has surplus it leaves the pool at
@@ -626,12 +741,12 @@ HVO_MUST_CHECK int hvo_hugetlb_alloc_reserved(struct hvo_pool *pool, unsigned in
  * Context: any without locks of the core's; needs no memory and does not wait.
  * Return: 0; -HVO_EINVAL; -HVO_EBUSY as hvo_put_page(). After an error nothing has changed.
  */
-int hvo_hugetlb_free(struct hvo_pool *pool, hvo_pfn_t pfn);
+int hvo_pool_free(struct hvo_pool *pool, hvo_pfn_t pfn);
 /*
- * Give back a page of hvo_hugetlb_alloc_reserved() that was not put to use: the
+ * Give back a page of hvo_pool_alloc_reserved() that was not put to use: the
  * reservation is there again. -HVO_EBUSY if others hold it or it is mapped.
  */
-int hvo_hugetlb_free_reserved(struct hvo_pool *pool, hvo_pfn_t pfn);
+int hvo_pool_free_reserved(struct hvo_pool *pool, hvo_pfn_t pfn);
 
 /**
  * hvo_hugetlb_dissolve() - take a free huge page out of its pool and free it
@@ -673,6 +788,7 @@ int hvo_pool_demote_order(struct hvo_pool *pool);
 int hvo_pool_demote(struct hvo_pool *pool, int node, uint64_t nr, uint64_t *ret_done);
 
 struct hvo_pool_stat {
+	uint32_t size;
 	uint64_t total; /* sysfs nr_hugepages, surplus included */
 	uint64_t free;
 	uint64_t surplus;
@@ -703,6 +819,7 @@ enum hvo_zone_type {
 };
 
 struct hvo_zone_stat {
+	uint32_t size;
 	uint64_t start_pfn, end_pfn;
 	uint64_t present; /* frames */
 	uint64_t managed; /* present minus what was set aside at the start */
@@ -728,6 +845,7 @@ enum hvo_migratetype {
 
 /* Of a zone's cut blocks, by what they are kept for; whole blocks are for anything. */
 struct hvo_zone_types {
+	uint32_t size;
 	uint64_t nr_cut[HVO_NR_MIGRATETYPES];
 	uint64_t nr_free[HVO_NR_MIGRATETYPES][HVO_BLOCK_ORDER]; /* free blocks of each order */
 };
@@ -738,6 +856,7 @@ int hvo_zone_types(struct hvo_machine *m, int node, enum hvo_zone_type type,
 
 /**
  * struct hvo_numa_stat - allocations since the machine is there, as the kernel counts them
+ * @size: sizeof(struct hvo_numa_stat), see types.h
  * @hit: this node was preferred, and gave
  * @miss: this node gave, another one was preferred
  * @foreign: this node was preferred, another one gave
@@ -745,6 +864,7 @@ int hvo_zone_types(struct hvo_machine *m, int node, enum hvo_zone_type type,
  * Whoever asks for HVO_NODE_ANY prefers node 0.
  */
 struct hvo_numa_stat {
+	uint32_t size;
 	uint64_t hit, miss, foreign;
 };
 
@@ -754,10 +874,12 @@ int hvo_numa_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 
 /**
  * struct hvo_zone_events - frames since the machine is there, as the kernel counts them
+ * @size: sizeof(struct hvo_zone_events), see types.h
  * @allocated: that an allocation gave, for descriptors too, but for contiguous ranges
  * @freed: that became free again, and when memory came online
  */
 struct hvo_zone_events {
+	uint32_t size;
 	uint64_t allocated, freed;
 };
 
@@ -766,11 +888,12 @@ int hvo_zone_events(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		    struct hvo_zone_events *ret);
 
 struct hvo_machine_stat {
+	uint32_t size;
 	uint64_t total_frames;	  /* managed: MemTotal */
 	uint64_t free_frames;	  /* MemFree */
 	uint64_t memmap_boot;	  /* frames for descriptors, set aside at the start */
 	uint64_t memmap;	  /* and allocated later (nr_memmap_pages) */
-	uint64_t folds, presents; /* blocks folded, made present */
+	uint64_t folds, restored; /* blocks folded, made present */
 	uint64_t cuts, cut_failures;
 	uint64_t collapses, collapse_failures;
 	uint64_t moved;		/* descriptor frames */
@@ -790,14 +913,15 @@ struct hvo_machine_stat {
 	uint64_t compact_scanned, compact_isolated, compact_stalls, compact_successes;
 };
 
-void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret);
+/* 0; -HVO_ENODEV: the machine is gone, *@ret untouched. Context: any. */
+int hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret);
 
 enum hvo_event {
 	HVO_EVENT_ALLOC_FAILED,	  /* order a, gfp b */
 	HVO_EVENT_FREE_REFUSED,	  /* pool order a, frames missing b, enum hvo_refusal c */
 	HVO_EVENT_CARVED,	  /* pool order a */
 	HVO_EVENT_FOLD_FAILED,	  /* 2 MiB blocks that stay present a, error b */
-	HVO_EVENT_PRESENT_FAILED, /* 2 MiB blocks that stay folded a, error b */
+	HVO_EVENT_RESTORE_FAILED, /* 2 MiB blocks that stay folded a, error b */
 	HVO_EVENT_CUT,
 	HVO_EVENT_COLLAPSED,
 	HVO_EVENT_HEALED,   /* block at pfn holds no descriptors any more */
@@ -819,7 +943,7 @@ struct hvo_event_record {
 
 /**
  * struct hvo_finding - one mismatch that an audit found
- * @rule: the invariant, as numbered in DESIGN.md ("BUDDY-1")
+ * @rule: the invariant, by its name in src/core/audit.c ("BUDDY-1")
  * @what: a few words
  */
 struct hvo_finding {
@@ -836,10 +960,10 @@ struct hvo_finding {
  * against the counters.
  *
  * Context: may wait. No other thread may use the machine meanwhile: the count would be wrong.
- * Return: number of mismatches.
+ * Return: number of mismatches; -HVO_ENODEV: there is nothing left that could be counted.
  */
-uint64_t hvo_machine_audit(struct hvo_machine *m,
-			   void (*report)(void *arg, const struct hvo_finding *finding), void *arg);
+int64_t hvo_machine_audit(struct hvo_machine *m,
+			  void (*report)(void *arg, const struct hvo_finding *finding), void *arg);
 
 #ifdef __cplusplus
 }

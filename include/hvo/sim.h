@@ -26,6 +26,7 @@ enum hvo_sim_fault {
 };
 
 struct hvo_sim_options {
+	uint32_t size;
 	uint64_t seed;
 	uint32_t tlb_entries;  /* default 64; a power of two */
 	uint32_t table_frames; /* for page tables; default: enough for every split */
@@ -38,14 +39,15 @@ struct hvo_sim_options {
 };
 
 struct hvo_sim_stat {
+	uint32_t size;
 	uint64_t now_ns;
 	uint64_t tlb_hits, tlb_misses, flushes;
 	uint64_t table_frames_used; /* page-table frames in use now */
 	uint64_t pmd_splits;
 	uint64_t remapped_pages;
 	uint64_t quiesces;
-	uint64_t works;		  /* how often hvo_work() was asked for */
-	uint64_t released_frames; /* whose content is with the system now */
+	uint64_t works;		   /* how often hvo_work() was asked for */
+	uint64_t discarded_frames; /* whose content is with the system now */
 };
 
 HVO_MUST_CHECK int hvo_sim_open(const struct hvo_config *cfg, const struct hvo_sim_options *opt,
@@ -58,7 +60,7 @@ struct hvo_page *hvo_sim_array(struct hvo_sim *sim);
 HVO_MUST_CHECK int hvo_sim_create(const struct hvo_config *cfg, const struct hvo_sim_options *opt,
 				  struct hvo_sim **ret);
 struct hvo_machine *hvo_sim_machine(struct hvo_sim *sim);
-void hvo_sim_stat(struct hvo_sim *sim, struct hvo_sim_stat *ret);
+int hvo_sim_stat(struct hvo_sim *sim, struct hvo_sim_stat *ret);
 void hvo_sim_set_trace(struct hvo_sim *sim,
 		       void (*trace)(void *arg, const struct hvo_event_record *event), void *arg);
 

@@ -7,12 +7,10 @@
 #include "common/cli.h"
 #include "common/text.h"
 
+#include <hvo/hvo.h>
+
 #include <stdio.h>
 #include <string.h>
-
-#ifndef HVO_VERSION
-#define HVO_VERSION "unknown"
-#endif
 
 /* ---- commands --------------------------------------------------------------- */
 
@@ -73,7 +71,7 @@ static int print_help(void)
 
 static int print_version(void)
 {
-	printf("hvo %s\n", HVO_VERSION);
+	printf("hvo %s\n", hvo_version());
 	return cli_flush();
 }
 

@@ -15,7 +15,7 @@
 int box_open(struct box *box, const struct hvo_config *cfg, bool sim,
 	     const struct hvo_linux_options *opt, uint64_t seed)
 {
-	const struct hvo_sim_options sim_opt = { .seed = seed };
+	const struct hvo_sim_options sim_opt = { .size = sizeof(sim_opt), .seed = seed };
 	int err;
 
 	memset(box, 0, sizeof(*box));
@@ -46,7 +46,7 @@ void box_close(struct box *box)
 
 double box_now_ns(const struct box *box)
 {
-	struct hvo_sim_stat stat;
+	struct hvo_sim_stat stat = { .size = sizeof(stat) };
 
 	if (box->on_sim) {
 		hvo_sim_stat(box->on_sim, &stat);
@@ -135,7 +135,7 @@ uint64_t held_take_pool(struct held *held, struct hvo_pool *pool, unsigned int o
 	hvo_pfn_t pfn;
 
 	held->order = order;
-	while (!hvo_hugetlb_alloc(pool, HVO_GFP_USER, HVO_NODE_ANY, &pfn))
+	while (!hvo_pool_alloc(pool, HVO_GFP_USER, HVO_NODE_ANY, &pfn))
 		held_add(held, pfn);
 	return held->nr - before;
 }

@@ -23,7 +23,7 @@
  *	POOL-4	folded pages, poisoned pages; POOL-5 pages that wait to be freed
  *	POOL-6	what is reserved is there
  *	CMA-1	frames that CMA areas say are in use
- *	BLOCK-4	a pageblock is in one of the places of zone.h; while nobody is at work, whole or cut
+ *	BLOCK-4	a pageblock is in one of the places of zone_whole.h; while nobody is at work, whole or cut
  *	POISON-1 no frame that failed is free; what is out of use failed, or is in a pageblock with a
  *		frame that did. In a whole block of descriptors it is what backs nothing
  *	POISON-2 failed frames of a section, and of all
@@ -36,9 +36,9 @@
  * Locks: none; nobody else may use the machine meanwhile.
  * Linux: nothing like it; closest are page_owner and CONFIG_DEBUG_VM.
  */
-#include "machine.h"
+#include "base.h"
 #include "page.h"
-#include "zone.h"
+#include "zone_cut.h"
 
 struct count {
 	uint64_t free, cut, memmap, boot, isolated, kept, carved, poisoned, cma,
@@ -86,7 +86,7 @@ static uint64_t page_of_boot_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 /* Head of the whole block around a frame; the frame itself in a cut one. */
 static const struct hvo_page *whole_head(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	unsigned int order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+	unsigned int order = fold_order(m, pfn);
 
 	return page_ro(m, pfn & ~((UINT64_C(1) << order) - 1));
 }
@@ -103,7 +103,7 @@ static void check_page(struct audit *a, const char *rule, const char *what, uint
 	struct hvo_machine *m = a->m;
 	hvo_pfn_t pfn = m->ops->backing(m->ctx, page);
 
-	expect(a, rule, what, hvo_memmap_to_q(page) >> 3, shared, pfn == HVO_SHARED_TAIL);
+	expect(a, rule, what, hvo_memmap_group(page) >> 3, shared, pfn == HVO_SHARED_TAIL);
 	if (pfn == HVO_SHARED_TAIL)
 		return;
 	expect(a, "MEMMAP-2", "state of a backing frame", pfn, HVO_PAGE_MEMMAP,
@@ -211,8 +211,10 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		       any_bit(m, pfn, order));
 		break;
 	case HVO_PAGE_ISOLATED:
-		expect(a, "ZONE-4", "a free block apart is isolated", pfn, BLOCK_ISOLATED,
-		       m->blocks[block_of(pfn)].flags & ~(BLOCK_REPORTED | BLOCK_KEPT));
+		expect(a, "ZONE-4", "a free block apart is isolated", pfn, true,
+		       m->blocks[block_of(pfn)].isolation != NOT_ISOLATED);
+		expect(a, "ZONE-4", "flags of a free block apart", pfn, 0,
+		       m->blocks[block_of(pfn)].flags & ~BLOCK_REPORTED);
 		break;
 	case HVO_PAGE_MEMMAP:
 		count_boot_frames(a, pfn, pfn + (UINT64_C(1) << order), c);
@@ -229,10 +231,10 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		c->cma += UINT64_C(1) << order;
 	for (i = 0; i < nr; i++) {
 		uint64_t block = block_of(pfn) + i;
-		bool isolated = m->blocks[block].flags & BLOCK_ISOLATED;
+		bool isolated = m->blocks[block].isolation;
 
 		c->isolated += isolated;
-		c->kept += (m->blocks[block].flags & BLOCK_APART) == BLOCK_APART;
+		c->kept += m->blocks[block].isolation == ISOLATED_BY_USER;
 		expect(a, "ZONE-4", "free memory is not isolated", block, 0,
 		       isolated && page->state == HVO_PAGE_FREE);
 		expect(a, "FOLD-2", "fold byte", block, byte, hvo_fold_byte(&m->mm, block));
@@ -301,7 +303,7 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 {
 	struct hvo_machine *m = a->m;
 	const struct block *b = &m->blocks[block];
-	bool serves = !(b->flags & BLOCK_ISOLATED);
+	bool serves = !b->isolation;
 	hvo_pfn_t base = block_pfn(block);
 	unsigned int idx = 0, nr_free = 0;
 
@@ -344,12 +346,12 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 	}
 	expect(a, "BLOCK-1", "free frames of a cut block", block, nr_free, b->nr_free);
 	expect(a, "BLOCK-3", "a cut block is free as a whole", block, 0,
-	       !on_demand(m) && nr_free == HVO_BLOCK_FRAMES && !(b->flags & BLOCK_ISOLATED));
+	       !on_demand(m) && nr_free == HVO_BLOCK_FRAMES && !b->isolation);
 	c->cut++;
 	c->carved += !!(b->flags & BLOCK_CARVED);
 	if (!serves) {
 		c->isolated++;
-		c->kept += !!(b->flags & BLOCK_KEPT);
+		c->kept += b->isolation == ISOLATED_BY_USER;
 		expect(a, "ZONE-4", "links of an isolated block", block, 0, b->next | b->prev);
 		return;
 	}
@@ -385,7 +387,7 @@ static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
 			pfn += HVO_SECTION_FRAMES;
 			continue;
 		}
-		order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+		order = fold_order(m, pfn);
 		if (!order) {
 			audit_cut(a, z, block_of(pfn), &c);
 			pfn += HVO_BLOCK_FRAMES;
@@ -478,7 +480,7 @@ static void audit_node(struct audit *a, uint32_t node, struct count *sum)
 			audit_pool_node(a, i, node);
 }
 
-/* ---- offline memory ------------------------------------------------------------------- */
+/* ---- offline memory ------------------------------------------------------------------------- */
 
 /* What a frame may be: nothing, failed, or where descriptors of this very memory lie. */
 static void check_offline_frame(struct audit *a, hvo_pfn_t pfn, struct count *sum)
@@ -499,7 +501,7 @@ static void check_offline_frame(struct audit *a, hvo_pfn_t pfn, struct count *su
 		else
 			expect(a, "OFFLINE-1", "block that a frame has tails of", pfn, block,
 			       m->blocks[block].flags & BLOCK_SELF ?
-				       hvo_memmap_to_q(page->private_data[0]) >> 3 :
+				       hvo_memmap_group(page->private_data[0]) >> 3 :
 				       UINT64_MAX);
 		break;
 	default:
@@ -518,6 +520,7 @@ static void audit_offline_block(struct audit *a, uint64_t block, struct count *s
 	       cut ? 0 : HVO_BLOCK_ORDER | (folded ? HVO_FOLDED : 0), hvo_fold_byte(&m->mm, block));
 	expect(a, "OFFLINE-1", "flags of a block", block, 0,
 	       b->flags & ~(BLOCK_CUT | (cut ? BLOCK_SELF : BLOCK_REPORTED)));
+	expect(a, "OFFLINE-1", "isolation of a block", block, NOT_ISOLATED, b->isolation);
 	expect(a, "OFFLINE-1", "free frames of a block", block, 0, cut ? b->nr_free : 0);
 	check_pages(a, "OFFLINE-1", block, folded, true);
 	if (cut) {
@@ -640,8 +643,8 @@ static void mapping_mismatch(void *arg, uint64_t page, uint64_t recorded, uint64
 	expect(arg, "MAP-1", "what backs a page of the array", page, recorded, real);
 }
 
-uint64_t hvo_machine_audit(struct hvo_machine *m,
-			   void (*report)(void *arg, const struct hvo_finding *finding), void *arg)
+int64_t hvo_machine_audit(struct hvo_machine *m,
+			  void (*report)(void *arg, const struct hvo_finding *finding), void *arg)
 {
 	struct audit a = { .m = m, .report = report, .arg = arg };
 	struct count sum = { 0 };
@@ -649,7 +652,7 @@ uint64_t hvo_machine_audit(struct hvo_machine *m,
 	uint32_t n;
 
 	if (machine_gone(m))
-		return 0;
+		return -HVO_ENODEV;
 	for (n = 0; n < m->cfg.nr_nodes; n++)
 		audit_node(&a, n, &sum);
 	audit_offline(&a, &sum);
@@ -666,5 +669,5 @@ uint64_t hvo_machine_audit(struct hvo_machine *m,
 	audit_reported(&a);
 	if (m->ops->audit)
 		m->ops->audit(m->ctx, mapping_mismatch, &a);
-	return a.findings;
+	return (int64_t)a.findings;
 }

@@ -11,99 +11,31 @@
  * way; the memmap lock for new areas.
  * Linux: mm/cma.c, cma_alloc(), cma_release(); mm/hugetlb_cma.c, hugetlb_cma_alloc_folio().
  */
-#include "alloc.h"
+#include "cma.h"
+
+#include "base.h"
+#include "cma_area.h"
 #include "contig.h"
-#include "hugetlb.h"
 #include "lock.h"
 #include "page.h"
+#include "ref.h"
 
-static uint32_t nr_areas(const struct hvo_machine *m)
-{
-	return __atomic_load_n(&m->nr_cmas, __ATOMIC_ACQUIRE);
-}
-
-static hvo_pfn_t align_up(hvo_pfn_t pfn, uint64_t align)
-{
-	return (pfn + align - 1) & ~(align - 1);
-}
-
-/* The lowest place of a zone that is in no area yet, or HVO_PFN_NONE. Memmap lock held. */
-static hvo_pfn_t find_place(struct hvo_machine *m, const struct zone *z, uint64_t nr,
-			    uint64_t align)
-{
-	hvo_pfn_t start = align_up(z->start, align);
-	uint32_t i;
-
-	for (i = 0; i < m->nr_cmas; i++) {
-		const struct hvo_cma *cma = &m->cmas[i];
-
-		if (start >= cma->start + cma->nr || cma->start >= start + nr)
-			continue;
-		start = align_up(cma->start + cma->nr, align);
-		/* Others may be in the way there. */
-		i = UINT32_MAX;
-	}
-	return start < z->end && nr <= z->end - start ? start : HVO_PFN_NONE;
-}
-
-/* Best where a huge page that fits into it does so there, too. Memmap lock held. */
-static int carve_area(struct hvo_machine *m, struct zone *z, uint64_t nr, struct hvo_cma **ret)
-{
-	unsigned int order;
-	struct hvo_cma *cma;
-	hvo_pfn_t start;
-
-	if (m->nr_cmas == HVO_MAX_CMA)
-		return -HVO_ENOSPC;
-	if (nr > z->end - z->start)
-		return -HVO_ENOMEM;
-	order = fitting_order(0, nr, HVO_GIGA_ORDER);
-	do
-		start = find_place(m, z, nr, UINT64_C(1) << order);
-	while (start == HVO_PFN_NONE && order-- > HVO_BLOCK_ORDER);
-	if (start == HVO_PFN_NONE)
-		return -HVO_ENOMEM;
-	cma = &m->cmas[m->nr_cmas];
-	cma->m = m;
-	cma->start = start;
-	cma->nr = nr;
-	__atomic_store_n(&m->nr_cmas, m->nr_cmas + 1, __ATOMIC_RELEASE);
-	*ret = cma;
-	return 0;
-}
-
-int hvo_cma_create(struct hvo_machine *m, int node, uint64_t nr, struct hvo_cma **ret)
-{
-	int rc;
-
-	if (machine_gone(m))
-		return -HVO_ENODEV;
-	if (node < 0 || node >= (int)m->cfg.nr_nodes || !nr || nr & (HVO_BLOCK_FRAMES - 1) || !ret)
-		return -HVO_EINVAL;
-	lock_acquire(m, &m->memmap_lock);
-	rc = carve_area(m, &m->nodes[node].zones[HVO_ZONE_CMA], nr, ret);
-	lock_release(m, &m->memmap_lock);
-	return rc;
-}
-
+/* Nobody else looks for a place meanwhile, nor removes the area; it may be gone by then. */
 static int area_take(struct hvo_cma *cma, struct contig_want *w, hvo_pfn_t *tried, hvo_pfn_t *ret)
 {
 	struct hvo_machine *m = cma->m;
-	int rc;
+	int rc = -HVO_ENOMEM;
 
+	lock_acquire(m, &cma->lock);
 	w->lo = cma->start;
 	w->hi = cma->start + cma->nr;
-	lock_acquire(m, &cma->lock);
-	rc = contig_search_on(m, zone_of(m, cma->start), w, tried, ret);
+	if (cma->nr)
+		rc = contig_search_on(m, zone_of(m, cma->start), w, tried, ret);
+	if (!rc)
+		counter_add(&cma->used, w->nr);
 	lock_release(m, &cma->lock);
 	counter_add(rc ? &m->cma_alloc_failures : &m->cma_allocs, 1);
 	return rc;
-}
-
-static void count_taken(struct hvo_cma *cma, uint64_t nr)
-{
-	counter_add(&cma->used, nr);
-	counter_add(&cma->allocated, nr);
 }
 
 int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order, hvo_pfn_t *ret)
@@ -112,36 +44,28 @@ int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order, hv
 	hvo_pfn_t pfn = 0;
 	int rc;
 
-	if (!cma || !nr || align_order > HVO_GIGA_ORDER || !ret)
+	rc = cma_check(cma);
+	if (rc)
+		return rc;
+	if (!nr || align_order > HVO_GIGA_ORDER || !ret)
 		return -HVO_EINVAL;
-	if (machine_gone(cma->m))
-		return -HVO_ENODEV;
 	w.align = UINT64_C(1) << align_order;
 	do {
 		rc = area_take(cma, &w, NULL, &pfn);
-		if (!rc)
-			rc = contig_clear(cma->m, pfn, pfn + nr, 0);
+		if (rc)
+			break;
+		rc = contig_clear(cma->m, pfn, pfn + nr, 0);
+		if (rc)
+			counter_sub(&cma->used, nr);
 	} while (rc == -HVO_EAGAIN);
 	if (rc) {
 		counter_add(&cma->failed, nr);
 		return rc;
 	}
-	count_taken(cma, nr);
+	counter_add(&cma->allocated, nr);
 	contig_publish(cma->m, pfn, pfn + nr, true);
 	*ret = pfn;
 	return 0;
-}
-
-void cma_freed(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
-{
-	uint32_t i;
-
-	for (i = 0; i < nr_areas(m); i++)
-		if (pfn - m->cmas[i].start < m->cmas[i].nr) {
-			counter_sub(&m->cmas[i].used, UINT64_C(1) << order);
-			counter_add(&m->cmas[i].released, UINT64_C(1) << order);
-		}
-	page_clear_flags(page_rw(m, pfn), HVO_PF_CMA | HVO_PF_CMA_FIRST);
 }
 
 /* What is left of a piece behind the part that goes is one of its own, and the caller's. */
@@ -162,10 +86,10 @@ static void begin_rest(struct hvo_machine *m, hvo_pfn_t pfn)
 
 int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr)
 {
-	if (!cma)
-		return -HVO_EINVAL;
-	if (machine_gone(cma->m))
-		return -HVO_ENODEV;
+	int rc = cma_check(cma);
+
+	if (rc)
+		return rc;
 	if (!nr || pfn < cma->start || nr > cma->nr || pfn - cma->start > cma->nr - nr ||
 	    !contig_held(cma->m, pfn, pfn + nr, true))
 		return -HVO_EINVAL;
@@ -173,29 +97,7 @@ int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr)
 	return hvo_free_contig_range(cma->m, pfn, pfn + nr);
 }
 
-struct hvo_cma *hvo_cma_get(struct hvo_machine *m, unsigned int index)
-{
-	return !machine_gone(m) && index < nr_areas(m) ? &m->cmas[index] : NULL;
-}
-
-void hvo_cma_events(const struct hvo_cma *cma, struct hvo_cma_events *ret)
-{
-	ret->allocated = counter_read(&cma->allocated);
-	ret->failed = counter_read(&cma->failed);
-	ret->released = counter_read(&cma->released);
-}
-
-void hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uint64_t *used)
-{
-	if (start)
-		*start = cma->start;
-	if (nr)
-		*nr = cma->nr;
-	if (used)
-		*used = counter_read(&cma->used);
-}
-
-/* ---- pools ------------------------------------------------------------------------------- */
+/* ---- pools ---------------------------------------------------------------------------------- */
 
 int cma_take_one(struct hvo_machine *m, int node, unsigned int order, hvo_pfn_t *tried,
 		 hvo_pfn_t *ret)
@@ -206,12 +108,12 @@ int cma_take_one(struct hvo_machine *m, int node, unsigned int order, hvo_pfn_t 
 				 .spare_huge = true };
 	uint32_t i;
 
-	for (i = 0; i < nr_areas(m); i++) {
+	for (i = 0; i < cma_nr_areas(m); i++) {
 		struct hvo_cma *cma = &m->cmas[i];
 
 		if (zone_of(m, cma->start)->node != node || area_take(cma, &w, &tried[i], ret))
 			continue;
-		count_taken(cma, w.nr);
+		counter_add(&cma->allocated, w.nr);
 		page_set_flags(page_rw(m, *ret), HVO_PF_CMA | HVO_PF_CMA_FIRST);
 		return 0;
 	}

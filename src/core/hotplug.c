@@ -17,17 +17,18 @@
  * Linux: mm/memory_hotplug.c, add_memory_resource(), online_pages(), offline_pages(),
  * try_remove_memory(); mm/sparse-vmemmap.c.
  */
-#include <hvo/move.h>
-
 #include "badframe.h"
+#include "base.h"
+#include "evacuate.h"
 #include "isolate.h"
 #include "lock.h"
-#include "migrate.h"
+#include "online.h"
 #include "page.h"
-#include "report.h"
-#include "vmemmap.h"
+#include "reporting.h"
+#include "sized.h"
 #include "watermark.h"
-#include "zone.h"
+#include "zone_cut.h"
+#include "zone_whole.h"
 
 static struct section *section_of(struct hvo_machine *m, hvo_pfn_t pfn)
 {
@@ -64,13 +65,16 @@ enum hvo_section_state hvo_section_state(struct hvo_machine *m, hvo_pfn_t pfn)
 						       __ATOMIC_ACQUIRE);
 }
 
-void hvo_section_info(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_section_info *ret)
+int hvo_section_info(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_section_info *ret)
 {
 	struct hvo_section_info info = { .state = hvo_section_state(m, pfn),
 					 .node = -1,
 					 .zone = -1 };
+	int rc = machine_gone(m) ? -HVO_ENODEV : sized_check(ret);
 	uint8_t zone;
 
+	if (rc)
+		return rc;
 	if (info.state != HVO_SECTION_ABSENT) {
 		const struct section *s = section_of(m, pfn);
 
@@ -81,7 +85,8 @@ void hvo_section_info(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_section_i
 		if (zone != ZONE_NONE)
 			info.zone = zone % HVO_NR_ZONES;
 	}
-	*ret = info;
+	SIZED_OUT(ret, &info);
+	return 0;
 }
 
 static void set_state(struct section *s, enum hvo_section_state state)
@@ -89,7 +94,7 @@ static void set_state(struct section *s, enum hvo_section_state state)
 	__atomic_store_n(&s->state, (uint8_t)state, __ATOMIC_RELEASE);
 }
 
-/* ---- add and remove ----------------------------------------------------------------- */
+/* ---- add and remove ------------------------------------------------------------------------- */
 
 static int add_sections(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_t end, bool self)
 {
@@ -100,7 +105,7 @@ static int add_sections(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pf
 		return rc;
 	rc = vmemmap_add_range(m, node, start, end, self);
 	if (rc) {
-		m->ops->release(m->ctx, start, end - start);
+		m->ops->discard(m->ctx, start, end - start);
 		return rc;
 	}
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
@@ -121,7 +126,7 @@ static int remove_sections(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end
 		return rc;
 	badframe_forget(m, start, end);
 	reported_forget(m, start, end);
-	m->ops->release(m->ctx, start, end - start);
+	m->ops->discard(m->ctx, start, end - start);
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
 		__atomic_store_n(&section_of(m, pfn)->self_hosted, 0, __ATOMIC_RELAXED);
 		set_state(section_of(m, pfn), HVO_SECTION_ABSENT);
@@ -160,7 +165,7 @@ int hvo_memory_remove(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	return rc;
 }
 
-/* ---- online and offline ----------------------------------------------------------------- */
+/* ---- online and offline --------------------------------------------------------------------- */
 
 /* What is free of a section is so in its zone. Zone lock held. */
 static void free_section(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)

@@ -2,8 +2,10 @@
 #ifndef HVO_CORE_MACHINE_H
 #define HVO_CORE_MACHINE_H
 
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
 #include <hvo/hvo.h>
-#include <hvo/move.h>
+#include <hvo/migrate.h>
 
 /*
  * The structures of a machine, and who may touch which field:
@@ -16,16 +18,13 @@
  * shrinker lock; then the spin locks:
  * pool lock, zone lock, owner lock. No two locks of one kind are held together. The
  * first two may be held while waiting for memory; nothing waits under a spin lock, but for the
- * one page that a move remaps (move.c), a call that waits for no lock of ours. User
+ * one page that a move remaps (memmap_move.c), a call that waits for no lock of ours. User
  * functions are called without spin locks. What a shrinker may call never waits
  * for the memmap lock, since the allocation that called it may hold it.
  *
  * In every link 0 is "none" and n is element n - 1, so that zeroed memory is a
  * valid empty state and a machine of many TiB need not be written to come up.
  */
-
-#define HVO_LIKELY(x) __builtin_expect(!!(x), 1)
-#define HVO_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 /* 0 free, 1 held, 2 held and somebody waits. */
 struct hvo_lock {
@@ -53,8 +52,9 @@ struct block {
 	uint16_t nr_free;		  /* frames */
 	uint16_t orders;		  /* bit o: free_head[o] is not empty */
 	uint16_t free_head[SMALL_ORDERS]; /* frame in the block + 1 */
-	uint8_t migratetype;
-	uint8_t flags; /* BLOCK_* */
+	uint8_t migratetype : 4;
+	uint8_t isolation : 4; /* enum isolation */
+	uint8_t flags;	       /* BLOCK_* */
 };
 _Static_assert(sizeof(struct block) == 32, "two blocks' metadata a cache line");
 
@@ -65,12 +65,15 @@ _Static_assert(sizeof(struct block) == 32, "two blocks' metadata a cache line");
 #define BLOCK_SELF 0x1u
 #define BLOCK_BUSY 0x2u	     /* being collapsed: on no bin, its frames not free */
 #define BLOCK_CUT 0x4u	     /* cut: the fields are meaningful */
-#define BLOCK_ISOLATED 0x8u  /* being emptied: on no bin, what is free in it is not counted */
-#define BLOCK_CARVED 0x10u   /* frames of it stayed behind for descriptors, by policy carve */
-#define BLOCK_HEALING 0x20u  /* isolated by healing, for as long as it takes */
-#define BLOCK_REPORTED 0x40u /* its content was given back to the system; never while it is cut */
-#define BLOCK_KEPT 0x80u     /* isolated by hvo_isolate_range(), for as long as the user likes */
-#define BLOCK_APART (BLOCK_ISOLATED | BLOCK_KEPT) /* stay when a block is cut or gets whole */
+#define BLOCK_CARVED 0x8u    /* frames of it stayed behind for descriptors, by policy carve */
+#define BLOCK_REPORTED 0x10u /* its content was given back to the system; never while it is cut */
+
+/*
+ * Who keeps a pageblock isolated: on no bin, and what is free in it counts for nobody. It stays so
+ * when the pageblock is cut or gets whole. The library ends an isolation of its own soon; a user's
+ * lasts as long as the user likes.
+ */
+enum isolation { NOT_ISOLATED, ISOLATED_BY_LIBRARY, ISOLATED_BY_HEALING, ISOLATED_BY_USER };
 
 /*
  * Bins of cut blocks, by how many of their frames are free: a block in bin 0 is
@@ -106,7 +109,7 @@ struct zone {
 	uint64_t nr_collapsible;	  /* (z), read (a) */
 	uint32_t in_flight;		  /* (z), read (a): blocks being cut or collapsed */
 	uint32_t nr_isolated;		  /* (z): blocks, whole ones too */
-	uint32_t nr_kept;		  /* (z): of them, those with BLOCK_KEPT */
+	uint32_t nr_kept;		  /* (z): of these, those that a user isolated */
 	uint64_t compact_next;		  /* (a): where compaction goes on, a frame */
 	uint64_t nr_allocs;		  /* (z) */
 	uint64_t allocated, freed;	  /* (z), read (a): frames, since the machine is there */
@@ -191,12 +194,19 @@ struct owner_slot {
 
 struct hvo_cma {
 	struct hvo_machine *m; /* (c) */
-	hvo_pfn_t start;       /* (c) */
-	uint64_t nr;	       /* (c) frames */
+	hvo_pfn_t start;       /* written (v), read (a) */
+	uint64_t nr;	       /* written (v), read (a): frames; 0: no area */
 	uint64_t used;	       /* (a) by hvo_cma_alloc() */
 	/* (a) frames that it gave, that it could not give, and that came back */
 	uint64_t allocated, failed, released;
 	struct hvo_lock lock; /* outermost: one allocation at a time */
+};
+
+/* An allocation that found nothing, and how often it asked. */
+struct reclaim {
+	unsigned int gfp, order;
+	int node;
+	unsigned int compactions, rounds;
 };
 
 struct hvo_machine {
@@ -213,6 +223,9 @@ struct hvo_machine {
 
 	uint64_t min_free; /* written (v), read (a): bytes kept back below all min watermarks */
 	bool min_free_set; /* (v) by somebody, and not computed from the size */
+
+	/* (c) Something was freed, or will be soon: is another attempt worth it? */
+	bool (*reclaim)(struct hvo_machine *m, struct reclaim *r);
 
 	struct hvo_lock memmap_lock; /* resizing of pools, batches of remapping */
 	struct hvo_remap *runs;	     /* (v) NR_RUNS */
@@ -235,7 +248,7 @@ struct hvo_machine {
 
 	/* (a) */
 	uint64_t memmap_boot, memmap;
-	uint64_t folds, presents, cuts, cut_failures, collapses, collapse_failures;
+	uint64_t folds, restored, cuts, cut_failures, collapses, collapse_failures;
 	uint64_t moved, carved_blocks;
 	uint64_t reported;	   /* frames whose content is with the system */
 	uint64_t self_hosted_huge; /* huge pages that were not folded for that reason */
@@ -251,144 +264,5 @@ struct hvo_machine {
 	struct hvo_pool pools[HVO_MAX_POOLS];
 	struct node nodes[]; /* cfg.nr_nodes */
 };
-
-static inline uint64_t min_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static inline uint64_t block_of(hvo_pfn_t pfn)
-{
-	return pfn >> HVO_BLOCK_ORDER;
-}
-
-static inline hvo_pfn_t block_pfn(uint64_t block)
-{
-	return block << HVO_BLOCK_ORDER;
-}
-
-/* Of the section that a frame is in: struct zone::id, or ZONE_NONE. */
-static inline uint8_t section_zone(const struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	return __atomic_load_n(&m->sections[pfn >> HVO_SECTION_ORDER].zone, __ATOMIC_RELAXED);
-}
-
-static inline struct zone *zone_by_id(struct hvo_machine *m, uint8_t id)
-{
-	return &m->nodes[id / HVO_NR_ZONES].zones[id % HVO_NR_ZONES];
-}
-
-/* Broken invariants stop the machine, in release builds too. */
-#define HVO_ASSERT(m, cond, what, pfn)               \
-	do {                                         \
-		if (HVO_UNLIKELY(!(cond)))           \
-			machine_panic(m, what, pfn); \
-	} while (0)
-
-void machine_panic(struct hvo_machine *m, const char *what, hvo_pfn_t pfn)
-	__attribute__((noreturn, cold));
-
-/*
- * The zone of a frame that stays online. A section leaves its zone under the memmap lock and the
- * zone's lock, and only when nothing in it is in use. So memory stays online for who has one of the
- * two locks, and for who uses it: a block that he holds or took out of the zone, a place of
- * descriptors, part of a range that he isolated. Who knows a number and no more cannot know that
- * it is online when he asks next: zone_lock_of() is for him.
- *
- * Descriptors last longer: those of a section that is removed go when all readers are done. Who
- * looks at them without any of this is in a reader's section.
- */
-static inline struct zone *zone_of(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	uint8_t n = section_zone(m, pfn);
-
-	HVO_ASSERT(m, n != ZONE_NONE, "ZONE-5: memory that is used is not online", pfn);
-	return zone_by_id(m, n);
-}
-
-static inline struct node *node_of(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	return &m->nodes[m->sections[pfn >> HVO_SECTION_ORDER].node];
-}
-
-/* Is a frame in this zone? Stays so with the zone's lock, or while the frame is in use. */
-static inline bool zone_has(const struct hvo_machine *m, const struct zone *z, hvo_pfn_t pfn)
-{
-	return pfn < m->mm.nr_frames && section_zone(m, pfn) == z->id;
-}
-
-/* Of the largest aligned block that begins at @pfn, before @end. */
-static inline unsigned int fitting_order(hvo_pfn_t pfn, hvo_pfn_t end, unsigned int max)
-{
-	unsigned int order = 63 - (unsigned int)__builtin_clzll(end - pfn);
-
-	if (pfn && order > (unsigned int)__builtin_ctzll(pfn))
-		order = (unsigned int)__builtin_ctzll(pfn);
-	return order < max ? order : max;
-}
-
-static inline bool frame_online(const struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	return pfn < m->mm.nr_frames && section_zone(m, pfn) != ZONE_NONE;
-}
-
-/* A node of the machine, or HVO_NODE_ANY? */
-static inline bool node_valid(const struct hvo_machine *m, int node)
-{
-	return node >= HVO_NODE_ANY && node < (int)m->cfg.nr_nodes;
-}
-
-static inline bool on_demand(const struct hvo_machine *m)
-{
-	return m->cfg.mode == HVO_ON_DEMAND;
-}
-
-static inline bool machine_gone(const struct hvo_machine *m)
-{
-	return HVO_UNLIKELY(__atomic_load_n(&m->abandoned, __ATOMIC_RELAXED));
-}
-
-static inline void counter_add(uint64_t *counter, uint64_t n)
-{
-	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
-}
-
-static inline void counter_sub(uint64_t *counter, uint64_t n)
-{
-	__atomic_fetch_sub(counter, n, __ATOMIC_RELAXED);
-}
-
-/* A counter that only its lock's holder writes, but that others read. */
-static inline void counter_set(uint64_t *counter, uint64_t n)
-{
-	__atomic_store_n(counter, n, __ATOMIC_RELAXED);
-}
-
-static inline uint64_t counter_read(const uint64_t *counter)
-{
-	return __atomic_load_n(counter, __ATOMIC_RELAXED);
-}
-
-static inline void trace3(struct hvo_machine *m, enum hvo_event event, hvo_pfn_t pfn, uint64_t a,
-			  uint64_t b, uint64_t c)
-{
-	struct hvo_event_record r = { event, pfn, a, b, c };
-
-	if (m->ops->trace)
-		m->ops->trace(m->ctx, &r);
-}
-
-static inline void trace(struct hvo_machine *m, enum hvo_event event, hvo_pfn_t pfn, uint64_t a,
-			 uint64_t b)
-{
-	trace3(m, event, pfn, a, b, 0);
-}
-
-/* hvo_work() has something to do. */
-static inline void work_wanted(struct hvo_machine *m)
-{
-	if (m->ops->work)
-		m->ops->work(m->ctx);
-}
 
 #endif

@@ -7,28 +7,33 @@
  *
  * Locks: the owner lock for the table, innermost, not held while a function is called. The
  * number of a block in use is written under the lock of its zone: that keeps its
- * descriptor where it is (move.c).
+ * descriptor where it is (memmap_move.c).
  * Linux: include/linux/migrate.h, set_movable_ops(), struct movable_operations; for mapped
  * memory, rmap does what an owner does here.
  */
 #include "owner.h"
 
-#include "alloc.h"
+#include "base.h"
 #include "lock.h"
-#include "migrate.h"
 #include "page.h"
+#include "ref.h"
+#include "sized.h"
 
 #define WAIT_NS 1000
 
 int hvo_owner_register(struct hvo_machine *m, struct hvo_owner *owner, uint32_t *ret_id)
 {
-	int rc = -HVO_ENOSPC;
 	uint32_t i;
+	int rc;
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	if (!owner || !owner->isolate || !owner->move || !owner->putback || !ret_id)
+	rc = sized_whole(owner, sizeof(*owner));
+	if (rc)
+		return rc;
+	if (!owner->isolate || !owner->move || !owner->putback || !ret_id)
 		return -HVO_EINVAL;
+	rc = -HVO_ENOSPC;
 	lock_acquire(m, &m->owner_lock);
 	for (i = 0; i < HVO_MAX_OWNERS && rc; i++) {
 		if (m->owners[i].owner)

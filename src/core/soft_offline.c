@@ -12,44 +12,13 @@
  * Linux: mm/memory-failure.c, soft_offline_page(), soft_offline_in_use_page(),
  * page_handle_poison(), update_per_node_mf_stats().
  */
-#include "alloc.h"
 #include "badframe.h"
+#include "base.h"
+#include "evacuate.h"
+#include "fold.h"
 #include "isolate.h"
 #include "lock.h"
-#include "migrate.h"
-#include "move.h"
-#include "page.h"
-#include "poison.h"
-
-/* ---- what failed, by node ------------------------------------------------------------------ */
-
-void failure_count(struct hvo_machine *m, hvo_pfn_t pfn, int rc)
-{
-	struct node *n = node_of(m, pfn);
-
-	counter_add(!rc		     ? &n->failures_recovered :
-		    rc == -HVO_EBUSY ? &n->failures_delayed :
-				       &n->failures_failed,
-		    1);
-}
-
-int hvo_failure_stat(struct hvo_machine *m, int node, struct hvo_failure_stat *ret)
-{
-	const struct node *n;
-
-	if (machine_gone(m))
-		return -HVO_ENODEV;
-	if (node < 0 || !node_valid(m, node) || !ret)
-		return -HVO_EINVAL;
-	n = &m->nodes[node];
-	ret->recovered = counter_read(&n->failures_recovered);
-	ret->delayed = counter_read(&n->failures_delayed);
-	ret->failed = counter_read(&n->failures_failed);
-	ret->total = ret->recovered + ret->delayed + ret->failed;
-	return 0;
-}
-
-/* ---- moving --------------------------------------------------------------------------------- */
+#include "memmap_move.h"
 
 /* -HVO_EINVAL: there are none in it. */
 static int replace_descriptors(struct hvo_machine *m, hvo_pfn_t pfn)

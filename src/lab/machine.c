@@ -179,6 +179,7 @@ static int machine_shrinker(lua_State *L)
 	s = lua_newuserdatauv(L, sizeof(*s), 1);
 	memset(s, 0, sizeof(*s));
 	s->lm = lm;
+	s->shrinker.size = sizeof(s->shrinker);
 	s->shrinker.scan = scan;
 	s->shrinker.arg = s;
 	luaL_setmetatable(L, LAB_SHRINKER);
@@ -333,6 +334,7 @@ static void read_config(lua_State *L, int arg, struct hvo_config *cfg)
 static int open_sim(lua_State *L, struct lab_machine *lm, const struct hvo_config *cfg)
 {
 	struct hvo_sim_options opt = {
+		.size = sizeof(opt),
 		.seed = lm->box.seed,
 		.on_fault = on_fault,
 		.on_fault_arg = lm,
@@ -350,7 +352,7 @@ static int open_sim(lua_State *L, struct lab_machine *lm, const struct hvo_confi
 
 static int open_linux(struct lab_machine *lm, const struct hvo_config *cfg, bool sparse)
 {
-	struct hvo_linux_options opt = { .sparse = sparse };
+	struct hvo_linux_options opt = { .size = sizeof(opt), .sparse = sparse };
 	int err = box_open(&lm->box, cfg, false, &opt, lm->box.seed);
 
 	if (!err)
@@ -360,7 +362,7 @@ static int open_linux(struct lab_machine *lm, const struct hvo_config *cfg, bool
 
 int lab_machine_new(lua_State *L)
 {
-	struct hvo_config cfg = { 0 };
+	struct hvo_config cfg = { .size = sizeof(cfg) };
 	struct lab_machine *lm;
 	bool sparse, on_sim;
 	uint64_t seed;
@@ -442,7 +444,7 @@ static const struct lab_counter machine_counters[] = {
 	COUNTER(hvo_machine_stat, memmap_boot),
 	COUNTER(hvo_machine_stat, memmap),
 	COUNTER(hvo_machine_stat, folds),
-	COUNTER(hvo_machine_stat, presents),
+	COUNTER(hvo_machine_stat, restored),
 	COUNTER(hvo_machine_stat, cuts),
 	COUNTER(hvo_machine_stat, cut_failures),
 	COUNTER(hvo_machine_stat, collapses),
@@ -478,7 +480,7 @@ static const struct lab_counter zone_counters[] = {
 static int machine_stat(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine(L, 1);
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 
 	hvo_machine_stat(lm->box.m, &stat);
 	lab_push_counters(L, machine_counters, &stat);
@@ -488,8 +490,8 @@ static int machine_stat(lua_State *L)
 static int machine_zone_stat(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine(L, 1);
-	struct hvo_zone_events events;
-	struct hvo_zone_stat stat;
+	struct hvo_zone_events events = { .size = sizeof(events) };
+	struct hvo_zone_stat stat = { .size = sizeof(stat) };
 	unsigned int i;
 	int rc;
 
@@ -557,45 +559,55 @@ static int machine_config(lua_State *L)
 
 /* ---- what it does ----------------------------------------------------------------------- */
 
+/* How much was done, and whether another call may do more. */
+static int push_done(lua_State *L, struct lab_machine *lm, int64_t done, bool more)
+{
+	lab_leave(L, lm);
+	if (done < 0)
+		return lab_push_error(L, (int)done);
+	lua_pushinteger(L, done);
+	lua_pushboolean(L, more);
+	return 2;
+}
+
 static int machine_work(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine_wait(L, 1);
-	uint64_t done = hvo_work(lm->box.m, lab_opt_count(L, 2, UINT64_MAX));
+	bool more = false;
+	int64_t done = hvo_work(lm->box.m, lab_opt_count(L, 2, INT64_MAX), &more);
 
-	return lab_return_number(L, lm, 0, done);
+	return push_done(L, lm, done, more);
 }
 
 static int machine_collapse(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine_wait(L, 1);
-	uint64_t done = hvo_collapse(lm->box.m, lab_opt_count(L, 2, UINT64_MAX));
+	bool more = false;
+	int64_t done = hvo_collapse(lm->box.m, lab_opt_count(L, 2, INT64_MAX), &more);
 
-	return lab_return_number(L, lm, 0, done);
-}
-
-static int push_frames(lua_State *L, struct lab_machine *lm, int64_t frames)
-{
-	return lab_return_number(L, lm, frames < 0 ? (int)frames : 0, (uint64_t)frames);
+	return push_done(L, lm, done, more);
 }
 
 static int machine_compact(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine_wait(L, 1);
 	unsigned int order = lua_isnoneornil(L, 2) ? HVO_BLOCK_ORDER : lab_order(L, 2);
+	bool more = false;
+	int64_t done = hvo_compact(lm->box.m, lab_node(L, 4), order, lab_opt_count(L, 3, INT64_MAX),
+				   &more);
 
-	return push_frames(L, lm,
-			   hvo_compact(lm->box.m, lab_node(L, 4), order,
-				       lab_opt_count(L, 3, INT64_MAX)));
+	return push_done(L, lm, done, more);
 }
 
 static int machine_report_free(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine_wait(L, 1);
 	unsigned int order = lua_isnoneornil(L, 2) ? HVO_BLOCK_ORDER : lab_order(L, 2);
+	bool more = false;
+	int64_t done = hvo_report_free(lm->box.m, lab_node(L, 4), order,
+				       lab_opt_count(L, 3, INT64_MAX), &more);
 
-	return push_frames(L, lm,
-			   hvo_report_free(lm->box.m, lab_node(L, 4), order,
-					   lab_opt_count(L, 3, INT64_MAX)));
+	return push_done(L, lm, done, more);
 }
 
 static int machine_set_movable_gigantic(lua_State *L)
@@ -684,12 +696,14 @@ static void add_finding(void *arg, const struct hvo_finding *f)
 static int machine_audit(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine_wait(L, 1);
-	uint64_t nr;
+	int64_t nr;
 
 	luaL_checkstack(L, 8, NULL);
 	lua_newtable(L);
 	nr = hvo_machine_audit(lm->box.m, add_finding, L);
-	lua_pushinteger(L, (lua_Integer)nr);
+	if (nr < 0)
+		return lab_push_error(L, (int)nr);
+	lua_pushinteger(L, nr);
 	lua_insert(L, -2);
 	return 2;
 }
@@ -706,14 +720,14 @@ const struct lab_binding lab_machine_bindings[] = {
 	{ "config", machine_config, "m:config() -> table", "what it was made of, defaults too" },
 	{ "events", machine_events, "m:events() -> table",
 	  "how often each event was (enum hvo_event), alloc_failed, free_refused, cut, ..." },
-	{ "work", machine_work, "m:work([steps]) -> steps done",
-	  "hvo_work(): do what was put off" },
-	{ "collapse", machine_collapse, "m:collapse([blocks]) -> blocks made whole",
+	{ "work", machine_work, "m:work([steps]) -> steps done, more",
+	  "hvo_work(): do what was put off; more: the bound ended it, another call may do more" },
+	{ "collapse", machine_collapse, "m:collapse([blocks]) -> blocks made whole, more",
 	  "hvo_collapse()" },
-	{ "compact", machine_compact, "m:compact([order=9 [, frames [, node]]]) -> frames moved",
-	  "hvo_compact()" },
+	{ "compact", machine_compact,
+	  "m:compact([order=9 [, frames [, node]]]) -> frames moved, more", "hvo_compact()" },
 	{ "report_free", machine_report_free,
-	  "m:report_free([order=9 [, frames [, node]]]) -> frames given back",
+	  "m:report_free([order=9 [, frames [, node]]]) -> frames given back, more",
 	  "hvo_report_free(): free memory goes back to the system" },
 	{ "set_optimize", machine_set_optimize, "m:set_optimize(bool) -> true",
 	  "the switch hugetlb_optimize_vmemmap" },

@@ -135,6 +135,7 @@ static void read_policy(lua_State *L, int at, struct hvo_policy *policy)
 	int steps;
 
 	memset(policy, 0, sizeof(*policy));
+	policy->size = sizeof(*policy);
 	lab_options(L, at, names);
 	name = lab_field_string(L, at, "name");
 	if (!name || strlen(name) >= sizeof(policy->name))
@@ -162,7 +163,7 @@ static void read_policy(lua_State *L, int at, struct hvo_policy *policy)
 static int set_policy(lua_State *L, int at, struct hvo_pool *pool)
 {
 	const struct hvo_policy *found;
-	struct hvo_policy own;
+	struct hvo_policy own = { .size = sizeof(own) };
 
 	if (lua_istable(L, at)) {
 		read_policy(L, at, &own);
@@ -233,7 +234,7 @@ static int pool_scope(lua_State *L)
 int lab_pool_new(lua_State *L)
 {
 	static const char *const names[] = { "size", "policy", "scope", "boot", NULL };
-	static const struct hvo_resize_options at_boot = { .boot = true };
+	static const struct hvo_resize_options at_boot = { .size = sizeof(at_boot), .boot = true };
 	struct lab_machine *lm = lab_machine_wait(L, 1);
 	struct hvo_pool *pool;
 	unsigned int order;
@@ -280,7 +281,7 @@ static int pool_resize(lua_State *L)
 	};
 	struct lab_pool *pool = pool_wait(L, 1);
 	uint64_t nr = lab_count(L, 2);
-	struct hvo_resize_result res = { 0 };
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	int err = hvo_pool_resize(pool->pool, lab_node(L, 3), nr, &res);
 
 	lab_leave(L, pool->lm);
@@ -295,7 +296,7 @@ static int pool_grow_all(lua_State *L)
 {
 	struct lab_pool *pool = pool_wait(L, 1);
 	uint64_t all = hvo_machine_memmap(pool->lm->box.m)->nr_frames >> pool->order, pages = 0;
-	struct hvo_resize_result res = { 0 };
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	int err;
 
 	do {
@@ -307,7 +308,7 @@ static int pool_grow_all(lua_State *L)
 
 static uint64_t persistent(struct lab_pool *pool)
 {
-	struct hvo_pool_stat stat;
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 
 	return hvo_pool_stat(pool->pool, HVO_NODE_ANY, &stat) ? 0 : stat.total - stat.surplus;
 }
@@ -316,7 +317,7 @@ static int pool_shrink_each(lua_State *L)
 {
 	struct lab_pool *pool = pool_wait(L, 1);
 	uint64_t nr = lab_count(L, 2), i, freed = 0, start, pages = persistent(pool), before;
-	struct hvo_resize_result res = { 0 };
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	int err = 0;
 
 	lua_newtable(L);
@@ -350,7 +351,7 @@ static int pool_alloc(lua_State *L)
 
 	if (flags & HVO_GFP_RECLAIM)
 		lab_enter_wait(L, pool->lm);
-	err = hvo_hugetlb_alloc(pool->pool, flags, node, &pfn);
+	err = hvo_pool_alloc(pool->pool, flags, node, &pfn);
 	return lab_return_frame(L, pool->lm, err, pfn);
 }
 
@@ -359,7 +360,7 @@ static int pool_alloc_reserved(lua_State *L)
 	struct lab_pool *pool = pool_wait(L, 1);
 	unsigned int flags = lab_flags(L, 2, HVO_GFP_USER);
 	hvo_pfn_t pfn = 0;
-	int err = hvo_hugetlb_alloc_reserved(pool->pool, flags, lab_node(L, 3), &pfn);
+	int err = hvo_pool_alloc_reserved(pool->pool, flags, lab_node(L, 3), &pfn);
 
 	return lab_return_frame(L, pool->lm, err, pfn);
 }
@@ -371,14 +372,14 @@ static int pool_free(lua_State *L)
 
 	if (pool->lm->depth && !lab_is_held(pool->lm, pfn))
 		return lab_push_error(L, -HVO_EINVAL);
-	return lab_return(L, pool->lm, hvo_hugetlb_free(pool->pool, pfn));
+	return lab_return(L, pool->lm, hvo_pool_free(pool->pool, pfn));
 }
 
 static int pool_free_reserved(lua_State *L)
 {
 	struct lab_pool *pool = pool_wait(L, 1);
 
-	return lab_return(L, pool->lm, hvo_hugetlb_free_reserved(pool->pool, lab_pfn(L, 2)));
+	return lab_return(L, pool->lm, hvo_pool_free_reserved(pool->pool, lab_pfn(L, 2)));
 }
 
 static int pool_reserve(lua_State *L)
@@ -386,14 +387,14 @@ static int pool_reserve(lua_State *L)
 	struct lab_pool *pool = pool_wait(L, 1);
 	uint64_t nr = lab_count(L, 2);
 
-	return lab_return(L, pool->lm, hvo_hugetlb_reserve(pool->pool, lab_node(L, 3), nr));
+	return lab_return(L, pool->lm, hvo_pool_reserve(pool->pool, lab_node(L, 3), nr));
 }
 
 static int pool_unreserve(lua_State *L)
 {
 	struct lab_pool *pool = pool_wait(L, 1);
 
-	return lab_return(L, pool->lm, hvo_hugetlb_unreserve(pool->pool, lab_count(L, 2)));
+	return lab_return(L, pool->lm, hvo_pool_unreserve(pool->pool, lab_count(L, 2)));
 }
 
 static int pool_set_overcommit(lua_State *L)
@@ -428,7 +429,7 @@ static int pool_optimize(lua_State *L)
 {
 	struct lab_pool *pool = pool_wait(L, 1);
 	uint64_t done = 0;
-	int err = hvo_hugetlb_optimize_pool(pool->pool, &done);
+	int err = hvo_pool_optimize(pool->pool, &done);
 
 	return lab_return_number(L, pool->lm, err, done);
 }
@@ -465,7 +466,7 @@ static int pool_stat(lua_State *L)
 		{ NULL, 0 },
 	};
 	struct lab_pool *pool = lab_pool(L, 1);
-	struct hvo_pool_stat stat = { 0 };
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	int err = hvo_pool_stat(pool->pool, lab_node(L, 2), &stat);
 
 	if (err)

@@ -67,13 +67,16 @@ static int store_enable(void *arg, const char *text)
 
 static int failed_before(struct tree *t, hvo_pfn_t pfn, bool *ret)
 {
-	uint64_t nr = hvo_poisoned(t->m, NULL, 0), i;
-	hvo_pfn_t *pfns = calloc(nr + 1, sizeof(*pfns));
+	int64_t nr = hvo_poisoned(t->m, NULL, 0), i;
+	hvo_pfn_t *pfns;
 
+	if (nr < 0)
+		return (int)nr;
+	pfns = calloc((size_t)nr + 1, sizeof(*pfns));
 	if (!pfns)
 		return -ENOMEM;
 	*ret = false;
-	nr = hvo_poisoned(t->m, pfns, nr);
+	nr = hvo_poisoned(t->m, pfns, (uint64_t)nr);
 	for (i = 0; i < nr && !*ret; i++)
 		*ret = pfns[i] == pfn;
 	free(pfns);
@@ -115,7 +118,7 @@ static int store_hard(void *arg, const char *text)
 #define STAT(name_)                                                                                \
 	static int show_##name_(void *arg, FILE *out)                                              \
 	{                                                                                          \
-		struct hvo_failure_stat stat = { 0 };                                              \
+		struct hvo_failure_stat stat = { .size = sizeof(stat) };                           \
                                                                                                    \
 		(void)hvo_failure_stat(tree_of(arg)->m, ((const struct place *)arg)->node, &stat); \
 		return show_number(out, stat.name_);                                               \

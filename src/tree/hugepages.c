@@ -26,14 +26,14 @@ static bool on_demand(const struct tree *t)
 /* ---- counters ------------------------------------------------------------------- */
 
 /* What is shown of @stat, the counters of the pool of @p. */
-#define POOL_STAT(name_, value_)                      \
-	static int show_##name_(void *arg, FILE *out) \
-	{                                             \
-		const struct place *p = arg;          \
-		struct hvo_pool_stat stat;            \
-                                                      \
-		pool_stat(p->pool, p->node, &stat);   \
-		return show_number(out, value_);      \
+#define POOL_STAT(name_, value_)                                      \
+	static int show_##name_(void *arg, FILE *out)                 \
+	{                                                             \
+		const struct place *p = arg;                          \
+		struct hvo_pool_stat stat = { .size = sizeof(stat) }; \
+                                                                      \
+		pool_stat(p->pool, p->node, &stat);                   \
+		return show_number(out, value_);                      \
 	}
 
 POOL_STAT(total, stat.total)
@@ -107,7 +107,7 @@ static int show_policy(void *arg, FILE *out)
 {
 	const struct place *p = arg;
 	const struct hvo_policy *each;
-	struct hvo_policy now;
+	struct hvo_policy now = { .size = sizeof(now) };
 	unsigned int i;
 	int rc = hvo_pool_policy(p->pool, &now);
 

@@ -24,13 +24,13 @@ static int show_mode(void *arg, FILE *out)
 /* ---- counters ---------------------------------------------------------------------- */
 
 /* name_ is a field of struct hvo_machine_stat. */
-#define COUNTER(name_)                                    \
-	static int show_##name_(void *arg, FILE *out)     \
-	{                                                 \
-		struct hvo_machine_stat stat;             \
-                                                          \
-		hvo_machine_stat(tree_of(arg)->m, &stat); \
-		return show_number(out, stat.name_);      \
+#define COUNTER(name_)                                                   \
+	static int show_##name_(void *arg, FILE *out)                    \
+	{                                                                \
+		struct hvo_machine_stat stat = { .size = sizeof(stat) }; \
+                                                                         \
+		hvo_machine_stat(tree_of(arg)->m, &stat);                \
+		return show_number(out, stat.name_);                     \
 	}
 
 COUNTER(memmap)
@@ -40,7 +40,7 @@ COUNTER(cut_failures)
 COUNTER(collapses)
 COUNTER(collapse_failures)
 COUNTER(folds)
-COUNTER(presents)
+COUNTER(restored)
 COUNTER(carved_blocks)
 COUNTER(moved)
 COUNTER(reported)
@@ -151,7 +151,7 @@ static void show_section(struct tree *t, hvo_pfn_t pfn, const struct hvo_section
 static int show_map(void *arg, FILE *out)
 {
 	struct tree *t = tree_of(arg);
-	struct hvo_section_info info;
+	struct hvo_section_info info = { .size = sizeof(info) };
 	hvo_pfn_t pfn;
 
 	for (pfn = 0; pfn < t->hotplug_end; pfn += HVO_SECTION_FRAMES) {
@@ -172,7 +172,7 @@ static const struct tree_row hvo_files[] = {
 	RO("collapses", show_collapses),
 	RO("collapse_failures", show_collapse_failures),
 	RO("folds", show_folds),
-	RO("presents", show_presents),
+	RO("restored", show_restored),
 	RO("carved_blocks", show_carved_blocks),
 	RO("moved_frames", show_moved),
 	RO("reported_frames", show_reported),

@@ -49,19 +49,22 @@ struct boundary {
 static void open_machine(const struct bench_options *opt, struct box *box)
 {
 	const struct hvo_config cfg = {
+		.size = sizeof(cfg),
 		.memory_bytes = MEMORY_BYTES,
 		.mode = HVO_ON_DEMAND,
 		/* What is measured is where frames come from. */
 		.clear = HVO_CLEAR_NEVER,
 	};
-	const struct hvo_linux_options sparse = { .sparse = true, .no_thp = true };
+	const struct hvo_linux_options sparse = { .size = sizeof(sparse),
+						  .sparse = true,
+						  .no_thp = true };
 
 	box_must_open(box, &cfg, opt->sim, &sparse, opt->seed);
 }
 
 static struct hvo_zone_stat zone(struct box *box)
 {
-	struct hvo_zone_stat stat;
+	struct hvo_zone_stat stat = { .size = sizeof(stat) };
 
 	if (hvo_zone_stat(box->m, 0, HVO_ZONE_NORMAL, &stat))
 		cli_die("the machine has no counters");
@@ -131,7 +134,7 @@ static const struct boundary boundaries[] = {
 
 static struct counts read_counts(struct box *box)
 {
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 
 	hvo_machine_stat(box->m, &stat);
 	return (struct counts){ stat.cuts, stat.folds, stat.collapses };

@@ -132,6 +132,7 @@ static uint64_t memory_for(uint64_t bytes)
 static void rig_open_memory(struct rig *rig, uint64_t memory_bytes, enum hvo_mode mode, bool sparse)
 {
 	const struct hvo_config cfg = {
+		.size = sizeof(cfg),
 		.memory_bytes = memory_bytes,
 		.mode = mode,
 		/* The kernel does not clear what joins or leaves its pool either. */
@@ -139,7 +140,9 @@ static void rig_open_memory(struct rig *rig, uint64_t memory_bytes, enum hvo_mod
 		.optimize = true,
 	};
 	/* In a sparse arena a huge page would be allocated for each frame touched. */
-	const struct hvo_linux_options opt = { .sparse = sparse, .no_thp = sparse };
+	const struct hvo_linux_options opt = { .size = sizeof(opt),
+					       .sparse = sparse,
+					       .no_thp = sparse };
 
 	box_must_open(&rig->box, &cfg, false, &opt, 0);
 }
@@ -170,8 +173,8 @@ static void rig_close(struct rig *rig)
 /* Set the pool to @nr pages; returns how long it took. */
 static double resize(struct rig *rig, uint64_t nr)
 {
-	struct hvo_resize_result res;
-	struct hvo_pool_stat stat;
+	struct hvo_resize_result res = { .size = sizeof(res) };
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	double start = now_ns(), ns;
 	int err = hvo_pool_resize(rig->pool, HVO_NODE_ANY, nr, &res);
 
@@ -195,7 +198,7 @@ static void write_each(const struct held *frames, struct box *box)
 
 static uint64_t backed_bytes(struct rig *rig)
 {
-	struct hvo_linux_info info;
+	struct hvo_linux_info info = { .size = sizeof(info) };
 
 	return hvo_linux_info(rig->box.on_linux, &info) ? 0 : info.backed_bytes;
 }
@@ -218,7 +221,7 @@ static void warm_up(struct rig *rig)
 	write_each(&frames, &rig->box);
 	held_put(&frames, &rig->box);
 	held_free(&frames);
-	(void)hvo_collapse(rig->box.m, UINT64_MAX);
+	(void)hvo_collapse(rig->box.m, UINT64_MAX, NULL);
 	(void)resize(rig, 0);
 	for (i = 0; i < 6; i++) {
 		before = backed_bytes(rig);
@@ -389,7 +392,7 @@ static int take_frame(struct rig *rig, hvo_pfn_t *ret)
 
 static uint64_t nr_cuts(struct rig *rig)
 {
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 
 	hvo_machine_stat(rig->box.m, &stat);
 	return stat.cuts;
@@ -401,14 +404,14 @@ static void use_up_cut_blocks(struct rig *rig)
 	uint64_t before = nr_cuts(rig);
 	hvo_pfn_t pfn;
 
-	(void)hvo_collapse(rig->box.m, UINT64_MAX);
+	(void)hvo_collapse(rig->box.m, UINT64_MAX, NULL);
 	do {
 		if (take_frame(rig, &pfn))
 			cli_die("no frame could be allocated");
 	} while (nr_cuts(rig) == before);
 	if (hvo_put_page(rig->box.m, pfn))
 		cli_die("a frame could not be given back");
-	(void)hvo_collapse(rig->box.m, UINT64_MAX);
+	(void)hvo_collapse(rig->box.m, UINT64_MAX, NULL);
 }
 
 static void measure_cut(struct bench *b, struct rig *rig)
@@ -423,7 +426,7 @@ static void measure_cut(struct bench *b, struct rig *rig)
 		if (take_frame(rig, &pfn))
 			cli_die("no frame could be allocated");
 		middle = now_ns();
-		if (hvo_put_page(rig->box.m, pfn) || hvo_collapse(rig->box.m, 1) != 1)
+		if (hvo_put_page(rig->box.m, pfn) || hvo_collapse(rig->box.m, 1, NULL) != 1)
 			cli_die("a cut block did not become whole");
 		back += now_ns() - middle;
 		cut += middle - start;
@@ -441,7 +444,7 @@ static uint64_t count_mappings(struct rig *rig)
 {
 	FILE *f = fopen("/proc/self/maps", "re");
 	unsigned long long start, end, from, to;
-	struct hvo_linux_info info;
+	struct hvo_linux_info info = { .size = sizeof(info) };
 	uint64_t nr = 0;
 	char line[1024];
 
@@ -472,7 +475,7 @@ static uint64_t page_table_bytes(void)
 static void churn_once(struct bench *b, struct rig *rig, struct held *huge, uint64_t *ret_peak)
 {
 	struct held half = { 0 }, frames = { 0 };
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	uint64_t nr;
 
 	held_shuffle(huge, &b->rng);
@@ -486,7 +489,7 @@ static void churn_once(struct bench *b, struct rig *rig, struct held *huge, uint
 		*ret_peak = nr;
 	held_shuffle(&frames, &b->rng);
 	held_put(&frames, &rig->box);
-	(void)hvo_collapse(rig->box.m, UINT64_MAX);
+	(void)hvo_collapse(rig->box.m, UINT64_MAX, NULL);
 	/* Linux mode may find fewer: descriptors that it restored lie about. */
 	if (hvo_pool_resize(rig->pool, HVO_NODE_ANY, rig->pages, &res))
 		cli_die("the pool could not be resized");
@@ -588,7 +591,7 @@ static void measure_bring_up(struct bench *b, unsigned int tib)
 static void measure_many(struct bench *b)
 {
 	struct bench_many *many = &b->many;
-	struct hvo_pool_stat stat;
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	struct rig rig;
 
 	many->pages = b->opt->quick ? 10000 : 200000;
@@ -686,7 +689,8 @@ struct rigs {
 
 static void open_rigs(struct bench *b, struct rigs *rigs)
 {
-	const struct hvo_config floor_cfg = { .memory_bytes = FLOOR_BYTES };
+	const struct hvo_config floor_cfg = { .size = sizeof(floor_cfg),
+					      .memory_bytes = FLOOR_BYTES };
 	enum bench_size s;
 	bool room = host_memory_available() > POPULATE_ROOM;
 	int err;

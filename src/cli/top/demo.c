@@ -116,7 +116,7 @@ static void run_programs(struct demo *d)
 /* Users of huge pages: they want about half of the pool. */
 static void run_huge(struct demo *d)
 {
-	struct hvo_pool_stat stat = { 0 };
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	unsigned int i;
 
 	(void)hvo_pool_stat(d->pool, HVO_NODE_ANY, &stat);
@@ -127,11 +127,11 @@ static void run_huge(struct demo *d)
 		if (!below(d, 4))
 			more = !more;
 		if (more && d->nr_huge < d->max_huge &&
-		    !hvo_hugetlb_alloc(d->pool, HVO_GFP_USER, HVO_NODE_ANY, &d->huge[d->nr_huge])) {
+		    !hvo_pool_alloc(d->pool, HVO_GFP_USER, HVO_NODE_ANY, &d->huge[d->nr_huge])) {
 			d->nr_huge++;
 		} else if (!more && d->nr_huge) {
 			at = below(d, d->nr_huge);
-			(void)hvo_hugetlb_free(d->pool, d->huge[at]);
+			(void)hvo_pool_free(d->pool, d->huge[at]);
 			d->huge[at] = d->huge[--d->nr_huge];
 		}
 	}
@@ -147,7 +147,7 @@ void demo_step(struct demo *d)
 			blocks * (POOL_LEAST + below(d, POOL_MOST - POOL_LEAST)) / 100, NULL);
 	run_programs(d);
 	run_huge(d);
-	(void)hvo_work(d->box.m, STEP_WORK);
+	(void)hvo_work(d->box.m, STEP_WORK, NULL);
 	d->step++;
 }
 
@@ -157,6 +157,7 @@ static int open_machine(struct demo *d)
 {
 	uint64_t node = d->opt.memory_bytes / d->opt.nr_nodes;
 	const struct hvo_config cfg = {
+		.size = sizeof(cfg),
 		.memory_bytes = d->opt.memory_bytes,
 		.nr_nodes = d->opt.nr_nodes,
 		.movable_bytes = node > HVO_SECTION_SIZE ? HVO_SECTION_SIZE : 0,
@@ -165,7 +166,7 @@ static int open_machine(struct demo *d)
 		/* Nobody looks at what is in the frames: then they take no memory of the host. */
 		.clear = HVO_CLEAR_NEVER,
 	};
-	const struct hvo_linux_options host = { .sparse = true };
+	const struct hvo_linux_options host = { .size = sizeof(host), .sparse = true };
 
 	d->frames = d->opt.memory_bytes >> HVO_FRAME_SHIFT;
 	return box_open(&d->box, &cfg, d->opt.sim, &host, d->opt.seed);

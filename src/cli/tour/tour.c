@@ -36,6 +36,7 @@
 static void open_machine(const struct tour *t, struct box *box, enum hvo_mode mode, bool optimize)
 {
 	const struct hvo_config cfg = {
+		.size = sizeof(cfg),
 		.memory_bytes = t->opt->memory_bytes,
 		.nr_nodes = t->opt->nr_nodes,
 		.mode = mode,
@@ -64,7 +65,7 @@ static struct hvo_pool *create_pool(struct box *box)
 double tour_grow(struct box *box, struct hvo_pool *pool, uint64_t *ret_pages)
 {
 	uint64_t blocks = hvo_machine_memmap(box->m)->nr_frames / HVO_BLOCK_FRAMES;
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	double start = box_now_ns(box);
 
 	*ret_pages = 0;
@@ -95,12 +96,15 @@ static void note_finding(void *arg, const struct hvo_finding *finding)
 
 void tour_audit(struct tour *t, struct box *box, const char *mode, const char *policy)
 {
-	uint64_t before = t->audit_findings, nr;
+	uint64_t before = t->audit_findings;
+	int64_t nr;
 
 	(void)snprintf(t->now, sizeof(t->now), "%s %s", mode, policy);
 	nr = hvo_machine_audit(box->m, note_finding, t);
 	/* The count is what the audit says, should it report fewer than it found. */
-	t->audit_findings = before + nr;
+	if (nr < 0)
+		cli_die("the machine is gone");
+	t->audit_findings = before + (uint64_t)nr;
 	t->audits++;
 }
 
@@ -117,7 +121,7 @@ static uint64_t check(struct tour *t, const struct held *held, struct box *box)
 static void look_at_machine(struct tour *t, struct box *box)
 {
 	struct tour_machine *ret = &t->machine;
-	struct hvo_linux_info info;
+	struct hvo_linux_info info = { .size = sizeof(info) };
 
 	ret->frames = hvo_machine_memmap(box->m)->nr_frames;
 	ret->array_bytes = hvo_memmap_pages(t->opt->memory_bytes) * HVO_FRAME_SIZE;
@@ -152,7 +156,7 @@ static uint64_t physical_frame(int pagemap, const struct hvo_linux_info *info, u
 static bool has_zero_page(int pagemap)
 {
 	const size_t len = 2 * HVO_FRAME_SIZE;
-	struct hvo_linux_info info = { 0 };
+	struct hvo_linux_info info = { .size = sizeof(info) };
 	void *pages = mmap(NULL, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	bool ret;
 
@@ -202,7 +206,7 @@ static void look_at_tails(struct tour *t, struct box *box, const char *mode,
 {
 	const struct hvo_memmap *mm = hvo_machine_memmap(box->m);
 	struct tour_tails *tails = &t->tails;
-	struct hvo_linux_info info;
+	struct hvo_linux_info info = { .size = sizeof(info) };
 	unsigned int looked = 0;
 	int pagemap;
 	uint64_t i;
@@ -247,7 +251,7 @@ static void fill_machine(struct tour *t, const char *name, enum hvo_mode mode, b
 {
 	struct tour_fill *ret = &t->fill[t->nr_fills];
 	struct held huge = { 0 }, frames = { 0 };
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 	struct hvo_pool *pool;
 	struct box box;
 
@@ -316,7 +320,7 @@ struct rig {
 static void exhaust(struct tour *t, struct rig *rig, struct tour_run *ret)
 {
 	struct box *box = &rig->box;
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 	uint64_t rng = t->opt->seed, pages;
 	double ns = tour_grow(box, rig->pool, &pages);
 
@@ -363,14 +367,14 @@ static void cut_and_give_back(struct tour *t, struct box *box, struct tour_run *
 	held_shuffle(&cut, &rng);
 	held_put(&cut, box);
 	held_free(&cut);
-	(void)hvo_collapse(box->m, UINT64_MAX);
+	(void)hvo_collapse(box->m, UINT64_MAX, NULL);
 }
 
 /* The step that all this is about. */
 static void shrink(struct rig *rig, struct tour_run *ret)
 {
 	double start = box_now_ns(&rig->box);
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 
 	if (hvo_pool_resize(rig->pool, HVO_NODE_ANY, rig->huge.nr, &res))
 		cli_die("the pool of huge pages could not be resized");
@@ -384,14 +388,14 @@ static void shrink(struct rig *rig, struct tour_run *ret)
 /* All memory back, and the time for what was put off: what is not whole now never will be. */
 static void give_all_back(struct rig *rig, struct tour_run *ret)
 {
-	struct hvo_resize_result res;
-	struct hvo_machine_stat stat;
+	struct hvo_resize_result res = { .size = sizeof(res) };
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 
 	held_put(&rig->frames, &rig->box);
 	held_put(&rig->huge, &rig->box);
 	if (hvo_pool_resize(rig->pool, HVO_NODE_ANY, 0, &res))
 		cli_die("the pool of huge pages could not be resized");
-	(void)hvo_work(rig->box.m, UINT64_MAX);
+	(void)hvo_work(rig->box.m, UINT64_MAX, NULL);
 	hvo_machine_stat(rig->box.m, &stat);
 	ret->still_spoilt = stat.carved_blocks;
 }

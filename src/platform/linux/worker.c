@@ -11,7 +11,7 @@
  * long by then: the machine is abandoned, which ends a policy that tries without end, and
  * sleep_ns() returns at once.
  *
- * Locks: none. hvo_linux_work() is called under the core's spin locks.
+ * Locks: none. hvo_linux_kick() is called under the core's spin locks.
  *
  * In Linux: schedule_work() and free_hpage_workfn() of mm/hugetlb.c.
  */
@@ -35,7 +35,7 @@ static bool worker_stops(const struct worker *worker)
 	return __atomic_load_n(&worker->stop, __ATOMIC_ACQUIRE);
 }
 
-void hvo_linux_work(void *ctx)
+void hvo_linux_kick(void *ctx)
 {
 	struct worker *worker = &((struct hvo_linux *)ctx)->worker;
 
@@ -46,11 +46,14 @@ void hvo_linux_work(void *ctx)
 /* All that there is to do now. Returns how many steps that was. */
 static uint64_t work_all(struct hvo_linux *host)
 {
-	uint64_t done = 0, n = WORK_STEPS;
+	uint64_t done = 0;
+	bool more = true;
+	int64_t n;
 
-	while (n >= WORK_STEPS && !worker_stops(&host->worker)) {
-		n = hvo_work(host->machine, WORK_STEPS);
-		done += n;
+	while (more && !worker_stops(&host->worker)) {
+		more = false;
+		n = hvo_work(host->machine, WORK_STEPS, &more);
+		done += n > 0 ? (uint64_t)n : 0;
 	}
 	return done;
 }
@@ -127,7 +130,7 @@ void hvo_linux_worker_stop(struct hvo_linux *host)
 	hvo_machine_abandon(host->machine);
 	__atomic_store_n(&worker->stop, 1, __ATOMIC_SEQ_CST);
 	syscall(SYS_futex, &worker->stop, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-	hvo_linux_work(host);
+	hvo_linux_kick(host);
 	pthread_join(worker->thread, NULL);
 	worker->started = false;
 }

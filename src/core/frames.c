@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Finding frames for descriptors: the ones that they had at the start, any others, and those that
+ * no other pageblock waits for.
+ *
+ * States: FREE -> MEMMAP.
+ * Locks: the memmap lock where frames are looked for; the zone's lock for taking them.
+ * Linux: mm/hugetlb_vmemmap.c, alloc_vmemmap_page_list().
+ */
+#include "frames.h"
+
+#include "alloc.h"
+#include "backing.h"
+#include "base.h"
+#include "fold.h"
+#include "lock.h"
+#include "page.h"
+#include "reporting.h"
+#include "watermark.h"
+#include "zone_cut.h"
+#include "zone_whole.h"
+
+#define WAITS_STEPS 64
+#define WAITS_AVOIDED 16
+
+/*
+ * Frames of an allocated block become descriptor frames, for the pages of the array from
+ * @page on; the ones from @keep on are freed.
+ */
+static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint64_t page,
+			uint64_t keep)
+{
+	uint64_t nr = UINT64_C(1) << order, i;
+	struct zone *z = zone_of(m, pfn);
+
+	if (order >= HVO_BLOCK_ORDER) {
+		/* A whole block: it has to be a cut one first, so that frames can go singly. */
+		hvo_pfn_t p;
+
+		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
+		lock_acquire(m, &z->lock);
+		for (p = pfn; p < pfn + nr; p += HVO_BLOCK_FRAMES) {
+			fold_set(m, p, HVO_BLOCK_ORDER, 0);
+			zone_open_block(m, z, block_of(p), HVO_BLOCK_FRAMES, MIGRATE_UNMOVABLE, 0);
+		}
+		lock_release(m, &z->lock);
+	}
+	for (i = 0; i < nr; i++) {
+		struct hvo_page *p = page_rw(m, pfn + i);
+
+		if (p->state == HVO_PAGE_USED && i)
+			HVO_ASSERT(m, false, "MEMMAP-1: frame in use", pfn + i);
+		page_set_state(m, pfn + i, p, HVO_PAGE_MEMMAP, 0);
+		page_set_flags(p, 0);
+	}
+	vmemmap_set_backs(m, pfn, page, keep);
+	if (keep < nr) {
+		lock_acquire(m, &z->lock);
+		zone_count_freed(z, nr - keep);
+		zone_put_range(m, z, pfn + keep, nr - keep);
+		lock_release(m, &z->lock);
+	}
+	counter_add(&m->memmap, keep);
+}
+
+uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint64_t page,
+			uint64_t want, struct run_list *l)
+{
+	/* In on-demand mode a frame of a whole block has no descriptor of its own. */
+	unsigned int max = on_demand(m) ? SMALL_ORDERS - 1 : HVO_BLOCK_ORDER + 3;
+	unsigned int order = 64u - (unsigned int)__builtin_clzll(want | 1);
+
+	if (order > max)
+		order = max;
+	if (order && UINT64_C(1) << (order - 1) == want)
+		order--;
+	while (want) {
+		uint64_t size = UINT64_C(1) << order, keep = min_u64(size, want);
+		unsigned int flags = gfp | GFP_MEMMAP | GFP_ISOLATING;
+		hvo_pfn_t pfn = 0;
+
+		/* Only single frames are worth waiting for. */
+		if (order)
+			flags = (flags & ~HVO_GFP_RECLAIM) | HVO_GFP_NOWARN;
+		if (alloc_block(m, flags, order, node, &pfn)) {
+			if (!order)
+				return want;
+			order--;
+			continue;
+		}
+		claim_block(m, pfn, order, page, keep);
+		if (!run_add(l, page, pfn, keep)) {
+			vmemmap_put_unused(m, pfn, keep);
+			return want;
+		}
+		page += keep;
+		want -= keep;
+	}
+	return 0;
+}
+
+/*
+ * Take exactly these frames. Blocks whose content is with the system are asked back for, one
+ * after the other; who else wants one meanwhile waits. Zone lock held, dropped on the way.
+ */
+static bool take_exactly(struct hvo_machine *m, struct zone *z, uint64_t mark, hvo_pfn_t pfn,
+			 uint64_t nr)
+{
+	hvo_pfn_t block = 0;
+	int rc = 0;
+
+	for (;;) {
+		if (rc || z->nr_free < nr + mark)
+			return false;
+		if (zone_take_range(m, z, pfn, nr))
+			return true;
+		if (!zone_take_reported(m, z, pfn, nr, &block))
+			return false;
+		z->in_flight++;
+		lock_release(m, &z->lock);
+		rc = reported_take_back(m, block, HVO_BLOCK_FRAMES);
+		lock_acquire(m, &z->lock);
+		z->in_flight--;
+		zone_put_whole(m, z, block, HVO_BLOCK_ORDER);
+	}
+}
+
+/* The frames that these descriptors had at the start, if they are free. */
+static bool take_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, uint64_t nr,
+		      const struct node *n, hvo_pfn_t *ret)
+{
+	hvo_pfn_t pfn = vmemmap_home(n, page);
+	struct zone *z;
+	bool ok;
+
+	if (pfn == HVO_PFN_NONE)
+		return false;
+	/* What was set aside at the start may be free by now, and its memory offline. */
+	z = zone_lock_of(m, pfn);
+	if (!z)
+		return false;
+	ok = (!(gfp & HVO_GFP_THISNODE) || &m->nodes[z->node] == n) &&
+	     take_exactly(m, z, gfp_watermark(z, gfp), pfn, nr);
+	zone_count_allocated(z, ok ? nr : 0);
+	lock_release(m, &z->lock);
+	if (!ok)
+		return false;
+	vmemmap_set_backs(m, pfn, page, nr);
+	counter_add(&m->memmap, nr);
+	*ret = pfn;
+	return true;
+}
+
+bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, uint64_t nr,
+			 const struct node *n, struct run_list *l)
+{
+	hvo_pfn_t pfn;
+
+	if (!take_home(m, gfp, page, nr, n, &pfn))
+		return false;
+	if (run_add(l, page, pfn, nr))
+		return true;
+	vmemmap_put_unused(m, pfn, nr);
+	return false;
+}
+
+/*
+ * Linux mode: can a block be folded only after @target was, since the frames of its
+ * descriptors are in there, or in one of which that is true? Many steps: say yes.
+ */
+static bool waits_for(struct hvo_machine *m, uint64_t block, uint64_t target, unsigned int *steps)
+{
+	uint64_t page = hvo_block_tail_page(block), last = block;
+	unsigned int k;
+
+	if (block == target || ++*steps > WAITS_STEPS)
+		return true;
+	for (k = 0; k < HVO_BLOCK_TAILS; k++) {
+		hvo_pfn_t pfn = m->ops->backing(m->ctx, page + k);
+
+		if (pfn == HVO_SHARED_TAIL || block_of(pfn) == block || block_of(pfn) == last)
+			continue;
+		last = block_of(pfn);
+		if (waits_for(m, last, target, steps))
+			return true;
+	}
+	return false;
+}
+
+/* A frame for descriptors of @target, not in a block that waits for it. */
+static int try_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, uint64_t target,
+			   hvo_pfn_t *ret)
+{
+	uint64_t avoided[WAITS_AVOIDED];
+	unsigned int nr = 0, steps = 0;
+	struct zone *z;
+	int rc;
+
+	while (!(rc = alloc_block(m, gfp, 0, node, ret)) && !on_demand(m) &&
+	       waits_for(m, block_of(*ret), target, &steps)) {
+		z = zone_of(m, *ret);
+		if (nr < WAITS_AVOIDED) {
+			avoided[nr++] = block_of(*ret);
+			lock_acquire(m, &z->lock);
+			zone_isolate_block(m, z, block_of(*ret), ISOLATED_BY_LIBRARY);
+			lock_release(m, &z->lock);
+		} else {
+			rc = -HVO_ENOMEM;
+		}
+		free_block(m, *ret, 0);
+		if (rc)
+			break;
+		steps = 0;
+	}
+	while (nr) {
+		z = zone_of(m, block_pfn(avoided[--nr]));
+		lock_acquire(m, &z->lock);
+		zone_unisolate_block(m, z, avoided[nr]);
+		lock_release(m, &z->lock);
+	}
+	return rc;
+}
+
+/*
+ * Best in a block that is cut: a whole one may well wait, too, for what its own descriptors lie in,
+ * and only so many are tried.
+ */
+static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, uint64_t target,
+			     hvo_pfn_t *ret)
+{
+	unsigned int uncut = (gfp & ~HVO_GFP_RECLAIM) | GFP_UNCUT | HVO_GFP_NOWARN;
+
+	if (!on_demand(m) && !try_not_waiting(m, uncut, node, target, ret))
+		return 0;
+	return try_not_waiting(m, gfp, node, target, ret);
+}
+
+int vmemmap_take_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
+{
+	hvo_pfn_t described = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME, pfn = 0;
+	int rc = alloc_block(m, gfp | GFP_MEMMAP | GFP_ISOLATING, 0,
+			     m->sections[described >> HVO_SECTION_ORDER].node, &pfn);
+
+	if (rc)
+		return rc;
+	claim_block(m, pfn, 0, page, 1);
+	*ret = pfn;
+	return 0;
+}
+
+/* The memory of homes may be a huge page by now, with descriptors in the block to be left. */
+static bool home_waits(struct hvo_machine *m, uint64_t page, hvo_pfn_t described)
+{
+	hvo_pfn_t home = vmemmap_home(node_of(m, described), page);
+	unsigned int steps = 0;
+
+	return home != HVO_PFN_NONE && waits_for(m, block_of(home), block_of(described), &steps);
+}
+
+int vmemmap_take_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
+{
+	hvo_pfn_t described = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME, pfn = 0;
+	int rc;
+
+	if (!on_demand(m) && !home_waits(m, page, described) &&
+	    take_home(m, gfp, page, 1, node_of(m, described), ret))
+		return 0;
+	rc = alloc_not_waiting(m, gfp | GFP_MEMMAP | GFP_ISOLATING,
+			       m->sections[described >> HVO_SECTION_ORDER].node,
+			       block_of(described), &pfn);
+	if (rc)
+		return rc;
+	claim_block(m, pfn, 0, page, 1);
+	*ret = pfn;
+	return 0;
+}
+
+bool vmemmap_take_frame_of(struct hvo_machine *m, uint64_t block, uint64_t page, hvo_pfn_t *ret)
+{
+	struct zone *z = zone_of(m, block_pfn(block));
+	bool taken;
+
+	lock_acquire(m, &z->lock);
+	taken = zone_take_any_frame(m, z, block, ret);
+	if (taken) {
+		zone_count_allocated(z, 1);
+		vmemmap_set_backs(m, *ret, page, 1);
+	}
+	lock_release(m, &z->lock);
+	if (taken)
+		counter_add(&m->memmap, 1);
+	return taken;
+}

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Descriptors of memory that comes online, at the start or later, and of memory that goes.
+ *
+ * At the start each node sets frames aside, HVO_PF_BOOT, of its own NORMAL memory or, where it has
+ * none, of another one's. Memory that is added gets
+ * frames of NORMAL, or of the sections themselves.
+ *
+ * States: TAIL -> MEMMAP for frames that are set aside. The fold map says what the blocks are.
+ * Locks: none at the start; the memmap lock for hot-plug, which owns the scratch arrays.
+ * Linux: mm/sparse-vmemmap.c, vmemmap_populate_hugepages(); mm/memory_hotplug.c,
+ * mhp_init_memmap_on_memory(); mm/hugetlb_vmemmap.c, hugetlb_vmemmap_init_early().
+ */
+#include "online.h"
+
+#include "backing.h"
+#include "base.h"
+#include "fold.h"
+#include "frames.h"
+#include "page.h"
+#include "zone_cut.h"
+#include "zone_whole.h"
+
+/* ---- coming online -------------------------------------------------------------------------- */
+
+hvo_pfn_t vmemmap_boot_gigantic(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct hvo_page *page = page_rw(m, pfn);
+
+	fold_set(m, pfn, HVO_GIGA_ORDER, HVO_GIGA_ORDER | HVO_FOLDED);
+	page_set_state(m, pfn, page, HVO_PAGE_USED, HVO_GIGA_ORDER);
+	page_set_flags(page, HVO_PF_OPTIMIZED | HVO_PF_AT_BOOT);
+	return pfn + (UINT64_C(1) << HVO_GIGA_ORDER);
+}
+
+/* Map the descriptor pages of one GiB's part of the node; heads, and in Linux mode tails. */
+static int online_gib(struct hvo_machine *m, const struct node *n, uint64_t from, uint64_t to)
+{
+	uint64_t first = block_of(n->start);
+	struct hvo_remap runs[2];
+	unsigned int done, nr = 1;
+
+	runs[0] = (struct hvo_remap){ hvo_block_head_page(from), n->memmap_pfn + (from - first),
+				      to - from };
+	if (!on_demand(m)) {
+		runs[0].pfn = vmemmap_home(n, runs[0].page);
+		if (block_pfn(from) >= n->boot_start && block_pfn(from) < n->boot_end) {
+			runs[0].nr = 1;
+			return m->ops->remap(m->ctx, runs, 1, &done);
+		}
+		runs[1].page = hvo_block_tail_page(from);
+		runs[1].pfn = vmemmap_home(n, runs[1].page);
+		runs[1].nr = (to - from) * HVO_BLOCK_TAILS;
+		nr = 2;
+		if (runs[0].page + runs[0].nr == runs[1].page) {
+			runs[0].nr += runs[1].nr;
+			nr = 1;
+		}
+	}
+	return m->ops->remap(m->ctx, runs, nr, &done);
+}
+
+static void online_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+{
+	uint64_t i;
+
+	for (i = 0; i < nr; i++) {
+		struct hvo_page *page = page_rw(m, pfn + i);
+
+		page_set_state(m, pfn + i, page, HVO_PAGE_MEMMAP, 0);
+		page_set_flags(page, HVO_PF_BOOT);
+	}
+}
+
+/* The blocks that hold the node's descriptors. The last one has room for more. */
+static int online_memmap_blocks(struct hvo_machine *m, const struct node *n)
+{
+	uint64_t left = n->memmap_frames;
+	struct zone *z = zone_of(m, n->memmap_pfn);
+	hvo_pfn_t pfn = n->memmap_pfn;
+	int rc;
+
+	for (; left; pfn += HVO_BLOCK_FRAMES) {
+		uint64_t used = min_u64(left, HVO_BLOCK_FRAMES), tails = 0;
+
+		left -= used;
+		if (on_demand(m) && used == HVO_BLOCK_FRAMES) {
+			/* Whole and folded, one descriptor for all of it. */
+			page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_MEMMAP, HVO_BLOCK_ORDER);
+			page_set_flags(page_rw(m, pfn), HVO_PF_BOOT);
+			fold_set(m, pfn, HVO_BLOCK_ORDER, HVO_BLOCK_ORDER | HVO_FOLDED);
+			continue;
+		}
+		if (on_demand(m)) {
+			struct hvo_remap run = { hvo_block_tail_page(block_of(pfn)), pfn + used,
+						 HVO_BLOCK_TAILS };
+			unsigned int done;
+
+			tails = HVO_BLOCK_TAILS;
+			rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 }, &done);
+			if (rc)
+				return rc;
+		}
+		online_frames(m, pfn, used + tails);
+		vmemmap_set_backs(m, pfn + used, hvo_block_tail_page(block_of(pfn)), tails);
+		fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
+		counter_add(&m->memmap_boot, tails);
+		z->managed -= tails;
+		zone_count_freed(z, HVO_BLOCK_FRAMES - used - tails);
+		zone_open_block(m, z, block_of(pfn), (unsigned int)(used + tails),
+				MIGRATE_UNMOVABLE, 0);
+	}
+	return 0;
+}
+
+/*
+ * Which page each of the node's frames backs. In on-demand mode those that fill a whole
+ * block have no descriptors to say it in.
+ */
+static void online_backs(struct hvo_machine *m, const struct node *n)
+{
+	uint64_t first = block_of(n->start), block, k, page;
+	hvo_pfn_t pfn;
+
+	for (block = first; block < block_of(n->end); block++) {
+		for (k = 0; k < (on_demand(m) ? 1 : HVO_BLOCK_MEMMAP); k++) {
+			page = hvo_memmap_slot(block * HVO_BLOCK_MEMMAP + k);
+			pfn = on_demand(m) ? n->memmap_pfn + (block - first) :
+					     vmemmap_home(n, page);
+			if (pfn != HVO_PFN_NONE && !hvo_fold_byte(&m->mm, block_of(pfn)))
+				vmemmap_set_backs(m, pfn, page, 1);
+		}
+	}
+}
+
+int vmemmap_map_node(struct hvo_machine *m, const struct node *n)
+{
+	uint64_t block = block_of(n->start), last = block_of(n->end), to;
+	int rc = 0;
+
+	for (; block < last && !rc; block = to) {
+		to = min_u64((block & ~UINT64_C(511)) + 512, last);
+		rc = online_gib(m, n, block, to);
+	}
+	return rc;
+}
+
+int vmemmap_online_node(struct hvo_machine *m, const struct node *n)
+{
+	int rc;
+
+	counter_add(&m->memmap_boot, n->memmap_frames);
+	zone_of(m, n->memmap_pfn)->managed -= n->memmap_frames;
+	rc = online_memmap_blocks(m, n);
+	if (!rc)
+		online_backs(m, n);
+	return rc;
+}
+
+/* ---- hot-plug ------------------------------------------------------------------------------- */
+
+#define SECTION_BLOCKS (HVO_SECTION_FRAMES >> HVO_BLOCK_ORDER)
+
+uint64_t vmemmap_self_hosted(const struct hvo_machine *m)
+{
+	return SECTION_BLOCKS * (on_demand(m) ? 1 : HVO_BLOCK_MEMMAP) +
+	       (on_demand(m) ? HVO_BLOCK_TAILS : 0);
+}
+
+/* Where the part of [pfn, end) that is in one GiB, and so has its pages together, ends. */
+static hvo_pfn_t part_end(hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	return min_u64((pfn | ((UINT64_C(1) << HVO_GIGA_ORDER) - 1)) + 1, end);
+}
+
+/* The pages of its descriptors: heads, and the tails of all its blocks. */
+static struct tails part_pages(hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	uint64_t nr = block_of(end) - block_of(pfn);
+
+	return (struct tails){ { hvo_block_head_page(block_of(pfn)),
+				 hvo_block_tail_page(block_of(pfn)) },
+			       { nr, nr * HVO_BLOCK_TAILS } };
+}
+
+/* Frames for those of the pages [page, page + nr) that have none. */
+static bool gather_missing(struct hvo_machine *m, int node, uint64_t page, uint64_t nr,
+			   struct run_list *l)
+{
+	uint64_t end = page + nr, from;
+
+	while (page < end) {
+		if (m->ops->backing(m->ctx, page) != HVO_SHARED_TAIL) {
+			page++;
+			continue;
+		}
+		for (from = page; page < end && m->ops->backing(m->ctx, page) == HVO_SHARED_TAIL;)
+			page++;
+		if (vmemmap_gather(m, HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN, node,
+				   from, page - from, l))
+			return false;
+	}
+	return true;
+}
+
+static bool gather_range(struct hvo_machine *m, int node, hvo_pfn_t pfn, hvo_pfn_t end,
+			 struct run_list *l)
+{
+	for (; pfn < end; pfn = part_end(pfn, end)) {
+		struct tails t = part_pages(pfn, part_end(pfn, end));
+
+		if (!gather_missing(m, node, t.page[0], t.nr[0], l) ||
+		    (!on_demand(m) && !gather_missing(m, node, t.page[1], t.nr[1], l)))
+			return false;
+	}
+	return true;
+}
+
+/* Each section hosts its own, so that it can go alone. */
+static bool host_range(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, struct run_list *l)
+{
+	for (; pfn < end; pfn += HVO_SECTION_FRAMES) {
+		struct tails t = part_pages(pfn, pfn + HVO_SECTION_FRAMES);
+
+		if (!run_add(l, t.page[0], pfn, t.nr[0]) ||
+		    !run_add(l, t.page[1], pfn + t.nr[0], on_demand(m) ? HVO_BLOCK_TAILS : t.nr[1]))
+			return false;
+	}
+	return true;
+}
+
+/* The section's first frames become descriptor frames, for good. */
+static void host_itself(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct tails t = part_pages(pfn, pfn + HVO_SECTION_FRAMES);
+
+	online_frames(m, pfn, vmemmap_self_hosted(m));
+	vmemmap_set_backs(m, pfn, t.page[0], t.nr[0]);
+	vmemmap_set_backs(m, pfn + t.nr[0], t.page[1], vmemmap_self_hosted(m) - t.nr[0]);
+	m->blocks[block_of(pfn)].flags = BLOCK_CUT;
+	fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
+}
+
+/* What the blocks of offline memory are in the fold map. */
+static void fold_bytes_offline(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	uint8_t whole = HVO_BLOCK_ORDER | (on_demand(m) ? HVO_FOLDED : 0);
+
+	for (; pfn < end; pfn += HVO_BLOCK_FRAMES)
+		fold_set(m, pfn, HVO_BLOCK_ORDER,
+			 m->blocks[block_of(pfn)].flags & BLOCK_CUT ? 0 : whole);
+}
+
+int vmemmap_add_range(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_t end, bool self)
+{
+	struct run_list l = { m->runs, 0, NR_RUNS };
+	unsigned int done;
+	hvo_pfn_t pfn;
+	int rc = -HVO_ENOMEM;
+
+	if (self ? host_range(m, start, end, &l) : gather_range(m, node, start, end, &l))
+		rc = vmemmap_map_runs(m, &l, &done);
+	if (rc) {
+		if (!self)
+			vmemmap_put_unused_runs(m, &l);
+		return rc;
+	}
+	for (pfn = start; pfn < end && self; pfn += HVO_SECTION_FRAMES)
+		host_itself(m, pfn);
+	fold_bytes_offline(m, start, end);
+	return 0;
+}
+
+/* Frames of whole blocks, set aside at the start, cannot be had singly: they stay, empty. */
+static bool stays(struct hvo_machine *m, hvo_pfn_t frame)
+{
+	return hvo_fold_byte(&m->mm, block_of(frame));
+}
+
+/* What is to be folded of pages, and what backs it now. */
+static bool collect_backing(struct hvo_machine *m, uint64_t page, uint64_t nr, struct run_list *l,
+			    struct run_list *old)
+{
+	for (; nr; page++, nr--) {
+		hvo_pfn_t frame = m->ops->backing(m->ctx, page);
+
+		if (frame == HVO_SHARED_TAIL || stays(m, frame))
+			continue;
+		if (!run_add(old, page, frame, 1) || !run_add(l, page, HVO_SHARED_TAIL, 1))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The first @done runs get back what they had, in one call: that does not fail. Both lists
+ * have the same pages in the same order.
+ */
+static void undo_remove(struct hvo_machine *m, const struct run_list *l, unsigned int done,
+			const struct run_list *old)
+{
+	unsigned int i, nr = 0, n;
+	uint64_t pages = 0;
+
+	for (i = 0; i < done; i++)
+		pages += l->runs[i].nr;
+	for (; pages; nr++)
+		pages -= old->runs[nr].nr;
+	if (!nr)
+		return;
+	if (m->ops->remap(m->ctx, old->runs, nr, &n))
+		machine_panic(m, "MEMMAP-2: undo failed", old->runs[0].pfn);
+	m->ops->flush(m->ctx);
+}
+
+/* Heads that keep their frames say nothing any more. */
+static void clear_staying(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	for (; pfn < end; pfn += HVO_BLOCK_FRAMES) {
+		hvo_pfn_t frame = m->ops->backing(m->ctx, hvo_block_head_page(block_of(pfn)));
+
+		if (frame != HVO_SHARED_TAIL)
+			m->ops->zero(m->ctx, frame, 1);
+	}
+}
+
+/* Free the frames of a run; what lies in the range itself goes with it. */
+static void put_outside(struct hvo_machine *m, const struct hvo_remap *run, hvo_pfn_t start,
+			hvo_pfn_t end)
+{
+	hvo_pfn_t pfn = run->pfn, last = pfn + run->nr;
+
+	if (pfn < start)
+		vmemmap_put_frames(m, pfn, min_u64(last, start) - pfn);
+	if (last > end)
+		vmemmap_put_frames(m, pfn > end ? pfn : end, last - (pfn > end ? pfn : end));
+}
+
+int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	struct run_list old = { m->undo, 0, NR_RUNS }, l = { m->runs, 0, NR_RUNS };
+	unsigned int done = 0, i;
+	hvo_pfn_t pfn;
+	int rc = 0;
+
+	for (pfn = start; pfn < end; pfn = part_end(pfn, end)) {
+		struct tails t = part_pages(pfn, part_end(pfn, end));
+
+		if (!collect_backing(m, t.page[0], t.nr[0], &l, &old) ||
+		    !collect_backing(m, t.page[1], t.nr[1], &l, &old))
+			return -HVO_ENOMEM;
+	}
+	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
+		fold_set(m, pfn, HVO_SECTION_ORDER, HVO_BLOCK_ORDER | HVO_FOLDED);
+	m->ops->quiesce(m->ctx);
+	if (l.nr)
+		rc = m->ops->remap(m->ctx, l.runs, l.nr, &done);
+	if (rc) {
+		undo_remove(m, &l, done, &old);
+		fold_bytes_offline(m, start, end);
+		return rc;
+	}
+	m->ops->flush(m->ctx);
+	clear_staying(m, start, end);
+	for (i = 0; i < old.nr; i++)
+		put_outside(m, &old.runs[i], start, end);
+	/* What is with the system stays so until the memory goes, too. */
+	for (pfn = start; pfn < end; pfn += HVO_BLOCK_FRAMES) {
+		struct block *b = &m->blocks[block_of(pfn)];
+
+		*b = (struct block){ .flags = b->flags & BLOCK_REPORTED };
+	}
+	return 0;
+}

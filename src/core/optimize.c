@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Linux mode's fold and restore of huge pages, in batches; and, for both modes, descriptors of a
+ * whole block in frames from elsewhere.
+ *
+ *	optimize	1. the fold byte says FOLDED	2. wait for readers
+ *			3. remap to the shared tail	4. flush	5. free the frames
+ *	restore		1. clear the frames, through the direct map
+ *			2. remap to them		3. flush	4. the fold byte says so
+ *
+ * All that can fail comes before the flush. When the remapping of a fold fails, the byte is set
+ * back, and the page is what it was.
+ *
+ * States of a page in the fold map: order: its tails are present; order | FOLDED: shared.
+ * Locks: the memmap lock, which also owns the scratch arrays.
+ * Linux: mm/hugetlb_vmemmap.c, hugetlb_vmemmap_optimize_folios(),
+ * hugetlb_vmemmap_restore_folios(), vmemmap_remap_free(), vmemmap_remap_alloc().
+ */
+#include "optimize.h"
+
+#include "backing.h"
+#include "base.h"
+#include "fold.h"
+#include "frames.h"
+#include "lock.h"
+#include "page.h"
+#include "sort.h"
+
+int vmemmap_present_elsewhere(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	uint64_t nr = UINT64_C(1) << (order - HVO_BLOCK_ORDER), want = nr * HVO_BLOCK_TAILS;
+	uint64_t page = hvo_block_tail_page(block_of(pfn));
+	struct run_list l = { m->runs, 0, NR_RUNS };
+	unsigned int done;
+	int rc = -HVO_ENOMEM;
+
+	lock_acquire(m, &m->memmap_lock);
+	if (!vmemmap_gather(m, HVO_GFP_KERNEL, zone_of(m, pfn)->node, page, want, &l))
+		rc = vmemmap_map_runs(m, &l, &done);
+	if (rc) {
+		vmemmap_put_unused_runs(m, &l);
+		trace(m, HVO_EVENT_RESTORE_FAILED, pfn, nr, (uint64_t)-rc);
+	} else {
+		counter_add(&m->restored, nr);
+	}
+	lock_release(m, &m->memmap_lock);
+	return rc;
+}
+
+/* ---- Linux mode: optimize ------------------------------------------------------------------- */
+
+static bool page_folded_in_part(struct hvo_machine *m, const struct tails *t)
+{
+	return (t->nr[0] && m->ops->backing(m->ctx, t->page[0]) == HVO_SHARED_TAIL) ||
+	       m->ops->backing(m->ctx, t->page[1]) == HVO_SHARED_TAIL;
+}
+
+/* The head page stays, but as a frame like any other: Linux moves it, with the same counts. */
+static void retag_head_frame(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	hvo_pfn_t frame = m->ops->backing(m->ctx, hvo_block_head_page(block_of(pfn)));
+	struct hvo_page *page = page_rw(m, frame);
+	struct zone *z;
+
+	if (!(page_flags(page) & HVO_PF_BOOT))
+		return;
+	page_clear_flags(page, HVO_PF_BOOT);
+	counter_sub(&m->memmap_boot, 1);
+	counter_add(&m->memmap, 1);
+	z = zone_of(m, frame);
+	lock_acquire(m, &z->lock);
+	counter_set(&z->managed, z->managed + 1);
+	lock_release(m, &z->lock);
+}
+
+/* Free the frames of the recorded backing that no page of the array shows any more. */
+static void put_folded_backing(struct hvo_machine *m, const struct run_list *old, bool all)
+{
+	unsigned int i;
+	uint64_t k;
+
+	for (i = 0; i < old->nr; i++) {
+		const struct hvo_remap *r = &old->runs[i];
+
+		if (all) {
+			vmemmap_put_frames(m, r->pfn, r->nr);
+			continue;
+		}
+		for (k = 0; k < r->nr; k++)
+			if (m->ops->backing(m->ctx, r->page + k) == HVO_SHARED_TAIL)
+				vmemmap_put_frames(m, r->pfn + k, 1);
+	}
+}
+
+/* A page whose runs were remapped only in part gets them back. */
+static void undo_partial_fold(struct hvo_machine *m, const struct tails *t,
+			      const struct run_list *old)
+{
+	struct hvo_remap r;
+	unsigned int i, j, n;
+
+	for (j = 0; j < 2; j++) {
+		for (i = 0; i < old->nr && t->nr[j]; i++) {
+			uint64_t start = old->runs[i].page, end = start + old->runs[i].nr;
+
+			if (end <= t->page[j] || start >= t->page[j] + t->nr[j])
+				continue;
+			r.page = start > t->page[j] ? start : t->page[j];
+			r.nr = min_u64(end, t->page[j] + t->nr[j]) - r.page;
+			r.pfn = old->runs[i].pfn + (r.page - start);
+			if (m->ops->backing(m->ctx, r.page) != HVO_SHARED_TAIL)
+				continue;
+			if (m->ops->remap(m->ctx, &r, 1, &n))
+				machine_panic(m, "MEMMAP-2: undo failed", r.pfn);
+		}
+	}
+}
+
+static bool page_folded_whole(struct hvo_machine *m, const struct tails *t)
+{
+	return (!t->nr[0] || m->ops->backing(m->ctx, t->page[0]) == HVO_SHARED_TAIL) &&
+	       m->ops->backing(m->ctx, t->page[1]) == HVO_SHARED_TAIL;
+}
+
+static unsigned int finish_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsigned int nr,
+				    unsigned int order, const struct run_list *old, bool all)
+{
+	unsigned int i, folded = 0;
+
+	for (i = 0; i < nr; i++) {
+		struct tails t = tails_of(pfns[i], order);
+
+		if (all || page_folded_whole(m, &t)) {
+			page_add_flags(page_rw(m, pfns[i]), HVO_PF_OPTIMIZED);
+			folded++;
+			continue;
+		}
+		if (page_folded_in_part(m, &t))
+			undo_partial_fold(m, &t, old);
+		fold_set(m, pfns[i], order, (uint8_t)order);
+	}
+	m->ops->flush(m->ctx);
+	put_folded_backing(m, old, all);
+	for (i = 0; i < nr; i++)
+		if (page_flags(page_ro(m, pfns[i])) & HVO_PF_OPTIMIZED)
+			retag_head_frame(m, pfns[i]);
+	counter_add(&m->folds, (uint64_t)folded << (order - HVO_BLOCK_ORDER));
+	return folded;
+}
+
+unsigned int vmemmap_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsigned int nr,
+			      unsigned int order)
+{
+	struct run_list l = { m->runs, 0, NR_RUNS }, old = { m->undo, 0, NR_RUNS };
+	unsigned int taken = 0, done = 0, folded;
+	int rc = 0;
+
+	for (; taken < nr; taken++) {
+		struct tails t = tails_of(pfns[taken], order);
+		struct run_list l_before = l, old_before = old;
+
+		if (!run_add_backing(m, &old, t.page[0], t.nr[0]) ||
+		    !run_add_backing(m, &old, t.page[1], t.nr[1]) ||
+		    !run_add(&l, t.page[0], HVO_SHARED_TAIL, t.nr[0]) ||
+		    !run_add(&l, t.page[1], HVO_SHARED_TAIL, t.nr[1])) {
+			/* Cannot happen for the first one: the arrays hold a 1 GiB page. */
+			l.nr = l_before.nr;
+			old.nr = old_before.nr;
+			break;
+		}
+		fold_set(m, pfns[taken], order, (uint8_t)(order | HVO_FOLDED));
+	}
+	if (!taken)
+		return 0;
+	m->ops->quiesce(m->ctx);
+	rc = m->ops->remap(m->ctx, l.runs, l.nr, &done);
+	folded = finish_optimize(m, pfns, taken, order, &old, !rc);
+	if (rc)
+		trace(m, HVO_EVENT_FOLD_FAILED, pfns[0],
+		      (uint64_t)(taken - folded) << (order - HVO_BLOCK_ORDER), (uint64_t)-rc);
+	if (taken < nr && !rc)
+		folded += vmemmap_optimize(m, pfns + taken, nr - taken, order);
+	return folded;
+}
+
+/* ---- Linux mode: restore -------------------------------------------------------------------- */
+
+static uint64_t gather_page(struct hvo_machine *m, hvo_pfn_t pfn, const struct tails *t,
+			    const struct hvo_restore_step *step, struct run_list *l)
+{
+	struct node *n = node_of(m, pfn);
+	hvo_pfn_t own = pfn;
+	uint64_t missing;
+	unsigned int j;
+
+	for (j = 0; j < 2; j++) {
+		if (!t->nr[j])
+			continue;
+		if (step->source == HVO_RESTORE_CARVE) {
+			if (!run_add(l, t->page[j], own, t->nr[j]))
+				return nr_tails(t);
+			own += t->nr[j];
+			continue;
+		}
+		if (vmemmap_gather_home(m, step->gfp, t->page[j], t->nr[j], n, l))
+			continue;
+		missing = vmemmap_gather(m, step->gfp, zone_of(m, pfn)->node, t->page[j], t->nr[j],
+					 l);
+		if (missing)
+			return missing;
+	}
+	return 0;
+}
+
+/* Drop from the list all that lies behind a position in it, and free those frames. */
+static void truncate_runs(struct hvo_machine *m, struct run_list *l, unsigned int nr,
+			  uint64_t last_nr, bool put)
+{
+	while (l->nr > nr) {
+		l->nr--;
+		if (put)
+			vmemmap_put_unused(m, l->runs[l->nr].pfn, l->runs[l->nr].nr);
+	}
+	if (nr && l->runs[nr - 1].nr > last_nr) {
+		if (put)
+			vmemmap_put_unused(m, l->runs[nr - 1].pfn + last_nr,
+					   l->runs[nr - 1].nr - last_nr);
+		l->runs[nr - 1].nr = last_nr;
+	}
+}
+
+/* Fold the pages of one huge page again that a failed restore had mapped already. */
+static void undo_partial_restore(struct hvo_machine *m, const struct tails *t)
+{
+	unsigned int j, n;
+	uint64_t i;
+
+	for (j = 0; j < 2; j++) {
+		for (i = 0; i < t->nr[j]; i++) {
+			struct hvo_remap r = { t->page[j] + i, HVO_SHARED_TAIL, 1 };
+
+			if (m->ops->backing(m->ctx, r.page) == HVO_SHARED_TAIL)
+				continue;
+			while (i + r.nr < t->nr[j] &&
+			       m->ops->backing(m->ctx, r.page + r.nr) != HVO_SHARED_TAIL)
+				r.nr++;
+			if (m->ops->remap(m->ctx, &r, 1, &n))
+				machine_panic(m, "MEMMAP-2: undo failed", r.page);
+			i += r.nr - 1;
+		}
+	}
+}
+
+static bool page_present(struct hvo_machine *m, const struct tails *t)
+{
+	unsigned int j;
+	uint64_t i;
+
+	for (j = 0; j < 2; j++)
+		for (i = 0; i < t->nr[j]; i++)
+			if (m->ops->backing(m->ctx, t->page[j] + i) == HVO_SHARED_TAIL)
+				return false;
+	return true;
+}
+
+/* The mapping failed after some runs: keep the pages that are complete, undo one. */
+static unsigned int keep_complete(struct hvo_machine *m, const hvo_pfn_t *pfns, unsigned int nr,
+				  unsigned int order, const struct run_list *l, bool put)
+{
+	unsigned int complete = 0, i;
+	uint64_t k;
+
+	while (complete < nr) {
+		struct tails t = tails_of(pfns[complete], order);
+
+		if (!page_present(m, &t))
+			break;
+		complete++;
+	}
+	for (i = complete; i < nr; i++) {
+		struct tails t = tails_of(pfns[i], order);
+
+		if (page_optimized(m, pfns[i]))
+			undo_partial_restore(m, &t);
+	}
+	m->ops->flush(m->ctx);
+	for (i = 0; i < l->nr && put; i++)
+		for (k = 0; k < l->runs[i].nr; k++)
+			if (m->ops->backing(m->ctx, l->runs[i].page + k) == HVO_SHARED_TAIL)
+				vmemmap_put_unused(m, l->runs[i].pfn + k, 1);
+	return complete;
+}
+
+unsigned int vmemmap_restore(struct hvo_machine *m, hvo_pfn_t *pfns, unsigned int nr,
+			     unsigned int order, const struct hvo_restore_step *step,
+			     uint64_t *ret_missing)
+{
+	struct run_list l = { m->runs, 0, NR_RUNS };
+	bool put = step->source != HVO_RESTORE_CARVE;
+	unsigned int taken, done = 0, i;
+	uint64_t folded = 0;
+	int rc = 0;
+
+	*ret_missing = 0;
+	for (taken = 0; taken < nr; taken++) {
+		struct tails t = tails_of(pfns[taken], order);
+		unsigned int runs = l.nr;
+		uint64_t last = l.nr ? l.runs[l.nr - 1].nr : 0;
+
+		if (!page_optimized(m, pfns[taken]))
+			continue;
+		*ret_missing = gather_page(m, pfns[taken], &t, step, &l);
+		if (*ret_missing) {
+			truncate_runs(m, &l, runs, last, put);
+			break;
+		}
+	}
+	if (!taken)
+		return 0;
+	/* Who gets frames is decided: neighbours are mapped together. */
+	sort_ascending(pfns, taken);
+	run_sort(&l);
+	rc = vmemmap_map_some(m, &l, &done);
+	if (rc) {
+		unsigned int complete = keep_complete(m, pfns, taken, order, &l, put);
+
+		trace(m, HVO_EVENT_RESTORE_FAILED, pfns[complete],
+		      (uint64_t)(taken - complete) << (order - HVO_BLOCK_ORDER), (uint64_t)-rc);
+		taken = complete;
+		*ret_missing = 0;
+	} else if (l.nr) {
+		m->ops->flush(m->ctx);
+	}
+	for (i = 0; i < taken; i++) {
+		if (!page_optimized(m, pfns[i]))
+			continue;
+		fold_set(m, pfns[i], order, (uint8_t)order);
+		page_clear_flags(page_rw(m, pfns[i]), HVO_PF_OPTIMIZED);
+		folded++;
+	}
+	counter_add(&m->restored, folded << (order - HVO_BLOCK_ORDER));
+	return taken;
+}
+
+bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order,
+			   unsigned int part_order, const struct hvo_restore_step *step,
+			   uint64_t *ret_missing)
+{
+	uint64_t stride = UINT64_C(1) << (part_order - HVO_BLOCK_ORDER), i;
+	uint64_t nr = UINT64_C(1) << (order - HVO_BLOCK_ORDER);
+	uint64_t page = hvo_block_head_page(block_of(pfn));
+	uint64_t each = stride == 1 ? nr - 1 : 1;
+	struct run_list l = { m->runs, 0, NR_RUNS };
+	unsigned int done;
+	int rc;
+
+	*ret_missing = 0;
+	for (i = stride; i < nr; i += each == 1 ? stride : each) {
+		if (vmemmap_gather_home(m, step->gfp, page + i, each, node_of(m, pfn), &l))
+			continue;
+		*ret_missing =
+			vmemmap_gather(m, step->gfp, zone_of(m, pfn)->node, page + i, each, &l);
+		if (*ret_missing) {
+			vmemmap_put_unused_runs(m, &l);
+			return false;
+		}
+	}
+	rc = vmemmap_map_runs(m, &l, &done);
+	if (rc) {
+		trace(m, HVO_EVENT_RESTORE_FAILED, pfn, nr / stride - 1, (uint64_t)-rc);
+		vmemmap_put_unused_runs(m, &l);
+	}
+	return !rc;
+}

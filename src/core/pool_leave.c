@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Leaving a pool: what becomes of a huge page whose descriptors have to be restored before its
+ * memory can be used, the interpreter of restore policies, frees that are put off, and pages that
+ * are dissolved.
+ *
+ *	in a pool --> list of pages that left --> present --> free lists
+ *	    ^		       |
+ *	    +--- refused, surplus: its descriptors cannot be had
+ *
+ * The list is gone through in its order, the last page that left first: as in the kernel, that
+ * decides who gets the frames that there are, and which pages give theirs to the next ones.
+ *
+ * States: HUGETLB_* -> USED on the list; USED -> FREE, or back to HUGETLB_FREE.
+ * HVO_PF_DEFERRED while a page is on its pool's deferred list.
+ * Locks: the memmap lock throughout, but for hugetlb_put(): whoever frees takes the pool's lock,
+ * no other, and never waits; what has to be restored is deferred.
+ * Linux: mm/hugetlb.c, update_and_free_pages_bulk(), bulk_vmemmap_restore_error(), free_huge_folio(),
+ * free_hpage_workfn(), flush_free_hpage_work(), dissolve_free_hugetlb_folio().
+ */
+#include "pool_leave.h"
+
+#include "badframe.h"
+#include "base.h"
+#include "carve.h"
+#include "cma_area.h"
+#include "fold.h"
+#include "lock.h"
+#include "optimize.h"
+#include "page.h"
+#include "pool.h"
+#include "shrinker.h"
+#include "sort.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+
+void hugetlb_free_page(struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	page_clear_flags(page_rw(pool->m, pfn), HVO_PF_OPTIMIZED | HVO_PF_DEFERRED);
+	free_block(pool->m, pfn, pool->order);
+}
+
+void hugetlb_refuse(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t missing, uint64_t surplus)
+{
+	lock_acquire(pool->m, &pool->lock);
+	hugetlb_account(pool, pfn, surplus);
+	hugetlb_enqueue(pool, pfn);
+	pool->refused++;
+	lock_release(pool->m, &pool->lock);
+	trace3(pool->m, HVO_EVENT_FREE_REFUSED, pfn, pool->order, missing,
+	       missing ? HVO_REFUSED_NO_FRAMES : HVO_REFUSED_NO_MAPPING);
+}
+
+/* ---- the interpreter of restore policies ---------------------------------------------------- */
+
+static void note_carved(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res)
+{
+	lock_acquire(pool->m, &pool->lock);
+	pool->carved++;
+	lock_release(pool->m, &pool->lock);
+	res->carved++;
+	trace(pool->m, HVO_EVENT_CARVED, pfn, pool->order, 0);
+	if (pool->policy.flags & HVO_POLICY_HEAL)
+		work_wanted(pool->m);
+}
+
+static bool try_step(struct hvo_pool *pool, hvo_pfn_t pfn, const struct hvo_restore_step *step,
+		     uint64_t *ret_missing)
+{
+	struct hvo_restore_step alloc = *step;
+
+	if (step->source == HVO_RESTORE_OOM) {
+		if (!call_oom_notifier(pool->m, 0))
+			return false;
+		alloc.source = HVO_RESTORE_ALLOC;
+	}
+	/* Frames that failed must not get descriptors. */
+	if (step->source == HVO_RESTORE_CARVE && badframe_in_block(pool->m, pfn, pool->order))
+		return false;
+	return vmemmap_restore(pool->m, &pfn, 1, pool->order, &alloc, ret_missing);
+}
+
+bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res,
+			 uint64_t *ret_missing)
+{
+	struct hvo_machine *m = pool->m;
+	uint64_t missing = 0;
+	uint32_t i, attempt;
+
+	*ret_missing = 0;
+	if (!page_optimized(m, pfn)) {
+		hugetlb_free_page(pool, pfn);
+		return true;
+	}
+	for (i = 0; i < pool->policy.nr_steps; i++) {
+		const struct hvo_restore_step *step = &pool->policy.steps[i];
+
+		for (attempt = 0;; attempt++) {
+			if (try_step(pool, pfn, step, &missing)) {
+				if (step->source == HVO_RESTORE_CARVE) {
+					if (page_flags(page_ro(m, pfn)) & HVO_PF_CMA)
+						cma_freed(m, pfn, pool->order);
+					vmemmap_free_carved(m, pfn, pool->order);
+					note_carved(pool, pfn, res);
+				} else {
+					hugetlb_free_page(pool, pfn);
+				}
+				return true;
+			}
+			if (missing)
+				*ret_missing = missing;
+			if (step->retries != UINT32_MAX && attempt >= step->retries)
+				break;
+			if (machine_gone(m))
+				return false;
+			m->ops->sleep_ns(m->ctx, step->delay_ms * NS_PER_MS);
+		}
+	}
+	return false;
+}
+
+/* ---- many at once --------------------------------------------------------------------------- */
+
+/* As many as can be restored together, quietly: the policy is for the page where that ends. */
+static unsigned int release_bulk(struct hvo_pool *pool, hvo_pfn_t *pfns, unsigned int nr)
+{
+	struct hvo_restore_step bulk = pool->policy.steps[0];
+	unsigned int done, i;
+	uint64_t missing;
+
+	if (bulk.source != HVO_RESTORE_ALLOC)
+		return 0;
+	bulk.gfp = (bulk.gfp & ~HVO_GFP_RECLAIM) | HVO_GFP_NOWARN;
+	done = vmemmap_restore(pool->m, pfns, nr, pool->order, &bulk, &missing);
+	for (i = 0; i < done; i++)
+		hugetlb_free_page(pool, pfns[i]);
+	return done;
+}
+
+bool hugetlb_restore_quietly(struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	return release_bulk(pool, &pfn, 1);
+}
+
+/* One page by the policy: freed, or surplus from now on, as in the kernel. */
+static void release_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res)
+{
+	uint64_t missing;
+
+	if (hugetlb_restore_one(pool, pfn, res, &missing)) {
+		res->done++;
+		return;
+	}
+	hugetlb_refuse(pool, pfn, missing, 1);
+	res->refused++;
+}
+
+/* Are there frames for all descriptors of these pages, wherever the first step looks? */
+static bool frames_suffice(struct hvo_pool *pool, const hvo_pfn_t *pfns, unsigned int nr)
+{
+	const struct hvo_restore_step *step = &pool->policy.steps[0];
+	uint64_t want = 0, each = (UINT64_C(1) << pool->order) / HVO_PAGES_PER_FRAME;
+	struct hvo_machine *m = pool->m;
+	unsigned int i;
+	uint32_t n;
+
+	if (step->source != HVO_RESTORE_ALLOC ||
+	    (step->gfp & HVO_GFP_THISNODE && m->cfg.nr_nodes > 1))
+		return false;
+	for (i = 0; i < nr; i++)
+		want += page_optimized(m, pfns[i]) ? each : 0;
+	for (n = 0; n < m->cfg.nr_nodes && want; n++) {
+		const struct zone *z = &m->nodes[n].zones[HVO_ZONE_NORMAL];
+		uint64_t free = counter_read(&z->nr_free), high = counter_read(&z->high);
+
+		want -= free > high ? min_u64(want, free - high) : 0;
+	}
+	return !want;
+}
+
+/*
+ * All of them will be free: then the order is ours. Present ones first, so that descriptors find their
+ * frames of the start again, and by address: that takes the fewest mappings. Returns how many are left.
+ */
+static unsigned int sort_for_mapping(struct hvo_pool *pool, hvo_pfn_t *pfns, unsigned int nr,
+				     struct hvo_resize_result *res)
+{
+	unsigned int i, left = 0;
+
+	for (i = 0; i < nr; i++) {
+		if (page_optimized(pool->m, pfns[i])) {
+			pfns[left++] = pfns[i];
+			continue;
+		}
+		hugetlb_free_page(pool, pfns[i]);
+		res->done++;
+	}
+	sort_ascending(pfns, left);
+	return left;
+}
+
+void hugetlb_release_list(struct hvo_pool *pool, struct page_list *list,
+			  struct hvo_resize_result *res)
+{
+	unsigned int nr, i, done;
+
+	while (list->nr) {
+		for (nr = 0; nr < BATCH && list->nr; nr++)
+			pool->batch[nr] = page_list_pop(pool->m, list);
+		if (frames_suffice(pool, pool->batch, nr))
+			nr = sort_for_mapping(pool, pool->batch, nr, res);
+		for (i = 0; i < nr; i += done) {
+			done = release_bulk(pool, pool->batch + i, nr - i);
+			res->done += done;
+			if (done)
+				continue;
+			release_one(pool, pool->batch[i], res);
+			done = 1;
+		}
+	}
+}
+
+/* ---- deferred ------------------------------------------------------------------------------- */
+
+uint64_t hugetlb_flush(struct hvo_pool *pool, uint64_t max)
+{
+	struct hvo_resize_result res = { 0 };
+	struct hvo_machine *m = pool->m;
+	struct page_list list = { 0 };
+	uint64_t nr;
+	hvo_pfn_t pfn;
+
+	lock_acquire(m, &pool->lock);
+	while (list.nr < max && (pfn = page_list_pop(m, &pool->deferred)) != HVO_PFN_NONE) {
+		page_clear_flags(page_rw(m, pfn), HVO_PF_DEFERRED);
+		page_list_add(m, &list, pfn);
+	}
+	lock_release(m, &pool->lock);
+	nr = list.nr;
+	hugetlb_release_list(pool, &list, &res);
+	return nr;
+}
+
+void hugetlb_flush_all(struct hvo_machine *m)
+{
+	unsigned int i;
+
+	for (i = 0; i < HVO_MAX_POOLS; i++)
+		if (m->pools[i].order)
+			hugetlb_flush(&m->pools[i], UINT64_MAX);
+}
+
+/* Off to hvo_work(). Pool lock held; the page left the counters. */
+static void defer(struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	page_add_flags(page_rw(pool->m, pfn), HVO_PF_DEFERRED);
+	page_list_add(pool->m, &pool->deferred, pfn);
+	work_wanted(pool->m);
+}
+
+void hugetlb_take_over(struct pool_node *from, struct pool_node *to)
+{
+	/* As move_hugetlb_state(): a page that was there already keeps its node's number. */
+	if (from != to && from->surplus) {
+		from->surplus--;
+		to->surplus++;
+	}
+}
+
+void hugetlb_put(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve,
+		 struct pool_node *replaced)
+{
+	struct hvo_machine *m = pool->m;
+	struct pool_node *n = hugetlb_node(pool, pfn);
+	bool direct = false, poisoned;
+
+	lock_acquire(m, &pool->lock);
+	if (badframe_in_block(m, pfn, pool->order))
+		hugetlb_mark_bad(pool, pfn);
+	pool->reserved += restore_reserve;
+	if (replaced) {
+		replaced->incoming--;
+		hugetlb_take_over(n, replaced);
+	}
+	poisoned = page_poisoned(m, pfn) && POOL_SUM(pool, free) >= pool->reserved;
+	if (restore_reserve || (!n->surplus && !poisoned && !replaced)) {
+		hugetlb_enqueue(pool, pfn);
+	} else {
+		hugetlb_remove_used(pool, pfn, n->surplus > 0 && !replaced);
+		direct = !page_optimized(m, pfn) && !page_poisoned(m, pfn);
+		if (!direct)
+			defer(pool, pfn);
+	}
+	lock_release(m, &pool->lock);
+	if (direct)
+		hugetlb_free_page(pool, pfn);
+}
+
+void hugetlb_release(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	struct hvo_pool *pool = pool_of_order(m, order);
+
+	HVO_ASSERT(m, pool, "POOL-1: huge page without a pool", pfn);
+	hugetlb_put(pool, pfn, false, NULL);
+}
+
+/* ---- dissolve ------------------------------------------------------------------------------- */
+
+/* What is promised is a page that can be handed out, and one that cannot is not needed for that. */
+static bool may_dissolve(const struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	uint64_t free =
+		page_poisoned(pool->m, pfn) ? POOL_SUM(pool, free) : hugetlb_sound_free(pool);
+
+	return free > pool->reserved;
+}
+
+int hugetlb_dissolve_locked(struct hvo_pool *pool, hvo_pfn_t pfn, bool quietly)
+{
+	struct hvo_resize_result res = { 0 };
+	struct hvo_machine *m = pool->m;
+	uint64_t missing, surplus;
+
+	if (!may_dissolve(pool, pfn)) {
+		lock_release(m, &pool->lock);
+		return -HVO_EBUSY;
+	}
+	surplus = hugetlb_node(pool, pfn)->surplus > 0;
+	hugetlb_remove(pool, pfn, surplus);
+	lock_release(m, &pool->lock);
+	if (quietly ? hugetlb_restore_quietly(pool, pfn) :
+		      hugetlb_restore_one(pool, pfn, &res, &missing))
+		return 0;
+	/* Exactly as before: a refused dissolve makes no surplus. */
+	if (!quietly) {
+		hugetlb_refuse(pool, pfn, missing, surplus);
+		return -HVO_ENOMEM;
+	}
+	lock_acquire(m, &pool->lock);
+	hugetlb_account(pool, pfn, surplus);
+	hugetlb_enqueue(pool, pfn);
+	lock_release(m, &pool->lock);
+	return -HVO_ENOMEM;
+}
+
+int hvo_hugetlb_dissolve(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct hvo_pool *pool;
+	bool used = false;
+	int rc = 0;
+
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	if (pfn >= m->mm.nr_frames)
+		return -HVO_EINVAL;
+	lock_acquire(m, &m->memmap_lock);
+	pool = hugetlb_lock_pool_of(m, &pfn, &used);
+	if (pool && used) {
+		lock_release(m, &pool->lock);
+		rc = -HVO_EBUSY;
+	} else if (pool) {
+		rc = hugetlb_dissolve_locked(pool, pfn, false);
+	}
+	lock_release(m, &m->memmap_lock);
+	return rc;
+}

@@ -1,0 +1,864 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A cut pageblock's own allocator, orders 0 to 8, and the bins of cut pageblocks. The fullest one
+ * that can serve a request serves it, so the emptiest have a chance to become whole.
+ *
+ *	bins[type].head[bin][order]:  bin 0    1 .. 63 frames free
+ *				      ...
+ *				      bin 7    448 and more
+ *				      bin 8    nothing in it but its own descriptors
+ *
+ * A pageblock of Linux mode whose frames are all free turns whole at once; one of on-demand mode
+ * has to be folded for that (fold.c), which is put off. A cut pageblock that is isolated is in no
+ * bin and serves nobody until it is put back.
+ *
+ * Locks: everything here is under the zone's lock.
+ * Linux: mm/page_alloc.c, __rmqueue_fallback(); mm/page_isolation.c, start_isolate_page_range().
+ */
+#include "zone_cut.h"
+
+#include "backing.h"
+#include "badframe.h"
+#include "base.h"
+#include "page.h"
+#include "zone_whole.h"
+
+/* ---- bins of cut pageblocks ----------------------------------------------------------------- */
+
+static unsigned int block_used_by_itself(const struct block *b)
+{
+	return b->flags & BLOCK_SELF ? HVO_BLOCK_TAILS : 0;
+}
+
+bool block_collapsible(struct hvo_machine *m, const struct block *b)
+{
+	return on_demand(m) && b->nr_free + block_used_by_itself(b) == HVO_BLOCK_FRAMES;
+}
+
+static uint32_t *bin_of(struct hvo_machine *m, struct zone *z, const struct block *b,
+			unsigned int *ret_bin, unsigned int *ret_order)
+{
+	unsigned int bin = block_collapsible(m, b) ? BIN_COLLAPSIBLE : b->nr_free >> BIN_SHIFT;
+	unsigned int order = 31 - (unsigned int)__builtin_clz(b->orders);
+
+	*ret_bin = bin;
+	*ret_order = order;
+	return &z->bins[b->migratetype].head[bin][order];
+}
+
+static void bin_del(struct hvo_machine *m, struct zone *z, struct block *b)
+{
+	unsigned int bin, order;
+	uint32_t *head;
+
+	if (!b->nr_free)
+		return;
+	head = bin_of(m, z, b, &bin, &order);
+	if (b->next)
+		m->blocks[b->next - 1].prev = b->prev;
+	if (b->prev)
+		m->blocks[b->prev - 1].next = b->next;
+	else
+		*head = b->next;
+	if (!*head)
+		z->bins[b->migratetype].orders[bin] &= (uint16_t) ~(1u << order);
+	b->next = 0;
+	b->prev = 0;
+	if (bin == BIN_COLLAPSIBLE)
+		counter_set(&z->nr_collapsible, z->nr_collapsible - 1);
+}
+
+static void bin_add(struct hvo_machine *m, struct zone *z, struct block *b)
+{
+	uint32_t nr = (uint32_t)(b - m->blocks) + 1;
+	unsigned int bin, order;
+	uint32_t *head;
+
+	if (!b->nr_free)
+		return;
+	head = bin_of(m, z, b, &bin, &order);
+	b->prev = 0;
+	b->next = *head;
+	if (*head)
+		m->blocks[*head - 1].prev = nr;
+	*head = nr;
+	z->bins[b->migratetype].orders[bin] |= (uint16_t)(1u << order);
+	if (bin == BIN_COLLAPSIBLE)
+		counter_set(&z->nr_collapsible, z->nr_collapsible + 1);
+}
+
+/* ---- what cut pageblocks serve -------------------------------------------------------------- */
+
+/* One fragment more, or less, of a block; those of a block that serves nobody are not counted. */
+static void count_frag(struct hvo_machine *m, const struct block *b, hvo_pfn_t base,
+		       unsigned int order, int by)
+{
+	if (pageblock_serves(b))
+		zone_of(m, base)->nr_frags[b->migratetype][order] += (uint64_t)(int64_t)by;
+}
+
+/* What is free in a pageblock begins or ceases to serve: 256 fragments at most. */
+static void count_serving(struct hvo_machine *m, struct zone *z, const struct block *b,
+			  unsigned int type, int by)
+{
+	hvo_pfn_t base = block_pfn((uint64_t)(b - m->blocks));
+	unsigned int order;
+	uint32_t at;
+
+	z->nr_serving[type] += (uint64_t)(int64_t)by;
+	for (order = 0; order < SMALL_ORDERS; order++)
+		for (at = b->free_head[order]; at; at = page_ro(m, base + at - 1)->next)
+			z->nr_frags[type][order] += (uint64_t)(int64_t)by;
+}
+
+/*
+ * Between begin and end a pageblock changes: what is free in it, its type, its flags, whether it
+ * serves at all. It is in no bin meanwhile; the zone counts what it is then.
+ */
+struct update {
+	struct hvo_machine *m;
+	struct zone *z;
+	struct block *b;
+	bool served;
+	unsigned int type, nr_free;
+};
+
+static struct update update_begin(struct hvo_machine *m, struct zone *z, struct block *b)
+{
+	struct update u = { m, z, b, pageblock_serves(b), b->migratetype, b->nr_free };
+
+	if (u.served)
+		bin_del(m, z, b);
+	return u;
+}
+
+static void update_end(const struct update *u)
+{
+	unsigned int was = u->served ? u->nr_free : 0, nr_free;
+	struct block *b = u->b;
+	bool serves = pageblock_serves(b);
+
+	nr_free = serves ? b->nr_free : 0;
+	if (u->served != serves || u->type != b->migratetype) {
+		if (u->served)
+			count_serving(u->m, u->z, b, u->type, -1);
+		if (serves)
+			count_serving(u->m, u->z, b, b->migratetype, 1);
+	}
+	if (nr_free > was)
+		zone_free_add(u->z, nr_free - was);
+	else if (nr_free < was)
+		zone_free_sub(u->m, u->z, was - nr_free);
+	if (serves)
+		bin_add(u->m, u->z, b);
+}
+
+/* ---- small blocks inside one cut pageblock -------------------------------------------------- */
+
+static void frag_add(struct hvo_machine *m, struct block *b, hvo_pfn_t base, unsigned int idx,
+		     unsigned int order)
+{
+	struct hvo_page *page = page_rw(m, base + idx);
+
+	page_set_state(m, base + idx, page, HVO_PAGE_FREE, order);
+	page->prev = 0;
+	page->next = b->free_head[order];
+	if (page->next)
+		page_rw(m, base + page->next - 1)->prev = idx + 1;
+	b->free_head[order] = (uint16_t)(idx + 1);
+	b->orders |= (uint16_t)(1u << order);
+	b->nr_free = (uint16_t)(b->nr_free + (1u << order));
+	count_frag(m, b, base, order, 1);
+}
+
+/* The page stays in state FREE: the caller says what it becomes. */
+static struct hvo_page *frag_del(struct hvo_machine *m, struct block *b, hvo_pfn_t base,
+				 unsigned int idx, unsigned int order)
+{
+	struct hvo_page *page = page_rw(m, base + idx);
+
+	if (page->next)
+		page_rw(m, base + page->next - 1)->prev = page->prev;
+	if (page->prev)
+		page_rw(m, base + page->prev - 1)->next = page->next;
+	else
+		b->free_head[order] = (uint16_t)page->next;
+	if (!b->free_head[order])
+		b->orders &= (uint16_t) ~(1u << order);
+	page->next = 0;
+	page->prev = 0;
+	b->nr_free = (uint16_t)(b->nr_free - (1u << order));
+	count_frag(m, b, base, order, -1);
+	return page;
+}
+
+/* Cut a free fragment down to the part of @order at @idx; the rest is free again. */
+static void frag_split(struct hvo_machine *m, struct block *b, hvo_pfn_t base, unsigned int head,
+		       unsigned int have, unsigned int idx, unsigned int order)
+{
+	struct hvo_page *page = frag_del(m, b, base, head, have);
+
+	page_set_state(m, base + head, page, HVO_PAGE_TAIL, 0);
+	while (have > order) {
+		have--;
+		if (idx >= head + (1u << have)) {
+			frag_add(m, b, base, head, have);
+			head += 1u << have;
+		} else {
+			frag_add(m, b, base, head + (1u << have), have);
+		}
+	}
+}
+
+static hvo_pfn_t take_from_block(struct hvo_machine *m, struct zone *z, uint64_t nr,
+				 unsigned int order)
+{
+	struct block *b = &m->blocks[nr];
+	hvo_pfn_t base = block_pfn(nr);
+	unsigned int have = (unsigned int)__builtin_ctz(b->orders & ~((1u << order) - 1u));
+	unsigned int idx = b->free_head[have] - 1u;
+	struct update u = update_begin(m, z, b);
+
+	frag_split(m, b, base, idx, have, idx, order);
+	page_set_state(m, base + idx, page_rw(m, base + idx), HVO_PAGE_USED, order);
+	update_end(&u);
+	return base + idx;
+}
+
+bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
+		     enum migratetype type, hvo_pfn_t *ret)
+{
+	struct bins *bins = &z->bins[type];
+	unsigned int bin, orders;
+
+	for (bin = 0; bin < NR_BINS; bin++) {
+		orders = bins->orders[bin] & ~((1u << order) - 1u);
+		if (!orders)
+			continue;
+		*ret = take_from_block(m, z, bins->head[bin][__builtin_ctz(orders)] - 1, order);
+		return true;
+	}
+	return false;
+}
+
+bool zone_take_from(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int order,
+		    hvo_pfn_t *ret)
+{
+	if (m->blocks[block].isolation || !(m->blocks[block].orders >> order))
+		return false;
+	*ret = take_from_block(m, z, block, order);
+	return true;
+}
+
+/* The emptiest block of a type: that pollutes the fewest neighbours. */
+static bool take_emptiest(struct hvo_machine *m, struct zone *z, unsigned int order,
+			  enum migratetype from, enum migratetype to, hvo_pfn_t *ret)
+{
+	struct bins *bins = &z->bins[from];
+	unsigned int bin, orders;
+	struct update u;
+	struct block *b;
+	uint64_t nr;
+
+	for (bin = NR_BINS; bin-- > 0;) {
+		orders = bins->orders[bin] & ~((1u << order) - 1u);
+		if (!orders)
+			continue;
+		nr = bins->head[bin][__builtin_ctz(orders)] - 1;
+		b = &m->blocks[nr];
+		/* One that is mostly free changes its type with it. */
+		if (b->nr_free >= HVO_BLOCK_FRAMES / 2 && from != MIGRATE_SPLIT) {
+			u = update_begin(m, z, b);
+			b->migratetype = to & 0xf;
+			update_end(&u);
+		}
+		*ret = take_from_block(m, z, nr, order);
+		return true;
+	}
+	return false;
+}
+
+bool zone_take_fallback(struct hvo_machine *m, struct zone *z, unsigned int order,
+			enum migratetype type, bool split, hvo_pfn_t *ret)
+{
+	static const enum migratetype others[][3] = {
+		[MIGRATE_MOVABLE] = { MIGRATE_RECLAIMABLE, MIGRATE_UNMOVABLE, MIGRATE_SPLIT },
+		[MIGRATE_UNMOVABLE] = { MIGRATE_RECLAIMABLE, MIGRATE_MOVABLE, MIGRATE_SPLIT },
+		[MIGRATE_RECLAIMABLE] = { MIGRATE_UNMOVABLE, MIGRATE_MOVABLE, MIGRATE_SPLIT },
+	};
+	unsigned int i, nr = split ? 3 : 2;
+
+	for (i = 0; i < nr; i++)
+		if (take_emptiest(m, z, order, others[type][i], type, ret))
+			return true;
+	return false;
+}
+
+static void free_into_block(struct hvo_machine *m, struct block *b, hvo_pfn_t base,
+			    unsigned int idx, unsigned int order)
+{
+	struct hvo_page *page;
+	unsigned int buddy;
+
+	page_set_state(m, base + idx, page_rw(m, base + idx), HVO_PAGE_FREE, order);
+	for (; order < SMALL_ORDERS - 1; order++) {
+		buddy = idx ^ (1u << order);
+		if (!zone_heads_free(m, base + buddy, order))
+			break;
+		page = frag_del(m, b, base, buddy, order);
+		if (buddy > idx)
+			page_set_state(m, base + buddy, page, HVO_PAGE_TAIL, 0);
+		else
+			page_set_state(m, base + idx, page_rw(m, base + idx), HVO_PAGE_TAIL, 0);
+		idx &= ~(1u << order);
+	}
+	frag_add(m, b, base, idx, order);
+}
+
+/* Nothing in a cut pageblock is free any more. */
+static void frags_drop(struct hvo_machine *m, struct block *b, hvo_pfn_t base)
+{
+	while (b->orders) {
+		unsigned int order = (unsigned int)__builtin_ctz(b->orders);
+		unsigned int idx = b->free_head[order] - 1u;
+
+		page_set_state(m, base + idx, frag_del(m, b, base, idx, order), HVO_PAGE_TAIL, 0);
+	}
+}
+
+/* A pageblock is not cut any more. */
+static void forget_cut(struct hvo_machine *m, struct zone *z, struct block *b)
+{
+	if (b->flags & BLOCK_CARVED)
+		counter_sub(&m->carved_blocks, 1);
+	b->flags = 0;
+	z->nr_cut--;
+}
+
+/* All frames of a pageblock of Linux mode are free: it is whole again, and the caller's. */
+static hvo_pfn_t make_whole(struct hvo_machine *m, struct zone *z, struct block *b)
+{
+	hvo_pfn_t base = block_pfn((uint64_t)(b - m->blocks));
+	struct update u = update_begin(m, z, b);
+
+	frags_drop(m, b, base);
+	forget_cut(m, z, b);
+	fold_set(m, base, HVO_BLOCK_ORDER, HVO_BLOCK_ORDER);
+	update_end(&u);
+	return base;
+}
+
+/* Linux mode: does nothing keep a pageblock from being whole? */
+static bool all_free(const struct hvo_machine *m, const struct block *b)
+{
+	return b->nr_free == HVO_BLOCK_FRAMES && !on_demand(m);
+}
+
+static void settle(struct hvo_machine *m, struct zone *z, struct block *b)
+{
+	if (all_free(m, b) && pageblock_serves(b))
+		zone_put_whole(m, z, make_whole(m, z, b), HVO_BLOCK_ORDER);
+}
+
+/* A frame in nobody's hands, on no list. */
+static void frame_out(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct hvo_page *page = page_rw(m, pfn);
+
+	page_set_flags(page, 0);
+	page_set_state(m, pfn, page, HVO_PAGE_POISONED, 0);
+	trace(m, HVO_EVENT_POISONED, pfn, 0, 0);
+}
+
+static void put_sound(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+{
+	hvo_pfn_t end = pfn + (UINT64_C(1) << order);
+
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
+	for (; pfn < end; pfn++) {
+		uint64_t sound = badframe_sound(m, pfn, end);
+
+		zone_put_range(m, z, pfn, sound);
+		pfn += sound;
+		if (pfn < end)
+			frame_out(m, pfn);
+	}
+}
+
+void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+{
+	struct block *b = &m->blocks[block_of(pfn)];
+	struct update u;
+
+	if (badframe_in_block(m, pfn, order)) {
+		put_sound(m, z, pfn, order);
+		return;
+	}
+	u = update_begin(m, z, b);
+	free_into_block(m, b, block_pfn(block_of(pfn)), pfn & (HVO_BLOCK_FRAMES - 1), order);
+	update_end(&u);
+	settle(m, z, b);
+}
+
+/* ---- isolation ------------------------------------------------------------------------------ */
+
+void zone_isolate_block(struct hvo_machine *m, struct zone *z, uint64_t block, enum isolation by)
+{
+	enum block_place place = block_place(m, block);
+	struct block *b = &m->blocks[block];
+	hvo_pfn_t pfn = block_pfn(block);
+	struct update u;
+
+	HVO_ASSERT(m, !b->isolation, "ZONE-4: block is isolated", pfn);
+	/* What is free leaves the lists; what is in transition will come back to an isolated one. */
+	if (place == PLACE_WHOLE && zone_take_free_block(m, z, pfn))
+		zone_set_isolated(m, pfn);
+	u = update_begin(m, z, b);
+	b->isolation = by & 0xf;
+	update_end(&u);
+	z->nr_isolated++;
+	z->nr_kept += by == ISOLATED_BY_USER;
+}
+
+void zone_unisolate_block(struct hvo_machine *m, struct zone *z, uint64_t block)
+{
+	enum block_place place = block_place(m, block);
+	struct block *b = &m->blocks[block];
+	hvo_pfn_t pfn = block_pfn(block);
+	struct update u = update_begin(m, z, b);
+
+	HVO_ASSERT(m, b->isolation, "ZONE-4: block is not isolated", pfn);
+	z->nr_isolated--;
+	z->nr_kept -= b->isolation == ISOLATED_BY_USER;
+	b->isolation = NOT_ISOLATED;
+	update_end(&u);
+	if (place == PLACE_WHOLE && hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_ISOLATED)
+		zone_put_whole(m, z, pfn, HVO_BLOCK_ORDER);
+	else
+		settle(m, z, b);
+}
+
+/* A pageblock is being collapsed from now on, or no longer. */
+static void set_busy(struct hvo_machine *m, struct zone *z, struct block *b, bool busy)
+{
+	struct update u = update_begin(m, z, b);
+
+	b->flags ^= BLOCK_BUSY;
+	z->in_flight += busy ? 1 : -1u;
+	update_end(&u);
+}
+
+bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block, bool *ret_busy)
+{
+	struct block *b = &m->blocks[block];
+
+	*ret_busy = false;
+	if (block_place(m, block) == PLACE_WHOLE)
+		return hvo_page_state(page_ro(m, block_pfn(block))) == HVO_PAGE_ISOLATED;
+	if (block_place(m, block) != PLACE_CUT)
+		return false;
+	if (all_free(m, b)) {
+		zone_set_isolated(m, make_whole(m, z, b));
+		return true;
+	}
+	*ret_busy = block_collapsible(m, b);
+	if (*ret_busy)
+		set_busy(m, z, b, true);
+	return false;
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+static unsigned int largest_order(hvo_pfn_t pfn, uint64_t nr)
+{
+	return fitting_order(pfn, pfn + nr, SMALL_ORDERS - 1);
+}
+
+void zone_open_block(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int first,
+		     enum migratetype type, unsigned int flags)
+{
+	struct block *b = &m->blocks[block];
+	hvo_pfn_t base = block_pfn(block);
+	unsigned int idx, order;
+	struct update u;
+
+	*b = (struct block){ .migratetype = type & 0xf, .isolation = b->isolation };
+	u = update_begin(m, z, b);
+	for (idx = first; idx < HVO_BLOCK_FRAMES; idx += 1u << order) {
+		order = largest_order(idx, HVO_BLOCK_FRAMES - idx);
+		while (order && badframe_in_block(m, base + idx, order))
+			order--;
+		if (badframe_in_block(m, base + idx, order))
+			frame_out(m, base + idx);
+		else
+			frag_add(m, b, base, idx, order);
+	}
+	z->nr_cut++;
+	b->flags = (uint8_t)(flags | BLOCK_CUT);
+	update_end(&u);
+}
+
+void zone_open_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, unsigned int at,
+		      enum migratetype type)
+{
+	bool self = at < HVO_BLOCK_FRAMES;
+	unsigned int behind = self ? at + HVO_BLOCK_TAILS : HVO_BLOCK_FRAMES;
+
+	if (!self) {
+		page_set_state(m, block, page_rw(m, block), HVO_PAGE_TAIL, 0);
+		fold_set(m, block, HVO_BLOCK_ORDER, 0);
+	}
+	zone_open_block(m, z, block_of(block), HVO_BLOCK_FRAMES, type, self ? BLOCK_SELF : 0);
+	zone_put_range(m, z, block, at);
+	zone_put_range(m, z, block + behind, HVO_BLOCK_FRAMES - behind);
+}
+
+void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
+{
+	uint64_t i;
+
+	while (nr) {
+		unsigned int order = largest_order(pfn, nr);
+
+		for (i = 1; i < UINT64_C(1) << order; i++)
+			page_set_state(m, pfn + i, page_rw(m, pfn + i), HVO_PAGE_TAIL, 0);
+		page_set_refs(page_rw(m, pfn), 0);
+		zone_put_small(m, z, pfn, order);
+		pfn += UINT64_C(1) << order;
+		nr -= UINT64_C(1) << order;
+	}
+}
+
+/* ---- exactly these frames ------------------------------------------------------------------- */
+
+/* The free fragment that a frame of a cut block lies in; false if it is not free. */
+static bool frag_find(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int *ret_idx,
+		      unsigned int *ret_order)
+{
+	unsigned int idx = pfn & (HVO_BLOCK_FRAMES - 1), order;
+	hvo_pfn_t base = pfn - idx;
+
+	for (order = 0; order < SMALL_ORDERS; order++) {
+		unsigned int head = idx & ~((1u << order) - 1u);
+		const struct hvo_page *page = page_ro(m, base + head);
+
+		if (hvo_page_state(page) != HVO_PAGE_FREE)
+			continue;
+		if (page->order < order)
+			return false;
+		*ret_idx = head;
+		*ret_order = page->order;
+		return true;
+	}
+	return false;
+}
+
+/* @reported: what has its content with the system counts as free, too. */
+static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr,
+			  bool reported)
+{
+	hvo_pfn_t end = pfn + nr;
+
+	while (pfn < end) {
+		unsigned int order = fold_order(m, pfn);
+		hvo_pfn_t head = pfn & ~((UINT64_C(1) << order) - 1);
+		unsigned int idx, o;
+
+		if (!zone_has(m, z, pfn))
+			return false;
+		if (order) {
+			if (hvo_page_state(page_ro(m, head)) != HVO_PAGE_FREE ||
+			    (!reported && m->blocks[block_of(pfn)].flags & BLOCK_REPORTED))
+				return false;
+			pfn = block_pfn(block_of(pfn) + 1);
+			continue;
+		}
+		if (!pageblock_serves(&m->blocks[block_of(pfn)]) || !frag_find(m, pfn, &idx, &o))
+			return false;
+		pfn = block_pfn(block_of(pfn)) + idx + (1u << o);
+	}
+	return true;
+}
+
+/* Linux mode: a free block of order 9 and above becomes a cut one, all of it free. */
+static void open_free_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
+{
+	unsigned int order = fold_order(m, pfn);
+	hvo_pfn_t base = block_pfn(block_of(pfn));
+
+	zone_take_out(m, z, pfn & ~((UINT64_C(1) << order) - 1), order, base, HVO_BLOCK_ORDER);
+	page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
+	fold_set(m, base, HVO_BLOCK_ORDER, 0);
+	zone_open_block(m, z, block_of(pfn), 0, MIGRATE_UNMOVABLE, 0);
+}
+
+/* Free frames of a cut block, as blocks in state USED or as single ones in state MEMMAP. */
+static void frags_take(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, enum hvo_page_state state)
+{
+	struct block *b = &m->blocks[block_of(pfn)];
+	hvo_pfn_t base = block_pfn(block_of(pfn)), end = pfn + nr;
+	unsigned int head, have;
+
+	while (pfn < end) {
+		unsigned int order = largest_order(pfn, end - pfn), i, each;
+
+		HVO_ASSERT(m, frag_find(m, pfn, &head, &have), "ZONE-2: range not free", pfn);
+		if (order > have)
+			order = have;
+		frag_split(m, b, base, head, have, (unsigned int)(pfn - base), order);
+		each = state == HVO_PAGE_USED ? order : 0;
+		for (i = 0; i < 1u << order; i += 1u << each)
+			page_set_state(m, pfn + i, page_rw(m, pfn + i), state, each);
+		pfn += 1u << order;
+	}
+}
+
+static void take_range_in_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
+{
+	struct update u = update_begin(m, z, &m->blocks[block_of(pfn)]);
+
+	frags_take(m, pfn, nr, HVO_PAGE_MEMMAP);
+	update_end(&u);
+}
+
+bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+{
+	hvo_pfn_t p = pfn, end = pfn + nr;
+	unsigned int head, have;
+
+	if (block_place(m, block_of(pfn)) != PLACE_CUT)
+		return false;
+	while (p < end) {
+		if (!frag_find(m, p, &head, &have))
+			return false;
+		p = block_pfn(block_of(pfn)) + head + (1u << have);
+	}
+	frags_take(m, pfn, nr, HVO_PAGE_USED);
+	return true;
+}
+
+bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
+{
+	if (!range_is_free(m, z, pfn, nr, false))
+		return false;
+	while (nr) {
+		uint64_t in_block = HVO_BLOCK_FRAMES - (pfn & (HVO_BLOCK_FRAMES - 1));
+
+		if (in_block > nr)
+			in_block = nr;
+		if (hvo_fold_byte(&m->mm, block_of(pfn)))
+			open_free_block(m, z, pfn);
+		take_range_in_block(m, z, pfn, in_block);
+		pfn += in_block;
+		nr -= in_block;
+	}
+	return true;
+}
+
+bool zone_take_reported(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr,
+			hvo_pfn_t *ret)
+{
+	hvo_pfn_t block = block_pfn(block_of(pfn)), end = pfn + nr;
+
+	if (!range_is_free(m, z, pfn, nr, true))
+		return false;
+	for (; block < end; block += HVO_BLOCK_FRAMES) {
+		if (!(m->blocks[block_of(block)].flags & BLOCK_REPORTED))
+			continue;
+		*ret = block;
+		return zone_take_free_block(m, z, block);
+	}
+	return false;
+}
+
+bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, hvo_pfn_t *ret)
+{
+	struct hvo_page *page;
+
+	if (block_place(m, block) != PLACE_CUT || !m->blocks[block].orders)
+		return false;
+	*ret = take_from_block(m, z, block, 0);
+	page = page_rw(m, *ret);
+	page_set_state(m, *ret, page, HVO_PAGE_MEMMAP, 0);
+	page_set_flags(page, 0);
+	return true;
+}
+
+bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool self)
+{
+	struct block *b = &m->blocks[block];
+	bool is = b->flags & BLOCK_SELF;
+	struct update u;
+
+	if (block_place(m, block) != PLACE_CUT || is == self)
+		return false;
+	u = update_begin(m, z, b);
+	b->flags ^= BLOCK_SELF;
+	update_end(&u);
+	return true;
+}
+
+/* Where a frame is that cannot be taken out; its descriptor tells, if it has one. */
+static enum bad_place bad_place(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	enum hvo_page_state state;
+
+	switch (block_place(m, block_of(pfn))) {
+	case PLACE_WHOLE:
+		return zone_whole_state(m, block_of(pfn), &state) && state == HVO_PAGE_POISONED ?
+			       BAD_ASIDE :
+			       BAD_IN_USE;
+	case PLACE_MEMMAP:
+		return m->ops->backing(m->ctx, vmemmap_page_at_start(m, pfn)) == pfn ? BAD_IN_USE :
+										       BAD_OUT;
+	case PLACE_CUT:
+		return hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_POISONED ? BAD_OUT : BAD_IN_USE;
+	default:
+		return BAD_IN_USE;
+	}
+}
+
+/* One free frame of a cut block, isolated or not. */
+static void frag_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int head,
+		     unsigned int have)
+{
+	struct block *b = &m->blocks[block_of(pfn)];
+	struct update u = update_begin(m, z, b);
+
+	frag_split(m, b, block_pfn(block_of(pfn)), head, have, pfn & (HVO_BLOCK_FRAMES - 1), 0);
+	frame_out(m, pfn);
+	update_end(&u);
+}
+
+enum bad_place zone_take_bad(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
+{
+	enum block_place place = block_place(m, block_of(pfn));
+	hvo_pfn_t base = block_pfn(block_of(pfn));
+	unsigned int head, have;
+
+	if (place == PLACE_CUT && frag_find(m, pfn, &head, &have))
+		frag_out(m, z, pfn, head, have);
+	else if (place == PLACE_WHOLE && (zone_take_free_block(m, z, base) ||
+					  hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED))
+		zone_set_aside(m, block_of(pfn));
+	return bad_place(m, pfn);
+}
+
+/* ---- collapse ------------------------------------------------------------------------------- */
+
+unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64_t *blocks,
+				   unsigned int max)
+{
+	unsigned int type, order, nr = 0;
+
+	for (type = 0; type < MIGRATE_TYPES; type++) {
+		for (order = 0; order < SMALL_ORDERS; order++) {
+			uint32_t *head = &z->bins[type].head[BIN_COLLAPSIBLE][order];
+
+			while (*head && nr < max) {
+				blocks[nr] = *head - 1;
+				set_busy(m, z, &m->blocks[blocks[nr++]], true);
+			}
+		}
+	}
+	return nr;
+}
+
+void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
+{
+	hvo_pfn_t pfn = block_pfn(block), end = pfn + HVO_BLOCK_FRAMES;
+
+	set_busy(m, z, &m->blocks[block], false);
+	/* What failed meanwhile was out of reach. */
+	while (badframe_in(m, pfn, end)) {
+		pfn = badframe_next(m, pfn, end);
+		(void)zone_take_bad(m, z, pfn++);
+	}
+}
+
+void zone_collapsed(struct hvo_machine *m, struct zone *z, uint64_t block)
+{
+	struct block *b = &m->blocks[block];
+
+	forget_cut(m, z, b);
+	b->nr_free = 0;
+	b->orders = 0;
+	z->in_flight--;
+	zone_put_whole(m, z, block_pfn(block), HVO_BLOCK_ORDER);
+}
+
+/* ---- hot-plug ------------------------------------------------------------------------------- */
+
+bool zone_can_close(struct hvo_machine *m, uint64_t block)
+{
+	hvo_pfn_t base = block_pfn(block);
+	unsigned int idx, order;
+
+	if (block_place(m, block) == PLACE_WHOLE) {
+		enum hvo_page_state state = hvo_page_state(page_ro(m, base));
+
+		return state == HVO_PAGE_ISOLATED || state == HVO_PAGE_POISONED;
+	}
+	if (block_place(m, block) != PLACE_CUT)
+		return false;
+	for (idx = 0; idx < HVO_BLOCK_FRAMES; idx += 1u << order) {
+		const struct hvo_page *page = page_ro(m, base + idx);
+
+		order = 0;
+		switch (hvo_page_state(page)) {
+		case HVO_PAGE_FREE:
+			order = page->order;
+			break;
+		case HVO_PAGE_POISONED:
+			break;
+		case HVO_PAGE_MEMMAP:
+			if (page_flags(page) & HVO_PF_BOOT ?
+				    !m->sections[base >> HVO_SECTION_ORDER].self_hosted :
+				    !page_describes_itself(m, base + idx))
+				return false;
+			break;
+		default:
+			return false;
+		}
+	}
+	return true;
+}
+
+void zone_close_block(struct hvo_machine *m, struct zone *z, uint64_t block)
+{
+	unsigned int stays = BLOCK_SELF | BLOCK_CUT | BLOCK_REPORTED;
+	struct block *b = &m->blocks[block];
+	hvo_pfn_t base = block_pfn(block);
+
+	stays &= b->flags;
+	if (stays & BLOCK_CUT) {
+		frags_drop(m, b, base);
+		if (stays & BLOCK_SELF)
+			counter_sub(&m->memmap, HVO_BLOCK_TAILS);
+		forget_cut(m, z, b);
+	} else if (hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED) {
+		page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
+	}
+	b->flags = (uint8_t)stays;
+	b->isolation = NOT_ISOLATED;
+	z->nr_isolated--;
+}
+
+void zone_reopen_block(struct hvo_machine *m, struct zone *z, uint64_t block)
+{
+	unsigned int flags = m->blocks[block].flags & BLOCK_SELF;
+	hvo_pfn_t base = block_pfn(block), pfn, end;
+
+	if (flags)
+		counter_add(&m->memmap, HVO_BLOCK_TAILS);
+	zone_open_block(m, z, block, HVO_BLOCK_FRAMES, MIGRATE_MOVABLE, flags);
+	for (pfn = base; pfn < base + HVO_BLOCK_FRAMES; pfn = end + 1) {
+		for (end = pfn; end < base + HVO_BLOCK_FRAMES &&
+				hvo_page_state(page_ro(m, end)) == HVO_PAGE_TAIL;)
+			end++;
+		if (end > pfn) {
+			zone_count_freed(z, end - pfn);
+			zone_put_range(m, z, pfn, end - pfn);
+		}
+	}
+}

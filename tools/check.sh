@@ -410,6 +410,7 @@ check "headers alone, C++17" headers_cxx17
 check "sources are listed" sources_listed
 check "README example" tools/readme-example.sh build-gcc
 check "completion" tools/check-completion.sh build-gcc
+check "folders in order" tools/check-folders.sh
 check "exported symbols" tools/check-symbols.sh build-gcc
 check "installed, used from C++" tools/check-install.sh build-gcc
 if command -v shellcheck >/dev/null; then

@@ -316,10 +316,8 @@ static void push_totals(lua_State *L, const struct churn *c)
 	};
 
 	lab_push_counters(L, counters, c);
-	lua_pushinteger(L, (lua_Integer)c->hold.nr);
-	lua_setfield(L, -2, "blocks");
-	lua_pushinteger(L, (lua_Integer)c->hold.frames);
-	lua_setfield(L, -2, "frames");
+	lab_set_number(L, "blocks", c->hold.nr);
+	lab_set_number(L, "frames", c->hold.frames);
 	lua_pushnumber(L, (double)c->now / 1e9);
 	lua_setfield(L, -2, "time");
 }

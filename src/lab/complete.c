@@ -2,7 +2,7 @@
 /*
  * What can be typed: words that may follow, and the manual of all bindings.
  */
-#include "cli/text.h"
+#include "common/text.h"
 #include "lab/internal.h"
 
 #include <stdlib.h>

@@ -6,11 +6,7 @@
 
 static int push_pfn(lua_State *L, struct lab_machine *lm, int err, hvo_pfn_t pfn)
 {
-	lab_leave(L, lm);
-	if (err)
-		return lab_push_error(L, err);
-	lua_pushinteger(L, (lua_Integer)pfn);
-	return 1;
+	return lab_return_number(L, lm, err, pfn);
 }
 
 static int frames_alloc(lua_State *L)
@@ -157,18 +153,12 @@ static const char *state_name(unsigned int state)
 static void push_look(lua_State *L, const struct look *look)
 {
 	lua_newtable(L);
-	lua_pushstring(L, state_name(look->page.state));
-	lua_setfield(L, -2, "state");
-	lua_pushinteger(L, (lua_Integer)look->head);
-	lua_setfield(L, -2, "head");
-	lua_pushinteger(L, look->page.order);
-	lua_setfield(L, -2, "order");
-	lua_pushinteger(L, look->page.refcount & ~HVO_HOLD);
-	lua_setfield(L, -2, "refs");
-	lua_pushinteger(L, look->page.mapcount & ~HVO_HOLD);
-	lua_setfield(L, -2, "maps");
-	lua_pushboolean(L, look->fold & HVO_FOLDED);
-	lua_setfield(L, -2, "folded");
+	lab_set_text(L, "state", state_name(look->page.state));
+	lab_set_number(L, "head", look->head);
+	lab_set_number(L, "order", look->page.order);
+	lab_set_number(L, "refs", look->page.refcount & ~HVO_HOLD);
+	lab_set_number(L, "maps", look->page.mapcount & ~HVO_HOLD);
+	lab_set_bool(L, "folded", (look->fold & HVO_FOLDED) != 0);
 }
 
 static int frames_page(lua_State *L)

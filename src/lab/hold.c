@@ -337,9 +337,7 @@ static int hog_release(lua_State *L)
 			lab_hold_put(hold, i);
 			done++;
 		}
-	lab_leave(L, hold->lm);
-	lua_pushinteger(L, (lua_Integer)done);
-	return 1;
+	return lab_return_number(L, hold->lm, 0, done);
 }
 
 static int hog_shuffle(lua_State *L)
@@ -379,10 +377,8 @@ static int hog_stat(lua_State *L)
 
 	lab_enter(L, hog->hold.lm);
 	lua_newtable(L);
-	lua_pushinteger(L, (lua_Integer)hog->hold.nr);
-	lua_setfield(L, -2, "blocks");
-	lua_pushinteger(L, (lua_Integer)hog->hold.frames);
-	lua_setfield(L, -2, "frames");
+	lab_set_number(L, "blocks", hog->hold.nr);
+	lab_set_number(L, "frames", hog->hold.frames);
 	return 1;
 }
 

@@ -2,8 +2,8 @@
 #ifndef HVO_LAB_INTERNAL_H
 #define HVO_LAB_INTERNAL_H
 
-#include "cli/box.h"
-#include "cli/events.h"
+#include "common/box.h"
+#include "common/events.h"
 #include "lab/lab.h"
 
 #include <hvo/contig.h>
@@ -153,6 +153,10 @@ struct lab_counter {
 	const char *name;
 	size_t offset; /* of a uint64_t */
 };
+/* A field of the table on top of the stack. */
+void lab_set_number(lua_State *L, const char *name, uint64_t n);
+void lab_set_text(lua_State *L, const char *name, const char *text);
+void lab_set_bool(lua_State *L, const char *name, bool is);
 void lab_push_counters(lua_State *L, const struct lab_counter *counters, const void *from);
 
 /* ---- machine.c ------------------------------------------------------------------ */
@@ -170,6 +174,9 @@ void lab_enter_wait(lua_State *L, struct lab_machine *lm);
 void lab_leave(lua_State *L, struct lab_machine *lm);
 /* And its result: true, or nil and a name. */
 int lab_return(lua_State *L, struct lab_machine *lm, int err);
+/* Or a number, or a frame that the script holds from now on. */
+int lab_return_number(lua_State *L, struct lab_machine *lm, int err, uint64_t n);
+int lab_return_frame(lua_State *L, struct lab_machine *lm, int err, hvo_pfn_t pfn);
 /* Keep what is on top of the stack as long as the machine at @arg. Pops it. */
 void lab_keep(lua_State *L, int arg, const void *key);
 

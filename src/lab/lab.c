@@ -4,14 +4,14 @@
  */
 #include "lab/internal.h"
 
-#include "cli/progress.h"
-#include "cli/text.h"
+#include "common/cli.h"
+#include "common/progress.h"
+#include "common/text.h"
 
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 /* Keys of the registry. */
 static const char key_options, key_show;
@@ -165,8 +165,7 @@ static void refuse_unknown(lua_State *L, const char *name, const struct lab_bind
 		lua_pushlightuserdata(L, (void *)(uintptr_t)*lists);
 	lua_pushcclosure(L, no_such_field, nr);
 	lua_setfield(L, -2, "__index");
-	lua_pushboolean(L, false);
-	lua_setfield(L, -2, "__metatable");
+	lab_set_bool(L, "__metatable", false);
 	lua_setmetatable(L, -2);
 }
 
@@ -177,8 +176,7 @@ void lab_class(lua_State *L, const char *name, const struct lab_binding *const *
 
 	luaL_newmetatable(L, name);
 	luaL_setfuncs(L, meta, 0);
-	lua_pushboolean(L, false);
-	lua_setfield(L, -2, "__metatable");
+	lab_set_bool(L, "__metatable", false);
 	lua_newtable(L);
 	for (list = lists; *list; list++)
 		for (b = *list; b->name; b++) {
@@ -194,10 +192,7 @@ void lab_class(lua_State *L, const char *name, const struct lab_binding *const *
 
 static int module_clock(lua_State *L)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	lua_pushnumber(L, (double)ts.tv_sec + (double)ts.tv_nsec / 1e9);
+	lua_pushnumber(L, (double)cli_now_ns() / 1e9);
 	return 1;
 }
 
@@ -207,8 +202,7 @@ static int module_usage(lua_State *L)
 
 	getrusage(RUSAGE_SELF, &ru);
 	lua_newtable(L);
-	lua_pushinteger(L, (lua_Integer)ru.ru_maxrss * 1024);
-	lua_setfield(L, -2, "max_bytes");
+	lab_set_number(L, "max_bytes", (uint64_t)ru.ru_maxrss * 1024);
 	lua_pushnumber(L, (double)ru.ru_utime.tv_sec + (double)ru.ru_utime.tv_usec / 1e6);
 	lua_setfield(L, -2, "user");
 	lua_pushnumber(L, (double)ru.ru_stime.tv_sec + (double)ru.ru_stime.tv_usec / 1e6);
@@ -280,10 +274,8 @@ static void open_module(lua_State *L, const struct lab_options *opt)
 		lua_pushcfunction(L, b->fn);
 		lua_setfield(L, -2, b->name);
 	}
-	lua_pushinteger(L, (lua_Integer)opt->seed);
-	lua_setfield(L, -2, "seed");
-	lua_pushboolean(L, opt->quick);
-	lua_setfield(L, -2, "quick");
+	lab_set_number(L, "seed", opt->seed);
+	lab_set_bool(L, "quick", opt->quick);
 	refuse_unknown(L, "hvo", lists);
 	lua_setglobal(L, "hvo");
 }

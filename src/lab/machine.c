@@ -57,6 +57,24 @@ void lab_leave(lua_State *L, struct lab_machine *lm)
 	lua_error(L);
 }
 
+int lab_return_number(lua_State *L, struct lab_machine *lm, int err, uint64_t n)
+{
+	lab_leave(L, lm);
+	if (err)
+		return lab_push_error(L, err);
+	lua_pushinteger(L, (lua_Integer)n);
+	return 1;
+}
+
+int lab_return_frame(lua_State *L, struct lab_machine *lm, int err, hvo_pfn_t pfn)
+{
+	int nr = lab_return_number(L, lm, err, pfn);
+
+	if (!err)
+		lab_hold_by_script(lm, pfn);
+	return nr;
+}
+
 int lab_return(lua_State *L, struct lab_machine *lm, int err)
 {
 	lab_leave(L, lm);
@@ -335,7 +353,7 @@ static int open_sim(lua_State *L, struct lab_machine *lm, const struct hvo_confi
 static int open_linux(struct lab_machine *lm, const struct hvo_config *cfg, bool sparse)
 {
 	struct hvo_linux_options opt = { .size = sizeof(opt), .sparse = sparse };
-	int err = box_open_linux(&lm->box, cfg, &opt, lm->box.seed);
+	int err = box_open(&lm->box, cfg, false, &opt, lm->box.seed);
 
 	if (!err)
 		events_count(&lm->events, &lm->box);
@@ -490,10 +508,8 @@ static int machine_zone_stat(lua_State *L)
 	rc = hvo_zone_events(lm->box.m, lab_node(L, 2), lab_zone(L, 3), &events);
 	if (rc)
 		return lab_push_error(L, rc);
-	lua_pushinteger(L, (lua_Integer)events.allocated);
-	lua_setfield(L, -2, "allocated");
-	lua_pushinteger(L, (lua_Integer)events.freed);
-	lua_setfield(L, -2, "freed");
+	lab_set_number(L, "allocated", events.allocated);
+	lab_set_number(L, "freed", events.freed);
 	return 1;
 }
 
@@ -504,8 +520,7 @@ static int machine_events(lua_State *L)
 
 	lua_newtable(L);
 	for (i = 0; i < HVO_EVENT_NR; i++) {
-		lua_pushinteger(L, (lua_Integer)atomic_load(&lm->events.nr[i]));
-		lua_setfield(L, -2, events_name((enum hvo_event)i));
+		lab_set_number(L, events_name((enum hvo_event)i), atomic_load(&lm->events.nr[i]));
 	}
 	return 1;
 }
@@ -531,20 +546,14 @@ static int machine_config(lua_State *L)
 	};
 
 	lab_push_counters(L, counters, cfg);
-	lua_pushinteger(L, cfg->nr_nodes);
-	lua_setfield(L, -2, "nodes");
-	lua_pushinteger(L, cfg->max_order);
-	lua_setfield(L, -2, "max_order");
-	lua_pushstring(L, modes[cfg->mode]);
-	lua_setfield(L, -2, "mode");
-	lua_pushstring(L, clears[cfg->clear]);
-	lua_setfield(L, -2, "clear");
-	lua_pushinteger(L, cfg->boot_gigantic);
-	lua_setfield(L, -2, "boot_gigantic");
+	lab_set_number(L, "nodes", cfg->nr_nodes);
+	lab_set_number(L, "max_order", cfg->max_order);
+	lab_set_text(L, "mode", modes[cfg->mode]);
+	lab_set_text(L, "clear", clears[cfg->clear]);
+	lab_set_number(L, "boot_gigantic", cfg->boot_gigantic);
 	push_nodes(L, cfg->movable_nodes);
 	lua_setfield(L, -2, "movable_nodes");
-	lua_pushboolean(L, cfg->optimize);
-	lua_setfield(L, -2, "optimize");
+	lab_set_bool(L, "optimize", cfg->optimize);
 	return 1;
 }
 
@@ -676,16 +685,11 @@ static void add_finding(void *arg, const struct hvo_finding *f)
 	if (lua_rawlen(L, -1) >= 64)
 		return;
 	lua_createtable(L, 0, 5);
-	lua_pushstring(L, f->rule);
-	lua_setfield(L, -2, "rule");
-	lua_pushstring(L, f->what);
-	lua_setfield(L, -2, "what");
-	lua_pushinteger(L, (lua_Integer)f->where);
-	lua_setfield(L, -2, "where");
-	lua_pushinteger(L, (lua_Integer)f->expected);
-	lua_setfield(L, -2, "expected");
-	lua_pushinteger(L, (lua_Integer)f->found);
-	lua_setfield(L, -2, "found");
+	lab_set_text(L, "rule", f->rule);
+	lab_set_text(L, "what", f->what);
+	lab_set_number(L, "where", f->where);
+	lab_set_number(L, "expected", f->expected);
+	lab_set_number(L, "found", f->found);
 	lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
 }
 

@@ -2,12 +2,12 @@
 /*
  * Pools of huge pages, their scopes, and policies as tables.
  */
+#include "common/cli.h"
 #include "lab/internal.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 struct lab_pool *lab_pool(lua_State *L, int arg)
 {
@@ -33,8 +33,7 @@ static const char *const sources[] = { "alloc", "carve", "oom", NULL };
 static void push_step(lua_State *L, const struct hvo_restore_step *step, uint32_t endless)
 {
 	lua_newtable(L);
-	lua_pushstring(L, sources[step->source - HVO_RESTORE_ALLOC]);
-	lua_setfield(L, -2, "source");
+	lab_set_text(L, "source", sources[step->source - HVO_RESTORE_ALLOC]);
 	lab_push_flags(L, step->gfp);
 	lua_setfield(L, -2, "flags");
 	if (step->retries < UINT32_MAX)
@@ -72,14 +71,10 @@ int lab_policy(lua_State *L)
 						     near_policy(L, lua_tostring(L, 1))));
 	luaL_argcheck(L, endless <= UINT32_MAX, 2, "at most 2^32 - 1 retries");
 	lua_newtable(L);
-	lua_pushstring(L, policy->name);
-	lua_setfield(L, -2, "name");
-	lua_pushboolean(L, policy->flags & HVO_POLICY_RETRY);
-	lua_setfield(L, -2, "retry");
-	lua_pushboolean(L, policy->flags & HVO_POLICY_HEAL);
-	lua_setfield(L, -2, "heal");
-	lua_pushboolean(L, policy->flags & HVO_POLICY_DEMOTE_HEADS);
-	lua_setfield(L, -2, "demote_heads");
+	lab_set_text(L, "name", policy->name);
+	lab_set_bool(L, "retry", (policy->flags & HVO_POLICY_RETRY) != 0);
+	lab_set_bool(L, "heal", (policy->flags & HVO_POLICY_HEAL) != 0);
+	lab_set_bool(L, "demote_heads", (policy->flags & HVO_POLICY_DEMOTE_HEADS) != 0);
 	lua_newtable(L);
 	for (i = 0; i < policy->nr_steps; i++) {
 		push_step(L, &policy->steps[i], (uint32_t)endless);
@@ -308,20 +303,7 @@ static int pool_grow_all(lua_State *L)
 		err = hvo_pool_resize(pool->pool, HVO_NODE_ANY, all, &res);
 		pages += err ? 0 : res.done;
 	} while (!err && res.done && !pool->lm->failed);
-	lab_leave(L, pool->lm);
-	if (err)
-		return lab_push_error(L, err);
-	lua_pushinteger(L, (lua_Integer)pages);
-	return 1;
-}
-
-/* Real time on either platform: what is asked for is the cost. */
-static uint64_t real_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+	return lab_return_number(L, pool->lm, err, pages);
 }
 
 static uint64_t persistent(struct lab_pool *pool)
@@ -340,9 +322,10 @@ static int pool_shrink_each(lua_State *L)
 
 	lua_newtable(L);
 	for (i = 1; i <= nr && pages; i++) {
-		start = real_ns();
+		/* Real time on either platform: what is asked for is the cost. */
+		start = cli_now_ns();
 		err = hvo_pool_resize(pool->pool, HVO_NODE_ANY, pages - 1, &res);
-		start = real_ns() - start;
+		start = cli_now_ns() - start;
 		lab_leave(L, pool->lm);
 		before = pages;
 		pages = persistent(pool);
@@ -369,12 +352,7 @@ static int pool_alloc(lua_State *L)
 	if (flags & HVO_GFP_RECLAIM)
 		lab_enter_wait(L, pool->lm);
 	err = hvo_pool_alloc(pool->pool, flags, node, &pfn);
-	lab_leave(L, pool->lm);
-	if (err)
-		return lab_push_error(L, err);
-	lab_hold_by_script(pool->lm, pfn);
-	lua_pushinteger(L, (lua_Integer)pfn);
-	return 1;
+	return lab_return_frame(L, pool->lm, err, pfn);
 }
 
 static int pool_alloc_reserved(lua_State *L)
@@ -384,12 +362,7 @@ static int pool_alloc_reserved(lua_State *L)
 	hvo_pfn_t pfn = 0;
 	int err = hvo_pool_alloc_reserved(pool->pool, flags, lab_node(L, 3), &pfn);
 
-	lab_leave(L, pool->lm);
-	if (err)
-		return lab_push_error(L, err);
-	lab_hold_by_script(pool->lm, pfn);
-	lua_pushinteger(L, (lua_Integer)pfn);
-	return 1;
+	return lab_return_frame(L, pool->lm, err, pfn);
 }
 
 static int pool_free(lua_State *L)
@@ -458,11 +431,7 @@ static int pool_optimize(lua_State *L)
 	uint64_t done = 0;
 	int err = hvo_pool_optimize(pool->pool, &done);
 
-	lab_leave(L, pool->lm);
-	if (err)
-		return lab_push_error(L, err);
-	lua_pushinteger(L, (lua_Integer)done);
-	return 1;
+	return lab_return_number(L, pool->lm, err, done);
 }
 
 static int pool_set_cma(lua_State *L)

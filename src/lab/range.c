@@ -29,11 +29,7 @@ static int range_contig_pages(lua_State *L)
 	hvo_pfn_t pfn = 0;
 	int err = hvo_alloc_contig_pages(lm->box.m, nr, flags, lab_node(L, 4), &pfn);
 
-	lab_leave(L, lm);
-	if (err)
-		return lab_push_error(L, err);
-	lua_pushinteger(L, (lua_Integer)pfn);
-	return 1;
+	return lab_return_number(L, lm, err, pfn);
 }
 
 /* What a function of two frame numbers says. */
@@ -132,11 +128,7 @@ static int cma_alloc(lua_State *L)
 	hvo_pfn_t pfn = 0;
 	int err = hvo_cma_alloc(c->cma, nr, order, &pfn);
 
-	lab_leave(L, c->lm);
-	if (err)
-		return lab_push_error(L, err);
-	lua_pushinteger(L, (lua_Integer)pfn);
-	return 1;
+	return lab_return_number(L, c->lm, err, pfn);
 }
 
 static int cma_release(lua_State *L)
@@ -156,12 +148,9 @@ static int cma_stat(lua_State *L)
 	lab_enter(L, c->lm);
 	hvo_cma_stat(c->cma, &start, &nr, &used);
 	lua_newtable(L);
-	lua_pushinteger(L, (lua_Integer)start);
-	lua_setfield(L, -2, "start");
-	lua_pushinteger(L, (lua_Integer)nr);
-	lua_setfield(L, -2, "frames");
-	lua_pushinteger(L, (lua_Integer)used);
-	lua_setfield(L, -2, "used");
+	lab_set_number(L, "start", start);
+	lab_set_number(L, "frames", nr);
+	lab_set_number(L, "used", used);
 	return 1;
 }
 

@@ -3,7 +3,7 @@
  * hvo.result(): what a script found out, checked when it is said, so that a report can rely on
  * its form.
  */
-#include "cli/table.h"
+#include "common/table.h"
 #include "lab/internal.h"
 
 #include <math.h>

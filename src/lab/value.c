@@ -2,8 +2,8 @@
 /*
  * What scripts hand over and get back: arguments, options, names of errors, counters.
  */
-#include "cli/args.h"
-#include "cli/text.h"
+#include "common/args.h"
+#include "common/text.h"
 #include "lab/internal.h"
 
 #include <errno.h>
@@ -421,6 +421,26 @@ const char *lab_field_string(lua_State *L, int arg, const char *name)
 	return lua_tostring(L, -1);
 }
 
+/* ---- fields of the table on top of the stack ------------------------------------ */
+
+void lab_set_number(lua_State *L, const char *name, uint64_t n)
+{
+	lua_pushinteger(L, (lua_Integer)n);
+	lua_setfield(L, -2, name);
+}
+
+void lab_set_text(lua_State *L, const char *name, const char *text)
+{
+	lua_pushstring(L, text);
+	lua_setfield(L, -2, name);
+}
+
+void lab_set_bool(lua_State *L, const char *name, bool is)
+{
+	lua_pushboolean(L, is);
+	lua_setfield(L, -2, name);
+}
+
 /* ---- counters ------------------------------------------------------------------- */
 
 void lab_push_counters(lua_State *L, const struct lab_counter *counters, const void *from)
@@ -430,7 +450,6 @@ void lab_push_counters(lua_State *L, const struct lab_counter *counters, const v
 	lua_newtable(L);
 	for (; counters->name; counters++) {
 		memcpy(&value, (const char *)from + counters->offset, sizeof(value));
-		lua_pushinteger(L, (lua_Integer)value);
-		lua_setfield(L, -2, counters->name);
+		lab_set_number(L, counters->name, value);
 	}
 }

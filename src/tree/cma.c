@@ -7,9 +7,6 @@
  */
 #include "internal.h"
 
-#include <errno.h>
-#include <inttypes.h>
-
 static const struct hvo_cma *area_of(void *arg)
 {
 	const struct place *p = arg;
@@ -31,12 +28,6 @@ static struct hvo_cma_events events_of(void *arg)
 	if (cma)
 		hvo_cma_events(cma, &events);
 	return events;
-}
-
-static int show_number(FILE *out, uint64_t n)
-{
-	fprintf(out, "%" PRIu64 "\n", n);
-	return 0;
 }
 
 static int show_allocated(void *arg, FILE *out)
@@ -90,18 +81,11 @@ static const struct tree_row area_files[] = {
 
 int add_cma(struct tree *t)
 {
-	unsigned int i;
-	char dir[64];
+	struct place about = { .node = HVO_NODE_ANY };
 	int rc = 0;
 
-	for (i = 0; i < HVO_MAX_CMA && !rc; i++) {
-		struct place *p = place_new(t);
-
-		if (!p)
-			return -ENOMEM;
-		p->order = i;
-		(void)snprintf(dir, sizeof(dir), "/sys/kernel/mm/cma/cma%u", i);
-		rc = add_rows(t, dir, area_files, NR_OF(area_files), p);
-	}
+	for (; about.order < HVO_MAX_CMA && !rc; about.order++)
+		rc = add_dir(t, &about, area_files, NR_OF(area_files), "/sys/kernel/mm/cma/cma%u",
+			     about.order);
 	return rc;
 }

@@ -9,7 +9,6 @@
 #include "internal.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 
 static struct tree *tree_of(void *arg)
@@ -29,14 +28,13 @@ static int parse_frame(const char *text, hvo_pfn_t *ret)
 
 /* ---- about to fail ----------------------------------------------------------------- */
 
-static int store_soft(void *arg, const char *text, size_t len)
+static int store_soft(void *arg, const char *text)
 {
 	struct tree *t = tree_of(arg);
 	enum hvo_section_state state;
 	hvo_pfn_t pfn;
 	int rc = parse_frame(text, &pfn);
 
-	(void)len;
 	if (rc)
 		return rc;
 	state = hvo_section_state(t->m, pfn);
@@ -55,11 +53,10 @@ static int show_enable(void *arg, FILE *out)
 	return 0;
 }
 
-static int store_enable(void *arg, const char *text, size_t len)
+static int store_enable(void *arg, const char *text)
 {
 	int on, rc = parse_sysctl_int(text, &on);
 
-	(void)len;
 	if (rc || (on != 0 && on != 1))
 		return -EINVAL;
 	atomic_store(&tree_of(arg)->soft_offline, on);
@@ -87,14 +84,13 @@ static int failed_before(struct tree *t, hvo_pfn_t pfn, bool *ret)
 }
 
 /* What is still in use is out of use later, which is success to the kernel, too. */
-static int store_hard(void *arg, const char *text, size_t len)
+static int store_hard(void *arg, const char *text)
 {
 	struct tree *t = tree_of(arg);
 	bool known = false;
 	hvo_pfn_t pfn;
 	int rc = parse_frame(text, &pfn);
 
-	(void)len;
 	if (rc)
 		return rc;
 	if (hvo_section_state(t->m, pfn) != HVO_SECTION_ONLINE)
@@ -125,8 +121,7 @@ static int store_hard(void *arg, const char *text, size_t len)
 		struct hvo_failure_stat stat = { .size = sizeof(stat) };                           \
                                                                                                    \
 		(void)hvo_failure_stat(tree_of(arg)->m, ((const struct place *)arg)->node, &stat); \
-		fprintf(out, "%" PRIu64 "\n", stat.name_);                                         \
-		return 0;                                                                          \
+		return show_number(out, stat.name_);                                               \
 	}
 
 STAT(total)
@@ -158,24 +153,14 @@ static const struct tree_row node_files[] = {
 
 int add_failure(struct tree *t)
 {
-	struct place *p = place_new(t);
-	char dir[96];
-	int node, rc = p ? 0 : -ENOMEM;
+	struct place about = { .node = 0 };
+	int rc = add_dir(t, NULL, memory_files, NR_OF(memory_files), "/sys/devices/system/memory");
 
 	atomic_init(&t->soft_offline, 1);
 	if (!rc)
-		rc = add_rows(t, "/sys/devices/system/memory", memory_files, NR_OF(memory_files),
-			      p);
-	if (!rc)
-		rc = add_rows(t, "/proc/sys/vm", vm_files, NR_OF(vm_files), p);
-	for (node = 0; node < (int)nr_nodes(t) && !rc; node++) {
-		p = place_new(t);
-		if (!p)
-			return -ENOMEM;
-		p->node = node;
-		(void)snprintf(dir, sizeof(dir), "/sys/devices/system/node/node%d/memory_failure",
-			       node);
-		rc = add_rows(t, dir, node_files, NR_OF(node_files), p);
-	}
+		rc = add_dir(t, NULL, vm_files, NR_OF(vm_files), "/proc/sys/vm");
+	for (; about.node < (int)nr_nodes(t) && !rc; about.node++)
+		rc = add_dir(t, &about, node_files, NR_OF(node_files),
+			     "/sys/devices/system/node/node%d/memory_failure", about.node);
 	return rc;
 }

@@ -18,12 +18,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-static int show_number(FILE *out, uint64_t n)
-{
-	fprintf(out, "%" PRIu64 "\n", n);
-	return 0;
-}
-
 static bool on_demand(const struct tree *t)
 {
 	return hvo_machine_config(t->m)->mode == HVO_ON_DEMAND;
@@ -31,118 +25,58 @@ static bool on_demand(const struct tree *t)
 
 /* ---- counters ------------------------------------------------------------------- */
 
-static struct hvo_pool_stat stat_of(const struct place *p)
-{
-	struct hvo_pool_stat stat = { .size = sizeof(stat) };
+/* What is shown of @stat, the counters of the pool of @p. */
+#define POOL_STAT(name_, value_)                                      \
+	static int show_##name_(void *arg, FILE *out)                 \
+	{                                                             \
+		const struct place *p = arg;                          \
+		struct hvo_pool_stat stat = { .size = sizeof(stat) }; \
+                                                                      \
+		pool_stat(p->pool, p->node, &stat);                   \
+		return show_number(out, value_);                      \
+	}
 
-	pool_stat(p->pool, p->node, &stat);
-	return stat;
-}
-
-static int show_total(void *arg, FILE *out)
-{
-	return show_number(out, stat_of(arg).total);
-}
-
-static int show_persistent(void *arg, FILE *out)
-{
-	struct hvo_pool_stat stat = stat_of(arg);
-
-	return show_number(out, stat.total - stat.surplus);
-}
-
-static int show_free(void *arg, FILE *out)
-{
-	return show_number(out, stat_of(arg).free);
-}
-
-static int show_surplus(void *arg, FILE *out)
-{
-	return show_number(out, stat_of(arg).surplus);
-}
-
-static int show_reserved(void *arg, FILE *out)
-{
-	return show_number(out, stat_of(arg).reserved);
-}
-
-static int show_overcommit(void *arg, FILE *out)
-{
-	return show_number(out, stat_of(arg).overcommit);
-}
-
-static int show_folded(void *arg, FILE *out)
-{
-	return show_number(out, stat_of(arg).optimized);
-}
-
-static int show_poisoned(void *arg, FILE *out)
-{
-	return show_number(out, stat_of(arg).poisoned);
-}
-
-static int show_deferred(void *arg, FILE *out)
-{
-	return show_number(out, stat_of(arg).deferred);
-}
-
-static int show_refused(void *arg, FILE *out)
-{
-	return show_number(out, stat_of(arg).refused_total);
-}
-
-static int show_carved(void *arg, FILE *out)
-{
-	const struct place *p = arg;
-
-	return show_number(out, stat_of(p).carved_total * HVO_PAGEBLOCK_TAILS
-					<< (p->order - HVO_PAGEBLOCK_ORDER));
-}
-
-static int show_out_of_scope(void *arg, FILE *out)
-{
-	return show_number(out, stat_of(arg).out_of_scope_total);
-}
-
-static int show_move_restores(void *arg, FILE *out)
-{
-	return show_number(out, stat_of(arg).move_restores_total);
-}
-
-static int show_moves_refused(void *arg, FILE *out)
-{
-	return show_number(out, stat_of(arg).moves_refused_total);
-}
+POOL_STAT(total, stat.total)
+POOL_STAT(persistent, stat.total - stat.surplus)
+POOL_STAT(free, stat.free)
+POOL_STAT(surplus, stat.surplus)
+POOL_STAT(reserved, stat.reserved)
+POOL_STAT(overcommit, stat.overcommit)
+POOL_STAT(folded, stat.optimized)
+POOL_STAT(poisoned, stat.poisoned)
+POOL_STAT(deferred, stat.deferred)
+POOL_STAT(refused, stat.refused_total)
+POOL_STAT(carved, stat.carved_total *HVO_BLOCK_TAILS << (p->order - HVO_BLOCK_ORDER))
+POOL_STAT(out_of_scope, stat.out_of_scope_total)
+POOL_STAT(move_restores, stat.move_restores_total)
+POOL_STAT(moves_refused, stat.moves_refused_total)
 
 /* ---- changing a pool -------------------------------------------------------------- */
 
-static int store_nr(void *arg, const char *text, size_t len)
+static int store_nr(void *arg, const char *text)
 {
 	const struct place *p = arg;
 	uint64_t nr;
 	int rc = parse_ulong(text, &nr);
 
-	(void)len;
 	return rc ? rc : hvo_pool_resize(p->pool, p->node, nr, NULL);
 }
 
-static int store_overcommit(void *arg, const char *text, size_t len)
+static int store_overcommit(void *arg, const char *text)
 {
 	const struct place *p = arg;
 	uint64_t nr;
 	int rc = parse_ulong(text, &nr);
 
-	(void)len;
 	return rc ? rc : hvo_pool_set_overcommit(p->pool, nr);
 }
 
-static int store_demote(void *arg, const char *text, size_t len)
+static int store_demote(void *arg, const char *text)
 {
 	const struct place *p = arg;
 	uint64_t nr, done;
 	int rc = parse_ulong(text, &nr);
 
-	(void)len;
 	return rc ? rc : hvo_pool_demote(p->pool, p->node, nr, &done);
 }
 
@@ -157,13 +91,12 @@ static int show_demote_size(void *arg, FILE *out)
 	return 0;
 }
 
-static int store_demote_size(void *arg, const char *text, size_t len)
+static int store_demote_size(void *arg, const char *text)
 {
 	const struct place *p = arg;
 	uint64_t size = parse_size(text);
 	unsigned int order = HVO_PAGEBLOCK_ORDER;
 
-	(void)len;
 	while (order < p->order && HVO_FRAME_SIZE << order != size)
 		order++;
 	return order < p->order ? hvo_pool_set_demote_order(p->pool, order) : -EINVAL;
@@ -190,13 +123,12 @@ static int show_policy(void *arg, FILE *out)
 	return 0;
 }
 
-static int store_policy(void *arg, const char *text, size_t len)
+static int store_policy(void *arg, const char *text)
 {
 	const struct place *p = arg;
 	const struct hvo_policy *each;
 	unsigned int i;
 
-	(void)len;
 	for (i = 0; (each = hvo_policy_get(i)); i++)
 		if (word_is(text, each->name))
 			return hvo_pool_set_policy(p->pool, each);
@@ -218,13 +150,12 @@ static int show_scope(void *arg, FILE *out)
 	return 0;
 }
 
-static int store_scope(void *arg, const char *text, size_t len)
+static int store_scope(void *arg, const char *text)
 {
 	const struct place *p = arg;
 	const char *name;
 	unsigned int i;
 
-	(void)len;
 	for (i = 0; (name = hvo_fold_scope_name(i)); i++)
 		if (word_is(text, name))
 			return hvo_pool_set_fold_scope(p->pool, (enum hvo_fold_scope)i);
@@ -275,15 +206,10 @@ static const struct tree_row demote_files[] = {
 
 static int add_pool_dir(struct tree *t, struct hvo_pool *pool, unsigned int order, int node)
 {
-	struct place *p = place_new(t);
+	const struct place about = { .pool = pool, .order = order, .node = node };
 	char dir[128];
 	int rc;
 
-	if (!p)
-		return -ENOMEM;
-	p->pool = pool;
-	p->order = order;
-	p->node = node;
 	if (node < 0)
 		(void)snprintf(dir, sizeof(dir), "/sys/kernel/mm/hugepages/hugepages-%" PRIu64 "kB",
 			       (HVO_FRAME_SIZE >> 10) << order);
@@ -291,34 +217,32 @@ static int add_pool_dir(struct tree *t, struct hvo_pool *pool, unsigned int orde
 		(void)snprintf(dir, sizeof(dir),
 			       "/sys/devices/system/node/node%d/hugepages/hugepages-%" PRIu64 "kB",
 			       node, (HVO_FRAME_SIZE >> 10) << order);
-	rc = node < 0 ? add_rows(t, dir, global_files, NR_OF(global_files), p) :
-			add_rows(t, dir, node_files, NR_OF(node_files), p);
+	rc = node < 0 ? add_dir(t, &about, global_files, NR_OF(global_files), "%s", dir) :
+			add_dir(t, &about, node_files, NR_OF(node_files), "%s", dir);
 	if (!rc && node < 0 && !on_demand(t))
-		rc = add_rows(t, dir, linux_files, NR_OF(linux_files), p);
+		rc = add_dir(t, &about, linux_files, NR_OF(linux_files), "%s", dir);
 	if (!rc && hvo_pool_demote_order(pool) > 0)
-		rc = add_rows(t, dir, demote_files, NR_OF(demote_files), p);
+		rc = add_dir(t, &about, demote_files, NR_OF(demote_files), "%s", dir);
 	return rc;
 }
 
 /* ---- proc/sys/vm ------------------------------------------------------------------------ */
 
-static int store_sysctl_nr(void *arg, const char *text, size_t len)
+static int store_sysctl_nr(void *arg, const char *text)
 {
 	const struct place *p = arg;
 	uint64_t nr;
 	int rc = parse_sysctl_ulong(text, &nr);
 
-	(void)len;
 	return rc ? rc : hvo_pool_resize(p->pool, p->node, nr, NULL);
 }
 
-static int store_sysctl_overcommit(void *arg, const char *text, size_t len)
+static int store_sysctl_overcommit(void *arg, const char *text)
 {
 	const struct place *p = arg;
 	uint64_t nr;
 	int rc = parse_sysctl_ulong(text, &nr);
 
-	(void)len;
 	return rc ? rc : hvo_pool_set_overcommit(p->pool, nr);
 }
 
@@ -330,12 +254,11 @@ static int show_shm_group(void *arg, FILE *out)
 	return 0;
 }
 
-static int store_shm_group(void *arg, const char *text, size_t len)
+static int store_shm_group(void *arg, const char *text)
 {
 	const struct place *p = arg;
 	int gid, rc = parse_sysctl_int(text, &gid);
 
-	(void)len;
 	if (!rc)
 		atomic_store(&p->tree->shm_group, gid);
 	return rc;
@@ -348,12 +271,11 @@ static int show_optimize(void *arg, FILE *out)
 	return show_number(out, on_demand(p->tree) || hvo_optimize(p->tree->m));
 }
 
-static int store_optimize(void *arg, const char *text, size_t len)
+static int store_optimize(void *arg, const char *text)
 {
 	const struct place *p = arg;
 	int on, rc = parse_sysctl_int(text, &on);
 
-	(void)len;
 	/* Folding is what on-demand mode is made of. */
 	if (!rc && !on && on_demand(p->tree))
 		rc = -EINVAL;
@@ -373,12 +295,11 @@ static int show_movable_gigantic(void *arg, FILE *out)
 	return 0;
 }
 
-static int store_movable_gigantic(void *arg, const char *text, size_t len)
+static int store_movable_gigantic(void *arg, const char *text)
 {
 	struct tree *t = ((const struct place *)arg)->tree;
 	int number, rc = parse_sysctl_int(text, &number);
 
-	(void)len;
 	if (rc)
 		return rc;
 	atomic_store(&t->movable_gigantic, number);
@@ -397,13 +318,11 @@ static const struct tree_row sysctl_files[] = {
 
 static int add_sysctls(struct tree *t)
 {
-	struct place *p = place_new(t);
+	const struct place about = { .pool = hvo_pool_find(t->m, t->default_order),
+				     .order = t->default_order,
+				     .node = HVO_NODE_ANY };
 
-	if (!p)
-		return -ENOMEM;
-	p->order = t->default_order;
-	p->pool = hvo_pool_find(t->m, t->default_order);
-	return add_rows(t, "/proc/sys/vm", sysctl_files, NR_OF(sysctl_files), p);
+	return add_dir(t, &about, sysctl_files, NR_OF(sysctl_files), "/proc/sys/vm");
 }
 
 int add_hugepages(struct tree *t)

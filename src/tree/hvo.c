@@ -5,7 +5,6 @@
  */
 #include "internal.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
@@ -31,8 +30,7 @@ static int show_mode(void *arg, FILE *out)
 		struct hvo_machine_stat stat = { .size = sizeof(stat) }; \
                                                                          \
 		hvo_machine_stat(tree_of(arg)->m, &stat);                \
-		fprintf(out, "%" PRIu64 "\n", stat.name_);               \
-		return 0;                                                \
+		return show_number(out, stat.name_);                     \
 	}
 
 COUNTER(memmap)
@@ -183,7 +181,5 @@ static const struct tree_row hvo_files[] = {
 
 int add_hvo(struct tree *t)
 {
-	struct place *p = place_new(t);
-
-	return p ? add_rows(t, "/sys/kernel/hvo", hvo_files, NR_OF(hvo_files), p) : -ENOMEM;
+	return add_dir(t, NULL, hvo_files, NR_OF(hvo_files), "/sys/kernel/hvo");
 }

@@ -84,11 +84,11 @@ struct tree_row {
 
 #define NR_OF(a) (sizeof(a) / sizeof((a)[0]))
 
-/* One that is about nothing but the tree; goes with it. NULL: no memory. */
-struct place *place_new(struct tree *t);
-/* All rows into a directory. */
-int add_rows(struct tree *t, const char *dir, const struct tree_row *rows, size_t nr,
-	     struct place *place);
+/* Like @about, of this tree, and as long as the tree is there. NULL: no memory. */
+struct place *place_new(struct tree *t, const struct place *about);
+/* Files of a directory, and what they are about; NULL: the tree, and all nodes. 0 or -ENOMEM. */
+int add_dir(struct tree *t, const struct place *about, const struct tree_row *rows, size_t nr,
+	    const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
 /* The parts; each adds its files. 0 or -ENOMEM. */
 int add_hugepages(struct tree *t);
@@ -116,6 +116,8 @@ int parse_bool(const char *text, bool *ret);
 uint64_t parse_size(const char *text);
 /* sysfs_streq(): one newline may follow. */
 bool word_is(const char *text, const char *word);
+/* What most files show: one number on a line. Returns 0. */
+int show_number(FILE *out, uint64_t n);
 
 /* ---- counters.c: frames of nodes and zones, under Linux's names ------------------------------ */
 

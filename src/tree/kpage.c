@@ -185,7 +185,5 @@ static const struct tree_row kpage_files[] = {
 
 int add_kpage(struct tree *t)
 {
-	struct place *p = place_new(t);
-
-	return p ? add_rows(t, "/proc", kpage_files, NR_OF(kpage_files), p) : -ENOMEM;
+	return add_dir(t, NULL, kpage_files, NR_OF(kpage_files), "/proc");
 }

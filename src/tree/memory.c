@@ -118,11 +118,10 @@ static int show_state(void *arg, FILE *out)
 	}
 }
 
-static int store_state(void *arg, const char *text, size_t len)
+static int store_state(void *arg, const char *text)
 {
 	int type;
 
-	(void)len;
 	for (type = 0; type < NR_ONLINE_TYPES; type++)
 		if (word_is(text, online_types[type]))
 			return type == OFFLINE ? take_offline(arg) :
@@ -137,12 +136,11 @@ static int show_online(void *arg, FILE *out)
 }
 
 /* Unlike state, this takes what is true already. */
-static int store_online(void *arg, const char *text, size_t len)
+static int store_online(void *arg, const char *text)
 {
 	bool on;
 	int rc = parse_bool(text, &on);
 
-	(void)len;
 	if (rc || on == (info_of(arg).state == HVO_SECTION_ONLINE))
 		return rc;
 	return on ? bring_online(arg, ONLINE) : take_offline(arg);
@@ -221,14 +219,13 @@ static const struct tree_file memory_link = { .mode = S_IFLNK,
 
 static int add_links(struct tree *t, hvo_pfn_t pfn, int node)
 {
-	struct place *p = place_new(t);
+	const struct place about = { .node = node, .pfn = pfn };
+	struct place *p = place_new(t, &about);
 	char path[96];
 	int rc;
 
 	if (!p)
 		return -ENOMEM;
-	p->node = node;
-	p->pfn = pfn;
 	(void)snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRIu64 "/node%d",
 		       pfn >> HVO_SECTION_ORDER, node);
 	rc = tree_add(t, path, &node_link, p);
@@ -256,12 +253,11 @@ static int show_auto_online(void *arg, FILE *out)
 	return 0;
 }
 
-static int store_auto_online(void *arg, const char *text, size_t len)
+static int store_auto_online(void *arg, const char *text)
 {
 	const struct place *p = arg;
 	int type;
 
-	(void)len;
 	for (type = 0; type < NR_ONLINE_TYPES; type++) {
 		if (!word_is(text, online_types[type]))
 			continue;
@@ -312,23 +308,21 @@ static int add_memory_at(struct tree *t, hvo_pfn_t pfn, bool on_memory)
 	return 0;
 }
 
-static int store_probe(void *arg, const char *text, size_t len)
+static int store_probe(void *arg, const char *text)
 {
 	struct tree *t = ((const struct place *)arg)->tree;
 	hvo_pfn_t pfn;
 	int rc = parse_section(t, text, &pfn);
 
-	(void)len;
 	return rc ? rc : add_memory_at(t, pfn, t->memmap_on_memory);
 }
 
-static int store_remove(void *arg, const char *text, size_t len)
+static int store_remove(void *arg, const char *text)
 {
 	const struct place *p = arg;
 	hvo_pfn_t pfn;
 	int rc = parse_section(p->tree, text, &pfn);
 
-	(void)len;
 	return rc ? rc : hvo_memory_remove(p->tree->m, pfn, pfn + HVO_SECTION_FRAMES);
 }
 
@@ -350,13 +344,12 @@ static int show_config(void *arg, FILE *out)
 	return 0;
 }
 
-static int store_config(void *arg, const char *text, size_t len)
+static int store_config(void *arg, const char *text)
 {
 	struct place *p = arg;
 	bool on;
 	int rc = parse_bool(text, &on);
 
-	(void)len;
 	if (rc || on == section_there(p))
 		return rc;
 	return on ? add_memory_at(p->tree, p->pfn, atomic_load(&p->on_memory)) :
@@ -374,13 +367,12 @@ static int show_on_memory(void *arg, FILE *out)
 	return 0;
 }
 
-static int store_on_memory(void *arg, const char *text, size_t len)
+static int store_on_memory(void *arg, const char *text)
 {
 	struct place *p = arg;
 	bool on;
 	int rc = parse_bool(text, &on);
 
-	(void)len;
 	if (rc)
 		return rc;
 	if (on && !p->tree->memmap_on_memory)
@@ -398,16 +390,10 @@ static const struct tree_row config_files[] = {
 
 static int add_config(struct tree *t, hvo_pfn_t pfn)
 {
-	struct place *p = place_new(t);
-	char dir[64];
+	const struct place about = { .node = HVO_NODE_ANY, .pfn = pfn };
 
-	if (!p)
-		return -ENOMEM;
-	p->pfn = pfn;
-	atomic_init(&p->on_memory, t->memmap_on_memory);
-	(void)snprintf(dir, sizeof(dir), "/sys/firmware/memory/memory%" PRIu64,
-		       pfn >> HVO_SECTION_ORDER);
-	return add_rows(t, dir, config_files, NR_OF(config_files), p);
+	return add_dir(t, &about, config_files, NR_OF(config_files),
+		       "/sys/firmware/memory/memory%" PRIu64, pfn >> HVO_SECTION_ORDER);
 }
 
 static const struct tree_row memory_files[] = {
@@ -423,17 +409,11 @@ static const struct tree_row own_files[] = {
 /* Its node is known unless it is yet to come: then it may be any. */
 static int add_section(struct tree *t, hvo_pfn_t pfn)
 {
-	struct place *p = place_new(t);
-	struct hvo_section_info info = { .size = sizeof(info) };
-	char dir[64];
-	int node, rc;
+	const struct place about = { .tree = t, .node = HVO_NODE_ANY, .pfn = pfn };
+	struct hvo_section_info info = info_of(&about);
+	int node, rc = add_dir(t, &about, section_files, NR_OF(section_files),
+			       MEMORY_DIR "/memory%" PRIu64, pfn >> HVO_SECTION_ORDER);
 
-	if (!p)
-		return -ENOMEM;
-	p->pfn = pfn;
-	info = info_of(p);
-	(void)snprintf(dir, sizeof(dir), MEMORY_DIR "/memory%" PRIu64, pfn >> HVO_SECTION_ORDER);
-	rc = add_rows(t, dir, section_files, NR_OF(section_files), p);
 	for (node = 0; node < (int)nr_nodes(t) && !rc; node++)
 		if (info.node < 0 || info.node == node)
 			rc = add_links(t, pfn, node);
@@ -442,17 +422,14 @@ static int add_section(struct tree *t, hvo_pfn_t pfn)
 
 int add_memory(struct tree *t)
 {
-	struct place *p = place_new(t);
+	int rc = add_dir(t, NULL, memory_files, NR_OF(memory_files), MEMORY_DIR);
 	hvo_pfn_t pfn;
-	int rc = p ? 0 : -ENOMEM;
 
 	if (!rc)
-		rc = add_rows(t, MEMORY_DIR, memory_files, NR_OF(memory_files), p);
+		rc = add_dir(t, NULL, own_files, NR_OF(own_files), "/sys/kernel/hvo");
 	if (!rc)
-		rc = add_rows(t, "/sys/kernel/hvo", own_files, NR_OF(own_files), p);
-	if (!rc)
-		rc = add_rows(t, "/sys/module/memory_hotplug/parameters", module_files,
-			      NR_OF(module_files), p);
+		rc = add_dir(t, NULL, module_files, NR_OF(module_files),
+			     "/sys/module/memory_hotplug/parameters");
 	for (pfn = 0; pfn < t->hotplug_end && !rc; pfn += HVO_SECTION_FRAMES)
 		rc = add_section(t, pfn);
 	for (pfn = t->hotplug_start; pfn < t->hotplug_end && !rc; pfn += HVO_SECTION_FRAMES)

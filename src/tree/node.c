@@ -7,7 +7,6 @@
  */
 #include "internal.h"
 
-#include <errno.h>
 #include <inttypes.h>
 
 #define KIB(frames) ((frames) * (HVO_FRAME_SIZE >> 10))
@@ -108,12 +107,11 @@ static int show_no_cpu_mask(void *arg, FILE *out)
 	return 0;
 }
 
-static int store_compact(void *arg, const char *text, size_t len)
+static int store_compact(void *arg, const char *text)
 {
 	const struct place *p = arg;
 
 	(void)text;
-	(void)len;
 	return compact(p->tree, p->node);
 }
 
@@ -183,19 +181,11 @@ static const struct tree_row all_files[] = {
 
 int add_nodes(struct tree *t)
 {
-	struct place *p = place_new(t);
-	char dir[64];
-	int node, rc = p ? 0 : -ENOMEM;
+	int rc = add_dir(t, NULL, all_files, NR_OF(all_files), "/sys/devices/system/node");
+	struct place about = { .node = 0 };
 
-	if (!rc)
-		rc = add_rows(t, "/sys/devices/system/node", all_files, NR_OF(all_files), p);
-	for (node = 0; node < (int)nr_nodes(t) && !rc; node++) {
-		p = place_new(t);
-		if (!p)
-			return -ENOMEM;
-		p->node = node;
-		(void)snprintf(dir, sizeof(dir), "/sys/devices/system/node/node%d", node);
-		rc = add_rows(t, dir, node_files, NR_OF(node_files), p);
-	}
+	for (; about.node < (int)nr_nodes(t) && !rc; about.node++)
+		rc = add_dir(t, &about, node_files, NR_OF(node_files),
+			     "/sys/devices/system/node/node%d", about.node);
 	return rc;
 }

@@ -369,25 +369,24 @@ static int show_pagetypeinfo(void *arg, FILE *out)
 
 static int show_min_free(void *arg, FILE *out)
 {
-	fprintf(out, "%" PRIu64 "\n", hvo_min_free(((const struct place *)arg)->tree->m) >> 10);
-	return 0;
+	int64_t bytes = hvo_min_free(((const struct place *)arg)->tree->m);
+
+	return bytes < 0 ? (int)bytes : show_number(out, (uint64_t)bytes >> 10);
 }
 
-static int store_min_free(void *arg, const char *text, size_t len)
+static int store_min_free(void *arg, const char *text)
 {
 	int kib, rc = parse_sysctl_int(text, &kib);
 
-	(void)len;
 	if (rc || kib < 0)
 		return -EINVAL;
 	return hvo_set_min_free(((const struct place *)arg)->tree->m, (uint64_t)kib << 10);
 }
 
-static int store_compact(void *arg, const char *text, size_t len)
+static int store_compact(void *arg, const char *text)
 {
 	int one, rc = parse_sysctl_int(text, &one);
 
-	(void)len;
 	if (rc || one != 1)
 		return -EINVAL;
 	return compact(((const struct place *)arg)->tree, HVO_NODE_ANY);
@@ -408,10 +407,7 @@ static const struct tree_row vm_files[] = {
 
 int add_proc(struct tree *t)
 {
-	struct place *p = place_new(t);
-	int rc = p ? 0 : -ENOMEM;
+	int rc = add_dir(t, NULL, proc_files, NR_OF(proc_files), "/proc");
 
-	if (!rc)
-		rc = add_rows(t, "/proc", proc_files, NR_OF(proc_files), p);
-	return rc ? rc : add_rows(t, "/proc/sys/vm", vm_files, NR_OF(vm_files), p);
+	return rc ? rc : add_dir(t, NULL, vm_files, NR_OF(vm_files), "/proc/sys/vm");
 }

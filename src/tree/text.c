@@ -9,6 +9,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,6 +131,12 @@ uint64_t parse_size(const char *text)
 	n = strtoull(text, &end, 0);
 	unit = *end ? strchr(units, tolower((unsigned char)*end)) : NULL;
 	return unit ? n << 10 * (unit - units + 1) : n;
+}
+
+int show_number(FILE *out, uint64_t n)
+{
+	fprintf(out, "%" PRIu64 "\n", n);
+	return 0;
 }
 
 bool word_is(const char *text, const char *word)

@@ -9,6 +9,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -163,31 +164,44 @@ int tree_add(struct tree *t, const char *path, const struct tree_file *file, voi
 	return rc;
 }
 
-int add_rows(struct tree *t, const char *dir, const struct tree_row *rows, size_t nr,
-	     struct place *place)
-{
-	char path[PATH_LEN];
-	size_t i;
-	int rc = 0;
-
-	for (i = 0; i < nr && !rc; i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", dir, rows[i].name);
-		rc = tree_add(t, path, &rows[i].file, place);
-	}
-	return rc;
-}
-
-struct place *place_new(struct tree *t)
+struct place *place_new(struct tree *t, const struct place *about)
 {
 	struct place *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return NULL;
 	p->tree = t;
-	p->node = HVO_NODE_ANY;
+	p->pool = about->pool;
+	p->order = about->order;
+	p->node = about->node;
+	p->pfn = about->pfn;
+	atomic_init(&p->on_memory, t->memmap_on_memory);
 	p->next = t->places;
 	t->places = p;
 	return p;
+}
+
+int add_dir(struct tree *t, const struct place *about, const struct tree_row *rows, size_t nr,
+	    const char *fmt, ...)
+{
+	static const struct place all = { .node = HVO_NODE_ANY };
+	struct place *p = place_new(t, about ? about : &all);
+	char path[PATH_LEN];
+	size_t len, i;
+	va_list args;
+	int rc = 0;
+
+	if (!p)
+		return -ENOMEM;
+	va_start(args, fmt);
+	(void)vsnprintf(path, sizeof(path), fmt, args);
+	va_end(args);
+	len = strlen(path);
+	for (i = 0; i < nr && !rc; i++) {
+		(void)snprintf(path + len, sizeof(path) - len, "/%s", rows[i].name);
+		rc = tree_add(t, path, &rows[i].file, p);
+	}
+	return rc;
 }
 
 int tree_new(struct hvo_machine *m, const struct tree_options *opt, struct tree **ret)
@@ -339,7 +353,7 @@ int tree_write(struct tree *t, const char *path, const char *text, size_t len)
 		return -ENOMEM;
 	memcpy(copy, text, len);
 	copy[len] = '\0';
-	rc = n->file->store(n->arg, copy, len);
+	rc = n->file->store(n->arg, copy);
 	free(copy);
 	return rc;
 }

@@ -20,7 +20,7 @@ struct tree;
  * @mode: its permissions, 0444 or 0644 or 0200; with S_IFLNK: a symbolic link, and what @show
  *        writes is its target
  * @show: write its whole content; 0 or negative errno. NULL: it cannot be read (-EACCES)
- * @store: take what one write() brought, ended by '\0' at [@len]; 0 or negative errno. NULL: it
+ * @store: take what one write() brought, ended by '\0'; 0 or negative errno. NULL: it
  *         cannot be written (-EACCES)
  * @there: NULL, or does it exist now?
  * @pread: instead of @show, for a large file: up to @len bytes from @offset on; how many there
@@ -29,7 +29,7 @@ struct tree;
 struct tree_file {
 	mode_t mode;
 	int (*show)(void *arg, FILE *out);
-	int (*store)(void *arg, const char *text, size_t len);
+	int (*store)(void *arg, const char *text);
 	bool (*there)(void *arg);
 	ssize_t (*pread)(void *arg, void *buf, size_t len, uint64_t offset);
 };

@@ -9,9 +9,9 @@
 #include "files.h"
 #include "terminal.h"
 
-#include "cli/figures.h"
-#include "cli/table.h"
-#include "cli/text.h"
+#include "cli/lab/figures.h"
+#include "common/table.h"
+#include "common/text.h"
 
 #include <ctype.h>
 #include <signal.h>
@@ -385,7 +385,6 @@ static char *table_text(const char *const *heads, const bool *left, const char *
 		table_cell(t, "%s", cells[i]);
 	table_print(t, out, 2);
 	assert_int_equal(fclose(out), 0);
-	table_free(t);
 	return text;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Changing a pool and seeing what came of it (src/cli/resize.c), against a model of how Linux
+ * Changing a pool and seeing what came of it (src/cli/pool/resize.c), against a model of how Linux
  * behaves: which frees it refuses and how it counts those pages, what a second write of the
  * same number does, what growing converts, what stays because somebody has it.
  *
@@ -9,7 +9,7 @@
  * In Linux: mm/hugetlb.c, set_max_huge_pages(), update_and_free_pages_bulk(),
  * bulk_vmemmap_restore_error(), demote_pool_huge_page().
  */
-#include "cli/resize.h"
+#include "cli/pool/resize.h"
 #include "harness.h"
 
 #include <errno.h>

@@ -6,8 +6,8 @@
  */
 #include "program.h"
 
-#include "cli/fuse.h"
-#include "cli/opened.h"
+#include "cli/serve/fuse.h"
+#include "cli/serve/opened.h"
 
 #include <hvo/client.h>
 #include <hvo/sim.h>

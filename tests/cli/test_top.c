@@ -7,7 +7,7 @@
 #include "files.h"
 #include "terminal.h"
 
-#include "cli/top.h"
+#include "cli/top/top.h"
 
 #include <errno.h>
 #include <fcntl.h>

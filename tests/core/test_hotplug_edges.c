@@ -563,7 +563,7 @@ static void audit_offline(enum hvo_mode mode, unsigned int flags)
 	r.m->fold[pageblock_of(pfn)] ^= HVO_FOLDED;
 	r.m->pageblocks[pageblock_of(pfn)].isolation = ISOLATED_BY_LIBRARY;
 	expect_found(&r);
-	r.m->pageblocks[pageblock_of(pfn)].flags = 0;
+	r.m->pageblocks[pageblock_of(pfn)].isolation = NOT_ISOLATED;
 	page_rw(r.m, pfn)->state = HVO_PAGE_FREE;
 	expect_found(&r);
 	page_rw(r.m, pfn)->state = HVO_PAGE_USED;

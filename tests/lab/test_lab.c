@@ -6,7 +6,7 @@
 
 #include "command.h"
 
-#include "cli/box.h"
+#include "common/box.h"
 #include "lab/internal.h"
 #include "lab/lab.h"
 
@@ -94,8 +94,8 @@ static void test_same_as_library(void **state)
 		"total, in_pool, opt = p.total, p.free, p.optimized "
 		"zfree, low, blocks = z.free, z.watermark_low, z.nr_free[9]");
 
-	assert_int_equal(box_open_sim(&box, &cfg, 7), 0);
-	assert_int_equal(hvo_pool_create(box.m, HVO_PAGEBLOCK_ORDER, &pool), 0);
+	assert_int_equal(box_open(&box, &cfg, true, NULL, 7), 0);
+	assert_int_equal(hvo_pool_create(box.m, HVO_BLOCK_ORDER, &pool), 0);
 	assert_int_equal(hvo_pool_set_policy(pool, hvo_policy_find("noretry")), 0);
 	assert_int_equal(hvo_pool_resize(pool, HVO_NODE_ANY, 40, &res), 0);
 	assert_int_equal(hvo_alloc_pages(box.m, HVO_GFP_KERNEL, 3, 1, &pfn), 0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * The kernel's pools as a peer: see hostpool.h. The guardian is that of the hvo command
- * (src/cli/guardian.c) with more to put back.
+ * (src/cli/kernel/guardian.c) with more to put back.
  *
  * A process that dies gives up its mappings before its files, so when the guardian
  * wakes up no huge page is in use.

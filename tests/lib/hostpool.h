@@ -6,7 +6,7 @@
 #ifndef HVO_TESTS_HOSTPOOL_H
 #define HVO_TESTS_HOSTPOOL_H
 
-#include "cli/guardian.h"
+#include "cli/kernel/guardian.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -7,7 +7,7 @@
  */
 #include "harness.h"
 
-#include "cli/root.h"
+#include "cli/files/root.h"
 #include "path/path.h"
 
 #include <errno.h>

@@ -9,7 +9,7 @@
  */
 #include "harness.h"
 
-#include "cli/guardian.h"
+#include "cli/kernel/guardian.h"
 #include "platform/linux/host.h"
 
 #include <hvo/hotplug.h>

@@ -136,7 +136,7 @@ int args_pages(const char *name, const char *value, uint64_t *ret_bytes, const c
 
 unsigned int args_page_order(uint64_t bytes)
 {
-	unsigned int order = HVO_BLOCK_ORDER;
+	unsigned int order = HVO_PAGEBLOCK_ORDER;
 
 	while (order <= HVO_MAX_ORDER && HVO_FRAME_SIZE << order != bytes)
 		order++;

@@ -50,8 +50,8 @@ static uint32_t on_isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_p
 /* Of more than a pageblock one frame in 61. */
 static void fill(struct table *t, const struct slot *s)
 {
-	(s->order > HVO_BLOCK_ORDER ? rig_fill_some : rig_fill)(t->r, s->pfn,
-								UINT64_C(1) << s->order, s->tag);
+	(s->order > HVO_PAGEBLOCK_ORDER ? rig_fill_some :
+					  rig_fill)(t->r, s->pfn, UINT64_C(1) << s->order, s->tag);
 }
 
 static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
@@ -59,7 +59,7 @@ static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst
 {
 	struct table *t = owner->arg;
 	struct slot *s = slot_at(t, src);
-	uint64_t i, step = order > HVO_BLOCK_ORDER ? 61 : 1;
+	uint64_t i, step = order > HVO_PAGEBLOCK_ORDER ? 61 : 1;
 
 	(void)m;
 	for (i = 0; i < UINT64_C(1) << order; i += step)
@@ -115,7 +115,7 @@ static void expect_intact(struct table *t)
 	for (i = 0; i < t->nr; i++) {
 		const struct slot *s = &t->slot[i];
 
-		assert_true((s->order > HVO_BLOCK_ORDER ? rig_some_intact : rig_intact)(
+		assert_true((s->order > HVO_PAGEBLOCK_ORDER ? rig_some_intact : rig_intact)(
 			t->r, s->pfn, UINT64_C(1) << s->order, s->tag));
 	}
 }

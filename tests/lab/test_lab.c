@@ -95,7 +95,7 @@ static void test_same_as_library(void **state)
 		"zfree, low, blocks = z.free, z.watermark_low, z.nr_free[9]");
 
 	assert_int_equal(box_open(&box, &cfg, true, NULL, 7), 0);
-	assert_int_equal(hvo_pool_create(box.m, HVO_BLOCK_ORDER, &pool), 0);
+	assert_int_equal(hvo_pool_create(box.m, HVO_PAGEBLOCK_ORDER, &pool), 0);
 	assert_int_equal(hvo_pool_set_policy(pool, hvo_policy_find("noretry")), 0);
 	assert_int_equal(hvo_pool_resize(pool, HVO_NODE_ANY, 40, &res), 0);
 	assert_int_equal(hvo_alloc_pages(box.m, HVO_GFP_KERNEL, 3, 1, &pfn), 0);

@@ -596,7 +596,7 @@ static void measure_many(struct bench *b)
 
 	many->pages = b->opt->quick ? 10000 : 200000;
 	(void)root_own_number("proc/sys/vm/max_map_count", NULL, &many->max_map_count);
-	rig_open(&rig, many->pages, HVO_BLOCK_ORDER, HVO_LINUX, true);
+	rig_open(&rig, many->pages, HVO_PAGEBLOCK_ORDER, HVO_LINUX, true);
 	many->ns_per_page = resize(&rig, many->pages) / (double)many->pages;
 	if (hvo_pool_stat(rig.pool, HVO_NODE_ANY, &stat))
 		cli_die("the pool has no counters");

@@ -156,7 +156,7 @@ __attribute__((format(printf, 2, 3))) static bool refuse(char reason[HOST_REASON
 
 bool host_probe(uint64_t nr, uint64_t other_bytes, char reason[HOST_REASON_LEN])
 {
-	uint64_t base, surplus, need = nr * HVO_BLOCK_SIZE + other_bytes + MARGIN_BYTES;
+	uint64_t base, surplus, need = nr * HVO_PAGEBLOCK_SIZE + other_bytes + MARGIN_BYTES;
 	uint64_t free_bytes = meminfo("MemFree");
 
 	if (nr > HOST_MAX_PAGES)

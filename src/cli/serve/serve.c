@@ -310,7 +310,7 @@ static int check_options(struct serve_options *opt)
 	if (args_memory(&cfg->memory_bytes, cfg->nr_nodes, DEFAULT_MEMORY))
 		return CLI_USAGE;
 	if (!opt->sizes_given) {
-		(void)pool_option(opt, "--hugepagesz", "2M", HVO_BLOCK_SIZE);
+		(void)pool_option(opt, "--hugepagesz", "2M", HVO_PAGEBLOCK_SIZE);
 		if (opt->nr_pools < HVO_MAX_POOLS)
 			(void)pool_option(opt, "--hugepagesz", "1G",
 					  HVO_FRAME_SIZE << HVO_GIGA_ORDER);

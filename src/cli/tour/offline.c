@@ -97,7 +97,7 @@ static void open_machine(const struct tour *t, struct plan *p, enum hvo_mode mod
 	sections = cfg.memory_bytes / cfg.nr_nodes / HVO_SECTION_SIZE;
 	cfg.movable_bytes = sections / 2 * HVO_SECTION_SIZE;
 	box_must_open(&p->box, &cfg, t->opt->sim, NULL, t->opt->seed);
-	if (hvo_pool_create(p->box.m, HVO_BLOCK_ORDER, &p->pool))
+	if (hvo_pool_create(p->box.m, HVO_PAGEBLOCK_ORDER, &p->pool))
 		cli_die("no pool of huge pages could be created");
 	p->end = cfg.memory_bytes / HVO_FRAME_SIZE;
 	p->start = p->end - cfg.movable_bytes / HVO_FRAME_SIZE;

@@ -375,7 +375,7 @@ static json_t *json_machine(const struct tour *t)
 	json_object_set_new(o, "nodes", cli_json_number(t->opt->nr_nodes));
 	json_object_set_new(o, "seed", cli_json_number(t->opt->seed));
 	json_object_set_new(o, "frames", cli_json_number(m->frames));
-	json_object_set_new(o, "blocks", cli_json_number(m->frames / HVO_BLOCK_FRAMES));
+	json_object_set_new(o, "blocks", cli_json_number(m->frames / HVO_PAGEBLOCK_FRAMES));
 	json_object_set_new(o, "descriptor_bytes",
 			    cli_json_number(m->frames * sizeof(struct hvo_page)));
 	json_object_set_new(o, "array_bytes", cli_json_number(m->array_bytes));
@@ -427,7 +427,7 @@ static json_t *json_tails(const struct tour *t)
 	for (i = 0; i < tails->nr; i++) {
 		b = json_object();
 		frames = json_array();
-		for (k = 0; k < HVO_BLOCK_TAILS; k++)
+		for (k = 0; k < HVO_PAGEBLOCK_TAILS; k++)
 			json_array_append_new(frames,
 					      cli_json_number(tails->block[i].tail_frames[k]));
 		json_object_set_new(b, "mode", json_string(tails->block[i].mode));

@@ -91,10 +91,9 @@ done
 [ -x "$lab/run-all.sh" ] || die "lab: run-all.sh cannot be run"
 [ -x "$examples/qemu.sh" ] || die "examples: qemu.sh cannot be run"
 
-# Each header and each command has its page. Without what roff escapes:
+# Each command and each function has its page. Without what roff escapes:
 man=$dir/root$prefix/share/man
 sed 's/[\]//g' "$man/man1/hvo.1" >"$dir/man1"
-sed 's/[\]//g' "$man"/man3/*.3 >"$dir/man3"
 [ -s "$man/man3/libhvo.3" ] || die "no manual; is scdoc missing?"
 commands=$("$hvo" --help | sed -nE 's/^  ([a-z]+) +.*/\1/p')
 [ -n "$commands" ] || die "hvo --help names no commands"
@@ -104,5 +103,5 @@ for command in $commands; do
 done
 names=$(cat "$top/src/libhvo.map" "$top/src/client/libhvo-client.map" | grep -oE '\bhvo_[a-z0-9_]+;' | tr -d ';')
 for name in $names; do
-	grep -qw "$name" "$dir/man3" || die "$name(): in no manual page"
+	[ -s "$man/man3/$name.3" ] || die "$name(): no manual page"
 done

@@ -50,7 +50,13 @@ struct hvo_owner {
 
 #define HVO_MAX_OWNERS 64
 
-/* @ret_id: its number, 1 to HVO_MAX_OWNERS. 0; -HVO_EINVAL (a function is missing); -HVO_ENOSPC. */
+/**
+ * hvo_owner_register() - add an owner, and take it away
+ * @ret_id: its number, 1 to HVO_MAX_OWNERS
+ *
+ * Context: any; hvo_owner_unregister() may wait.
+ * Return: 0; -HVO_EINVAL: a function is missing; -HVO_ENOSPC. After an error nothing has changed.
+ */
 HVO_MUST_CHECK int hvo_owner_register(struct hvo_machine *m, struct hvo_owner *owner,
 				      uint32_t *ret_id);
 /* No block may have this owner any more. Waits for running calls. 0 or -HVO_EINVAL. */
@@ -83,6 +89,7 @@ int hvo_set_owner(struct hvo_machine *m, hvo_pfn_t pfn, uint32_t id);
  *
  * What else happens to its descriptors in Linux mode is in enum hvo_fold_scope.
  *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
  * Return: 0; -HVO_EINVAL: no block in use there, or one without an owner; -HVO_EBUSY: the
  * owner refused, others hold it after some attempts, 64 migrations run already, or the scope of its
  * pool lets nothing move; -HVO_ENOMEM: no place for it, or for descriptors that a scope wants
@@ -103,6 +110,7 @@ int hvo_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_d
  * a moment. Contiguous ranges are looked for elsewhere; hvo_alloc_contig_range() and
  * hvo_memory_offline() of any of it are -HVO_EBUSY.
  *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
  * Return: 0; -HVO_EINVAL; -HVO_EBUSY: part of it is isolated already. After an error nothing
  * has changed.
  */
@@ -130,6 +138,7 @@ int hvo_unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
  * such a block. It can be more than @max only by what others allocate in a range after it was
  * looked over. Nothing moves to another node.
  *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
  * Return: frames moved, or -HVO_EINVAL. With @max - 2^(@order - 1) or fewer, it was not @max
  * that ended it: what is left is not worth moving.
  */
@@ -150,6 +159,7 @@ int64_t hvo_compact(struct hvo_machine *m, int node, unsigned int order, uint64_
  * The range is then covered by blocks as large as fit, one reference each; give it back with
  * hvo_free_contig_range(), in parts if wanted.
  *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
  * Return: 0; -HVO_EINVAL; -HVO_EBUSY: something there cannot be moved; -HVO_ENOMEM: no place for
  * it. After an error nothing is allocated; what was moved stays moved.
  */
@@ -164,6 +174,7 @@ int hvo_free_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
  * Aligned to @nr rounded down to a power of two, at most to 1 GiB. Tries places where
  * nothing unmovable is, nor a huge page of at least @nr frames, lowest first.
  *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
  * Return: 0; -HVO_EINVAL; -HVO_ENOMEM. After an error nothing is allocated.
  */
 HVO_MUST_CHECK int hvo_alloc_contig_pages(struct hvo_machine *m, uint64_t nr, unsigned int gfp,
@@ -178,24 +189,51 @@ HVO_MUST_CHECK int hvo_alloc_contig_pages(struct hvo_machine *m, uint64_t nr, un
 struct hvo_cma;
 #define HVO_MAX_CMA 16
 
-/*
- * @nr: frames, a multiple of 512. An area begins at a multiple of the largest huge page that fits
- * into it, up to 1 GiB, if there is such a place; hvo_cma_stat() says where. 0; -HVO_EINVAL;
- * -HVO_ENOMEM: not so much left in one piece; -HVO_ENOSPC.
+/**
+ * hvo_cma_create() - make an area of a node's CMA memory
+ * @nr: frames, a multiple of 512
+ *
+ * An area begins at a multiple of the largest huge page that fits into it, up to 1 GiB, if there is
+ * such a place; hvo_cma_stat() says where.
+ *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
+ * Return: 0; -HVO_EINVAL; -HVO_ENOMEM: not so much left in one piece; -HVO_ENOSPC.
  */
 HVO_MUST_CHECK int hvo_cma_create(struct hvo_machine *m, int node, uint64_t nr,
 				  struct hvo_cma **ret);
-/* @align_order: of the first frame, up to 18. 0; -HVO_EINVAL; -HVO_ENOMEM; -HVO_EBUSY. */
+
+/**
+ * hvo_cma_alloc() - take frames of an area
+ * @align_order: of the first frame, up to 18
+ *
+ * What is in use there and has an owner is moved, as by hvo_alloc_contig_range().
+ *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
+ * Return: 0; -HVO_EINVAL; -HVO_ENOMEM; -HVO_EBUSY. After an error nothing is allocated.
+ */
 HVO_MUST_CHECK int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order,
 				 hvo_pfn_t *ret);
 /* 0; -HVO_EINVAL: not allocated from it as one piece or part of one. */
 int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr);
-/*
- * First frame, frames, and how many of them are in use: allocated by hvo_cma_alloc(), or pages that
- * a pool took from the area (hvo_pool_set_cma()) until these are free again.
+
+/**
+ * hvo_cma_stat() - where an area is, and how much of it is in use
+ * @start: first frame
+ * @nr: frames
+ * @used: of them: allocated by hvo_cma_alloc(), or pages that a pool took from the area
+ *        (hvo_pool_set_cma()) until these are free again
+ *
+ * Context: any.
  */
 void hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uint64_t *used);
-/* The areas of a machine by number from 0, in the order they were made; NULL behind the last. */
+
+/**
+ * hvo_cma_get() - the areas of a machine, one by one
+ * @index: from 0, in the order they were made
+ *
+ * Context: any.
+ * Return: the area; NULL behind the last.
+ */
 struct hvo_cma *hvo_cma_get(struct hvo_machine *m, unsigned int index);
 
 /**
@@ -208,8 +246,19 @@ struct hvo_cma_events {
 	uint64_t allocated, failed, released;
 };
 
+/**
+ * hvo_cma_events() - what an area was asked for
+ *
+ * Context: any.
+ */
 void hvo_cma_events(const struct hvo_cma *cma, struct hvo_cma_events *ret);
-/* New pages of a pool come from CMA areas first, as with hugetlb_cma=. 0 or -HVO_EINVAL. */
+
+/**
+ * hvo_pool_set_cma() - new pages of a pool come from CMA areas first, as with hugetlb_cma=
+ *
+ * Context: may wait. Not from a shrinker.
+ * Return: 0; -HVO_EINVAL; -HVO_ENODEV.
+ */
 int hvo_pool_set_cma(struct hvo_pool *pool, bool on);
 
 /* ---- hot-plug --------------------------------------------------------------------------------- */
@@ -232,13 +281,22 @@ enum hvo_section_state {
  * Its head pages (in Linux mode: all descriptors) take frames of NORMAL, or the first frames of
  * the memory itself. Linux mode then never folds the pages in it.
  *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
  * Return: 0; -HVO_EINVAL; -HVO_EBUSY: there is memory; -HVO_ENOMEM. After an error nothing has changed.
  */
 HVO_MUST_CHECK int hvo_memory_add(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_t end,
 				  unsigned int flags);
-/* Give it to a zone (NORMAL or MOVABLE). 0; -HVO_EINVAL; -HVO_EBUSY: not offline; -HVO_ENOMEM. */
+
+/**
+ * hvo_memory_online() - give offline memory to a zone
+ * @zone: NORMAL or MOVABLE
+ *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
+ * Return: 0; -HVO_EINVAL; -HVO_EBUSY: not offline; -HVO_ENOMEM. After an error nothing has changed.
+ */
 HVO_MUST_CHECK int hvo_memory_online(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end,
 				     enum hvo_zone_type zone);
+
 /**
  * hvo_memory_offline() - take memory out of use
  *
@@ -246,18 +304,28 @@ HVO_MUST_CHECK int hvo_memory_online(struct hvo_machine *m, hvo_pfn_t start, hvo
  * mode gives up and on-demand mode takes the node itself. Free huge pages are dissolved; those that
  * are reserved are replaced, by the same rule. CMA memory stays.
  *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
  * Return: 0; -HVO_EINVAL: not online; -HVO_EBUSY: something cannot be moved; -HVO_ENOMEM: no place
  * for it, or, in Linux mode, for the descriptors of a huge page. After an error all of it is
  * online; what was moved or dissolved stays so.
  */
 HVO_MUST_CHECK int hvo_memory_offline(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
-/*
- * Give offline memory back to the system, with its descriptors. 0; -HVO_EINVAL; -HVO_EBUSY: not
- * offline; -HVO_ENOMEM: a mapping was refused, nothing changed.
+
+/**
+ * hvo_memory_remove() - give offline memory back to the system, with its descriptors
+ *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
+ * Return: 0; -HVO_EINVAL; -HVO_EBUSY: not offline; -HVO_ENOMEM: a mapping was refused, nothing changed.
  */
 HVO_MUST_CHECK int hvo_memory_remove(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
-/* Of the section that a frame is in; Context: any. */
+/**
+ * hvo_section_state() - whether a section of memory is there, and online
+ * @pfn: any frame of it
+ *
+ * Context: any.
+ * Return: enum hvo_section_state; absent beyond the end of the address space.
+ */
 enum hvo_section_state hvo_section_state(struct hvo_machine *m, hvo_pfn_t pfn);
 
 /**
@@ -274,7 +342,13 @@ struct hvo_section_info {
 	bool self_hosted;
 };
 
-/* The same and more; what comes or goes meanwhile is seen before or after. Context: any. */
+/**
+ * hvo_section_info() - hvo_section_state() and more
+ *
+ * What comes or goes meanwhile is seen before or after.
+ *
+ * Context: any.
+ */
 void hvo_section_info(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_section_info *ret);
 
 #ifdef __cplusplus

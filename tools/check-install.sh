@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # check-install.sh BUILDDIR - install what is in BUILDDIR somewhere else, and use it as a
-# stranger would: a C++ program by pkg-config, with the shared library and with the static one.
+# stranger would: a program in C and one in C++ by pkg-config, with the shared library and with
+# the static one.
 
 set -u
 
@@ -38,15 +39,19 @@ done
 [ -n "$(find "$lib" -maxdepth 1 -name 'libhvo.so.*.*')" ] || die "no versioned shared library"
 readelf -d "$lib/libhvo.so" | grep -q 'SONAME.*libhvo\.so\.[0-9]' || die "no SONAME with a version"
 
-# use NAME COMPILER-ARGUMENTS...
+# use NAME COMPILER-ARGUMENTS...: both examples, NAME the second one
 use()
 {
 	local name=$1 out
 
 	shift
+	gcc -std=c11 -pthread -Wall -Wextra -Wpedantic -Werror "$top/examples/bufferpool.c" \
+		-o "$dir/bufferpool" "$@" || die "$name: bufferpool.c does not build"
+	out=$(LD_LIBRARY_PATH=$lib timeout 60 "$dir/bufferpool") || die "$name: bufferpool failed: $out"
+	echo "$name: $out"
 	g++ -std=c++17 -Wall -Wextra -Wpedantic -Werror "$top/examples/arena.cc" -o "$dir/$name" "$@" ||
 		die "$name: does not build"
-	out=$(LD_LIBRARY_PATH=$lib "$dir/$name") || die "$name: failed: $out"
+	out=$(LD_LIBRARY_PATH=$lib timeout 60 "$dir/$name") || die "$name: failed: $out"
 	echo "$name: $out"
 }
 

@@ -13,6 +13,15 @@
 #
 # LIBHVO.3 is written by hand, but for its line @FUNCTIONS@.
 
+BEGIN {
+	meanings["0"] = "done"
+	meanings["EINVAL"] = "an argument makes no sense"
+	meanings["ENOMEM"] = "no memory, or no mapping"
+	meanings["ENODEV"] = "the machine is gone"
+	meanings["EBUSY"] = "in use, or not now"
+	meanings["ENOSPC"] = "no room for one more"
+}
+
 # ---- roff ----------------------------------------------------------------------
 
 function escape(text)
@@ -133,13 +142,50 @@ function read_comment(comment,   line, n, i, part, s, what)
 		else if (part == "context")
 			c_context = c_context s
 		else if (part == "return")
-			c_return = c_return s
+			c_return = c_return (c_return == "" ? "" : " ") line[i]
 		else
 			c_text = c_text s
 	}
 	sub(/^\.P\n/, "", c_text)
 	sub(/^\.P\n/, "", c_context)
-	sub(/^\.P\n/, "", c_return)
+	sub(/^ *Return: */, "", c_return)
+}
+
+# What a bare error number means wherever nothing else is said.
+function meaning(label)
+{
+	sub(/^-(HVO_)?/, "", label)
+	return label in meanings ? meanings[label] : ""
+}
+
+# "0; -HVO_EINVAL: no such node; -HVO_ENOMEM. After an error ...": a list, and what follows it.
+function errors(text,   n, i, item, list, rest, label, open)
+{
+	gsub(/ +/, " ", text)
+	n = split(text, item, "; ")
+	list = rest = ""
+	for (i = 1; i <= n; i++) {
+		if (i == n && match(item[i], /\. /)) {
+			rest = substr(item[i], RSTART + 2)
+			item[i] = substr(item[i], 1, RSTART)
+		}
+		if (!match(item[i], /^(0|-(HVO_)?E[A-Z]+)((,| or) -(HVO_)?E[A-Z]+)*/)) {
+			list = list (open ? "; " : "") prose(item[i])
+			open = 1
+			continue
+		}
+		label = substr(item[i], 1, RLENGTH)
+		text = substr(item[i], RLENGTH + 1)
+		sub(/^[:,.;]? */, "", text)
+		sub(/[.;]$/, "", text)
+		if (text ~ /^\([^()]*\)$/)
+			text = substr(text, 2, length(text) - 2)
+		if (text == "")
+			text = meaning(label)
+		list = list (open ? "\n" : "") ".TP\n.B " escape(label) "\n" (text == "" ? "\\&" : prose(text))
+		open = 1
+	}
+	return list (open ? "\n" : "") (rest == "" ? "" : ".P\n" prose(rest) "\n")
 }
 
 # ---- blocks --------------------------------------------------------------------
@@ -225,7 +271,7 @@ function end_functions(all, nr_all,   i, n, names, k)
 		if (c_context != "")
 			more[main] = more[main] "Context: " c_context
 		if (c_return != "")
-			more[main] = more[main] "Return: " c_return
+			more[main] = more[main] "Return: " prose(c_return) "\n"
 	}
 }
 
@@ -250,7 +296,7 @@ function end_other(   i, s, type)
 		if (c_context != "")
 			s = s ".P\nContext: " c_context
 		if (c_return != "")
-			s = s ".P\nReturn: " c_return
+			s = s ".P\nReturn: " prose(c_return) "\n"
 	}
 	other[subject] = other[subject] s
 	if (type != "") {
@@ -396,7 +442,7 @@ function write_functions(main,   i, n, names, text)
 	section("DESCRIPTION", text == "" ? prose(sentence(brief[main])) "." : text)
 	section("TYPES", types_of(synopsis[main]))
 	section("CONTEXT", sentence(context[main]))
-	section("RETURN VALUE", sentence(result[main]))
+	section("RETURN VALUE", result[main] == "" ? "" : sentence(errors(result[main])))
 	close_page(group_subject[main])
 
 	n = split(group_names[main], names, ", ")

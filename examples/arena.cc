@@ -23,6 +23,7 @@ using arena = std::unique_ptr<hvo_linux, close_host>;
 arena open_arena(std::uint64_t bytes)
 {
 	hvo_config cfg{};
+	cfg.size = sizeof(cfg);
 	hvo_linux *host = nullptr;
 
 	cfg.memory_bytes = bytes;

@@ -17,7 +17,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define NR_SMALL 256u
 #define NR_LARGE 16u
@@ -46,11 +45,10 @@ struct buffer_pool {
 	bool stop;
 };
 
-/* Errors of the library are negative, and the numbers are Linux's. */
 static void must(int rc, const char *what)
 {
 	if (rc) {
-		fprintf(stderr, "%s: %s\n", what, strerror(-rc));
+		fprintf(stderr, "%s: %s (%s)\n", what, hvo_error_text(rc), hvo_error_name(rc));
 		exit(1);
 	}
 }
@@ -248,8 +246,8 @@ static void migrate(struct buffer_pool *bp, unsigned i)
 
 static void resize(struct buffer_pool *bp, uint64_t nr)
 {
-	struct hvo_resize_result r;
-	struct hvo_pool_stat s;
+	struct hvo_resize_result r = { .size = sizeof(r) };
+	struct hvo_pool_stat s = { .size = sizeof(s) };
 
 	must(hvo_pool_resize(bp->huge, HVO_NODE_ANY, nr, &r), "resize");
 	must(hvo_pool_stat(bp->huge, HVO_NODE_ANY, &s), "figures of the pool");
@@ -268,9 +266,13 @@ int main(void)
 	static struct buffer_pool bp = {
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.changed = PTHREAD_COND_INITIALIZER,
-		.owner = { .isolate = isolate, .move = move, .putback = putback, .arg = &bp },
+		.owner = { .size = sizeof(bp.owner),
+			   .isolate = isolate,
+			   .move = move,
+			   .putback = putback,
+			   .arg = &bp },
 	};
-	struct hvo_config cfg = { .memory_bytes = UINT64_C(256) << 20 };
+	struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = UINT64_C(256) << 20 };
 	pthread_t threads[NR_THREADS];
 	struct hvo_linux *host;
 	uint64_t mistakes;

@@ -288,6 +288,7 @@ static void faulty_audit(void *ctx,
 }
 
 static const struct hvo_platform_ops faulty_ops = {
+	.size = sizeof(faulty_ops),
 	.window = faulty_window,
 	.translate = faulty_translate,
 	.remap = faulty_remap,
@@ -356,6 +357,7 @@ static void on_fault(void *arg, enum hvo_sim_fault fault, const char *what, uint
 struct hvo_config rig_config(enum hvo_mode mode, uint64_t mib)
 {
 	return (struct hvo_config){
+		.size = sizeof(struct hvo_config),
 		.memory_bytes = mib * MIB,
 		.min_free_bytes = HVO_FRAME_SIZE,
 		.mode = mode,
@@ -388,8 +390,10 @@ void rig_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn, 
 
 void rig_open(struct rig *r, enum rig_platform platform, const struct hvo_config *cfg)
 {
-	struct hvo_sim_options opt = { .seed = 1, .on_fault = on_fault, .on_fault_arg = r };
-	const struct hvo_linux_options sparse = { .sparse = true };
+	struct hvo_sim_options opt = {
+		.size = sizeof(opt), .seed = 1, .on_fault = on_fault, .on_fault_arg = r
+	};
+	const struct hvo_linux_options sparse = { .size = sizeof(sparse), .sparse = true };
 
 	memset(r, 0, sizeof(*r));
 	switch (platform) {
@@ -600,7 +604,7 @@ void hog_release(struct rig *r, struct hog *h, uint64_t nr)
 
 struct hvo_machine_stat rig_stat(struct rig *r)
 {
-	struct hvo_machine_stat s;
+	struct hvo_machine_stat s = { .size = sizeof(s) };
 
 	hvo_machine_stat(r->m, &s);
 	return s;
@@ -613,7 +617,7 @@ uint64_t rig_free(struct rig *r)
 
 struct hvo_zone_stat rig_zone(struct rig *r, int node, enum hvo_zone_type type)
 {
-	struct hvo_zone_stat s;
+	struct hvo_zone_stat s = { .size = sizeof(s) };
 
 	assert_int_equal(hvo_zone_stat(r->m, node, type, &s), 0);
 	return s;
@@ -629,7 +633,7 @@ struct hvo_pool *rig_pool_new(struct rig *r, unsigned int order)
 
 struct hvo_pool_stat rig_pool(struct hvo_pool *pool, int node)
 {
-	struct hvo_pool_stat s;
+	struct hvo_pool_stat s = { .size = sizeof(s) };
 
 	assert_int_equal(hvo_pool_stat(pool, node, &s), 0);
 	return s;
@@ -655,7 +659,7 @@ const struct hvo_page *rig_page(struct rig *r, hvo_pfn_t pfn)
 
 struct hvo_resize_result rig_resize(struct hvo_pool *pool, int node, uint64_t nr)
 {
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 
 	assert_int_equal(hvo_pool_resize(pool, node, nr, &res), 0);
 	return res;

@@ -283,7 +283,9 @@ void model_open(struct model *mo, const struct hvo_config *cfg, uint64_t seed)
 	open_areas(mo);
 	for (i = 0; i < POOLS; i++)
 		must(mo, !hvo_pool_create(mo->r.m, pool_order[i], &mo->pool[i]));
-	mo->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, on_failed, mo };
+	mo->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, on_failed, mo
+	};
 	must(mo, !hvo_owner_register(mo->r.m, &mo->owner, &mo->id));
 }
 

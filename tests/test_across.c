@@ -89,7 +89,9 @@ static struct world *world_open(enum hvo_mode mode)
 	cfg.movable_bytes = 128 * MIB;
 	rig_open(&w->r, RIG_SIM, &cfg);
 	w->stays = HVO_PFN_NONE;
-	w->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, w };
+	w->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, w
+	};
 	assert_int_equal(hvo_owner_register(w->r.m, &w->owner, &w->id), 0);
 	return w;
 }
@@ -292,7 +294,9 @@ static void test_offline_only_node(void **state)
 		cfg.movable_bytes = 128 * MIB;
 		rig_open(&w->r, RIG_SIM, &cfg);
 		w->stays = HVO_PFN_NONE;
-		w->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, w };
+		w->owner = (struct hvo_owner){
+			sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, w
+		};
 		assert_int_equal(hvo_owner_register(w->r.m, &w->owner, &w->id), 0);
 		pool = fill_section(w);
 		assert_int_equal(hvo_memory_offline(w->r.m, MOVABLE, NODE_FRAMES), 0);

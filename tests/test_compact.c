@@ -73,7 +73,9 @@ static void let_go(struct holder *h, hvo_pfn_t pfn)
 static void holder_open(struct holder *h, struct rig *r)
 {
 	*h = (struct holder){ .r = r };
-	h->owner = (struct hvo_owner){ on_isolate, on_move, rig_putback, NULL, h };
+	h->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, rig_putback, NULL, h
+	};
 	h->tag = calloc(r->m->mm.nr_frames, sizeof(*h->tag));
 	h->order = calloc(r->m->mm.nr_frames, 1);
 	assert_true(h->tag && h->order);
@@ -273,7 +275,7 @@ static void direct(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 128);
 	hvo_pfn_t pfn = 0, got[8];
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 	struct hvo_pool *pool;
 	struct holder h;
 	struct rig r;

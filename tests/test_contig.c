@@ -100,7 +100,9 @@ static void on_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t
 static void holder_open(struct holder *h, struct rig *r)
 {
 	*h = (struct holder){ .r = r, .max = r->m->mm.nr_frames };
-	h->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, h };
+	h->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, h
+	};
 	h->held = calloc(h->max, sizeof(*h->held));
 	h->at = calloc(h->max, sizeof(*h->at));
 	assert_true(h->held && h->at);
@@ -187,7 +189,7 @@ static void expect_taken(struct rig *r, hvo_pfn_t start, hvo_pfn_t end)
 
 static void expect_free_again(struct rig *r, const struct hvo_zone_stat *before)
 {
-	struct hvo_zone_stat after;
+	struct hvo_zone_stat after = { .size = sizeof(after) };
 
 	hvo_collapse(r->m, UINT64_MAX);
 	after = rig_zone(r, 0, HVO_ZONE_NORMAL);
@@ -197,7 +199,7 @@ static void expect_free_again(struct rig *r, const struct hvo_zone_stat *before)
 static void free_ranges(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 512);
-	struct hvo_zone_stat before;
+	struct hvo_zone_stat before = { .size = sizeof(before) };
 	struct rig r;
 	uint64_t free;
 	size_t i;
@@ -246,7 +248,7 @@ static void hold_small(struct holder *h, uint64_t frames, bool fill)
 static void used_ranges(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 512);
-	struct hvo_zone_stat before;
+	struct hvo_zone_stat before = { .size = sizeof(before) };
 	struct holder h;
 	struct rig r;
 	hvo_pfn_t start, end;
@@ -339,7 +341,7 @@ EACH_MODE(huge_ranges)
 static void unmovable(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 512);
-	struct hvo_zone_stat before, after;
+	struct hvo_zone_stat before = { .size = sizeof(before) }, after = { .size = sizeof(after) };
 	hvo_pfn_t pfn, block;
 	struct holder h;
 	struct rig r;
@@ -444,7 +446,7 @@ static void pages(enum hvo_mode mode)
 	static const uint64_t sizes[] = { 1, 7, 512, 500, 511, 513, 1536, 5000, 65536 };
 	struct hvo_config cfg = rig_config(mode, 1024);
 	hvo_pfn_t got[sizeof(sizes) / sizeof(sizes[0])];
-	struct hvo_zone_stat before;
+	struct hvo_zone_stat before = { .size = sizeof(before) };
 	struct rig r;
 	size_t i;
 

@@ -36,7 +36,8 @@ static hvo_pfn_t free_one(struct rig *r, struct hvo_pool *pool)
 static void dissolve_in(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 256);
-	struct hvo_machine_stat before, after;
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	struct hvo_pool *pool;
 	hvo_pfn_t used, page;
 	struct rig r;
@@ -83,7 +84,8 @@ static void test_dissolve(void **state)
 static void test_dissolve_refused(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
-	struct hvo_machine_stat before, after;
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	struct hvo_pool *pool;
 	struct hog hog = { 0 };
 	struct rig r;
@@ -331,7 +333,8 @@ static void demote_needs(unsigned int from, unsigned int to, uint64_t mib)
 	uint64_t all = (UINT64_C(1) << from) / 64 - 1, heads = (UINT64_C(1) << (from - to)) - 1;
 	struct hvo_policy thrifty = *hvo_policy_find("mayfail");
 	struct hvo_config cfg = rig_config(HVO_LINUX, mib);
-	struct hvo_machine_stat before, after;
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	struct hvo_pool *large, *small;
 	struct hog hog = { 0 };
 	uint64_t done = 99;

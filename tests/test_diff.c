@@ -277,7 +277,7 @@ static struct result host_unmap(struct diff *d, const struct op *op)
 static struct result lib_resize(struct diff *d, const struct op *op)
 {
 	struct hvo_pool *pool = d->pool[op->kind == OP_GIGA || op->kind == OP_GIGA_NODE];
-	struct hvo_resize_options opt = { .nodes = 1 };
+	struct hvo_resize_options opt = { .size = sizeof(opt), .nodes = 1 };
 
 	if (op->kind == OP_MEMPOLICY)
 		return (struct result){

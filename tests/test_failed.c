@@ -772,7 +772,8 @@ static void scene_open(struct scene *s, const struct op *op, enum hvo_mode mode,
 	rig_open(&s->r, RIG_FAULTY, &cfg);
 	s->r.quiet = true;
 	s->main = pthread_self();
-	s->owner = (struct hvo_owner){ .isolate = on_isolate,
+	s->owner = (struct hvo_owner){ .size = sizeof(struct hvo_owner),
+				       .isolate = on_isolate,
 				       .move = on_move,
 				       .putback = rig_putback,
 				       .failed = on_failed,

@@ -185,7 +185,7 @@ static void open_holes(struct scene *s)
 /* fold: a pool grows; in Linux mode it folds what it can, and takes the rest as it is. */
 static bool run_grow(struct scene *s)
 {
-	struct hvo_pool_stat st;
+	struct hvo_pool_stat st = { .size = sizeof(st) };
 
 	/* As the kernel: what folding gave back serves the next call. */
 	while (rig_resize(s->pool, HVO_NODE_ANY, s->nr).done)
@@ -504,7 +504,7 @@ static void prepare_deferred(struct scene *s)
 static bool run_deferred(struct scene *s)
 {
 	uint64_t deferred = s->mode == HVO_LINUX ? s->nr_users : 0;
-	struct hvo_pool_stat st;
+	struct hvo_pool_stat st = { .size = sizeof(st) };
 
 	while (s->nr_users)
 		assert_int_equal(hvo_hugetlb_free(s->pool, s->user[--s->nr_users]), 0);
@@ -814,7 +814,7 @@ static uint64_t tell(enum telling what, uint64_t at)
 	enum hvo_event event = what == TELL_FOLD ? HVO_EVENT_FOLD_FAILED : HVO_EVENT_PRESENT_FAILED;
 	struct hvo_policy policy = *hvo_policy_find("mayfail");
 	struct hvo_config cfg = rig_config(HVO_LINUX, 128);
-	struct hvo_machine_stat before;
+	struct hvo_machine_stat before = { .size = sizeof(before) };
 	uint64_t points, blocks;
 	struct hvo_pool *pool;
 	struct rig r;

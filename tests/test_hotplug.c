@@ -71,7 +71,9 @@ static void table_open(struct table *t, struct rig *r)
 {
 	t->r = r;
 	t->nr = 0;
-	t->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, t };
+	t->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, t
+	};
 	assert_int_equal(hvo_owner_register(r->m, &t->owner, &t->id), 0);
 }
 
@@ -125,9 +127,10 @@ static void cycle(enum rig_platform platform, enum hvo_mode mode, unsigned int f
 	struct hvo_config cfg = rig_config(mode, 256);
 	hvo_pfn_t start = 65536 + SECTION, end = start + 2 * SECTION;
 	uint64_t hosted = flags ? (mode == HVO_LINUX ? 512 : 71) : 0, backed = 0, i;
-	struct hvo_machine_stat empty, before, now;
+	struct hvo_machine_stat empty = { .size = sizeof(empty) },
+				before = { .size = sizeof(before) }, now = { .size = sizeof(now) };
 	static struct table t;
-	struct hvo_linux_info info;
+	struct hvo_linux_info info = { .size = sizeof(info) };
 	struct rig r;
 	int round;
 
@@ -375,7 +378,7 @@ static void test_self_hosted(void **state)
 	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
 	hvo_pfn_t start = 65536, end = start + SECTION;
 	struct hvo_pool *pool;
-	struct hvo_pool_stat s;
+	struct hvo_pool_stat s = { .size = sizeof(s) };
 	uint64_t done, hosted;
 	struct rig r;
 

@@ -272,7 +272,7 @@ static hvo_pfn_t fail_backing(struct rig *r, uint64_t page)
 
 static void expect_counts(struct rig *r, const struct hvo_machine_stat *was)
 {
-	struct hvo_machine_stat now;
+	struct hvo_machine_stat now = { .size = sizeof(now) };
 
 	hvo_collapse(r->m, UINT64_MAX);
 	now = rig_stat(r);
@@ -293,7 +293,7 @@ static void self_hosted_fails(enum hvo_mode mode, bool inside)
 	uint64_t head = hvo_block_head_page(block_of(FIRST)), pages[4], hosts, i;
 	struct hvo_config cfg = config(mode);
 	hvo_pfn_t end = FIRST + SECTION, frame;
-	struct hvo_machine_stat empty, full;
+	struct hvo_machine_stat empty = { .size = sizeof(empty) }, full = { .size = sizeof(full) };
 	struct hog hog = { 0 };
 	struct rig r;
 
@@ -355,7 +355,7 @@ static void self_hosted_faults(enum hvo_mode mode)
 	uint64_t page = hvo_block_head_page(block_of(FIRST)) + 3, at;
 	struct hvo_config cfg = config(mode);
 	hvo_pfn_t end = FIRST + SECTION;
-	struct hvo_machine_stat empty;
+	struct hvo_machine_stat empty = { .size = sizeof(empty) };
 	bool failed = true;
 	struct rig r;
 	int rc;
@@ -400,7 +400,7 @@ static void test_own_frames_offline(void **state)
 	struct hvo_config cfg = config(HVO_ON_DEMAND);
 	hvo_pfn_t end = FIRST + SECTION, base, last = 0, held[512], bad[3];
 	unsigned int nr = 0, i;
-	struct hvo_machine_stat empty;
+	struct hvo_machine_stat empty = { .size = sizeof(empty) };
 	struct rig r;
 	uint64_t tails;
 
@@ -456,7 +456,7 @@ static void test_whole_boot_frames(void **state)
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 2048);
 	hvo_pfn_t end = 524288, start = end - SECTION, frame[3];
 	uint64_t page = hvo_block_head_page(block_of(start));
-	struct hvo_machine_stat empty;
+	struct hvo_machine_stat empty = { .size = sizeof(empty) };
 	struct hog hog = { 0 };
 	struct rig r;
 	uint64_t i, k;

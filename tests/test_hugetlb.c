@@ -80,7 +80,7 @@ static void fold_counters(unsigned int order)
 {
 	int64_t size = INT64_C(1) << order, tails = (size >> 6) - 1;
 	struct hvo_config cfg = rig_config(HVO_LINUX, order == 18 ? 2048 : 256);
-	struct hvo_machine_stat last;
+	struct hvo_machine_stat last = { .size = sizeof(last) };
 	struct hvo_pool *pool;
 	struct rig r;
 
@@ -113,7 +113,7 @@ static void test_fold_counters_1_2_3_4(void **state)
 static void test_switch_5_6(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
-	struct hvo_machine_stat last;
+	struct hvo_machine_stat last = { .size = sizeof(last) };
 	struct hvo_pool *pool;
 	struct rig r;
 
@@ -141,7 +141,7 @@ static void test_switch_5_6(void **state)
 static void test_nothing_folds_32(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
-	struct hvo_machine_stat last;
+	struct hvo_machine_stat last = { .size = sizeof(last) };
 	struct hvo_pool *pool;
 	struct rig r;
 
@@ -166,8 +166,8 @@ static void test_nothing_folds_32(void **state)
 static void test_refused_13_14_15_16(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
-	struct hvo_resize_result res;
-	struct hvo_machine_stat last;
+	struct hvo_resize_result res = { .size = sizeof(res) };
+	struct hvo_machine_stat last = { .size = sizeof(last) };
 	struct hvo_pool *pool;
 	struct hog h = { 0 };
 	uint64_t min;
@@ -214,7 +214,7 @@ static void test_refused_13_14_15_16(void **state)
 static void surplus(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 256);
-	struct hvo_machine_stat last;
+	struct hvo_machine_stat last = { .size = sizeof(last) };
 	struct hvo_pool *pool;
 	hvo_pfn_t pfn[6];
 	struct rig r;
@@ -298,7 +298,7 @@ static void test_surplus_refused(void **state)
 static void resize(enum hvo_mode mode, unsigned int order)
 {
 	struct hvo_config cfg = rig_config(mode, order == 18 ? 4096 : 512);
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	uint64_t most, before, i;
 	struct hvo_pool *pool;
 	struct rig r;
@@ -389,7 +389,7 @@ static void test_arguments(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
 	struct hvo_pool *pool = NULL, *other = NULL;
-	struct hvo_pool_stat s = { .total = 77 };
+	struct hvo_pool_stat s = { .size = sizeof(s), .total = 77 };
 	struct rig r;
 	hvo_pfn_t pfn = 77, page;
 
@@ -436,7 +436,9 @@ static void test_arguments(void **state)
 static void boot_in(enum hvo_mode mode, bool optimize, uint64_t movable)
 {
 	struct hvo_config cfg = rig_config(mode, 2 * 5120);
-	struct hvo_machine_stat plain, booted, last;
+	struct hvo_machine_stat plain = { .size = sizeof(plain) },
+				booted = { .size = sizeof(booted) },
+				last = { .size = sizeof(last) };
 	bool early = mode == HVO_LINUX && optimize;
 	struct hvo_pool *pool;
 	struct rig r;
@@ -529,8 +531,8 @@ static void pinch_close(struct pinch *p)
 static void all_refused(const char *policy, unsigned int order, uint64_t nr, uint64_t left,
 			uint64_t reserve)
 {
-	struct hvo_resize_result res;
-	struct hvo_machine_stat last;
+	struct hvo_resize_result res = { .size = sizeof(res) };
+	struct hvo_machine_stat last = { .size = sizeof(last) };
 	struct pinch p;
 
 	pinch_open(&p, policy, order, nr, left, reserve);
@@ -567,7 +569,7 @@ static void test_policies_suffice(void **state)
 	static const char *const names[] = { "mayfail", "mayfail-node", "noretry", "atomic",
 					     "oom",	"retry",	"carve" };
 	static const uint64_t left[] = { 57, 57, 57, 32, 57, 57, 57 };
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	struct pinch p;
 	unsigned int i;
 
@@ -585,8 +587,8 @@ static void test_policies_suffice(void **state)
 /* One page gives its own 7 frames, and the other 505 serve 72 more. */
 static void test_carve(void **state)
 {
-	struct hvo_resize_result res;
-	struct hvo_machine_stat last;
+	struct hvo_resize_result res = { .size = sizeof(res) };
+	struct hvo_machine_stat last = { .size = sizeof(last) };
 	struct pinch p;
 	unsigned int round;
 	uint64_t left = 100;
@@ -619,8 +621,8 @@ static void test_carve(void **state)
 static void test_carve_large(void **state)
 {
 	static const unsigned int orders[] = { 12, 18 };
-	struct hvo_resize_result res;
-	struct hvo_machine_stat last;
+	struct hvo_resize_result res = { .size = sizeof(res) };
+	struct hvo_machine_stat last = { .size = sizeof(last) };
 	struct pinch p;
 	unsigned int i;
 
@@ -648,7 +650,7 @@ static void give_at_third(void *arg, uint64_t ns)
 
 static void test_retry(void **state)
 {
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	struct pinch p;
 
 	(void)state;
@@ -675,7 +677,7 @@ static uint64_t oom_gives(void *arg, struct hvo_machine *m, unsigned int order)
 
 static void test_oom(void **state)
 {
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	struct pinch p;
 
 	(void)state;
@@ -695,13 +697,14 @@ static void test_oom(void **state)
 /* Two attempts by the reserves, 3 ms apart, then carve. */
 static void test_custom_policy(void **state)
 {
-	struct hvo_policy mine = { "mine",
+	struct hvo_policy mine = { sizeof(mine),
+				   "mine",
 				   0,
 				   2,
 				   { { HVO_RESTORE_ALLOC, HVO_GFP_ATOMIC, 1, 3 },
 				     { HVO_RESTORE_CARVE, 0, 0, 0 } } };
-	struct hvo_policy bad;
-	struct hvo_resize_result res;
+	struct hvo_policy bad = { .size = sizeof(bad) };
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	struct pinch p;
 	unsigned int i;
 
@@ -739,7 +742,7 @@ static void test_node_policies(void **state)
 {
 	static const char *const names[] = { "mayfail", "mayfail-node", "noretry" };
 	struct hvo_config cfg = rig_config(HVO_LINUX, 512);
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	struct hvo_pool *pool;
 	unsigned int i;
 	struct rig r;

@@ -31,7 +31,7 @@ static void isolate_in(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 512);
 	hvo_pfn_t start = 65536 + 512, end = start + 40 * 512, used[4], small;
-	struct hvo_zone_stat before, after;
+	struct hvo_zone_stat before = { .size = sizeof(before) }, after = { .size = sizeof(after) };
 	struct hvo_pool *pool;
 	struct rig r;
 	int i;

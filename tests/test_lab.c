@@ -71,14 +71,15 @@ static uint64_t global_number(lua_State *L, const char *name)
 /* The same steps by a script and by hand. */
 static void test_same_as_library(void **state)
 {
-	const struct hvo_config cfg = { .memory_bytes = UINT64_C(512) << 20,
+	const struct hvo_config cfg = { .size = sizeof(cfg),
+					.memory_bytes = UINT64_C(512) << 20,
 					.nr_nodes = 2,
 					.mode = HVO_LINUX,
 					.optimize = true };
-	struct hvo_pool_stat in_pool;
-	struct hvo_resize_result res;
-	struct hvo_machine_stat stat;
-	struct hvo_zone_stat zone;
+	struct hvo_pool_stat in_pool = { .size = sizeof(in_pool) };
+	struct hvo_resize_result res = { .size = sizeof(res) };
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
+	struct hvo_zone_stat zone = { .size = sizeof(zone) };
 	struct hvo_pool *pool;
 	lua_State *L = open_lab(7);
 	hvo_pfn_t pfn;

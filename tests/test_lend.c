@@ -95,7 +95,7 @@ static void close_server(struct server *s)
 
 static uint64_t arena_bytes(struct server *s)
 {
-	struct hvo_linux_info info;
+	struct hvo_linux_info info = { .size = sizeof(info) };
 
 	assert_int_equal(hvo_linux_info(s->r.host, &info), 0);
 	return info.backed_bytes;
@@ -151,7 +151,7 @@ static struct hvo_client *client_of(struct server *s)
 
 static struct hvo_loan borrow(struct hvo_client *c, unsigned int order, uint64_t nr)
 {
-	struct hvo_loan loan;
+	struct hvo_loan loan = { .size = sizeof(loan) };
 
 	assert_int_equal(hvo_client_borrow(c, order, nr, HVO_NODE_ANY, &loan), 0);
 	return loan;
@@ -159,7 +159,7 @@ static struct hvo_loan borrow(struct hvo_client *c, unsigned int order, uint64_t
 
 static int try_borrow(struct hvo_client *c, uint64_t nr)
 {
-	struct hvo_loan loan = { .fd = -77 };
+	struct hvo_loan loan = { .size = sizeof(loan), .fd = -77 };
 	int rc = hvo_client_borrow(c, ORDER, nr, HVO_NODE_ANY, &loan);
 
 	/* Untouched after an error. */
@@ -291,7 +291,7 @@ static unsigned int zero_pages(struct server *s)
 static void test_borrow(void **state)
 {
 	struct server s = { 0 };
-	struct hvo_loan loan;
+	struct hvo_loan loan = { .size = sizeof(loan) };
 	struct hvo_client *c;
 	uint64_t arena;
 	void *map;
@@ -346,7 +346,7 @@ static void test_big_pages(void **state)
 		struct server s = { 0 };
 		struct hvo_client *c;
 		struct hvo_pool *big;
-		struct hvo_loan loan;
+		struct hvo_loan loan = { .size = sizeof(loan) };
 		uint64_t arena;
 
 		open_server(&s, &cfg);
@@ -370,7 +370,8 @@ static void test_big_pages(void **state)
 /* Another one's loan is none; what a client has goes back with it, and only that. */
 static void test_two_clients(void **state)
 {
-	struct hvo_loan la, lb, forged;
+	struct hvo_loan la = { .size = sizeof(la) }, lb = { .size = sizeof(lb) },
+			forged = { .size = sizeof(forged) };
 	struct server s = { 0 };
 	struct hvo_client *a, *b;
 
@@ -409,7 +410,7 @@ static void test_two_clients(void **state)
 static void borrow_forever(struct server *s, int tell)
 {
 	struct hvo_client *c;
-	struct hvo_loan loan;
+	struct hvo_loan loan = { .size = sizeof(loan) };
 	void *map;
 
 	if (hvo_client_connect(s->path, &c) ||
@@ -494,7 +495,7 @@ static void test_forked(void **state)
 {
 	struct server s = { 0 };
 	struct hvo_client *c, *other;
-	struct hvo_loan loan;
+	struct hvo_loan loan = { .size = sizeof(loan) };
 	pid_t pid;
 
 	(void)state;
@@ -551,7 +552,7 @@ static void test_descriptors(void **state)
 
 static void test_errors(void **state)
 {
-	struct hvo_loan loans[LEND_MAX_LOANS], loan;
+	struct hvo_loan loans[LEND_MAX_LOANS], loan = { .size = sizeof(loan) };
 	struct server s = { 0 };
 	struct hvo_client *c;
 	unsigned int i;
@@ -586,9 +587,9 @@ static void test_quotas(void **state)
 {
 	struct server s = { .opt = { .client_bytes = 10 * PAGE_SIZE_HUGE,
 				     .user_bytes = 15 * PAGE_SIZE_HUGE + 4096 } };
-	struct hvo_client_status status;
+	struct hvo_client_status status = { .size = sizeof(status) };
 	struct hvo_client *a, *b;
-	struct hvo_loan la, lb;
+	struct hvo_loan la = { .size = sizeof(la) }, lb = { .size = sizeof(lb) };
 
 	(void)state;
 	open_default(&s);
@@ -633,7 +634,7 @@ static void test_pool_rules(void **state)
 	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
 	struct server s = { 0 };
 	struct hvo_client *c;
-	struct hvo_loan loan;
+	struct hvo_loan loan = { .size = sizeof(loan) };
 
 	(void)state;
 	cfg.nr_nodes = 2;
@@ -690,7 +691,7 @@ static int scarce_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
 static void test_no_memory(void **state)
 {
 	struct server s = { .opt = { .populate = scarce_populate } };
-	struct hvo_loan first, second;
+	struct hvo_loan first = { .size = sizeof(first) }, second = { .size = sizeof(second) };
 	struct hog hog = { 0 };
 	struct hvo_client *c;
 	uint64_t arena;
@@ -736,9 +737,9 @@ static void test_quota_until_back(void **state)
 	struct server s = { .opt = { .populate = scarce_populate,
 				     .client_bytes = 10 * PAGE_SIZE_HUGE,
 				     .user_bytes = 14 * PAGE_SIZE_HUGE } };
-	struct hvo_client_status status;
+	struct hvo_client_status status = { .size = sizeof(status) };
 	struct hvo_client *a, *b;
-	struct hvo_loan loan;
+	struct hvo_loan loan = { .size = sizeof(loan) };
 	int i;
 
 	(void)state;
@@ -826,11 +827,11 @@ static void test_populate(void **state)
 /* Frames of a sparse machine have no memory before they are used, and need none to be free. */
 static void test_sparse(void **state)
 {
-	struct hvo_linux_options sparse = { .sparse = true };
+	struct hvo_linux_options sparse = { .size = sizeof(sparse), .sparse = true };
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 1024);
 	struct server s = { 0 };
 	struct hvo_client *c;
-	struct hvo_loan loan;
+	struct hvo_loan loan = { .size = sizeof(loan) };
 	uint64_t arena;
 
 	(void)state;
@@ -871,7 +872,7 @@ static void test_no_descriptors(void **state)
 {
 	struct server s = { 0 };
 	struct hvo_client *c;
-	struct hvo_loan loan;
+	struct hvo_loan loan = { .size = sizeof(loan) };
 	struct rlimit old;
 	int fd, fds[8], i;
 
@@ -1002,7 +1003,7 @@ static void test_slow(void **state)
 	struct lend_request request = { .version = LEND_VERSION, .op = LEND_STATUS };
 	struct server s = { 0 };
 	struct hvo_client *c;
-	struct hvo_loan loan;
+	struct hvo_loan loan = { .size = sizeof(loan) };
 	int silent, deaf;
 
 	(void)state;
@@ -1044,7 +1045,7 @@ static void test_many_connections(void **state)
 {
 	struct server s = { .opt = { .max_clients = 12, .max_user_clients = 8 } };
 	struct hvo_client *c, *extra;
-	struct hvo_loan loan;
+	struct hvo_loan loan = { .size = sizeof(loan) };
 	unsigned int i;
 	int fds[MANY];
 
@@ -1084,7 +1085,7 @@ static void test_many_connections(void **state)
 static int connect_as(struct server *s, uid_t uid)
 {
 	struct hvo_client *c = NULL;
-	struct hvo_loan loan;
+	struct hvo_loan loan = { .size = sizeof(loan) };
 	int status, rc;
 	pid_t pid = fork();
 
@@ -1109,7 +1110,7 @@ static void test_users(void **state)
 {
 	struct server s = { .opt = { .mode = 0666, .user_bytes = 2 * PAGE_SIZE_HUGE } };
 	struct hvo_client *c;
-	struct hvo_loan loan;
+	struct hvo_loan loan = { .size = sizeof(loan) };
 	struct stat st;
 
 	(void)state;
@@ -1152,7 +1153,7 @@ static void test_stop(void **state)
 {
 	struct server s = { 0 };
 	struct hvo_client *c;
-	struct hvo_loan loan;
+	struct hvo_loan loan = { .size = sizeof(loan) };
 	uint64_t arena;
 
 	(void)state;
@@ -1502,8 +1503,8 @@ static void hostile_case(struct pushed greeting, struct pushed answer, enum aske
 			 int expected)
 {
 	struct hostile h = { .greeting = greeting, .answer = answer, .error = error };
-	struct hvo_loan loan = { .id = 1, .fd = -77 };
-	struct hvo_client_status status;
+	struct hvo_loan loan = { .size = sizeof(loan), .id = 1, .fd = -77 };
+	struct hvo_client_status status = { .size = sizeof(status) };
 	struct hvo_client *c = NULL;
 	unsigned int before = open_fds();
 	int rc;
@@ -1634,7 +1635,7 @@ static void *crowd_client(void *arg)
 {
 	uint64_t seed = (uintptr_t)arg;
 	struct hvo_client *c = NULL;
-	struct hvo_loan loan;
+	struct hvo_loan loan = { .size = sizeof(loan) };
 	unsigned int i;
 	int rc;
 
@@ -1662,7 +1663,7 @@ static void *crowd_client(void *arg)
 /* The administrator and the machine's own users, meanwhile. */
 static void crowd_rest(uint64_t *seed)
 {
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	struct lend_stat stat;
 	hvo_pfn_t pfn;
 
@@ -1715,8 +1716,8 @@ static struct hvo_client *shared;
 static void *shared_client(void *arg)
 {
 	uint64_t nr = (uintptr_t)arg;
-	struct hvo_client_status status;
-	struct hvo_loan loan;
+	struct hvo_client_status status = { .size = sizeof(status) };
+	struct hvo_loan loan = { .size = sizeof(loan) };
 	unsigned int i;
 
 	for (i = 0; i < ROUNDS; i++) {

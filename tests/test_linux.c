@@ -191,7 +191,7 @@ struct box {
 static void box_open(struct box *box, const struct hvo_config *cfg,
 		     const struct hvo_linux_options *opt)
 {
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 	size_t frames = (size_t)(cfg->memory_bytes >> PAGE_SHIFT);
 
 	memset(box, 0, sizeof(*box));
@@ -217,7 +217,8 @@ static void box_close(struct box *box)
 static void box_open_simple(struct box *box, enum hvo_mode mode, uint64_t bytes,
 			    const struct hvo_linux_options *opt)
 {
-	const struct hvo_config cfg = { .memory_bytes = bytes,
+	const struct hvo_config cfg = { .size = sizeof(cfg),
+					.memory_bytes = bytes,
 					.mode = mode,
 					.optimize = mode == HVO_LINUX };
 
@@ -267,7 +268,7 @@ static void box_audit(const struct box *box)
 
 static uint64_t free_frames(const struct box *box)
 {
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 
 	hvo_machine_stat(box->m, &stat);
 	return stat.free_frames;
@@ -275,7 +276,7 @@ static uint64_t free_frames(const struct box *box)
 
 static void pool_expect(const struct box *box, uint64_t total, uint64_t optimized)
 {
-	struct hvo_pool_stat stat;
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 
 	MUST(!hvo_pool_stat(box->pool, HVO_NODE_ANY, &stat));
 	MUST(stat.total == total);
@@ -284,7 +285,7 @@ static void pool_expect(const struct box *box, uint64_t total, uint64_t optimize
 
 static struct hvo_pool_stat pool_stat(const struct box *box)
 {
-	struct hvo_pool_stat stat = { .total = 0 };
+	struct hvo_pool_stat stat = { .size = sizeof(stat), .total = 0 };
 
 	MUST(!hvo_pool_stat(box->pool, HVO_NODE_ANY, &stat));
 	return stat;
@@ -292,7 +293,7 @@ static struct hvo_pool_stat pool_stat(const struct box *box)
 
 static struct hvo_resize_result pool_resize(const struct box *box, uint64_t nr)
 {
-	struct hvo_resize_result res = { .asked = 0 };
+	struct hvo_resize_result res = { .size = sizeof(res), .asked = 0 };
 
 	MUST(!hvo_pool_resize(box->pool, HVO_NODE_ANY, nr, &res));
 	return res;
@@ -376,7 +377,7 @@ static void give_all(struct box *box)
 
 static void expect_as_at_start(struct box *box)
 {
-	struct hvo_zone_stat zone;
+	struct hvo_zone_stat zone = { .size = sizeof(zone) };
 	uint32_t node;
 	int type;
 
@@ -396,7 +397,7 @@ static void expect_as_at_start(struct box *box)
 /* Fill, free, cut, give back, collapse; what is held keeps its bytes all along. */
 static void whole_machine(const struct hvo_config *cfg, const struct hvo_linux_options *opt)
 {
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	hvo_pfn_t huge[32], split;
 	struct box box;
 	unsigned int i, k;
@@ -472,7 +473,7 @@ static void whole_machine(const struct hvo_config *cfg, const struct hvo_linux_o
 
 static void test_on_demand(void **state)
 {
-	const struct hvo_config cfg = { .memory_bytes = 256 * MIB };
+	const struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = 256 * MIB };
 
 	(void)state;
 	whole_machine(&cfg, NULL);
@@ -480,9 +481,9 @@ static void test_on_demand(void **state)
 
 static void test_linux_mode(void **state)
 {
-	const struct hvo_config cfg = { .memory_bytes = 256 * MIB,
-					.mode = HVO_LINUX,
-					.optimize = true };
+	const struct hvo_config cfg = {
+		.size = sizeof(cfg), .memory_bytes = 256 * MIB, .mode = HVO_LINUX, .optimize = true
+	};
 
 	(void)state;
 	whole_machine(&cfg, NULL);
@@ -491,8 +492,9 @@ static void test_linux_mode(void **state)
 /* Two nodes, a movable zone in each, sparse, cleared when freed. */
 static void whole_machine_nodes(enum hvo_mode mode)
 {
-	const struct hvo_linux_options sparse = { .sparse = true };
-	const struct hvo_config cfg = { .memory_bytes = 512 * MIB,
+	const struct hvo_linux_options sparse = { .size = sizeof(sparse), .sparse = true };
+	const struct hvo_config cfg = { .size = sizeof(cfg),
+					.memory_bytes = 512 * MIB,
 					.movable_bytes = 128 * MIB,
 					.nr_nodes = 2,
 					.mode = mode,
@@ -543,7 +545,8 @@ static void stat_same(const struct hvo_machine_stat *a, const struct hvo_machine
 /* One attempt that is refused leaves everything as it was. */
 static void expect_refused(struct box *box, unsigned int order)
 {
-	struct hvo_machine_stat before, after;
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	uint64_t mappings = ledger(box);
 	hvo_pfn_t pfn = 12345;
 
@@ -559,8 +562,10 @@ static void expect_refused(struct box *box, unsigned int order)
 
 static void test_budget_cut(void **state)
 {
-	const struct hvo_linux_options opt = { .max_mappings = 60, .spare_mappings = 32 };
-	struct hvo_machine_stat stat;
+	const struct hvo_linux_options opt = { .size = sizeof(opt),
+					       .max_mappings = 60,
+					       .spare_mappings = 32 };
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 	struct box box;
 	size_t held, i;
 	uint64_t cuts;
@@ -606,9 +611,11 @@ static void test_budget_cut(void **state)
 
 static void test_budget_fold(void **state)
 {
-	const struct hvo_linux_options opt = { .max_mappings = 60, .spare_mappings = 32 };
-	struct hvo_resize_result res;
-	struct hvo_pool_stat stat;
+	const struct hvo_linux_options opt = { .size = sizeof(opt),
+					       .max_mappings = 60,
+					       .spare_mappings = 32 };
+	struct hvo_resize_result res = { .size = sizeof(res) };
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	uint64_t nr, folded, start, pages;
 	struct box box;
 	hvo_pfn_t *all;
@@ -714,7 +721,8 @@ static void spit_mappings(const struct eater *eater)
 /* Cut one block at the limit: done, or nothing is changed. */
 static bool cut_or_nothing(struct box *box)
 {
-	struct hvo_machine_stat before, after;
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	uint64_t mappings = ledger(box);
 
 	hvo_machine_stat(box->m, &before);
@@ -731,8 +739,9 @@ static bool cut_or_nothing(struct box *box)
 
 static int limit_on_demand(void *arg)
 {
-	const struct hvo_linux_options opt = { .spare_mappings = 64 };
-	struct hvo_machine_stat before, after;
+	const struct hvo_linux_options opt = { .size = sizeof(opt), .spare_mappings = 64 };
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	unsigned int round, cuts, i;
 	uint64_t spare;
 	hvo_pfn_t split[4];
@@ -788,9 +797,9 @@ static int limit_on_demand(void *arg)
 
 static int limit_linux(void *arg)
 {
-	const struct hvo_linux_options opt = { .spare_mappings = 64 };
+	const struct hvo_linux_options opt = { .size = sizeof(opt), .spare_mappings = 64 };
 	uint64_t nr, i, k, left, optimized, mappings, spare;
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	struct eater eater;
 	struct box box;
 	hvo_pfn_t *all;
@@ -874,7 +883,7 @@ static void test_max_map_count_linux(void **state)
 static uint64_t churn_linux(struct box *box, unsigned int rounds)
 {
 	uint64_t nr = box->free_frames / BLOCK - 10, moved = 0, i;
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 
 	while (rounds--) {
 		res = pool_resize(box, nr);
@@ -898,7 +907,8 @@ static uint64_t churn_linux(struct box *box, unsigned int rounds)
 
 static uint64_t churn_on_demand(struct box *box, unsigned int rounds)
 {
-	struct hvo_machine_stat before, after;
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	size_t i;
 
 	hvo_machine_stat(box->m, &before);
@@ -938,7 +948,7 @@ static uint64_t churn(struct box *box, unsigned int rounds)
 /* A machine that there is no room for. */
 static void refuse_another(void)
 {
-	const struct hvo_config cfg = { .memory_bytes = 128 * MIB };
+	const struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = 128 * MIB };
 	struct hvo_linux *host = NULL;
 
 	MUST(hvo_linux_create(&cfg, NULL, &host) == -HVO_ENOMEM);
@@ -1177,7 +1187,7 @@ static void test_populated_linux(void **state)
 /* The page tables of the array are there from the start and survive a fold of all of it. */
 static void test_page_tables_stay(void **state)
 {
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 	struct box box;
 	uint64_t pte, nr;
 	int round;
@@ -1238,10 +1248,10 @@ struct forked {
 static void expect_gone(struct forked *f)
 {
 	struct hvo_machine *m = f->box.m;
-	struct hvo_resize_result res;
-	struct hvo_zone_stat zone;
-	struct hvo_linux_info info;
-	struct hvo_pool_stat stat;
+	struct hvo_resize_result res = { .size = sizeof(res) };
+	struct hvo_zone_stat zone = { .size = sizeof(zone) };
+	struct hvo_linux_info info = { .size = sizeof(info) };
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	struct hvo_pool *pool;
 	hvo_pfn_t pfn;
 
@@ -1359,7 +1369,7 @@ static void *busy_thread(void *arg)
 
 static int busy_child(void *arg)
 {
-	const struct hvo_linux_options sparse = { .sparse = true };
+	const struct hvo_linux_options sparse = { .size = sizeof(sparse), .sparse = true };
 	struct forked *f = (struct forked *)arg;
 	struct box own;
 
@@ -1399,7 +1409,7 @@ static void test_fork_while_busy(void **state)
 
 /* ---- the worker -------------------------------------------------------------------------------- */
 
-static const struct hvo_linux_options with_worker = { .worker = true };
+static const struct hvo_linux_options with_worker = { .size = sizeof(with_worker), .worker = true };
 
 /* Threads of this process by that name; @ret_tid: one of them. */
 static unsigned int nr_workers(pid_t *ret_tid)
@@ -1440,7 +1450,7 @@ static pid_t find_worker(void)
 
 static uint64_t nr_collapsible(const struct box *box)
 {
-	struct hvo_zone_stat zone;
+	struct hvo_zone_stat zone = { .size = sizeof(zone) };
 	uint64_t nr = 0;
 	int type;
 
@@ -1508,7 +1518,7 @@ static void test_worker(void **state)
 /* A surplus page that its last user frees leaves the pool without anybody's doing. */
 static void test_worker_surplus(void **state)
 {
-	struct hvo_pool_stat stat;
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	hvo_pfn_t huge[20];
 	struct box box;
 	unsigned int i;
@@ -1535,7 +1545,8 @@ static void test_worker_surplus(void **state)
 /* A policy that would try again in seven weeks, and then without end: close ends it. */
 static void test_worker_retries(void **state)
 {
-	struct hvo_policy policy = { .name = "patient",
+	struct hvo_policy policy = { .size = sizeof(policy),
+				     .name = "patient",
 				     .nr_steps = 1,
 				     .steps = { { HVO_RESTORE_ALLOC,
 						  HVO_GFP_KERNEL | HVO_GFP_NORETRY, UINT32_MAX,
@@ -1577,7 +1588,9 @@ static void *asking_thread(void *arg)
 
 static void test_worker_asked(void **state)
 {
-	const struct hvo_linux_options opt = { .worker = true, .sparse = true };
+	const struct hvo_linux_options opt = { .size = sizeof(opt),
+					       .worker = true,
+					       .sparse = true };
 	pthread_t thread[3];
 	pid_t tid = 0;
 	struct box box;
@@ -1686,7 +1699,7 @@ static void test_worker_of_child(void **state)
 /* No thread has room for a stack of that size. */
 static void test_worker_fails(void **state)
 {
-	const struct hvo_config cfg = { .memory_bytes = 128 * MIB };
+	const struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = 128 * MIB };
 	struct hvo_linux *host = NULL;
 	unsigned int fds = nr_fds();
 	pthread_attr_t attr;
@@ -1712,7 +1725,7 @@ static void test_worker_fails(void **state)
 /* Who sleeps is woken by close; so this ends at all. */
 static int closed_asleep(void *arg)
 {
-	const struct hvo_config cfg = { .memory_bytes = 128 * MIB };
+	const struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = 128 * MIB };
 	struct hvo_linux *host;
 
 	(void)arg;
@@ -1855,9 +1868,9 @@ static bool fits(uint64_t address_space, uint64_t memory)
 
 static void test_200000_huge_pages(void **state)
 {
-	const struct hvo_linux_options opt = { .sparse = true };
+	const struct hvo_linux_options opt = { .size = sizeof(opt), .sparse = true };
 	const uint64_t nr = 200000;
-	struct hvo_config cfg = { .mode = HVO_LINUX, .optimize = true };
+	struct hvo_config cfg = { .size = sizeof(cfg), .mode = HVO_LINUX, .optimize = true };
 	struct box box;
 
 	(void)state;
@@ -1879,8 +1892,9 @@ static void test_200000_huge_pages(void **state)
 
 static void test_16_tib(void **state)
 {
-	const struct hvo_linux_options opt = { .sparse = true };
-	const struct hvo_config cfg = { .memory_bytes = 16 * TIB - 128 * MIB,
+	const struct hvo_linux_options opt = { .size = sizeof(opt), .sparse = true };
+	const struct hvo_config cfg = { .size = sizeof(cfg),
+					.memory_bytes = 16 * TIB - 128 * MIB,
 					.clear = HVO_CLEAR_NEVER };
 	hvo_pfn_t v[64], pfn;
 	struct box box;
@@ -1929,19 +1943,24 @@ static void expect_error(const struct hvo_config *cfg, const struct hvo_linux_op
 
 static void expect_invalid(struct hvo_config cfg)
 {
-	const struct hvo_linux_options sparse = { .sparse = true };
+	const struct hvo_linux_options sparse = { .size = sizeof(sparse), .sparse = true };
 
 	expect_error(&cfg, NULL, -HVO_EINVAL);
 	expect_error(&cfg, &sparse, -HVO_EINVAL);
 }
 
-#define INVALID(...) expect_invalid((struct hvo_config){ __VA_ARGS__ })
+#define INVALID(...) \
+	expect_invalid((struct hvo_config){ .size = sizeof(struct hvo_config), __VA_ARGS__ })
 
 static void all_wrong_arguments(void)
 {
-	const struct hvo_linux_options greedy = { .sparse = true, .spare_mappings = SPARE_MAX + 1 };
-	const struct hvo_linux_options crowded = { .sparse = true, .max_mappings = 1 };
-	struct hvo_config cfg = { .memory_bytes = 128 * MIB };
+	const struct hvo_linux_options greedy = { .size = sizeof(greedy),
+						  .sparse = true,
+						  .spare_mappings = SPARE_MAX + 1 };
+	const struct hvo_linux_options crowded = { .size = sizeof(crowded),
+						   .sparse = true,
+						   .max_mappings = 1 };
+	struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = 128 * MIB };
 	struct hvo_linux *host = NULL;
 	uint32_t order;
 	int rc;
@@ -2003,7 +2022,7 @@ static void test_wrong_arguments(void **state)
 static int limit_file_size(void *arg)
 {
 	const struct rlimit limit = { MIB, RLIM_INFINITY };
-	const struct hvo_config cfg = { .memory_bytes = 128 * MIB };
+	const struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = 128 * MIB };
 	struct hvo_linux *host = NULL;
 	sigset_t pending;
 	unsigned int fds = nr_fds();
@@ -2053,11 +2072,11 @@ static void test_sealed(void **state)
 
 static void test_info(void **state)
 {
-	struct hvo_linux_options opt = { .no_thp = true,
-					 .max_mappings = 1000,
-					 .spare_mappings = 20 };
-	const struct hvo_config cfg = { .memory_bytes = 384 * MIB };
-	struct hvo_linux_info info;
+	struct hvo_linux_options opt = {
+		.size = sizeof(opt), .no_thp = true, .max_mappings = 1000, .spare_mappings = 20
+	};
+	const struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = 384 * MIB };
+	struct hvo_linux_info info = { .size = sizeof(info) };
 	struct hvo_linux *host;
 	uint64_t max;
 

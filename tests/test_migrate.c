@@ -150,7 +150,9 @@ static struct table *table_new(struct rig *r)
 	assert_non_null(t);
 	t->r = r;
 	assert_int_equal(pthread_mutex_init(&t->lock, NULL), 0);
-	t->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, on_failed, t };
+	t->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, on_failed, t
+	};
 	assert_int_equal(hvo_owner_register(r->m, &t->owner, &t->id), 0);
 	assert_in_range(t->id, 1, HVO_MAX_OWNERS);
 	return t;
@@ -344,7 +346,7 @@ static void test_owners(void **state)
 static void orders_in(enum rig_platform platform, enum hvo_mode mode, enum hvo_clear clear)
 {
 	struct hvo_config cfg = rig_config(mode, 256);
-	struct hvo_machine_stat before;
+	struct hvo_machine_stat before = { .size = sizeof(before) };
 	hvo_pfn_t was, dst;
 	struct table *t;
 	unsigned int o, i;
@@ -517,7 +519,7 @@ EACH_PLATFORM(refusals)
 static void held_fresh_in(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 128);
-	struct hvo_pool_stat was, now;
+	struct hvo_pool_stat was = { .size = sizeof(was) }, now = { .size = sizeof(now) };
 	struct hvo_pool *pool;
 	struct table *t;
 	struct slot *s;
@@ -1081,7 +1083,7 @@ static void evacuate_in(enum rig_platform platform, enum hvo_mode mode, enum eva
 {
 	struct hvo_config cfg = rig_config(mode, 512);
 	hvo_pfn_t start = 32768, end = start + 16384, pfn;
-	struct hvo_pool_stat was, now;
+	struct hvo_pool_stat was = { .size = sizeof(was) }, now = { .size = sizeof(now) };
 	struct evacuated moved, step;
 	uint64_t before;
 	struct hvo_pool *pool;

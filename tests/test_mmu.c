@@ -412,8 +412,9 @@ static struct caught caught;
 
 static struct hvo_sim *sim_open(uint64_t seed, uint32_t table_frames)
 {
-	struct hvo_config cfg = { .memory_bytes = NR_FRAMES * HVO_FRAME_SIZE };
-	struct hvo_sim_options opt = { .seed = seed,
+	struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = NR_FRAMES * HVO_FRAME_SIZE };
+	struct hvo_sim_options opt = { .size = sizeof(opt),
+				       .seed = seed,
 				       .table_frames = table_frames,
 				       .on_fault = on_fault,
 				       .on_fault_arg = &caught };
@@ -446,7 +447,7 @@ static int remap_one(struct hvo_sim *sim, uint64_t page, hvo_pfn_t pfn, uint64_t
 
 static struct hvo_sim_stat stat_of(struct hvo_sim *sim)
 {
-	struct hvo_sim_stat stat;
+	struct hvo_sim_stat stat = { .size = sizeof(stat) };
 
 	hvo_sim_stat(sim, &stat);
 	return stat;
@@ -473,8 +474,8 @@ static uint64_t audit(struct hvo_sim *sim)
 
 static void test_sim_options(void **state)
 {
-	struct hvo_config cfg = { .memory_bytes = HVO_SECTION_SIZE };
-	struct hvo_sim_options opt = { .tlb_entries = 48 };
+	struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = HVO_SECTION_SIZE };
+	struct hvo_sim_options opt = { .size = sizeof(opt), .tlb_entries = 48 };
 	struct hvo_sim *sim;
 
 	(void)state;
@@ -728,7 +729,7 @@ static void random_remaps(uint64_t seed, uint32_t table_frames, struct hvo_sim_s
 
 static void test_sim_random(void **state)
 {
-	struct hvo_sim_stat stat, again;
+	struct hvo_sim_stat stat = { .size = sizeof(stat) }, again = { .size = sizeof(again) };
 	unsigned int inverted = 0;
 	uint64_t seed;
 
@@ -957,7 +958,7 @@ static void test_sim_threads(void **state)
 
 static void test_sim_huge(void **state)
 {
-	struct hvo_config cfg = { .memory_bytes = UINT64_C(16) << 40 };
+	struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = UINT64_C(16) << 40 };
 	struct hvo_sim *sim;
 	uint64_t page;
 

@@ -183,9 +183,10 @@ static void op_split(struct model *mo)
 
 static void op_resize(struct model *mo)
 {
-	struct hvo_resize_options opt = { .nodes = pick(mo, UINT64_C(1) << mo->cfg.nr_nodes),
+	struct hvo_resize_options opt = { .size = sizeof(opt),
+					  .nodes = pick(mo, UINT64_C(1) << mo->cfg.nr_nodes),
 					  .boot = pick(mo, 2) };
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	unsigned int i = (unsigned int)pick(mo, POOLS);
 	uint64_t nr = pick(mo, i ? 4 : 24);
 

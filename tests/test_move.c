@@ -432,7 +432,7 @@ static uint64_t small_free(struct rig *r)
 static void test_each_failure(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 256);
-	struct hvo_machine_stat was;
+	struct hvo_machine_stat was = { .size = sizeof(was) };
 	uint64_t fail_at, refused = 0;
 	struct shot *shot;
 	hvo_pfn_t pfn, frame;
@@ -800,7 +800,7 @@ static void isolation(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 256);
 	uint64_t left, own = mode == HVO_ON_DEMAND ? 7 : 0;
-	struct hvo_zone_stat z;
+	struct hvo_zone_stat z = { .size = sizeof(z) };
 	hvo_pfn_t pfn[3], other;
 	struct rig r;
 	bool taken;
@@ -949,7 +949,7 @@ static void ward_open(struct ward *w, enum rig_platform platform, unsigned int o
 		      uint64_t rounds)
 {
 	struct hvo_config cfg = rig_config(HVO_LINUX, order == 18 ? 2048 : 256);
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	uint64_t i;
 
 	memset(w, 0, sizeof(*w));

@@ -129,7 +129,7 @@ static void test_cma_places(void **state)
 	(void)state;
 	for (i = 0; i < 2 * sizeof(places) / sizeof(places[0]); i++) {
 		struct hvo_config cfg = rig_config(i & 1, places[i / 2].mib);
-		struct hvo_zone_stat z;
+		struct hvo_zone_stat z = { .size = sizeof(z) };
 
 		cfg.movable_bytes = places[i / 2].movable * MIB;
 		cfg.cma_bytes = places[i / 2].cma * MIB;
@@ -266,7 +266,7 @@ static void movable_node(enum hvo_mode mode)
 	static const uint64_t normal[4] = { 0, 256, 256, 0 }, movable[4] = { 512, 128, 128, 512 };
 	static const uint64_t own[4] = { 0, 3, 1, 0 };
 	struct hvo_config cfg = movable_config(mode);
-	struct hvo_machine_stat at_start;
+	struct hvo_machine_stat at_start = { .size = sizeof(at_start) };
 	struct hvo_pool *huge;
 	struct hog hog = { 0 };
 	hvo_pfn_t pfn = 0;
@@ -328,7 +328,7 @@ static void test_movable_policies(void **state)
 	(void)state;
 	for (i = 0; i < 3; i++) {
 		struct hvo_config cfg = movable_config(HVO_LINUX);
-		struct hvo_resize_result res;
+		struct hvo_resize_result res = { .size = sizeof(res) };
 		struct hvo_pool *huge;
 		uint64_t page;
 		struct rig r;
@@ -356,7 +356,7 @@ static void movable_plug(enum hvo_mode mode)
 {
 	struct hvo_config cfg = movable_config(mode);
 	hvo_pfn_t end = 4 * NODE_FRAMES, pfn = 0;
-	struct hvo_machine_stat before, now;
+	struct hvo_machine_stat before = { .size = sizeof(before) }, now = { .size = sizeof(now) };
 	struct hvo_pool *huge;
 	struct rig r;
 

@@ -152,7 +152,8 @@ static void world_open(struct world *w, enum rig_platform platform, enum hvo_mod
 	w->pool = rig_pool_new(&w->r, 9);
 	rig_resize(w->pool, ANY, 3);
 	assert_int_equal(hvo_cma_create(w->r.m, 0, SECTION, &w->cma), 0);
-	w->owner = (struct hvo_owner){ never_isolated, never_moved, never_put_back, NULL, w };
+	w->owner = (struct hvo_owner){ sizeof(struct hvo_owner), never_isolated, never_moved,
+				       never_put_back,		 NULL,		 w };
 	assert_int_equal(hvo_owner_register(w->r.m, &w->owner, &w->owner_id), 0);
 	assert_int_equal(hvo_memory_add(w->r.m, 0, OFFLINE_START, END, HVO_MEMMAP_ON_MEMORY), 0);
 	assert_int_equal(hvo_memory_remove(w->r.m, REMOVED_START, END), 0);

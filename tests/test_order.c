@@ -78,8 +78,8 @@ static bool movable(struct world *w, hvo_pfn_t pfn)
 
 static void no_frame_left(enum hvo_mode mode, bool present_first, uint64_t refused)
 {
-	struct hvo_resize_result res;
-	struct hvo_pool_stat s;
+	struct hvo_resize_result res = { .size = sizeof(res) };
+	struct hvo_pool_stat s = { .size = sizeof(s) };
 	struct world w;
 
 	world_open(&w, mode, 256, 0);
@@ -112,7 +112,7 @@ static void test_no_frame_left(void **state)
  */
 static void test_few_in_normal(void **state)
 {
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	uint64_t in_normal;
 	struct world w;
 
@@ -265,7 +265,7 @@ static void grow_at_random(struct world *w, uint64_t *random)
 static void shrink_at_random(uint64_t seed)
 {
 	static struct model_list before, model, after;
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	uint64_t random = seed, frames;
 	struct world w;
 	unsigned int nr;

@@ -51,7 +51,9 @@ static void test_pfn_and_descriptor(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_open(&r, RIG_SIM, &(struct hvo_config){ .memory_bytes = 3 * GIB });
+	rig_open(&r, RIG_SIM,
+		 &(struct hvo_config){ .size = sizeof(struct hvo_config),
+				       .memory_bytes = 3 * GIB });
 	mm = *hvo_machine_memmap(r.m);
 	assert_int_equal(mm.nr_frames, nr);
 	first = mm.array;

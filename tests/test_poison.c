@@ -721,7 +721,7 @@ static void test_each_failure(void **state)
 /* No frame anywhere: it is asked for when there is one. */
 static void no_memory(enum victim victim)
 {
-	struct hvo_sim_stat before, after;
+	struct hvo_sim_stat before = { .size = sizeof(before) }, after = { .size = sizeof(after) };
 	struct hog hog = { 0 };
 	hvo_pfn_t bad, found = 0;
 	struct rig r;

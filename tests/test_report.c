@@ -21,7 +21,7 @@ static uint64_t reported(struct rig *r)
 
 static uint64_t released(struct rig *r)
 {
-	struct hvo_sim_stat s;
+	struct hvo_sim_stat s = { .size = sizeof(s) };
 
 	hvo_sim_stat(r->sim, &s);
 	return s.released_frames;
@@ -106,7 +106,7 @@ static void test_zero_again(void **state)
 
 static uint64_t mappings(struct rig *r)
 {
-	struct hvo_linux_info info;
+	struct hvo_linux_info info = { .size = sizeof(info) };
 
 	assert_int_equal(hvo_linux_info(r->host, &info), 0);
 	return info.nr_mappings;
@@ -131,7 +131,7 @@ static void home_again(enum rig_platform platform, unsigned int order, uint64_t 
 {
 	static hvo_pfn_t before[512 * HVO_BLOCK_TAILS], after[512 * HVO_BLOCK_TAILS];
 	struct hvo_config cfg = rig_config(HVO_LINUX, 1024);
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	struct hvo_pool *pool;
 	uint64_t maps = 0, homes, i;
 	struct rig r;
@@ -509,7 +509,7 @@ static void test_freed_meanwhile(void **state)
 
 static uint64_t backed(struct rig *r)
 {
-	struct hvo_linux_info info;
+	struct hvo_linux_info info = { .size = sizeof(info) };
 
 	assert_int_equal(hvo_linux_info(r->host, &info), 0);
 	return info.backed_bytes;

@@ -116,7 +116,8 @@ static void overcommit_in(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 256);
 	uint64_t tails = mode == HVO_LINUX ? 7 : 0;
-	struct hvo_machine_stat before, after;
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	hvo_pfn_t pfn[8], none = 77;
 	struct hvo_pool *pool;
 	struct rig r;
@@ -219,7 +220,7 @@ static void test_refused_uses_room(void **state)
 static void retried(const char *policy, bool again)
 {
 	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	struct hvo_pool *pool;
 	struct hog hog = { 0 };
 	struct rig r;
@@ -328,6 +329,7 @@ static void test_shrinker_gives_surplus(void **state)
 	rig_resize(pool, 0, 2);
 	expect(pool, 2, 1, 0, 0);
 	hog_all(&r, &hog, 0, false);
+	g.shrinker.size = sizeof(g.shrinker);
 	g.shrinker.scan = give_page;
 	g.shrinker.arg = &g;
 	hvo_shrinker_register(r.m, &g.shrinker);
@@ -350,9 +352,9 @@ static void test_shrinker_gives_surplus(void **state)
 static void test_nodes(void **state)
 {
 	static const uint64_t wanted[] = { 1, 2, 5, 3 };
-	struct hvo_resize_options opt = { .nodes = 0x6 };
+	struct hvo_resize_options opt = { .size = sizeof(opt), .nodes = 0x6 };
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 4 * 128);
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	struct hvo_pool *pool;
 	struct rig r;
 	int n;
@@ -410,8 +412,8 @@ static void progress_in(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 4096);
 	struct watch w = { .stop_at = 3 };
-	struct hvo_resize_options opt = { .progress = watched, .arg = &w };
-	struct hvo_resize_result res;
+	struct hvo_resize_options opt = { .size = sizeof(opt), .progress = watched, .arg = &w };
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	struct hvo_pool *pool;
 	struct rig r;
 	uint64_t had;
@@ -458,7 +460,8 @@ static void optimize_later(unsigned int order)
 				    600,
 		 size = UINT64_C(1) << order, done = 99, tails;
 	struct hvo_config cfg = rig_config(HVO_LINUX, order == 18 ? 4096 : 2048);
-	struct hvo_machine_stat before, after;
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	struct hvo_pool *pool;
 	hvo_pfn_t used;
 	struct rig r;

@@ -40,7 +40,7 @@ struct stand {
 
 static enum hvo_zone_type zone_at(struct rig *r, hvo_pfn_t pfn)
 {
-	struct hvo_section_info info;
+	struct hvo_section_info info = { .size = sizeof(info) };
 
 	hvo_section_info(r->m, pfn, &info);
 	return (enum hvo_zone_type)info.zone;
@@ -126,7 +126,7 @@ static void follow(struct stand *s, bool boot)
 
 static void resize(struct stand *s, uint64_t nr, bool boot)
 {
-	struct hvo_resize_options opt = { .boot = boot };
+	struct hvo_resize_options opt = { .size = sizeof(opt), .boot = boot };
 
 	assert_int_equal(hvo_pool_resize_with(s->pool, ANY, nr, &opt, NULL), 0);
 	follow(s, boot);
@@ -213,7 +213,9 @@ static void stand_up(struct stand *s, enum rig_platform platform)
 	rig_open(&s->r, platform, &cfg);
 	s->pool = rig_pool_new(&s->r, HVO_BLOCK_ORDER);
 	s->on = true;
-	s->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, s };
+	s->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, s
+	};
 	assert_int_equal(hvo_owner_register(s->r.m, &s->owner, &s->id), 0);
 	assert_int_equal(hvo_pool_fold_scope(s->pool), HVO_FOLD_ALL);
 	check(s);
@@ -222,7 +224,7 @@ static void stand_up(struct stand *s, enum rig_platform platform)
 static void stand_down(struct stand *s)
 {
 	uint64_t free = PAGES * HVO_BLOCK_FRAMES;
-	struct hvo_machine_stat m;
+	struct hvo_machine_stat m = { .size = sizeof(m) };
 
 	assert_int_equal(hvo_owner_unregister(s->r.m, s->id), 0);
 	resize(s, 0, false);
@@ -428,7 +430,7 @@ static void test_demote(void **state)
 	static const char *const policies[] = { "mayfail", "carve-heal" };
 	struct hvo_config cfg = rig_config(HVO_LINUX, 384);
 	struct hvo_pool *large, *small;
-	struct hvo_pool_stat now;
+	struct hvo_pool_stat now = { .size = sizeof(now) };
 	uint64_t done;
 	unsigned int i, scope;
 	struct rig r;
@@ -658,7 +660,7 @@ static void test_no_memory(void **state)
 		{ HVO_FOLD_NORMAL, HVO_ZONE_NORMAL, HVO_ZONE_MOVABLE, FOLDED },
 		{ HVO_FOLD_NORMAL, HVO_ZONE_MOVABLE, HVO_ZONE_CMA, FOLDED },
 	};
-	struct hvo_machine_stat was, now;
+	struct hvo_machine_stat was = { .size = sizeof(was) }, now = { .size = sizeof(now) };
 	struct hog hog = { 0 };
 	struct stand s;
 	hvo_pfn_t src, place = 0, spare = 0;
@@ -801,7 +803,7 @@ static void test_replace(void **state)
 {
 	const struct move v = { HVO_FOLD_NORMAL, HVO_ZONE_NORMAL, HVO_ZONE_MOVABLE, FRESH };
 	struct hog hog = { 0 };
-	struct hvo_pool_stat was, now;
+	struct hvo_pool_stat was = { .size = sizeof(was) }, now = { .size = sizeof(now) };
 	hvo_pfn_t place, spare, pfn;
 	struct stand s;
 

@@ -539,8 +539,10 @@ static void test_refusals(void **state)
 /* In a process of its own. What is mounted is the directory that was looked at. */
 static int mount_swapped(const char *dir, const char *old, const char *other)
 {
-	const struct hvo_config cfg = { .memory_bytes = 128 << 20, .nr_nodes = 1 };
-	const struct hvo_sim_options opt = { .seed = 1 };
+	const struct hvo_config cfg = { .size = sizeof(cfg),
+					.memory_bytes = 128 << 20,
+					.nr_nodes = 1 };
+	const struct hvo_sim_options opt = { .size = sizeof(opt), .seed = 1 };
 	struct hvo_machine *m;
 	struct hvofs *fs;
 	struct hvo_sim *sim;
@@ -984,7 +986,7 @@ static void test_lend(void **state)
 {
 	static char text[TEXT];
 	struct hvo_client *client = NULL;
-	struct hvo_loan loan;
+	struct hvo_loan loan = { .size = sizeof(loan) };
 	struct server s;
 	char path[96], args[256];
 

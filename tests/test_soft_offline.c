@@ -53,7 +53,9 @@ static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst
 static void hold(struct rig *r, struct holder *h, hvo_pfn_t pfn, unsigned int order)
 {
 	*h = (struct holder){ .pfn = pfn, .origin = pfn, .order = order };
-	h->owner = (struct hvo_owner){ on_isolate, on_move, rig_putback, NULL, h };
+	h->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, rig_putback, NULL, h
+	};
 	assert_int_equal(hvo_owner_register(r->m, &h->owner, &h->id), 0);
 	assert_int_equal(hvo_set_owner(r->m, pfn, h->id), 0);
 	rig_fill(r, pfn, UINT64_C(1) << order, 7);
@@ -229,7 +231,7 @@ static void huge_order(enum hvo_mode mode, unsigned int order)
 {
 	struct hvo_config cfg = rig_config(mode, 256);
 	uint64_t size = UINT64_C(1) << order;
-	struct hvo_pool_stat stat;
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	struct hvo_pool *pool;
 	hvo_pfn_t pfn, free;
 	struct holder h;
@@ -497,7 +499,7 @@ EACH_MODE(each_failure)
 static void test_arguments(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 256);
-	struct hvo_failure_stat stat = { .total = 77 };
+	struct hvo_failure_stat stat = { .size = sizeof(stat), .total = 77 };
 	struct rig r;
 
 	(void)state;
@@ -525,7 +527,7 @@ static void test_arguments(void **state)
 static void test_failure_stat(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 512);
-	struct hvo_failure_stat stat;
+	struct hvo_failure_stat stat = { .size = sizeof(stat) };
 	hvo_pfn_t pfn;
 	struct rig r;
 

@@ -99,7 +99,7 @@ static void need_thp(void)
 
 static struct hvo_linux_info info_of(struct rig *r)
 {
-	struct hvo_linux_info info;
+	struct hvo_linux_info info = { .size = sizeof(info) };
 
 	assert_int_equal(hvo_linux_info(r->host, &info), 0);
 	return info;
@@ -107,9 +107,9 @@ static struct hvo_linux_info info_of(struct rig *r)
 
 static void test_asked(void **state)
 {
-	const struct hvo_linux_options without = { .no_thp = true };
+	const struct hvo_linux_options without = { .size = sizeof(without), .no_thp = true };
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 256);
-	struct hvo_linux_info info;
+	struct hvo_linux_info info = { .size = sizeof(info) };
 	struct hvo_linux *host;
 	struct rig r;
 

@@ -586,7 +586,9 @@ static void worker_open(struct worker *w, struct shared *s, unsigned int number)
 		.s = s, .m = s->r.m, .random = rig_seed(0) * THREADS + number, .ref = HVO_PFN_NONE
 	};
 	w->tag = (uint64_t)(number + 1) << 40;
-	w->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, w };
+	w->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, w
+	};
 	assert_int_equal(pthread_mutex_init(&w->lock, NULL), 0);
 	assert_int_equal(hvo_owner_register(w->m, &w->owner, &w->owner_id), 0);
 }
@@ -604,7 +606,7 @@ static void worker_close(struct worker *w, unsigned int number)
 /* What can be had of the machine, and what its descriptors take. */
 static uint64_t balance(struct rig *r, uint64_t total)
 {
-	struct hvo_machine_stat s;
+	struct hvo_machine_stat s = { .size = sizeof(s) };
 
 	hvo_collapse(r->m, UINT64_MAX);
 	s = rig_stat(r);

@@ -385,7 +385,7 @@ static bool call_read(struct worker *w)
 
 static bool call_section(struct worker *w)
 {
-	struct hvo_section_info info;
+	struct hvo_section_info info = { .size = sizeof(info) };
 	bool reported = false;
 	unsigned int i;
 
@@ -452,11 +452,11 @@ static bool call_release(struct worker *w)
 
 static bool call_stat(struct worker *w)
 {
-	struct hvo_machine_stat machine;
-	struct hvo_zone_types types;
-	struct hvo_pool_stat pool;
-	struct hvo_zone_stat zone;
-	struct hvo_numa_stat numa;
+	struct hvo_machine_stat machine = { .size = sizeof(machine) };
+	struct hvo_zone_types types = { .size = sizeof(types) };
+	struct hvo_pool_stat pool = { .size = sizeof(pool) };
+	struct hvo_zone_stat zone = { .size = sizeof(zone) };
+	struct hvo_numa_stat numa = { .size = sizeof(numa) };
 	enum hvo_zone_type type;
 
 	for (type = HVO_ZONE_NORMAL; type < HVO_NR_ZONES; type++) {
@@ -599,7 +599,9 @@ static void worker_open(struct worker *w, struct shared *s, unsigned int number)
 	w->s = s;
 	w->m = s->r.m;
 	w->random = rig_seed(0) * (CALLERS + PLUGGERS) + number;
-	w->owner = (struct hvo_owner){ on_isolate, on_move, on_putback, NULL, w };
+	w->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, w
+	};
 	assert_true(NR_CALLS + NR_PLUGS <= NR_WORKED);
 	assert_int_equal(pthread_mutex_init(&w->lock, NULL), 0);
 	assert_int_equal(hvo_owner_register(w->m, &w->owner, &w->owner_id), 0);

@@ -1023,7 +1023,7 @@ static void address(char *text, hvo_pfn_t pfn)
 static void test_failures(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_LINUX, 512);
-	struct hvo_failure_stat stat;
+	struct hvo_failure_stat stat = { .size = sizeof(stat) };
 	hvo_pfn_t used;
 	char text[32];
 	struct stand s;

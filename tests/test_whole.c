@@ -285,7 +285,7 @@ static void shrink_and_cut(struct full *f)
 	for (i = 0; i < f->plan->nr_pools; i++) {
 		const struct want *w = &f->plan->pools[i];
 		uint64_t free_pages = f->total[i] - w->used;
-		struct hvo_resize_result res;
+		struct hvo_resize_result res = { .size = sizeof(res) };
 
 		assert_int_equal(rig_free(&f->r), 0);
 		res = rig_resize(f->pool[i], ANY, w->used);
@@ -370,7 +370,7 @@ static void shrink_under_users(struct full *f)
 
 static void promise(const struct plan *plan, enum rig_platform platform)
 {
-	struct hvo_machine_stat first, last;
+	struct hvo_machine_stat first = { .size = sizeof(first) }, last = { .size = sizeof(last) };
 	struct zones zones;
 	struct full f;
 
@@ -473,7 +473,7 @@ static void test_folios(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 10240);
 	static struct folio folios[FOLIOS];
-	struct hvo_machine_stat before, now;
+	struct hvo_machine_stat before = { .size = sizeof(before) }, now = { .size = sizeof(now) };
 	struct zones empty, zones;
 	uint64_t random = 5, i, k;
 	struct rig r;
@@ -551,7 +551,7 @@ struct carve {
 static void carve_open(struct carve *c, const char *policy, unsigned int order, uint64_t reserve)
 {
 	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 
 	memset(c, 0, sizeof(*c));
 	cfg.min_free_bytes = reserve * HVO_FRAME_SIZE;
@@ -677,7 +677,7 @@ static void test_spoiled(void **state)
  */
 static void heal_in(unsigned int order, uint64_t reserve, uint64_t carved)
 {
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 	struct carve c;
 	hvo_pfn_t last;
 

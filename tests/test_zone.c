@@ -122,7 +122,7 @@ static void watermarks(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 128);
 	struct hog h = { 0 };
-	struct hvo_zone_stat z;
+	struct hvo_zone_stat z = { .size = sizeof(z) };
 	struct rig r;
 	uint64_t min = 200;
 
@@ -145,7 +145,9 @@ BOTH(watermarks)
 
 static void default_watermarks(enum hvo_mode mode)
 {
-	struct hvo_config cfg = { .memory_bytes = 1024 * MIB, .mode = mode, .nr_nodes = 2 };
+	struct hvo_config cfg = {
+		.size = sizeof(cfg), .memory_bytes = 1024 * MIB, .mode = mode, .nr_nodes = 2
+	};
 	uint64_t sum = 0, kib, root = 0, total;
 	struct rig r;
 
@@ -172,7 +174,7 @@ BOTH(default_watermarks)
 static void min_free(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 512);
-	struct hvo_zone_stat before, after;
+	struct hvo_zone_stat before = { .size = sizeof(before) }, after = { .size = sizeof(after) };
 	hvo_pfn_t pfn;
 	struct rig r;
 
@@ -212,7 +214,7 @@ BOTH(min_free)
 static void nodes_and_zones(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 512);
-	struct hvo_zone_stat z;
+	struct hvo_zone_stat z = { .size = sizeof(z) };
 	struct rig r;
 	hvo_pfn_t pfn;
 	int n;
@@ -289,8 +291,8 @@ static void reclaim(enum hvo_mode mode)
 	struct rig r;
 
 	rig_open(&r, RIG_SIM, &cfg);
-	s = (struct giver){ { scan, &s, NULL }, &r, &h, 0, 0 };
-	oom = (struct giver){ { NULL, NULL, NULL }, &r, &h, 0, 0 };
+	s = (struct giver){ { sizeof(s.shrinker), scan, &s, NULL }, &r, &h, 0, 0 };
+	oom = (struct giver){ { 0 }, &r, &h, 0, 0 };
 	hvo_shrinker_register(r.m, &s.shrinker);
 	hvo_set_oom_notifier(r.m, notify, &oom);
 	hog_all(&r, &h, 0, false);
@@ -410,7 +412,7 @@ BOTH(migrate_types)
 static void arguments(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 128);
-	struct hvo_zone_stat z = { .free = 77 };
+	struct hvo_zone_stat z = { .size = sizeof(z), .free = 77 };
 	hvo_pfn_t pfn = 77, nr;
 	struct rig r;
 
@@ -517,7 +519,7 @@ static void split_pair(struct rig *r, unsigned int have, unsigned int order)
 {
 	uint64_t nr = UINT64_C(1) << have, step = UINT64_C(1) << order, i, before = settled(r);
 	bool cut = have >= 9 && order < 9;
-	struct hvo_machine_stat s, t;
+	struct hvo_machine_stat s = { .size = sizeof(s) }, t = { .size = sizeof(t) };
 	hvo_pfn_t pfn = rig_alloc(r, HVO_GFP_KERNEL, have);
 	uint64_t *words = (uint64_t *)(uintptr_t)rig_page(r, pfn)->private_data;
 
@@ -598,7 +600,8 @@ BOTH(split_refused)
 static void test_split_without_memory(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 128);
-	struct hvo_machine_stat before, after;
+	struct hvo_machine_stat before = { .size = sizeof(before) },
+				after = { .size = sizeof(after) };
 	struct hog h = { 0 };
 	struct rig r;
 	hvo_pfn_t pfn;

@@ -24,6 +24,7 @@ struct hvo_client;
 
 /**
  * struct hvo_loan - huge pages that were borrowed, as a memfd
+ * @size: sizeof(struct hvo_loan), see types.h
  * @id: names the loan
  * @bytes: size of the memfd: @nr pages of @order
  * @fd: the memfd, close-on-exec. Its size is sealed, which was looked at: nobody can change it.
@@ -31,6 +32,7 @@ struct hvo_client;
  * @order: 9 for pages of 2 MiB, 18 for 1 GiB
  */
 struct hvo_loan {
+	uint32_t size;
 	uint64_t id;
 	uint64_t bytes;
 	uint64_t nr;
@@ -147,11 +149,13 @@ struct hvo_client_pool {
 
 /**
  * struct hvo_client_status - of a server, and of this client there
+ * @size: sizeof(struct hvo_client_status), see types.h
  * @limit_bytes: what this client may have at a time; 0: no limit
  * @user_limit_bytes: what all clients of this user may have together; 0: no limit
  * @refused: connections and requests that got an error, since the server started
  */
 struct hvo_client_status {
+	uint32_t size;
 	uint64_t clients, max_clients;
 	uint64_t limit_bytes, used_bytes;
 	uint64_t user_limit_bytes, user_used_bytes;

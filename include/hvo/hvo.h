@@ -18,6 +18,29 @@ extern "C" {
  * Every function is thread-safe unless its Context says otherwise.
  */
 
+/* ---- version and errors ------------------------------------------------ */
+
+/**
+ * hvo_version() - the version of the library that runs
+ *
+ * That may be another one than the HVO_VERSION that a program was built with.
+ *
+ * Context: any.
+ * Return: static text, "0.1.0".
+ */
+const char *hvo_version(void);
+
+/**
+ * hvo_error_name() - an error number as text
+ * @rc: what a function returned, or one of enum hvo_errno
+ *
+ * Context: any.
+ * Return: static text: "ENOMEM" for -HVO_ENOMEM or HVO_ENOMEM, "0" for 0, else "unknown".
+ */
+const char *hvo_error_name(int rc);
+/* A few words for people, of the same numbers, in lower case. Static text. Context: any. */
+const char *hvo_error_text(int rc);
+
 /* ---- machine ---------------------------------------------------------- */
 
 enum hvo_mode {
@@ -34,6 +57,7 @@ enum hvo_clear {
 
 /**
  * struct hvo_config - what a machine is to be; zero means the default
+ * @size: sizeof(struct hvo_config), see types.h
  * @memory_bytes: all nodes together; a multiple of @nr_nodes sections (128 MiB), at
  *                most 16 TiB
  * @movable_bytes: of each node, at its end, in ZONE_MOVABLE; whole sections
@@ -59,6 +83,7 @@ enum hvo_clear {
  *            gigantic pages then never had frames for their tails
  */
 struct hvo_config {
+	uint32_t size;
 	uint64_t memory_bytes;
 	uint64_t movable_bytes;
 	uint64_t cma_bytes;
@@ -81,6 +106,19 @@ struct hvo_config {
  * Return: bytes, or 0 if the configuration is not valid.
  */
 size_t hvo_machine_size(const struct hvo_config *cfg);
+
+/**
+ * hvo_config_check() - does a configuration make sense, and if not, which field is wrong?
+ * @why: NULL, or where the field and what is wrong with it go, as
+ *       "max_order: not from 9 to 18"; empty if nothing is
+ * @len: bytes there are at @why; what does not fit is cut off, the end is 0 always
+ *
+ * What every function that takes a configuration refuses, it refuses for such a reason.
+ *
+ * Context: any; needs no machine.
+ * Return: 0; -HVO_EINVAL; -HVO_E2BIG: fields that this library does not know are set.
+ */
+int hvo_config_check(const struct hvo_config *cfg, char *why, size_t len);
 
 /**
  * hvo_machine_init() - build a machine and bring its memory online
@@ -148,6 +186,11 @@ uint64_t hvo_min_free(const struct hvo_machine *m);
  * Return: their address; NULL: no such frames.
  */
 void *hvo_window(const struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
+/*
+ * And back: the frame that a byte of hvo_window() is in. HVO_PFN_NONE: @addr is no such byte, or the
+ * machine is gone.
+ */
+hvo_pfn_t hvo_addr_to_pfn(const struct hvo_machine *m, const void *addr);
 
 /**
  * hvo_machine_abandon() - make every later call fail with -HVO_ENODEV
@@ -206,6 +249,36 @@ HVO_MUST_CHECK int hvo_alloc_pages(struct hvo_machine *m, unsigned int gfp, unsi
  * the last one and the map count is not 0. After an error nothing has changed.
  */
 int hvo_put_page(struct hvo_machine *m, hvo_pfn_t pfn);
+
+/**
+ * hvo_alloc_pages_bulk() - allocate many blocks of 2^order frames
+ * @nr: how many, at least 1
+ * @pfns: room for as many: their first frames
+ *
+ * All or none: as many calls of hvo_alloc_pages(). Nothing is held from one to
+ * the next, so others may allocate and free between them.
+ *
+ * Context: as hvo_alloc_pages().
+ * Return: 0; what hvo_alloc_pages() returns. After an error nothing is allocated, and what is in
+ * @pfns means nothing.
+ */
+HVO_MUST_CHECK int hvo_alloc_pages_bulk(struct hvo_machine *m, unsigned int gfp, unsigned int order,
+					int node, uint64_t nr, hvo_pfn_t *pfns);
+
+/**
+ * hvo_put_pages_bulk() - drop a reference on each of many blocks, huge pages too
+ * @pfns: any frame of each
+ * @nr: how many, at least 1
+ * @ret_done: NULL, or how many references were dropped, the first ones of @pfns
+ *
+ * As many calls of hvo_put_page(), up to the first that fails.
+ *
+ * Context: as hvo_put_page().
+ * Return: 0; what hvo_put_page() returns of @pfns[*ret_done], which it did not drop, nor any behind
+ * it. *@ret_done is untouched after -HVO_ENODEV and where there is nothing to drop (-HVO_EINVAL).
+ */
+int hvo_put_pages_bulk(struct hvo_machine *m, const hvo_pfn_t *pfns, uint64_t nr,
+		       uint64_t *ret_done);
 
 /**
  * hvo_get_page() - take a reference on whatever block covers a frame, if it is in use
@@ -285,6 +358,7 @@ void hvo_read_unlock(struct hvo_machine *m);
 
 /**
  * struct hvo_shrinker - frees memory that its owner can do without
+ * @size: sizeof(struct hvo_shrinker), see types.h
  * @scan: asked to free @nr_frames frames; returns how many it freed. Called without
  *        spin locks. It may free pages and huge pages; it must not resize pools,
  *        split blocks or register shrinkers, and what it allocates must not set
@@ -293,6 +367,7 @@ void hvo_read_unlock(struct hvo_machine *m);
  * The caller owns the memory; it must stay until hvo_shrinker_unregister().
  */
 struct hvo_shrinker {
+	uint32_t size;
 	uint64_t (*scan)(struct hvo_shrinker *shrinker, struct hvo_machine *m, uint64_t nr_frames);
 	void *arg;
 	struct hvo_shrinker *next;
@@ -302,8 +377,9 @@ struct hvo_shrinker {
  * hvo_shrinker_register() - add a shrinker, and take it away
  *
  * Context: may wait; not from a shrinker.
+ * Return: 0; -HVO_EINVAL: there is no function; -HVO_ENODEV.
  */
-void hvo_shrinker_register(struct hvo_machine *m, struct hvo_shrinker *shrinker);
+int hvo_shrinker_register(struct hvo_machine *m, struct hvo_shrinker *shrinker);
 /* 0, -HVO_ENODEV, or -HVO_EINVAL if it is not registered. Waits for a running scan. */
 int hvo_shrinker_unregister(struct hvo_machine *m, struct hvo_shrinker *shrinker);
 
@@ -430,12 +506,14 @@ HVO_MUST_CHECK int hvo_soft_offline(struct hvo_machine *m, hvo_pfn_t pfn);
 
 /**
  * struct hvo_failure_stat - how hvo_memory_failure() ended, each frame counted once
+ * @size: sizeof(struct hvo_failure_stat), see types.h
  * @total: all of them
  * @recovered: taken out at once
  * @delayed: in use, taken out when it is freed (-HVO_EBUSY)
  * @failed: what holds it could not be cut (-HVO_ENOMEM)
  */
 struct hvo_failure_stat {
+	uint32_t size;
 	uint64_t total, recovered, delayed, failed;
 };
 
@@ -487,6 +565,7 @@ struct hvo_restore_step {
 
 #define HVO_POLICY_STEPS 4
 struct hvo_policy {
+	uint32_t size;
 	char name[16];
 	uint32_t flags; /* HVO_POLICY_* */
 	uint32_t nr_steps;
@@ -514,8 +593,46 @@ const struct hvo_policy *hvo_policy_get(unsigned int index);
 #define HVO_MAX_POOLS 4
 HVO_MUST_CHECK int hvo_pool_create(struct hvo_machine *m, unsigned int order,
 				   struct hvo_pool **ret);
-/* The pool of an order, or NULL. */
+
+/**
+ * hvo_pool_destroy() - remove a pool that has no pages
+ *
+ * Shrink it to 0 first. Its counters and settings are gone; a pool that hvo_pool_set_demote_order()
+ * sent here demotes to the next smaller pool again. Nobody may use @pool from now on; until there
+ * is another pool in its place, every call on it is -HVO_EINVAL.
+ *
+ * Context: may wait. Not from a shrinker.
+ * Return: 0; -HVO_EINVAL; -HVO_ENODEV; -HVO_EBUSY: it has pages, free, in use or deferred, or
+ * a promise, or is just being resized. After an error nothing has changed.
+ */
+int hvo_pool_destroy(struct hvo_pool *pool);
+
+/**
+ * hvo_pool_find() - the pool of an order
+ *
+ * Context: any.
+ * Return: the pool; NULL: there is none, or the machine is gone.
+ */
 struct hvo_pool *hvo_pool_find(struct hvo_machine *m, unsigned int order);
+
+/**
+ * hvo_pool_next() - the pools of a machine by order, the smallest first
+ * @pool: NULL for the first one
+ *
+ * Context: any.
+ * Return: the pool of the next larger order than @pool's; NULL behind the last.
+ */
+struct hvo_pool *hvo_pool_next(struct hvo_machine *m, const struct hvo_pool *pool);
+#define hvo_for_each_pool(m, pool) \
+	for ((pool) = hvo_pool_next(m, NULL); (pool); (pool) = hvo_pool_next(m, pool))
+
+/**
+ * hvo_pool_order() - order of a pool's pages
+ *
+ * Context: any.
+ * Return: 9 to 18; -HVO_EINVAL; -HVO_ENODEV.
+ */
+int hvo_pool_order(const struct hvo_pool *pool);
 
 /**
  * hvo_pool_set_policy() - choose where frames for descriptors come from, in Linux mode
@@ -617,6 +734,7 @@ bool hvo_movable_gigantic(const struct hvo_machine *m);
 int hvo_hugetlb_optimize_pool(struct hvo_pool *pool, uint64_t *ret_done);
 
 struct hvo_resize_result {
+	uint32_t size;
 	uint64_t asked;	  /* pages to add or to remove */
 	uint64_t done;	  /* added or freed */
 	uint64_t refused; /* stayed for want of descriptor frames (now surplus) */
@@ -642,6 +760,7 @@ int hvo_pool_resize(struct hvo_pool *pool, int node, uint64_t nr, struct hvo_res
 
 /**
  * struct hvo_resize_options - zero means the default
+ * @size: sizeof(struct hvo_resize_options), see types.h
  * @nodes: bit n allows node n, as a memory policy does (nr_hugepages_mempolicy); 0: all.
  *         Only with HVO_NODE_ANY
  * @progress: called after each batch; false ends the resize there, what was done stays. It
@@ -650,6 +769,7 @@ int hvo_pool_resize(struct hvo_pool *pool, int node, uint64_t nr, struct hvo_res
  *        see HVO_FOLD_BOOT
  */
 struct hvo_resize_options {
+	uint32_t size;
 	uint64_t nodes;
 	bool (*progress)(void *arg, const struct hvo_resize_result *so_far);
 	void *arg;
@@ -714,6 +834,20 @@ HVO_MUST_CHECK int hvo_hugetlb_alloc_reserved(struct hvo_pool *pool, unsigned in
 					      hvo_pfn_t *ret);
 
 /**
+ * hvo_hugetlb_alloc_bulk() - take many huge pages that nobody has reserved
+ * @nr: how many, at least 1
+ * @pfns: room for as many
+ *
+ * All or none: as many calls of hvo_hugetlb_alloc(). hvo_put_pages_bulk() gives them back.
+ *
+ * Context: as hvo_hugetlb_alloc().
+ * Return: 0; what hvo_hugetlb_alloc() returns. After an error nothing is taken, and what is in
+ * @pfns means nothing; surplus pages that came for it have left again, or are deferred.
+ */
+HVO_MUST_CHECK int hvo_hugetlb_alloc_bulk(struct hvo_pool *pool, unsigned int gfp, int node,
+					  uint64_t nr, hvo_pfn_t *pfns);
+
+/**
  * hvo_hugetlb_free() - drop a reference on a huge page, as hvo_put_page() does
  * @pfn: its head
  *
@@ -774,6 +908,7 @@ int hvo_pool_demote_order(struct hvo_pool *pool);
 int hvo_pool_demote(struct hvo_pool *pool, int node, uint64_t nr, uint64_t *ret_done);
 
 struct hvo_pool_stat {
+	uint32_t size;
 	uint64_t total; /* sysfs nr_hugepages, surplus included */
 	uint64_t free;
 	uint64_t surplus;
@@ -810,6 +945,7 @@ enum hvo_zone_type {
 };
 
 struct hvo_zone_stat {
+	uint32_t size;
 	uint64_t start_pfn, end_pfn;
 	uint64_t present; /* frames */
 	uint64_t managed; /* present minus what was set aside at the start */
@@ -842,6 +978,7 @@ enum hvo_migratetype {
 
 /* Of a zone's cut blocks, by what they are kept for; whole blocks are for anything. */
 struct hvo_zone_types {
+	uint32_t size;
 	uint64_t nr_cut[HVO_NR_MIGRATETYPES];
 	uint64_t nr_free[HVO_NR_MIGRATETYPES][HVO_BLOCK_ORDER]; /* free blocks of each order */
 };
@@ -859,6 +996,7 @@ int hvo_zone_types(struct hvo_machine *m, int node, enum hvo_zone_type type,
 
 /**
  * struct hvo_numa_stat - allocations since the machine is there, as the kernel counts them
+ * @size: sizeof(struct hvo_numa_stat), see types.h
  * @hit: this node was preferred, and gave
  * @miss: this node gave, another one was preferred
  * @foreign: this node was preferred, another one gave
@@ -866,6 +1004,7 @@ int hvo_zone_types(struct hvo_machine *m, int node, enum hvo_zone_type type,
  * Whoever asks for HVO_NODE_ANY prefers node 0.
  */
 struct hvo_numa_stat {
+	uint32_t size;
 	uint64_t hit, miss, foreign;
 };
 
@@ -880,10 +1019,12 @@ int hvo_numa_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 
 /**
  * struct hvo_zone_events - frames since the machine is there, as the kernel counts them
+ * @size: sizeof(struct hvo_zone_events), see types.h
  * @allocated: that an allocation gave, for descriptors too, but for contiguous ranges
  * @freed: that became free again, and when memory came online
  */
 struct hvo_zone_events {
+	uint32_t size;
 	uint64_t allocated, freed;
 };
 
@@ -897,6 +1038,7 @@ int hvo_zone_events(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		    struct hvo_zone_events *ret);
 
 struct hvo_machine_stat {
+	uint32_t size;
 	uint64_t total_frames;	  /* managed: MemTotal */
 	uint64_t free_frames;	  /* MemFree */
 	uint64_t memmap_boot;	  /* frames for descriptors, set aside at the start */
@@ -925,8 +1067,9 @@ struct hvo_machine_stat {
  * hvo_machine_stat() - the counters of a machine
  *
  * Context: any; takes no lock.
+ * Return: 0; -HVO_ENODEV: the machine is gone, *@ret untouched.
  */
-void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret);
+int hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret);
 
 enum hvo_event {
 	HVO_EVENT_ALLOC_FAILED,	  /* order a, gfp b */

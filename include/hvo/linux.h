@@ -18,6 +18,7 @@ struct hvo_linux;
 
 /**
  * struct hvo_linux_options - zero means the default
+ * @size: sizeof(struct hvo_linux_options), see types.h
  * @sparse: do not allocate the arena's memory in advance. Frames then cost memory
  *          when they are first touched, and the promise that freeing needs no
  *          memory holds only for frames that were touched before.
@@ -31,6 +32,7 @@ struct hvo_linux;
  *          its own faults. Without it some thread of the program should call hvo_work()
  */
 struct hvo_linux_options {
+	uint32_t size;
 	bool sparse;
 	bool no_thp;
 	bool worker;
@@ -39,6 +41,7 @@ struct hvo_linux_options {
 };
 
 struct hvo_linux_info {
+	uint32_t size;
 	uint64_t array_bytes;  /* address space of the descriptor array */
 	void *array;	       /* where it starts */
 	void *direct;	       /* where the direct map starts */

@@ -20,6 +20,7 @@ extern "C" {
 
 /**
  * struct hvo_owner - who can move blocks that it holds
+ * @size: sizeof(struct hvo_owner), see types.h
  * @isolate: the block at @pfn is to move: from now on do not use, free, split, map or
  *           reference it. Returns how many references the owner has on it; 0: not now
  * @move: all that was at @src is at @dst; make every reference of the owner name @dst.
@@ -37,6 +38,7 @@ extern "C" {
  * must stay until hvo_owner_unregister().
  */
 struct hvo_owner {
+	uint32_t size;
 	uint32_t (*isolate)(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
 			    unsigned int order);
 	int (*move)(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
@@ -203,6 +205,17 @@ HVO_MUST_CHECK int hvo_cma_create(struct hvo_machine *m, int node, uint64_t nr,
 				  struct hvo_cma **ret);
 
 /**
+ * hvo_cma_destroy() - remove an area, whose memory stays CMA memory
+ *
+ * Another area may be made there. Nobody may use @cma from now on.
+ *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
+ * Return: 0; -HVO_EINVAL; -HVO_ENODEV; -HVO_EBUSY: frames of it are in use, by hvo_cma_alloc() or
+ * a pool, or are just being allocated. After an error nothing has changed.
+ */
+int hvo_cma_destroy(struct hvo_cma *cma);
+
+/**
  * hvo_cma_alloc() - take frames of an area
  * @align_order: of the first frame, up to 18
  *
@@ -221,15 +234,16 @@ int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr);
  * @start: first frame
  * @nr: frames
  * @used: of them: allocated by hvo_cma_alloc(), or pages that a pool took from the area
- *        (hvo_pool_set_cma()) until these are free again
+ *        (hvo_pool_set_cma()) until these are free again. Any of the three may be NULL
  *
  * Context: any.
+ * Return: 0; -HVO_EINVAL; -HVO_ENODEV. All are untouched after an error.
  */
-void hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uint64_t *used);
+int hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uint64_t *used);
 
 /**
  * hvo_cma_get() - the areas of a machine, one by one
- * @index: from 0, in the order they were made
+ * @index: from 0
  *
  * Context: any.
  * Return: the area; NULL behind the last.
@@ -238,11 +252,13 @@ struct hvo_cma *hvo_cma_get(struct hvo_machine *m, unsigned int index);
 
 /**
  * struct hvo_cma_events - since an area is there, in frames
+ * @size: sizeof(struct hvo_cma_events), see types.h
  * @allocated: that hvo_cma_alloc() gave
  * @failed: that it was asked for and did not give
  * @released: of @allocated, what came back
  */
 struct hvo_cma_events {
+	uint32_t size;
 	uint64_t allocated, failed, released;
 };
 
@@ -250,8 +266,9 @@ struct hvo_cma_events {
  * hvo_cma_events() - what an area was asked for
  *
  * Context: any.
+ * Return: 0; -HVO_ENODEV: the machine is gone, *@ret untouched.
  */
-void hvo_cma_events(const struct hvo_cma *cma, struct hvo_cma_events *ret);
+int hvo_cma_events(const struct hvo_cma *cma, struct hvo_cma_events *ret);
 
 /**
  * hvo_pool_set_cma() - new pages of a pool come from CMA areas first, as with hugetlb_cma=
@@ -330,12 +347,14 @@ enum hvo_section_state hvo_section_state(struct hvo_machine *m, hvo_pfn_t pfn);
 
 /**
  * struct hvo_section_info - a section of 128 MiB
+ * @size: sizeof(struct hvo_section_info), see types.h
  * @state: as hvo_section_state() says; absent beyond the end of the address space
  * @node: that it belongs to; -1 if it is absent
  * @zone: where it is online, enum hvo_zone_type; -1 if it is not
  * @self_hosted: its descriptors lie in itself, HVO_MEMMAP_ON_MEMORY
  */
 struct hvo_section_info {
+	uint32_t size;
 	enum hvo_section_state state;
 	int node;
 	int zone;
@@ -348,8 +367,9 @@ struct hvo_section_info {
  * What comes or goes meanwhile is seen before or after.
  *
  * Context: any.
+ * Return: 0; -HVO_ENODEV: the machine is gone, *@ret untouched.
  */
-void hvo_section_info(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_section_info *ret);
+int hvo_section_info(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_section_info *ret);
 
 #ifdef __cplusplus
 }

@@ -34,6 +34,7 @@ struct hvo_remap {
 struct hvo_event_record;
 
 struct hvo_platform_ops {
+	uint32_t size;
 	/*
 	 * window() - bytes of the frames [pfn, pfn + nr), through the direct map.
 	 * Never fails, never allocates, any context. Page aligned; neighbouring

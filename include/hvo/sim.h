@@ -26,6 +26,7 @@ enum hvo_sim_fault {
 };
 
 struct hvo_sim_options {
+	uint32_t size;
 	uint64_t seed;
 	uint32_t tlb_entries;  /* default 64; a power of two */
 	uint32_t table_frames; /* for page tables; default: enough for every split */
@@ -38,6 +39,7 @@ struct hvo_sim_options {
 };
 
 struct hvo_sim_stat {
+	uint32_t size;
 	uint64_t now_ns;
 	uint64_t tlb_hits, tlb_misses, flushes;
 	uint64_t table_frames_used; /* page-table frames in use now */
@@ -87,8 +89,9 @@ struct hvo_machine *hvo_sim_machine(struct hvo_sim *sim);
  * hvo_sim_stat() - what the simulated hardware did
  *
  * Context: any.
+ * Return: 0; -HVO_EINVAL, *@ret untouched.
  */
-void hvo_sim_stat(struct hvo_sim *sim, struct hvo_sim_stat *ret);
+int hvo_sim_stat(struct hvo_sim *sim, struct hvo_sim_stat *ret);
 
 /**
  * hvo_sim_set_trace() - have a function called for each event

@@ -13,6 +13,12 @@
  * 2 MiB, the unit in which descriptors are folded; a section is 128 MiB.
  */
 
+/* The version of these headers, which is that of the library they came with: hvo_version(). */
+#define HVO_VERSION_MAJOR 0
+#define HVO_VERSION_MINOR 1
+#define HVO_VERSION_MICRO 0
+#define HVO_VERSION "0.1.0"
+
 #define HVO_FRAME_SHIFT 12
 #define HVO_FRAME_SIZE (UINT64_C(1) << HVO_FRAME_SHIFT)
 #define HVO_BLOCK_ORDER 9
@@ -39,6 +45,7 @@ typedef uint64_t hvo_pfn_t;
 enum hvo_errno {
 	HVO_EPERM = 1,
 	HVO_EINTR = 4,
+	HVO_E2BIG = 7,
 	HVO_EAGAIN = 11,
 	HVO_ENOMEM = 12,
 	HVO_EFAULT = 14,
@@ -54,6 +61,23 @@ enum hvo_errno {
 };
 
 #define HVO_MUST_CHECK __attribute__((warn_unused_result))
+
+/*
+ * Structures that the caller allocates begin with their size, so that they can grow:
+ *
+ *	struct hvo_pool_stat stat = { .size = sizeof(stat) };
+ *
+ * A program and a library that know different versions of one agree on what both know. What the
+ * library reads: fields behind @size are zero; all bytes behind what the library knows must be,
+ * or the call fails with -HVO_E2BIG. What the library writes: never more than @size bytes, with
+ * zeroes behind what it knows; @size stays. New fields come at the end, never into padding.
+ *
+ * -HVO_EINVAL: @size is less than HVO_SIZE_MIN, as it is when nobody set it; or functions that
+ * the library is to call are missing. -HVO_E2BIG: @size is more than HVO_SIZE_MAX. Nothing has
+ * happened then. This holds for every function that takes such a structure.
+ */
+#define HVO_SIZE_MIN 16u
+#define HVO_SIZE_MAX 4096u
 
 struct hvo_machine;
 struct hvo_pool;

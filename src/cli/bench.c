@@ -136,6 +136,7 @@ static uint64_t memory_for(uint64_t bytes)
 static void rig_open_memory(struct rig *rig, uint64_t memory_bytes, enum hvo_mode mode, bool sparse)
 {
 	const struct hvo_config cfg = {
+		.size = sizeof(cfg),
 		.memory_bytes = memory_bytes,
 		.mode = mode,
 		/* The kernel does not clear what joins or leaves its pool either. */
@@ -143,7 +144,9 @@ static void rig_open_memory(struct rig *rig, uint64_t memory_bytes, enum hvo_mod
 		.optimize = true,
 	};
 	/* In a sparse arena a huge page would be allocated for each frame touched. */
-	const struct hvo_linux_options opt = { .sparse = sparse, .no_thp = sparse };
+	const struct hvo_linux_options opt = { .size = sizeof(opt),
+					       .sparse = sparse,
+					       .no_thp = sparse };
 	int err = box_open_linux(&rig->box, &cfg, &opt, 0);
 
 	if (err)
@@ -177,8 +180,8 @@ static void rig_close(struct rig *rig)
 /* Set the pool to @nr pages; returns how long it took. */
 static double resize(struct rig *rig, uint64_t nr)
 {
-	struct hvo_resize_result res;
-	struct hvo_pool_stat stat;
+	struct hvo_resize_result res = { .size = sizeof(res) };
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	double start = now_ns(), ns;
 	int err = hvo_pool_resize(rig->pool, HVO_NODE_ANY, nr, &res);
 
@@ -202,7 +205,7 @@ static void write_each(const struct held *frames, struct box *box)
 
 static uint64_t backed_bytes(struct rig *rig)
 {
-	struct hvo_linux_info info;
+	struct hvo_linux_info info = { .size = sizeof(info) };
 
 	return hvo_linux_info(rig->box.on_linux, &info) ? 0 : info.backed_bytes;
 }
@@ -396,7 +399,7 @@ static int take_frame(struct rig *rig, hvo_pfn_t *ret)
 
 static uint64_t nr_cuts(struct rig *rig)
 {
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 
 	hvo_machine_stat(rig->box.m, &stat);
 	return stat.cuts;
@@ -448,7 +451,7 @@ static uint64_t count_mappings(struct rig *rig)
 {
 	FILE *f = fopen("/proc/self/maps", "re");
 	unsigned long long start, end, from, to;
-	struct hvo_linux_info info;
+	struct hvo_linux_info info = { .size = sizeof(info) };
 	uint64_t nr = 0;
 	char line[1024];
 
@@ -485,7 +488,7 @@ static uint64_t page_table_bytes(void)
 static void churn_once(struct bench *b, struct rig *rig, struct held *huge, uint64_t *ret_peak)
 {
 	struct held half = { 0 }, frames = { 0 };
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	uint64_t nr;
 
 	held_shuffle(huge, &b->rng);
@@ -614,7 +617,7 @@ static uint64_t max_map_count(void)
 static void measure_many(struct bench *b)
 {
 	struct bench_many *many = &b->many;
-	struct hvo_pool_stat stat;
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	struct rig rig;
 
 	many->pages = b->opt->quick ? 10000 : 200000;
@@ -712,7 +715,8 @@ struct rigs {
 
 static void open_rigs(struct bench *b, struct rigs *rigs)
 {
-	const struct hvo_config floor_cfg = { .memory_bytes = FLOOR_BYTES };
+	const struct hvo_config floor_cfg = { .size = sizeof(floor_cfg),
+					      .memory_bytes = FLOOR_BYTES };
 	enum bench_size s;
 	bool room = host_memory_available() > POPULATE_ROOM;
 	int err;

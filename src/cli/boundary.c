@@ -47,12 +47,15 @@ struct boundary {
 static void open_machine(const struct cli_options *opt, struct box *box)
 {
 	const struct hvo_config cfg = {
+		.size = sizeof(cfg),
 		.memory_bytes = MEMORY_BYTES,
 		.mode = HVO_ON_DEMAND,
 		/* What is measured is where frames come from. */
 		.clear = HVO_CLEAR_NEVER,
 	};
-	const struct hvo_linux_options sparse = { .sparse = true, .no_thp = true };
+	const struct hvo_linux_options sparse = { .size = sizeof(sparse),
+						  .sparse = true,
+						  .no_thp = true };
 	int err;
 
 	err = opt->sim ? box_open_sim(box, &cfg, opt->seed) :
@@ -64,7 +67,7 @@ static void open_machine(const struct cli_options *opt, struct box *box)
 
 static struct hvo_zone_stat zone(struct box *box)
 {
-	struct hvo_zone_stat stat;
+	struct hvo_zone_stat stat = { .size = sizeof(stat) };
 
 	if (hvo_zone_stat(box->m, 0, HVO_ZONE_NORMAL, &stat))
 		cli_die("the machine has no counters");
@@ -134,7 +137,7 @@ static const struct boundary boundaries[] = {
 
 static struct counts read_counts(struct box *box)
 {
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 
 	hvo_machine_stat(box->m, &stat);
 	return (struct counts){ stat.cuts, stat.folds, stat.collapses };

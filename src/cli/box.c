@@ -14,7 +14,7 @@
 
 int box_open_sim(struct box *box, const struct hvo_config *cfg, uint64_t seed)
 {
-	struct hvo_sim_options opt = { .seed = seed };
+	struct hvo_sim_options opt = { .size = sizeof(opt), .seed = seed };
 	int err;
 
 	memset(box, 0, sizeof(*box));
@@ -47,7 +47,7 @@ void box_close(struct box *box)
 
 double box_now_ns(const struct box *box)
 {
-	struct hvo_sim_stat stat;
+	struct hvo_sim_stat stat = { .size = sizeof(stat) };
 	struct timespec ts;
 
 	if (box->on_sim) {

@@ -307,7 +307,7 @@ static void run_command(const struct client_options *opt, const struct hvo_clien
 static int borrow(const struct client_options *opt)
 {
 	struct hvo_client *client = connect_to(opt);
-	struct hvo_loan loan;
+	struct hvo_loan loan = { .size = sizeof(loan) };
 	int rc = hvo_client_borrow(client, opt->order, opt->nr, opt->node, &loan);
 
 	if (rc)
@@ -388,7 +388,7 @@ static int print_status(const struct hvo_client_status *s)
 static int show_status(const struct client_options *opt)
 {
 	struct hvo_client *client = connect_to(opt);
-	struct hvo_client_status s;
+	struct hvo_client_status s = { .size = sizeof(s) };
 	int rc = hvo_client_status(client, &s);
 
 	if (rc)

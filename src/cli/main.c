@@ -15,10 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef HVO_VERSION
-#define HVO_VERSION "unknown"
-#endif
-
 /* The links in a descriptor are 32 bits wide: no machine has more frames. */
 #define MAX_MEMORY (HVO_FRAME_SIZE << 32)
 
@@ -223,7 +219,7 @@ static int print_help(void)
 
 static int print_version(void)
 {
-	printf("hvo %s\n", HVO_VERSION);
+	printf("hvo %s\n", hvo_version());
 	return cli_flush();
 }
 

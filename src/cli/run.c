@@ -10,6 +10,8 @@
 #include "table.h"
 #include "text.h"
 
+#include <hvo/hvo.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -19,10 +21,6 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
-
-#ifndef HVO_VERSION
-#define HVO_VERSION "unknown"
-#endif
 
 static const char help[] =
 	"usage: hvo run [options] FILE.lua [-- ARGUMENTS...]\n"
@@ -84,7 +82,7 @@ static json_t *document(const struct run_options *opt, const char *name, const j
 {
 	json_t *doc = json_pack("{s:o, s:I, s:b, s:s, s:O}", "script", cli_json_text(name), "seed",
 				(json_int_t)opt->lab.seed, "quick", opt->lab.quick, "version",
-				HVO_VERSION, "results", results);
+				hvo_version(), "results", results);
 
 	if (!doc)
 		cli_die("out of memory");

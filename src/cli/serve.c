@@ -324,6 +324,7 @@ static int check_nodes(struct serve_options *opt)
 static int check_options(struct serve_options *opt)
 {
 	struct hvo_config *cfg = &opt->cfg;
+	char why[80];
 
 	if (!opt->mount)
 		return args_error("--mount is missing: where is the machine to be seen?");
@@ -344,9 +345,8 @@ static int check_options(struct serve_options *opt)
 		return args_error("--policy is for --mode linux: on-demand mode restores nothing");
 	if (check_nodes(opt))
 		return CLI_USAGE;
-	if (!hvo_machine_size(cfg))
-		return args_error("--memory: too little for what --movable and --cma take of each "
-				  "node, or, with --hotplug, more than 16T in all");
+	if (hvo_config_check(cfg, why, sizeof(why)))
+		return args_error("no machine can be like this: %s", why);
 	return CLI_OK;
 }
 
@@ -362,7 +362,9 @@ struct server {
 
 static int open_machine(struct server *s, const struct serve_options *opt)
 {
-	struct hvo_linux_options host = { .worker = true, .sparse = opt->sparse };
+	struct hvo_linux_options host = { .size = sizeof(host),
+					  .worker = true,
+					  .sparse = opt->sparse };
 	int rc = opt->sim ? box_open_sim(&s->box, &opt->cfg, opt->seed) :
 			    box_open_linux(&s->box, &opt->cfg, &host, opt->seed);
 
@@ -377,7 +379,7 @@ static int open_machine(struct server *s, const struct serve_options *opt)
 
 static int fill_pool(struct hvo_pool *pool, const struct pool_option *want)
 {
-	static const struct hvo_resize_options at_boot = { .boot = true };
+	static const struct hvo_resize_options at_boot = { .size = sizeof(at_boot), .boot = true };
 	int rc = 0, n;
 
 	if (!want->named)
@@ -409,7 +411,7 @@ static int open_pool(struct server *s, const struct serve_options *opt,
 		     const struct pool_option *want)
 {
 	struct hvo_pool *pool = hvo_pool_find(s->box.m, want->order); /* of the start, if any */
-	struct hvo_pool_stat stat = { 0 };
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	int rc = pool ? 0 : hvo_pool_create(s->box.m, want->order, &pool);
 
 	if (!rc && opt->policy)
@@ -512,7 +514,9 @@ static int serve(const struct serve_options *opt, int ready)
 
 int cli_serve(char **args)
 {
-	struct serve_options opt = { .seed = 1, .cfg = { .nr_nodes = 1, .optimize = true } };
+	struct serve_options opt = {
+		.seed = 1, .cfg = { .size = sizeof(opt.cfg), .nr_nodes = 1, .optimize = true }
+	};
 	int status, ready = -1;
 
 	if (args_want_help(args))

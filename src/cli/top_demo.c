@@ -117,7 +117,7 @@ static void run_programs(struct demo *d)
 /* Users of huge pages: they want about half of the pool. */
 static void run_huge(struct demo *d)
 {
-	struct hvo_pool_stat stat = { 0 };
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	unsigned int i;
 
 	(void)hvo_pool_stat(d->pool, HVO_NODE_ANY, &stat);
@@ -158,6 +158,7 @@ static int open_machine(struct demo *d)
 {
 	uint64_t node = d->opt.memory_bytes / d->opt.nr_nodes;
 	const struct hvo_config cfg = {
+		.size = sizeof(cfg),
 		.memory_bytes = d->opt.memory_bytes,
 		.nr_nodes = d->opt.nr_nodes,
 		.movable_bytes = node > HVO_SECTION_SIZE ? HVO_SECTION_SIZE : 0,
@@ -166,7 +167,7 @@ static int open_machine(struct demo *d)
 		/* Nobody looks at what is in the frames: then they take no memory of the host. */
 		.clear = HVO_CLEAR_NEVER,
 	};
-	const struct hvo_linux_options host = { .sparse = true };
+	const struct hvo_linux_options host = { .size = sizeof(host), .sparse = true };
 
 	d->frames = d->opt.memory_bytes >> HVO_FRAME_SHIFT;
 	return d->opt.sim ? box_open_sim(&d->box, &cfg, d->opt.seed) :

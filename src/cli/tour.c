@@ -36,6 +36,7 @@
 static void open_machine(const struct tour *t, struct box *box, enum hvo_mode mode, bool optimize)
 {
 	const struct hvo_config cfg = {
+		.size = sizeof(cfg),
 		.memory_bytes = t->opt->memory_bytes,
 		.nr_nodes = t->opt->nr_nodes,
 		.mode = mode,
@@ -71,7 +72,7 @@ static struct hvo_pool *create_pool(struct box *box)
 double tour_grow(struct box *box, struct hvo_pool *pool, uint64_t *ret_pages)
 {
 	uint64_t blocks = hvo_machine_memmap(box->m)->nr_frames / HVO_BLOCK_FRAMES;
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	double start = box_now_ns(box);
 
 	*ret_pages = 0;
@@ -124,7 +125,7 @@ static uint64_t check(struct tour *t, const struct held *held, struct box *box)
 static void look_at_machine(struct tour *t, struct box *box)
 {
 	struct tour_machine *ret = &t->machine;
-	struct hvo_linux_info info;
+	struct hvo_linux_info info = { .size = sizeof(info) };
 
 	ret->frames = hvo_machine_memmap(box->m)->nr_frames;
 	ret->array_bytes = hvo_memmap_pages(t->opt->memory_bytes) * HVO_FRAME_SIZE;
@@ -159,7 +160,7 @@ static uint64_t physical_frame(int pagemap, const struct hvo_linux_info *info, u
 static bool has_zero_page(int pagemap)
 {
 	const size_t len = 2 * HVO_FRAME_SIZE;
-	struct hvo_linux_info info = { 0 };
+	struct hvo_linux_info info = { .size = sizeof(info) };
 	void *pages = mmap(NULL, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	bool ret;
 
@@ -209,7 +210,7 @@ static void look_at_tails(struct tour *t, struct box *box, const char *mode,
 {
 	const struct hvo_memmap *mm = hvo_machine_memmap(box->m);
 	struct tour_tails *tails = &t->tails;
-	struct hvo_linux_info info;
+	struct hvo_linux_info info = { .size = sizeof(info) };
 	unsigned int looked = 0;
 	int pagemap;
 	uint64_t i;
@@ -254,7 +255,7 @@ static void fill_machine(struct tour *t, const char *name, enum hvo_mode mode, b
 {
 	struct tour_fill *ret = &t->fill[t->nr_fills];
 	struct held huge = { 0 }, frames = { 0 };
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 	struct hvo_pool *pool;
 	struct box box;
 
@@ -323,7 +324,7 @@ struct rig {
 static void exhaust(struct tour *t, struct rig *rig, struct tour_run *ret)
 {
 	struct box *box = &rig->box;
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 	uint64_t rng = t->opt->seed, pages;
 	double ns = tour_grow(box, rig->pool, &pages);
 
@@ -377,7 +378,7 @@ static void cut_and_give_back(struct tour *t, struct box *box, struct tour_run *
 static void shrink(struct rig *rig, struct tour_run *ret)
 {
 	double start = box_now_ns(&rig->box);
-	struct hvo_resize_result res;
+	struct hvo_resize_result res = { .size = sizeof(res) };
 
 	if (hvo_pool_resize(rig->pool, HVO_NODE_ANY, rig->huge.nr, &res))
 		cli_die("the pool of huge pages could not be resized");
@@ -391,8 +392,8 @@ static void shrink(struct rig *rig, struct tour_run *ret)
 /* All memory back, and the time for what was put off: what is not whole now never will be. */
 static void give_all_back(struct rig *rig, struct tour_run *ret)
 {
-	struct hvo_resize_result res;
-	struct hvo_machine_stat stat;
+	struct hvo_resize_result res = { .size = sizeof(res) };
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 
 	held_put(&rig->frames, &rig->box);
 	held_put(&rig->huge, &rig->box);

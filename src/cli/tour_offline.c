@@ -80,6 +80,7 @@ static void on_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t
 static void open_machine(const struct tour *t, struct plan *p, enum hvo_mode mode)
 {
 	struct hvo_config cfg = {
+		.size = sizeof(cfg),
 		.memory_bytes = t->opt->memory_bytes,
 		.nr_nodes = t->opt->nr_nodes,
 		.mode = mode,
@@ -158,8 +159,8 @@ static void take_frames(struct plan *p)
 static void fill(struct plan *p)
 {
 	struct held huge = { 0 };
-	struct hvo_machine_stat stat;
-	struct hvo_zone_stat zone;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
+	struct hvo_zone_stat zone = { .size = sizeof(zone) };
 	uint64_t pages, i;
 
 	(void)tour_grow(&p->box, p->pool, &pages);
@@ -169,9 +170,11 @@ static void fill(struct plan *p)
 	held_free(&huge);
 	take_frames(p);
 	held_fill(&p->frames, &p->box);
-	p->owner = (struct hvo_owner){
-		.isolate = on_isolate, .move = on_move, .putback = on_putback, .arg = p
-	};
+	p->owner = (struct hvo_owner){ .size = sizeof(p->owner),
+				       .isolate = on_isolate,
+				       .move = on_move,
+				       .putback = on_putback,
+				       .arg = p };
 	if (hvo_owner_register(p->box.m, &p->owner, &p->id))
 		cli_die("no owner of the pages could be registered");
 	for (i = 0; i < p->nr; i++)

@@ -9,6 +9,7 @@
  */
 #include <hvo/client.h>
 
+#include "core/sized.h"
 #include "lend/protocol.h"
 
 #include <errno.h>
@@ -253,12 +254,15 @@ int hvo_client_borrow(struct hvo_client *client, unsigned int order, uint64_t nr
 		      struct hvo_loan *ret)
 {
 	struct lend_request request = { .op = LEND_BORROW, .order = order, .nr = nr, .node = node };
-	struct hvo_loan loan = { .order = order, .nr = nr };
+	struct hvo_loan loan = { .size = sizeof(loan), .order = order, .nr = nr };
 	struct lend_reply reply;
 	int rc;
 
-	if (!client || !ret || order > HVO_MAX_ORDER)
+	if (!client || order > HVO_MAX_ORDER)
 		return -EINVAL;
+	rc = sized_check(ret);
+	if (rc)
+		return rc;
 	rc = transact(client, &request, &reply, sizeof(reply), &loan.fd);
 	if (!rc)
 		rc = reply.error;
@@ -279,7 +283,7 @@ int hvo_client_borrow(struct hvo_client *client, unsigned int order, uint64_t nr
 		(void)shutdown(client->fd, SHUT_RDWR);
 		return rc;
 	}
-	*ret = loan;
+	SIZED_OUT(ret, &loan);
 	return 0;
 }
 
@@ -287,18 +291,23 @@ int hvo_client_return(struct hvo_client *client, struct hvo_loan *loan)
 {
 	struct lend_request request = { .op = LEND_RETURN };
 	struct lend_reply reply;
+	struct hvo_loan own;
 	int rc;
 
-	if (!client || !loan)
+	if (!client)
 		return -EINVAL;
-	request.id = loan->id;
+	rc = SIZED_IN(&own, loan);
+	if (rc)
+		return rc;
+	request.id = own.id;
 	rc = transact(client, &request, &reply, sizeof(reply), NULL);
 	if (!rc)
 		rc = reply.error;
 	if (rc == -EINVAL)
 		return rc;
-	close_fd(loan->fd);
-	loan->fd = -1;
+	close_fd(own.fd);
+	own.fd = -1;
+	SIZED_OUT(loan, &own);
 	return rc;
 }
 
@@ -307,18 +316,22 @@ int hvo_client_map(const struct hvo_loan *loan, void **ret)
 {
 	const size_t align = (size_t)HVO_BLOCK_SIZE;
 	size_t len, head;
+	struct hvo_loan own;
 	uint8_t *area;
 	void *p;
+	int rc = SIZED_IN(&own, loan);
 
-	if (!loan || !ret || loan->fd < 0 || loan->bytes > SIZE_MAX - align)
+	if (rc)
+		return rc;
+	if (!ret || own.fd < 0 || own.bytes > SIZE_MAX - align)
 		return -EINVAL;
-	len = (size_t)loan->bytes;
+	len = (size_t)own.bytes;
 	area = mmap(NULL, len + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
 		    0);
 	if (area == MAP_FAILED)
 		return -errno;
 	head = (align - (uintptr_t)area % align) % align;
-	p = mmap(area + head, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, loan->fd, 0);
+	p = mmap(area + head, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, own.fd, 0);
 	if (p == MAP_FAILED) {
 		int error = errno;
 
@@ -340,12 +353,15 @@ int hvo_client_map(const struct hvo_loan *loan, void **ret)
 int hvo_client_status(struct hvo_client *client, struct hvo_client_status *ret)
 {
 	struct lend_request request = { .op = LEND_STATUS };
-	struct hvo_client_status s = { 0 };
+	struct hvo_client_status s = { .size = sizeof(s) };
 	struct lend_status reply;
 	int rc, i;
 
-	if (!client || !ret)
+	if (!client)
 		return -EINVAL;
+	rc = sized_check(ret);
+	if (rc)
+		return rc;
 	rc = transact(client, &request, &reply, sizeof(reply), NULL);
 	if (!rc)
 		rc = reply.reply.error;
@@ -367,6 +383,6 @@ int hvo_client_status(struct hvo_client *client, struct hvo_client_status *ret)
 		s.pools[i].pending = reply.pools[i].pending;
 		s.pools[i].mine = reply.pools[i].mine;
 	}
-	*ret = s;
+	SIZED_OUT(ret, &s);
 	return 0;
 }

@@ -24,6 +24,7 @@
 #include "page.h"
 #include "poison.h"
 #include "report.h"
+#include "sized.h"
 #include "vmemmap.h"
 #include "watermark.h"
 #include "work.h"
@@ -757,14 +758,17 @@ void hvo_read_unlock(struct hvo_machine *m)
 	m->ops->read_unlock(m->ctx);
 }
 
-void hvo_shrinker_register(struct hvo_machine *m, struct hvo_shrinker *shrinker)
+int hvo_shrinker_register(struct hvo_machine *m, struct hvo_shrinker *shrinker)
 {
-	if (machine_gone(m))
-		return;
+	int rc = machine_gone(m) ? -HVO_ENODEV : sized_whole(shrinker, sizeof(*shrinker));
+
+	if (rc || !shrinker->scan)
+		return rc ? rc : -HVO_EINVAL;
 	lock_acquire(m, &m->shrinker_lock);
 	shrinker->next = m->shrinkers;
 	m->shrinkers = shrinker;
 	lock_release(m, &m->shrinker_lock);
+	return 0;
 }
 
 int hvo_shrinker_unregister(struct hvo_machine *m, struct hvo_shrinker *shrinker)

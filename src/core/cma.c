@@ -16,10 +16,21 @@
 #include "hugetlb.h"
 #include "lock.h"
 #include "page.h"
+#include "sized.h"
 
 static uint32_t nr_areas(const struct hvo_machine *m)
 {
 	return __atomic_load_n(&m->nr_cmas, __ATOMIC_ACQUIRE);
+}
+
+/* What every call on an area refuses: none, or none any more, and a machine that is gone. */
+static int cma_check(const struct hvo_cma *cma)
+{
+	if (!cma)
+		return -HVO_EINVAL;
+	if (machine_gone(cma->m))
+		return -HVO_ENODEV;
+	return counter_read(&cma->nr) ? 0 : -HVO_EINVAL;
 }
 
 static hvo_pfn_t align_up(hvo_pfn_t pfn, uint64_t align)
@@ -37,7 +48,7 @@ static hvo_pfn_t find_place(struct hvo_machine *m, const struct zone *z, uint64_
 	for (i = 0; i < m->nr_cmas; i++) {
 		const struct hvo_cma *cma = &m->cmas[i];
 
-		if (start >= cma->start + cma->nr || cma->start >= start + nr)
+		if (!cma->nr || start >= cma->start + cma->nr || cma->start >= start + nr)
 			continue;
 		start = align_up(cma->start + cma->nr, align);
 		/* Others may be in the way there. */
@@ -50,10 +61,12 @@ static hvo_pfn_t find_place(struct hvo_machine *m, const struct zone *z, uint64_
 static int carve_area(struct hvo_machine *m, struct zone *z, uint64_t nr, struct hvo_cma **ret)
 {
 	unsigned int order;
-	struct hvo_cma *cma;
+	struct hvo_cma *cma = m->cmas;
 	hvo_pfn_t start;
 
-	if (m->nr_cmas == HVO_MAX_CMA)
+	while (cma < m->cmas + m->nr_cmas && cma->nr)
+		cma++;
+	if (cma == m->cmas + HVO_MAX_CMA)
 		return -HVO_ENOSPC;
 	if (nr > z->end - z->start)
 		return -HVO_ENOMEM;
@@ -63,11 +76,14 @@ static int carve_area(struct hvo_machine *m, struct zone *z, uint64_t nr, struct
 	while (start == HVO_PFN_NONE && order-- > HVO_BLOCK_ORDER);
 	if (start == HVO_PFN_NONE)
 		return -HVO_ENOMEM;
-	cma = &m->cmas[m->nr_cmas];
 	cma->m = m;
-	cma->start = start;
-	cma->nr = nr;
-	__atomic_store_n(&m->nr_cmas, m->nr_cmas + 1, __ATOMIC_RELEASE);
+	counter_set(&cma->start, start);
+	counter_set(&cma->allocated, 0);
+	counter_set(&cma->failed, 0);
+	counter_set(&cma->released, 0);
+	__atomic_store_n(&cma->nr, nr, __ATOMIC_RELEASE);
+	if (cma == m->cmas + m->nr_cmas)
+		__atomic_store_n(&m->nr_cmas, m->nr_cmas + 1, __ATOMIC_RELEASE);
 	*ret = cma;
 	return 0;
 }
@@ -86,24 +102,41 @@ int hvo_cma_create(struct hvo_machine *m, int node, uint64_t nr, struct hvo_cma 
 	return rc;
 }
 
-static int area_take(struct hvo_cma *cma, struct contig_want *w, hvo_pfn_t *tried, hvo_pfn_t *ret)
+int hvo_cma_destroy(struct hvo_cma *cma)
 {
-	struct hvo_machine *m = cma->m;
-	int rc;
+	int rc = cma_check(cma);
+	struct hvo_machine *m;
 
-	w->lo = cma->start;
-	w->hi = cma->start + cma->nr;
-	lock_acquire(m, &cma->lock);
-	rc = contig_search_on(m, zone_of(m, cma->start), w, tried, ret);
+	if (rc)
+		return rc;
+	m = cma->m;
+	if (!lock_try(&cma->lock))
+		return -HVO_EBUSY;
+	lock_acquire(m, &m->memmap_lock);
+	rc = counter_read(&cma->used) ? -HVO_EBUSY : 0;
+	if (!rc)
+		counter_set(&cma->nr, 0);
+	lock_release(m, &m->memmap_lock);
 	lock_release(m, &cma->lock);
-	counter_add(rc ? &m->cma_alloc_failures : &m->cma_allocs, 1);
 	return rc;
 }
 
-static void count_taken(struct hvo_cma *cma, uint64_t nr)
+/* Nobody else looks for a place meanwhile, nor removes the area; it may be gone by then. */
+static int area_take(struct hvo_cma *cma, struct contig_want *w, hvo_pfn_t *tried, hvo_pfn_t *ret)
 {
-	counter_add(&cma->used, nr);
-	counter_add(&cma->allocated, nr);
+	struct hvo_machine *m = cma->m;
+	int rc = -HVO_ENOMEM;
+
+	lock_acquire(m, &cma->lock);
+	w->lo = cma->start;
+	w->hi = cma->start + cma->nr;
+	if (cma->nr)
+		rc = contig_search_on(m, zone_of(m, cma->start), w, tried, ret);
+	if (!rc)
+		counter_add(&cma->used, w->nr);
+	lock_release(m, &cma->lock);
+	counter_add(rc ? &m->cma_alloc_failures : &m->cma_allocs, 1);
+	return rc;
 }
 
 int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order, hvo_pfn_t *ret)
@@ -112,21 +145,25 @@ int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order, hv
 	hvo_pfn_t pfn = 0;
 	int rc;
 
-	if (!cma || !nr || align_order > HVO_GIGA_ORDER || !ret)
+	rc = cma_check(cma);
+	if (rc)
+		return rc;
+	if (!nr || align_order > HVO_GIGA_ORDER || !ret)
 		return -HVO_EINVAL;
-	if (machine_gone(cma->m))
-		return -HVO_ENODEV;
 	w.align = UINT64_C(1) << align_order;
 	do {
 		rc = area_take(cma, &w, NULL, &pfn);
-		if (!rc)
-			rc = contig_clear(cma->m, pfn, pfn + nr, 0);
+		if (rc)
+			break;
+		rc = contig_clear(cma->m, pfn, pfn + nr, 0);
+		if (rc)
+			counter_sub(&cma->used, nr);
 	} while (rc == -HVO_EAGAIN);
 	if (rc) {
 		counter_add(&cma->failed, nr);
 		return rc;
 	}
-	count_taken(cma, nr);
+	counter_add(&cma->allocated, nr);
 	contig_publish(cma->m, pfn, pfn + nr, true);
 	*ret = pfn;
 	return 0;
@@ -162,10 +199,10 @@ static void begin_rest(struct hvo_machine *m, hvo_pfn_t pfn)
 
 int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr)
 {
-	if (!cma)
-		return -HVO_EINVAL;
-	if (machine_gone(cma->m))
-		return -HVO_ENODEV;
+	int rc = cma_check(cma);
+
+	if (rc)
+		return rc;
 	if (!nr || pfn < cma->start || nr > cma->nr || pfn - cma->start > cma->nr - nr ||
 	    !contig_held(cma->m, pfn, pfn + nr, true))
 		return -HVO_EINVAL;
@@ -175,24 +212,43 @@ int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr)
 
 struct hvo_cma *hvo_cma_get(struct hvo_machine *m, unsigned int index)
 {
-	return !machine_gone(m) && index < nr_areas(m) ? &m->cmas[index] : NULL;
+	uint32_t i;
+
+	for (i = 0; !machine_gone(m) && i < nr_areas(m); i++)
+		if (counter_read(&m->cmas[i].nr) && !index--)
+			return &m->cmas[i];
+	return NULL;
 }
 
-void hvo_cma_events(const struct hvo_cma *cma, struct hvo_cma_events *ret)
+int hvo_cma_events(const struct hvo_cma *cma, struct hvo_cma_events *ret)
 {
-	ret->allocated = counter_read(&cma->allocated);
-	ret->failed = counter_read(&cma->failed);
-	ret->released = counter_read(&cma->released);
+	struct hvo_cma_events events = { 0 };
+	int rc = cma_check(cma);
+
+	if (!rc)
+		rc = sized_check(ret);
+	if (rc)
+		return rc;
+	events.allocated = counter_read(&cma->allocated);
+	events.failed = counter_read(&cma->failed);
+	events.released = counter_read(&cma->released);
+	SIZED_OUT(ret, &events);
+	return 0;
 }
 
-void hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uint64_t *used)
+int hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uint64_t *used)
 {
+	int rc = cma_check(cma);
+
+	if (rc)
+		return rc;
 	if (start)
 		*start = cma->start;
 	if (nr)
 		*nr = cma->nr;
 	if (used)
 		*used = counter_read(&cma->used);
+	return 0;
 }
 
 /* ---- pools ------------------------------------------------------------------------------- */
@@ -209,9 +265,10 @@ int cma_take_one(struct hvo_machine *m, int node, unsigned int order, hvo_pfn_t 
 	for (i = 0; i < nr_areas(m); i++) {
 		struct hvo_cma *cma = &m->cmas[i];
 
-		if (zone_of(m, cma->start)->node != node || area_take(cma, &w, &tried[i], ret))
+		if (!counter_read(&cma->nr) || zone_of(m, cma->start)->node != node ||
+		    area_take(cma, &w, &tried[i], ret))
 			continue;
-		count_taken(cma, w.nr);
+		counter_add(&cma->allocated, w.nr);
 		page_set_flags(page_rw(m, *ret), HVO_PF_CMA | HVO_PF_CMA_FIRST);
 		return 0;
 	}

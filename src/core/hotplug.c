@@ -25,6 +25,7 @@
 #include "migrate.h"
 #include "page.h"
 #include "report.h"
+#include "sized.h"
 #include "vmemmap.h"
 #include "watermark.h"
 #include "zone.h"
@@ -64,13 +65,16 @@ enum hvo_section_state hvo_section_state(struct hvo_machine *m, hvo_pfn_t pfn)
 						       __ATOMIC_ACQUIRE);
 }
 
-void hvo_section_info(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_section_info *ret)
+int hvo_section_info(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_section_info *ret)
 {
 	struct hvo_section_info info = { .state = hvo_section_state(m, pfn),
 					 .node = -1,
 					 .zone = -1 };
+	int rc = machine_gone(m) ? -HVO_ENODEV : sized_check(ret);
 	uint8_t zone;
 
+	if (rc)
+		return rc;
 	if (info.state != HVO_SECTION_ABSENT) {
 		const struct section *s = section_of(m, pfn);
 
@@ -81,7 +85,8 @@ void hvo_section_info(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_section_i
 		if (zone != ZONE_NONE)
 			info.zone = zone % HVO_NR_ZONES;
 	}
-	*ret = info;
+	SIZED_OUT(ret, &info);
+	return 0;
 }
 
 static void set_state(struct section *s, enum hvo_section_state state)

@@ -24,6 +24,7 @@
 #include "alloc.h"
 #include "badframe.h"
 #include "lock.h"
+#include "sized.h"
 #include "vmemmap.h"
 
 #define WAIT_NS 1000
@@ -756,10 +757,72 @@ int hvo_pool_create(struct hvo_machine *m, unsigned int order, struct hvo_pool *
 	return rc;
 }
 
+/* Nobody has anything of it, nor a promise. Pool lock held. */
+static bool is_empty(struct hvo_pool *pool)
+{
+	return !POOL_SUM(pool, total) && !pool->reserved && !pool->deferred.nr;
+}
+
+/* Other pools that demoted to one that is gone. Memmap lock held. */
+static void forget_target(struct hvo_machine *m, unsigned int order)
+{
+	int i;
+
+	for (i = 0; i < HVO_MAX_POOLS; i++)
+		if (m->pools[i].demote_order == order)
+			m->pools[i].demote_order = 0;
+}
+
+int hvo_pool_destroy(struct hvo_pool *pool)
+{
+	int rc = pool_check(pool, HVO_NODE_ANY);
+	struct hvo_machine *m;
+
+	if (rc)
+		return rc;
+	m = pool->m;
+	if (!lock_try(&pool->resize_lock))
+		return -HVO_EBUSY;
+	lock_acquire(m, &m->memmap_lock);
+	lock_acquire(m, &pool->lock);
+	rc = is_empty(pool) ? 0 : -HVO_EBUSY;
+	if (!rc) {
+		forget_target(m, pool->order);
+		__atomic_store_n(&pool->order, 0, __ATOMIC_RELEASE);
+		/* All but the machine and the locks, which are held. */
+		__builtin_memset(&pool->cma, 0, sizeof(*pool) - offsetof(struct hvo_pool, cma));
+	}
+	lock_release(m, &pool->lock);
+	lock_release(m, &m->memmap_lock);
+	lock_release(m, &pool->resize_lock);
+	return rc;
+}
+
+struct hvo_pool *hvo_pool_next(struct hvo_machine *m, const struct hvo_pool *pool)
+{
+	unsigned int order = HVO_BLOCK_ORDER;
+	struct hvo_pool *next = NULL;
+
+	if (pool)
+		order = __atomic_load_n(&pool->order, __ATOMIC_ACQUIRE) + 1;
+	for (; !next && order <= HVO_MAX_ORDER; order++)
+		next = hvo_pool_find(m, order);
+	return next;
+}
+
+int hvo_pool_order(const struct hvo_pool *pool)
+{
+	int rc = pool_check(pool, HVO_NODE_ANY);
+
+	return rc ? rc : (int)__atomic_load_n(&pool->order, __ATOMIC_ACQUIRE);
+}
+
 struct hvo_pool *hvo_pool_find(struct hvo_machine *m, unsigned int order)
 {
 	int i;
 
+	if (machine_gone(m))
+		return NULL;
 	for (i = 0; i < HVO_MAX_POOLS; i++)
 		if (order && __atomic_load_n(&m->pools[i].order, __ATOMIC_ACQUIRE) == order)
 			return &m->pools[i];
@@ -768,12 +831,15 @@ struct hvo_pool *hvo_pool_find(struct hvo_machine *m, unsigned int order)
 
 int hvo_pool_set_policy(struct hvo_pool *pool, const struct hvo_policy *policy)
 {
+	struct hvo_policy own;
 	int rc = pool_check(pool, HVO_NODE_ANY);
 
-	if (rc || !policy_valid(policy))
+	if (!rc)
+		rc = SIZED_IN(&own, policy);
+	if (rc || !policy_valid(&own))
 		return rc ? rc : -HVO_EINVAL;
 	lock_acquire(pool->m, &pool->m->memmap_lock);
-	pool->policy = *policy;
+	pool->policy = own;
 	lock_release(pool->m, &pool->m->memmap_lock);
 	return 0;
 }
@@ -782,10 +848,12 @@ int hvo_pool_policy(struct hvo_pool *pool, struct hvo_policy *ret)
 {
 	int rc = pool_check(pool, HVO_NODE_ANY);
 
-	if (rc || !ret)
-		return rc ? rc : -HVO_EINVAL;
+	if (!rc)
+		rc = sized_check(ret);
+	if (rc)
+		return rc;
 	lock_acquire(pool->m, &pool->m->memmap_lock);
-	*ret = pool->policy;
+	SIZED_OUT(ret, &pool->policy);
 	lock_release(pool->m, &pool->m->memmap_lock);
 	return 0;
 }
@@ -825,8 +893,10 @@ int hvo_pool_stat(struct hvo_pool *pool, int node, struct hvo_pool_stat *ret)
 	int rc = pool_check(pool, node);
 	uint32_t n;
 
-	if (rc || !ret)
-		return rc ? rc : -HVO_EINVAL;
+	if (!rc)
+		rc = sized_check(ret);
+	if (rc)
+		return rc;
 	lock_acquire(pool->m, &pool->lock);
 	for (n = 0; n < pool->m->cfg.nr_nodes; n++)
 		if (node == HVO_NODE_ANY || n == (uint32_t)node)
@@ -842,6 +912,6 @@ int hvo_pool_stat(struct hvo_pool *pool, int node, struct hvo_pool_stat *ret)
 	lock_release(pool->m, &pool->lock);
 	if (on_demand(pool->m))
 		s.optimized = s.total;
-	*ret = s;
+	SIZED_OUT(ret, &s);
 	return 0;
 }

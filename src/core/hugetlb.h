@@ -67,13 +67,15 @@ uint64_t hugetlb_sound_free(const struct hvo_pool *pool);
 /* Free pages that may leave, whichever of them they are: what is promised stays. Pool lock held. */
 uint64_t hugetlb_spare(const struct hvo_pool *pool);
 
-/* What every call on a pool refuses: no pool, a machine that is gone, no such node. */
+/* What every call on a pool refuses: no pool, or none any more, a machine that is gone, no such node. */
 static inline int pool_check(const struct hvo_pool *pool, int node)
 {
 	if (!pool || node < HVO_NODE_ANY)
 		return -HVO_EINVAL;
 	if (machine_gone(pool->m))
 		return -HVO_ENODEV;
+	if (!__atomic_load_n(&pool->order, __ATOMIC_RELAXED))
+		return -HVO_EINVAL;
 	return node >= (int)pool->m->cfg.nr_nodes ? -HVO_EINVAL : 0;
 }
 

@@ -15,6 +15,7 @@
 #include "hugetlb.h"
 #include "lock.h"
 #include "page.h"
+#include "sized.h"
 #include "vmemmap.h"
 #include "watermark.h"
 #include "zone.h"
@@ -70,64 +71,112 @@ static uint64_t guest_frames(const struct hvo_config *c, uint32_t nid)
 	return frames;
 }
 
-/* 1 GiB pages on each node, and their sum; false: they are said twice, and differently. */
-static bool boot_valid(struct hvo_config *c)
+/* 1 GiB pages on each node, and their sum. */
+static const char *boot_wrong(struct hvo_config *c)
 {
 	uint64_t sum = 0;
 	uint32_t n;
 
 	for (n = 0; n < HVO_MAX_NODES; n++) {
 		if (c->boot_gigantic_nodes[n] && n >= c->nr_nodes)
-			return false;
+			return "boot_gigantic_nodes: there is no such node";
 		sum += c->boot_gigantic_nodes[n];
 	}
 	if (!sum)
-		return true;
+		return NULL;
 	if (sum > UINT32_MAX || (c->boot_gigantic && c->boot_gigantic != sum))
-		return false;
+		return "boot_gigantic: not the sum of boot_gigantic_nodes";
 	c->boot_gigantic = (uint32_t)sum;
-	return true;
+	return NULL;
 }
 
-static bool parts_valid(const struct hvo_config *c)
+static const char *parts_wrong(const struct hvo_config *c)
 {
 	uint64_t node = c->memory_bytes / c->nr_nodes, all = UINT64_MAX >> (64 - c->nr_nodes),
 		 normal;
 	uint64_t frames = memmap_frames(c);
 	uint32_t n;
 
-	if (c->movable_nodes & ~all || c->movable_nodes == all)
-		return false;
-	if (c->movable_bytes >= node || c->movable_bytes % HVO_SECTION_SIZE ||
-	    c->cma_bytes >= node - c->movable_bytes || c->cma_bytes % HVO_SECTION_SIZE)
-		return false;
+	if (c->movable_nodes & ~all)
+		return "movable_nodes: there is no such node";
+	if (c->movable_nodes == all)
+		return "movable_nodes: no node with NORMAL memory is left";
+	if (c->movable_bytes % HVO_SECTION_SIZE)
+		return "movable_bytes: not a multiple of a section (128 MiB)";
+	if (c->cma_bytes % HVO_SECTION_SIZE)
+		return "cma_bytes: not a multiple of a section (128 MiB)";
+	if (c->movable_bytes >= node)
+		return "movable_bytes: all of a node or more";
+	if (c->cma_bytes >= node - c->movable_bytes)
+		return "cma_bytes: nothing is left of a node for NORMAL memory";
 	normal = node - c->movable_bytes - c->cma_bytes;
 	for (n = 0; n < c->nr_nodes; n++)
 		if (has_normal(c, n) &&
 		    (frames + guest_frames(c, n) + 2 * HVO_BLOCK_FRAMES) * HVO_FRAME_SIZE > normal)
-			return false;
-	return c->min_free_bytes < node / 2;
+			return "memory_bytes: NORMAL has no room for the descriptors";
+	return c->min_free_bytes < node / 2 ? NULL : "min_free_bytes: half of a node or more";
 }
 
-/* Defaults filled in; false if it makes no sense. */
-static bool config_valid(const struct hvo_config *in, struct hvo_config *c)
+static const char *size_wrong(const struct hvo_config *c)
 {
-	if (!in)
-		return false;
-	*c = *in;
+	if (!c->memory_bytes)
+		return "memory_bytes: 0";
+	if (c->memory_bytes > MEMORY_MAX)
+		return "memory_bytes: more than 16 TiB";
+	if (c->memory_bytes % (HVO_SECTION_SIZE * c->nr_nodes))
+		return "memory_bytes: not a multiple of nr_nodes sections (128 MiB)";
+	if (c->hotplug_bytes % HVO_SECTION_SIZE)
+		return "hotplug_bytes: not a multiple of a section (128 MiB)";
+	if (c->hotplug_bytes > MEMORY_MAX - c->memory_bytes)
+		return "hotplug_bytes: more than 16 TiB together with memory_bytes";
+	return NULL;
+}
+
+static const char *choice_wrong(const struct hvo_config *c)
+{
+	if (c->nr_nodes > HVO_MAX_NODES)
+		return "nr_nodes: more than 64";
+	if (c->max_order < HVO_BLOCK_ORDER || c->max_order > HVO_MAX_ORDER)
+		return "max_order: not from 9 to 18";
+	if (c->mode > HVO_LINUX)
+		return "mode: no such mode";
+	return c->clear > HVO_CLEAR_NEVER ? "clear: no such time to clear" : NULL;
+}
+
+/* The configuration with its defaults filled in; an error says in *@ret_why what is wrong. */
+static int read_config(const struct hvo_config *in, struct hvo_config *c, const char **ret_why)
+{
+	int rc = SIZED_IN(c, in);
+
+	*ret_why = rc == -HVO_E2BIG ? "size: more than this library knows of" : "size: too small";
+	if (rc)
+		return rc;
 	if (!c->nr_nodes)
 		c->nr_nodes = 1;
 	if (!c->max_order)
 		c->max_order = HVO_MAX_ORDER;
-	if (c->nr_nodes > HVO_MAX_NODES || c->max_order < HVO_BLOCK_ORDER ||
-	    c->max_order > HVO_MAX_ORDER || c->mode > HVO_LINUX || c->clear > HVO_CLEAR_NEVER)
-		return false;
-	if (!c->memory_bytes || c->memory_bytes > MEMORY_MAX || c->hotplug_bytes > MEMORY_MAX ||
-	    c->memory_bytes + c->hotplug_bytes > MEMORY_MAX ||
-	    c->memory_bytes % (HVO_SECTION_SIZE * c->nr_nodes) ||
-	    c->hotplug_bytes % HVO_SECTION_SIZE)
-		return false;
-	return parts_valid(c) && boot_valid(c);
+	*ret_why = choice_wrong(c);
+	if (!*ret_why)
+		*ret_why = size_wrong(c);
+	if (!*ret_why)
+		*ret_why = parts_wrong(c);
+	if (!*ret_why)
+		*ret_why = boot_wrong(c);
+	return *ret_why ? -HVO_EINVAL : 0;
+}
+
+int hvo_config_check(const struct hvo_config *cfg, char *why, size_t len)
+{
+	struct hvo_config c;
+	const char *text;
+	int rc = read_config(cfg, &c, &text);
+
+	if (!why || !len)
+		return rc;
+	while (rc && *text && --len)
+		*why++ = *text++;
+	*why = 0;
+	return rc;
 }
 
 /* Of the address space: what is there and what can be added. */
@@ -167,8 +216,9 @@ static struct layout layout_of(const struct hvo_config *c)
 size_t hvo_machine_size(const struct hvo_config *cfg)
 {
 	struct hvo_config c;
+	const char *why;
 
-	return config_valid(cfg, &c) ? layout_of(&c).total : 0;
+	return read_config(cfg, &c, &why) ? 0 : layout_of(&c).total;
 }
 
 uint64_t hvo_memmap_pages(uint64_t memory_bytes)
@@ -367,7 +417,7 @@ static int online_nodes(struct hvo_machine *m)
 /* As many as there are; the kernel too boots with fewer. */
 static int boot_rest(struct hvo_machine *m, struct hvo_pool *pool)
 {
-	static const struct hvo_resize_options at_boot = { .boot = true };
+	static const struct hvo_resize_options at_boot = { .size = sizeof(at_boot), .boot = true };
 	bool in_turn = true;
 	uint32_t n;
 	int rc = 0;
@@ -410,11 +460,15 @@ int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,
 {
 	struct hvo_machine *m = mem;
 	struct hvo_config c;
+	const char *why;
 	struct layout l;
 	int rc;
 
-	if (!mem || !ops || !array || !ret || !config_valid(cfg, &c) || (uintptr_t)mem % ALIGN)
+	if (!mem || sized_whole(ops, sizeof(*ops)) || !array || !ret || (uintptr_t)mem % ALIGN)
 		return -HVO_EINVAL;
+	rc = read_config(cfg, &c, &why);
+	if (rc)
+		return rc;
 	l = layout_of(&c);
 	if (len < l.total)
 		return -HVO_EINVAL;
@@ -464,6 +518,16 @@ void *hvo_window(const struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	return m->ops->window(m->ctx, pfn, nr);
 }
 
+hvo_pfn_t hvo_addr_to_pfn(const struct hvo_machine *m, const void *addr)
+{
+	uint64_t at;
+
+	if (machine_gone(m))
+		return HVO_PFN_NONE;
+	at = (uintptr_t)addr - (uintptr_t)m->ops->window(m->ctx, 0, m->mm.nr_frames);
+	return at >> HVO_FRAME_SHIFT < m->mm.nr_frames ? at >> HVO_FRAME_SHIFT : HVO_PFN_NONE;
+}
+
 void hvo_machine_abandon(struct hvo_machine *m)
 {
 	__atomic_store_n(&m->abandoned, 1, __ATOMIC_RELAXED);
@@ -510,10 +574,10 @@ static int zone_find(struct hvo_machine *m, int node, enum hvo_zone_type type, c
 {
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	if (node < 0 || !node_valid(m, node) || (uint32_t)type >= HVO_NR_ZONES || !out)
+	if (node < 0 || !node_valid(m, node) || (uint32_t)type >= HVO_NR_ZONES)
 		return -HVO_EINVAL;
 	*ret = &m->nodes[node].zones[type];
-	return 0;
+	return sized_check(out);
 }
 
 int hvo_zone_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
@@ -539,7 +603,7 @@ int hvo_zone_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 	s.nr_isolated = z->nr_isolated;
 	count_free(z, &s);
 	lock_release(m, &z->lock);
-	*ret = s;
+	SIZED_OUT(ret, &s);
 	return 0;
 }
 
@@ -555,7 +619,7 @@ int hvo_zone_types(struct hvo_machine *m, int node, enum hvo_zone_type type,
 	lock_acquire(m, &z->lock);
 	count_types(z, &types);
 	lock_release(m, &z->lock);
-	*ret = types;
+	SIZED_OUT(ret, &types);
 	return 0;
 }
 
@@ -573,28 +637,33 @@ int hvo_numa_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 	s.hit = z->nr_allocs - s.miss;
 	s.foreign = counter_read(&z->numa_foreign);
 	lock_release(m, &z->lock);
-	*ret = s;
+	SIZED_OUT(ret, &s);
 	return 0;
 }
 
 int hvo_zone_events(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		    struct hvo_zone_events *ret)
 {
+	struct hvo_zone_events events = { 0 };
 	struct zone *z;
 	int rc = zone_find(m, node, type, ret, &z);
 
 	if (rc)
 		return rc;
-	ret->allocated = counter_read(&z->allocated);
-	ret->freed = counter_read(&z->freed);
+	events.allocated = counter_read(&z->allocated);
+	events.freed = counter_read(&z->freed);
+	SIZED_OUT(ret, &events);
 	return 0;
 }
 
-void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
+int hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
 {
 	struct hvo_machine_stat s = { 0 };
+	int rc = machine_gone(m) ? -HVO_ENODEV : sized_check(ret);
 	uint32_t n, t;
 
+	if (rc)
+		return rc;
 	for (n = 0; n < m->cfg.nr_nodes; n++) {
 		for (t = 0; t < HVO_NR_ZONES; t++) {
 			s.total_frames += counter_read(&m->nodes[n].zones[t].managed);
@@ -624,5 +693,6 @@ void hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
 	s.compact_isolated = counter_read(&m->compact_isolated);
 	s.compact_stalls = counter_read(&m->compact_stalls);
 	s.compact_successes = counter_read(&m->compact_successes);
-	*ret = s;
+	SIZED_OUT(ret, &s);
+	return 0;
 }

@@ -191,8 +191,8 @@ struct owner_slot {
 
 struct hvo_cma {
 	struct hvo_machine *m; /* (c) */
-	hvo_pfn_t start;       /* (c) */
-	uint64_t nr;	       /* (c) frames */
+	hvo_pfn_t start;       /* written (v), read (a) */
+	uint64_t nr;	       /* written (v), read (a): frames; 0: no area */
 	uint64_t used;	       /* (a) by hvo_cma_alloc() */
 	/* (a) frames that it gave, that it could not give, and that came back */
 	uint64_t allocated, failed, released;

@@ -17,18 +17,23 @@
 #include "lock.h"
 #include "migrate.h"
 #include "page.h"
+#include "sized.h"
 
 #define WAIT_NS 1000
 
 int hvo_owner_register(struct hvo_machine *m, struct hvo_owner *owner, uint32_t *ret_id)
 {
-	int rc = -HVO_ENOSPC;
 	uint32_t i;
+	int rc;
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	if (!owner || !owner->isolate || !owner->move || !owner->putback || !ret_id)
+	rc = sized_whole(owner, sizeof(*owner));
+	if (rc)
+		return rc;
+	if (!owner->isolate || !owner->move || !owner->putback || !ret_id)
 		return -HVO_EINVAL;
+	rc = -HVO_ENOSPC;
 	lock_acquire(m, &m->owner_lock);
 	for (i = 0; i < HVO_MAX_OWNERS && rc; i++) {
 		if (m->owners[i].owner)

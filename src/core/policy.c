@@ -8,22 +8,23 @@
  */
 #include "hugetlb.h"
 
+#define SIZE sizeof(struct hvo_policy)
 #define MAYFAIL (HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL)
 #define NORETRY (HVO_GFP_KERNEL | HVO_GFP_NORETRY)
 
 /* clang-format off */
 static const struct hvo_policy policies[] = {
-	{ "mayfail", 0, 1, { { HVO_RESTORE_ALLOC, MAYFAIL, 0, 0 } } },
-	{ "mayfail-node", 0, 1, { { HVO_RESTORE_ALLOC, MAYFAIL | HVO_GFP_THISNODE, 0, 0 } } },
-	{ "noretry", 0, 1, { { HVO_RESTORE_ALLOC, NORETRY | HVO_GFP_THISNODE, 0, 0 } } },
-	{ "atomic", HVO_POLICY_RETRY, 1, { { HVO_RESTORE_ALLOC, HVO_GFP_ATOMIC, 0, 0 } } },
-	{ "retry", 0, 1,
+	{ SIZE, "mayfail", 0, 1, { { HVO_RESTORE_ALLOC, MAYFAIL, 0, 0 } } },
+	{ SIZE, "mayfail-node", 0, 1, { { HVO_RESTORE_ALLOC, MAYFAIL | HVO_GFP_THISNODE, 0, 0 } } },
+	{ SIZE, "noretry", 0, 1, { { HVO_RESTORE_ALLOC, NORETRY | HVO_GFP_THISNODE, 0, 0 } } },
+	{ SIZE, "atomic", HVO_POLICY_RETRY, 1, { { HVO_RESTORE_ALLOC, HVO_GFP_ATOMIC, 0, 0 } } },
+	{ SIZE, "retry", 0, 1,
 	  { { HVO_RESTORE_ALLOC, MAYFAIL | HVO_GFP_THISNODE | HVO_GFP_NOWARN, UINT32_MAX, 100 } } },
-	{ "oom", HVO_POLICY_RETRY, 2,
+	{ SIZE, "oom", HVO_POLICY_RETRY, 2,
 	  { { HVO_RESTORE_ALLOC, MAYFAIL, 0, 0 }, { HVO_RESTORE_OOM, MAYFAIL, 0, 0 } } },
-	{ "carve", HVO_POLICY_RETRY, 2,
+	{ SIZE, "carve", HVO_POLICY_RETRY, 2,
 	  { { HVO_RESTORE_ALLOC, MAYFAIL | HVO_GFP_NOWARN, 0, 0 }, { HVO_RESTORE_CARVE, 0, 0, 0 } } },
-	{ "carve-heal", HVO_POLICY_FLAGS, 2,
+	{ SIZE, "carve-heal", HVO_POLICY_FLAGS, 2,
 	  { { HVO_RESTORE_ALLOC, MAYFAIL | HVO_GFP_NOWARN, 0, 0 }, { HVO_RESTORE_CARVE, 0, 0, 0 } } },
 };
 /* clang-format on */
@@ -58,7 +59,7 @@ bool policy_valid(const struct hvo_policy *policy)
 {
 	unsigned int i;
 
-	if (!policy || policy->flags & ~HVO_POLICY_FLAGS || !policy->nr_steps ||
+	if (policy->flags & ~HVO_POLICY_FLAGS || !policy->nr_steps ||
 	    policy->nr_steps > HVO_POLICY_STEPS)
 		return false;
 	for (i = 0; i < sizeof(policy->name) && policy->name[i]; i++)

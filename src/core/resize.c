@@ -15,6 +15,7 @@
 #include "contig.h"
 #include "hugetlb.h"
 #include "lock.h"
+#include "sized.h"
 #include "sort.h"
 #include "vmemmap.h"
 
@@ -422,17 +423,21 @@ static uint64_t count_of_node(struct hvo_pool *pool, int node, uint64_t nr)
 int hvo_pool_resize_with(struct hvo_pool *pool, int node, uint64_t nr,
 			 const struct hvo_resize_options *opt, struct hvo_resize_result *ret)
 {
-	static const struct hvo_resize_options none;
-	struct resize r = { .pool = pool, .opt = opt ? opt : &none };
+	struct hvo_resize_options own = { 0 };
+	struct resize r = { .pool = pool, .opt = &own, .res.size = sizeof(r.res) };
 	struct hvo_machine *m;
 	int rc = pool_check(pool, node);
 
-	if (rc || (node >= 0 && r.opt->nodes))
+	if (!rc && opt)
+		rc = SIZED_IN(&own, opt);
+	if (!rc && ret)
+		rc = sized_check(ret);
+	if (rc || (node >= 0 && own.nodes))
 		return rc ? rc : -HVO_EINVAL;
 	m = pool->m;
 	r.nodes = node >= 0 ? UINT64_C(1) << node : all_nodes(m);
-	if (r.opt->nodes)
-		r.nodes &= r.opt->nodes;
+	if (own.nodes)
+		r.nodes &= own.nodes;
 	if (!r.nodes)
 		return -HVO_EINVAL;
 	lock_acquire(m, &pool->resize_lock);
@@ -442,7 +447,7 @@ int hvo_pool_resize_with(struct hvo_pool *pool, int node, uint64_t nr,
 	lock_release(m, &m->memmap_lock);
 	lock_release(m, &pool->resize_lock);
 	if (ret)
-		*ret = r.res;
+		SIZED_OUT(ret, &r.res);
 	return 0;
 }
 

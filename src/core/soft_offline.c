@@ -20,6 +20,7 @@
 #include "move.h"
 #include "page.h"
 #include "poison.h"
+#include "sized.h"
 
 /* ---- what failed, by node ------------------------------------------------------------------ */
 
@@ -35,17 +36,20 @@ void failure_count(struct hvo_machine *m, hvo_pfn_t pfn, int rc)
 
 int hvo_failure_stat(struct hvo_machine *m, int node, struct hvo_failure_stat *ret)
 {
+	struct hvo_failure_stat s = { 0 };
 	const struct node *n;
+	int rc = machine_gone(m) ? -HVO_ENODEV : sized_check(ret);
 
-	if (machine_gone(m))
-		return -HVO_ENODEV;
-	if (node < 0 || !node_valid(m, node) || !ret)
+	if (rc)
+		return rc;
+	if (node < 0 || !node_valid(m, node))
 		return -HVO_EINVAL;
 	n = &m->nodes[node];
-	ret->recovered = counter_read(&n->failures_recovered);
-	ret->delayed = counter_read(&n->failures_delayed);
-	ret->failed = counter_read(&n->failures_failed);
-	ret->total = ret->recovered + ret->delayed + ret->failed;
+	s.recovered = counter_read(&n->failures_recovered);
+	s.delayed = counter_read(&n->failures_delayed);
+	s.failed = counter_read(&n->failures_failed);
+	s.total = s.recovered + s.delayed + s.failed;
+	SIZED_OUT(ret, &s);
 	return 0;
 }
 

@@ -83,7 +83,9 @@ static void putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pf
 		block->moving = false;
 }
 
-const struct hvo_owner lab_hold_owner = { .isolate = isolate, .move = move, .putback = putback };
+const struct hvo_owner lab_hold_owner = {
+	.size = sizeof(lab_hold_owner), .isolate = isolate, .move = move, .putback = putback
+};
 
 /* ---- the list --------------------------------------------------------------------------- */
 

@@ -161,6 +161,7 @@ static int machine_shrinker(lua_State *L)
 	s = lua_newuserdatauv(L, sizeof(*s), 1);
 	memset(s, 0, sizeof(*s));
 	s->lm = lm;
+	s->shrinker.size = sizeof(s->shrinker);
 	s->shrinker.scan = scan;
 	s->shrinker.arg = s;
 	luaL_setmetatable(L, LAB_SHRINKER);
@@ -315,6 +316,7 @@ static void read_config(lua_State *L, int arg, struct hvo_config *cfg)
 static int open_sim(lua_State *L, struct lab_machine *lm, const struct hvo_config *cfg)
 {
 	struct hvo_sim_options opt = {
+		.size = sizeof(opt),
 		.seed = lm->box.seed,
 		.on_fault = on_fault,
 		.on_fault_arg = lm,
@@ -332,7 +334,7 @@ static int open_sim(lua_State *L, struct lab_machine *lm, const struct hvo_confi
 
 static int open_linux(struct lab_machine *lm, const struct hvo_config *cfg, bool sparse)
 {
-	struct hvo_linux_options opt = { .sparse = sparse };
+	struct hvo_linux_options opt = { .size = sizeof(opt), .sparse = sparse };
 	int err = box_open_linux(&lm->box, cfg, &opt, lm->box.seed);
 
 	if (!err)
@@ -342,7 +344,7 @@ static int open_linux(struct lab_machine *lm, const struct hvo_config *cfg, bool
 
 int lab_machine_new(lua_State *L)
 {
-	struct hvo_config cfg = { 0 };
+	struct hvo_config cfg = { .size = sizeof(cfg) };
 	struct lab_machine *lm;
 	bool sparse, on_sim;
 	uint64_t seed;
@@ -460,7 +462,7 @@ static const struct lab_counter zone_counters[] = {
 static int machine_stat(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine(L, 1);
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 
 	hvo_machine_stat(lm->box.m, &stat);
 	lab_push_counters(L, machine_counters, &stat);
@@ -470,8 +472,8 @@ static int machine_stat(lua_State *L)
 static int machine_zone_stat(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine(L, 1);
-	struct hvo_zone_events events;
-	struct hvo_zone_stat stat;
+	struct hvo_zone_events events = { .size = sizeof(events) };
+	struct hvo_zone_stat stat = { .size = sizeof(stat) };
 	unsigned int i;
 	int rc;
 

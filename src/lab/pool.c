@@ -140,6 +140,7 @@ static void read_policy(lua_State *L, int at, struct hvo_policy *policy)
 	int steps;
 
 	memset(policy, 0, sizeof(*policy));
+	policy->size = sizeof(*policy);
 	lab_options(L, at, names);
 	name = lab_field_string(L, at, "name");
 	if (!name || strlen(name) >= sizeof(policy->name))
@@ -167,7 +168,7 @@ static void read_policy(lua_State *L, int at, struct hvo_policy *policy)
 static int set_policy(lua_State *L, int at, struct hvo_pool *pool)
 {
 	const struct hvo_policy *found;
-	struct hvo_policy own;
+	struct hvo_policy own = { .size = sizeof(own) };
 
 	if (lua_istable(L, at)) {
 		read_policy(L, at, &own);
@@ -238,7 +239,7 @@ static int pool_scope(lua_State *L)
 int lab_pool_new(lua_State *L)
 {
 	static const char *const names[] = { "size", "policy", "scope", "boot", NULL };
-	static const struct hvo_resize_options at_boot = { .boot = true };
+	static const struct hvo_resize_options at_boot = { .size = sizeof(at_boot), .boot = true };
 	struct lab_machine *lm = lab_machine_wait(L, 1);
 	struct hvo_pool *pool;
 	unsigned int order;
@@ -285,7 +286,7 @@ static int pool_resize(lua_State *L)
 	};
 	struct lab_pool *pool = pool_wait(L, 1);
 	uint64_t nr = lab_count(L, 2);
-	struct hvo_resize_result res = { 0 };
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	int err = hvo_pool_resize(pool->pool, lab_node(L, 3), nr, &res);
 
 	lab_leave(L, pool->lm);
@@ -300,7 +301,7 @@ static int pool_grow_all(lua_State *L)
 {
 	struct lab_pool *pool = pool_wait(L, 1);
 	uint64_t all = hvo_machine_memmap(pool->lm->box.m)->nr_frames >> pool->order, pages = 0;
-	struct hvo_resize_result res = { 0 };
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	int err;
 
 	do {
@@ -325,7 +326,7 @@ static uint64_t real_ns(void)
 
 static uint64_t persistent(struct lab_pool *pool)
 {
-	struct hvo_pool_stat stat;
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 
 	return hvo_pool_stat(pool->pool, HVO_NODE_ANY, &stat) ? 0 : stat.total - stat.surplus;
 }
@@ -334,7 +335,7 @@ static int pool_shrink_each(lua_State *L)
 {
 	struct lab_pool *pool = pool_wait(L, 1);
 	uint64_t nr = lab_count(L, 2), i, freed = 0, start, pages = persistent(pool), before;
-	struct hvo_resize_result res = { 0 };
+	struct hvo_resize_result res = { .size = sizeof(res) };
 	int err = 0;
 
 	lua_newtable(L);
@@ -496,7 +497,7 @@ static int pool_stat(lua_State *L)
 		{ NULL, 0 },
 	};
 	struct lab_pool *pool = lab_pool(L, 1);
-	struct hvo_pool_stat stat = { 0 };
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	int err = hvo_pool_stat(pool->pool, lab_node(L, 2), &stat);
 
 	if (err)

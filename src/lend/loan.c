@@ -105,7 +105,7 @@ static int take_page(struct loan *loan, hvo_pfn_t *ret)
 {
 	unsigned int gfp = loan->node >= 0 ? HVO_GFP_THISNODE : 0;
 	int rc = hvo_hugetlb_alloc(loan->pool, gfp, loan->node, ret);
-	struct hvo_pool_stat stat;
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 
 	if (rc != -HVO_ENOMEM || hvo_pool_stat(loan->pool, HVO_NODE_ANY, &stat) ||
 	    stat.surplus >= stat.overcommit)

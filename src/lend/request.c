@@ -58,7 +58,7 @@ static int check_pool(const struct lend *lend, struct hvo_pool *pool,
 		      const struct lend_request *request)
 {
 	uint64_t frames = hvo_machine_memmap(lend->m)->nr_frames, extra = 0;
-	struct hvo_pool_stat node, all;
+	struct hvo_pool_stat node = { .size = sizeof(node) }, all = { .size = sizeof(all) };
 
 	if (hvo_pool_stat(pool, request->node, &node) || hvo_pool_stat(pool, HVO_NODE_ANY, &all))
 		return -EINVAL;
@@ -104,7 +104,7 @@ static int give_back(struct lend *lend, const struct client *client, uint64_t id
 static void pool_status(const struct lend *lend, const struct client *client, struct hvo_pool *pool,
 			struct lend_pool_status *ret)
 {
-	struct hvo_pool_stat stat = { 0 };
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	const struct loan *loan;
 
 	(void)hvo_pool_stat(pool, HVO_NODE_ANY, &stat);

@@ -25,7 +25,7 @@ static bool area_there(void *arg)
 /* A machine that is gone has none: all is 0. */
 static struct hvo_cma_events events_of(void *arg)
 {
-	struct hvo_cma_events events = { 0 };
+	struct hvo_cma_events events = { .size = sizeof(events) };
 	const struct hvo_cma *cma = area_of(arg);
 
 	if (cma)

@@ -43,6 +43,7 @@ struct hvo_pool *next_pool(struct tree *t, unsigned int *order)
 void pool_stat(struct hvo_pool *pool, int node, struct hvo_pool_stat *ret)
 {
 	memset(ret, 0, sizeof(*ret)); /* what a machine has that is gone */
+	ret->size = sizeof(*ret);
 	(void)hvo_pool_stat(pool, node, ret);
 }
 
@@ -51,8 +52,8 @@ void pool_stat(struct hvo_pool *pool, int node, struct hvo_pool_stat *ret)
 static void add_zone(struct tree *t, int node, enum hvo_zone_type type, struct hvo_zone_stat *stat,
 		     struct zone_sum *sum)
 {
-	struct hvo_zone_events events = { 0 };
-	struct hvo_numa_stat numa = { 0 };
+	struct hvo_zone_events events = { .size = sizeof(events) };
+	struct hvo_numa_stat numa = { .size = sizeof(numa) };
 
 	(void)hvo_zone_stat(t->m, node, type, stat);
 	(void)hvo_numa_stat(t->m, node, type, &numa);
@@ -70,6 +71,8 @@ void zone_sum(struct tree *t, int node, enum linux_zone zone, struct zone_sum *r
 
 	/* Of a machine that is gone nothing is left. */
 	memset(ret, 0, sizeof(*ret));
+	ret->own.size = sizeof(ret->own);
+	ret->cma.size = sizeof(ret->cma);
 	ret->name = movable ? "Movable" : "Normal";
 	add_zone(t, node, movable ? HVO_ZONE_MOVABLE : HVO_ZONE_NORMAL, &ret->own, ret);
 	if (!movable)
@@ -108,7 +111,7 @@ void count_zone(struct counts *c, const struct zone_sum *z)
 
 static void count_one_node(struct tree *t, int node, struct counts *c)
 {
-	struct hvo_pool_stat stat;
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	struct hvo_pool *pool;
 	unsigned int order = 0;
 	struct zone_sum z;

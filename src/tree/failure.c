@@ -119,7 +119,7 @@ static int store_hard(void *arg, const char *text, size_t len)
 #define STAT(name_)                                                                                \
 	static int show_##name_(void *arg, FILE *out)                                              \
 	{                                                                                          \
-		struct hvo_failure_stat stat = { 0 };                                              \
+		struct hvo_failure_stat stat = { .size = sizeof(stat) };                           \
                                                                                                    \
 		(void)hvo_failure_stat(tree_of(arg)->m, ((const struct place *)arg)->node, &stat); \
 		fprintf(out, "%" PRIu64 "\n", stat.name_);                                         \

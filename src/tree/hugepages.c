@@ -33,7 +33,7 @@ static bool on_demand(const struct tree *t)
 
 static struct hvo_pool_stat stat_of(const struct place *p)
 {
-	struct hvo_pool_stat stat;
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 
 	pool_stat(p->pool, p->node, &stat);
 	return stat;
@@ -174,7 +174,7 @@ static int show_policy(void *arg, FILE *out)
 {
 	const struct place *p = arg;
 	const struct hvo_policy *each;
-	struct hvo_policy now;
+	struct hvo_policy now = { .size = sizeof(now) };
 	unsigned int i;
 	int rc = hvo_pool_policy(p->pool, &now);
 

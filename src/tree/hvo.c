@@ -25,14 +25,14 @@ static int show_mode(void *arg, FILE *out)
 /* ---- counters ---------------------------------------------------------------------- */
 
 /* name_ is a field of struct hvo_machine_stat. */
-#define COUNTER(name_)                                     \
-	static int show_##name_(void *arg, FILE *out)      \
-	{                                                  \
-		struct hvo_machine_stat stat;              \
-                                                           \
-		hvo_machine_stat(tree_of(arg)->m, &stat);  \
-		fprintf(out, "%" PRIu64 "\n", stat.name_); \
-		return 0;                                  \
+#define COUNTER(name_)                                                   \
+	static int show_##name_(void *arg, FILE *out)                    \
+	{                                                                \
+		struct hvo_machine_stat stat = { .size = sizeof(stat) }; \
+                                                                         \
+		hvo_machine_stat(tree_of(arg)->m, &stat);                \
+		fprintf(out, "%" PRIu64 "\n", stat.name_);               \
+		return 0;                                                \
 	}
 
 COUNTER(memmap)
@@ -153,7 +153,7 @@ static void show_section(struct tree *t, hvo_pfn_t pfn, const struct hvo_section
 static int show_map(void *arg, FILE *out)
 {
 	struct tree *t = tree_of(arg);
-	struct hvo_section_info info;
+	struct hvo_section_info info = { .size = sizeof(info) };
 	hvo_pfn_t pfn;
 
 	for (pfn = 0; pfn < t->hotplug_end; pfn += HVO_SECTION_FRAMES) {

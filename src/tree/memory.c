@@ -26,7 +26,7 @@ static const char *const online_types[] = { "offline", "online", "online_kernel"
 
 static struct hvo_section_info info_of(const struct place *p)
 {
-	struct hvo_section_info info;
+	struct hvo_section_info info = { .size = sizeof(info) };
 
 	hvo_section_info(p->tree->m, p->pfn, &info);
 	return info;
@@ -41,7 +41,7 @@ static bool section_there(void *arg)
 
 static bool reaches_into(struct tree *t, int node, enum hvo_zone_type zone, hvo_pfn_t pfn)
 {
-	struct hvo_zone_stat z;
+	struct hvo_zone_stat z = { .size = sizeof(z) };
 
 	return !hvo_zone_stat(t->m, node, zone, &z) && z.present && pfn < z.end_pfn &&
 	       pfn + HVO_SECTION_FRAMES > z.start_pfn;
@@ -424,7 +424,7 @@ static const struct tree_row own_files[] = {
 static int add_section(struct tree *t, hvo_pfn_t pfn)
 {
 	struct place *p = place_new(t);
-	struct hvo_section_info info;
+	struct hvo_section_info info = { .size = sizeof(info) };
 	char dir[64];
 	int node, rc;
 

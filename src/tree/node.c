@@ -36,7 +36,7 @@ static void line_kib(FILE *out, int node, const char *name, uint64_t frames)
 static int show_meminfo(void *arg, FILE *out)
 {
 	const struct place *p = arg;
-	struct hvo_pool_stat stat;
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	struct counts c;
 	size_t i;
 

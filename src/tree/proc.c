@@ -76,7 +76,7 @@ static void mem_line(FILE *out, const char *name, uint64_t value, const char *un
 
 static void show_huge(struct tree *t, const struct counts *c, FILE *out)
 {
-	struct hvo_pool_stat stat;
+	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 
 	if (!t->default_order)
 		return;
@@ -92,7 +92,7 @@ static void show_huge(struct tree *t, const struct counts *c, FILE *out)
 static int show_meminfo(void *arg, FILE *out)
 {
 	struct tree *t = ((const struct place *)arg)->tree;
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 	struct counts c;
 	uint64_t frames;
 	size_t i;
@@ -155,7 +155,7 @@ static void show_compact_events(const struct hvo_machine_stat *stat, FILE *out)
 static int show_vmstat(void *arg, FILE *out)
 {
 	struct tree *t = ((const struct place *)arg)->tree;
-	struct hvo_machine_stat stat;
+	struct hvo_machine_stat stat = { .size = sizeof(stat) };
 	struct counts c;
 
 	hvo_machine_stat(t->m, &stat);
@@ -265,7 +265,7 @@ static bool has_type(const struct tree *t, int type)
 
 static struct hvo_zone_types types_of(struct tree *t, int node, const struct zone_sum *z)
 {
-	struct hvo_zone_types types = { 0 };
+	struct hvo_zone_types types = { .size = sizeof(types) };
 
 	(void)hvo_zone_types(t->m, node,
 			     !strcmp(z->name, "Movable") ? HVO_ZONE_MOVABLE : HVO_ZONE_NORMAL,

@@ -12,6 +12,8 @@
  */
 #include "host.h"
 
+#include "core/sized.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -333,14 +335,19 @@ static int open_steps(struct hvo_linux *host, const struct hvo_config *cfg,
 int hvo_linux_open(const struct hvo_config *cfg, const struct hvo_linux_options *opt,
 		   struct hvo_linux **ret)
 {
-	static const struct hvo_linux_options defaults;
+	struct hvo_linux_options own = { 0 };
 	struct hvo_linux *host;
-	int rc;
+	struct hvo_config c;
+	int rc = SIZED_IN(&c, cfg);
 
-	if (!cfg || !ret || !hvo_machine_size(cfg))
+	if (!rc && opt)
+		rc = SIZED_IN(&own, opt);
+	if (rc)
+		return rc;
+	if (!ret || !hvo_machine_size(cfg))
 		return -HVO_EINVAL;
-	if (cfg->memory_bytes % HVO_SECTION_SIZE || !cfg->memory_bytes ||
-	    (cfg->memory_bytes + cfg->hotplug_bytes) >> PAGE_SHIFT > MAX_FRAMES)
+	if (c.memory_bytes % HVO_SECTION_SIZE || !c.memory_bytes ||
+	    (c.memory_bytes + c.hotplug_bytes) >> PAGE_SHIFT > MAX_FRAMES)
 		return -HVO_EINVAL;
 	pthread_once(&fork_once, fork_install);
 	if (fork_result)
@@ -348,16 +355,14 @@ int hvo_linux_open(const struct hvo_config *cfg, const struct hvo_linux_options 
 	host = calloc(1, sizeof(*host));
 	if (!host)
 		return -HVO_ENOMEM;
-	if (!opt)
-		opt = &defaults;
 	host->fd = -1;
-	host->sparse = opt->sparse;
-	host->bytes = cfg->memory_bytes + cfg->hotplug_bytes;
+	host->sparse = own.sparse;
+	host->bytes = c.memory_bytes + c.hotplug_bytes;
 	host->nr_frames = host->bytes >> PAGE_SHIFT;
 	host->array_pages = hvo_memmap_pages(host->bytes);
 	pthread_mutex_init(&host->lock, NULL);
 	host->holes = calloc((host->nr_frames >> HVO_BLOCK_ORDER) / 64 + 1, sizeof(*host->holes));
-	rc = host->holes ? open_steps(host, cfg, opt) : -HVO_ENOMEM;
+	rc = host->holes ? open_steps(host, &c, &own) : -HVO_ENOMEM;
 	if (rc) {
 		hvo_linux_close(host);
 		return rc;

@@ -203,6 +203,7 @@ void hvo_linux_panic(void *ctx, const char *what, uint64_t pfn, const struct hvo
 }
 
 const struct hvo_platform_ops hvo_linux_ops = {
+	.size = sizeof(hvo_linux_ops),
 	.window = window,
 	.translate = NULL,
 	.remap = hvo_linux_remap,

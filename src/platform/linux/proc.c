@@ -8,6 +8,8 @@
  */
 #include "host.h"
 
+#include "core/sized.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -170,6 +172,9 @@ int hvo_linux_info(struct hvo_linux *host, struct hvo_linux_info *ret)
 
 	if (host_is_gone(host))
 		return -HVO_ENODEV;
+	rc = sized_check(ret);
+	if (rc)
+		return rc;
 	if (fstat(host->fd, &st))
 		return -errno;
 	rc = direct_thp_bytes(host, &info.thp_bytes);
@@ -184,6 +189,6 @@ int hvo_linux_info(struct hvo_linux *host, struct hvo_linux_info *ret)
 	info.nr_mappings = host->nr_mappings;
 	info.spare_mappings = (uint64_t)spare->nr_chunks * SPARE_CHUNK;
 	pthread_mutex_unlock(&host->lock);
-	*ret = info;
+	SIZED_OUT(ret, &info);
 	return 0;
 }

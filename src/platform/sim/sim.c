@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "core/sized.h"
 #include "platform/sim/internal.h"
 
 #define TLB_ENTRIES 64u
@@ -64,6 +65,7 @@ static void sim_trace(void *ctx, const struct hvo_event_record *event)
 }
 
 const struct hvo_platform_ops hvo_sim_ops = {
+	.size = sizeof(hvo_sim_ops),
 	.window = hvo_sim_window,
 	.translate = hvo_sim_translate,
 	.remap = hvo_sim_remap,
@@ -116,12 +118,14 @@ static uint64_t tables_needed(uint64_t pages)
 static int set_options(struct hvo_sim *sim, const struct hvo_config *cfg,
 		       const struct hvo_sim_options *opt)
 {
+	int rc = opt ? SIZED_IN(&sim->opt, opt) : 0;
+
+	if (rc)
+		return rc;
 	if (!cfg->memory_bytes || cfg->memory_bytes > MEMORY_MAX ||
 	    cfg->hotplug_bytes > MEMORY_MAX || cfg->memory_bytes % HVO_SECTION_SIZE ||
 	    cfg->hotplug_bytes % HVO_SECTION_SIZE)
 		return -HVO_EINVAL;
-	if (opt)
-		sim->opt = *opt;
 	if (!sim->opt.tlb_entries)
 		sim->opt.tlb_entries = TLB_ENTRIES;
 	if (sim->opt.tlb_entries & (sim->opt.tlb_entries - 1))
@@ -161,8 +165,11 @@ int hvo_sim_open(const struct hvo_config *cfg, const struct hvo_sim_options *opt
 {
 	static uint64_t last_id;
 	struct hvo_sim *sim;
-	int err;
+	struct hvo_config c;
+	int err = SIZED_IN(&c, cfg);
 
+	if (err)
+		return err;
 	sim = calloc(1, sizeof(*sim));
 	if (!sim)
 		return -HVO_ENOMEM;
@@ -171,7 +178,7 @@ int hvo_sim_open(const struct hvo_config *cfg, const struct hvo_sim_options *opt
 		return -HVO_ENOMEM;
 	}
 	sim->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
-	err = set_options(sim, cfg, opt);
+	err = set_options(sim, &c, opt);
 	if (!err)
 		err = map_memory(sim);
 	if (err) {
@@ -207,10 +214,10 @@ int hvo_sim_create(const struct hvo_config *cfg, const struct hvo_sim_options *o
 {
 	size_t size = hvo_machine_size(cfg);
 	struct hvo_sim *sim;
-	int err;
+	int err = hvo_config_check(cfg, NULL, 0);
 
-	if (!size)
-		return -HVO_EINVAL;
+	if (err)
+		return err;
 	err = hvo_sim_open(cfg, opt, &sim);
 	if (err)
 		return err;
@@ -241,21 +248,27 @@ struct hvo_machine *hvo_sim_machine(struct hvo_sim *sim)
 	return sim->machine;
 }
 
-void hvo_sim_stat(struct hvo_sim *sim, struct hvo_sim_stat *ret)
+int hvo_sim_stat(struct hvo_sim *sim, struct hvo_sim_stat *ret)
 {
-	memset(ret, 0, sizeof(*ret));
+	struct hvo_sim_stat s = { 0 };
+	int rc = sized_check(ret);
+
+	if (rc)
+		return rc;
 	pthread_mutex_lock(&sim->lock);
-	ret->tlb_hits = sim->tlb_hits;
-	ret->tlb_misses = sim->tlb_misses;
-	ret->flushes = sim->flushes;
-	ret->table_frames_used = sim->tables_used;
-	ret->pmd_splits = sim->mmu.splits;
-	ret->remapped_pages = sim->remapped_pages;
+	s.tlb_hits = sim->tlb_hits;
+	s.tlb_misses = sim->tlb_misses;
+	s.flushes = sim->flushes;
+	s.table_frames_used = sim->tables_used;
+	s.pmd_splits = sim->mmu.splits;
+	s.remapped_pages = sim->remapped_pages;
 	pthread_mutex_unlock(&sim->lock);
-	ret->now_ns = __atomic_load_n(&sim->now, __ATOMIC_SEQ_CST);
-	ret->quiesces = __atomic_load_n(&sim->quiesces, __ATOMIC_RELAXED);
-	ret->released_frames = __atomic_load_n(&sim->nr_released, __ATOMIC_RELAXED);
-	ret->works = __atomic_load_n(&sim->works, __ATOMIC_RELAXED);
+	s.now_ns = __atomic_load_n(&sim->now, __ATOMIC_SEQ_CST);
+	s.quiesces = __atomic_load_n(&sim->quiesces, __ATOMIC_RELAXED);
+	s.released_frames = __atomic_load_n(&sim->nr_released, __ATOMIC_RELAXED);
+	s.works = __atomic_load_n(&sim->works, __ATOMIC_RELAXED);
+	SIZED_OUT(ret, &s);
+	return 0;
 }
 
 void hvo_sim_set_trace(struct hvo_sim *sim,

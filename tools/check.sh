@@ -319,7 +319,6 @@ fi
 
 heading "other checks"
 check "core and mmu stand alone" tools/check-undefined.sh build-gcc build-clang
-check "rules are listed" tools/check-rules.sh
 check "headers alone, C11" headers_c11
 check "headers alone, C++17" headers_cxx17
 check "sources are listed" sources_listed
@@ -330,6 +329,7 @@ check "a kernel that refuses" env HVO=build-gcc/hvo examples/refused.sh
 check "completion" tools/check-completion.sh build-gcc
 check "exported symbols" tools/check-symbols.sh build-gcc
 check "manual pages" tools/check-man.sh build-gcc
+check "rules are listed" tools/check-rules.sh
 check "installed, used from C, C++" tools/check-install.sh build-gcc
 if command -v shellcheck >/dev/null; then
 	check "shellcheck" shellcheck tools/*.sh lab/*.sh examples/*.sh .ci/run

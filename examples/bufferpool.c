@@ -275,7 +275,7 @@ int main(void)
 	struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = UINT64_C(256) << 20 };
 	pthread_t threads[NR_THREADS];
 	struct hvo_linux *host;
-	uint64_t mistakes;
+	int64_t mistakes;
 	unsigned i;
 
 	must(hvo_linux_create(&cfg, NULL, &host), "256 MiB of memory");
@@ -305,7 +305,7 @@ int main(void)
 	must(hvo_owner_unregister(bp.m, bp.owner_id), "owner");
 	resize(&bp, 0);
 	mistakes = hvo_machine_audit(bp.m, NULL, NULL);
-	printf("all contents survived, %llu mistakes\n", (unsigned long long)mistakes);
+	printf("all contents survived, %lld mistakes\n", (long long)mistakes);
 	hvo_linux_close(host);
 	return mistakes || bp.moved_small < NR_SMALL || bp.moved_large < NR_LARGE;
 }

@@ -444,7 +444,7 @@ uint64_t rig_findings(struct rig *r)
 {
 	unsigned int shown = 0;
 
-	return hvo_machine_audit(r->m, show_finding, &shown);
+	return (uint64_t)hvo_machine_audit(r->m, show_finding, &shown);
 }
 
 void rig_audit_at(struct rig *r, const char *file, int line)

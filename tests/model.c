@@ -10,7 +10,7 @@
  */
 #include "model.h"
 
-#include "core/machine.h"
+#include "core/base.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -459,7 +459,7 @@ static uint64_t check_sections(struct model *mo)
 static uint64_t check_failed(struct model *mo)
 {
 	hvo_pfn_t pfns[FAILURES];
-	uint64_t nr = hvo_poisoned(mo->r.m, pfns, FAILURES), out = 0, i;
+	uint64_t nr = (uint64_t)hvo_poisoned(mo->r.m, pfns, FAILURES), out = 0, i;
 
 	must(mo, nr == mo->nr_failed && rig_stat(&mo->r).poisoned == nr);
 	for (i = 0; i < nr; i++) {

@@ -10,7 +10,7 @@
  */
 #include "model.h"
 
-#include "core/migrate.h"
+#include "core/evacuate.h"
 
 #include <string.h>
 
@@ -310,7 +310,8 @@ void op_migrate(struct model *mo)
 void op_compact(struct model *mo)
 {
 	uint64_t max = pick(mo, 4) ? pick(mo, RANGE) : UINT64_MAX;
-	int64_t moved = hvo_compact(mo->r.m, pick_node(mo), 9 + (unsigned int)pick(mo, 4), max);
+	int64_t moved =
+		hvo_compact(mo->r.m, pick_node(mo), 9 + (unsigned int)pick(mo, 4), max, NULL);
 
 	must(mo, moved >= 0 && (uint64_t)moved <= max);
 }

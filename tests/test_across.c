@@ -103,7 +103,7 @@ static void world_close(struct world *w)
 		rig_put(&w->r, w->eaten[--w->nr_eaten]);
 	while (w->nr)
 		rig_put(&w->r, w->held[--w->nr].pfn);
-	hvo_work(w->r.m, UINT64_MAX);
+	hvo_work(w->r.m, UINT64_MAX, NULL);
 	rig_audit(&w->r);
 	rig_close(&w->r);
 }
@@ -460,7 +460,7 @@ static void test_compact(void **state)
 		}
 		rig_resize(pool, 1, 4);
 		rig_resize(pool, 0, w->nr);
-		assert_true(hvo_compact(w->r.m, 0, HVO_BLOCK_ORDER + 2, UINT64_MAX) >= 0);
+		assert_true(hvo_compact(w->r.m, 0, HVO_BLOCK_ORDER + 2, UINT64_MAX, NULL) >= 0);
 		count(w, &away, &moved);
 		assert_int_equal(away, 0);
 		assert_int_equal(rig_pool(pool, 0).total, w->nr);

@@ -507,7 +507,7 @@ static void bulk(enum hvo_mode mode)
 	pfns[100] = k;
 	assert_int_equal(hvo_put_pages_bulk(r.m, pfns + 100, BULK - 100, &done), 0);
 	assert_int_equal(done, BULK - 100);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	assert_int_equal(rig_free(&r), before);
 
 	assert_int_equal(hvo_alloc_pages_bulk(r.m, 0, 0, ANY, 0, pfns), -HVO_EINVAL);
@@ -567,12 +567,12 @@ static void pool_bulk(enum hvo_mode mode)
 	/* Surplus pages that came in vain leave. */
 	assert_int_equal(hvo_pool_set_overcommit(pool, 4), 0);
 	assert_int_equal(hvo_hugetlb_alloc_bulk(pool, HVO_GFP_KERNEL, ANY, 13, pfns), -HVO_ENOMEM);
-	hvo_work(r.m, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	assert_int_equal(rig_pool(pool, ANY).total, 8);
 	assert_int_equal(hvo_hugetlb_alloc_bulk(pool, HVO_GFP_KERNEL, ANY, 12, pfns), 0);
 	assert_int_equal(rig_pool(pool, ANY).surplus, 4);
 	assert_int_equal(hvo_put_pages_bulk(r.m, pfns, 12, NULL), 0);
-	hvo_work(r.m, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	assert_int_equal(rig_pool(pool, ANY).total, 8);
 	rig_audit(&r);
 	rig_close(&r);
@@ -620,7 +620,7 @@ static void destroy_pool(enum hvo_mode mode)
 	/* Deferred: it has left the pool, and comes back if it cannot be restored. */
 	assert_int_equal(rig_pool(pool, ANY).deferred, mode == HVO_LINUX);
 	assert_int_equal(hvo_pool_destroy(pool), mode == HVO_LINUX ? -HVO_EBUSY : 0);
-	hvo_work(r.m, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	if (mode == HVO_LINUX)
 		assert_int_equal(hvo_pool_destroy(pool), 0);
 	assert_int_equal(hvo_pool_destroy(pool), -HVO_EINVAL);
@@ -712,15 +712,274 @@ static void destroy_area(enum hvo_mode mode)
 
 EACH_MODE(destroy_area)
 
+/* ---- a machine that is gone -------------------------------------------------------- */
+
+/* What a call is given: all that a machine had before it went. */
+struct gone {
+	struct hvo_machine *m;
+	struct hvo_pool *pool;
+	struct hvo_cma *cma;
+	struct hvo_owner owner;
+	struct hvo_shrinker shrinker;
+	hvo_pfn_t pfn, huge, out;
+	uint64_t value;
+	bool more;
+};
+
+struct gone_call {
+	const char *name;
+	int64_t (*fn)(struct gone *g);
+};
+
+#define KERNEL HVO_GFP_KERNEL
+#define SIZED(type) (&(struct type){ .size = sizeof(struct type) })
+/* The calls, and what they answer: an error, or "nothing". */
+#define GONE_CALLS(CALL, NOTHING)                                                                \
+	CALL(set_min_free, hvo_set_min_free(g->m, 0))                                            \
+	CALL(min_free, hvo_min_free(g->m))                                                       \
+	NOTHING(window, hvo_window(g->m, g->pfn, 1) == NULL)                                     \
+	NOTHING(addr_to_pfn, hvo_addr_to_pfn(g->m, g) == HVO_PFN_NONE)                           \
+	CALL(alloc_pages, hvo_alloc_pages(g->m, KERNEL, 0, ANY, &g->out))                        \
+	CALL(alloc_pages_bulk, hvo_alloc_pages_bulk(g->m, KERNEL, 0, ANY, 1, &g->out))           \
+	CALL(put_page, hvo_put_page(g->m, g->pfn))                                               \
+	CALL(put_pages_bulk, hvo_put_pages_bulk(g->m, &g->pfn, 1, &g->value))                    \
+	CALL(get_page, hvo_get_page(g->m, g->pfn, &g->out))                                      \
+	NOTHING(pages_held, !hvo_pages_held(g->m, g->pfn, 1))                                    \
+	CALL(map_page, hvo_map_page(g->m, g->pfn))                                               \
+	CALL(unmap_page, hvo_unmap_page(g->m, g->pfn))                                           \
+	CALL(page_set_private, hvo_page_set_private(g->m, g->pfn, 0, 1))                         \
+	CALL(page_private, hvo_page_private(g->m, g->pfn, 0, &g->value))                         \
+	CALL(split_page, hvo_split_page(g->m, g->pfn, 0))                                        \
+	CALL(shrinker_register, hvo_shrinker_register(g->m, &g->shrinker))                       \
+	CALL(shrinker_unregister, hvo_shrinker_unregister(g->m, &g->shrinker))                   \
+	CALL(set_oom_notifier, hvo_set_oom_notifier(g->m, NULL, NULL))                           \
+	CALL(collapse, hvo_collapse(g->m, 1, &g->more))                                          \
+	CALL(work, hvo_work(g->m, 1, &g->more))                                                  \
+	CALL(report_free, hvo_report_free(g->m, ANY, 9, 1, &g->more))                            \
+	NOTHING(reported, !hvo_reported(g->m, g->pfn))                                           \
+	CALL(move_memmap, hvo_move_memmap(g->m, g->pfn))                                         \
+	CALL(memory_failure, hvo_memory_failure(g->m, g->pfn))                                   \
+	CALL(soft_offline, hvo_soft_offline(g->m, g->pfn))                                       \
+	CALL(failure_stat, hvo_failure_stat(g->m, 0, SIZED(hvo_failure_stat)))                   \
+	CALL(poisoned, hvo_poisoned(g->m, NULL, 0))                                              \
+	CALL(pool_create, hvo_pool_create(g->m, 12, &(struct hvo_pool *){ NULL }))               \
+	CALL(pool_destroy, hvo_pool_destroy(g->pool))                                            \
+	NOTHING(pool_find, hvo_pool_find(g->m, 9) == NULL)                                       \
+	NOTHING(pool_next, hvo_pool_next(g->m, NULL) == NULL)                                    \
+	CALL(pool_order, hvo_pool_order(g->pool))                                                \
+	CALL(pool_set_policy, hvo_pool_set_policy(g->pool, hvo_policy_get(0)))                   \
+	CALL(pool_policy, hvo_pool_policy(g->pool, SIZED(hvo_policy)))                           \
+	CALL(pool_set_fold_scope, hvo_pool_set_fold_scope(g->pool, HVO_FOLD_ALL))                \
+	CALL(pool_fold_scope, hvo_pool_fold_scope(g->pool))                                      \
+	CALL(set_optimize, hvo_set_optimize(g->m, true))                                         \
+	NOTHING(optimize, !hvo_optimize(g->m))                                                   \
+	CALL(set_movable_gigantic, hvo_set_movable_gigantic(g->m, true))                         \
+	NOTHING(movable_gigantic, !hvo_movable_gigantic(g->m))                                   \
+	CALL(optimize_pool, hvo_hugetlb_optimize_pool(g->pool, &g->value))                       \
+	CALL(pool_resize, hvo_pool_resize(g->pool, ANY, 9, SIZED(hvo_resize_result)))            \
+	CALL(pool_resize_with, hvo_pool_resize_with(g->pool, ANY, 9, NULL, NULL))                \
+	CALL(pool_set_overcommit, hvo_pool_set_overcommit(g->pool, 1))                           \
+	CALL(reserve, hvo_hugetlb_reserve(g->pool, ANY, 1))                                      \
+	CALL(unreserve, hvo_hugetlb_unreserve(g->pool, 1))                                       \
+	CALL(hugetlb_alloc, hvo_hugetlb_alloc(g->pool, KERNEL, ANY, &g->out))                    \
+	CALL(hugetlb_alloc_bulk, hvo_hugetlb_alloc_bulk(g->pool, KERNEL, ANY, 1, &g->out))       \
+	CALL(alloc_reserved, hvo_hugetlb_alloc_reserved(g->pool, KERNEL, ANY, &g->out))          \
+	CALL(hugetlb_free, hvo_hugetlb_free(g->pool, g->huge))                                   \
+	CALL(free_reserved, hvo_hugetlb_free_reserved(g->pool, g->huge))                         \
+	CALL(dissolve, hvo_hugetlb_dissolve(g->m, g->huge))                                      \
+	CALL(set_demote_order, hvo_pool_set_demote_order(g->pool, 9))                            \
+	CALL(demote_order, hvo_pool_demote_order(g->pool))                                       \
+	CALL(demote, hvo_pool_demote(g->pool, ANY, 1, &g->value))                                \
+	CALL(pool_stat, hvo_pool_stat(g->pool, ANY, SIZED(hvo_pool_stat)))                       \
+	CALL(pool_set_cma, hvo_pool_set_cma(g->pool, true))                                      \
+	CALL(zone_stat, hvo_zone_stat(g->m, 0, HVO_ZONE_NORMAL, SIZED(hvo_zone_stat)))           \
+	CALL(zone_types, hvo_zone_types(g->m, 0, HVO_ZONE_NORMAL, SIZED(hvo_zone_types)))        \
+	CALL(numa_stat, hvo_numa_stat(g->m, 0, HVO_ZONE_NORMAL, SIZED(hvo_numa_stat)))           \
+	CALL(zone_events, hvo_zone_events(g->m, 0, HVO_ZONE_NORMAL, SIZED(hvo_zone_events)))     \
+	CALL(machine_stat, hvo_machine_stat(g->m, SIZED(hvo_machine_stat)))                      \
+	CALL(audit, hvo_machine_audit(g->m, NULL, NULL))                                         \
+	CALL(owner_register, hvo_owner_register(g->m, &g->owner, &(uint32_t){ 0 }))              \
+	CALL(owner_unregister, hvo_owner_unregister(g->m, 1))                                    \
+	CALL(set_owner, hvo_set_owner(g->m, g->pfn, 0))                                          \
+	CALL(migrate, hvo_migrate(g->m, g->pfn, ANY, &g->out))                                   \
+	CALL(isolate_range, hvo_isolate_range(g->m, 0, HVO_BLOCK_FRAMES))                        \
+	CALL(unisolate_range, hvo_unisolate_range(g->m, 0, HVO_BLOCK_FRAMES))                    \
+	CALL(compact, hvo_compact(g->m, ANY, 9, 1, &g->more))                                    \
+	CALL(alloc_contig_range, hvo_alloc_contig_range(g->m, 0, 1, KERNEL))                     \
+	CALL(free_contig_range, hvo_free_contig_range(g->m, g->pfn, g->pfn + 1))                 \
+	CALL(alloc_contig_pages, hvo_alloc_contig_pages(g->m, 1, KERNEL, ANY, &g->out))          \
+	CALL(cma_create, hvo_cma_create(g->m, 0, HVO_BLOCK_FRAMES, &(struct hvo_cma *){ NULL })) \
+	CALL(cma_destroy, hvo_cma_destroy(g->cma))                                               \
+	CALL(cma_alloc, hvo_cma_alloc(g->cma, 1, 0, &g->out))                                    \
+	CALL(cma_release, hvo_cma_release(g->cma, g->pfn, 1))                                    \
+	CALL(cma_stat, hvo_cma_stat(g->cma, &g->out, &g->value, &g->value))                      \
+	NOTHING(cma_get, hvo_cma_get(g->m, 0) == NULL)                                           \
+	CALL(cma_events, hvo_cma_events(g->cma, SIZED(hvo_cma_events)))                          \
+	CALL(memory_add, hvo_memory_add(g->m, 0, 0, HVO_SECTION_FRAMES, 0))                      \
+	CALL(memory_online, hvo_memory_online(g->m, 0, HVO_SECTION_FRAMES, HVO_ZONE_NORMAL))     \
+	CALL(memory_offline, hvo_memory_offline(g->m, 0, HVO_SECTION_FRAMES))                    \
+	CALL(memory_remove, hvo_memory_remove(g->m, 0, HVO_SECTION_FRAMES))                      \
+	NOTHING(section_state, hvo_section_state(g->m, 0) == HVO_SECTION_ABSENT)                 \
+	CALL(section_info, hvo_section_info(g->m, 0, SIZED(hvo_section_info)))
+
+#define GONE_FN(name_, call)                        \
+	static int64_t gone_##name_(struct gone *g) \
+	{                                           \
+		return call;                        \
+	}
+#define GONE_NOTHING(name_, is_nothing) GONE_FN(name_, (is_nothing) ? -HVO_ENODEV : 0)
+GONE_CALLS(GONE_FN, GONE_NOTHING)
+
+#define GONE_ROW(name_, call) { #name_, gone_##name_ },
+static const struct gone_call gone_calls[] = { GONE_CALLS(GONE_ROW, GONE_ROW) };
+
+static void count_calls(void *arg)
+{
+	(*(unsigned int *)arg)++;
+}
+
+static void gone(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 512);
+	unsigned int i, calls = 0;
+	struct gone g = {
+		.owner = { sizeof(g.owner), never_isolated, never_moved, rig_putback, NULL, NULL },
+		.shrinker = { .size = sizeof(g.shrinker), .scan = scan },
+		.out = 77,
+		.value = 77,
+		.more = true,
+	};
+	struct rig r;
+
+	cfg.cma_bytes = HVO_SECTION_SIZE;
+	rig_open(&r, RIG_FAULTY, &cfg);
+	g.m = r.m;
+	(void)rig_pool_new(&r, 9);
+	g.pool = rig_pool_new(&r, 10);
+	(void)rig_resize(g.pool, ANY, 2);
+	assert_int_equal(hvo_cma_create(r.m, 0, HVO_BLOCK_FRAMES, &g.cma), 0);
+	g.pfn = rig_alloc(&r, HVO_GFP_KERNEL, 2);
+	assert_int_equal(hvo_hugetlb_alloc(g.pool, 0, ANY, &g.huge), 0);
+	hvo_machine_abandon(r.m);
+	/* Nothing is changed any more by anybody, nor waited for. */
+	r.on_call = count_calls;
+	r.on_call_arg = &calls;
+	for (i = 0; i < sizeof(gone_calls) / sizeof(gone_calls[0]); i++) {
+		int64_t rc = gone_calls[i].fn(&g);
+
+		if (rc != -HVO_ENODEV)
+			fail_msg("%s of a machine that is gone: %lld", gone_calls[i].name,
+				 (long long)rc);
+	}
+	assert_int_equal(calls, 0);
+	assert_true(g.out == 77 && g.value == 77 && g.more);
+	r.on_call = NULL;
+	rig_close(&r);
+}
+
+EACH_MODE(gone)
+
+/* ---- done, and more ----------------------------------------------------------------- */
+
+/* By steps of one all is done that one call does, and only the last one says that it is. */
+static uint64_t by_steps(struct rig *r, int64_t (*step)(struct hvo_machine *m, bool *ret_more))
+{
+	bool more = true;
+	uint64_t sum = 0;
+	int64_t done;
+
+	while (more) {
+		done = step(r->m, &more);
+		assert_true(done >= 0);
+		/* What does nothing has no more, or it would never end. */
+		assert_true(done || !more);
+		sum += (uint64_t)done;
+	}
+	return sum;
+}
+
+static int64_t work_one(struct hvo_machine *m, bool *ret_more)
+{
+	return hvo_work(m, 1, ret_more);
+}
+
+static int64_t collapse_one(struct hvo_machine *m, bool *ret_more)
+{
+	return hvo_collapse(m, 1, ret_more);
+}
+
+static int64_t report_one(struct hvo_machine *m, bool *ret_more)
+{
+	return hvo_report_free(m, ANY, 9, HVO_BLOCK_FRAMES, ret_more);
+}
+
+static void test_more(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
+	struct hvo_pool *pool;
+	hvo_pfn_t pfns[8];
+	bool more = true;
+	struct rig r;
+	int i;
+
+	(void)state;
+	rig_open(&r, RIG_SIM, &cfg);
+	pool = rig_pool_new(&r, 9);
+	(void)rig_resize(pool, ANY, 8);
+	assert_int_equal(hvo_hugetlb_alloc_bulk(pool, 0, ANY, 8, pfns), 0);
+	(void)rig_resize(pool, ANY, 0);
+	assert_int_equal(hvo_put_pages_bulk(r.m, pfns, 8, NULL), 0);
+	assert_int_equal(hvo_work(r.m, 3, &more), 3);
+	assert_true(more);
+	assert_int_equal(by_steps(&r, work_one), 5);
+	assert_int_equal(hvo_work(r.m, UINT64_MAX, &more), 0);
+	assert_false(more);
+	assert_int_equal(hvo_report_free(r.m, ANY, 9, 700, &more), HVO_BLOCK_FRAMES);
+	assert_true(more);
+	assert_true(by_steps(&r, report_one) > 10 * HVO_BLOCK_FRAMES);
+	more = true;
+	assert_int_equal(hvo_report_free(r.m, ANY, 9, UINT64_MAX, &more), 0);
+	assert_false(more);
+	more = true;
+	assert_int_equal(hvo_compact(r.m, ANY, 9, UINT64_MAX, &more), 0);
+	assert_false(more);
+	assert_int_equal(hvo_report_free(r.m, 1, 9, 1, &more), -HVO_EINVAL);
+	assert_false(more);
+	rig_close(&r);
+
+	cfg.mode = HVO_ON_DEMAND;
+	rig_open(&r, RIG_SIM, &cfg);
+	for (i = 0; i < 8; i++)
+		pfns[i] = rig_alloc(&r, HVO_GFP_KERNEL, 8);
+	assert_int_equal(hvo_put_pages_bulk(r.m, pfns, 8, NULL), 0);
+	assert_int_equal(hvo_collapse(r.m, 2, &more), 2);
+	assert_true(more);
+	assert_true(by_steps(&r, collapse_one) > 2);
+	assert_int_equal(hvo_collapse(r.m, 1, &more), 0);
+	assert_false(more);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_outputs),	     cmocka_unit_test(test_configuration),
-		cmocka_unit_test(test_inputs),	     cmocka_unit_test(test_functions),
-		cmocka_unit_test(test_version),	     cmocka_unit_test(test_error_names),
-		cmocka_unit_test(test_wrong_field),  cmocka_unit_test(test_addresses),
-		cmocka_unit_test(test_bulk),	     cmocka_unit_test(test_pool_bulk),
-		cmocka_unit_test(test_destroy_pool), cmocka_unit_test(test_destroy_area),
+		/* clang-format off */
+		cmocka_unit_test(test_outputs),
+		cmocka_unit_test(test_configuration),
+		cmocka_unit_test(test_inputs),
+		cmocka_unit_test(test_functions),
+		cmocka_unit_test(test_version),
+		cmocka_unit_test(test_error_names),
+		cmocka_unit_test(test_wrong_field),
+		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_bulk),
+		cmocka_unit_test(test_pool_bulk),
+		cmocka_unit_test(test_destroy_pool),
+		cmocka_unit_test(test_destroy_area),
+		cmocka_unit_test(test_gone),
+		cmocka_unit_test(test_more),
+		/* clang-format on */
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-#include "core/machine.h"
+#include "core/base.h"
 
 #define ANY HVO_NODE_ANY
 
@@ -136,7 +136,7 @@ static void scatter(struct holder *h, unsigned int keep)
 	for (i = 0; i < r->m->mm.nr_frames; i++)
 		if (h->tag[i] && rig_random(&random) % keep)
 			let_go(h, i);
-	hvo_collapse(r->m, UINT64_MAX);
+	hvo_collapse(r->m, UINT64_MAX, NULL);
 }
 
 /* How many huge pages could there be, if all that is in use were together? */
@@ -155,7 +155,7 @@ static void together(enum hvo_mode mode)
 	held = holder_check(&h);
 	before = nr_large(&r, 9);
 	assert_in_range(before, 0, 4);
-	assert_true(hvo_compact(r.m, ANY, 9, UINT64_MAX) > 0);
+	assert_true(hvo_compact(r.m, ANY, 9, UINT64_MAX, NULL) > 0);
 	rig_audit(&r);
 	assert_int_equal(holder_check(&h), held);
 	after = nr_large(&r, 9);
@@ -165,8 +165,8 @@ static void together(enum hvo_mode mode)
 		      (unsigned long)before, (unsigned long)after);
 	assert_true(after + 3 >= most);
 	/* Nothing more to be gained, however often. */
-	hvo_compact(r.m, ANY, 9, UINT64_MAX);
-	assert_int_equal(hvo_compact(r.m, ANY, 9, UINT64_MAX), 0);
+	hvo_compact(r.m, ANY, 9, UINT64_MAX, NULL);
+	assert_int_equal(hvo_compact(r.m, ANY, 9, UINT64_MAX, NULL), 0);
 	assert_int_equal(rig_resize(pool, ANY, after - 2).done, after - 2);
 	rig_audit(&r);
 	holder_close(&h);
@@ -187,10 +187,10 @@ static void steps(enum hvo_mode mode)
 	rig_open(&r, RIG_SIM, &cfg);
 	holder_open(&h, &r);
 	scatter(&h, 6);
-	assert_int_equal(hvo_compact(r.m, 0, 9, 0), 0);
+	assert_int_equal(hvo_compact(r.m, 0, 9, 0, NULL), 0);
 	assert_int_equal(h.moves, 0);
 	do {
-		moved = hvo_compact(r.m, 0, 9, 100);
+		moved = hvo_compact(r.m, 0, 9, 100, NULL);
 		assert_in_range(moved, 0, 100);
 		total += (uint64_t)moved;
 		turns++;
@@ -221,7 +221,7 @@ static void unmovable(enum hvo_mode mode)
 	for (pfn = 0; pfn < r.m->mm.nr_frames; pfn++)
 		if (h.tag[pfn])
 			assert_int_equal(hvo_set_owner(r.m, pfn, 0), 0);
-	assert_int_equal(hvo_compact(r.m, ANY, 9, UINT64_MAX), 0);
+	assert_int_equal(hvo_compact(r.m, ANY, 9, UINT64_MAX, NULL), 0);
 	assert_int_equal(h.moves, 0);
 	for (pfn = 0; pfn < r.m->mm.nr_frames; pfn++)
 		if (h.tag[pfn])
@@ -251,16 +251,16 @@ static void larger(enum hvo_mode mode)
 			let_go(&h, pfn);
 	before = nr_large(&r, 13);
 	/* Too little for one of them. */
-	assert_int_equal(hvo_compact(r.m, ANY, 13, 511), 0);
-	moved = hvo_compact(r.m, ANY, 13, 2000);
+	assert_int_equal(hvo_compact(r.m, ANY, 13, 511, NULL), 0);
+	moved = hvo_compact(r.m, ANY, 13, 2000, NULL);
 	assert_in_range(moved, 512, 2000);
 	/* Short of the bound by less than the largest block may be; and they come to an end. */
 	do {
-		moved = hvo_compact(r.m, ANY, 13, 4200);
+		moved = hvo_compact(r.m, ANY, 13, 4200, NULL);
 		assert_in_range(moved, 0, 4200);
 		assert_true(++turns < 32);
 	} while (moved > 4200 - 4096);
-	assert_int_equal(hvo_compact(r.m, ANY, 13, UINT64_MAX), 0);
+	assert_int_equal(hvo_compact(r.m, ANY, 13, UINT64_MAX, NULL), 0);
 	after = nr_large(&r, 13);
 	assert_true(after > before);
 	rig_audit(&r);
@@ -320,11 +320,11 @@ static void test_arguments(void **state)
 	(void)state;
 	cfg.max_order = 10;
 	rig_open(&r, RIG_SIM, &cfg);
-	assert_int_equal(hvo_compact(r.m, ANY, 8, 1), -HVO_EINVAL);
-	assert_int_equal(hvo_compact(r.m, ANY, 11, 1), -HVO_EINVAL);
-	assert_int_equal(hvo_compact(r.m, 1, 9, 1), -HVO_EINVAL);
-	assert_int_equal(hvo_compact(r.m, -2, 9, 1), -HVO_EINVAL);
-	assert_int_equal(hvo_compact(r.m, ANY, 10, UINT64_MAX), 0);
+	assert_int_equal(hvo_compact(r.m, ANY, 8, 1, NULL), -HVO_EINVAL);
+	assert_int_equal(hvo_compact(r.m, ANY, 11, 1, NULL), -HVO_EINVAL);
+	assert_int_equal(hvo_compact(r.m, 1, 9, 1, NULL), -HVO_EINVAL);
+	assert_int_equal(hvo_compact(r.m, -2, 9, 1, NULL), -HVO_EINVAL);
+	assert_int_equal(hvo_compact(r.m, ANY, 10, UINT64_MAX, NULL), 0);
 	rig_audit(&r);
 	rig_close(&r);
 }

@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-#include "core/machine.h"
+#include "core/base.h"
 
 #define ANY HVO_NODE_ANY
 #define GFP_QUIET (HVO_GFP_USER | HVO_GFP_NOWARN)
@@ -191,7 +191,7 @@ static void expect_free_again(struct rig *r, const struct hvo_zone_stat *before)
 {
 	struct hvo_zone_stat after = { .size = sizeof(after) };
 
-	hvo_collapse(r->m, UINT64_MAX);
+	hvo_collapse(r->m, UINT64_MAX, NULL);
 	after = rig_zone(r, 0, HVO_ZONE_NORMAL);
 	assert_memory_equal(before, &after, sizeof(after));
 }
@@ -354,14 +354,14 @@ static void unmovable(enum hvo_mode mode)
 	pfn = rig_alloc(&r, HVO_GFP_USER, 0);
 	rig_fill(&r, pfn, 1, 5);
 	block = pfn & ~(hvo_pfn_t)511;
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	before = rig_zone(&r, 0, HVO_ZONE_NORMAL);
 	assert_int_equal(hvo_alloc_contig_range(r.m, block, block + 512, GFP_QUIET), -HVO_EBUSY);
 	assert_int_equal(hvo_alloc_contig_range(r.m, pfn, pfn + 1, GFP_QUIET), -HVO_EBUSY);
 	assert_int_equal(hvo_alloc_contig_range(r.m, block + 3, block + 2048, HVO_GFP_USER),
 			 -HVO_EBUSY);
 	assert_int_equal(r.events[HVO_EVENT_ALLOC_FAILED], 1);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	after = rig_zone(&r, 0, HVO_ZONE_NORMAL);
 	assert_int_equal(after.free, before.free);
 	assert_true(rig_intact(&r, pfn, 1, 5));
@@ -393,7 +393,7 @@ static void test_clear_on_free(void **state)
 	assert_false(rig_zero(&r, BASE + 8, HVO_BLOCK_TAILS));
 	rig_fill(&r, BASE, 8, 3);
 	assert_int_equal(hvo_free_contig_range(r.m, BASE, BASE + 8), 0);
-	assert_int_equal(hvo_collapse(r.m, UINT64_MAX), 1);
+	assert_int_equal(hvo_collapse(r.m, UINT64_MAX, NULL), 1);
 	assert_true(rig_zero(&r, BASE, HVO_BLOCK_FRAMES));
 	rig_audit(&r);
 	rig_close(&r);
@@ -711,7 +711,7 @@ static void gigantic(enum hvo_mode mode)
 	rig_audit(&r);
 	holder_close(&h);
 	rig_audit(&r);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	/* Frames of the start that Linux mode moved count as managed from then on. */
 	assert_int_equal(rig_free(&r) + rig_stat(&r).memmap,
 			 free + rig_stat(&r).total_frames - total);
@@ -818,7 +818,7 @@ static void node_pages(enum hvo_mode mode)
 	assert_true(pfn < NODE1);
 	assert_int_equal(hvo_free_contig_range(r.m, pfn, pfn + 700), 0);
 	fill_node(&r, &hog, 1, 0);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	for (i = 0; i < 4; i++)
 		before[i] = rig_zone(&r, i / 2, i % 2 ? HVO_ZONE_CMA : HVO_ZONE_NORMAL);
 	pfn = 7;
@@ -838,7 +838,7 @@ static void node_pages(enum hvo_mode mode)
 	assert_int_equal(hvo_alloc_contig_range(r.m, NODE1 - 1, NODE1 + 1, 0), -HVO_EINVAL);
 	assert_int_equal(hvo_alloc_contig_range(r.m, 98304 - 1, 98304 + 1, 0), -HVO_EINVAL);
 	assert_int_equal(hvo_alloc_contig_range(r.m, 98304 - 1, NODE1 + 1, 0), -HVO_EINVAL);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	expect_as_before(&r, before);
 	rig_audit(&r);
 	hog_release(&r, &hog, UINT64_MAX);

@@ -148,7 +148,7 @@ static void demote_in(enum hvo_mode mode, unsigned int from, unsigned int to, ui
 	rig_audit(&r);
 	assert_true(hog_intact(&r, &hog));
 	hog_release(&r, &hog, UINT64_MAX);
-	(void)hvo_collapse(r.m, UINT64_MAX);
+	(void)hvo_collapse(r.m, UINT64_MAX, NULL);
 	if (mode == HVO_ON_DEMAND)
 		assert_int_equal(rig_free(&r), free_frames);
 	rig_audit(&r);

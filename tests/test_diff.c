@@ -572,7 +572,7 @@ static struct result do_lib(struct diff *d, const struct op *op)
 
 	for (i = 0; i < HOSTPOOL_SIZES; i++)
 		d->tally.deferred += rig_pool(d->pool[i], HVO_NODE_ANY).deferred;
-	while (hvo_work(d->rig.m, 64) == 64)
+	while (hvo_work(d->rig.m, 64, NULL) == 64)
 		;
 	return r;
 }

@@ -15,9 +15,10 @@
 #include <hvo/move.h>
 
 #include "core/lock.h"
-#include "core/machine.h"
+#include "core/base.h"
 #include "core/page.h"
-#include "core/zone.h"
+#include "core/zone_cut.h"
+#include "core/zone_whole.h"
 #include "harness.h"
 
 #define ANY HVO_NODE_ANY
@@ -261,7 +262,7 @@ static void pool_demotable(struct scene *s)
 static void t_reported(struct scene *s)
 {
 	only_t_free(s);
-	assert_true(hvo_report_free(s->r.m, ANY, 9, UINT64_MAX) > 0);
+	assert_true(hvo_report_free(s->r.m, ANY, 9, UINT64_MAX, NULL) > 0);
 }
 
 static void cma_area(struct scene *s)
@@ -345,7 +346,7 @@ static void op_free_t(struct scene *s)
 
 static void op_collapse(struct scene *s)
 {
-	hvo_collapse(s->r.m, UINT64_MAX);
+	hvo_collapse(s->r.m, UINT64_MAX, NULL);
 }
 
 static void op_split(struct scene *s)
@@ -426,7 +427,7 @@ static void op_surplus(struct scene *s)
 		expect_sound(s, pfn, 512);
 		rig_put(&s->r, pfn);
 	}
-	hvo_work(s->r.m, UINT64_MAX);
+	hvo_work(s->r.m, UINT64_MAX, NULL);
 }
 
 static void op_optimize_pool(struct scene *s)
@@ -457,7 +458,7 @@ static void owner_leaves(struct scene *s)
 {
 	s->at = 0;
 	join(s);
-	hvo_work(s->r.m, UINT64_MAX);
+	hvo_work(s->r.m, UINT64_MAX, NULL);
 	if (s->fired && s->bad >> 9 == s->moved_to >> 9) {
 		assert_true(s->told);
 		assert_true(page_flags(rig_page(&s->r, s->moved_to)) & HVO_PF_POISONED);
@@ -612,7 +613,7 @@ static void op_isolate_and_free(struct scene *s)
 
 static void op_report(struct scene *s)
 {
-	assert_true(hvo_report_free(s->r.m, ANY, 9, UINT64_MAX) >= 0);
+	assert_true(hvo_report_free(s->r.m, ANY, 9, UINT64_MAX, NULL) >= 0);
 }
 
 static void op_offline(struct scene *s)
@@ -637,7 +638,7 @@ static void op_offline_fails(struct scene *s)
 static void op_move_memmap(struct scene *s)
 {
 	(void)hvo_move_memmap(s->r.m, backing_of(s, T_TAIL));
-	hvo_collapse(s->r.m, UINT64_MAX);
+	hvo_collapse(s->r.m, UINT64_MAX, NULL);
 }
 
 static void op_cma(struct scene *s)
@@ -809,9 +810,9 @@ static void expect_nothing_lost(struct scene *s)
 		rig_resize(s->pool, ANY, 0);
 	if (s->big)
 		rig_resize(s->big, ANY, 0);
-	hvo_work(s->r.m, UINT64_MAX);
-	hvo_collapse(s->r.m, UINT64_MAX);
-	hvo_work(s->r.m, UINT64_MAX);
+	hvo_work(s->r.m, UINT64_MAX, NULL);
+	hvo_collapse(s->r.m, UINT64_MAX, NULL);
+	hvo_work(s->r.m, UINT64_MAX, NULL);
 	assert_int_equal(hvo_memory_failure(s->r.m, s->bad), 0);
 	assert_int_equal(hvo_poisoned(s->r.m, NULL, 0),
 			 s->soft == HVO_PFN_NONE || s->soft == s->bad ? 1 : 2);
@@ -850,7 +851,7 @@ static bool fail_at(const struct op *op, enum hvo_mode mode, uint32_t clear, uin
 	fired = s->fired;
 	if (fired) {
 		join(s);
-		hvo_work(s->r.m, UINT64_MAX);
+		hvo_work(s->r.m, UINT64_MAX, NULL);
 		rig_audit(&s->r);
 		/* Offline memory cannot fail, and what left the machine is forgotten. */
 		if (hvo_poisoned(s->r.m, NULL, 0) > (s->soft != HVO_PFN_NONE)) {
@@ -959,14 +960,14 @@ static void promised(enum hvo_mode mode, bool memory)
 	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 4), -HVO_ENOMEM);
 	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 3), 0);
 	rig_audit(&r);
-	hvo_work(r.m, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	if (!memory && mode == HVO_LINUX) {
 		/* Nobody is told again and again of what cannot be. */
 		assert_int_equal(rig_pool(pool, ANY).total, 4);
 		assert_int_equal(r.events[HVO_EVENT_FREE_REFUSED], 0);
 		assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), -HVO_ENOMEM);
 		hog_release(&r, &hog, UINT64_MAX);
-		hvo_work(r.m, UINT64_MAX);
+		hvo_work(r.m, UINT64_MAX, NULL);
 	}
 	assert_int_equal(rig_pool(pool, ANY).total, 3);
 	assert_int_equal(rig_pool(pool, ANY).free, 3);
@@ -1013,7 +1014,7 @@ static void surplus_promised(enum hvo_mode mode, bool newest, bool resize)
 		rig_resize(pool, ANY, 0);
 		rig_audit(&r);
 	}
-	hvo_work(r.m, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	assert_int_equal(hvo_memory_failure(r.m, bad + 100), 0);
 	assert_int_equal(hvo_hugetlb_alloc_reserved(pool, 0, ANY, &pfn), 0);
 	rig_audit(&r);
@@ -1125,7 +1126,7 @@ static void test_move_in_between(void **state)
 	assert_int_equal(pfn >> 9, base >> 9);
 	rig_put(&r, pfn);
 	v.busy = 0;
-	assert_int_equal(hvo_collapse(r.m, 1), 1);
+	assert_int_equal(hvo_collapse(r.m, 1, NULL), 1);
 	/* In quiesce, remap and flush. */
 	assert_true(v.busy > 0);
 	assert_int_equal(v.other, 0);
@@ -1143,7 +1144,7 @@ struct watch {
 	pthread_t thread;
 };
 
-/* Under the lock there is nothing but what the table in zone.h has: block_place() stops at it. */
+/* Under the lock there is nothing but what the table in zone_whole.h has: block_place() stops at it. */
 static void *look_at_places(void *arg)
 {
 	struct watch *w = arg;
@@ -1201,7 +1202,7 @@ static void test_carve_watched(void **state)
 		assert_true(rig_resize(pool, ANY, 0).carved > 0);
 		hog_release(&r, &hog, UINT64_MAX);
 		assert_int_equal(hvo_pool_set_policy(pool, hvo_policy_find("carve-heal")), 0);
-		hvo_work(r.m, UINT64_MAX);
+		hvo_work(r.m, UINT64_MAX, NULL);
 	}
 	watch_end(&w);
 	rig_audit(&r);
@@ -1245,7 +1246,7 @@ static void *cut_it(void *arg)
 		for (i = 0; i < 64; i++)
 			if (pfns[i] != HVO_PFN_NONE)
 				(void)hvo_put_page(c->r.m, pfns[i]);
-		hvo_collapse(c->r.m, UINT64_MAX);
+		hvo_collapse(c->r.m, UINT64_MAX, NULL);
 	}
 	return NULL;
 }
@@ -1346,10 +1347,10 @@ static void together(enum rig_platform platform, enum hvo_mode mode)
 	for (i = 0; i < WORKERS; i++)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
 	watch_end(&w);
-	hvo_work(c->r.m, UINT64_MAX);
+	hvo_work(c->r.m, UINT64_MAX, NULL);
 	rig_audit(&c->r);
 	rig_resize(c->pool, ANY, 0);
-	hvo_work(c->r.m, UINT64_MAX);
+	hvo_work(c->r.m, UINT64_MAX, NULL);
 	for (i = 0; i < FAILURES; i++)
 		assert_int_equal(hvo_memory_failure(c->r.m, c->bad[i]), 0);
 	hog_all(&c->r, &hog, 0, false);

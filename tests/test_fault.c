@@ -134,7 +134,7 @@ static void scene_close(struct scene *s)
 	for (i = 0; i < s->nr; i++)
 		rig_put(&s->r, s->keep[i]);
 	hog_release(&s->r, &s->h, UINT64_MAX);
-	hvo_collapse(s->r.m, UINT64_MAX);
+	hvo_collapse(s->r.m, UINT64_MAX, NULL);
 	rig_audit(&s->r);
 	rig_close(&s->r);
 }
@@ -284,7 +284,7 @@ static bool run_collapse(struct scene *s)
 {
 	uint64_t before = rig_zone(&s->r, 0, HVO_ZONE_NORMAL).nr_cut, done;
 
-	done = hvo_collapse(s->r.m, UINT64_MAX);
+	done = (uint64_t)hvo_collapse(s->r.m, UINT64_MAX, NULL);
 	assert_int_equal(rig_zone(&s->r, 0, HVO_ZONE_NORMAL).nr_cut, before - done);
 	return !rig_zone(&s->r, 0, HVO_ZONE_NORMAL).nr_collapsible;
 }
@@ -463,7 +463,7 @@ static bool run_surplus(struct scene *s)
 	if (rc) {
 		assert_true(rc == -HVO_ENOMEM && pfn == HVO_PFN_NONE);
 		/* What was allocated for it has left, or waits to, or was refused. */
-		while (hvo_work(s->r.m, UINT64_MAX))
+		while (hvo_work(s->r.m, UINT64_MAX, NULL))
 			;
 		st = rig_pool(s->pool, HVO_NODE_ANY);
 		assert_int_equal(st.refused_total - before.refused_total, st.total);
@@ -474,7 +474,7 @@ static bool run_surplus(struct scene *s)
 	assert_true(rig_zero(&s->r, pfn, UINT64_C(1) << s->order));
 	rig_audit(&s->r);
 	assert_int_equal(hvo_hugetlb_free(s->pool, pfn), 0);
-	(void)hvo_work(s->r.m, UINT64_MAX);
+	(void)hvo_work(s->r.m, UINT64_MAX, NULL);
 	return !rig_pool(s->pool, HVO_NODE_ANY).total;
 }
 
@@ -511,7 +511,7 @@ static bool run_deferred(struct scene *s)
 	st = rig_pool(s->pool, HVO_NODE_ANY);
 	assert_true(!st.total && !st.surplus && st.deferred == deferred);
 	rig_audit(&s->r);
-	assert_true(hvo_work(s->r.m, UINT64_MAX) >= deferred);
+	assert_true((uint64_t)hvo_work(s->r.m, UINT64_MAX, NULL) >= deferred);
 	st = rig_pool(s->pool, HVO_NODE_ANY);
 	assert_true(!st.deferred && st.free == st.total && st.surplus == st.total);
 	return !st.total;
@@ -566,7 +566,7 @@ static bool run_heal(struct scene *s)
 	struct hvo_machine_stat before = rig_stat(&s->r), now;
 	uint64_t healed = s->r.events[HVO_EVENT_HEALED], done;
 
-	done = hvo_work(s->r.m, UINT64_MAX);
+	done = (uint64_t)hvo_work(s->r.m, UINT64_MAX, NULL);
 	now = rig_stat(&s->r);
 	assert_int_equal(now.moved, before.moved + done);
 	assert_int_equal(now.memmap, before.memmap);

@@ -183,7 +183,7 @@ static void cycle(enum rig_platform platform, enum hvo_mode mode, unsigned int f
 		assert_int_equal(hvo_section_state(r.m, start), HVO_SECTION_ABSENT);
 		rig_audit(&r);
 		drop_all(&t);
-		hvo_collapse(r.m, UINT64_MAX);
+		hvo_collapse(r.m, UINT64_MAX, NULL);
 		now = rig_stat(&r);
 		assert_int_equal(now.free_frames, empty.free_frames);
 		assert_int_equal(now.memmap + now.memmap_boot, empty.memmap + empty.memmap_boot);
@@ -494,7 +494,7 @@ static void both_nodes(enum rig_platform platform, enum hvo_mode mode)
 		}
 	}
 	drop_all(&t);
-	hvo_work(r.m, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	rig_audit(&r);
 	rig_close(&r);
 }

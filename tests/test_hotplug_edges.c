@@ -146,7 +146,7 @@ static void test_heal_past_offline(void **state)
 	dissolve_in(&r, last);
 	assert_int_equal(rig_stat(&r).carved_blocks, 2);
 	hog_release(&r, &hog, UINT64_MAX);
-	hvo_work(r.m, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	assert_int_equal(rig_stat(&r).carved_blocks, 0);
 	rig_audit(&r);
 	rig_close(&r);
@@ -167,11 +167,11 @@ static void test_stuck_offline(void **state)
 	assert_int_equal(hvo_memory_failure(r.m, FIRST + 1000), -HVO_ENOMEM);
 	assert_true(rig_disarm(&r));
 	assert_int_equal(hvo_memory_offline(r.m, FIRST, end), 0);
-	assert_int_equal(hvo_work(r.m, UINT64_MAX), 0);
+	assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 0);
 	rig_audit(&r);
 	assert_int_equal(hvo_memory_online(r.m, FIRST, end, HVO_ZONE_MOVABLE), 0);
 	rig_audit(&r);
-	assert_int_equal(hvo_work(r.m, UINT64_MAX), 1);
+	assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 1);
 	assert_int_equal(hvo_memory_failure(r.m, FIRST + 1000), 0);
 	rig_audit(&r);
 	assert_int_equal(hvo_memory_offline(r.m, FIRST, end), 0);
@@ -212,7 +212,7 @@ static void faults(enum hvo_mode mode, unsigned int flags, bool sticky)
 		if (!rc && failed)
 			assert_int_equal(hvo_memory_remove(r.m, FIRST, end), 0);
 		if (failed) {
-			hvo_collapse(r.m, UINT64_MAX);
+			hvo_collapse(r.m, UINT64_MAX, NULL);
 			assert_int_equal(rig_free(&r), free);
 		}
 	}
@@ -274,7 +274,7 @@ static void expect_counts(struct rig *r, const struct hvo_machine_stat *was)
 {
 	struct hvo_machine_stat now = { .size = sizeof(now) };
 
-	hvo_collapse(r->m, UINT64_MAX);
+	hvo_collapse(r->m, UINT64_MAX, NULL);
 	now = rig_stat(r);
 	assert_int_equal(now.memmap, was->memmap);
 	assert_int_equal(now.memmap_boot, was->memmap_boot);
@@ -373,10 +373,10 @@ static void self_hosted_faults(enum hvo_mode mode)
 		rig_audit(&r);
 		/* Offline it stays as it is, with the page in it. */
 		assert_int_equal(hvo_memory_offline(r.m, FIRST, end), 0);
-		assert_int_equal(hvo_work(r.m, UINT64_MAX), 0);
+		assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 0);
 		rig_audit(&r);
 		assert_int_equal(hvo_memory_online(r.m, FIRST, end, HVO_ZONE_NORMAL), 0);
-		assert_int_equal(hvo_work(r.m, UINT64_MAX), failed);
+		assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), failed);
 		assert_int_not_equal(backing(&r, page), FIRST + 3);
 		rig_audit(&r);
 		assert_int_equal(hvo_memory_offline(r.m, FIRST, end), 0);
@@ -438,7 +438,7 @@ static void test_own_frames_offline(void **state)
 			assert_int_equal(hvo_get_page(r.m, bad[nr], NULL), -HVO_EBUSY);
 	}
 	assert_int_equal(hvo_memory_remove(r.m, FIRST, end), 0);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	/* Two frames outside of it failed, and each keeps a block cut. */
 	assert_int_equal(rig_stat(&r).poisoned, 2);
 	assert_int_equal(rig_stat(&r).memmap_boot, empty.memmap_boot);

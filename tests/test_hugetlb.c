@@ -245,7 +245,7 @@ static void surplus(enum hvo_mode mode)
 		assert_int_equal(rig_pool(pool, ANY).deferred, mode == HVO_LINUX && i < 4);
 		rig_audit(&r);
 		/* Nobody waited for its descriptors; now they are restored. */
-		assert_int_equal(hvo_work(r.m, UINT64_MAX), mode == HVO_LINUX && i < 4);
+		assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), mode == HVO_LINUX && i < 4);
 		assert_int_equal(rig_pool(pool, ANY).deferred, 0);
 		assert_delta(&r, &last, 0, i < 4 ? tails : 0, 0, i < 4 ? 512 - tails : 0);
 		rig_audit(&r);
@@ -280,7 +280,7 @@ static void test_surplus_refused(void **state)
 	hog_all(&r, &h, 0, false);
 	assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
 	assert_pool(pool, ANY, 0, 0, 0);
-	assert_int_equal(hvo_work(r.m, UINT64_MAX), 1);
+	assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 1);
 	assert_pool(pool, ANY, 1, 1, 1);
 	assert_int_equal(r.events[HVO_EVENT_FREE_REFUSED], 1);
 	assert_int_equal(r.last_event[HVO_EVENT_FREE_REFUSED].c, HVO_REFUSED_NO_FRAMES);
@@ -380,7 +380,7 @@ static void test_freeing_needs_no_memory(void **state)
 		assert_int_equal(rig_free(&r), nr << orders[i]);
 		rig_audit(&r);
 		hog_release(&r, &h, UINT64_MAX);
-		hvo_collapse(r.m, UINT64_MAX);
+		hvo_collapse(r.m, UINT64_MAX, NULL);
 	}
 	rig_close(&r);
 }

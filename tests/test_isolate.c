@@ -8,7 +8,7 @@
 #include <hvo/move.h>
 
 #include "core/isolate.h"
-#include "core/machine.h"
+#include "core/base.h"
 
 #define ANY HVO_NODE_ANY
 
@@ -76,7 +76,7 @@ static void isolate_in(enum hvo_mode mode)
 		(void)isolated_block_free(r.m, small);
 	rig_audit(&r);
 	assert_int_equal(hvo_unisolate_range(r.m, start, end), 0);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	rig_audit(&r);
 	after = rig_zone(&r, 0, HVO_ZONE_NORMAL);
 	if (mode == HVO_ON_DEMAND)

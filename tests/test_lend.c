@@ -660,7 +660,7 @@ static void test_pool_rules(void **state)
 	assert_int_equal(try_borrow(c, 9), -ENOMEM);
 	assert_int_equal(rig_pool(s.pool, HVO_NODE_ANY).surplus, 8);
 	assert_int_equal(hvo_client_return(c, &loan), 0);
-	while (hvo_work(s.r.m, 64))
+	while (hvo_work(s.r.m, 64, NULL))
 		;
 	assert_int_equal(rig_pool(s.pool, HVO_NODE_ANY).surplus, 0);
 	assert_int_equal(rig_pool(s.pool, HVO_NODE_ANY).total, PAGES);
@@ -1675,7 +1675,7 @@ static void crowd_rest(uint64_t *seed)
 		*(uint64_t *)hvo_window(crowd.r.m, pfn, 1) = *seed;
 		wrong(hvo_hugetlb_free(crowd.pool, pfn));
 	}
-	hvo_work(crowd.r.m, 16);
+	hvo_work(crowd.r.m, 16, NULL);
 }
 
 static void test_crowd(void **state)
@@ -1700,7 +1700,7 @@ static void test_crowd(void **state)
 	while (stat_of(&crowd).loans)
 		usleep(1000);
 	assert_int_equal(hvo_pool_set_overcommit(crowd.pool, 0), 0);
-	while (hvo_work(crowd.r.m, 64))
+	while (hvo_work(crowd.r.m, 64, NULL))
 		;
 	(void)rig_resize(crowd.pool, HVO_NODE_ANY, PAGES);
 	assert_int_equal(pool_free(&crowd), PAGES);

@@ -451,7 +451,7 @@ static void whole_machine(const struct hvo_config *cfg, const struct hvo_linux_o
 	}
 	pool_empty(&box);
 	box_audit(&box);
-	hvo_collapse(box.m, UINT64_MAX);
+	hvo_collapse(box.m, UINT64_MAX, NULL);
 	expect_as_at_start(&box);
 
 	/* An allocated block in parts. */
@@ -466,7 +466,7 @@ static void whole_machine(const struct hvo_config *cfg, const struct hvo_linux_o
 	}
 	verify(&box, split + 2 * BLOCK, 10);
 	MUST(!hvo_put_page(box.m, split + 2 * BLOCK));
-	hvo_collapse(box.m, UINT64_MAX);
+	hvo_collapse(box.m, UINT64_MAX, NULL);
 	expect_as_at_start(&box);
 	box_close(&box);
 }
@@ -591,7 +591,7 @@ static void test_budget_cut(void **state)
 		/* The way back: all that was cut, in any order. */
 		while (box.nr > held)
 			give(&box, held + (size_t)rnd(box.nr - held));
-		hvo_collapse(box.m, UINT64_MAX);
+		hvo_collapse(box.m, UINT64_MAX, NULL);
 		MUST(ledger(&box) < 10);
 		box_audit(&box);
 	}
@@ -600,7 +600,7 @@ static void test_budget_cut(void **state)
 		;
 	for (i = 0; box.nr > held; i++) {
 		give(&box, held + (size_t)rnd(box.nr - held));
-		MUST(hvo_collapse(box.m, 1) == 1);
+		MUST(hvo_collapse(box.m, 1, NULL) == 1);
 		if (i % 8 == 0)
 			box_audit(&box);
 	}
@@ -771,7 +771,7 @@ static int limit_on_demand(void *arg)
 		MUST(!cut_or_nothing(&box));
 		while (box.nr > held)
 			give(&box, held + (size_t)rnd(box.nr - held));
-		MUST(hvo_collapse(box.m, UINT64_MAX) >= cuts);
+		MUST(hvo_collapse(box.m, UINT64_MAX, NULL) >= cuts);
 		box_audit(&box);
 	}
 	for (i = 0; i < 4; i++) {
@@ -829,7 +829,7 @@ static int limit_linux(void *arg)
 		MUST(!hvo_hugetlb_free(box.pool, all[i]));
 		all[i] = HVO_PFN_NONE;
 		/* What cannot leave is surplus again after that. */
-		hvo_work(box.m, UINT64_MAX);
+		hvo_work(box.m, UINT64_MAX, NULL);
 		left += k - pool_stat(&box).total;
 	}
 	MUST(left >= spare / 2);
@@ -917,7 +917,7 @@ static uint64_t churn_on_demand(struct box *box, unsigned int rounds)
 		while (take(box, 8))
 			;
 		give_all(box);
-		hvo_collapse(box->m, UINT64_MAX);
+		hvo_collapse(box->m, UINT64_MAX, NULL);
 		/* One after the other, in any order. */
 		while (take(box, HVO_BLOCK_ORDER))
 			;
@@ -926,7 +926,7 @@ static uint64_t churn_on_demand(struct box *box, unsigned int rounds)
 			give(box, i);
 			(void)take(box, 8);
 			give(box, box->nr - 1);
-			hvo_collapse(box->m, 1);
+			hvo_collapse(box->m, 1, NULL);
 		}
 	}
 	hvo_machine_stat(box->m, &after);
@@ -1262,7 +1262,7 @@ static void expect_gone(struct forked *f)
 	MUST(hvo_map_page(m, f->used) == -HVO_ENODEV);
 	MUST(hvo_unmap_page(m, f->used) == -HVO_ENODEV);
 	MUST(hvo_split_page(m, f->whole, 0) == -HVO_ENODEV);
-	MUST(hvo_collapse(m, UINT64_MAX) == 0);
+	MUST(hvo_collapse(m, UINT64_MAX, NULL) == 0);
 	MUST(hvo_pool_create(m, 10, &pool) == -HVO_ENODEV);
 	MUST(hvo_pool_resize(f->box.pool, HVO_NODE_ANY, 0, &res) == -HVO_ENODEV);
 	MUST(hvo_hugetlb_alloc(f->box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &pfn) == -HVO_ENODEV);
@@ -1294,7 +1294,7 @@ static int forked_child(void *arg)
 		;
 	box_audit(&own);
 	give_all(&own);
-	hvo_collapse(own.m, UINT64_MAX);
+	hvo_collapse(own.m, UINT64_MAX, NULL);
 	expect_as_at_start(&own);
 	/* And a child of the child, with one of its own that is gone. */
 	MUST(hvo_alloc_pages(own.m, HVO_GFP_KERNEL, 0, HVO_NODE_ANY, &f->used) == 0);
@@ -1330,7 +1330,7 @@ static void fork_and_look(enum hvo_mode mode)
 	MUST(!hvo_put_page(f.box.m, f.whole));
 	MUST(!hvo_hugetlb_free(f.box.pool, f.huge));
 	pool_empty(&f.box);
-	hvo_collapse(f.box.m, UINT64_MAX);
+	hvo_collapse(f.box.m, UINT64_MAX, NULL);
 	expect_as_at_start(&f.box);
 	box_close(&f.box);
 }
@@ -1361,7 +1361,7 @@ static void *busy_thread(void *arg)
 		for (i = 0; i < n - (rc != 0); i++)
 			if (hvo_put_page(busy->m, v[i]))
 				rc = -1;
-		hvo_collapse(busy->m, UINT64_MAX);
+		hvo_collapse(busy->m, UINT64_MAX, NULL);
 	}
 	busy->rc = rc;
 	return NULL;
@@ -1402,7 +1402,7 @@ static void test_fork_while_busy(void **state)
 	pthread_join(thread, NULL);
 	assert_int_equal(status, 0);
 	assert_int_equal(busy.rc, 0);
-	hvo_collapse(f.box.m, UINT64_MAX);
+	hvo_collapse(f.box.m, UINT64_MAX, NULL);
 	expect_as_at_start(&f.box);
 	box_close(&f.box);
 }
@@ -1646,7 +1646,7 @@ static int worker_child(void *arg)
 	pid_t tid = 0;
 
 	MUST(!nr_workers(&tid));
-	MUST(hvo_work(f->box.m, 1) == 0);
+	MUST(hvo_work(f->box.m, 1, NULL) == 0);
 	hvo_linux_close(f->box.host);
 	return 0;
 }
@@ -1921,7 +1921,7 @@ static void test_16_tib(void **state)
 		MUST(*p == pfn);
 		MUST(!hvo_put_page(box.m, v[i]));
 	}
-	hvo_collapse(box.m, UINT64_MAX);
+	hvo_collapse(box.m, UINT64_MAX, NULL);
 	MUST(free_frames(&box) == box.free_frames);
 	MUST(ledger(&box) < box.host->max_mappings);
 	MUST(ledger(&box) == array_lines(&box));
@@ -2099,6 +2099,7 @@ static void test_info(void **state)
 	hvo_linux_close(host);
 
 	memset(&opt, 0, sizeof(opt));
+	opt.size = sizeof(opt);
 	opt.sparse = true;
 	assert_int_equal(hvo_linux_create(&cfg, &opt, &host), 0);
 	assert_int_equal(hvo_linux_info(host, &info), 0);

@@ -17,8 +17,8 @@
 #include <string.h>
 
 #include "core/isolate.h"
-#include "core/machine.h"
-#include "core/migrate.h"
+#include "core/base.h"
+#include "core/evacuate.h"
 
 #define ANY HVO_NODE_ANY
 #define SLOTS 1024
@@ -268,7 +268,7 @@ static void table_free(struct table *t)
 
 static void work_all(struct rig *r)
 {
-	while (hvo_work(r->m, UINT64_MAX))
+	while (hvo_work(r->m, UINT64_MAX, NULL))
 		;
 }
 
@@ -378,7 +378,7 @@ static void orders_in(enum rig_platform platform, enum hvo_mode mode, enum hvo_c
 	assert_int_equal(t->moves, t->nr);
 	assert_int_equal(t->putbacks, 0);
 	table_free(t);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	assert_int_equal(rig_free(&r), before.free_frames);
 	rig_audit(&r);
 	rig_close(&r);
@@ -717,7 +717,7 @@ static void huge_in(enum rig_platform platform, enum hvo_mode mode, bool optimiz
 	expect_pool(pool, ANY, 4, 4, 0);
 	rig_resize(pool, ANY, 0);
 	work_all(&r);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	assert_int_equal(free_or_memmap(&r), before);
 	rig_audit(&r);
 	rig_close(&r);
@@ -1133,7 +1133,7 @@ static void evacuate_in(enum rig_platform platform, enum hvo_mode mode, enum eva
 	table_free(t);
 	rig_resize(pool, ANY, 0);
 	work_all(&r);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	rig_audit(&r);
 	assert_int_equal(free_or_memmap(&r), before);
 	rig_close(&r);
@@ -1527,7 +1527,7 @@ static void *be_busy(void *arg)
 		else if (dice % 8 == 1 && nr_huge)
 			b->wrong += hvo_hugetlb_free(b->pool, huge[--nr_huge]) != 0;
 		else if (dice % 8 == 2)
-			hvo_work(b->m, 8);
+			hvo_work(b->m, 8, NULL);
 		else if (dice % 8 < 5 && nr < 32)
 			nr += !hvo_alloc_pages(b->m, HVO_GFP_NOWARN, (unsigned int)(dice / 8 % 9),
 					       ANY, &held[nr]);

@@ -313,7 +313,7 @@ static void op_work(struct model *mo)
 {
 	uint64_t max = pick(mo, 4) ? UINT64_MAX : pick(mo, 3);
 
-	must(mo, hvo_work(mo->r.m, max) <= max);
+	must(mo, (uint64_t)hvo_work(mo->r.m, max, NULL) <= max);
 	if (max == UINT64_MAX)
 		must(mo,
 		     !rig_pool(mo->pool[0], -1).deferred && !rig_pool(mo->pool[1], -1).deferred);
@@ -345,7 +345,7 @@ static void op_collapse(struct model *mo)
 {
 	uint64_t max = pick(mo, 8);
 
-	must(mo, hvo_collapse(mo->r.m, max) <= max);
+	must(mo, (uint64_t)hvo_collapse(mo->r.m, max, NULL) <= max);
 }
 
 /* What is free stays so, wherever its content is. */
@@ -353,7 +353,8 @@ static void op_report(struct model *mo)
 {
 	uint64_t max = pick(mo, 4) ? pick(mo, 40) * HVO_BLOCK_FRAMES : UINT64_MAX;
 	uint64_t free = rig_free(&mo->r), was = rig_stat(&mo->r).reported;
-	int64_t done = hvo_report_free(mo->r.m, HVO_NODE_ANY, 9 + (unsigned int)pick(mo, 4), max);
+	int64_t done =
+		hvo_report_free(mo->r.m, HVO_NODE_ANY, 9 + (unsigned int)pick(mo, 4), max, NULL);
 
 	must(mo, done >= 0 && (uint64_t)done <= max);
 	must(mo, rig_free(&mo->r) == free);

@@ -15,10 +15,12 @@
 
 #include "core/alloc.h"
 #include "core/lock.h"
-#include "core/move.h"
+#include "core/memmap_move.h"
 #include "core/page.h"
-#include "core/vmemmap_frames.h"
-#include "core/zone.h"
+#include "core/carve.h"
+#include "core/fold.h"
+#include "core/frames.h"
+#include "core/zone_cut.h"
 
 #define ANY HVO_NODE_ANY
 
@@ -161,7 +163,7 @@ static void split_tails(enum rig_platform platform)
 		rig_audit(&r);
 		/* Free fragments and their lists move as well. */
 		move(&r, hvo_block_tail_page(pfn >> 9) + 3);
-		hvo_collapse(r.m, UINT64_MAX);
+		hvo_collapse(r.m, UINT64_MAX, NULL);
 		rig_audit(&r);
 		assert_int_equal(rig_stat(&r).memmap, memmap);
 	}
@@ -841,7 +843,7 @@ static void isolation(enum hvo_mode mode)
 				 z.nr_collapsible + 1);
 	else
 		assert_int_equal(rig_zone(&r, 0, HVO_ZONE_NORMAL).nr_cut, z.nr_cut - 1);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	assert_int_equal(hvo_fold_byte(hvo_machine_memmap(r.m), pfn[0] >> 9) != 0, true);
 	rig_audit(&r);
 	rig_close(&r);

@@ -10,7 +10,7 @@
 
 #include <hvo/move.h>
 
-#include "core/machine.h"
+#include "core/base.h"
 
 #define ANY HVO_NODE_ANY
 #define GIGA (UINT64_C(1) << HVO_GIGA_ORDER)
@@ -308,7 +308,7 @@ static void movable_node(enum hvo_mode mode)
 	assert_int_equal(rig_pool(huge, 0).surplus, 0);
 	rig_audit(&r);
 	hog_release(&r, &hog, UINT64_MAX);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	rig_audit(&r);
 	if (mode == HVO_ON_DEMAND)
 		assert_int_equal(rig_stat(&r).free_frames, at_start.free_frames);
@@ -391,11 +391,11 @@ static void movable_plug(enum hvo_mode mode)
 	assert_int_equal(hvo_alloc_pages(r.m, HVO_GFP_KERNEL | HVO_GFP_THISNODE, 0, 0, &pfn), 0);
 	assert_true(pfn >= end);
 	rig_put(&r, pfn);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	assert_int_equal(hvo_memory_offline(r.m, end, end + HVO_SECTION_FRAMES), 0);
 	assert_int_equal(hvo_memory_remove(r.m, end, end + HVO_SECTION_FRAMES), 0);
 	rig_audit(&r);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	now = rig_stat(&r);
 	assert_int_equal(now.free_frames + now.memmap + now.memmap_boot,
 			 before.free_frames + before.memmap + before.memmap_boot);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/fold.h"
 #include "core/page.h"
 
 #define ANY HVO_NODE_ANY
@@ -30,7 +31,7 @@ static uint64_t take_all(struct rig *r, struct hog *h, const hvo_pfn_t *bad, uns
 {
 	uint64_t i, k;
 
-	hvo_work(r->m, UINT64_MAX);
+	hvo_work(r->m, UINT64_MAX, NULL);
 	hog_all(r, h, 0, false);
 	for (i = 0; i < h->nr; i++)
 		for (k = 0; k < nr_bad; k++)
@@ -73,7 +74,7 @@ static void expect_out(struct rig *r, hvo_pfn_t *bad, unsigned int nr)
 	take_all(r, &hog, bad, nr);
 	rig_audit(r);
 	hog_release(r, &hog, UINT64_MAX);
-	hvo_collapse(r->m, UINT64_MAX);
+	hvo_collapse(r->m, UINT64_MAX, NULL);
 	rig_audit(r);
 }
 
@@ -149,7 +150,7 @@ static void used_frames_in(enum hvo_mode mode)
 			} else {
 				rig_put(&r, pfn);
 			}
-			hvo_collapse(r.m, UINT64_MAX);
+			hvo_collapse(r.m, UINT64_MAX, NULL);
 			expect_out(&r, bad, orders[i] > 0 && bad[1] != bad[0] ? 2 : 1);
 			rig_close(&r);
 		}
@@ -190,7 +191,7 @@ static void huge_in(enum hvo_mode mode, unsigned int order)
 	rig_put(&r, used);
 	assert_int_equal(rig_pool(pool, ANY).total, nr - 2);
 	assert_int_equal(rig_pool(pool, ANY).deferred, 1);
-	assert_int_equal(hvo_work(r.m, UINT64_MAX), 1);
+	assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 1);
 	expect_out(&r, bad, 2);
 	/* No huge page is ever built from them again. */
 	rig_resize(pool, ANY, UINT64_MAX);
@@ -255,13 +256,13 @@ static void test_cut_fails(void **state)
 	had = rig_free(&r);
 	rig_arm(&r, 1, true);
 	assert_int_equal(hvo_memory_failure(r.m, bad[0]), -HVO_ENOMEM);
-	assert_int_equal(hvo_work(r.m, UINT64_MAX), 0);
+	assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 0);
 	assert_true(rig_disarm(&r));
 	assert_int_equal(rig_free(&r), had - 512);
 	rig_audit(&r);
-	assert_int_equal(hvo_work(r.m, UINT64_MAX), 1);
+	assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 1);
 	assert_int_equal(rig_free(&r), had - 8);
-	assert_int_equal(hvo_work(r.m, UINT64_MAX), 0);
+	assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 0);
 	expect_out(&r, bad, 1);
 	rig_close(&r);
 }
@@ -374,7 +375,7 @@ static void own_frames(enum rig_platform platform, enum hvo_clear clear)
 		rig_put(&r, filler[--nr_filler]);
 	for (i = 0; i < 40; i++)
 		unmark_and_put(&r, small[i]);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	assert_int_equal(hvo_fold_byte(hvo_machine_memmap(r.m), base >> 9), 0);
 	rig_audit(&r);
 	expect_out(&r, bad, nr);
@@ -412,7 +413,7 @@ static void own_frame_full(enum hvo_clear clear)
 	while (nr)
 		rig_put(&r, filler[--nr]);
 	rig_audit(&r);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	rig_audit(&r);
 	assert_int_equal(hvo_fold_byte(hvo_machine_memmap(r.m), base >> 9), 0);
 	/* Six of its own, and a block that was cut for the one elsewhere. */
@@ -471,7 +472,7 @@ static void test_descriptors_elsewhere(void **state)
 	assert_true(rig_intact(&r, pfn, 512, 6));
 	for (i = 0; i < 512; i += 8)
 		rig_put(&r, pfn + i);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	expect_out(&r, bad, 2);
 	rig_close(&r);
 }
@@ -512,7 +513,7 @@ static void scene_close(struct scene *s, hvo_pfn_t *bad, unsigned int nr)
 	unmark_and_put(&s->r, s->huge_used);
 	unmark_and_put(&s->r, s->small);
 	unmark_and_put(&s->r, s->whole);
-	hvo_work(s->r.m, UINT64_MAX);
+	hvo_work(s->r.m, UINT64_MAX, NULL);
 	/* Through all the movements that ask for home frames. */
 	hvo_set_optimize(s->r.m, true);
 	rig_resize(s->pool, ANY, 10000);
@@ -689,11 +690,11 @@ static void each_failure(enum victim victim, bool sticky)
 				assert_true(r.m->blocks[bad >> 9].flags & BLOCK_SELF);
 			assert_int_equal(hvo_memory_failure(r.m, bad), -HVO_EBUSY);
 			rig_arm(&r, 1, true);
-			assert_int_equal(hvo_work(r.m, UINT64_MAX), 0);
+			assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 0);
 			assert_true(rig_disarm(&r));
 			rig_audit(&r);
-			assert_int_equal(hvo_work(r.m, UINT64_MAX), 1);
-			assert_int_equal(hvo_work(r.m, UINT64_MAX), 0);
+			assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 1);
+			assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 0);
 			late++;
 		}
 		assert_int_not_equal(backing(&r, page), bad);
@@ -735,11 +736,11 @@ static void no_memory(enum victim victim)
 	assert_true(after.works > before.works);
 	assert_int_equal(hvo_poisoned(r.m, &found, 1), 1);
 	assert_int_equal(found, bad);
-	assert_int_equal(hvo_work(r.m, UINT64_MAX), 0);
+	assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 0);
 	assert_int_equal(backing(&r, page), bad);
 	rig_audit(&r);
 	hog_release(&r, &hog, UINT64_MAX);
-	assert_int_equal(hvo_work(r.m, 1), 1);
+	assert_int_equal(hvo_work(r.m, 1, NULL), 1);
 	assert_int_not_equal(backing(&r, page), bad);
 	expect_out(&r, &bad, 1);
 	rig_close(&r);
@@ -780,7 +781,7 @@ static void test_last_frame_of_block(void **state)
 		if (rig_page(&r, base + i)->state == HVO_PAGE_USED)
 			while (!hvo_put_page(r.m, base + i))
 				;
-	hvo_work(r.m, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	expect_out(&r, bad, 2);
 	rig_close(&r);
 }
@@ -805,7 +806,7 @@ static void test_left_out_by_collapse(void **state)
 	for (i = base; i < base + 512; i++)
 		while (rig_page(&r, i)->state == HVO_PAGE_USED)
 			rig_put(&r, i);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	assert_int_equal(rig_stat(&r).moved, 0);
 	expect_out(&r, &bad, 1);
 	rig_close(&r);
@@ -826,16 +827,16 @@ static void test_busy_descriptors(void **state)
 	bad[0] = backing(&r, hvo_q_to_memmap(part >> 6));
 	assert_int_equal(hvo_memory_failure(r.m, bad[0]), -HVO_EBUSY);
 	assert_int_equal(backing(&r, hvo_q_to_memmap(part >> 6)), bad[0]);
-	assert_int_equal(hvo_work(r.m, UINT64_MAX), 0);
+	assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 0);
 	free_block(r.m, part, 6);
-	assert_int_equal(hvo_work(r.m, UINT64_MAX), 1);
+	assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 1);
 	/* A whole block, and its head page. */
 	assert_int_equal(alloc_block(r.m, HVO_GFP_KERNEL, 9, ANY, &part), 0);
 	bad[1] = backing(&r, hvo_block_head_page(part >> 9));
 	assert_int_equal(hvo_memory_failure(r.m, bad[1]), -HVO_EBUSY);
 	free_block(r.m, part, 9);
 	rig_audit(&r);
-	assert_int_equal(hvo_work(r.m, UINT64_MAX), 1);
+	assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 1);
 	expect_out(&r, bad, 2);
 	rig_close(&r);
 }
@@ -1027,7 +1028,7 @@ static void fail_under_them(struct crowd *c, uint64_t own)
 			c->own += q & 7 && frame >> 9 == q >> 3;
 		}
 		if (tries % 16 == 0)
-			hvo_work(c->r.m, UINT64_MAX);
+			hvo_work(c->r.m, UINT64_MAX, NULL);
 	}
 }
 
@@ -1066,8 +1067,8 @@ static void together(enum rig_platform platform, enum hvo_mode mode)
 			rig_put(&c->r, w[n].held[i]);
 		}
 	}
-	hvo_work(c->r.m, UINT64_MAX);
-	nr = hvo_poisoned(c->r.m, bad, 1024);
+	hvo_work(c->r.m, UINT64_MAX, NULL);
+	nr = (uint64_t)hvo_poisoned(c->r.m, bad, 1024);
 	for (i = 0; i < nr; i++)
 		assert_int_equal(hvo_memory_failure(c->r.m, bad[i]), 0);
 	take_all(&c->r, &hog, bad, (unsigned int)nr);
@@ -1150,7 +1151,7 @@ static void test_many(void **state)
 	assert_int_equal(hvo_memory_failure(r.m, pfn), -HVO_EBUSY);
 	rig_put(&r, pfn);
 	rig_put(&r, page);
-	hvo_work(r.m, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	assert_int_equal(rig_pool(pool, ANY).total, 0);
 	assert_int_equal(hvo_get_page(r.m, page, NULL), -HVO_EBUSY);
 	/* The huge page comes back but for one frame, less 7 for its descriptors; so do 3 of 4. */

@@ -12,7 +12,7 @@
 
 #include <pthread.h>
 
-#include "core/machine.h"
+#include "core/base.h"
 
 static uint64_t reported(struct rig *r)
 {
@@ -31,7 +31,7 @@ static uint64_t released(struct rig *r)
 static uint64_t report_all(struct rig *r, unsigned int order)
 {
 	uint64_t before = rig_free(r), was = reported(r);
-	int64_t done = hvo_report_free(r->m, HVO_NODE_ANY, order, UINT64_MAX);
+	int64_t done = hvo_report_free(r->m, HVO_NODE_ANY, order, UINT64_MAX, NULL);
 
 	assert_true(done >= 0);
 	assert_int_equal(rig_free(r), before);
@@ -69,7 +69,7 @@ static void there_and_back(enum hvo_mode mode)
 	assert_true(hog_intact(&r, &h));
 	rig_audit(&r);
 	hog_release(&r, &h, UINT64_MAX);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	assert_true(report_all(&r, 9) >= all);
 	rig_close(&r);
 }
@@ -182,12 +182,12 @@ static void test_arguments(void **state)
 
 	(void)state;
 	open_mode(&r, HVO_ON_DEMAND, 256);
-	assert_int_equal(hvo_report_free(r.m, HVO_NODE_ANY, 8, 512), -HVO_EINVAL);
-	assert_int_equal(hvo_report_free(r.m, HVO_NODE_ANY, 19, 512), -HVO_EINVAL);
-	assert_int_equal(hvo_report_free(r.m, 1, 9, 512), -HVO_EINVAL);
-	assert_int_equal(hvo_report_free(r.m, -2, 9, 512), -HVO_EINVAL);
-	assert_int_equal(hvo_report_free(r.m, 0, 9, 0), 0);
-	assert_int_equal(hvo_report_free(r.m, 0, 9, 511), 0);
+	assert_int_equal(hvo_report_free(r.m, HVO_NODE_ANY, 8, 512, NULL), -HVO_EINVAL);
+	assert_int_equal(hvo_report_free(r.m, HVO_NODE_ANY, 19, 512, NULL), -HVO_EINVAL);
+	assert_int_equal(hvo_report_free(r.m, 1, 9, 512, NULL), -HVO_EINVAL);
+	assert_int_equal(hvo_report_free(r.m, -2, 9, 512, NULL), -HVO_EINVAL);
+	assert_int_equal(hvo_report_free(r.m, 0, 9, 0, NULL), 0);
+	assert_int_equal(hvo_report_free(r.m, 0, 9, 511, NULL), 0);
 	assert_int_equal(reported(&r), 0);
 	rig_close(&r);
 }
@@ -202,7 +202,7 @@ static void test_steps(void **state)
 	(void)state;
 	open_mode(&r, HVO_ON_DEMAND, 512);
 	do {
-		done = hvo_report_free(r.m, HVO_NODE_ANY, 9, 3 * HVO_BLOCK_FRAMES + 77);
+		done = hvo_report_free(r.m, HVO_NODE_ANY, 9, 3 * HVO_BLOCK_FRAMES + 77, NULL);
 		assert_true(done >= 0 && done <= 3 * (int64_t)HVO_BLOCK_FRAMES);
 		assert_int_equal(done % (int64_t)HVO_BLOCK_FRAMES, 0);
 		sum += (uint64_t)done;
@@ -444,7 +444,7 @@ static void test_failure_without_memory(void **state)
 	assert_int_equal(hvo_memory_failure(r.m, 50000), -HVO_ENOMEM);
 	assert_true(rig_disarm(&r));
 	rig_audit(&r);
-	assert_true(hvo_work(r.m, 10) > 0);
+	assert_true(hvo_work(r.m, 10, NULL) > 0);
 	rig_audit(&r);
 	hog_all(&r, &h, 0, true);
 	assert_int_equal(released(&r), 0);
@@ -491,7 +491,7 @@ static void freed_meanwhile(enum hvo_mode mode)
 	}
 	assert_int_equal(pfn / HVO_BLOCK_FRAMES, w.back / HVO_BLOCK_FRAMES);
 	rig_audit(&r);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	rig_audit(&r);
 	rig_put(&r, pfn);
 	rig_audit(&r);
@@ -572,7 +572,7 @@ static void *give_back(void *arg)
 	unsigned int i;
 
 	for (i = 0; i < 300; i++)
-		if (hvo_report_free(w->r->m, HVO_NODE_ANY, 9, 64 * HVO_BLOCK_FRAMES) < 0)
+		if (hvo_report_free(w->r->m, HVO_NODE_ANY, 9, 64 * HVO_BLOCK_FRAMES, NULL) < 0)
 			w->failed++;
 	return NULL;
 }

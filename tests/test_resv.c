@@ -145,7 +145,7 @@ static void overcommit_in(enum hvo_mode mode)
 	expect(pool, 2, 2, 0, 0);
 	assert_int_equal(rig_pool(pool, ANY).deferred, mode == HVO_LINUX ? 3 : 0);
 	rig_audit(&r);
-	assert_int_equal(hvo_work(r.m, 2), mode == HVO_LINUX ? 2 : 0);
+	assert_int_equal(hvo_work(r.m, 2, NULL), mode == HVO_LINUX ? 2 : 0);
 	assert_int_equal(rig_pool(pool, ANY).deferred, mode == HVO_LINUX ? 1 : 0);
 	/* Everything that changes a pool finishes them first. */
 	rig_resize(pool, ANY, 2);
@@ -156,7 +156,7 @@ static void overcommit_in(enum hvo_mode mode)
 	rig_audit(&r);
 	/* A reservation beyond the pool allocates its pages at once. */
 	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 7), -HVO_ENOMEM);
-	hvo_work(r.m, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	expect(pool, 2, 2, 0, 0);
 	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 6), 0);
 	expect(pool, 6, 6, 4, 6);
@@ -323,7 +323,7 @@ static void test_shrinker_gives_surplus(void **state)
 	rig_resize(pool, ANY, 1);
 	expect(pool, 2, 0, 1, 0);
 	rig_put(&r, other);
-	hvo_work(r.m, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	expect(pool, 1, 0, 0, 0);
 	rig_resize(pool, ANY, 2);
 	rig_resize(pool, 0, 2);
@@ -339,7 +339,7 @@ static void test_shrinker_gives_surplus(void **state)
 	assert_int_equal(hvo_shrinker_unregister(r.m, &g.shrinker), 0);
 	rig_audit(&r);
 	hog_release(&r, &hog, UINT64_MAX);
-	hvo_work(r.m, UINT64_MAX);
+	hvo_work(r.m, UINT64_MAX, NULL);
 	rig_resize(pool, ANY, 2);
 	rig_resize(pool, ANY, 0);
 	expect(pool, 0, 0, 0, 0);

@@ -228,7 +228,7 @@ static void stand_down(struct stand *s)
 
 	assert_int_equal(hvo_owner_unregister(s->r.m, s->id), 0);
 	resize(s, 0, false);
-	while (hvo_work(s->r.m, UINT64_MAX))
+	while (hvo_work(s->r.m, UINT64_MAX, NULL))
 		;
 	follow(s, false);
 	m = rig_stat(&s->r);
@@ -340,7 +340,7 @@ static void test_surplus(void **state)
 		follow(&s, false);
 		while (i)
 			assert_int_equal(hvo_hugetlb_free(s.pool, pfn[--i]), 0);
-		while (hvo_work(s.r.m, UINT64_MAX))
+		while (hvo_work(s.r.m, UINT64_MAX, NULL))
 			;
 		follow(&s, false);
 		stand_down(&s);
@@ -371,7 +371,7 @@ static void test_boot(void **state)
 	assert_int_equal(rig_pool(s.pool, ANY).total, 0);
 	hog_release(&s.r, &hog, UINT64_MAX);
 	/* Memory that was one is no such page any more, healed or not. */
-	while (hvo_work(s.r.m, UINT64_MAX))
+	while (hvo_work(s.r.m, UINT64_MAX, NULL))
 		;
 	assert_int_equal(rig_stat(&s.r).carved_blocks, 0);
 	resize(&s, 100, false);
@@ -570,7 +570,7 @@ static void expect_moved(struct stand *s, const struct move *v, hvo_pfn_t src)
 	/* What leaves the pool waits for its descriptors, unless they were there before. */
 	assert_int_equal(rig_pool(s->pool, ANY).deferred,
 			 v->target == FRESH && was_folded && !(follows(v) && !in_scope(s, to)));
-	while (hvo_work(s->r.m, UINT64_MAX))
+	while (hvo_work(s->r.m, UINT64_MAX, NULL))
 		;
 	check(s);
 }
@@ -600,7 +600,7 @@ static void moved_on(const struct move *v, enum rig_platform platform)
 			follows(v) && v->to != HVO_ZONE_NORMAL && s.folded[src / HVO_BLOCK_FRAMES];
 		s.out_of_scope += s.on && v->scope != HVO_FOLD_ALL &&
 				  (v->to != HVO_ZONE_NORMAL || v->scope == HVO_FOLD_BOOT);
-		while (hvo_work(s.r.m, UINT64_MAX))
+		while (hvo_work(s.r.m, UINT64_MAX, NULL))
 			;
 		assert_int_equal(s.at, src);
 		assert_int_equal(s.putbacks, 1);
@@ -712,7 +712,7 @@ static void take_over(struct stand *s)
 	struct hvo_pool_stat now = rig_pool(s->pool, ANY);
 	uint64_t i;
 
-	while (hvo_work(s->r.m, UINT64_MAX))
+	while (hvo_work(s->r.m, UINT64_MAX, NULL))
 		;
 	for (i = 0; i < PAGES; i++) {
 		hvo_pfn_t pfn = i * HVO_BLOCK_FRAMES;
@@ -762,7 +762,7 @@ static void points_on(const struct move *v, enum rig_platform platform)
 				assert_int_equal(s.at, src);
 				assert_true(rig_intact(&s.r, src, HVO_BLOCK_FRAMES, s.tag));
 				/* Nothing has changed, also where a new page left again. */
-				while (hvo_work(s.r.m, UINT64_MAX))
+				while (hvo_work(s.r.m, UINT64_MAX, NULL))
 					;
 				check(&s);
 			} else if (failed) {

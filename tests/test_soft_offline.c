@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/machine.h"
+#include "core/base.h"
 
 #define ANY HVO_NODE_ANY
 
@@ -73,7 +73,7 @@ static void let_go(struct rig *r, struct holder *h)
 static bool is_out(struct rig *r, hvo_pfn_t pfn)
 {
 	hvo_pfn_t pfns[1024];
-	uint64_t nr = hvo_poisoned(r->m, pfns, 1024), i;
+	uint64_t nr = (uint64_t)hvo_poisoned(r->m, pfns, 1024), i;
 
 	for (i = 0; i < nr; i++)
 		if (pfns[i] == pfn)
@@ -97,7 +97,7 @@ static void expect_out(struct rig *r, hvo_pfn_t pfn)
 		assert_false(pfn >= hog.blocks[i].pfn &&
 			     pfn < hog.blocks[i].pfn + (UINT64_C(1) << hog.blocks[i].order));
 	hog_release(r, &hog, UINT64_MAX);
-	hvo_collapse(r->m, UINT64_MAX);
+	hvo_collapse(r->m, UINT64_MAX, NULL);
 	rig_audit(r);
 }
 
@@ -113,7 +113,7 @@ static uint64_t balance(struct rig *r)
 static void expect_refused(struct rig *r, hvo_pfn_t pfn, int rc)
 {
 	struct hvo_zone_stat before[HVO_NR_ZONES], after;
-	uint64_t nr = hvo_poisoned(r->m, NULL, 0);
+	uint64_t nr = (uint64_t)hvo_poisoned(r->m, NULL, 0);
 	int t;
 
 	for (t = 0; t < HVO_NR_ZONES; t++)
@@ -589,7 +589,7 @@ static void *grow_and_shrink(void *arg)
 		if (!hvo_hugetlb_alloc(c->pool, HVO_GFP_KERNEL, ANY, &pfn))
 			c->wrong += hvo_hugetlb_free(c->pool, pfn) != 0;
 		c->wrong += hvo_pool_resize(c->pool, ANY, 0, NULL) != 0;
-		hvo_collapse(c->r.m, 8);
+		hvo_collapse(c->r.m, 8, NULL);
 	}
 	return NULL;
 }

@@ -145,7 +145,7 @@ static void whole_and_cut(enum hvo_mode mode)
 		assert_true(hog_intact(&r, &h));
 		rig_audit(&r);
 		hog_release(&r, &h, UINT64_MAX);
-		hvo_collapse(r.m, UINT64_MAX);
+		hvo_collapse(r.m, UINT64_MAX, NULL);
 		rig_audit(&r);
 		assert_int_equal(rig_resize(pool, HVO_NODE_ANY, 40).done, 40);
 		rig_audit(&r);
@@ -178,7 +178,7 @@ static void given_back(enum hvo_mode mode)
 	pfn = rig_alloc(&r, HVO_GFP_KERNEL, 0);
 	rig_fill(&r, pfn, 1, 99);
 	before = info_of(&r).backed_bytes;
-	done = hvo_report_free(r.m, HVO_NODE_ANY, 9, UINT64_MAX);
+	done = hvo_report_free(r.m, HVO_NODE_ANY, 9, UINT64_MAX, NULL);
 	assert_true(done >= (int64_t)(400 * MIB / HVO_FRAME_SIZE));
 	assert_int_equal(info_of(&r).backed_bytes, before - (uint64_t)done * HVO_FRAME_SIZE);
 	assert_true(rig_intact(&r, pfn, 1, 99));

@@ -162,7 +162,7 @@ static void *work(void *arg)
 		dice = (unsigned int)(rig_random(&w->random) >> 33);
 		switch (dice % 16) {
 		case 0:
-			hvo_collapse(w->r->m, dice / 16 % 8);
+			hvo_collapse(w->r->m, dice / 16 % 8, NULL);
 			break;
 		case 1:
 			step_split(w, dice / 16);
@@ -225,7 +225,7 @@ static void together(enum rig_platform platform, enum hvo_mode mode, unsigned in
 	pthread_barrier_destroy(&start);
 	rig_audit(&r);
 	rig_resize(w[0].pool, HVO_NODE_ANY, 0);
-	hvo_collapse(r.m, UINT64_MAX);
+	hvo_collapse(r.m, UINT64_MAX, NULL);
 	rig_audit(&r);
 	rig_close(&r);
 }

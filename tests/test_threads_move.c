@@ -481,7 +481,7 @@ static void step_pool(struct worker *w)
 		must(w, !hvo_pool_set_cma(w->s->large, dice(w, 2)), "set_cma");
 		break;
 	case 2:
-		hvo_collapse(w->m, dice(w, 8));
+		hvo_collapse(w->m, dice(w, 8), NULL);
 		break;
 	case 3:
 		hvo_set_optimize(w->m, dice(w, 4));
@@ -524,7 +524,7 @@ static void one_step(struct worker *w)
 			give_back(w, &w->range[w->steps % RANGES], false);
 		break;
 	case STEP_COMPACT:
-		moved = hvo_compact(w->m, ANY, 9 + (unsigned int)dice(w, 2), 4000);
+		moved = hvo_compact(w->m, ANY, 9 + (unsigned int)dice(w, 2), 4000, NULL);
 		must(w, moved >= 0, "compact");
 		w->worked[STEP_COMPACT] += moved > 0;
 		break;
@@ -608,7 +608,7 @@ static uint64_t balance(struct rig *r, uint64_t total)
 {
 	struct hvo_machine_stat s = { .size = sizeof(s) };
 
-	hvo_collapse(r->m, UINT64_MAX);
+	hvo_collapse(r->m, UINT64_MAX, NULL);
 	s = rig_stat(r);
 	/* Frames of the start that Linux mode moved count as managed from then on. */
 	return s.free_frames + s.memmap - (s.total_frames - total);

@@ -157,7 +157,7 @@ static void administrate(struct hvo_machine *m, struct hvo_pool *small, struct h
 			(void)hvo_memory_failure(m, dice / 8 % hvo_machine_memmap(m)->nr_frames);
 			break;
 		default:
-			(void)hvo_work(m, dice / 8 % 4);
+			(void)hvo_work(m, dice / 8 % 4, NULL);
 		}
 	}
 	assert_int_equal(bad, 0);

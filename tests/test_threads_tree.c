@@ -126,7 +126,7 @@ static void *allocate(void *arg)
 				break;
 		for (k = 0; k < nr; k++)
 			hvo_put_page(m, pfn[k]);
-		(void)hvo_collapse(m, UINT64_MAX);
+		(void)hvo_collapse(m, UINT64_MAX, NULL);
 	}
 	atomic_fetch_sub(&job->running, 1);
 	return NULL;

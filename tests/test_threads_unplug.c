@@ -399,17 +399,18 @@ static bool call_section(struct worker *w)
 
 static bool call_report(struct worker *w)
 {
-	return EXPECT(w, (int)hvo_report_free(w->m, dice(w, 2) ? ANY : 0, 9, 4096), 0) > 0;
+	return EXPECT(w, (int)hvo_report_free(w->m, dice(w, 2) ? ANY : 0, 9, 4096, NULL), 0) > 0;
 }
 
 static bool call_collapse(struct worker *w)
 {
-	return hvo_collapse(w->m, 1 + dice(w, 16));
+	return hvo_collapse(w->m, 1 + dice(w, 16), NULL);
 }
 
 static bool call_compact(struct worker *w)
 {
-	return EXPECT(w, (int)hvo_compact(w->m, ANY, 9 + (unsigned int)dice(w, 2), 2000), 0) > 0;
+	return EXPECT(w, (int)hvo_compact(w->m, ANY, 9 + (unsigned int)dice(w, 2), 2000, NULL), 0) >
+	       0;
 }
 
 static bool call_dissolve(struct worker *w)
@@ -472,7 +473,7 @@ static bool call_stat(struct worker *w)
 
 static bool call_work(struct worker *w)
 {
-	return hvo_work(w->m, 1 + dice(w, 32));
+	return hvo_work(w->m, 1 + dice(w, 32), NULL);
 }
 
 static const struct call {
@@ -649,7 +650,7 @@ static void shared_close(struct shared *s)
 
 	rig_resize(s->huge, ANY, 0);
 	rig_resize(s->large, ANY, 0);
-	(void)hvo_work(s->r.m, UINT64_MAX);
+	(void)hvo_work(s->r.m, UINT64_MAX, NULL);
 	for (start = MOVABLE_START; start < PLUG_END; start += HVO_SECTION_FRAMES)
 		leave(&s->r, start, start + HVO_SECTION_FRAMES);
 	rig_audit(&s->r);

@@ -5,7 +5,7 @@
  */
 #include "harness.h"
 
-#include "core/machine.h"
+#include "core/base.h"
 #include "tree/tree.h"
 
 #include <hvo/move.h>
@@ -1345,11 +1345,11 @@ static void test_map(void **state)
 	rig_put(&s.rig, small);
 	assert_int_equal(count_map(&s, 'c'), cut);
 	assert_int_equal(count_map(&s, 'e'), 1);
-	assert_int_equal(hvo_collapse(s.rig.m, UINT64_MAX), 1);
+	assert_int_equal(hvo_collapse(s.rig.m, UINT64_MAX, NULL), 1);
 	assert_int_equal(count_map(&s, 'e'), 0);
 	rig_put(&s.rig, whole);
 	assert_int_equal(hvo_hugetlb_free(s.pool, used), 0);
-	reported = hvo_report_free(s.rig.m, HVO_NODE_ANY, 9, UINT64_MAX);
+	reported = hvo_report_free(s.rig.m, HVO_NODE_ANY, 9, UINT64_MAX, NULL);
 	assert_true(reported > 0);
 	assert_int_equal(count_map(&s, 'r'), reported / 512);
 	assert_int_equal(number(&s, "/sys/kernel/hvo/reported_frames") / 512, count_map(&s, 'r'));

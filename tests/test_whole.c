@@ -267,7 +267,7 @@ static void cut_and_mend(struct full *f, uint64_t nr_free)
 	expect_contents(f);
 	free_shuffled(f, &s);
 	rig_audit(&f->r);
-	(void)hvo_collapse(f->r.m, UINT64_MAX);
+	(void)hvo_collapse(f->r.m, UINT64_MAX, NULL);
 	now = zones_of(&f->r);
 	assert_memory_equal(&now, &whole, sizeof(now));
 	assert_int_equal(rig_stat(&f->r).memmap, memmap);
@@ -384,7 +384,7 @@ static void promise(const struct plan *plan, enum rig_platform platform)
 	shrink_under_users(&f);
 	assert_true(rest_intact(&f.r, &f.h));
 	hog_release(&f.r, &f.h, UINT64_MAX);
-	(void)hvo_collapse(f.r.m, UINT64_MAX);
+	(void)hvo_collapse(f.r.m, UINT64_MAX, NULL);
 	zones = zones_of(&f.r);
 	assert_memory_equal(&zones, &f.empty, sizeof(zones));
 	assert_int_equal(rig_stat(&f.r).memmap, 0);
@@ -614,7 +614,7 @@ static void carve_open_checked(struct carve *c, unsigned int order, uint64_t res
 	assert_int_equal(cut_blocks(&c->r), blocks_with_memmap(&c->r));
 	assert_true(cut_blocks(&c->r) >= c->full.z[0].nr_cut + c->carved);
 	/* That is for blocks that hold their own descriptors in on-demand mode. */
-	assert_int_equal(hvo_collapse(c->r.m, UINT64_MAX), 0);
+	assert_int_equal(hvo_collapse(c->r.m, UINT64_MAX, NULL), 0);
 }
 
 static void test_carve(void **state)
@@ -686,11 +686,12 @@ static void heal_in(unsigned int order, uint64_t reserve, uint64_t carved)
 	assert_true(is_carved(&c.r, last, order));
 	assert_int_equal(c.carved, carved);
 	assert_int_equal(rig_stat(&c.r).carved_blocks, carved);
-	assert_true(hvo_work(c.r.m, UINT64_MAX) >= carved * ((UINT64_C(1) << order) / 64 - 1));
+	assert_true((uint64_t)hvo_work(c.r.m, UINT64_MAX, NULL) >=
+		    carved * ((UINT64_C(1) << order) / 64 - 1));
 	assert_int_equal(rig_stat(&c.r).carved_blocks, 0);
 	assert_int_equal(c.r.events[HVO_EVENT_HEALED], carved);
 	assert_int_not_equal(fold_byte(&c.r, last), 0);
-	assert_int_equal(hvo_work(c.r.m, UINT64_MAX), 0);
+	assert_int_equal(hvo_work(c.r.m, UINT64_MAX, NULL), 0);
 	rig_audit(&c.r);
 	assert_int_equal(grow_to_the_end(c.pool), c.total);
 	assert_int_equal(rig_pool(c.pool, ANY).optimized, c.total);
@@ -748,7 +749,7 @@ static void test_move_elsewhere(void **state)
 	for (pfn = block + 64; pfn < block + HVO_BLOCK_FRAMES; pfn++)
 		rig_put(&r, pfn);
 	hog_release(&r, &h, UINT64_MAX);
-	(void)hvo_collapse(r.m, UINT64_MAX);
+	(void)hvo_collapse(r.m, UINT64_MAX, NULL);
 	zones = zones_of(&r);
 	assert_memory_equal(&zones, &empty, sizeof(zones));
 	assert_int_equal(rig_stat(&r).memmap, 0);

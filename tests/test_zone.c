@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "core/machine.h"
+#include "core/base.h"
 
 #include <hvo/move.h>
 
@@ -25,7 +25,7 @@
 /* On-demand mode puts collapsing off: after it all that is free is whole. */
 static uint64_t settled(struct rig *r)
 {
-	hvo_collapse(r->m, UINT64_MAX);
+	hvo_collapse(r->m, UINT64_MAX, NULL);
 	return rig_free(r);
 }
 
@@ -670,7 +670,7 @@ static void clearing(enum hvo_mode mode)
 			}
 			while (h.nr)
 				rig_put(&r, h.blocks[--h.nr].pfn);
-			hvo_collapse(r.m, UINT64_MAX);
+			hvo_collapse(r.m, UINT64_MAX, NULL);
 			for (i = 0; !hvo_alloc_pages(r.m, gfp, some[k], 0, &pfn) && i < 4096; i++) {
 				if (!rig_zero(&r, pfn, UINT64_C(1) << some[k]))
 					fail_msg("clear %u, order %u, frame %#llx", clear, some[k],

@@ -174,8 +174,8 @@ const struct hvo_config *hvo_machine_config(const struct hvo_machine *m);
  */
 int hvo_set_min_free(struct hvo_machine *m, uint64_t bytes);
 #define HVO_MIN_FREE_MAX (UINT64_C(0x7fffffff) << 10)
-/* Where it stands, in bytes. Context: any. */
-uint64_t hvo_min_free(const struct hvo_machine *m);
+/* Where it stands, in bytes, or -HVO_ENODEV. Context: any. */
+int64_t hvo_min_free(const struct hvo_machine *m);
 
 /**
  * hvo_window() - where the bytes of the frames [pfn, pfn + nr) are
@@ -388,41 +388,45 @@ int hvo_shrinker_unregister(struct hvo_machine *m, struct hvo_shrinker *shrinker
  * @notify: frees memory and returns how many frames; called as a shrinker's scan is. NULL for none
  *
  * Context: may wait; not from a shrinker.
+ * Return: 0; -HVO_ENODEV.
  */
-void hvo_set_oom_notifier(struct hvo_machine *m,
-			  uint64_t (*notify)(void *arg, struct hvo_machine *m, unsigned int order),
-			  void *arg);
+int hvo_set_oom_notifier(struct hvo_machine *m,
+			 uint64_t (*notify)(void *arg, struct hvo_machine *m, unsigned int order),
+			 void *arg);
 
 /**
  * hvo_collapse() - make cut blocks that hold nothing but their descriptors whole again
  * @max_blocks: at most so many
+ * @ret_more: NULL, or: was it @max_blocks that ended it?
  *
  * On-demand mode does this by itself when a whole block is wanted; this is for
  * doing it earlier. Linux mode has nothing to collapse.
  *
  * Context: may wait.
- * Return: number of blocks made whole (0 or more).
+ * Return: number of blocks made whole; -HVO_ENODEV.
  */
-uint64_t hvo_collapse(struct hvo_machine *m, uint64_t max_blocks);
+int64_t hvo_collapse(struct hvo_machine *m, uint64_t max_blocks, bool *ret_more);
 
 /**
  * hvo_work() - do what was put off, in bounded steps
  * @max: at most so many steps: a huge page freed, a descriptor frame moved, a block collapsed
+ * @ret_more: NULL, or: was it @max that ended it?
  *
  * Finishes deferred frees, moves descriptors out of blocks that policy carve-heal carved,
  * and collapses blocks as long as more of them wait than are worth keeping. A thread
  * that the linux platform can run calls this; so may anybody else.
  *
  * Context: may wait. Not from a shrinker.
- * Return: steps done; fewer than @max: there is no more that can be done now.
+ * Return: steps done; -HVO_ENODEV.
  */
-uint64_t hvo_work(struct hvo_machine *m, uint64_t max);
+int64_t hvo_work(struct hvo_machine *m, uint64_t max, bool *ret_more);
 
 /**
  * hvo_report_free() - give the content of free memory back to the system
  * @node: of one node, or HVO_NODE_ANY
  * @order: of the free blocks that are worth it: of 2^order frames and above, 9 to max_order
  * @max: at most so many frames
+ * @ret_more: NULL, or: was it @max that ended it?
  *
  * The memory stays online, free and counted. What is behind it comes back, as zeroes, when a
  * block of it is allocated, or taken in any other way; if the system has none by then, that
@@ -430,10 +434,10 @@ uint64_t hvo_work(struct hvo_machine *m, uint64_t max);
  * It begins where the last call ended.
  *
  * Context: may wait. Not from a shrinker.
- * Return: frames given back now, a multiple of 512, or -HVO_EINVAL; with fewer than @max, by
- * a block or more, there is no more to be given.
+ * Return: frames given back now, a multiple of 512; -HVO_EINVAL; -HVO_ENODEV.
  */
-int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uint64_t max);
+int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uint64_t max,
+			bool *ret_more);
 
 /**
  * hvo_reported() - was the content of a frame given back by hvo_report_free()?
@@ -527,12 +531,12 @@ int hvo_failure_stat(struct hvo_machine *m, int node, struct hvo_failure_stat *r
 
 /**
  * hvo_poisoned() - the frames that failed
- * @pfns: up to @max of them go there, ascending
+ * @pfns: up to @max of them go there, ascending; may be NULL
  *
  * Context: any.
- * Return: how many there are.
+ * Return: how many there are; -HVO_ENODEV.
  */
-uint64_t hvo_poisoned(struct hvo_machine *m, hvo_pfn_t *pfns, uint64_t max);
+int64_t hvo_poisoned(struct hvo_machine *m, hvo_pfn_t *pfns, uint64_t max);
 
 /* ---- HugeTLB ---------------------------------------------------------- */
 
@@ -701,8 +705,9 @@ int hvo_pool_fold_scope(struct hvo_pool *pool);
  * Acts on later allocations only. On-demand mode has no use for it.
  *
  * Context: any.
+ * Return: 0; -HVO_ENODEV.
  */
-void hvo_set_optimize(struct hvo_machine *m, bool on);
+int hvo_set_optimize(struct hvo_machine *m, bool on);
 /* Where it stands. Context: any. */
 bool hvo_optimize(const struct hvo_machine *m);
 
@@ -714,8 +719,9 @@ bool hvo_optimize(const struct hvo_machine *m);
  * a pool that takes them from CMA areas come from there in either case.
  *
  * Context: any.
+ * Return: 0; -HVO_ENODEV.
  */
-void hvo_set_movable_gigantic(struct hvo_machine *m, bool on);
+int hvo_set_movable_gigantic(struct hvo_machine *m, bool on);
 /* Where it stands. Context: any. */
 bool hvo_movable_gigantic(const struct hvo_machine *m);
 
@@ -1098,7 +1104,7 @@ struct hvo_event_record {
 
 /**
  * struct hvo_finding - one mismatch that an audit found
- * @rule: the invariant, as numbered in DESIGN.md ("BUDDY-1")
+ * @rule: the invariant, by its name in DESIGN.md ("PAGE-1")
  * @what: a few words
  */
 struct hvo_finding {
@@ -1115,10 +1121,10 @@ struct hvo_finding {
  * against the counters.
  *
  * Context: may wait. No other thread may use the machine meanwhile: the count would be wrong.
- * Return: number of mismatches.
+ * Return: number of mismatches; -HVO_ENODEV: there is nothing left that could be counted.
  */
-uint64_t hvo_machine_audit(struct hvo_machine *m,
-			   void (*report)(void *arg, const struct hvo_finding *finding), void *arg);
+int64_t hvo_machine_audit(struct hvo_machine *m,
+			  void (*report)(void *arg, const struct hvo_finding *finding), void *arg);
 
 #ifdef __cplusplus
 }

@@ -130,6 +130,7 @@ int hvo_unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
  * @node: of one node, or HVO_NODE_ANY
  * @order: of the blocks that are wanted, 9 to max_order
  * @max: move at most so many frames
+ * @ret_more: NULL, or: was it @max that ended it?
  *
  * An allocation with HVO_GFP_RECLAIM that finds no block of order 9 and above does this by
  * itself; with a bound it is a step in the background. It begins where the last one ended.
@@ -141,10 +142,10 @@ int hvo_unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
  * looked over. Nothing moves to another node.
  *
  * Context: may wait; not from a shrinker, nor from an owner's functions.
- * Return: frames moved, or -HVO_EINVAL. With @max - 2^(@order - 1) or fewer, it was not @max
- * that ended it: what is left is not worth moving.
+ * Return: frames moved; -HVO_EINVAL; -HVO_ENODEV. Without more, what is left is not worth moving.
  */
-int64_t hvo_compact(struct hvo_machine *m, int node, unsigned int order, uint64_t max);
+int64_t hvo_compact(struct hvo_machine *m, int node, unsigned int order, uint64_t max,
+		    bool *ret_more);
 
 /* ---- contiguous ranges --------------------------------------------------------------- */
 

@@ -79,6 +79,16 @@ enum hvo_errno {
 #define HVO_SIZE_MIN 16u
 #define HVO_SIZE_MAX 4096u
 
+/*
+ * What may be done in steps (hvo_work(), hvo_collapse(), hvo_report_free(), hvo_compact()) returns how
+ * much was done, or a negative error, and says in *@ret_more whether it ended because of the
+ * caller's bound, so that another call now may do more. @ret_more may be NULL; after an error
+ * it is untouched.
+ *
+ * A machine that is gone (hvo_machine_abandon()) answers every call with -HVO_ENODEV, or with what the
+ * call has for "nothing": NULL, false, HVO_PFN_NONE.
+ */
+
 struct hvo_machine;
 struct hvo_pool;
 

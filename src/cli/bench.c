@@ -228,7 +228,7 @@ static void warm_up(struct rig *rig)
 	write_each(&frames, &rig->box);
 	held_put(&frames, &rig->box);
 	held_free(&frames);
-	(void)hvo_collapse(rig->box.m, UINT64_MAX);
+	(void)hvo_collapse(rig->box.m, UINT64_MAX, NULL);
 	(void)resize(rig, 0);
 	for (i = 0; i < 6; i++) {
 		before = backed_bytes(rig);
@@ -411,14 +411,14 @@ static void use_up_cut_blocks(struct rig *rig)
 	uint64_t before = nr_cuts(rig);
 	hvo_pfn_t pfn;
 
-	(void)hvo_collapse(rig->box.m, UINT64_MAX);
+	(void)hvo_collapse(rig->box.m, UINT64_MAX, NULL);
 	do {
 		if (take_frame(rig, &pfn))
 			cli_die("no frame could be allocated");
 	} while (nr_cuts(rig) == before);
 	if (hvo_put_page(rig->box.m, pfn))
 		cli_die("a frame could not be given back");
-	(void)hvo_collapse(rig->box.m, UINT64_MAX);
+	(void)hvo_collapse(rig->box.m, UINT64_MAX, NULL);
 }
 
 static void measure_cut(struct bench *b, struct rig *rig)
@@ -433,7 +433,7 @@ static void measure_cut(struct bench *b, struct rig *rig)
 		if (take_frame(rig, &pfn))
 			cli_die("no frame could be allocated");
 		middle = now_ns();
-		if (hvo_put_page(rig->box.m, pfn) || hvo_collapse(rig->box.m, 1) != 1)
+		if (hvo_put_page(rig->box.m, pfn) || hvo_collapse(rig->box.m, 1, NULL) != 1)
 			cli_die("a cut block did not become whole");
 		back += now_ns() - middle;
 		cut += middle - start;
@@ -502,7 +502,7 @@ static void churn_once(struct bench *b, struct rig *rig, struct held *huge, uint
 		*ret_peak = nr;
 	held_shuffle(&frames, &b->rng);
 	held_put(&frames, &rig->box);
-	(void)hvo_collapse(rig->box.m, UINT64_MAX);
+	(void)hvo_collapse(rig->box.m, UINT64_MAX, NULL);
 	/* Linux mode may find fewer: descriptors that it restored lie about. */
 	if (hvo_pool_resize(rig->pool, HVO_NODE_ANY, rig->pages, &res))
 		cli_die("the pool could not be resized");

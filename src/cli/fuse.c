@@ -367,7 +367,7 @@ static int fs_write(const char *path, const char *buf, size_t size, off_t offset
 		return (int)size;
 	rc = tree_write(fs->tree, path, buf, len);
 	if (!fs->threads)
-		(void)hvo_work(fs->m, UINT64_MAX);
+		(void)hvo_work(fs->m, UINT64_MAX, NULL);
 	if (rc)
 		return rc;
 	return (int)(in_proc(path) ? size : len);

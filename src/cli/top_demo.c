@@ -148,7 +148,7 @@ void demo_step(struct demo *d)
 			blocks * (POOL_LEAST + below(d, POOL_MOST - POOL_LEAST)) / 100, NULL);
 	run_programs(d);
 	run_huge(d);
-	(void)hvo_work(d->box.m, STEP_WORK);
+	(void)hvo_work(d->box.m, STEP_WORK, NULL);
 	d->step++;
 }
 

@@ -103,12 +103,15 @@ static void note_finding(void *arg, const struct hvo_finding *finding)
 
 void tour_audit(struct tour *t, struct box *box, const char *mode, const char *policy)
 {
-	uint64_t before = t->audit_findings, nr;
+	uint64_t before = t->audit_findings;
+	int64_t nr;
 
 	(void)snprintf(t->now, sizeof(t->now), "%s %s", mode, policy);
 	nr = hvo_machine_audit(box->m, note_finding, t);
 	/* The count is what the audit says, should it report fewer than it found. */
-	t->audit_findings = before + nr;
+	if (nr < 0)
+		cli_die("the machine is gone");
+	t->audit_findings = before + (uint64_t)nr;
 	t->audits++;
 }
 
@@ -371,7 +374,7 @@ static void cut_and_give_back(struct tour *t, struct box *box, struct tour_run *
 	held_shuffle(&cut, &rng);
 	held_put(&cut, box);
 	held_free(&cut);
-	(void)hvo_collapse(box->m, UINT64_MAX);
+	(void)hvo_collapse(box->m, UINT64_MAX, NULL);
 }
 
 /* The step that all this is about. */
@@ -399,7 +402,7 @@ static void give_all_back(struct rig *rig, struct tour_run *ret)
 	held_put(&rig->huge, &rig->box);
 	if (hvo_pool_resize(rig->pool, HVO_NODE_ANY, 0, &res))
 		cli_die("the pool of huge pages could not be resized");
-	(void)hvo_work(rig->box.m, UINT64_MAX);
+	(void)hvo_work(rig->box.m, UINT64_MAX, NULL);
 	hvo_machine_stat(rig->box.m, &stat);
 	ret->still_spoilt = stat.carved_blocks;
 }

@@ -7,9 +7,9 @@
  * Locks: none; nobody else may use the machine meanwhile.
  * Linux: nothing like it; closest are page_owner and CONFIG_DEBUG_VM.
  */
-#include "machine.h"
+#include "base.h"
 #include "page.h"
-#include "zone.h"
+#include "zone_cut.h"
 
 struct count {
 	uint64_t free, cut, memmap, boot, isolated, kept, carved, poisoned, cma,
@@ -57,7 +57,7 @@ static uint64_t page_of_boot_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 /* Head of the whole block around a frame; the frame itself in a cut one. */
 static const struct hvo_page *whole_head(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	unsigned int order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+	unsigned int order = fold_order(m, pfn);
 
 	return page_ro(m, pfn & ~((UINT64_C(1) << order) - 1));
 }
@@ -356,7 +356,7 @@ static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
 			pfn += HVO_SECTION_FRAMES;
 			continue;
 		}
-		order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+		order = fold_order(m, pfn);
 		if (!order) {
 			audit_cut(a, z, block_of(pfn), &c);
 			pfn += HVO_BLOCK_FRAMES;
@@ -449,7 +449,7 @@ static void audit_node(struct audit *a, uint32_t node, struct count *sum)
 			audit_pool_node(a, i, node);
 }
 
-/* ---- offline memory ------------------------------------------------------------------- */
+/* ---- offline memory ------------------------------------------------------------------------- */
 
 /* What a frame may be: nothing, failed, or where descriptors of this very memory lie. */
 static void check_offline_frame(struct audit *a, hvo_pfn_t pfn, struct count *sum)
@@ -611,8 +611,8 @@ static void mapping_mismatch(void *arg, uint64_t page, uint64_t recorded, uint64
 	expect(arg, "MAP-1", "what backs a page of the array", page, recorded, real);
 }
 
-uint64_t hvo_machine_audit(struct hvo_machine *m,
-			   void (*report)(void *arg, const struct hvo_finding *finding), void *arg)
+int64_t hvo_machine_audit(struct hvo_machine *m,
+			  void (*report)(void *arg, const struct hvo_finding *finding), void *arg)
 {
 	struct audit a = { .m = m, .report = report, .arg = arg };
 	struct count sum = { 0 };
@@ -620,7 +620,7 @@ uint64_t hvo_machine_audit(struct hvo_machine *m,
 	uint32_t n;
 
 	if (machine_gone(m))
-		return 0;
+		return -HVO_ENODEV;
 	for (n = 0; n < m->cfg.nr_nodes; n++)
 		audit_node(&a, n, &sum);
 	audit_offline(&a, &sum);
@@ -637,5 +637,5 @@ uint64_t hvo_machine_audit(struct hvo_machine *m,
 	audit_reported(&a);
 	if (m->ops->audit)
 		m->ops->audit(m->ctx, mapping_mismatch, &a);
-	return a.findings;
+	return (int64_t)a.findings;
 }

@@ -3,7 +3,7 @@
  * Which frames failed: a bit for each frame, set once and for as long as the memory is there, and
  * a count for each section, so that looking at what is sound costs next to nothing.
  *
- * The bit is all that is recorded. Where the frame is follows from its state (zone.c):
+ * The bit is all that is recorded. Where the frame is follows from its state (zone_whole.c):
  *	out of use	its descriptor says POISONED. In a whole block of descriptors it has none:
  *			there it backs nothing any more
  *	set aside	the whole pageblock around it is POISONED, until it can be cut
@@ -16,6 +16,7 @@
  */
 #include "badframe.h"
 
+#include "base.h"
 #include "lock.h"
 
 #define WORD 64u
@@ -104,20 +105,20 @@ unsigned int badframe_sound_group(const struct hvo_machine *m, hvo_pfn_t block, 
 	return at;
 }
 
-uint64_t hvo_poisoned(struct hvo_machine *m, hvo_pfn_t *pfns, uint64_t max)
+int64_t hvo_poisoned(struct hvo_machine *m, hvo_pfn_t *pfns, uint64_t max)
 {
 	hvo_pfn_t pfn = 0;
 	uint64_t nr = 0;
 
 	if (machine_gone(m))
-		return 0;
+		return -HVO_ENODEV;
 	if (!pfns || !counter_read(&m->nr_bad))
-		return counter_read(&m->nr_bad);
+		return (int64_t)counter_read(&m->nr_bad);
 	while ((pfn = badframe_next(m, pfn, m->mm.nr_frames)) != HVO_PFN_NONE) {
 		if (nr < max)
 			pfns[nr] = pfn;
 		nr++;
 		pfn++;
 	}
-	return nr;
+	return (int64_t)nr;
 }

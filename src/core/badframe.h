@@ -2,7 +2,7 @@
 #ifndef HVO_CORE_BADFRAME_H
 #define HVO_CORE_BADFRAME_H
 
-#include "machine.h"
+#include "base.h"
 
 /*
  * Record that a frame failed; false: it was recorded. Under the lock of the frame's zone, in the

@@ -5,7 +5,8 @@
  *
  * Linux: mm/page_alloc.c, alloc_pages_bulk_noprof().
  */
-#include "hugetlb.h"
+#include "base.h"
+#include "pool.h"
 
 /* The last ones of @pfns go back, which nobody else can have a reference on. */
 static int undo(struct hvo_machine *m, const hvo_pfn_t *pfns, uint64_t nr, int rc)

@@ -16,13 +16,15 @@
  * Locks: none held while anything moves; a range is looked over under the zone's lock.
  * Linux: mm/compaction.c, compact_zone(), isolate_migratepages(), compaction_suitable().
  */
+#include "compact.h"
+
 #include "alloc.h"
-#include "contig.h"
-#include "hugetlb.h"
+#include "base.h"
+#include "evacuate.h"
 #include "isolate.h"
 #include "lock.h"
-#include "migrate.h"
 #include "page.h"
+#include "scope.h"
 #include "watermark.h"
 
 struct compaction {
@@ -47,7 +49,7 @@ struct census {
 	bool hopeless;
 };
 
-/* ---- looking; zone lock held ----------------------------------------------------------- */
+/* ---- looking; zone lock held ---------------------------------------------------------------- */
 
 static void count_head(const struct hvo_page *page, struct census *c, uint64_t *used,
 		       uint64_t *free, uint64_t nr)
@@ -112,7 +114,7 @@ static hvo_pfn_t count_block(struct compaction *k, hvo_pfn_t pfn, struct census 
 		c->hopeless = true;
 		return pfn;
 	}
-	whole = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+	whole = fold_order(m, pfn);
 	if (!whole) {
 		count_cut(m, pfn, c);
 		return pfn + HVO_BLOCK_FRAMES;
@@ -193,7 +195,7 @@ static uint64_t nr_large(struct hvo_machine *m, struct zone *z, unsigned int ord
 	return nr;
 }
 
-/* ---- moving ------------------------------------------------------------------------------ */
+/* ---- moving --------------------------------------------------------------------------------- */
 
 /* False: no more of it. */
 static bool compact_range(struct compaction *k, hvo_pfn_t start, hvo_pfn_t end,
@@ -269,7 +271,8 @@ static void compact_zone(struct compaction *k, struct zone *z)
 		compact_pass(k, size - 1);
 }
 
-int64_t hvo_compact(struct hvo_machine *m, int node, unsigned int order, uint64_t max)
+int64_t hvo_compact(struct hvo_machine *m, int node, unsigned int order, uint64_t max,
+		    bool *ret_more)
 {
 	struct compaction k = { .m = m, .order = order, .max = max };
 	uint32_t n, t;
@@ -284,6 +287,8 @@ int64_t hvo_compact(struct hvo_machine *m, int node, unsigned int order, uint64_
 		for (t = 0; t < HVO_NR_ZONES && !k.spent; t++)
 			compact_zone(&k, &m->nodes[n].zones[t]);
 	}
+	if (ret_more)
+		*ret_more = k.spent;
 	return (int64_t)k.moved;
 }
 

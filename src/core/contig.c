@@ -18,12 +18,16 @@
 
 #include "alloc.h"
 #include "badframe.h"
-#include "hugetlb.h"
+#include "base.h"
+#include "evacuate.h"
+#include "fold.h"
 #include "isolate.h"
+#include "last_ref.h"
 #include "lock.h"
-#include "migrate.h"
 #include "page.h"
-#include "report.h"
+#include "ref.h"
+#include "reporting.h"
+#include "scope.h"
 
 #define BLOCK_MASK (HVO_BLOCK_FRAMES - UINT64_C(1))
 
@@ -37,7 +41,7 @@ static hvo_pfn_t round_up(hvo_pfn_t pfn)
 	return (pfn + BLOCK_MASK) & ~BLOCK_MASK;
 }
 
-/* ---- one place ------------------------------------------------------------------------- */
+/* ---- one place ------------------------------------------------------------------------------ */
 
 /* *ret_behind: after an error, the end of what could not be emptied, or 0. */
 static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, hvo_pfn_t *ret_behind)
@@ -141,7 +145,7 @@ int hvo_alloc_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end
 	return alloc_failed(m, end - start, gfp, rc == -HVO_EAGAIN ? -HVO_EBUSY : rc);
 }
 
-/* ---- giving it back --------------------------------------------------------------------- */
+/* ---- giving it back ------------------------------------------------------------------------- */
 
 /* The end of the block that begins there, if somebody holds it and can free it; else @pfn. */
 static hvo_pfn_t held_end(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t *ret_flags)
@@ -190,7 +194,7 @@ int hvo_free_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	return 0;
 }
 
-/* ---- looking for a place ------------------------------------------------------------------ */
+/* ---- looking for a place -------------------------------------------------------------------- */
 
 /* As in Linux: 2 MiB pages make room for 1 GiB, and 1 GiB pages not for 2 MiB. */
 static bool huge_stays(const struct contig_want *w, const struct hvo_page *page, unsigned int order)
@@ -212,7 +216,7 @@ static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, const struct
 		return (base | (HVO_SECTION_FRAMES - 1)) + 1;
 	if (m->blocks[block_of(base)].flags & BLOCK_ISOLATED)
 		return base + HVO_BLOCK_FRAMES;
-	whole = hvo_fold_byte(&m->mm, block_of(base)) & HVO_FOLD_ORDER;
+	whole = fold_order(m, base);
 	if (whole) {
 		p = base & ~((UINT64_C(1) << whole) - 1);
 		return page_stays(page_ro(m, p)) || huge_stays(w, page_ro(m, p), whole) ||

@@ -6,8 +6,6 @@
 
 /* Nothing here is called with a lock of ours held. */
 
-/* ---- contig.c ---------------------------------------------------------------------- */
-
 /* What is looked for: @nr frames of one zone in [lo, hi). */
 struct contig_want {
 	hvo_pfn_t lo, hi;
@@ -22,40 +20,31 @@ struct contig_want {
 };
 
 /*
- * The lowest place for it, in state USED and without a reference. -HVO_EBUSY: something
- * could not be moved; -HVO_ENOMEM: no place.
- */
-HVO_MUST_CHECK int contig_search(struct hvo_machine *m, struct zone *z, const struct contig_want *w,
-				 hvo_pfn_t *ret);
-/* The same from *@tried on, if there is one, which goes on. */
-HVO_MUST_CHECK int contig_search_on(struct hvo_machine *m, struct zone *z, struct contig_want *w,
-				    hvo_pfn_t *tried, hvo_pfn_t *ret);
-/*
  * Clear frames that were found so, if asked for; after an error they are free. -HVO_EAGAIN: one
  * of them failed meanwhile.
  */
 HVO_MUST_CHECK int contig_clear(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end,
 				unsigned int gfp);
+
 /* Their first references; @cma: it is one piece of hvo_cma_alloc(). */
 void contig_publish(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool cma);
+
 /* All of it covered by blocks that somebody holds? @cma: and it is in one such piece? */
 bool contig_held(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool cma);
+
+/*
+ * The lowest place for it, in state USED and without a reference. -HVO_EBUSY: something
+ * could not be moved; -HVO_ENOMEM: no place.
+ */
+HVO_MUST_CHECK int contig_search(struct hvo_machine *m, struct zone *z, const struct contig_want *w,
+				 hvo_pfn_t *ret);
+
+/* The same from *@tried on, if there is one, which goes on. */
+HVO_MUST_CHECK int contig_search_on(struct hvo_machine *m, struct zone *z, struct contig_want *w,
+				    hvo_pfn_t *tried, hvo_pfn_t *ret);
 
 /* One block of any order up to 18, state USED, by the zones of @gfp of one node. */
 HVO_MUST_CHECK int contig_take_one(struct hvo_machine *m, unsigned int gfp, int node,
 				   unsigned int order, hvo_pfn_t *tried, hvo_pfn_t *ret);
-
-/* ---- cma.c -------------------------------------------------------------------------- */
-
-/* The same from the CMA areas of a node, with HVO_PF_CMA; @tried is by area. */
-HVO_MUST_CHECK int cma_take_one(struct hvo_machine *m, int node, unsigned int order,
-				hvo_pfn_t *tried, hvo_pfn_t *ret);
-/* A block with HVO_PF_CMA is free: the area counts it no more, and the flag is gone. */
-void cma_freed(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
-
-/* ---- compact.c ----------------------------------------------------------------------- */
-
-/* Move things until one more block of this order is free where @gfp can have it; false: none. */
-bool compact_direct(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node);
 
 #endif

@@ -13,9 +13,13 @@
  * Locks: the memmap lock throughout; each pool's lock for its own list, never both.
  * Linux: mm/hugetlb.c, demote_pool_huge_page(), demote_free_hugetlb_folios().
  */
-#include "hugetlb.h"
+#include "base.h"
 #include "lock.h"
-#include "vmemmap.h"
+#include "optimize.h"
+#include "page.h"
+#include "pool.h"
+#include "pool_leave.h"
+#include "scope.h"
 
 struct demote {
 	struct hvo_pool *pool, *target;
@@ -34,7 +38,7 @@ static struct hvo_pool *demote_target(struct hvo_pool *pool)
 	unsigned int i;
 
 	if (pool->demote_order)
-		return hvo_pool_find(pool->m, pool->demote_order);
+		return pool_of_order(pool->m, pool->demote_order);
 	for (i = 0; i < HVO_MAX_POOLS; i++) {
 		struct hvo_pool *p = &pool->m->pools[i];
 
@@ -249,7 +253,7 @@ int hvo_pool_set_demote_order(struct hvo_pool *pool, unsigned int order)
 
 	if (rc)
 		return rc;
-	if (order >= pool->order || !hvo_pool_find(pool->m, order))
+	if (order >= pool->order || !pool_of_order(pool->m, order))
 		return -HVO_EINVAL;
 	lock_acquire(pool->m, &pool->m->memmap_lock);
 	pool->demote_order = order;

@@ -17,18 +17,18 @@
  * Linux: mm/memory_hotplug.c, add_memory_resource(), online_pages(), offline_pages(),
  * try_remove_memory(); mm/sparse-vmemmap.c.
  */
-#include <hvo/move.h>
-
 #include "badframe.h"
+#include "base.h"
+#include "evacuate.h"
 #include "isolate.h"
 #include "lock.h"
-#include "migrate.h"
+#include "online.h"
 #include "page.h"
-#include "report.h"
+#include "reporting.h"
 #include "sized.h"
-#include "vmemmap.h"
 #include "watermark.h"
-#include "zone.h"
+#include "zone_cut.h"
+#include "zone_whole.h"
 
 static struct section *section_of(struct hvo_machine *m, hvo_pfn_t pfn)
 {
@@ -94,7 +94,7 @@ static void set_state(struct section *s, enum hvo_section_state state)
 	__atomic_store_n(&s->state, (uint8_t)state, __ATOMIC_RELEASE);
 }
 
-/* ---- add and remove ----------------------------------------------------------------- */
+/* ---- add and remove ------------------------------------------------------------------------- */
 
 static int add_sections(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_t end, bool self)
 {
@@ -165,7 +165,7 @@ int hvo_memory_remove(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	return rc;
 }
 
-/* ---- online and offline ----------------------------------------------------------------- */
+/* ---- online and offline --------------------------------------------------------------------- */
 
 /* What is free of a section is so in its zone. Zone lock held. */
 static void free_section(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)

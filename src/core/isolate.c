@@ -14,16 +14,14 @@
  */
 #include "isolate.h"
 
-#include <hvo/move.h>
-
-#include "alloc.h"
 #include "badframe.h"
+#include "base.h"
+#include "fold.h"
 #include "lock.h"
+#include "optimize.h"
 #include "page.h"
-#include "poison.h"
-#include "report.h"
-#include "vmemmap.h"
-#include "zone.h"
+#include "reporting.h"
+#include "zone_cut.h"
 
 static int isolate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool keep)
 {
@@ -118,7 +116,7 @@ bool isolated_take_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	return take_whole(m, pfn, pfn + (UINT64_C(1) << order), order);
 }
 
-/* ---- blocks that are wanted in part ---------------------------------------------------- */
+/* ---- blocks that are wanted in part --------------------------------------------------------- */
 
 /* A block in state USED becomes a cut one, all of it free. */
 static int cut_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, hvo_pfn_t start,
@@ -171,8 +169,8 @@ static int take_part(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	int rc;
 
 	/* What failed in the other part is no obstacle. */
-	(void)poison_cut_aside(m, block_pfn(block_of(start)), block_pfn(block_of(start) + 1),
-			       UINT64_MAX);
+	(void)cut_all_aside(m, block_pfn(block_of(start)), block_pfn(block_of(start) + 1),
+			    UINT64_MAX);
 	rc = open_isolated(m, z, block_pfn(block_of(start)), start, end);
 	if (rc)
 		return rc;

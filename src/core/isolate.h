@@ -10,6 +10,7 @@
  * isolated. Nothing changed then.
  */
 HVO_MUST_CHECK int isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
+
 void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
 /*
@@ -23,6 +24,7 @@ bool isolated_block_free(struct hvo_machine *m, hvo_pfn_t block);
  * state USED, refcount 0, as large as fit. False and nothing changed if not all are free.
  */
 bool isolated_take(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
+
 /* The same as one block, whatever max_order is. */
 bool isolated_take_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 

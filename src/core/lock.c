@@ -7,6 +7,8 @@
  */
 #include "lock.h"
 
+#include "base.h"
+
 #define SPINS 64
 
 void lock_slow(struct hvo_machine *m, struct hvo_lock *lock)

@@ -2,7 +2,7 @@
 #ifndef HVO_CORE_LOCK_H
 #define HVO_CORE_LOCK_H
 
-#include "machine.h"
+#include "base.h"
 
 void lock_slow(struct hvo_machine *m, struct hvo_lock *lock);
 

@@ -9,29 +9,23 @@
  *
  * Linux: mm/mm_init.c, free_area_init(), memmap_init(); mm/sparse-vmemmap.c.
  */
-#include <hvo/move.h>
+#include "machine.h"
 
-#include "alloc.h"
-#include "hugetlb.h"
-#include "lock.h"
+#include "base.h"
+#include "online.h"
 #include "page.h"
+#include "pool.h"
+#include "reclaim.h"
 #include "sized.h"
-#include "vmemmap.h"
 #include "watermark.h"
-#include "zone.h"
+#include "zone_whole.h"
 
 #define ALIGN 64u
+
 /* Links and backing records are 32 bits of frames and blocks. */
 #define MEMORY_MAX (UINT64_C(1) << 44)
 
-void machine_panic(struct hvo_machine *m, const char *what, hvo_pfn_t pfn)
-{
-	const struct hvo_page *page = pfn < m->mm.nr_frames ? hvo_page_addr(&m->mm, pfn) : NULL;
-
-	m->ops->panic(m->ctx, what, pfn, m->mm.translate ? NULL : page);
-}
-
-/* ---- what a configuration says ----------------------------------------------------- */
+/* ---- what a configuration says -------------------------------------------------------------- */
 
 static bool has_normal(const struct hvo_config *c, uint32_t nid)
 {
@@ -228,7 +222,7 @@ uint64_t hvo_memmap_pages(uint64_t memory_bytes)
 	return (memory_bytes / gib + (memory_bytes % gib != 0)) * 4096;
 }
 
-/* ---- memory at the start --------------------------------------------------------------- */
+/* ---- memory at the start -------------------------------------------------------------------- */
 
 /* Its memory is in [start, end), though others may have some there. */
 static struct zone *init_zone(struct hvo_machine *m, uint32_t nid, uint32_t type, hvo_pfn_t start,
@@ -474,6 +468,7 @@ int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,
 		return -HVO_EINVAL;
 	m->cfg = c;
 	m->ops = ops;
+	m->reclaim = reclaim;
 	m->ctx = ctx;
 	m->fold = (uint8_t *)mem + l.fold;
 	m->sections = (void *)((uint8_t *)mem + l.sections);
@@ -531,168 +526,4 @@ hvo_pfn_t hvo_addr_to_pfn(const struct hvo_machine *m, const void *addr)
 void hvo_machine_abandon(struct hvo_machine *m)
 {
 	__atomic_store_n(&m->abandoned, 1, __ATOMIC_RELAXED);
-}
-
-/* To an allocation a block of MIGRATE_SPLIT is one of movable memory. */
-static enum hvo_migratetype public_type(uint8_t type)
-{
-	if (type == MIGRATE_UNMOVABLE)
-		return HVO_MIGRATE_UNMOVABLE;
-	return type == MIGRATE_RECLAIMABLE ? HVO_MIGRATE_RECLAIMABLE : HVO_MIGRATE_MOVABLE;
-}
-
-/* Of all cut blocks that serve somebody. Zone lock held. */
-static void count_types(const struct zone *z, struct hvo_zone_types *types)
-{
-	unsigned int from, o;
-
-	for (from = 0; from < MIGRATE_TYPES; from++) {
-		enum hvo_migratetype type = public_type((uint8_t)from);
-
-		types->nr_cut[type] += z->nr_serving[from];
-		for (o = 0; o < SMALL_ORDERS; o++)
-			types->nr_free[type][o] += z->nr_frags[from][o];
-	}
-}
-
-static void count_free(const struct zone *z, struct hvo_zone_stat *s)
-{
-	struct hvo_zone_types types = { 0 };
-	unsigned int o, type;
-
-	count_types(z, &types);
-	for (o = 0; o < SMALL_ORDERS; o++)
-		for (type = 0; type < HVO_NR_MIGRATETYPES; type++)
-			s->nr_free[o] += types.nr_free[type][o];
-	for (o = HVO_BLOCK_ORDER; o <= HVO_MAX_ORDER; o++)
-		s->nr_free[o] = z->nr_whole[o - HVO_BLOCK_ORDER];
-}
-
-/* What @out is to be about; -HVO_EINVAL, too, where that is nowhere. */
-static int zone_find(struct hvo_machine *m, int node, enum hvo_zone_type type, const void *out,
-		     struct zone **ret)
-{
-	if (machine_gone(m))
-		return -HVO_ENODEV;
-	if (node < 0 || !node_valid(m, node) || (uint32_t)type >= HVO_NR_ZONES)
-		return -HVO_EINVAL;
-	*ret = &m->nodes[node].zones[type];
-	return sized_check(out);
-}
-
-int hvo_zone_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
-		  struct hvo_zone_stat *ret)
-{
-	struct hvo_zone_stat s = { 0 };
-	struct zone *z;
-	int rc = zone_find(m, node, type, ret, &z);
-
-	if (rc)
-		return rc;
-	lock_acquire(m, &z->lock);
-	s.start_pfn = z->start;
-	s.end_pfn = z->end;
-	s.present = z->present;
-	s.managed = z->managed;
-	s.free = z->nr_free;
-	s.watermark_min = counter_read(&z->min);
-	s.watermark_low = counter_read(&z->low);
-	s.watermark_high = counter_read(&z->high);
-	s.nr_cut = z->nr_cut;
-	s.nr_collapsible = z->nr_collapsible;
-	s.nr_isolated = z->nr_isolated;
-	count_free(z, &s);
-	lock_release(m, &z->lock);
-	SIZED_OUT(ret, &s);
-	return 0;
-}
-
-int hvo_zone_types(struct hvo_machine *m, int node, enum hvo_zone_type type,
-		   struct hvo_zone_types *ret)
-{
-	struct hvo_zone_types types = { 0 };
-	struct zone *z;
-	int rc = zone_find(m, node, type, ret, &z);
-
-	if (rc)
-		return rc;
-	lock_acquire(m, &z->lock);
-	count_types(z, &types);
-	lock_release(m, &z->lock);
-	SIZED_OUT(ret, &types);
-	return 0;
-}
-
-int hvo_numa_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
-		  struct hvo_numa_stat *ret)
-{
-	struct hvo_numa_stat s = { 0 };
-	struct zone *z;
-	int rc = zone_find(m, node, type, ret, &z);
-
-	if (rc)
-		return rc;
-	lock_acquire(m, &z->lock);
-	s.miss = counter_read(&z->numa_miss);
-	s.hit = z->nr_allocs - s.miss;
-	s.foreign = counter_read(&z->numa_foreign);
-	lock_release(m, &z->lock);
-	SIZED_OUT(ret, &s);
-	return 0;
-}
-
-int hvo_zone_events(struct hvo_machine *m, int node, enum hvo_zone_type type,
-		    struct hvo_zone_events *ret)
-{
-	struct hvo_zone_events events = { 0 };
-	struct zone *z;
-	int rc = zone_find(m, node, type, ret, &z);
-
-	if (rc)
-		return rc;
-	events.allocated = counter_read(&z->allocated);
-	events.freed = counter_read(&z->freed);
-	SIZED_OUT(ret, &events);
-	return 0;
-}
-
-int hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
-{
-	struct hvo_machine_stat s = { 0 };
-	int rc = machine_gone(m) ? -HVO_ENODEV : sized_check(ret);
-	uint32_t n, t;
-
-	if (rc)
-		return rc;
-	for (n = 0; n < m->cfg.nr_nodes; n++) {
-		for (t = 0; t < HVO_NR_ZONES; t++) {
-			s.total_frames += counter_read(&m->nodes[n].zones[t].managed);
-			s.free_frames += counter_read(&m->nodes[n].zones[t].nr_free);
-		}
-	}
-	s.memmap_boot = counter_read(&m->memmap_boot);
-	s.memmap = counter_read(&m->memmap);
-	s.folds = counter_read(&m->folds);
-	s.presents = counter_read(&m->presents);
-	s.cuts = counter_read(&m->cuts);
-	s.cut_failures = counter_read(&m->cut_failures);
-	s.collapses = counter_read(&m->collapses);
-	s.collapse_failures = counter_read(&m->collapse_failures);
-	s.poisoned = counter_read(&m->nr_bad);
-	s.self_hosted_huge = counter_read(&m->self_hosted_huge);
-	s.moved = counter_read(&m->moved);
-	s.carved_blocks = counter_read(&m->carved_blocks);
-	s.hugetlb_allocs = counter_read(&m->hugetlb_allocs);
-	s.hugetlb_alloc_failures = counter_read(&m->hugetlb_alloc_failures);
-	s.migrated = counter_read(&m->migrated);
-	s.migrate_failures = counter_read(&m->migrate_failures);
-	s.reported = counter_read(&m->reported);
-	s.cma_allocs = counter_read(&m->cma_allocs);
-	s.cma_alloc_failures = counter_read(&m->cma_alloc_failures);
-	s.compact_scanned = counter_read(&m->compact_scanned);
-	s.compact_isolated = counter_read(&m->compact_isolated);
-	s.compact_stalls = counter_read(&m->compact_stalls);
-	s.compact_successes = counter_read(&m->compact_successes);
-	SIZED_OUT(ret, &s);
-	return 0;
 }

@@ -16,16 +16,13 @@
  * shrinker lock; then the spin locks:
  * pool lock, zone lock, owner lock. No two locks of one kind are held together. The
  * first two may be held while waiting for memory; nothing waits under a spin lock, but for the
- * one page that a move remaps (move.c), a call that waits for no lock of ours. User
+ * one page that a move remaps (memmap_move.c), a call that waits for no lock of ours. User
  * functions are called without spin locks. What a shrinker may call never waits
  * for the memmap lock, since the allocation that called it may hold it.
  *
  * In every link 0 is "none" and n is element n - 1, so that zeroed memory is a
  * valid empty state and a machine of many TiB need not be written to come up.
  */
-
-#define HVO_LIKELY(x) __builtin_expect(!!(x), 1)
-#define HVO_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 /* 0 free, 1 held, 2 held and somebody waits. */
 struct hvo_lock {
@@ -199,6 +196,13 @@ struct hvo_cma {
 	struct hvo_lock lock; /* outermost: one allocation at a time */
 };
 
+/* An allocation that found nothing, and how often it asked. */
+struct reclaim {
+	unsigned int gfp, order;
+	int node;
+	unsigned int compactions, rounds;
+};
+
 struct hvo_machine {
 	struct hvo_memmap mm;		    /* (c) what readers need; first on purpose */
 	const struct hvo_platform_ops *ops; /* (c) */
@@ -213,6 +217,9 @@ struct hvo_machine {
 
 	uint64_t min_free; /* written (v), read (a): bytes kept back below all min watermarks */
 	bool min_free_set; /* (v) by somebody, and not computed from the size */
+
+	/* (c) Something was freed, or will be soon: is another attempt worth it? */
+	bool (*reclaim)(struct hvo_machine *m, struct reclaim *r);
 
 	struct hvo_lock memmap_lock; /* resizing of pools, batches of remapping */
 	struct hvo_remap *runs;	     /* (v) NR_RUNS */
@@ -251,144 +258,5 @@ struct hvo_machine {
 	struct hvo_pool pools[HVO_MAX_POOLS];
 	struct node nodes[]; /* cfg.nr_nodes */
 };
-
-static inline uint64_t min_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static inline uint64_t block_of(hvo_pfn_t pfn)
-{
-	return pfn >> HVO_BLOCK_ORDER;
-}
-
-static inline hvo_pfn_t block_pfn(uint64_t block)
-{
-	return block << HVO_BLOCK_ORDER;
-}
-
-/* Of the section that a frame is in: struct zone::id, or ZONE_NONE. */
-static inline uint8_t section_zone(const struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	return __atomic_load_n(&m->sections[pfn >> HVO_SECTION_ORDER].zone, __ATOMIC_RELAXED);
-}
-
-static inline struct zone *zone_by_id(struct hvo_machine *m, uint8_t id)
-{
-	return &m->nodes[id / HVO_NR_ZONES].zones[id % HVO_NR_ZONES];
-}
-
-/* Broken invariants stop the machine, in release builds too. */
-#define HVO_ASSERT(m, cond, what, pfn)               \
-	do {                                         \
-		if (HVO_UNLIKELY(!(cond)))           \
-			machine_panic(m, what, pfn); \
-	} while (0)
-
-void machine_panic(struct hvo_machine *m, const char *what, hvo_pfn_t pfn)
-	__attribute__((noreturn, cold));
-
-/*
- * The zone of a frame that stays online. A section leaves its zone under the memmap lock and the
- * zone's lock, and only when nothing in it is in use. So memory stays online for who has one of the
- * two locks, and for who uses it: a block that he holds or took out of the zone, a place of
- * descriptors, part of a range that he isolated. Who knows a number and no more cannot know that
- * it is online when he asks next: zone_lock_of() is for him.
- *
- * Descriptors last longer: those of a section that is removed go when all readers are done. Who
- * looks at them without any of this is in a reader's section.
- */
-static inline struct zone *zone_of(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	uint8_t n = section_zone(m, pfn);
-
-	HVO_ASSERT(m, n != ZONE_NONE, "ZONE-5: memory that is used is not online", pfn);
-	return zone_by_id(m, n);
-}
-
-static inline struct node *node_of(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	return &m->nodes[m->sections[pfn >> HVO_SECTION_ORDER].node];
-}
-
-/* Is a frame in this zone? Stays so with the zone's lock, or while the frame is in use. */
-static inline bool zone_has(const struct hvo_machine *m, const struct zone *z, hvo_pfn_t pfn)
-{
-	return pfn < m->mm.nr_frames && section_zone(m, pfn) == z->id;
-}
-
-/* Of the largest aligned block that begins at @pfn, before @end. */
-static inline unsigned int fitting_order(hvo_pfn_t pfn, hvo_pfn_t end, unsigned int max)
-{
-	unsigned int order = 63 - (unsigned int)__builtin_clzll(end - pfn);
-
-	if (pfn && order > (unsigned int)__builtin_ctzll(pfn))
-		order = (unsigned int)__builtin_ctzll(pfn);
-	return order < max ? order : max;
-}
-
-static inline bool frame_online(const struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	return pfn < m->mm.nr_frames && section_zone(m, pfn) != ZONE_NONE;
-}
-
-/* A node of the machine, or HVO_NODE_ANY? */
-static inline bool node_valid(const struct hvo_machine *m, int node)
-{
-	return node >= HVO_NODE_ANY && node < (int)m->cfg.nr_nodes;
-}
-
-static inline bool on_demand(const struct hvo_machine *m)
-{
-	return m->cfg.mode == HVO_ON_DEMAND;
-}
-
-static inline bool machine_gone(const struct hvo_machine *m)
-{
-	return HVO_UNLIKELY(__atomic_load_n(&m->abandoned, __ATOMIC_RELAXED));
-}
-
-static inline void counter_add(uint64_t *counter, uint64_t n)
-{
-	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
-}
-
-static inline void counter_sub(uint64_t *counter, uint64_t n)
-{
-	__atomic_fetch_sub(counter, n, __ATOMIC_RELAXED);
-}
-
-/* A counter that only its lock's holder writes, but that others read. */
-static inline void counter_set(uint64_t *counter, uint64_t n)
-{
-	__atomic_store_n(counter, n, __ATOMIC_RELAXED);
-}
-
-static inline uint64_t counter_read(const uint64_t *counter)
-{
-	return __atomic_load_n(counter, __ATOMIC_RELAXED);
-}
-
-static inline void trace3(struct hvo_machine *m, enum hvo_event event, hvo_pfn_t pfn, uint64_t a,
-			  uint64_t b, uint64_t c)
-{
-	struct hvo_event_record r = { event, pfn, a, b, c };
-
-	if (m->ops->trace)
-		m->ops->trace(m->ctx, &r);
-}
-
-static inline void trace(struct hvo_machine *m, enum hvo_event event, hvo_pfn_t pfn, uint64_t a,
-			 uint64_t b)
-{
-	trace3(m, event, pfn, a, b, 0);
-}
-
-/* hvo_work() has something to do. */
-static inline void work_wanted(struct hvo_machine *m)
-{
-	if (m->ops->work)
-		m->ops->work(m->ctx);
-}
 
 #endif

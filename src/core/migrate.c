@@ -17,7 +17,7 @@
  * hold it: then it goes when they let go.
  *
  * States: the old place is USED or HUGETLB_USED with refcount 0 from step 3 on, so nobody can
- * take a reference, and its descriptor does not move (move.c).
+ * take a reference, and its descriptor does not move (memmap_move.c).
  * Locks: none while the owner is called; the memmap lock for what changes pools.
  * Linux: mm/migrate.c, migrate_pages(), folio_migrate_mapping(), move_to_new_folio(),
  * move_hugetlb_state(); mm/memory_hotplug.c, do_migrate_range(); mm/page_alloc.c,
@@ -27,44 +27,22 @@
 
 #include "alloc.h"
 #include "badframe.h"
-#include "hugetlb.h"
-#include "isolate.h"
+#include "base.h"
+#include "fold.h"
+#include "last_ref.h"
 #include "lock.h"
-#include "move.h"
 #include "owner.h"
 #include "page.h"
-#include "zone.h"
+#include "pool_move.h"
+#include "ref.h"
+#include "scope.h"
 
 #define ATTEMPTS 10
-#define ROUNDS 5
 #define WAIT_NS 1000
-#define GFP_TARGET (HVO_GFP_USER | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN | GFP_ISOLATING)
-#define GFP_TARGET_QUIET (GFP_TARGET & ~HVO_GFP_RECLAIM)
 
-/* Where things may go, beside the node that is preferred: flags of an allocation. */
-struct where {
-	unsigned int block; /* all of them */
-	unsigned int huge;  /* 0, HVO_GFP_THISNODE or GFP_OTHER_NODES */
-};
+const struct where migrate_anywhere = { GFP_TARGET, 0 };
 
-static const struct where anywhere = { GFP_TARGET, 0 };
-
-struct migration {
-	struct hvo_machine *m;
-	struct hvo_owner *owner;
-	uint32_t id;
-	hvo_pfn_t src, dst;
-	unsigned int order;
-	uint32_t refs; /* of the owner */
-	int node;
-	unsigned int where;    /* the one of struct where that is meant */
-	struct hvo_pool *pool; /* NULL: an ordinary block */
-	bool fresh;	       /* the pool is one larger for it */
-	bool restored;	       /* the old place was folded, before the scope asked for it */
-	bool stays;	       /* the scope lets nothing of the pool move */
-};
-
-/* ---- the new place -------------------------------------------------------------------- */
+/* ---- the new place -------------------------------------------------------------------------- */
 
 static void put_target(struct migration *g)
 {
@@ -116,8 +94,7 @@ static int take_sound(struct migration *g, unsigned int where)
 	return rc;
 }
 
-/* Linux mode gives up where the other nodes have no room, as the kernel. */
-static bool may_stay(const struct hvo_machine *m, unsigned int where)
+bool migrate_may_stay(const struct hvo_machine *m, unsigned int where)
 {
 	return where & GFP_OTHER_NODES && on_demand(m);
 }
@@ -126,8 +103,8 @@ static int take_target(struct migration *g)
 {
 	int rc = take_sound(g, g->where);
 
-	if (rc == -HVO_ENOMEM && may_stay(g->m, g->where))
-		rc = take_sound(g, g->pool ? anywhere.huge : anywhere.block);
+	if (rc == -HVO_ENOMEM && migrate_may_stay(g->m, g->where))
+		rc = take_sound(g, g->pool ? migrate_anywhere.huge : migrate_anywhere.block);
 	return rc;
 }
 
@@ -196,7 +173,7 @@ static void unpublish_target(struct migration *g)
 		put_page_mapped(m, g->dst);
 }
 
-/* ---- the old place -------------------------------------------------------------------- */
+/* ---- the old place -------------------------------------------------------------------------- */
 
 static bool freeze_source(struct migration *g)
 {
@@ -237,7 +214,7 @@ static void free_source(struct migration *g)
 	free_block(g->m, g->src, g->order);
 }
 
-/* ---- one block ------------------------------------------------------------------------- */
+/* ---- one block ------------------------------------------------------------------------------ */
 
 /* Steps 3 to 6. After an error the source is as it was, with our reference if it was not frozen. */
 static int move_over(struct migration *g, bool *ret_frozen)
@@ -313,16 +290,15 @@ static bool migration_init(struct migration *g, struct hvo_machine *m, hvo_pfn_t
 	m->ops->read_unlock(m->ctx);
 	if (state != HVO_PAGE_USED && state != HVO_PAGE_HUGETLB_USED)
 		return false;
-	g->pool = state == HVO_PAGE_HUGETLB_USED ? hvo_pool_find(m, g->order) : NULL;
+	g->pool = state == HVO_PAGE_HUGETLB_USED ? pool_of_order(m, g->order) : NULL;
 	g->node = node < 0 ? zone_of(m, head)->node : node;
 	g->where = g->pool ? where->huge : where->block;
 	g->owner = owner_get(m, g->id);
 	return g->owner;
 }
 
-/* 1: nobody holds a block there, for now. */
-static int try_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, const struct where *where,
-		       struct migration *g)
+int migrate_try(struct hvo_machine *m, hvo_pfn_t pfn, int node, const struct where *where,
+		struct migration *g)
 {
 	hvo_pfn_t head = HVO_PFN_NONE;
 	int rc;
@@ -352,7 +328,7 @@ static int try_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, const str
 int migrate_block(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_dst)
 {
 	struct migration g;
-	int rc = try_migrate(m, pfn, node, &anywhere, &g);
+	int rc = migrate_try(m, pfn, node, &migrate_anywhere, &g);
 
 	if (rc)
 		return rc > 0 ? -HVO_EINVAL : rc;
@@ -368,363 +344,4 @@ int hvo_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_d
 	if (pfn >= m->mm.nr_frames || !node_valid(m, node))
 		return -HVO_EINVAL;
 	return migrate_block(m, pfn, node, ret_dst);
-}
-
-/* ---- emptying a range -------------------------------------------------------------------- */
-
-struct evacuation {
-	struct hvo_machine *m;
-	hvo_pfn_t start, end;
-	enum evacuate_for purpose;
-	struct where where;
-	uint64_t max, moved;
-	/* Of this round: blocks wait for room on their node; other things could not be moved. */
-	bool crowded, stuck;
-	hvo_pfn_t behind; /* the end of what stays */
-	bool own_only;
-};
-
-/* What a frame was a moment ago. */
-struct look {
-	enum hvo_page_state state;
-	unsigned int order; /* of what it heads */
-	uint16_t flags;
-};
-
-/* The order of the whole block around a frame and what its head says; 0: it is cut. */
-static unsigned int look_at(struct hvo_machine *m, hvo_pfn_t pfn, struct look *ret)
-{
-	const struct hvo_page *page;
-	unsigned int whole;
-
-	m->ops->read_lock(m->ctx);
-	whole = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
-	page = page_ro(m, pfn & ~((UINT64_C(1) << whole) - 1));
-	ret->state = hvo_page_state(page);
-	ret->order = __atomic_load_n(&page->order, __ATOMIC_RELAXED) & HVO_FOLD_ORDER;
-	ret->flags = page_flags(page);
-	m->ops->read_unlock(m->ctx);
-	return whole;
-}
-
-/* Is there memory on a node but this one? */
-static bool others_have_memory(struct hvo_machine *m, uint32_t node)
-{
-	uint32_t n, t;
-
-	for (n = 0; n < m->cfg.nr_nodes; n++)
-		for (t = 0; t < HVO_NR_ZONES; t++)
-			if (n != node && counter_read(&m->nodes[n].zones[t].present))
-				return true;
-	return false;
-}
-
-static struct where where_for(struct hvo_machine *m, hvo_pfn_t start, enum evacuate_for purpose)
-{
-	struct where this_node = { GFP_TARGET | HVO_GFP_THISNODE, HVO_GFP_THISNODE };
-	struct where others = { GFP_TARGET | GFP_OTHER_NODES, GFP_OTHER_NODES };
-
-	switch (purpose) {
-	case EVACUATE_OFFLINE:
-		if (!others_have_memory(m, zone_of(m, start)->node))
-			return anywhere;
-		/* Nothing is reclaimed for it where the node itself may do. */
-		if (on_demand(m))
-			others.block = GFP_TARGET_QUIET | GFP_OTHER_NODES;
-		return others;
-	case EVACUATE_CONTIG:
-		this_node.block = GFP_TARGET_QUIET | HVO_GFP_THISNODE;
-		return this_node;
-	case EVACUATE_SOFT:
-		return anywhere;
-	default:
-		return this_node;
-	}
-}
-
-/* Blocks of a contiguous range, later. */
-static bool may_spread(const struct evacuation *e)
-{
-	return e->purpose == EVACUATE_CONTIG && e->where.block != anywhere.block;
-}
-
-/* Only what is hopeless, and what ends all of it, is an error. */
-static int move_used(struct evacuation *e, hvo_pfn_t pfn)
-{
-	struct migration g = { 0 };
-	int rc;
-
-	if (e->moved >= e->max)
-		return -HVO_EAGAIN;
-	rc = try_migrate(e->m, pfn, HVO_NODE_ANY, &e->where, &g);
-	switch (rc) {
-	case 0:
-		e->moved += UINT64_C(1) << g.order;
-		return 0;
-	case -HVO_ENOMEM:
-		if (g.pool || !may_spread(e))
-			return rc;
-		e->crowded = true;
-		return 0;
-	case -HVO_EINVAL: /* nobody can move it */
-		return -HVO_EBUSY;
-	default: /* the next round, perhaps */
-		if (g.stays)
-			return rc;
-		e->stuck = e->stuck || rc < 0;
-		return 0;
-	}
-}
-
-static int move_descriptors(struct evacuation *e, hvo_pfn_t pfn)
-{
-	struct hvo_machine *m = e->m;
-	int rc;
-
-	if (e->moved >= e->max)
-		return -HVO_EAGAIN;
-	lock_acquire(m, &m->memmap_lock);
-	rc = vmemmap_move_frame(m, pfn);
-	lock_release(m, &m->memmap_lock);
-	if (!rc)
-		e->moved++;
-	e->stuck = e->stuck || rc == -HVO_EBUSY;
-	/* Those of its own block go with it; whether they do, is looked at in the end. */
-	return rc == -HVO_ENOMEM ? rc : 0;
-}
-
-/* Pool lock held, and dropped. */
-static int replace_huge(struct evacuation *e, struct hvo_pool *pool, hvo_pfn_t pfn)
-{
-	struct hvo_machine *m = e->m;
-	int rc = hugetlb_replace_locked(pool, e->where.huge, pfn);
-	bool used = false;
-
-	if (rc != -HVO_ENOMEM || !may_stay(m, e->where.huge))
-		return rc;
-	pool = hugetlb_lock_pool_of(m, &pfn, &used);
-	if (pool && !used)
-		return hugetlb_replace_locked(pool, anywhere.huge, pfn);
-	if (pool)
-		lock_release(m, &pool->lock);
-	return -HVO_EAGAIN;
-}
-
-/* A free huge page. Memmap lock held. */
-static int remove_huge(struct evacuation *e, hvo_pfn_t pfn)
-{
-	struct hvo_machine *m = e->m;
-	struct hvo_pool *pool;
-	bool used = false;
-	int rc = -HVO_EBUSY;
-
-	pool = hugetlb_lock_pool_of(m, &pfn, &used);
-	if (!pool)
-		return 0;
-	if (used) {
-		lock_release(m, &pool->lock);
-		return -HVO_EAGAIN;
-	}
-	if (e->purpose == EVACUATE_OFFLINE || e->purpose == EVACUATE_SOFT) {
-		rc = hugetlb_dissolve_locked(pool, pfn, false);
-		if (rc != -HVO_EBUSY)
-			return rc;
-		/* Somebody has a promise: another page is as good. */
-		pool = hugetlb_lock_pool_of(m, &pfn, &used);
-		if (pool && !used)
-			return replace_huge(e, pool, pfn);
-	} else {
-		rc = replace_huge(e, pool, pfn);
-		if (rc != -HVO_ENOMEM || !on_demand(m))
-			return rc;
-		pool = hugetlb_lock_pool_of(m, &pfn, &used);
-		if (pool && !used)
-			return hugetlb_dissolve_locked(pool, pfn, false);
-	}
-	if (pool)
-		lock_release(m, &pool->lock);
-	return -HVO_EAGAIN;
-}
-
-static int remove_free_huge(struct evacuation *e, hvo_pfn_t pfn)
-{
-	struct hvo_machine *m = e->m;
-	int rc;
-
-	lock_acquire(m, &m->memmap_lock);
-	rc = remove_huge(e, pfn);
-	lock_release(m, &m->memmap_lock);
-	return rc == -HVO_EAGAIN ? 0 : rc;
-}
-
-/* Frames of a cut block, block by block of its own buddy. */
-static int empty_cut(struct evacuation *e, hvo_pfn_t base)
-{
-	hvo_pfn_t pfn = base, end = base + HVO_BLOCK_FRAMES;
-	struct look at;
-	int rc = 0;
-
-	while (pfn < end && pfn < e->end && !rc) {
-		uint64_t nr;
-
-		/* It is whole by now, for whatever purpose: the next round sees that. */
-		if (look_at(e->m, pfn, &at))
-			return 0;
-		nr = page_cut_frames(at.state, at.order);
-		if (pfn + nr <= e->start || at.state == HVO_PAGE_FREE) {
-			pfn += nr;
-			continue;
-		}
-		if (at.state == HVO_PAGE_USED)
-			rc = move_used(e, pfn);
-		else if (at.state == HVO_PAGE_MEMMAP)
-			rc = at.flags & HVO_PF_BOOT ? -HVO_EBUSY : move_descriptors(e, pfn);
-		pfn += nr;
-		if (rc)
-			e->behind = pfn;
-	}
-	return rc;
-}
-
-static int empty_whole(struct evacuation *e, hvo_pfn_t pfn, enum hvo_page_state state)
-{
-	switch (state) {
-	case HVO_PAGE_USED:
-	case HVO_PAGE_HUGETLB_USED:
-		return move_used(e, pfn);
-	case HVO_PAGE_HUGETLB_FREE:
-		return remove_free_huge(e, pfn);
-	case HVO_PAGE_MEMMAP:
-		return -HVO_EBUSY;
-	default:
-		return 0;
-	}
-}
-
-/* One whole block, or the 2 MiB of a cut one; *ret_end is where the next begins. */
-static int empty_one(struct evacuation *e, hvo_pfn_t pfn, hvo_pfn_t *ret_end)
-{
-	struct look at;
-	unsigned int whole = look_at(e->m, pfn, &at);
-	int rc;
-
-	if (!whole) {
-		*ret_end = (pfn | (HVO_BLOCK_FRAMES - 1)) + 1;
-		return empty_cut(e, pfn & ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1));
-	}
-	*ret_end = (pfn | ((UINT64_C(1) << whole) - 1)) + 1;
-	rc = empty_whole(e, pfn, at.state);
-	if (rc)
-		e->behind = *ret_end;
-	return rc;
-}
-
-/* Only a cut block's words are anybody's to read; what collapses holds its own tails and no more. */
-static bool holds_own_tails(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	struct zone *z = zone_of(m, pfn);
-	enum block_place place;
-	bool own;
-
-	lock_acquire(m, &z->lock);
-	place = block_place(m, block_of(pfn));
-	own = place == PLACE_COLLAPSING || (place == PLACE_CUT && page_describes_itself(m, pfn));
-	lock_release(m, &z->lock);
-	return own;
-}
-
-/*
- * Free but for frames that failed? What holds nothing but its own descriptors collapses;
- * only a frame that failed keeps it from that, or what lies in it outside of the range.
- */
-static bool block_is_empty(struct evacuation *e, hvo_pfn_t base)
-{
-	hvo_pfn_t pfn, next, end = min_u64(base + HVO_BLOCK_FRAMES, e->end), own = 0, stays = 0;
-	bool bad = false;
-	struct look at;
-	unsigned int whole;
-
-	if (isolated_block_free(e->m, base))
-		return true;
-	for (pfn = base; pfn < end; pfn = next) {
-		whole = look_at(e->m, pfn, &at);
-		if (whole) {
-			/* One that is not free may be one that could not be cut. */
-			if (at.state == HVO_PAGE_POISONED)
-				return true;
-			stays = (pfn | ((UINT64_C(1) << whole) - 1)) + 1;
-			break;
-		}
-		next = pfn + page_cut_frames(at.state, at.order);
-		if (at.state == HVO_PAGE_POISONED)
-			bad = true;
-		else if (next <= e->start || at.state == HVO_PAGE_FREE)
-			continue;
-		else if (at.state == HVO_PAGE_MEMMAP && holds_own_tails(e->m, pfn))
-			own = next;
-		else
-			stays = next;
-	}
-	if (stays)
-		e->own_only = false;
-	if (!bad && own > stays)
-		stays = own;
-	if (stays > e->behind)
-		e->behind = stays;
-	return !stays;
-}
-
-static bool range_is_empty(struct evacuation *e)
-{
-	hvo_pfn_t pfn = e->start & ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1);
-	bool empty = true;
-
-	e->behind = 0;
-	e->own_only = true;
-	for (; pfn < e->end; pfn += HVO_BLOCK_FRAMES)
-		empty = block_is_empty(e, pfn) && empty;
-	return empty;
-}
-
-static int evacuate_round(struct evacuation *e)
-{
-	struct hvo_machine *m = e->m;
-	hvo_pfn_t pfn = e->start;
-	int rc = 0;
-
-	e->crowded = e->stuck = false;
-	e->own_only = false;
-	/* What left its pool is nobody's, and only waits for its descriptors. */
-	lock_acquire(m, &m->memmap_lock);
-	hugetlb_flush_all(m);
-	lock_release(m, &m->memmap_lock);
-	while (pfn < e->end && !rc)
-		rc = empty_one(e, pfn, &pfn);
-	return rc;
-}
-
-int evacuate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum evacuate_for purpose,
-	     uint64_t max, struct evacuated *ret)
-{
-	struct evacuation e = {
-		.m = m, .start = start, .end = end, .purpose = purpose, .max = max
-	};
-	int rc = 0, i;
-
-	e.where = where_for(m, start, purpose);
-	for (i = 0; i < ROUNDS && !rc; i++) {
-		if (i)
-			m->ops->sleep_ns(m->ctx, WAIT_NS);
-		rc = evacuate_round(&e);
-		if (!rc && !e.crowded && range_is_empty(&e))
-			break;
-		/* All but these blocks is gone: now they may go anywhere. */
-		if (e.crowded && !e.stuck)
-			e.where.block = anywhere.block;
-	}
-	if (!rc && i == ROUNDS)
-		rc = -HVO_EBUSY;
-	if (ret)
-		*ret = (struct evacuated){ e.moved, e.behind, e.own_only };
-	return rc;
 }

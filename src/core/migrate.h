@@ -2,43 +2,42 @@
 #ifndef HVO_CORE_MIGRATE_H
 #define HVO_CORE_MIGRATE_H
 
-#include "machine.h"
+#include "alloc.h"
 
-/*
- * What a range is emptied for. That says where things go, and what becomes of free huge pages.
- *
- * COMPACT: all stays on its node; another page replaces a free huge one.
- * CONTIG: the same, but blocks for which the node has no room go to others once nothing else is
- * left in the range. So a call that fails has moved nothing across nodes before that.
- * OFFLINE: to the other nodes, if any of them has memory; pools get smaller. Where the others
- * have no room Linux mode gives up, and on-demand mode takes the node itself.
- * SOFT: anywhere, best on the node; pools get smaller.
- *
- * Descriptors go near what they describe, whatever the purpose.
- */
-enum evacuate_for { EVACUATE_COMPACT, EVACUATE_CONTIG, EVACUATE_OFFLINE, EVACUATE_SOFT };
+#define GFP_TARGET (HVO_GFP_USER | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN | GFP_ISOLATING)
+#define GFP_TARGET_QUIET (GFP_TARGET & ~HVO_GFP_RECLAIM)
 
-/* How far that came. */
-struct evacuated {
-	uint64_t moved;	  /* frames */
-	hvo_pfn_t behind; /* after an error: the end of the last thing that could not go; or 0 */
-	bool own_only; /* after -HVO_EBUSY: nothing stays but tails of the block that they are in */
+/* Where things may go, beside the node that is preferred: flags of an allocation. */
+struct where {
+	unsigned int block; /* all of them */
+	unsigned int huge;  /* 0, HVO_GFP_THISNODE or GFP_OTHER_NODES */
 };
 
-/*
- * Move everything out of an isolated range: blocks that have owners, huge pages, descriptors;
- * blocks that hold nothing but their own descriptors collapse. Memmap lock not held.
- * @max: at most so many frames. Returns 0 with all of it free but for frames that failed;
- * -HVO_EBUSY: something stays; -HVO_ENOMEM: no place; -HVO_EAGAIN: @max was reached.
- * *@ret may be NULL.
- */
-int evacuate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum evacuate_for purpose,
-	     uint64_t max, struct evacuated *ret);
+extern const struct where migrate_anywhere;
+
+struct migration {
+	struct hvo_machine *m;
+	struct hvo_owner *owner;
+	uint32_t id;
+	hvo_pfn_t src, dst;
+	unsigned int order;
+	uint32_t refs; /* of the owner */
+	int node;
+	unsigned int where;    /* the one of struct where that is meant */
+	struct hvo_pool *pool; /* NULL: an ordinary block */
+	bool fresh;	       /* the pool is one larger for it */
+	bool restored;	       /* the old place was folded, before the scope asked for it */
+	bool stays;	       /* the scope lets nothing of the pool move */
+};
+
+/* Linux mode gives up where the other nodes have no room, as the kernel. */
+bool migrate_may_stay(const struct hvo_machine *m, unsigned int where);
+
+/* 1: nobody holds a block there, for now. */
+int migrate_try(struct hvo_machine *m, hvo_pfn_t pfn, int node, const struct where *where,
+		struct migration *g);
 
 /* Move the block or huge page in use that covers a frame; memmap lock not held. */
 int migrate_block(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_dst);
-
-/* A frame of a block that the caller holds failed: tell its owner. No lock is held. */
-void tell_owner(struct hvo_machine *m, hvo_pfn_t frame, hvo_pfn_t head);
 
 #endif

@@ -7,16 +7,16 @@
  *
  * Locks: the owner lock for the table, innermost, not held while a function is called. The
  * number of a block in use is written under the lock of its zone: that keeps its
- * descriptor where it is (move.c).
+ * descriptor where it is (memmap_move.c).
  * Linux: include/linux/migrate.h, set_movable_ops(), struct movable_operations; for mapped
  * memory, rmap does what an owner does here.
  */
 #include "owner.h"
 
-#include "alloc.h"
+#include "base.h"
 #include "lock.h"
-#include "migrate.h"
 #include "page.h"
+#include "ref.h"
 #include "sized.h"
 
 #define WAIT_NS 1000

@@ -21,9 +21,10 @@
  */
 #include "page.h"
 
+#include "base.h"
+
 #define WAIT_TURNS 64
 #define WAIT_NS 1000
-
 #define FROM(state) (uint8_t)(1u << HVO_PAGE_##state)
 
 const uint8_t page_transitions[HVO_PAGE_NR_STATES] = {

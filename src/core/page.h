@@ -2,7 +2,7 @@
 #ifndef HVO_CORE_PAGE_H
 #define HVO_CORE_PAGE_H
 
-#include "machine.h"
+#include "base.h"
 
 static inline struct hvo_page *page_rw(struct hvo_machine *m, hvo_pfn_t pfn)
 {
@@ -37,12 +37,13 @@ static inline void page_set_refs(struct hvo_page *page, uint32_t refs)
 
 /*
  * Counts of a block that somebody may hold. The frame that its descriptor is in may be
- * on the move (move.c): reading waits until it is not. Inside a reader's section.
+ * on the move (memmap_move.c): reading waits until it is not. Inside a reader's section.
  */
 #define PAGE_REFCOUNT offsetof(struct hvo_page, refcount)
 #define PAGE_MAPCOUNT offsetof(struct hvo_page, mapcount)
 #define PAGE_COUNT_MAX (HVO_HOLD - 1)
 
+/* @which: PAGE_REFCOUNT or PAGE_MAPCOUNT. */
 uint32_t page_count(struct hvo_machine *m, hvo_pfn_t pfn, size_t which);
 /* False if it is not @from any more, or on the move: read it again. */
 bool page_count_change(struct hvo_machine *m, hvo_pfn_t pfn, size_t which, uint32_t from,
@@ -153,6 +154,12 @@ static inline bool page_describes_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 	uint64_t q = hvo_memmap_to_q(page_ro(m, pfn)->private_data[0]);
 
 	return m->blocks[block_of(pfn)].flags & BLOCK_SELF && q >> 3 == block_of(pfn) && q & 7;
+}
+
+/* Order of the whole block around a frame; 0: the pageblock is cut. */
+static inline unsigned int fold_order(const struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
 }
 
 /* What the fold map says of the blocks of one whole block, free or allocated. */

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * Restore policies, as data. One function interprets them: restore_one() in
- * hugetlb.c. What each stands for in the history of the kernel's HVO is in
- * DESIGN.md.
+ * Restore policies, as data. One function interprets them: hugetlb_restore_one() in pool_leave.c.
+ * What each stands for in the history of the kernel's HVO is in DESIGN.md.
  *
  * Linux: alloc_vmemmap_page_list() in mm/hugetlb_vmemmap.c, over its versions.
  */
-#include "hugetlb.h"
+#include "policy.h"
 
 #define SIZE sizeof(struct hvo_policy)
 #define MAYFAIL (HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL)
@@ -27,7 +26,8 @@ static const struct hvo_policy policies[] = {
 	{ SIZE, "carve-heal", HVO_POLICY_FLAGS, 2,
 	  { { HVO_RESTORE_ALLOC, MAYFAIL | HVO_GFP_NOWARN, 0, 0 }, { HVO_RESTORE_CARVE, 0, 0, 0 } } },
 };
-/* clang-format on */
+
+/* ---- clang-format on ------------------------------------------------------------------------ */
 
 #define NR_POLICIES (sizeof(policies) / sizeof(policies[0]))
 

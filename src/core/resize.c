@@ -11,51 +11,18 @@
  * Linux: mm/hugetlb.c, set_max_huge_pages(), adjust_pool_surplus(),
  * alloc_pool_huge_folio(), remove_pool_hugetlb_folio(), hstate_next_node_to_alloc().
  */
-#include "alloc.h"
+#include "base.h"
+#include "cma.h"
+#include "compact.h"
 #include "contig.h"
-#include "hugetlb.h"
 #include "lock.h"
+#include "page.h"
+#include "pool.h"
+#include "pool_leave.h"
+#include "scope.h"
 #include "sized.h"
-#include "sort.h"
-#include "vmemmap.h"
 
-/* ---- nodes in turn ---------------------------------------------------------------- */
-
-uint64_t all_nodes(const struct hvo_machine *m)
-{
-	return UINT64_MAX >> (64 - m->cfg.nr_nodes);
-}
-
-unsigned int nr_of_nodes(uint64_t nodes)
-{
-	unsigned int nr = 0;
-
-	for (; nodes; nodes &= nodes - 1)
-		nr++;
-	return nr;
-}
-
-static uint32_t next_in(uint32_t node, uint64_t nodes)
-{
-	uint64_t behind = node == 63 ? 0 : nodes & (UINT64_MAX << (node + 1));
-
-	return (uint32_t)__builtin_ctzll(behind ? behind : nodes);
-}
-
-struct pool_node *hugetlb_next_node(struct hvo_pool *pool, uint32_t *turn, uint64_t nodes,
-				    bool (*fits)(const struct pool_node *n))
-{
-	unsigned int left = nr_of_nodes(nodes);
-
-	while (left--) {
-		uint32_t node = nodes >> *turn & 1 ? *turn : next_in(*turn, nodes);
-
-		*turn = next_in(node, nodes);
-		if (fits(&pool->nodes[node]))
-			return &pool->nodes[node];
-	}
-	return NULL;
-}
+/* ---- nodes in turn -------------------------------------------------------------------------- */
 
 static bool has_surplus(const struct pool_node *n)
 {
@@ -77,97 +44,13 @@ static bool has_free_persistent(const struct pool_node *n)
 	return n->free_list && node_persistent(n);
 }
 
-bool hugetlb_has_free_surplus(const struct pool_node *n)
-{
-	return n->free_list && n->surplus;
-}
-
 static bool any(const struct pool_node *n)
 {
 	(void)n;
 	return true;
 }
 
-/* ---- joining ------------------------------------------------------------------------- */
-
-/* Not those whose descriptors are hosted by themselves, nor those that the scope leaves out. */
-static bool may_fold(struct hvo_pool *pool, hvo_pfn_t pfn)
-{
-	struct hvo_machine *m = pool->m;
-
-	if (m->sections[pfn >> HVO_SECTION_ORDER].self_hosted) {
-		counter_add(&m->self_hosted_huge, 1);
-		return false;
-	}
-	if (hugetlb_in_scope(pool, pfn))
-		return true;
-	counter_add(&pool->out_of_scope, 1);
-	return false;
-}
-
-/* Those that stay present to the end; returns how many are before them. */
-static unsigned int fold_last(struct hvo_pool *pool, unsigned int nr)
-{
-	unsigned int i = 0;
-
-	while (i < nr) {
-		hvo_pfn_t pfn = pool->batch[i];
-
-		if (may_fold(pool, pfn)) {
-			i++;
-			continue;
-		}
-		pool->batch[i] = pool->batch[--nr];
-		pool->batch[nr] = pfn;
-	}
-	return nr;
-}
-
-void hugetlb_fold_batch(struct hvo_pool *pool, unsigned int nr)
-{
-	struct hvo_machine *m = pool->m;
-
-	if (on_demand(m) || !__atomic_load_n(&m->optimize, __ATOMIC_RELAXED))
-		return;
-	nr = fold_last(pool, nr);
-	sort_ascending(pool->batch, nr);
-	vmemmap_optimize(m, pool->batch, nr, pool->order);
-}
-
-void hugetlb_add_batch(struct hvo_pool *pool, unsigned int nr)
-{
-	struct hvo_machine *m = pool->m;
-	unsigned int i;
-
-	lock_acquire(m, &pool->lock);
-	for (i = nr; i--;) {
-		hugetlb_account(pool, pool->batch[i], 0);
-		hugetlb_enqueue(pool, pool->batch[i]);
-	}
-	lock_release(m, &pool->lock);
-}
-
-/* A 1 GiB page can hardly be moved, so movable memory with one in it stays where it is. */
-static unsigned int movable_gfp(const struct hvo_pool *pool)
-{
-	if (pool->order >= HVO_GIGA_ORDER && !hvo_movable_gigantic(pool->m))
-		return 0;
-	return hugetlb_stays(pool) ? 0 : HVO_GFP_MOVABLE;
-}
-
-int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_pfn_t *ret)
-{
-	int rc;
-
-	if (pool->order > pool->m->cfg.max_order)
-		return -HVO_ENOMEM;
-	gfp &= HVO_GFP_THISNODE | GFP_OTHER_NODES;
-	gfp |= HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN | GFP_ISOLATING;
-	gfp |= movable_gfp(pool);
-	rc = alloc_block(pool->m, gfp, pool->order, node, ret);
-	counter_add(rc ? &pool->m->hugetlb_alloc_failures : &pool->m->hugetlb_allocs, 1);
-	return rc;
-}
+/* ---- making room ---------------------------------------------------------------------------- */
 
 /*
  * Put one together by moving what is in its way. Only a pool that is made larger does that,
@@ -176,7 +59,7 @@ int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_p
  */
 static int make_room(struct hvo_pool *pool, int node, bool cma, hvo_pfn_t *ret)
 {
-	unsigned int gfp = HVO_GFP_KERNEL | HVO_GFP_THISNODE | movable_gfp(pool);
+	unsigned int gfp = HVO_GFP_KERNEL | HVO_GFP_THISNODE | hugetlb_movable_gfp(pool);
 	struct hvo_machine *m = pool->m;
 	int rc = -HVO_ENOMEM;
 
@@ -211,7 +94,7 @@ static bool alloc_in_turn(struct hvo_pool *pool, uint64_t nodes, hvo_pfn_t *ret)
 	return false;
 }
 
-/* ---- resizing; memmap lock held ------------------------------------------------------- */
+/* ---- resizing; memmap lock held ------------------------------------------------------------- */
 
 struct resize {
 	struct hvo_pool *pool;

@@ -12,48 +12,13 @@
  * Linux: mm/memory-failure.c, soft_offline_page(), soft_offline_in_use_page(),
  * page_handle_poison(), update_per_node_mf_stats().
  */
-#include "alloc.h"
 #include "badframe.h"
+#include "base.h"
+#include "evacuate.h"
+#include "fold.h"
 #include "isolate.h"
 #include "lock.h"
-#include "migrate.h"
-#include "move.h"
-#include "page.h"
-#include "poison.h"
-#include "sized.h"
-
-/* ---- what failed, by node ------------------------------------------------------------------ */
-
-void failure_count(struct hvo_machine *m, hvo_pfn_t pfn, int rc)
-{
-	struct node *n = node_of(m, pfn);
-
-	counter_add(!rc		     ? &n->failures_recovered :
-		    rc == -HVO_EBUSY ? &n->failures_delayed :
-				       &n->failures_failed,
-		    1);
-}
-
-int hvo_failure_stat(struct hvo_machine *m, int node, struct hvo_failure_stat *ret)
-{
-	struct hvo_failure_stat s = { 0 };
-	const struct node *n;
-	int rc = machine_gone(m) ? -HVO_ENODEV : sized_check(ret);
-
-	if (rc)
-		return rc;
-	if (node < 0 || !node_valid(m, node))
-		return -HVO_EINVAL;
-	n = &m->nodes[node];
-	s.recovered = counter_read(&n->failures_recovered);
-	s.delayed = counter_read(&n->failures_delayed);
-	s.failed = counter_read(&n->failures_failed);
-	s.total = s.recovered + s.delayed + s.failed;
-	SIZED_OUT(ret, &s);
-	return 0;
-}
-
-/* ---- moving --------------------------------------------------------------------------------- */
+#include "memmap_move.h"
 
 /* -HVO_EINVAL: there are none in it. */
 static int replace_descriptors(struct hvo_machine *m, hvo_pfn_t pfn)

@@ -9,6 +9,7 @@
  */
 #include "watermark.h"
 
+#include "base.h"
 #include "lock.h"
 
 static uint64_t int_sqrt(uint64_t n)
@@ -97,7 +98,7 @@ int hvo_set_min_free(struct hvo_machine *m, uint64_t bytes)
 	return 0;
 }
 
-uint64_t hvo_min_free(const struct hvo_machine *m)
+int64_t hvo_min_free(const struct hvo_machine *m)
 {
-	return counter_read(&m->min_free);
+	return machine_gone(m) ? -HVO_ENODEV : (int64_t)counter_read(&m->min_free);
 }

@@ -9,6 +9,7 @@
  * that number where nobody has set it. Memmap lock held, or no other thread yet.
  */
 void zone_set_watermarks(struct hvo_machine *m);
+
 /* Frames that an allocation with these flags has to leave free in a zone. */
 uint64_t gfp_watermark(const struct zone *z, unsigned int gfp);
 

@@ -8,11 +8,12 @@
  */
 #include "work.h"
 
-#include "hugetlb.h"
+#include "base.h"
+#include "carve.h"
+#include "failure.h"
+#include "fold.h"
 #include "lock.h"
-#include "move.h"
-#include "poison.h"
-#include "vmemmap.h"
+#include "pool_leave.h"
 
 /* Deferred frees, then carved blocks that were promised to heal. Memmap lock held. */
 static uint64_t memmap_work(struct hvo_machine *m, uint64_t max)
@@ -30,7 +31,7 @@ static uint64_t memmap_work(struct hvo_machine *m, uint64_t max)
 	if (heal && counter_read(&m->carved_blocks))
 		done += vmemmap_heal(m, max - done);
 	if (counter_read(&m->nr_bad))
-		done += poison_cut_aside(m, 0, m->mm.nr_frames, max - done);
+		done += cut_all_aside(m, 0, m->mm.nr_frames, max - done);
 	return done;
 }
 
@@ -54,18 +55,22 @@ static uint64_t collapse_work(struct hvo_machine *m, uint64_t max)
 	return done;
 }
 
-uint64_t hvo_work(struct hvo_machine *m, uint64_t max)
+int64_t hvo_work(struct hvo_machine *m, uint64_t max, bool *ret_more)
 {
 	uint64_t done;
 
 	if (machine_gone(m))
-		return 0;
+		return -HVO_ENODEV;
+	max = min_u64(max, INT64_MAX);
 	lock_acquire(m, &m->memmap_lock);
 	done = memmap_work(m, max);
 	lock_release(m, &m->memmap_lock);
 	/* May need memory, and so is nothing for who has none. */
 	done += poison_work(m, max - done);
-	return done + collapse_work(m, max - done);
+	done += collapse_work(m, max - done);
+	if (ret_more)
+		*ret_more = done >= max;
+	return (int64_t)done;
 }
 
 bool work_under_pressure(struct hvo_machine *m)

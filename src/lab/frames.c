@@ -109,14 +109,17 @@ static int frames_soft_offline(lua_State *L)
 static int frames_poisoned(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine(L, 1);
-	uint64_t max = hvo_poisoned(lm->box.m, NULL, 0), nr, i;
-	hvo_pfn_t *pfns = lua_newuserdatauv(L, max * sizeof(*pfns), 0);
+	int64_t max = hvo_poisoned(lm->box.m, NULL, 0), nr, i;
+	hvo_pfn_t *pfns;
 
-	nr = hvo_poisoned(lm->box.m, pfns, max);
+	if (max < 0)
+		return lab_push_error(L, (int)max);
+	pfns = lua_newuserdatauv(L, (size_t)max * sizeof(*pfns), 0);
+	nr = hvo_poisoned(lm->box.m, pfns, (uint64_t)max);
 	lua_newtable(L);
 	for (i = 0; i < nr && i < max; i++) {
 		lua_pushinteger(L, (lua_Integer)pfns[i]);
-		lua_rawseti(L, -2, (lua_Integer)i + 1);
+		lua_rawseti(L, -2, i + 1);
 	}
 	return 1;
 }

@@ -550,53 +550,55 @@ static int machine_config(lua_State *L)
 
 /* ---- what it does ----------------------------------------------------------------------- */
 
+/* How much was done, and whether another call may do more. */
+static int push_done(lua_State *L, struct lab_machine *lm, int64_t done, bool more)
+{
+	lab_leave(L, lm);
+	if (done < 0)
+		return lab_push_error(L, (int)done);
+	lua_pushinteger(L, done);
+	lua_pushboolean(L, more);
+	return 2;
+}
+
 static int machine_work(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine_wait(L, 1);
-	uint64_t done = hvo_work(lm->box.m, lab_opt_count(L, 2, UINT64_MAX));
+	bool more = false;
+	int64_t done = hvo_work(lm->box.m, lab_opt_count(L, 2, INT64_MAX), &more);
 
-	lab_leave(L, lm);
-	lua_pushinteger(L, (lua_Integer)done);
-	return 1;
+	return push_done(L, lm, done, more);
 }
 
 static int machine_collapse(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine_wait(L, 1);
-	uint64_t done = hvo_collapse(lm->box.m, lab_opt_count(L, 2, UINT64_MAX));
+	bool more = false;
+	int64_t done = hvo_collapse(lm->box.m, lab_opt_count(L, 2, INT64_MAX), &more);
 
-	lab_leave(L, lm);
-	lua_pushinteger(L, (lua_Integer)done);
-	return 1;
-}
-
-static int push_frames(lua_State *L, struct lab_machine *lm, int64_t frames)
-{
-	lab_leave(L, lm);
-	if (frames < 0)
-		return lab_push_error(L, (int)frames);
-	lua_pushinteger(L, frames);
-	return 1;
+	return push_done(L, lm, done, more);
 }
 
 static int machine_compact(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine_wait(L, 1);
 	unsigned int order = lua_isnoneornil(L, 2) ? HVO_BLOCK_ORDER : lab_order(L, 2);
+	bool more = false;
+	int64_t done = hvo_compact(lm->box.m, lab_node(L, 4), order, lab_opt_count(L, 3, INT64_MAX),
+				   &more);
 
-	return push_frames(L, lm,
-			   hvo_compact(lm->box.m, lab_node(L, 4), order,
-				       lab_opt_count(L, 3, INT64_MAX)));
+	return push_done(L, lm, done, more);
 }
 
 static int machine_report_free(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine_wait(L, 1);
 	unsigned int order = lua_isnoneornil(L, 2) ? HVO_BLOCK_ORDER : lab_order(L, 2);
+	bool more = false;
+	int64_t done = hvo_report_free(lm->box.m, lab_node(L, 4), order,
+				       lab_opt_count(L, 3, INT64_MAX), &more);
 
-	return push_frames(L, lm,
-			   hvo_report_free(lm->box.m, lab_node(L, 4), order,
-					   lab_opt_count(L, 3, INT64_MAX)));
+	return push_done(L, lm, done, more);
 }
 
 static int machine_set_movable_gigantic(lua_State *L)
@@ -690,12 +692,14 @@ static void add_finding(void *arg, const struct hvo_finding *f)
 static int machine_audit(lua_State *L)
 {
 	struct lab_machine *lm = lab_machine_wait(L, 1);
-	uint64_t nr;
+	int64_t nr;
 
 	luaL_checkstack(L, 8, NULL);
 	lua_newtable(L);
 	nr = hvo_machine_audit(lm->box.m, add_finding, L);
-	lua_pushinteger(L, (lua_Integer)nr);
+	if (nr < 0)
+		return lab_push_error(L, (int)nr);
+	lua_pushinteger(L, nr);
 	lua_insert(L, -2);
 	return 2;
 }
@@ -712,14 +716,14 @@ const struct lab_binding lab_machine_bindings[] = {
 	{ "config", machine_config, "m:config() -> table", "what it was made of, defaults too" },
 	{ "events", machine_events, "m:events() -> table",
 	  "how often each event was (enum hvo_event), alloc_failed, free_refused, cut, ..." },
-	{ "work", machine_work, "m:work([steps]) -> steps done",
-	  "hvo_work(): do what was put off" },
-	{ "collapse", machine_collapse, "m:collapse([blocks]) -> blocks made whole",
+	{ "work", machine_work, "m:work([steps]) -> steps done, more",
+	  "hvo_work(): do what was put off; more: the bound ended it, another call may do more" },
+	{ "collapse", machine_collapse, "m:collapse([blocks]) -> blocks made whole, more",
 	  "hvo_collapse()" },
-	{ "compact", machine_compact, "m:compact([order=9 [, frames [, node]]]) -> frames moved",
-	  "hvo_compact()" },
+	{ "compact", machine_compact,
+	  "m:compact([order=9 [, frames [, node]]]) -> frames moved, more", "hvo_compact()" },
 	{ "report_free", machine_report_free,
-	  "m:report_free([order=9 [, frames [, node]]]) -> frames given back",
+	  "m:report_free([order=9 [, frames [, node]]]) -> frames given back, more",
 	  "hvo_report_free(): free memory goes back to the system" },
 	{ "set_optimize", machine_set_optimize, "m:set_optimize(bool) -> true",
 	  "the switch hugetlb_optimize_vmemmap" },

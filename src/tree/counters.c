@@ -228,7 +228,8 @@ unsigned int cut_frames(const struct hvo_page *page)
 
 int compact(struct tree *t, int node)
 {
-	int64_t moved = hvo_compact(t->m, node, hvo_machine_config(t->m)->max_order, UINT64_MAX);
+	int64_t moved =
+		hvo_compact(t->m, node, hvo_machine_config(t->m)->max_order, UINT64_MAX, NULL);
 
 	return moved < 0 ? (int)moved : 0;
 }

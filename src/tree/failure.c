@@ -70,13 +70,16 @@ static int store_enable(void *arg, const char *text, size_t len)
 
 static int failed_before(struct tree *t, hvo_pfn_t pfn, bool *ret)
 {
-	uint64_t nr = hvo_poisoned(t->m, NULL, 0), i;
-	hvo_pfn_t *pfns = calloc(nr + 1, sizeof(*pfns));
+	int64_t nr = hvo_poisoned(t->m, NULL, 0), i;
+	hvo_pfn_t *pfns;
 
+	if (nr < 0)
+		return (int)nr;
+	pfns = calloc((size_t)nr + 1, sizeof(*pfns));
 	if (!pfns)
 		return -ENOMEM;
 	*ret = false;
-	nr = hvo_poisoned(t->m, pfns, nr);
+	nr = hvo_poisoned(t->m, pfns, (uint64_t)nr);
 	for (i = 0; i < nr && !*ret; i++)
 		*ret = pfns[i] == pfn;
 	free(pfns);

@@ -137,7 +137,8 @@ static ssize_t read_flags(void *arg, void *buf, size_t len, uint64_t offset)
 	struct tree *t = ((const struct place *)arg)->tree;
 	ssize_t nr = words(t, len, offset);
 	hvo_pfn_t pfn = offset / sizeof(uint64_t), *failed;
-	uint64_t nr_failed, i, value, absent = KPF_NOPAGE;
+	int64_t nr_failed, had, k;
+	uint64_t i, value, absent = KPF_NOPAGE;
 
 	if (nr <= 0)
 		return nr;
@@ -146,18 +147,20 @@ static ssize_t read_flags(void *arg, void *buf, size_t len, uint64_t offset)
 	fill(t, pfn, (uint64_t)nr, flags_of, buf);
 	/* Failed, and in use still: the record knows which frame of a block it is. */
 	nr_failed = hvo_poisoned(t->m, NULL, 0);
-	failed = malloc((nr_failed + 1) * sizeof(*failed));
+	if (nr_failed < 0)
+		return (int)nr_failed;
+	failed = malloc(((size_t)nr_failed + 1) * sizeof(*failed));
 	if (!failed)
 		return -ENOMEM;
-	i = hvo_poisoned(t->m, failed, nr_failed);
-	if (i < nr_failed)
-		nr_failed = i;
-	for (i = 0; i < nr_failed; i++) {
-		if (failed[i] < pfn || failed[i] - pfn >= (uint64_t)nr)
+	had = hvo_poisoned(t->m, failed, (uint64_t)nr_failed);
+	if (had < nr_failed)
+		nr_failed = had;
+	for (k = 0; k < nr_failed; k++) {
+		if (failed[k] < pfn || failed[k] - pfn >= (uint64_t)nr)
 			continue;
-		memcpy(&value, (char *)buf + (failed[i] - pfn) * sizeof(value), sizeof(value));
+		memcpy(&value, (char *)buf + (failed[k] - pfn) * sizeof(value), sizeof(value));
 		value |= KPF_HWPOISON;
-		memcpy((char *)buf + (failed[i] - pfn) * sizeof(value), &value, sizeof(value));
+		memcpy((char *)buf + (failed[k] - pfn) * sizeof(value), &value, sizeof(value));
 	}
 	free(failed);
 	return nr * (ssize_t)sizeof(uint64_t);

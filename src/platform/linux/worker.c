@@ -46,11 +46,14 @@ void hvo_linux_work(void *ctx)
 /* All that there is to do now. Returns how many steps that was. */
 static uint64_t work_all(struct hvo_linux *host)
 {
-	uint64_t done = 0, n = WORK_STEPS;
+	uint64_t done = 0;
+	bool more = true;
+	int64_t n;
 
-	while (n >= WORK_STEPS && !worker_stops(&host->worker)) {
-		n = hvo_work(host->machine, WORK_STEPS);
-		done += n;
+	while (more && !worker_stops(&host->worker)) {
+		more = false;
+		n = hvo_work(host->machine, WORK_STEPS, &more);
+		done += n > 0 ? (uint64_t)n : 0;
 	}
 	return done;
 }

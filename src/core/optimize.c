@@ -1,218 +1,30 @@
 // SPDX-License-Identifier: MIT
 /*
- * Descriptors and where they live: cutting and collapsing blocks (on-demand mode),
- * optimizing and restoring huge pages (Linux mode). Both are built from the same
- * two movements of whole runs of descriptor pages:
+ * Linux mode's fold and restore of huge pages, in batches; and, for both modes, descriptors of a
+ * whole block in frames from elsewhere.
  *
- *	fold	1. the fold byte says FOLDED	2. wait for readers
- *		3. remap to the shared tail	4. flush	5. free the frames
- *	present	1. clear the frames, through the direct map
- *		2. remap to them		3. flush
- *		4. write what the descriptors are to say
- *		5. the fold byte says so
+ *	optimize	1. the fold byte says FOLDED	2. wait for readers
+ *			3. remap to the shared tail	4. flush	5. free the frames
+ *	restore		1. clear the frames, through the direct map
+ *			2. remap to them		3. flush	4. the fold byte says so
  *
- * The point of no return is step 4 of both, the first step after the remapping;
- * all that can fail comes before it. When the remapping of a fold fails, the byte is
- * set back, and the block or page is what it was.
+ * All that can fail comes before the flush. When the remapping of a fold fails, the byte is set
+ * back, and the page is what it was.
  *
- * States of a block in the fold map: 0 cut; order: inside a whole block, tails
- * present (Linux mode); order | FOLDED: inside a whole block, tails shared.
- * Locks: batches of Linux mode under the memmap lock, which also owns the scratch
- * arrays. Cutting and collapsing need no lock: the block is the caller's own.
- *
+ * States of a page in the fold map: order: its tails are present; order | FOLDED: shared.
+ * Locks: the memmap lock, which also owns the scratch arrays.
  * Linux: mm/hugetlb_vmemmap.c, hugetlb_vmemmap_optimize_folios(),
  * hugetlb_vmemmap_restore_folios(), vmemmap_remap_free(), vmemmap_remap_alloc().
  */
-#include "vmemmap.h"
+#include "optimize.h"
 
-#include "badframe.h"
+#include "backing.h"
+#include "base.h"
+#include "fold.h"
+#include "frames.h"
 #include "lock.h"
-#include "move.h"
 #include "page.h"
-#include "poison.h"
 #include "sort.h"
-#include "vmemmap_frames.h"
-#include "zone.h"
-
-static struct tails tails_of(hvo_pfn_t pfn, unsigned int order)
-{
-	uint64_t block = block_of(pfn), nr = UINT64_C(1) << (order - HVO_BLOCK_ORDER);
-
-	/* The heads of the other blocks, and the tails of all: neighbours in a 1 GiB page. */
-	return (struct tails){ { hvo_block_head_page(block) + 1, hvo_block_tail_page(block) },
-			       { nr - 1, nr * HVO_BLOCK_TAILS } };
-}
-
-static uint64_t nr_tails(const struct tails *t)
-{
-	return t->nr[0] + t->nr[1];
-}
-
-/* ---- on-demand mode: cut and collapse ---------------------------------------- */
-
-int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
-{
-	hvo_pfn_t pfn = block_pfn(block), i;
-	struct hvo_remap run = { hvo_block_tail_page(block), pfn + at, HVO_BLOCK_TAILS };
-	unsigned int done;
-	int rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 }, &done);
-
-	if (rc) {
-		counter_add(&m->cut_failures, 1);
-		trace(m, HVO_EVENT_PRESENT_FAILED, pfn, 1, (uint64_t)-rc);
-		return rc;
-	}
-	fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
-	for (i = at; i < at + HVO_BLOCK_TAILS; i++)
-		page_set_state(m, pfn + i, page_rw(m, pfn + i), HVO_PAGE_MEMMAP, 0);
-	vmemmap_set_backs(m, pfn + at, run.page, HVO_BLOCK_TAILS);
-	counter_add(&m->memmap, HVO_BLOCK_TAILS);
-	counter_add(&m->cuts, 1);
-	counter_add(&m->presents, 1);
-	trace(m, HVO_EVENT_CUT, pfn, 0, 0);
-	return 0;
-}
-
-/* A block that is busy stays what it is, but it may be isolated meanwhile. */
-static bool describes_itself(struct hvo_machine *m, struct zone *z, uint64_t block)
-{
-	bool self;
-
-	lock_acquire(m, &z->lock);
-	self = m->blocks[block].flags & BLOCK_SELF;
-	lock_release(m, &z->lock);
-	return self;
-}
-
-/*
- * A folded block's frames are all free: clean its head page, drop the frames that
- * held its tails, and give it to the zone as a whole one. @old are these frames; of its
- * own ones only where they are to be cleared. They are neighbours: had one been replaced, there
- * would be a frame in the block that failed, and it would not get here.
- */
-static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t block,
-			    const struct hvo_remap *old, unsigned int nr_old)
-{
-	struct block *b = &m->blocks[block];
-	hvo_pfn_t pfn = block_pfn(block);
-	bool self = describes_itself(m, z, block);
-	unsigned int i;
-
-	if (self && nr_old)
-		clear_freed(m, old->pfn, old->nr);
-	for (i = 0; i < HVO_PAGES_PER_FRAME; i++) {
-		struct hvo_page *page = page_rw(m, pfn + i);
-
-		page_set_state(m, pfn + i, page, HVO_PAGE_TAIL, 0);
-		page->next = 0;
-		page->prev = 0;
-		page_set_flags(page, 0);
-		page_set_word(page, 0, 0);
-	}
-	lock_acquire(m, &z->lock);
-	b->flags &= BLOCK_APART;
-	b->nr_free = 0;
-	b->orders = 0;
-	z->nr_cut--;
-	z->in_flight--;
-	zone_put_whole(m, z, pfn, HVO_BLOCK_ORDER);
-	lock_release(m, &z->lock);
-	if (badframe_in_block(m, pfn, HVO_BLOCK_ORDER))
-		(void)poison_cut_aside(m, pfn, pfn + HVO_BLOCK_FRAMES, UINT64_MAX);
-	if (self)
-		counter_sub(&m->memmap, HVO_BLOCK_TAILS);
-	else
-		vmemmap_put_runs(m, old, nr_old);
-}
-
-static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64_t *blocks,
-				   unsigned int nr)
-{
-	struct hvo_remap runs[COLLAPSE_BATCH];
-	struct run_list l = { runs, 0, COLLAPSE_BATCH };
-	bool clear = m->cfg.clear == HVO_CLEAR_ON_FREE;
-	unsigned int i, done = 0, whole = 0;
-	hvo_pfn_t own[COLLAPSE_BATCH];
-	int rc;
-
-	sort_ascending(blocks, nr);
-	for (i = 0; i < nr; i++) {
-		uint64_t page = hvo_block_tail_page(blocks[i]);
-
-		fold_set(m, block_pfn(blocks[i]), HVO_BLOCK_ORDER, HVO_BLOCK_ORDER | HVO_FOLDED);
-		/* One whose old backing is asked for below starts a run of its own. */
-		if (describes_itself(m, z, blocks[i]))
-			run_add(&l, page, HVO_SHARED_TAIL, HVO_BLOCK_TAILS);
-		else
-			runs[l.nr++] = (struct hvo_remap){ page, HVO_SHARED_TAIL, HVO_BLOCK_TAILS };
-		own[i] = clear ? m->ops->backing(m->ctx, page) : HVO_PFN_NONE;
-	}
-	m->ops->quiesce(m->ctx);
-	for (i = 0; i < nr; i++) {
-		struct hvo_remap old[HVO_BLOCK_TAILS];
-		struct run_list ol = { old, 0, HVO_BLOCK_TAILS };
-		uint64_t page = hvo_block_tail_page(blocks[i]);
-
-		if (!describes_itself(m, z, blocks[i]))
-			run_add_backing(m, &ol, page, HVO_BLOCK_TAILS);
-		else if (clear)
-			run_add(&ol, page, own[i], HVO_BLOCK_TAILS);
-		/* The run that this block is in, with its neighbours, at its first block. */
-		if (done < l.nr && runs[done].page == page) {
-			unsigned int n = 0;
-
-			rc = m->ops->remap(m->ctx, &runs[done], 1, &n);
-			if (rc)
-				trace(m, HVO_EVENT_FOLD_FAILED, block_pfn(blocks[i]),
-				      runs[done].nr / HVO_BLOCK_TAILS, (uint64_t)-rc);
-			else
-				m->ops->flush(m->ctx);
-			done++;
-		}
-		if (m->ops->backing(m->ctx, page) == HVO_SHARED_TAIL) {
-			finish_collapse(m, z, blocks[i], old, ol.nr);
-			whole++;
-			continue;
-		}
-		fold_set(m, block_pfn(blocks[i]), HVO_BLOCK_ORDER, 0);
-		lock_acquire(m, &z->lock);
-		zone_put_collapsible(m, z, blocks[i]);
-		lock_release(m, &z->lock);
-	}
-	counter_add(&m->collapse_failures, nr - whole);
-	counter_add(&m->collapses, whole);
-	counter_add(&m->folds, whole);
-	if (whole)
-		trace(m, HVO_EVENT_COLLAPSED, HVO_PFN_NONE, whole, 0);
-	return whole;
-}
-
-bool vmemmap_collapse_block(struct hvo_machine *m, struct zone *z, uint64_t block)
-{
-	return collapse_batch(m, z, &block, 1);
-}
-
-uint64_t vmemmap_collapse(struct hvo_machine *m, struct zone *z, uint64_t max)
-{
-	uint64_t blocks[COLLAPSE_BATCH], total = 0;
-
-	while (total < max) {
-		unsigned int nr, whole;
-
-		lock_acquire(m, &z->lock);
-		nr = zone_take_collapsible(m, z, blocks,
-					   (unsigned int)min_u64(max - total, COLLAPSE_BATCH));
-		lock_release(m, &z->lock);
-		if (!nr)
-			break;
-		whole = collapse_batch(m, z, blocks, nr);
-		total += whole;
-		if (whole < nr)
-			break;
-	}
-	return total;
-}
 
 int vmemmap_present_elsewhere(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
@@ -235,7 +47,7 @@ int vmemmap_present_elsewhere(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int
 	return rc;
 }
 
-/* ---- Linux mode: optimize ------------------------------------------------------ */
+/* ---- Linux mode: optimize ------------------------------------------------------------------- */
 
 static bool page_folded_in_part(struct hvo_machine *m, const struct tails *t)
 {
@@ -371,7 +183,7 @@ unsigned int vmemmap_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsi
 	return folded;
 }
 
-/* ---- Linux mode: restore --------------------------------------------------------- */
+/* ---- Linux mode: restore -------------------------------------------------------------------- */
 
 static uint64_t gather_page(struct hvo_machine *m, hvo_pfn_t pfn, const struct tails *t,
 			    const struct hvo_restore_step *step, struct run_list *l)
@@ -559,35 +371,4 @@ bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int or
 		vmemmap_put_unused_runs(m, &l);
 	}
 	return !rc;
-}
-
-void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
-{
-	struct tails t = tails_of(pfn, order);
-	uint64_t keep = nr_tails(&t), nr = UINT64_C(1) << order, first, i;
-	struct zone *z = zone_of(m, pfn);
-
-	counter_add(&m->memmap, keep);
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
-	vmemmap_set_backs(m, pfn, t.page[0], t.nr[0]);
-	vmemmap_set_backs(m, pfn + t.nr[0], t.page[1], t.nr[1]);
-	vmemmap_note_carved(m, block_of(pfn), (keep + HVO_BLOCK_FRAMES - 1) / HVO_BLOCK_FRAMES);
-	/* All bytes first: no block may seem to be whole with a head that holds descriptors. */
-	for (first = 0; first < nr; first += HVO_BLOCK_FRAMES)
-		fold_set(m, pfn + first, HVO_BLOCK_ORDER, keep > first ? 0 : HVO_BLOCK_ORDER);
-	for (first = 0; first < nr; first += HVO_BLOCK_FRAMES) {
-		uint64_t used = keep > first ? min_u64(keep - first, HVO_BLOCK_FRAMES) : 0;
-		hvo_pfn_t block = pfn + first;
-
-		for (i = 0; i < used; i++)
-			page_set_state(m, block + i, page_rw(m, block + i), HVO_PAGE_MEMMAP, 0);
-		lock_acquire(m, &z->lock);
-		zone_count_freed(z, HVO_BLOCK_FRAMES - used);
-		if (used)
-			zone_open_block(m, z, block_of(block), (unsigned int)used,
-					MIGRATE_UNMOVABLE, BLOCK_CARVED);
-		else
-			zone_put_whole(m, z, block, HVO_BLOCK_ORDER);
-		lock_release(m, &z->lock);
-	}
 }

@@ -20,72 +20,25 @@
  * Linux: mm/memory-failure.c, memory_failure(), hugetlb_update_hwpoison(), take_page_off_buddy();
  * mm/hugetlb.c, folio_clear_hugetlb_hwpoison().
  */
-#include "poison.h"
+#include "failure.h"
 
-#include "alloc.h"
 #include "badframe.h"
-#include "hugetlb.h"
+#include "base.h"
+#include "fold.h"
+#include "last_ref.h"
 #include "lock.h"
-#include "migrate.h"
-#include "move.h"
+#include "memmap_move.h"
+#include "owner.h"
 #include "page.h"
-#include "report.h"
-#include "vmemmap.h"
-#include "zone.h"
+#include "pool.h"
+#include "pool_leave.h"
+#include "stat.h"
+#include "zone_cut.h"
 
 #define ATTEMPTS 16
 #define WAIT_NS 1000
 
-/* ---- pageblocks that were set aside ------------------------------------------------------ */
-
-/* What may fail of it, and wait. *ret_at is where its tails are then, or HVO_BLOCK_FRAMES: nowhere. */
-static bool prepare_cut(struct hvo_machine *m, hvo_pfn_t block, unsigned int *ret_at)
-{
-	if (reported_take_back(m, block, HVO_BLOCK_FRAMES))
-		return false;
-	*ret_at = HVO_BLOCK_FRAMES;
-	if (!on_demand(m))
-		return true;
-	*ret_at = badframe_sound_group(m, block, block, block);
-	return *ret_at < HVO_BLOCK_FRAMES && !vmemmap_cut(m, block_of(block), *ret_at);
-}
-
-static bool cut_aside(struct hvo_machine *m, hvo_pfn_t block)
-{
-	struct zone *z = zone_lock_of(m, block);
-	unsigned int at = 0;
-	bool taken, cut;
-
-	if (!z)
-		return false;
-	taken = zone_take_aside(m, block_of(block));
-	z->in_flight += taken;
-	lock_release(m, &z->lock);
-	if (!taken)
-		return false;
-	cut = prepare_cut(m, block, &at);
-	lock_acquire(m, &z->lock);
-	z->in_flight--;
-	if (cut)
-		zone_open_around(m, z, block, at, MIGRATE_MOVABLE);
-	else
-		zone_set_aside(m, block_of(block));
-	lock_release(m, &z->lock);
-	return cut;
-}
-
-uint64_t poison_cut_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, uint64_t max)
-{
-	uint64_t done = 0;
-
-	while (done < max && (start = badframe_next(m, start, end)) != HVO_PFN_NONE) {
-		done += cut_aside(m, block_pfn(block_of(start)));
-		start = block_pfn(block_of(start) + 1);
-	}
-	return done;
-}
-
-/* ---- one attempt ----------------------------------------------------------------------------- */
+/* ---- one attempt ---------------------------------------------------------------------------- */
 
 struct failure {
 	struct hvo_machine *m;
@@ -248,7 +201,7 @@ int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn)
 	return rc;
 }
 
-/* ---- again --------------------------------------------------------------------------------------- */
+/* ---- again ---------------------------------------------------------------------------------- */
 
 /*
  * The next failed frame from @pfn on that is still in use, as f->pfn; false: none. What was set

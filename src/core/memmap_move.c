@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Moving descriptors: the frame behind one page of the array is replaced by another,
- * while everybody goes on using the 64 descriptors in it; and, built on that, healing of
- * blocks in which policy carve left descriptors.
+ * while everybody goes on using the 64 descriptors in it.
  *
  *	1. a new frame, populated, in state MEMMAP
  *	2. locks: memmap, pool (if a huge page is described), zone of the described frames
@@ -52,16 +51,19 @@
  * Locks: as above. Zone locks are taken one after the other, never two.
  * Linux: mm/migrate.c, folio_ref_freeze(), as the idea; descriptors do not move there.
  */
-#include "move.h"
+#include "memmap_move.h"
 
-#include "alloc.h"
+#include "backing.h"
 #include "badframe.h"
+#include "base.h"
+#include "fold.h"
+#include "frames.h"
 #include "lock.h"
 #include "page.h"
-#include "vmemmap_frames.h"
-#include "zone.h"
+#include "zone_cut.h"
+#include "zone_whole.h"
 
-/* ---- holding writers ------------------------------------------------------------ */
+/* ---- holding writers ------------------------------------------------------------------------ */
 
 /* Heads with HVO_HOLD set: of the blocks that reach into one page of descriptors. */
 struct held {
@@ -156,12 +158,7 @@ static bool hold_page(struct hvo_machine *m, struct held *h, hvo_pfn_t first, un
 	return true;
 }
 
-/* ---- one frame ------------------------------------------------------------------- */
-
-static unsigned int order_of(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	return hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
-}
+/* ---- one frame ------------------------------------------------------------------------------ */
 
 /* What a frame is to the mover. */
 enum kind {
@@ -237,8 +234,8 @@ static int replace_backing(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, 
 static int hold_and_replace(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, hvo_pfn_t new)
 {
 	hvo_pfn_t first = hvo_memmap_to_q(page) * HVO_PAGES_PER_FRAME;
-	unsigned int order = order_of(m, first);
-	struct hvo_pool *pool = hvo_pool_find(m, order);
+	unsigned int order = fold_order(m, first);
+	struct hvo_pool *pool = pool_of_order(m, order);
 	/* Descriptors of offline memory are at rest: nobody but the memmap lock's holder writes. */
 	struct zone *z = frame_online(m, first) ? zone_of(m, first) : NULL;
 	struct held h = { .nr = 0 };
@@ -249,7 +246,7 @@ static int hold_and_replace(struct hvo_machine *m, uint64_t page, hvo_pfn_t old,
 	if (z)
 		lock_acquire(m, &z->lock);
 	/* Not the old frame's any more: a collapse has just taken the page away from it. */
-	if (order_of(m, first) == order && m->ops->backing(m->ctx, page) == old &&
+	if (fold_order(m, first) == order && m->ops->backing(m->ctx, page) == old &&
 	    (!z || hold_page(m, &h, first, order)))
 		rc = replace_backing(m, page, old, new);
 	let_go(m, &h);
@@ -380,147 +377,4 @@ int hvo_move_memmap(struct hvo_machine *m, hvo_pfn_t pfn)
 	rc = vmemmap_move_frame(m, pfn);
 	lock_release(m, &m->memmap_lock);
 	return rc;
-}
-
-/* ---- healing --------------------------------------------------------------------- */
-
-void vmemmap_note_carved(struct hvo_machine *m, uint64_t block, uint64_t nr)
-{
-	if (!counter_read(&m->carved_blocks)) {
-		m->carved_lo = block;
-		m->carved_hi = block;
-	}
-	if (block < m->carved_lo)
-		m->carved_lo = block;
-	if (block + nr > m->carved_hi)
-		m->carved_hi = block + nr;
-	counter_add(&m->carved_blocks, nr);
-}
-
-/* A cut block with these flags? Its zone's lock is taken only if it is a cut one. */
-static bool test_flags(struct hvo_machine *m, uint64_t block, unsigned int flags)
-{
-	struct zone *z;
-	bool set;
-
-	if (order_of(m, block_pfn(block)))
-		return false;
-	/* Offline memory in between may be cut, too. */
-	z = zone_lock_of(m, block_pfn(block));
-	if (!z)
-		return false;
-	flags |= BLOCK_CUT;
-	set = (m->blocks[block].flags & flags) == flags;
-	lock_release(m, &z->lock);
-	return set;
-}
-
-/*
- * All of them before anything moves: what leaves one must not go into another. They stay in
- * use by those who have frames in them; who wants one meanwhile waits.
- */
-static void isolate_carved(struct hvo_machine *m)
-{
-	uint64_t block;
-
-	for (block = m->carved_lo; block < m->carved_hi; block++) {
-		struct zone *z;
-
-		if (order_of(m, block_pfn(block)))
-			continue;
-		z = zone_lock_of(m, block_pfn(block));
-		if (!z)
-			continue;
-		if ((m->blocks[block].flags & (BLOCK_CUT | BLOCK_CARVED | BLOCK_ISOLATED)) ==
-		    (BLOCK_CUT | BLOCK_CARVED)) {
-			zone_isolate_block(m, z, block);
-			m->blocks[block].flags |= BLOCK_HEALING;
-		}
-		lock_release(m, &z->lock);
-	}
-}
-
-/* Back to their zones, and the range becomes what it has to be. */
-static void unisolate_carved(struct hvo_machine *m)
-{
-	uint64_t block, lo = m->carved_hi, hi = m->carved_lo;
-
-	for (block = m->carved_lo; block < m->carved_hi; block++) {
-		if (test_flags(m, block, BLOCK_HEALING)) {
-			struct zone *z = zone_of(m, block_pfn(block));
-
-			lock_acquire(m, &z->lock);
-			m->blocks[block].flags &= (uint8_t)~BLOCK_HEALING;
-			zone_unisolate_block(m, z, block);
-			lock_release(m, &z->lock);
-		}
-		if (!test_flags(m, block, BLOCK_CARVED))
-			continue;
-		if (block < lo)
-			lo = block;
-		hi = block + 1;
-	}
-	m->carved_lo = lo;
-	m->carved_hi = hi;
-}
-
-static void block_healed(struct hvo_machine *m, uint64_t block)
-{
-	struct zone *z = zone_of(m, block_pfn(block));
-
-	lock_acquire(m, &z->lock);
-	m->blocks[block].flags &= (uint8_t)~BLOCK_CARVED;
-	lock_release(m, &z->lock);
-	counter_sub(&m->carved_blocks, 1);
-	trace(m, HVO_EVENT_HEALED, block_pfn(block), 0, 0);
-}
-
-/* Empty one isolated block of descriptors. -HVO_ENOMEM: it is of no use to go on. */
-static int heal_block(struct hvo_machine *m, uint64_t block, uint64_t max, uint64_t *moved)
-{
-	hvo_pfn_t pfn = block_pfn(block), end = pfn + HVO_BLOCK_FRAMES;
-	bool left = false;
-	int rc;
-
-	for (; pfn < end; pfn++) {
-		/* Only under the memmap lock does a frame here begin or cease to be one. */
-		if (hvo_page_state(page_ro(m, pfn)) != HVO_PAGE_MEMMAP)
-			continue;
-		if (*moved == max)
-			return 0;
-		rc = vmemmap_move_frame(m, pfn);
-		if (!rc) {
-			(*moved)++;
-			continue;
-		}
-		if (rc != -HVO_EBUSY)
-			return rc;
-		/* The next healing comes back to it. */
-		left = true;
-	}
-	if (!left)
-		block_healed(m, block);
-	return 0;
-}
-
-uint64_t vmemmap_heal(struct hvo_machine *m, uint64_t max)
-{
-	uint64_t moved = 0, nr, block;
-
-	if (!max || !counter_read(&m->carved_blocks))
-		return 0;
-	isolate_carved(m);
-	/* Round the range once, from where the last healing stopped. */
-	block = m->heal_next;
-	for (nr = m->carved_hi - m->carved_lo; nr; nr--, block++) {
-		if (block < m->carved_lo || block >= m->carved_hi)
-			block = m->carved_lo;
-		m->heal_next = block;
-		if (!test_flags(m, block, BLOCK_HEALING))
-			continue;
-		if (heal_block(m, block, max, &moved) || moved == max)
-			break;
-	}
-	unisolate_carved(m);
-	return moved;
 }

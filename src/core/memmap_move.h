@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef HVO_CORE_MOVE_H
-#define HVO_CORE_MOVE_H
+#ifndef HVO_CORE_MEMMAP_MOVE_H
+#define HVO_CORE_MEMMAP_MOVE_H
 
 #include "alloc.h"
 
@@ -11,18 +11,11 @@
  * All with the memmap lock held. hvo_move_memmap() but for the lock; the contract is there.
  */
 HVO_MUST_CHECK int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn);
+
 /*
  * The same for one that failed, or is about to, and also for those that never move otherwise. 0: it is out of use.
  * -HVO_EINVAL: it holds no descriptors.
  */
 HVO_MUST_CHECK int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp);
-
-/* Policy carve keeps frames of the blocks [block, block + nr), which get BLOCK_CARVED. */
-void vmemmap_note_carved(struct hvo_machine *m, uint64_t block, uint64_t nr);
-/*
- * Move descriptors out of blocks that policy carve spoiled, at most @max frames of them.
- * Returns how many were moved: fewer than @max if there are no more, or no memory.
- */
-uint64_t vmemmap_heal(struct hvo_machine *m, uint64_t max);
 
 #endif

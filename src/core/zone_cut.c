@@ -1,299 +1,29 @@
 // SPDX-License-Identifier: MIT
 /*
- * The buddy allocator of a zone, in two halves that meet at 2 MiB.
- *
- * Whole blocks, orders 9 to max_order: one free list for each order, linked
- * through the head descriptors. Splitting and merging touches head pages and fold
- * bytes only, so it works on folded memory.
- *
- * Small blocks, orders 0 to 8: each cut block is a buddy allocator of its own
- * (struct block), and cut blocks are kept in bins by how many of their frames are
- * free. The fullest block that can serve a request serves it.
+ * A cut pageblock's own allocator, orders 0 to 8, and the bins of cut pageblocks. The fullest one
+ * that can serve a request serves it, so the emptiest have a chance to become whole.
  *
  *	bins[type].head[bin][order]:  bin 0    1 .. 63 frames free
  *				      ...
  *				      bin 7    448 and more
  *				      bin 8    nothing in it but its own descriptors
  *
- * A block of Linux mode whose frames are all free turns whole at once; one of
- * on-demand mode has to be folded for that (vmemmap.c), which is put off. A cut block
- * that is isolated is in no bin and serves nobody until it is put back.
+ * A pageblock of Linux mode whose frames are all free turns whole at once; one of on-demand mode
+ * has to be folded for that (fold.c), which is put off. A cut pageblock that is isolated is in no
+ * bin and serves nobody until it is put back.
  *
  * Locks: everything here is under the zone's lock.
- * Linux: mm/page_alloc.c, __rmqueue_smallest(), expand(), __free_one_page(),
- * __rmqueue_fallback(); mm/page_isolation.c,
- * start_isolate_page_range().
+ * Linux: mm/page_alloc.c, __rmqueue_fallback(); mm/page_isolation.c, start_isolate_page_range().
  */
-#include "zone.h"
+#include "zone_cut.h"
 
+#include "backing.h"
 #include "badframe.h"
+#include "base.h"
 #include "page.h"
-#include "vmemmap_frames.h"
+#include "zone_whole.h"
 
-static void free_add(struct zone *z, uint64_t nr)
-{
-	counter_set(&z->nr_free, z->nr_free + nr);
-}
-
-static void free_sub(struct hvo_machine *m, struct zone *z, uint64_t nr)
-{
-	HVO_ASSERT(m, z->nr_free >= nr, "ZONE-1: more taken than free", z->start);
-	counter_set(&z->nr_free, z->nr_free - nr);
-}
-
-/* ---- what a pageblock can be -------------------------------------------- */
-
-#define CUT_ONLY (BLOCK_SELF | BLOCK_BUSY | BLOCK_CARVED | BLOCK_HEALING)
-
-/*
- * What the head of the whole block around says; false: it is cut. Who changes that without the
- * lock writes all bytes first, and then the descriptors.
- */
-static bool whole_state(struct hvo_machine *m, uint64_t block, enum hvo_page_state *ret)
-{
-	unsigned int order;
-	uint8_t byte;
-
-	do {
-		byte = hvo_fold_byte(&m->mm, block);
-		order = byte & HVO_FOLD_ORDER;
-		*ret = hvo_page_state(page_ro(m, block_pfn(block) & ~((UINT64_C(1) << order) - 1)));
-	} while (byte != hvo_fold_byte(&m->mm, block));
-	return byte;
-}
-
-enum block_place block_place(struct hvo_machine *m, uint64_t block)
-{
-	unsigned int flags = m->blocks[block].flags;
-	enum hvo_page_state state;
-
-	if (flags & BLOCK_CUT) {
-		HVO_ASSERT(m, !(flags & BLOCK_REPORTED), "BLOCK-4: cut, with the system",
-			   block_pfn(block));
-		HVO_ASSERT(m, !hvo_fold_byte(&m->mm, block) || flags & BLOCK_BUSY,
-			   "BLOCK-4: cut and whole", block_pfn(block));
-		return flags & BLOCK_BUSY ? PLACE_COLLAPSING : PLACE_CUT;
-	}
-	HVO_ASSERT(m, !(flags & CUT_ONLY), "BLOCK-4: flags of a block that is not cut",
-		   block_pfn(block));
-	if (!whole_state(m, block, &state))
-		return PLACE_CUTTING;
-	if (state != HVO_PAGE_MEMMAP)
-		return PLACE_WHOLE;
-	HVO_ASSERT(m, vmemmap_described_at_start(m, block_pfn(block)),
-		   "BLOCK-4: descriptors in a whole block", block_pfn(block));
-	return PLACE_MEMMAP;
-}
-
-/* ---- whole blocks ------------------------------------------------------ */
-
-static void whole_add(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
-{
-	uint32_t *head = &z->whole[order - HVO_BLOCK_ORDER];
-	struct hvo_page *page = page_rw(m, pfn);
-
-	page_set_state(m, pfn, page, HVO_PAGE_FREE, order);
-	page->prev = 0;
-	page->next = *head;
-	if (*head)
-		page_rw(m, block_pfn(*head - 1))->prev = (uint32_t)block_of(pfn) + 1;
-	*head = (uint32_t)block_of(pfn) + 1;
-	z->nr_whole[order - HVO_BLOCK_ORDER]++;
-}
-
-/* The page stays in state FREE: the caller says what it becomes. */
-static void whole_del(struct hvo_machine *m, struct zone *z, struct hvo_page *page,
-		      unsigned int order)
-{
-	if (page->next)
-		page_rw(m, block_pfn(page->next - 1))->prev = page->prev;
-	if (page->prev)
-		page_rw(m, block_pfn(page->prev - 1))->next = page->next;
-	else
-		z->whole[order - HVO_BLOCK_ORDER] = page->next;
-	page->next = 0;
-	page->prev = 0;
-	z->nr_whole[order - HVO_BLOCK_ORDER]--;
-}
-
-static uint8_t whole_byte(const struct hvo_machine *m, unsigned int order)
-{
-	return (uint8_t)(order | (on_demand(m) ? HVO_FOLDED : 0));
-}
-
-static void take_from(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int have,
-		      hvo_pfn_t want, unsigned int order)
-{
-	struct hvo_page *page = page_rw(m, pfn);
-	unsigned int o = have;
-
-	whole_del(m, z, page, have);
-	page_set_state(m, pfn, page, HVO_PAGE_TAIL, 0);
-	while (o > order) {
-		hvo_pfn_t low = pfn, high = pfn + (UINT64_C(1) << (o - 1));
-		hvo_pfn_t other = want >= high ? low : high;
-
-		o--;
-		fold_set(m, other, o, whole_byte(m, o));
-		whole_add(m, z, other, o);
-		pfn = want >= high ? high : low;
-	}
-	fold_set(m, pfn, order, whole_byte(m, order));
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
-	free_sub(m, z, UINT64_C(1) << order);
-}
-
-bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, hvo_pfn_t *ret)
-{
-	unsigned int o;
-	hvo_pfn_t pfn;
-
-	for (o = order; o <= m->cfg.max_order; o++) {
-		if (!z->whole[o - HVO_BLOCK_ORDER])
-			continue;
-		pfn = block_pfn(z->whole[o - HVO_BLOCK_ORDER] - 1);
-		*ret = pfn;
-		take_from(m, z, pfn, o, pfn, order);
-		return true;
-	}
-	return false;
-}
-
-static bool page_heads_free(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
-{
-	const struct hvo_page *page = page_ro(m, pfn);
-
-	return hvo_page_state(page) == HVO_PAGE_FREE &&
-	       __atomic_load_n(&page->order, __ATOMIC_RELAXED) == order;
-}
-
-unsigned int zone_free_order(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	unsigned int order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
-	hvo_pfn_t head = pfn & ~((UINT64_C(1) << order) - 1);
-
-	return order && page_heads_free(m, head, order) ? order : 0;
-}
-
-void zone_take_part(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
-{
-	unsigned int have = zone_free_order(m, pfn);
-
-	take_from(m, z, pfn & ~((UINT64_C(1) << have) - 1), have, pfn, order);
-}
-
-/* The pageblock of a frame, if it is free as part of a whole block: state USED. */
-static bool take_free_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
-{
-	if (!zone_free_order(m, pfn))
-		return false;
-	zone_take_part(m, z, block_pfn(block_of(pfn)), HVO_BLOCK_ORDER);
-	return true;
-}
-
-/* A free 2 MiB block of an isolated range: on no list, in no count. */
-static void set_isolated(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_ISOLATED, HVO_BLOCK_ORDER);
-	fold_set(m, pfn, HVO_BLOCK_ORDER, whole_byte(m, HVO_BLOCK_ORDER));
-}
-
-void zone_set_aside(struct hvo_machine *m, uint64_t block)
-{
-	hvo_pfn_t pfn = block_pfn(block);
-
-	fold_set(m, pfn, HVO_BLOCK_ORDER, whole_byte(m, HVO_BLOCK_ORDER));
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_POISONED, HVO_BLOCK_ORDER);
-}
-
-bool zone_take_aside(struct hvo_machine *m, uint64_t block)
-{
-	hvo_pfn_t pfn = block_pfn(block);
-
-	if (block_place(m, block) != PLACE_WHOLE ||
-	    hvo_page_state(page_ro(m, pfn)) != HVO_PAGE_POISONED)
-		return false;
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, HVO_BLOCK_ORDER);
-	return true;
-}
-
-/* Does a free pageblock serve nobody? */
-static bool stays_apart(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	return m->blocks[block_of(pfn)].flags & BLOCK_ISOLATED ||
-	       badframe_in_block(m, pfn, HVO_BLOCK_ORDER);
-}
-
-/* Free the rest of a block, if part of it is isolated or failed; false: no part is. */
-static bool put_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
-{
-	hvo_pfn_t end = pfn + (UINT64_C(1) << order), p = pfn;
-
-	while (p < end && !stays_apart(m, p))
-		p += HVO_BLOCK_FRAMES;
-	if (p == end)
-		return false;
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
-	for (p = pfn; p < end; p += HVO_BLOCK_FRAMES) {
-		if (badframe_in_block(m, p, HVO_BLOCK_ORDER)) {
-			zone_set_aside(m, block_of(p));
-			work_wanted(m);
-		} else if (m->blocks[block_of(p)].flags & BLOCK_ISOLATED) {
-			set_isolated(m, p);
-		} else {
-			zone_put_whole(m, z, p, HVO_BLOCK_ORDER);
-		}
-	}
-	return true;
-}
-
-/* Larger than any free block may be: it was put together by contig.c. */
-static void put_oversized(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
-{
-	unsigned int max = m->cfg.max_order;
-	hvo_pfn_t end = pfn + (UINT64_C(1) << order);
-
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
-	for (; pfn < end; pfn += UINT64_C(1) << max)
-		zone_put_whole(m, z, pfn, max);
-}
-
-void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
-{
-	unsigned int o = order;
-	struct hvo_page *page;
-	hvo_pfn_t buddy;
-
-	if (HVO_UNLIKELY(z->nr_isolated || counter_read(&m->nr_bad)) &&
-	    put_around(m, z, pfn, order))
-		return;
-	if (HVO_UNLIKELY(order > m->cfg.max_order)) {
-		put_oversized(m, z, pfn, order);
-		return;
-	}
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
-	free_add(z, UINT64_C(1) << order);
-	for (; o < m->cfg.max_order; o++) {
-		uint8_t byte;
-
-		buddy = pfn ^ (UINT64_C(1) << o);
-		/* No block lies in two zones: where a free one begins is enough. */
-		if (!zone_has(m, z, buddy))
-			break;
-		byte = hvo_fold_byte(&m->mm, block_of(buddy));
-		/* The order too: a block that is just collapsing has its byte already. */
-		if (byte != whole_byte(m, o) || !page_heads_free(m, buddy, o))
-			break;
-		page = page_rw(m, buddy);
-		whole_del(m, z, page, o);
-		page_set_state(m, buddy, page, HVO_PAGE_TAIL, 0);
-		pfn &= ~(UINT64_C(1) << o);
-	}
-	fold_set(m, pfn, o, whole_byte(m, o));
-	whole_add(m, z, pfn, o);
-}
-
-/* ---- bins of cut blocks ------------------------------------------------- */
+/* ---- bins of cut pageblocks ----------------------------------------------------------------- */
 
 static unsigned int block_used_by_itself(const struct block *b)
 {
@@ -357,7 +87,7 @@ static void bin_add(struct hvo_machine *m, struct zone *z, struct block *b)
 		counter_set(&z->nr_collapsible, z->nr_collapsible + 1);
 }
 
-/* ---- what cut blocks serve ------------------------------------------------ */
+/* ---- what cut pageblocks serve -------------------------------------------------------------- */
 
 /* Not one that is changing, or apart. Zone lock held. */
 static bool block_serves(const struct block *b)
@@ -386,7 +116,7 @@ static void count_serving(struct hvo_machine *m, struct zone *z, const struct bl
 			z->nr_frags[b->migratetype][order] += (uint64_t)(int64_t)by;
 }
 
-/* ---- small blocks inside one cut block ---------------------------------- */
+/* ---- small blocks inside one cut pageblock -------------------------------------------------- */
 
 static void frag_add(struct hvo_machine *m, struct block *b, hvo_pfn_t base, unsigned int idx,
 		     unsigned int order)
@@ -458,7 +188,7 @@ static hvo_pfn_t take_from_block(struct hvo_machine *m, struct zone *z, uint64_t
 	page_set_state(m, base + idx, page_rw(m, base + idx), HVO_PAGE_USED, order);
 	if (!isolated) {
 		bin_add(m, z, b);
-		free_sub(m, z, UINT64_C(1) << order);
+		zone_free_sub(m, z, UINT64_C(1) << order);
 	}
 	return base + idx;
 }
@@ -542,7 +272,7 @@ static void free_into_block(struct hvo_machine *m, struct block *b, hvo_pfn_t ba
 	page_set_state(m, base + idx, page_rw(m, base + idx), HVO_PAGE_FREE, order);
 	for (; order < SMALL_ORDERS - 1; order++) {
 		buddy = idx ^ (1u << order);
-		if (!page_heads_free(m, base + buddy, order))
+		if (!zone_heads_free(m, base + buddy, order))
 			break;
 		page = frag_del(m, b, base, buddy, order);
 		if (buddy > idx)
@@ -580,7 +310,7 @@ static hvo_pfn_t block_make_whole(struct hvo_machine *m, struct zone *z, struct 
 
 static void block_turn_whole(struct hvo_machine *m, struct zone *z, struct block *b)
 {
-	free_sub(m, z, HVO_BLOCK_FRAMES);
+	zone_free_sub(m, z, HVO_BLOCK_FRAMES);
 	zone_put_whole(m, z, block_make_whole(m, z, b), HVO_BLOCK_ORDER);
 }
 
@@ -632,9 +362,11 @@ void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 	free_into_block(m, b, block_pfn(block_of(pfn)), pfn & (HVO_BLOCK_FRAMES - 1), order);
 	if (isolated)
 		return;
-	free_add(z, UINT64_C(1) << order);
+	zone_free_add(z, UINT64_C(1) << order);
 	block_settle(m, z, b);
 }
+
+/* ---- isolation ------------------------------------------------------------------------------ */
 
 void zone_isolate_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
@@ -644,11 +376,11 @@ void zone_isolate_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 
 	HVO_ASSERT(m, !(b->flags & BLOCK_ISOLATED), "ZONE-4: block is isolated", pfn);
 	/* What is free leaves the lists; what is in transition will come back to this flag. */
-	if (place == PLACE_WHOLE && take_free_block(m, z, pfn)) {
-		set_isolated(m, pfn);
+	if (place == PLACE_WHOLE && zone_take_free_block(m, z, pfn)) {
+		zone_set_isolated(m, pfn);
 	} else if (place == PLACE_CUT) {
 		bin_del(m, z, b);
-		free_sub(m, z, b->nr_free);
+		zone_free_sub(m, z, b->nr_free);
 		count_serving(m, z, b, -1);
 	}
 	b->flags |= BLOCK_ISOLATED;
@@ -667,7 +399,7 @@ void zone_unisolate_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 	if (place == PLACE_WHOLE && hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_ISOLATED) {
 		zone_put_whole(m, z, pfn, HVO_BLOCK_ORDER);
 	} else if (place == PLACE_CUT) {
-		free_add(z, b->nr_free);
+		zone_free_add(z, b->nr_free);
 		count_serving(m, z, b, 1);
 		block_settle(m, z, b);
 	}
@@ -683,7 +415,7 @@ bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block,
 	if (block_place(m, block) != PLACE_CUT)
 		return false;
 	if (!on_demand(m) && b->nr_free == HVO_BLOCK_FRAMES) {
-		set_isolated(m, block_make_whole(m, z, b));
+		zone_set_isolated(m, block_make_whole(m, z, b));
 		return true;
 	}
 	if (block_collapsible(m, b)) {
@@ -693,6 +425,8 @@ bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block,
 	}
 	return false;
 }
+
+/* ---- opening -------------------------------------------------------------------------------- */
 
 static unsigned int largest_order(hvo_pfn_t pfn, uint64_t nr)
 {
@@ -728,7 +462,7 @@ void zone_open_block(struct hvo_machine *m, struct zone *z, uint64_t block, unsi
 	z->nr_cut++;
 	if (b->flags & BLOCK_ISOLATED)
 		return;
-	free_add(z, b->nr_free);
+	zone_free_add(z, b->nr_free);
 	bin_add(m, z, b);
 }
 
@@ -763,6 +497,8 @@ void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64
 	}
 }
 
+/* ---- exactly these frames ------------------------------------------------------------------- */
+
 /* The free fragment that a frame of a cut block lies in; false if it is not free. */
 static bool frag_find(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int *ret_idx,
 		      unsigned int *ret_order)
@@ -792,7 +528,7 @@ static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, 
 	hvo_pfn_t end = pfn + nr;
 
 	while (pfn < end) {
-		uint8_t order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+		unsigned int order = fold_order(m, pfn);
 		hvo_pfn_t head = pfn & ~((UINT64_C(1) << order) - 1);
 		unsigned int idx, o;
 
@@ -816,10 +552,10 @@ static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, 
 /* Linux mode: a free block of order 9 and above becomes a cut one, all of it free. */
 static void open_free_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 {
-	unsigned int order = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+	unsigned int order = fold_order(m, pfn);
 	hvo_pfn_t base = block_pfn(block_of(pfn));
 
-	take_from(m, z, pfn & ~((UINT64_C(1) << order) - 1), order, base, HVO_BLOCK_ORDER);
+	zone_take_out(m, z, pfn & ~((UINT64_C(1) << order) - 1), order, base, HVO_BLOCK_ORDER);
 	page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
 	fold_set(m, base, HVO_BLOCK_ORDER, 0);
 	zone_open_block(m, z, block_of(pfn), 0, MIGRATE_UNMOVABLE, 0);
@@ -852,7 +588,7 @@ static void take_range_in_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t
 
 	bin_del(m, z, b);
 	frags_take(m, pfn, nr, HVO_PAGE_MEMMAP);
-	free_sub(m, z, nr);
+	zone_free_sub(m, z, nr);
 	bin_add(m, z, b);
 }
 
@@ -901,7 +637,7 @@ bool zone_take_reported(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, ui
 		if (!(m->blocks[block_of(block)].flags & BLOCK_REPORTED))
 			continue;
 		*ret = block;
-		return take_free_block(m, z, block);
+		return zone_take_free_block(m, z, block);
 	}
 	return false;
 }
@@ -942,7 +678,7 @@ static enum bad_place bad_place(struct hvo_machine *m, hvo_pfn_t pfn)
 
 	switch (block_place(m, block_of(pfn))) {
 	case PLACE_WHOLE:
-		return whole_state(m, block_of(pfn), &state) && state == HVO_PAGE_POISONED ?
+		return zone_whole_state(m, block_of(pfn), &state) && state == HVO_PAGE_POISONED ?
 			       BAD_ASIDE :
 			       BAD_IN_USE;
 	case PLACE_MEMMAP:
@@ -968,7 +704,7 @@ static void frag_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsig
 	frame_out(m, pfn);
 	if (isolated)
 		return;
-	free_sub(m, z, 1);
+	zone_free_sub(m, z, 1);
 	bin_add(m, z, b);
 }
 
@@ -980,13 +716,13 @@ enum bad_place zone_take_bad(struct hvo_machine *m, struct zone *z, hvo_pfn_t pf
 
 	if (place == PLACE_CUT && frag_find(m, pfn, &head, &have))
 		frag_out(m, z, pfn, head, have);
-	else if (place == PLACE_WHOLE && (take_free_block(m, z, base) ||
+	else if (place == PLACE_WHOLE && (zone_take_free_block(m, z, base) ||
 					  hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED))
 		zone_set_aside(m, block_of(pfn));
 	return bad_place(m, pfn);
 }
 
-/* ---- collapse ------------------------------------------------------------ */
+/* ---- collapse ------------------------------------------------------------------------------- */
 
 unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64_t *blocks,
 				   unsigned int max)
@@ -1004,7 +740,7 @@ unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64
 				bin_del(m, z, b);
 				count_serving(m, z, b, -1);
 				b->flags |= BLOCK_BUSY;
-				free_sub(m, z, b->nr_free);
+				zone_free_sub(m, z, b->nr_free);
 				z->in_flight++;
 			}
 		}
@@ -1021,7 +757,7 @@ void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
 	z->in_flight--;
 	if (!(b->flags & BLOCK_ISOLATED)) {
 		count_serving(m, z, b, 1);
-		free_add(z, b->nr_free);
+		zone_free_add(z, b->nr_free);
 		bin_add(m, z, b);
 	}
 	/* What failed meanwhile was out of reach. */
@@ -1031,18 +767,7 @@ void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
 	}
 }
 
-/* ---- hot-plug -------------------------------------------------------------- */
-
-void zone_put_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo_pfn_t end)
-{
-	zone_count_freed(z, end > pfn ? end - pfn : 0);
-	while (pfn < end) {
-		unsigned int order = fitting_order(pfn, end, m->cfg.max_order);
-
-		zone_put_whole(m, z, pfn, order);
-		pfn += UINT64_C(1) << order;
-	}
-}
+/* ---- hot-plug ------------------------------------------------------------------------------- */
 
 bool zone_can_close(struct hvo_machine *m, uint64_t block)
 {

@@ -13,9 +13,12 @@
  * Linux: mm/hugetlb.c, hugetlb_acct_memory(), gather_surplus_pages(),
  * return_unused_surplus_pages(), alloc_surplus_hugetlb_folio().
  */
-#include "alloc.h"
-#include "hugetlb.h"
+#include "reserve.h"
+
+#include "base.h"
 #include "lock.h"
+#include "pool.h"
+#include "pool_leave.h"
 
 /* How many more surplus pages are allowed. */
 static uint64_t overcommit_room(struct hvo_pool *pool)

@@ -12,11 +12,11 @@
  * zone's lock for the flags. The block is the caller's own while the system is asked.
  * Linux: mm/page_reporting.c, page_reporting_cycle(), page_reporting_drain().
  */
-#include "report.h"
+#include "reporting.h"
 
+#include "base.h"
 #include "lock.h"
-#include "page.h"
-#include "zone.h"
+#include "zone_whole.h"
 
 /* Of what is away from its zone at a time: 32 MiB. */
 #define CHUNK_ORDER 13u
@@ -52,7 +52,7 @@ static uint64_t nr_reported(const struct hvo_machine *m, hvo_pfn_t pfn, uint64_t
 	return frames;
 }
 
-/* ---- giving it back ------------------------------------------------------------------------ */
+/* ---- giving it back ------------------------------------------------------------------------- */
 
 struct report {
 	struct hvo_machine *m;
@@ -150,7 +150,8 @@ static void report_zone(struct report *r, struct zone *z)
 	lock_release(m, &m->memmap_lock);
 }
 
-int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uint64_t max)
+int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uint64_t max,
+			bool *ret_more)
 {
 	struct report r = { .m = m, .order = order, .max = max };
 	uint32_t n, t;
@@ -165,10 +166,12 @@ int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uin
 		for (t = 0; t < HVO_NR_ZONES; t++)
 			report_zone(&r, &m->nodes[n].zones[t]);
 	}
+	if (ret_more)
+		*ret_more = r.done >= max || max - r.done < HVO_BLOCK_FRAMES;
 	return (int64_t)r.done;
 }
 
-/* ---- taking it back -------------------------------------------------------------------------- */
+/* ---- taking it back ------------------------------------------------------------------------- */
 
 bool hvo_reported(struct hvo_machine *m, hvo_pfn_t pfn)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Leaving a pool: what becomes of a huge page whose descriptors have to be restored
- * before its memory can be used, the interpreter of restore policies, and frees that
- * are put off.
+ * Leaving a pool: what becomes of a huge page whose descriptors have to be restored before its
+ * memory can be used, the interpreter of restore policies, frees that are put off, and pages that
+ * are dissolved.
  *
  *	in a pool --> list of pages that left --> present --> free lists
  *	    ^		       |
@@ -13,54 +13,26 @@
  *
  * States: HUGETLB_* -> USED on the list; USED -> FREE, or back to HUGETLB_FREE.
  * HVO_PF_DEFERRED while a page is on its pool's deferred list.
- * Locks: the memmap lock throughout; the pool's lock for counters.
- * Linux: mm/hugetlb.c, update_and_free_pages_bulk(), bulk_vmemmap_restore_error(),
- * free_hpage_workfn(), flush_free_hpage_work().
+ * Locks: the memmap lock throughout, but for hugetlb_put(): whoever frees takes the pool's lock,
+ * no other, and never waits; what has to be restored is deferred.
+ * Linux: mm/hugetlb.c, update_and_free_pages_bulk(), bulk_vmemmap_restore_error(), free_huge_folio(),
+ * free_hpage_workfn(), flush_free_hpage_work(), dissolve_free_hugetlb_folio().
  */
-#include "alloc.h"
+#include "pool_leave.h"
+
 #include "badframe.h"
-#include "contig.h"
-#include "hugetlb.h"
+#include "base.h"
+#include "carve.h"
+#include "cma_area.h"
+#include "fold.h"
 #include "lock.h"
+#include "optimize.h"
+#include "page.h"
+#include "pool.h"
+#include "shrinker.h"
 #include "sort.h"
-#include "vmemmap.h"
 
 #define NS_PER_MS UINT64_C(1000000)
-
-void page_list_add(struct hvo_machine *m, struct page_list *list, hvo_pfn_t pfn)
-{
-	page_rw(m, pfn)->next = list->first;
-	list->first = (uint32_t)block_of(pfn) + 1;
-	list->nr++;
-}
-
-hvo_pfn_t page_list_pop(struct hvo_machine *m, struct page_list *list)
-{
-	struct hvo_page *page;
-	hvo_pfn_t pfn;
-
-	if (!list->first)
-		return HVO_PFN_NONE;
-	pfn = block_pfn(list->first - 1);
-	page = page_rw(m, pfn);
-	list->first = page->next;
-	list->nr--;
-	page->next = 0;
-	return pfn;
-}
-
-unsigned int page_list_peek(struct hvo_machine *m, const struct page_list *list, hvo_pfn_t *pfns,
-			    unsigned int max)
-{
-	uint32_t at = list->first;
-	unsigned int nr;
-
-	for (nr = 0; nr < max && at; nr++) {
-		pfns[nr] = block_pfn(at - 1);
-		at = page_ro(m, pfns[nr])->next;
-	}
-	return nr;
-}
 
 void hugetlb_free_page(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
@@ -78,6 +50,8 @@ void hugetlb_refuse(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t missing, uint
 	trace3(pool->m, HVO_EVENT_FREE_REFUSED, pfn, pool->order, missing,
 	       missing ? HVO_REFUSED_NO_FRAMES : HVO_REFUSED_NO_MAPPING);
 }
+
+/* ---- the interpreter of restore policies ---------------------------------------------------- */
 
 static void note_carved(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res)
 {
@@ -144,6 +118,8 @@ bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize
 	}
 	return false;
 }
+
+/* ---- many at once --------------------------------------------------------------------------- */
 
 /* As many as can be restored together, quietly: the policy is for the page where that ends. */
 static unsigned int release_bulk(struct hvo_pool *pool, hvo_pfn_t *pfns, unsigned int nr)
@@ -244,6 +220,8 @@ void hugetlb_release_list(struct hvo_pool *pool, struct page_list *list,
 	}
 }
 
+/* ---- deferred ------------------------------------------------------------------------------- */
+
 uint64_t hugetlb_flush(struct hvo_pool *pool, uint64_t max)
 {
 	struct hvo_resize_result res = { 0 };
@@ -270,4 +248,119 @@ void hugetlb_flush_all(struct hvo_machine *m)
 	for (i = 0; i < HVO_MAX_POOLS; i++)
 		if (m->pools[i].order)
 			hugetlb_flush(&m->pools[i], UINT64_MAX);
+}
+
+/* Off to hvo_work(). Pool lock held; the page left the counters. */
+static void defer(struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	page_add_flags(page_rw(pool->m, pfn), HVO_PF_DEFERRED);
+	page_list_add(pool->m, &pool->deferred, pfn);
+	work_wanted(pool->m);
+}
+
+void hugetlb_take_over(struct pool_node *from, struct pool_node *to)
+{
+	/* As move_hugetlb_state(): a page that was there already keeps its node's number. */
+	if (from != to && from->surplus) {
+		from->surplus--;
+		to->surplus++;
+	}
+}
+
+void hugetlb_put(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve,
+		 struct pool_node *replaced)
+{
+	struct hvo_machine *m = pool->m;
+	struct pool_node *n = hugetlb_node(pool, pfn);
+	bool direct = false, poisoned;
+
+	lock_acquire(m, &pool->lock);
+	if (badframe_in_block(m, pfn, pool->order))
+		hugetlb_mark_bad(pool, pfn);
+	pool->reserved += restore_reserve;
+	if (replaced) {
+		replaced->incoming--;
+		hugetlb_take_over(n, replaced);
+	}
+	poisoned = page_poisoned(m, pfn) && POOL_SUM(pool, free) >= pool->reserved;
+	if (restore_reserve || (!n->surplus && !poisoned && !replaced)) {
+		hugetlb_enqueue(pool, pfn);
+	} else {
+		hugetlb_remove_used(pool, pfn, n->surplus > 0 && !replaced);
+		direct = !page_optimized(m, pfn) && !page_poisoned(m, pfn);
+		if (!direct)
+			defer(pool, pfn);
+	}
+	lock_release(m, &pool->lock);
+	if (direct)
+		hugetlb_free_page(pool, pfn);
+}
+
+void hugetlb_release(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	struct hvo_pool *pool = pool_of_order(m, order);
+
+	HVO_ASSERT(m, pool, "POOL-1: huge page without a pool", pfn);
+	hugetlb_put(pool, pfn, false, NULL);
+}
+
+/* ---- dissolve ------------------------------------------------------------------------------- */
+
+/* What is promised is a page that can be handed out, and one that cannot is not needed for that. */
+static bool may_dissolve(const struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	uint64_t free =
+		page_poisoned(pool->m, pfn) ? POOL_SUM(pool, free) : hugetlb_sound_free(pool);
+
+	return free > pool->reserved;
+}
+
+int hugetlb_dissolve_locked(struct hvo_pool *pool, hvo_pfn_t pfn, bool quietly)
+{
+	struct hvo_resize_result res = { 0 };
+	struct hvo_machine *m = pool->m;
+	uint64_t missing, surplus;
+
+	if (!may_dissolve(pool, pfn)) {
+		lock_release(m, &pool->lock);
+		return -HVO_EBUSY;
+	}
+	surplus = hugetlb_node(pool, pfn)->surplus > 0;
+	hugetlb_remove(pool, pfn, surplus);
+	lock_release(m, &pool->lock);
+	if (quietly ? hugetlb_restore_quietly(pool, pfn) :
+		      hugetlb_restore_one(pool, pfn, &res, &missing))
+		return 0;
+	/* Exactly as before: a refused dissolve makes no surplus. */
+	if (!quietly) {
+		hugetlb_refuse(pool, pfn, missing, surplus);
+		return -HVO_ENOMEM;
+	}
+	lock_acquire(m, &pool->lock);
+	hugetlb_account(pool, pfn, surplus);
+	hugetlb_enqueue(pool, pfn);
+	lock_release(m, &pool->lock);
+	return -HVO_ENOMEM;
+}
+
+int hvo_hugetlb_dissolve(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct hvo_pool *pool;
+	bool used = false;
+	int rc = 0;
+
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	if (pfn >= m->mm.nr_frames)
+		return -HVO_EINVAL;
+	lock_acquire(m, &m->memmap_lock);
+	pool = hugetlb_lock_pool_of(m, &pfn, &used);
+	if (pool && used) {
+		lock_release(m, &pool->lock);
+		rc = -HVO_EBUSY;
+	} else if (pool) {
+		rc = hugetlb_dissolve_locked(pool, pfn, false);
+	}
+	lock_release(m, &m->memmap_lock);
+	return rc;
 }

@@ -11,13 +11,17 @@
  * Linux: mm/sparse-vmemmap.c, vmemmap_populate_hugepages(); mm/memory_hotplug.c,
  * mhp_init_memmap_on_memory(); mm/hugetlb_vmemmap.c, hugetlb_vmemmap_init_early().
  */
-#include "vmemmap.h"
+#include "online.h"
 
+#include "backing.h"
+#include "base.h"
+#include "fold.h"
+#include "frames.h"
 #include "page.h"
-#include "vmemmap_frames.h"
-#include "zone.h"
+#include "zone_cut.h"
+#include "zone_whole.h"
 
-/* ---- coming online --------------------------------------------------------------- */
+/* ---- coming online -------------------------------------------------------------------------- */
 
 hvo_pfn_t vmemmap_boot_gigantic(struct hvo_machine *m, hvo_pfn_t pfn)
 {
@@ -153,7 +157,7 @@ int vmemmap_online_node(struct hvo_machine *m, const struct node *n)
 	return rc;
 }
 
-/* ---- hot-plug ---------------------------------------------------------------------- */
+/* ---- hot-plug ------------------------------------------------------------------------------- */
 
 #define SECTION_BLOCKS (HVO_SECTION_FRAMES >> HVO_BLOCK_ORDER)
 

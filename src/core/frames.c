@@ -1,151 +1,27 @@
 // SPDX-License-Identifier: MIT
 /*
- * Frames that hold descriptors: finding them, mapping them, freeing them. What is done with
- * them is in vmemmap.c and vmemmap_online.c.
+ * Finding frames for descriptors: the ones that they had at the start, any others, and those that
+ * no other pageblock waits for.
  *
- * States: MEMMAP while they do. private_data[0] of such a frame is the page of the array that
- * it backs; HVO_PF_BOOT: it was set aside at the start. Those that fill a whole block have one
- * descriptor together: which page such a frame backs follows from its place, until it fails.
- * Locks: the memmap lock where frames are looked for; the zone's lock for taking and freeing.
- * Linux: mm/hugetlb_vmemmap.c, alloc_vmemmap_page_list(), free_vmemmap_page_list(),
- * vmemmap_remap_range(); mm/sparse-vmemmap.c.
+ * States: FREE -> MEMMAP.
+ * Locks: the memmap lock where frames are looked for; the zone's lock for taking them.
+ * Linux: mm/hugetlb_vmemmap.c, alloc_vmemmap_page_list().
  */
-#include "vmemmap_frames.h"
+#include "frames.h"
 
 #include "alloc.h"
+#include "backing.h"
+#include "base.h"
+#include "fold.h"
 #include "lock.h"
 #include "page.h"
-#include "report.h"
-#include "sort.h"
+#include "reporting.h"
 #include "watermark.h"
-#include "zone.h"
+#include "zone_cut.h"
+#include "zone_whole.h"
 
 #define WAITS_STEPS 64
 #define WAITS_AVOIDED 16
-
-#define GIGA_MEMMAP (HVO_BLOCK_MEMMAP << (HVO_GIGA_ORDER - HVO_BLOCK_ORDER))
-
-/* ---- lists of runs --------------------------------------------------------- */
-
-bool run_add(struct run_list *l, uint64_t page, hvo_pfn_t pfn, uint64_t nr)
-{
-	struct hvo_remap *last = l->nr ? &l->runs[l->nr - 1] : NULL;
-
-	if (!nr)
-		return true;
-	if (last && last->page + last->nr == page &&
-	    (pfn == HVO_SHARED_TAIL ?
-		     last->pfn == HVO_SHARED_TAIL :
-		     last->pfn != HVO_SHARED_TAIL && last->pfn + last->nr == pfn)) {
-		last->nr += nr;
-		return true;
-	}
-	if (l->nr == l->max)
-		return false;
-	l->runs[l->nr++] = (struct hvo_remap){ page, pfn, nr };
-	return true;
-}
-
-void run_sort(struct run_list *l)
-{
-	unsigned int i, nr = l->nr;
-
-	_Static_assert(sizeof(struct hvo_remap) == SORT_WORDS * sizeof(uint64_t) &&
-			       !offsetof(struct hvo_remap, page),
-		       "a record that begins with its page");
-	sort_records((uint64_t *)(void *)l->runs, nr, SORT_WORDS);
-	l->nr = 0;
-	for (i = 0; i < nr; i++) {
-		struct hvo_remap r = l->runs[i];
-
-		run_add(l, r.page, r.pfn, r.nr);
-	}
-}
-
-bool run_add_backing(struct hvo_machine *m, struct run_list *l, uint64_t page, uint64_t nr)
-{
-	uint64_t i;
-
-	for (i = 0; i < nr; i++)
-		if (!run_add(l, page + i, m->ops->backing(m->ctx, page + i), 1))
-			return false;
-	return true;
-}
-
-/* ---- frames that hold descriptors ------------------------------------------- */
-
-void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint64_t nr)
-{
-	while (nr--)
-		page_set_word(page_rw(m, pfn++), 0, page++);
-}
-
-/* Of their descriptors nothing is left; returns how many were set aside at the start. */
-static uint64_t clear_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
-{
-	uint64_t boot = 0;
-
-	while (nr--) {
-		struct hvo_page *page = page_rw(m, pfn++);
-
-		boot += page_flags(page) & HVO_PF_BOOT;
-		page_set_flags(page, 0);
-		page_set_word(page, 0, 0);
-	}
-	return boot;
-}
-
-void vmemmap_put_unused(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
-{
-	while (nr) {
-		struct zone *z = zone_of(m, pfn);
-		uint64_t n = min_u64(nr, HVO_SECTION_FRAMES - pfn % HVO_SECTION_FRAMES), boot;
-
-		/* All under the lock: a collapse does this while descriptors may be moved. */
-		lock_acquire(m, &z->lock);
-		boot = clear_backs(m, pfn, n);
-		counter_set(&z->managed, z->managed + boot);
-		zone_count_freed(z, n);
-		zone_put_range(m, z, pfn, n);
-		lock_release(m, &z->lock);
-		counter_sub(&m->memmap_boot, boot);
-		counter_sub(&m->memmap, n - boot);
-		pfn += n;
-		nr -= n;
-	}
-}
-
-void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
-{
-	clear_freed(m, pfn, nr);
-	vmemmap_put_unused(m, pfn, nr);
-}
-
-void vmemmap_leave_frame(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	struct zone *z = zone_of(m, pfn);
-
-	/* Its descriptor is folded: that nobody uses it, only its bit can say. */
-	lock_acquire(m, &z->lock);
-	counter_set(&z->managed, z->managed + 1);
-	lock_release(m, &z->lock);
-	counter_sub(&m->memmap_boot, 1);
-	trace(m, HVO_EVENT_POISONED, pfn, 0, 0);
-}
-
-void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr)
-{
-	while (nr--)
-		vmemmap_put_frames(m, runs[nr].pfn, runs[nr].nr);
-}
-
-void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l)
-{
-	unsigned int nr = l->nr;
-
-	while (nr--)
-		vmemmap_put_unused(m, l->runs[nr].pfn, l->runs[nr].nr);
-}
 
 /*
  * Frames of an allocated block become descriptor frames, for the pages of the array from
@@ -221,100 +97,6 @@ uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint6
 		want -= keep;
 	}
 	return 0;
-}
-
-static int clear_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr)
-{
-	unsigned int i;
-	int rc;
-
-	for (i = 0; i < nr; i++) {
-		rc = m->ops->populate(m->ctx, runs[i].pfn, runs[i].nr);
-		if (rc)
-			return rc;
-	}
-	for (i = 0; i < nr; i++)
-		m->ops->zero(m->ctx, runs[i].pfn, runs[i].nr);
-	return 0;
-}
-
-int vmemmap_map_some(struct hvo_machine *m, const struct run_list *l, unsigned int *ret_done)
-{
-	int rc = clear_runs(m, l->runs, l->nr);
-
-	*ret_done = 0;
-	return rc || !l->nr ? rc : m->ops->remap(m->ctx, l->runs, l->nr, ret_done);
-}
-
-int vmemmap_map_runs(struct hvo_machine *m, const struct run_list *l, unsigned int *ret_done)
-{
-	int rc = vmemmap_map_some(m, l, ret_done);
-	struct run_list back = { m->undo, 0, NR_RUNS };
-	unsigned int i, n;
-
-	if (!*ret_done)
-		return rc;
-	for (i = 0; rc && i < *ret_done; i++)
-		run_add(&back, l->runs[i].page, HVO_SHARED_TAIL, l->runs[i].nr);
-	/* In one call: that does not fail. */
-	if (rc && m->ops->remap(m->ctx, back.runs, back.nr, &n))
-		machine_panic(m, "MEMMAP-2: undo failed", l->runs[0].pfn);
-	m->ops->flush(m->ctx);
-	return rc;
-}
-
-/* ---- which frame ----------------------------------------------------------------- */
-
-/* Frames that the boot-time gigantic pages below a block of the node saved. */
-static uint64_t boot_saved(const struct node *n, uint64_t block)
-{
-	hvo_pfn_t pfn = block_pfn(block);
-
-	if (pfn <= n->boot_start)
-		return 0;
-	pfn = min_u64(pfn, n->boot_end);
-	return ((pfn - n->boot_start) >> HVO_GIGA_ORDER) * (GIGA_MEMMAP - 1);
-}
-
-const struct node *vmemmap_described_at_start(const struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	uint32_t i;
-
-	/* Its own node, or one that has no memory for that. */
-	for (i = 0; i < m->cfg.nr_nodes; i++)
-		if (pfn - m->nodes[i].memmap_pfn < m->nodes[i].memmap_frames)
-			return &m->nodes[i];
-	return NULL;
-}
-
-uint64_t vmemmap_page_at_start(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	const struct node *n = vmemmap_described_at_start(m, pfn);
-
-	/* A page that no such frame backs. */
-	if (!n)
-		return 0;
-	return hvo_block_head_page(block_of(n->start) + (pfn - n->memmap_pfn));
-}
-
-hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page)
-{
-	uint64_t q = hvo_memmap_to_q(page), block = q >> 3, k = q & 7;
-	uint64_t first = block_of(n->start), last = block_of(n->end);
-	uint64_t from = block & ~UINT64_C(511), to = from + 512, base;
-
-	/* Memory that was added later has none. */
-	if (block < first || block >= last)
-		return HVO_PFN_NONE;
-	/* The part of this GiB that belongs to the node: heads first, then tails. */
-	from = from < first ? first : from;
-	to = min_u64(to, last);
-	base = n->memmap_pfn + (from - first) * HVO_BLOCK_MEMMAP - boot_saved(n, from);
-	if (block_pfn(from) >= n->boot_start && block_pfn(from) < n->boot_end)
-		return block == from && !k ? base : HVO_PFN_NONE;
-	if (!k)
-		return base + (block - from);
-	return base + (to - from) + (block - from) * HVO_BLOCK_TAILS + k - 1;
 }
 
 /*

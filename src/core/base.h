@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HVO_CORE_BASE_H
+#define HVO_CORE_BASE_H
+
+#include "machine.h"
+
+#define HVO_LIKELY(x) __builtin_expect(!!(x), 1)
+#define HVO_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t block_of(hvo_pfn_t pfn)
+{
+	return pfn >> HVO_BLOCK_ORDER;
+}
+
+static inline hvo_pfn_t block_pfn(uint64_t block)
+{
+	return block << HVO_BLOCK_ORDER;
+}
+
+/* Of the section that a frame is in: struct zone::id, or ZONE_NONE. */
+static inline uint8_t section_zone(const struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return __atomic_load_n(&m->sections[pfn >> HVO_SECTION_ORDER].zone, __ATOMIC_RELAXED);
+}
+
+static inline struct zone *zone_by_id(struct hvo_machine *m, uint8_t id)
+{
+	return &m->nodes[id / HVO_NR_ZONES].zones[id % HVO_NR_ZONES];
+}
+
+/* Broken invariants stop the machine, in release builds too. */
+#define HVO_ASSERT(m, cond, what, pfn)               \
+	do {                                         \
+		if (HVO_UNLIKELY(!(cond)))           \
+			machine_panic(m, what, pfn); \
+	} while (0)
+
+void machine_panic(struct hvo_machine *m, const char *what, hvo_pfn_t pfn)
+	__attribute__((noreturn, cold));
+
+/*
+ * The zone of a frame that stays online. A section leaves its zone under the memmap lock and the
+ * zone's lock, and only when nothing in it is in use. So memory stays online for who has one of the
+ * two locks, and for who uses it: a block that he holds or took out of the zone, a place of
+ * descriptors, part of a range that he isolated. Who knows a number and no more cannot know that
+ * it is online when he asks next: zone_lock_of() is for him.
+ *
+ * Descriptors last longer: those of a section that is removed go when all readers are done. Who
+ * looks at them without any of this is in a reader's section.
+ */
+static inline struct zone *zone_of(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	uint8_t n = section_zone(m, pfn);
+
+	HVO_ASSERT(m, n != ZONE_NONE, "ZONE-5: memory that is used is not online", pfn);
+	return zone_by_id(m, n);
+}
+
+static inline struct node *node_of(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return &m->nodes[m->sections[pfn >> HVO_SECTION_ORDER].node];
+}
+
+/* Is a frame in this zone? Stays so with the zone's lock, or while the frame is in use. */
+static inline bool zone_has(const struct hvo_machine *m, const struct zone *z, hvo_pfn_t pfn)
+{
+	return pfn < m->mm.nr_frames && section_zone(m, pfn) == z->id;
+}
+
+/* Of the largest aligned block that begins at @pfn, before @end. */
+static inline unsigned int fitting_order(hvo_pfn_t pfn, hvo_pfn_t end, unsigned int max)
+{
+	unsigned int order = 63 - (unsigned int)__builtin_clzll(end - pfn);
+
+	if (pfn && order > (unsigned int)__builtin_ctzll(pfn))
+		order = (unsigned int)__builtin_ctzll(pfn);
+	return order < max ? order : max;
+}
+
+static inline bool frame_online(const struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return pfn < m->mm.nr_frames && section_zone(m, pfn) != ZONE_NONE;
+}
+
+/* A node of the machine, or HVO_NODE_ANY? */
+static inline bool node_valid(const struct hvo_machine *m, int node)
+{
+	return node >= HVO_NODE_ANY && node < (int)m->cfg.nr_nodes;
+}
+
+static inline bool on_demand(const struct hvo_machine *m)
+{
+	return m->cfg.mode == HVO_ON_DEMAND;
+}
+
+static inline bool machine_gone(const struct hvo_machine *m)
+{
+	return HVO_UNLIKELY(__atomic_load_n(&m->abandoned, __ATOMIC_RELAXED));
+}
+
+static inline void counter_add(uint64_t *counter, uint64_t n)
+{
+	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}
+
+static inline void counter_sub(uint64_t *counter, uint64_t n)
+{
+	__atomic_fetch_sub(counter, n, __ATOMIC_RELAXED);
+}
+
+/* A counter that only its lock's holder writes, but that others read. */
+static inline void counter_set(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, n, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t counter_read(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+static inline void trace3(struct hvo_machine *m, enum hvo_event event, hvo_pfn_t pfn, uint64_t a,
+			  uint64_t b, uint64_t c)
+{
+	struct hvo_event_record r = { event, pfn, a, b, c };
+
+	if (m->ops->trace)
+		m->ops->trace(m->ctx, &r);
+}
+
+static inline void trace(struct hvo_machine *m, enum hvo_event event, hvo_pfn_t pfn, uint64_t a,
+			 uint64_t b)
+{
+	trace3(m, event, pfn, a, b, 0);
+}
+
+/* hvo_work() has something to do. */
+static inline void work_wanted(struct hvo_machine *m)
+{
+	if (m->ops->work)
+		m->ops->work(m->ctx);
+}
+
+/* The pool of huge pages of this order, or NULL. */
+static inline struct hvo_pool *pool_of_order(struct hvo_machine *m, unsigned int order)
+{
+	unsigned int i;
+
+	for (i = 0; i < HVO_MAX_POOLS; i++)
+		if (order && __atomic_load_n(&m->pools[i].order, __ATOMIC_ACQUIRE) == order)
+			return &m->pools[i];
+	return NULL;
+}
+
+/* What every call on a pool refuses: no pool, or none any more, a machine that is gone, no such node. */
+static inline int pool_check(const struct hvo_pool *pool, int node)
+{
+	if (!pool || node < HVO_NODE_ANY)
+		return -HVO_EINVAL;
+	if (machine_gone(pool->m))
+		return -HVO_ENODEV;
+	if (!__atomic_load_n(&pool->order, __ATOMIC_RELAXED))
+		return -HVO_EINVAL;
+	return node >= (int)pool->m->cfg.nr_nodes ? -HVO_EINVAL : 0;
+}
+
+#endif

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Policy carve: a huge page gives the frames for its own descriptors, and can be huge again only
+ * when they have moved; healing moves them.
+ *
+ * States: pageblocks with BLOCK_CARVED lie in [carved_lo, carved_hi) of the machine; while they
+ * are emptied they are isolated, BLOCK_HEALING.
+ * Locks: the memmap lock; the zone's lock for the flags.
+ * Linux: proposed for mm/hugetlb_vmemmap.c in 2021, and not merged.
+ */
+#include "carve.h"
+
+#include "backing.h"
+#include "base.h"
+#include "lock.h"
+#include "memmap_move.h"
+#include "page.h"
+#include "zone_cut.h"
+#include "zone_whole.h"
+
+/* ---- what it spoiled ------------------------------------------------------------------------ */
+
+void vmemmap_note_carved(struct hvo_machine *m, uint64_t block, uint64_t nr)
+{
+	if (!counter_read(&m->carved_blocks)) {
+		m->carved_lo = block;
+		m->carved_hi = block;
+	}
+	if (block < m->carved_lo)
+		m->carved_lo = block;
+	if (block + nr > m->carved_hi)
+		m->carved_hi = block + nr;
+	counter_add(&m->carved_blocks, nr);
+}
+
+void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	struct tails t = tails_of(pfn, order);
+	uint64_t keep = nr_tails(&t), nr = UINT64_C(1) << order, first, i;
+	struct zone *z = zone_of(m, pfn);
+
+	counter_add(&m->memmap, keep);
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
+	vmemmap_set_backs(m, pfn, t.page[0], t.nr[0]);
+	vmemmap_set_backs(m, pfn + t.nr[0], t.page[1], t.nr[1]);
+	vmemmap_note_carved(m, block_of(pfn), (keep + HVO_BLOCK_FRAMES - 1) / HVO_BLOCK_FRAMES);
+	/* All bytes first: no block may seem to be whole with a head that holds descriptors. */
+	for (first = 0; first < nr; first += HVO_BLOCK_FRAMES)
+		fold_set(m, pfn + first, HVO_BLOCK_ORDER, keep > first ? 0 : HVO_BLOCK_ORDER);
+	for (first = 0; first < nr; first += HVO_BLOCK_FRAMES) {
+		uint64_t used = keep > first ? min_u64(keep - first, HVO_BLOCK_FRAMES) : 0;
+		hvo_pfn_t block = pfn + first;
+
+		for (i = 0; i < used; i++)
+			page_set_state(m, block + i, page_rw(m, block + i), HVO_PAGE_MEMMAP, 0);
+		lock_acquire(m, &z->lock);
+		zone_count_freed(z, HVO_BLOCK_FRAMES - used);
+		if (used)
+			zone_open_block(m, z, block_of(block), (unsigned int)used,
+					MIGRATE_UNMOVABLE, BLOCK_CARVED);
+		else
+			zone_put_whole(m, z, block, HVO_BLOCK_ORDER);
+		lock_release(m, &z->lock);
+	}
+}
+
+/* ---- healing -------------------------------------------------------------------------------- */
+
+/* A cut block with these flags? Its zone's lock is taken only if it is a cut one. */
+static bool test_flags(struct hvo_machine *m, uint64_t block, unsigned int flags)
+{
+	struct zone *z;
+	bool set;
+
+	if (fold_order(m, block_pfn(block)))
+		return false;
+	/* Offline memory in between may be cut, too. */
+	z = zone_lock_of(m, block_pfn(block));
+	if (!z)
+		return false;
+	flags |= BLOCK_CUT;
+	set = (m->blocks[block].flags & flags) == flags;
+	lock_release(m, &z->lock);
+	return set;
+}
+
+/*
+ * All of them before anything moves: what leaves one must not go into another. They stay in
+ * use by those who have frames in them; who wants one meanwhile waits.
+ */
+static void isolate_carved(struct hvo_machine *m)
+{
+	uint64_t block;
+
+	for (block = m->carved_lo; block < m->carved_hi; block++) {
+		struct zone *z;
+
+		if (fold_order(m, block_pfn(block)))
+			continue;
+		z = zone_lock_of(m, block_pfn(block));
+		if (!z)
+			continue;
+		if ((m->blocks[block].flags & (BLOCK_CUT | BLOCK_CARVED | BLOCK_ISOLATED)) ==
+		    (BLOCK_CUT | BLOCK_CARVED)) {
+			zone_isolate_block(m, z, block);
+			m->blocks[block].flags |= BLOCK_HEALING;
+		}
+		lock_release(m, &z->lock);
+	}
+}
+
+/* Back to their zones, and the range becomes what it has to be. */
+static void unisolate_carved(struct hvo_machine *m)
+{
+	uint64_t block, lo = m->carved_hi, hi = m->carved_lo;
+
+	for (block = m->carved_lo; block < m->carved_hi; block++) {
+		if (test_flags(m, block, BLOCK_HEALING)) {
+			struct zone *z = zone_of(m, block_pfn(block));
+
+			lock_acquire(m, &z->lock);
+			m->blocks[block].flags &= (uint8_t)~BLOCK_HEALING;
+			zone_unisolate_block(m, z, block);
+			lock_release(m, &z->lock);
+		}
+		if (!test_flags(m, block, BLOCK_CARVED))
+			continue;
+		if (block < lo)
+			lo = block;
+		hi = block + 1;
+	}
+	m->carved_lo = lo;
+	m->carved_hi = hi;
+}
+
+static void block_healed(struct hvo_machine *m, uint64_t block)
+{
+	struct zone *z = zone_of(m, block_pfn(block));
+
+	lock_acquire(m, &z->lock);
+	m->blocks[block].flags &= (uint8_t)~BLOCK_CARVED;
+	lock_release(m, &z->lock);
+	counter_sub(&m->carved_blocks, 1);
+	trace(m, HVO_EVENT_HEALED, block_pfn(block), 0, 0);
+}
+
+/* Empty one isolated block of descriptors. -HVO_ENOMEM: it is of no use to go on. */
+static int heal_block(struct hvo_machine *m, uint64_t block, uint64_t max, uint64_t *moved)
+{
+	hvo_pfn_t pfn = block_pfn(block), end = pfn + HVO_BLOCK_FRAMES;
+	bool left = false;
+	int rc;
+
+	for (; pfn < end; pfn++) {
+		/* Only under the memmap lock does a frame here begin or cease to be one. */
+		if (hvo_page_state(page_ro(m, pfn)) != HVO_PAGE_MEMMAP)
+			continue;
+		if (*moved == max)
+			return 0;
+		rc = vmemmap_move_frame(m, pfn);
+		if (!rc) {
+			(*moved)++;
+			continue;
+		}
+		if (rc != -HVO_EBUSY)
+			return rc;
+		/* The next healing comes back to it. */
+		left = true;
+	}
+	if (!left)
+		block_healed(m, block);
+	return 0;
+}
+
+uint64_t vmemmap_heal(struct hvo_machine *m, uint64_t max)
+{
+	uint64_t moved = 0, nr, block;
+
+	if (!max || !counter_read(&m->carved_blocks))
+		return 0;
+	isolate_carved(m);
+	/* Round the range once, from where the last healing stopped. */
+	block = m->heal_next;
+	for (nr = m->carved_hi - m->carved_lo; nr; nr--, block++) {
+		if (block < m->carved_lo || block >= m->carved_hi)
+			block = m->carved_lo;
+		m->heal_next = block;
+		if (!test_flags(m, block, BLOCK_HEALING))
+			continue;
+		if (heal_block(m, block, max, &moved) || moved == max)
+			break;
+	}
+	unisolate_carved(m);
+	return moved;
+}

@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: MIT
+/*
+ * On-demand mode's fold: a pageblock is cut, and collapses; and how every block is freed, which
+ * needs no memory in either mode: nothing here calls what may need some.
+ *
+ *	cut		1. clear the frames, through the direct map	2. remap to them
+ *			3. flush	4. descriptors say so	5. so does the fold byte
+ *	collapse	1. the fold byte says FOLDED	2. wait for readers
+ *			3. remap to the shared tail	4. flush	5. the pageblock is whole
+ *
+ * The point of no return is the step after the flush; all that can fail comes before. When the
+ * remapping of a collapse fails the byte is set back, and the pageblock stays cut.
+ *
+ * States: USED -> cut; cut and BUSY -> whole; a pageblock that was set aside -> cut around the
+ * frames that failed. MEMMAP -> FREE for frames of descriptors.
+ * Locks: none for a pageblock that is the caller's own; the zone's lock where it enters a zone.
+ * Linux: mm/page_alloc.c, __free_pages_ok(); nothing else is like it.
+ */
+#include "fold.h"
+
+#include "backing.h"
+#include "badframe.h"
+#include "base.h"
+#include "cma_area.h"
+#include "lock.h"
+#include "page.h"
+#include "ref.h"
+#include "reporting.h"
+#include "sort.h"
+#include "zone_cut.h"
+#include "zone_whole.h"
+
+/* ---- frames of descriptors that are given back ---------------------------------------------- */
+
+void clear_freed(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+{
+	hvo_pfn_t end = pfn + nr;
+	uint64_t n;
+
+	if (m->cfg.clear != HVO_CLEAR_ON_FREE)
+		return;
+	for (; pfn < end; pfn += n + 1) {
+		n = badframe_sound(m, pfn, end);
+		if (n)
+			m->ops->zero(m->ctx, pfn, n);
+	}
+}
+
+/* Of their descriptors nothing is left; returns how many were set aside at the start. */
+static uint64_t clear_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+{
+	uint64_t boot = 0;
+
+	while (nr--) {
+		struct hvo_page *page = page_rw(m, pfn++);
+
+		boot += page_flags(page) & HVO_PF_BOOT;
+		page_set_flags(page, 0);
+		page_set_word(page, 0, 0);
+	}
+	return boot;
+}
+
+void vmemmap_put_unused(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+{
+	while (nr) {
+		struct zone *z = zone_of(m, pfn);
+		uint64_t n = min_u64(nr, HVO_SECTION_FRAMES - pfn % HVO_SECTION_FRAMES), boot;
+
+		/* All under the lock: a collapse does this while descriptors may be moved. */
+		lock_acquire(m, &z->lock);
+		boot = clear_backs(m, pfn, n);
+		counter_set(&z->managed, z->managed + boot);
+		zone_count_freed(z, n);
+		zone_put_range(m, z, pfn, n);
+		lock_release(m, &z->lock);
+		counter_sub(&m->memmap_boot, boot);
+		counter_sub(&m->memmap, n - boot);
+		pfn += n;
+		nr -= n;
+	}
+}
+
+void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+{
+	clear_freed(m, pfn, nr);
+	vmemmap_put_unused(m, pfn, nr);
+}
+
+void vmemmap_leave_frame(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct zone *z = zone_of(m, pfn);
+
+	/* Its descriptor is folded: that nobody uses it, only its bit can say. */
+	lock_acquire(m, &z->lock);
+	counter_set(&z->managed, z->managed + 1);
+	lock_release(m, &z->lock);
+	counter_sub(&m->memmap_boot, 1);
+	trace(m, HVO_EVENT_POISONED, pfn, 0, 0);
+}
+
+void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr)
+{
+	while (nr--)
+		vmemmap_put_frames(m, runs[nr].pfn, runs[nr].nr);
+}
+
+void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l)
+{
+	unsigned int nr = l->nr;
+
+	while (nr--)
+		vmemmap_put_unused(m, l->runs[nr].pfn, l->runs[nr].nr);
+}
+
+/* ---- cut ------------------------------------------------------------------------------------ */
+
+int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
+{
+	hvo_pfn_t pfn = block_pfn(block), i;
+	struct hvo_remap run = { hvo_block_tail_page(block), pfn + at, HVO_BLOCK_TAILS };
+	unsigned int done;
+	int rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 }, &done);
+
+	if (rc) {
+		counter_add(&m->cut_failures, 1);
+		trace(m, HVO_EVENT_PRESENT_FAILED, pfn, 1, (uint64_t)-rc);
+		return rc;
+	}
+	fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
+	for (i = at; i < at + HVO_BLOCK_TAILS; i++)
+		page_set_state(m, pfn + i, page_rw(m, pfn + i), HVO_PAGE_MEMMAP, 0);
+	vmemmap_set_backs(m, pfn + at, run.page, HVO_BLOCK_TAILS);
+	counter_add(&m->memmap, HVO_BLOCK_TAILS);
+	counter_add(&m->cuts, 1);
+	counter_add(&m->presents, 1);
+	trace(m, HVO_EVENT_CUT, pfn, 0, 0);
+	return 0;
+}
+
+/* What may fail of it, and wait. *ret_at is where its tails are then, or HVO_BLOCK_FRAMES: nowhere. */
+static bool prepare_cut(struct hvo_machine *m, hvo_pfn_t block, unsigned int *ret_at)
+{
+	if (reported_take_back(m, block, HVO_BLOCK_FRAMES))
+		return false;
+	*ret_at = HVO_BLOCK_FRAMES;
+	if (!on_demand(m))
+		return true;
+	*ret_at = badframe_sound_group(m, block, block, block);
+	return *ret_at < HVO_BLOCK_FRAMES && !vmemmap_cut(m, block_of(block), *ret_at);
+}
+
+bool cut_aside(struct hvo_machine *m, hvo_pfn_t block)
+{
+	struct zone *z = zone_lock_of(m, block);
+	unsigned int at = 0;
+	bool taken, cut;
+
+	if (!z)
+		return false;
+	taken = zone_take_aside(m, block_of(block));
+	z->in_flight += taken;
+	lock_release(m, &z->lock);
+	if (!taken)
+		return false;
+	cut = prepare_cut(m, block, &at);
+	lock_acquire(m, &z->lock);
+	z->in_flight--;
+	if (cut)
+		zone_open_around(m, z, block, at, MIGRATE_MOVABLE);
+	else
+		zone_set_aside(m, block_of(block));
+	lock_release(m, &z->lock);
+	return cut;
+}
+
+uint64_t cut_all_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, uint64_t max)
+{
+	uint64_t done = 0;
+
+	while (done < max && (start = badframe_next(m, start, end)) != HVO_PFN_NONE) {
+		done += cut_aside(m, block_pfn(block_of(start)));
+		start = block_pfn(block_of(start) + 1);
+	}
+	return done;
+}
+
+/* ---- collapse ------------------------------------------------------------------------------- */
+
+/* A block that is busy stays what it is, but it may be isolated meanwhile. */
+static bool describes_itself(struct hvo_machine *m, struct zone *z, uint64_t block)
+{
+	bool self;
+
+	lock_acquire(m, &z->lock);
+	self = m->blocks[block].flags & BLOCK_SELF;
+	lock_release(m, &z->lock);
+	return self;
+}
+
+/*
+ * A folded block's frames are all free: clean its head page, drop the frames that
+ * held its tails, and give it to the zone as a whole one. @old are these frames; of its
+ * own ones only where they are to be cleared. They are neighbours: had one been replaced, there
+ * would be a frame in the block that failed, and it would not get here.
+ */
+static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t block,
+			    const struct hvo_remap *old, unsigned int nr_old)
+{
+	struct block *b = &m->blocks[block];
+	hvo_pfn_t pfn = block_pfn(block);
+	bool self = describes_itself(m, z, block);
+	unsigned int i;
+
+	if (self && nr_old)
+		clear_freed(m, old->pfn, old->nr);
+	for (i = 0; i < HVO_PAGES_PER_FRAME; i++) {
+		struct hvo_page *page = page_rw(m, pfn + i);
+
+		page_set_state(m, pfn + i, page, HVO_PAGE_TAIL, 0);
+		page->next = 0;
+		page->prev = 0;
+		page_set_flags(page, 0);
+		page_set_word(page, 0, 0);
+	}
+	lock_acquire(m, &z->lock);
+	b->flags &= BLOCK_APART;
+	b->nr_free = 0;
+	b->orders = 0;
+	z->nr_cut--;
+	z->in_flight--;
+	zone_put_whole(m, z, pfn, HVO_BLOCK_ORDER);
+	lock_release(m, &z->lock);
+	if (badframe_in_block(m, pfn, HVO_BLOCK_ORDER))
+		(void)cut_all_aside(m, pfn, pfn + HVO_BLOCK_FRAMES, UINT64_MAX);
+	if (self)
+		counter_sub(&m->memmap, HVO_BLOCK_TAILS);
+	else
+		vmemmap_put_runs(m, old, nr_old);
+}
+
+static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64_t *blocks,
+				   unsigned int nr)
+{
+	struct hvo_remap runs[COLLAPSE_BATCH];
+	struct run_list l = { runs, 0, COLLAPSE_BATCH };
+	bool clear = m->cfg.clear == HVO_CLEAR_ON_FREE;
+	unsigned int i, done = 0, whole = 0;
+	hvo_pfn_t own[COLLAPSE_BATCH];
+	int rc;
+
+	sort_ascending(blocks, nr);
+	for (i = 0; i < nr; i++) {
+		uint64_t page = hvo_block_tail_page(blocks[i]);
+
+		fold_set(m, block_pfn(blocks[i]), HVO_BLOCK_ORDER, HVO_BLOCK_ORDER | HVO_FOLDED);
+		/* One whose old backing is asked for below starts a run of its own. */
+		if (describes_itself(m, z, blocks[i]))
+			run_add(&l, page, HVO_SHARED_TAIL, HVO_BLOCK_TAILS);
+		else
+			runs[l.nr++] = (struct hvo_remap){ page, HVO_SHARED_TAIL, HVO_BLOCK_TAILS };
+		own[i] = clear ? m->ops->backing(m->ctx, page) : HVO_PFN_NONE;
+	}
+	m->ops->quiesce(m->ctx);
+	for (i = 0; i < nr; i++) {
+		struct hvo_remap old[HVO_BLOCK_TAILS];
+		struct run_list ol = { old, 0, HVO_BLOCK_TAILS };
+		uint64_t page = hvo_block_tail_page(blocks[i]);
+
+		if (!describes_itself(m, z, blocks[i]))
+			run_add_backing(m, &ol, page, HVO_BLOCK_TAILS);
+		else if (clear)
+			run_add(&ol, page, own[i], HVO_BLOCK_TAILS);
+		/* The run that this block is in, with its neighbours, at its first block. */
+		if (done < l.nr && runs[done].page == page) {
+			unsigned int n = 0;
+
+			rc = m->ops->remap(m->ctx, &runs[done], 1, &n);
+			if (rc)
+				trace(m, HVO_EVENT_FOLD_FAILED, block_pfn(blocks[i]),
+				      runs[done].nr / HVO_BLOCK_TAILS, (uint64_t)-rc);
+			else
+				m->ops->flush(m->ctx);
+			done++;
+		}
+		if (m->ops->backing(m->ctx, page) == HVO_SHARED_TAIL) {
+			finish_collapse(m, z, blocks[i], old, ol.nr);
+			whole++;
+			continue;
+		}
+		fold_set(m, block_pfn(blocks[i]), HVO_BLOCK_ORDER, 0);
+		lock_acquire(m, &z->lock);
+		zone_put_collapsible(m, z, blocks[i]);
+		lock_release(m, &z->lock);
+	}
+	counter_add(&m->collapse_failures, nr - whole);
+	counter_add(&m->collapses, whole);
+	counter_add(&m->folds, whole);
+	if (whole)
+		trace(m, HVO_EVENT_COLLAPSED, HVO_PFN_NONE, whole, 0);
+	return whole;
+}
+
+bool vmemmap_collapse_block(struct hvo_machine *m, struct zone *z, uint64_t block)
+{
+	return collapse_batch(m, z, &block, 1);
+}
+
+uint64_t vmemmap_collapse(struct hvo_machine *m, struct zone *z, uint64_t max)
+{
+	uint64_t blocks[COLLAPSE_BATCH], total = 0;
+
+	while (total < max) {
+		unsigned int nr, whole;
+
+		lock_acquire(m, &z->lock);
+		nr = zone_take_collapsible(m, z, blocks,
+					   (unsigned int)min_u64(max - total, COLLAPSE_BATCH));
+		lock_release(m, &z->lock);
+		if (!nr)
+			break;
+		whole = collapse_batch(m, z, blocks, nr);
+		total += whole;
+		if (whole < nr)
+			break;
+	}
+	return total;
+}
+
+int64_t hvo_collapse(struct hvo_machine *m, uint64_t max_blocks, bool *ret_more)
+{
+	uint64_t done = 0;
+	uint32_t n, t;
+
+	if (machine_gone(m))
+		return -HVO_ENODEV;
+	for (n = 0; n < m->cfg.nr_nodes; n++)
+		for (t = 0; t < HVO_NR_ZONES && done < max_blocks; t++)
+			done += vmemmap_collapse(m, &m->nodes[n].zones[t], max_blocks - done);
+	if (ret_more)
+		*ret_more = done >= max_blocks;
+	return (int64_t)done;
+}
+
+/* ---- free ----------------------------------------------------------------------------------- */
+
+void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	uint16_t flags = page_flags(page_ro(m, pfn));
+	struct zone *z = zone_of(m, pfn);
+
+	if (HVO_UNLIKELY(flags)) {
+		if (flags & HVO_PF_CMA)
+			cma_freed(m, pfn, order);
+		page_set_flags(page_rw(m, pfn), 0);
+	}
+	lock_acquire(m, &z->lock);
+	zone_count_freed(z, UINT64_C(1) << order);
+	if (order >= HVO_BLOCK_ORDER)
+		zone_put_whole(m, z, pfn, order);
+	else
+		zone_put_small(m, z, pfn, order);
+	lock_release(m, &z->lock);
+	if (order >= HVO_BLOCK_ORDER && badframe_in_block(m, pfn, order))
+		(void)cut_all_aside(m, pfn, pfn + (UINT64_C(1) << order), UINT64_MAX);
+	/* Bounds what waits to be collapsed; hysteresis: some stay cut for the next one. */
+	if (counter_read(&z->nr_collapsible) >= COLLAPSE_KEEP + COLLAPSE_BATCH)
+		vmemmap_collapse(m, z, COLLAPSE_BATCH);
+}
+
+void free_blocks(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	unsigned int order;
+
+	for (; start < end; start += UINT64_C(1) << order) {
+		order = block_order(m, start);
+		free_block(m, start, order);
+	}
+}
+
+bool gave_up_bad(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	if (!badframe_in_block(m, pfn, order))
+		return false;
+	free_block(m, pfn, order);
+	return true;
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Huge pages that move: a place in the pool to move to, a page that takes a free one's place, and
+ * what the pool's scope asks for on the way (scope.c).
+ *
+ *	to a page that is in the scope		that one is folded
+ *	to one that is not, but folded		that one is restored
+ *	to a new one that is not		the old one is restored, since it leaves the pool
+ *
+ * All of this comes before anything moves, so what cannot be restored stays where it is.
+ *
+ * Locks: the memmap lock; the pool's lock for lists and counters.
+ * Linux: mm/hugetlb.c, alloc_hugetlb_folio_nodemask(), alloc_and_dissolve_hugetlb_folio(),
+ * move_hugetlb_state().
+ */
+#include "pool_move.h"
+
+#include "alloc.h"
+#include "base.h"
+#include "lock.h"
+#include "optimize.h"
+#include "page.h"
+#include "pool.h"
+#include "pool_leave.h"
+#include "scope.h"
+
+/* ---- pages that stay in the pool ------------------------------------------------------------ */
+
+/*
+ * The descriptors of a page that stays in the pool, and that nobody can take out of it
+ * meanwhile. Frames come by the first step of the policy, as for a demotion: nothing can be
+ * carved out of a page that is in use, and a move does not wait for ever.
+ */
+static int restore_in_place(struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	const struct hvo_restore_step *step = &pool->policy.steps[0];
+	struct hvo_machine *m = pool->m;
+	uint64_t missing;
+
+	if (step->source != HVO_RESTORE_ALLOC ||
+	    !vmemmap_restore(m, &pfn, 1, pool->order, step, &missing)) {
+		hugetlb_move_refused(pool);
+		return -HVO_ENOMEM;
+	}
+	lock_acquire(m, &pool->lock);
+	hugetlb_node(pool, pfn)->optimized--;
+	pool->move_restores++;
+	lock_release(m, &pool->lock);
+	return 0;
+}
+
+void hugetlb_fold_in_place(struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	struct hvo_machine *m = pool->m;
+
+	if (page_optimized(m, pfn) || m->sections[pfn >> HVO_SECTION_ORDER].self_hosted)
+		return;
+	vmemmap_optimize(m, &pfn, 1, pool->order);
+	lock_acquire(m, &pool->lock);
+	hugetlb_node(pool, pfn)->optimized += page_optimized(m, pfn);
+	lock_release(m, &pool->lock);
+}
+
+int hugetlb_scope_move(struct hvo_pool *pool, hvo_pfn_t dst, hvo_pfn_t src, bool fresh,
+		       bool *ret_restored)
+{
+	struct hvo_machine *m = pool->m;
+	int rc = 0;
+
+	*ret_restored = false;
+	if (!hugetlb_scope_follows(pool))
+		return 0;
+	if (hugetlb_in_scope(pool, dst)) {
+		if (hvo_optimize(m))
+			hugetlb_fold_in_place(pool, dst);
+		return 0;
+	}
+	if (page_optimized(m, dst))
+		return restore_in_place(pool, dst);
+	if (fresh && page_optimized(m, src)) {
+		rc = restore_in_place(pool, src);
+		*ret_restored = !rc;
+	}
+	return rc;
+}
+
+int hugetlb_scope_replace(struct hvo_pool *pool, hvo_pfn_t fresh, hvo_pfn_t pfn)
+{
+	struct hvo_machine *m = pool->m;
+	bool free;
+	int rc;
+
+	if (!hugetlb_scope_follows(pool) || hugetlb_in_scope(pool, fresh))
+		return 0;
+	lock_acquire(m, &pool->lock);
+	free = hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_HUGETLB_FREE && page_optimized(m, pfn);
+	if (free)
+		hugetlb_hide(pool, pfn);
+	lock_release(m, &pool->lock);
+	if (!free)
+		return 0;
+	rc = restore_in_place(pool, pfn);
+	lock_acquire(m, &pool->lock);
+	hugetlb_unhide(pool, pfn);
+	lock_release(m, &pool->lock);
+	return rc;
+}
+
+/* ---- a place to move to --------------------------------------------------------------------- */
+
+static int populate_page(struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	return pool->m->ops->populate(pool->m->ctx, pfn, UINT64_C(1) << pool->order);
+}
+
+/*
+ * A new page, folded if that is on, in no counter. Folding comes last: there is no need to
+ * take it back. Memmap lock held.
+ */
+static int fresh_page(struct hvo_pool *pool, unsigned int gfp, int node, bool populate,
+		      hvo_pfn_t *ret)
+{
+	hvo_pfn_t pfn = 0;
+	int rc = hugetlb_alloc_fresh(pool, gfp | GFP_ISOLATING, node, &pfn);
+
+	if (rc)
+		return rc;
+	rc = populate ? populate_page(pool, pfn) : 0;
+	if (rc) {
+		hugetlb_free_page(pool, pfn);
+		return rc;
+	}
+	pool->batch[0] = pfn;
+	hugetlb_fold_batch(pool, 1);
+	*ret = pfn;
+	return 0;
+}
+
+/* A new page that is not needed leaves; where it cannot, it is surplus. Memmap lock held. */
+static void give_fresh_back(struct hvo_pool *pool, hvo_pfn_t pfn)
+{
+	struct hvo_resize_result res = { 0 };
+	struct page_list list = { 0 };
+
+	page_list_add(pool->m, &list, pfn);
+	hugetlb_release_list(pool, &list, &res);
+}
+
+int hugetlb_take_target(struct hvo_pool *pool, unsigned int where, int node, hvo_pfn_t *ret,
+			bool *ret_fresh)
+{
+	struct hvo_machine *m = pool->m;
+	hvo_pfn_t pfn = HVO_PFN_NONE;
+	bool soon;
+	int rc;
+
+	/* Who moves something may have isolated a range himself: nothing is waited for here. */
+	lock_acquire(m, &pool->lock);
+	if (hugetlb_sound_free(pool) > pool->reserved)
+		pfn = hugetlb_take_free(pool, where, node, &soon);
+	lock_release(m, &pool->lock);
+	*ret_fresh = pfn == HVO_PFN_NONE;
+	rc = *ret_fresh ? fresh_page(pool, where, node, true, &pfn) : populate_page(pool, pfn);
+	if (rc && !*ret_fresh)
+		hugetlb_put_target(pool, pfn, false);
+	if (rc)
+		return rc;
+	if (*ret_fresh) {
+		lock_acquire(m, &pool->lock);
+		hugetlb_account(pool, pfn, 0);
+		hugetlb_node(pool, pfn)->incoming++;
+		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_HUGETLB_USED, pool->order);
+		lock_release(m, &pool->lock);
+	}
+	*ret = pfn;
+	return 0;
+}
+
+void hugetlb_put_target(struct hvo_pool *pool, hvo_pfn_t pfn, bool fresh)
+{
+	lock_acquire(pool->m, &pool->lock);
+	if (fresh) {
+		hugetlb_node(pool, pfn)->incoming--;
+		hugetlb_remove_used(pool, pfn, 0);
+	} else {
+		hugetlb_enqueue(pool, pfn);
+	}
+	lock_release(pool->m, &pool->lock);
+	if (fresh)
+		give_fresh_back(pool, pfn);
+}
+
+void hugetlb_leave_target(struct hvo_pool *pool, hvo_pfn_t pfn, bool fresh)
+{
+	lock_acquire(pool->m, &pool->lock);
+	/* Then it goes when it is freed. */
+	hugetlb_node(pool, pfn)->incoming -= fresh;
+	hugetlb_node(pool, pfn)->surplus += fresh;
+	lock_release(pool->m, &pool->lock);
+}
+
+void hugetlb_migrated(struct hvo_pool *pool, hvo_pfn_t dst, hvo_pfn_t src, bool fresh)
+{
+	hugetlb_put(pool, src, false, fresh ? hugetlb_node(pool, dst) : NULL);
+}
+
+int hugetlb_replace_locked(struct hvo_pool *pool, unsigned int where, hvo_pfn_t pfn)
+{
+	struct hvo_resize_result res = { 0 };
+	struct hvo_machine *m = pool->m;
+	hvo_pfn_t fresh = 0;
+	uint64_t missing;
+	bool free;
+	int rc;
+
+	lock_release(m, &pool->lock);
+	rc = fresh_page(pool, where, zone_of(m, pfn)->node, false, &fresh);
+	if (rc)
+		return rc;
+	rc = hugetlb_scope_replace(pool, fresh, pfn);
+	if (rc) {
+		give_fresh_back(pool, fresh);
+		return rc;
+	}
+	lock_acquire(m, &pool->lock);
+	/* Who allocates or frees does not need the memmap lock. */
+	free = hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_HUGETLB_FREE;
+	if (free) {
+		hugetlb_take_over(hugetlb_node(pool, pfn), hugetlb_node(pool, fresh));
+		hugetlb_remove(pool, pfn, 0);
+		hugetlb_account(pool, fresh, 0);
+		hugetlb_enqueue(pool, fresh);
+	}
+	lock_release(m, &pool->lock);
+	if (!free) {
+		give_fresh_back(pool, fresh);
+		return -HVO_EBUSY;
+	}
+	if (hugetlb_restore_one(pool, pfn, &res, &missing))
+		return 0;
+	hugetlb_refuse(pool, pfn, missing, 1);
+	return -HVO_EBUSY;
+}

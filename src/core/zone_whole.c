@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The buddy allocator of a zone from 2 MiB on: one free list for each of the orders 9 to
+ * max_order, linked through the head descriptors. Splitting and merging touches head pages and
+ * fold bytes only, so both work on folded memory.
+ *
+ * States: FREE on a list; ISOLATED or POISONED (set aside) on none and in no count.
+ * Locks: everything here is under the zone's lock.
+ * Linux: mm/page_alloc.c, __rmqueue_smallest(), expand(), __free_one_page().
+ */
+#include "zone_whole.h"
+
+#include "backing.h"
+#include "badframe.h"
+#include "base.h"
+#include "page.h"
+
+void zone_free_add(struct zone *z, uint64_t nr)
+{
+	counter_set(&z->nr_free, z->nr_free + nr);
+}
+
+void zone_free_sub(struct hvo_machine *m, struct zone *z, uint64_t nr)
+{
+	HVO_ASSERT(m, z->nr_free >= nr, "ZONE-1: more taken than free", z->start);
+	counter_set(&z->nr_free, z->nr_free - nr);
+}
+
+/* ---- what a pageblock can be ---------------------------------------------------------------- */
+
+#define CUT_ONLY (BLOCK_SELF | BLOCK_BUSY | BLOCK_CARVED | BLOCK_HEALING)
+
+bool zone_whole_state(struct hvo_machine *m, uint64_t block, enum hvo_page_state *ret)
+{
+	unsigned int order;
+	uint8_t byte;
+
+	do {
+		byte = hvo_fold_byte(&m->mm, block);
+		order = byte & HVO_FOLD_ORDER;
+		*ret = hvo_page_state(page_ro(m, block_pfn(block) & ~((UINT64_C(1) << order) - 1)));
+	} while (byte != hvo_fold_byte(&m->mm, block));
+	return byte;
+}
+
+enum block_place block_place(struct hvo_machine *m, uint64_t block)
+{
+	unsigned int flags = m->blocks[block].flags;
+	enum hvo_page_state state;
+
+	if (flags & BLOCK_CUT) {
+		HVO_ASSERT(m, !(flags & BLOCK_REPORTED), "BLOCK-4: cut, with the system",
+			   block_pfn(block));
+		HVO_ASSERT(m, !hvo_fold_byte(&m->mm, block) || flags & BLOCK_BUSY,
+			   "BLOCK-4: cut and whole", block_pfn(block));
+		return flags & BLOCK_BUSY ? PLACE_COLLAPSING : PLACE_CUT;
+	}
+	HVO_ASSERT(m, !(flags & CUT_ONLY), "BLOCK-4: flags of a block that is not cut",
+		   block_pfn(block));
+	if (!zone_whole_state(m, block, &state))
+		return PLACE_CUTTING;
+	if (state != HVO_PAGE_MEMMAP)
+		return PLACE_WHOLE;
+	HVO_ASSERT(m, vmemmap_described_at_start(m, block_pfn(block)),
+		   "BLOCK-4: descriptors in a whole block", block_pfn(block));
+	return PLACE_MEMMAP;
+}
+
+/* ---- free lists ----------------------------------------------------------------------------- */
+
+static void whole_add(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+{
+	uint32_t *head = &z->whole[order - HVO_BLOCK_ORDER];
+	struct hvo_page *page = page_rw(m, pfn);
+
+	page_set_state(m, pfn, page, HVO_PAGE_FREE, order);
+	page->prev = 0;
+	page->next = *head;
+	if (*head)
+		page_rw(m, block_pfn(*head - 1))->prev = (uint32_t)block_of(pfn) + 1;
+	*head = (uint32_t)block_of(pfn) + 1;
+	z->nr_whole[order - HVO_BLOCK_ORDER]++;
+}
+
+/* The page stays in state FREE: the caller says what it becomes. */
+static void whole_del(struct hvo_machine *m, struct zone *z, struct hvo_page *page,
+		      unsigned int order)
+{
+	if (page->next)
+		page_rw(m, block_pfn(page->next - 1))->prev = page->prev;
+	if (page->prev)
+		page_rw(m, block_pfn(page->prev - 1))->next = page->next;
+	else
+		z->whole[order - HVO_BLOCK_ORDER] = page->next;
+	page->next = 0;
+	page->prev = 0;
+	z->nr_whole[order - HVO_BLOCK_ORDER]--;
+}
+
+static uint8_t whole_byte(const struct hvo_machine *m, unsigned int order)
+{
+	return (uint8_t)(order | (on_demand(m) ? HVO_FOLDED : 0));
+}
+
+void zone_take_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int have,
+		   hvo_pfn_t want, unsigned int order)
+{
+	struct hvo_page *page = page_rw(m, pfn);
+	unsigned int o = have;
+
+	whole_del(m, z, page, have);
+	page_set_state(m, pfn, page, HVO_PAGE_TAIL, 0);
+	while (o > order) {
+		hvo_pfn_t low = pfn, high = pfn + (UINT64_C(1) << (o - 1));
+		hvo_pfn_t other = want >= high ? low : high;
+
+		o--;
+		fold_set(m, other, o, whole_byte(m, o));
+		whole_add(m, z, other, o);
+		pfn = want >= high ? high : low;
+	}
+	fold_set(m, pfn, order, whole_byte(m, order));
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
+	zone_free_sub(m, z, UINT64_C(1) << order);
+}
+
+bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, hvo_pfn_t *ret)
+{
+	unsigned int o;
+	hvo_pfn_t pfn;
+
+	for (o = order; o <= m->cfg.max_order; o++) {
+		if (!z->whole[o - HVO_BLOCK_ORDER])
+			continue;
+		pfn = block_pfn(z->whole[o - HVO_BLOCK_ORDER] - 1);
+		*ret = pfn;
+		zone_take_out(m, z, pfn, o, pfn, order);
+		return true;
+	}
+	return false;
+}
+
+bool zone_heads_free(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	const struct hvo_page *page = page_ro(m, pfn);
+
+	return hvo_page_state(page) == HVO_PAGE_FREE &&
+	       __atomic_load_n(&page->order, __ATOMIC_RELAXED) == order;
+}
+
+unsigned int zone_free_order(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	unsigned int order = fold_order(m, pfn);
+	hvo_pfn_t head = pfn & ~((UINT64_C(1) << order) - 1);
+
+	return order && zone_heads_free(m, head, order) ? order : 0;
+}
+
+void zone_take_part(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+{
+	unsigned int have = zone_free_order(m, pfn);
+
+	zone_take_out(m, z, pfn & ~((UINT64_C(1) << have) - 1), have, pfn, order);
+}
+
+bool zone_take_free_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
+{
+	if (!zone_free_order(m, pfn))
+		return false;
+	zone_take_part(m, z, block_pfn(block_of(pfn)), HVO_BLOCK_ORDER);
+	return true;
+}
+
+void zone_set_isolated(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_ISOLATED, HVO_BLOCK_ORDER);
+	fold_set(m, pfn, HVO_BLOCK_ORDER, whole_byte(m, HVO_BLOCK_ORDER));
+}
+
+/* ---- set aside, isolated, and what is around ------------------------------------------------ */
+
+void zone_set_aside(struct hvo_machine *m, uint64_t block)
+{
+	hvo_pfn_t pfn = block_pfn(block);
+
+	fold_set(m, pfn, HVO_BLOCK_ORDER, whole_byte(m, HVO_BLOCK_ORDER));
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_POISONED, HVO_BLOCK_ORDER);
+}
+
+bool zone_take_aside(struct hvo_machine *m, uint64_t block)
+{
+	hvo_pfn_t pfn = block_pfn(block);
+
+	if (block_place(m, block) != PLACE_WHOLE ||
+	    hvo_page_state(page_ro(m, pfn)) != HVO_PAGE_POISONED)
+		return false;
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, HVO_BLOCK_ORDER);
+	return true;
+}
+
+/* Does a free pageblock serve nobody? */
+static bool stays_apart(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return m->blocks[block_of(pfn)].flags & BLOCK_ISOLATED ||
+	       badframe_in_block(m, pfn, HVO_BLOCK_ORDER);
+}
+
+/* Free the rest of a block, if part of it is isolated or failed; false: no part is. */
+static bool put_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+{
+	hvo_pfn_t end = pfn + (UINT64_C(1) << order), p = pfn;
+
+	while (p < end && !stays_apart(m, p))
+		p += HVO_BLOCK_FRAMES;
+	if (p == end)
+		return false;
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
+	for (p = pfn; p < end; p += HVO_BLOCK_FRAMES) {
+		if (badframe_in_block(m, p, HVO_BLOCK_ORDER)) {
+			zone_set_aside(m, block_of(p));
+			work_wanted(m);
+		} else if (m->blocks[block_of(p)].flags & BLOCK_ISOLATED) {
+			zone_set_isolated(m, p);
+		} else {
+			zone_put_whole(m, z, p, HVO_BLOCK_ORDER);
+		}
+	}
+	return true;
+}
+
+/* Larger than any free block may be: it was put together by contig.c. */
+static void put_oversized(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+{
+	unsigned int max = m->cfg.max_order;
+	hvo_pfn_t end = pfn + (UINT64_C(1) << order);
+
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
+	for (; pfn < end; pfn += UINT64_C(1) << max)
+		zone_put_whole(m, z, pfn, max);
+}
+
+void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+{
+	unsigned int o = order;
+	struct hvo_page *page;
+	hvo_pfn_t buddy;
+
+	if (HVO_UNLIKELY(z->nr_isolated || counter_read(&m->nr_bad)) &&
+	    put_around(m, z, pfn, order))
+		return;
+	if (HVO_UNLIKELY(order > m->cfg.max_order)) {
+		put_oversized(m, z, pfn, order);
+		return;
+	}
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
+	zone_free_add(z, UINT64_C(1) << order);
+	for (; o < m->cfg.max_order; o++) {
+		uint8_t byte;
+
+		buddy = pfn ^ (UINT64_C(1) << o);
+		/* No block lies in two zones: where a free one begins is enough. */
+		if (!zone_has(m, z, buddy))
+			break;
+		byte = hvo_fold_byte(&m->mm, block_of(buddy));
+		/* The order too: a block that is just collapsing has its byte already. */
+		if (byte != whole_byte(m, o) || !zone_heads_free(m, buddy, o))
+			break;
+		page = page_rw(m, buddy);
+		whole_del(m, z, page, o);
+		page_set_state(m, buddy, page, HVO_PAGE_TAIL, 0);
+		pfn &= ~(UINT64_C(1) << o);
+	}
+	fold_set(m, pfn, o, whole_byte(m, o));
+	whole_add(m, z, pfn, o);
+}
+
+void zone_put_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	zone_count_freed(z, end > pfn ? end - pfn : 0);
+	while (pfn < end) {
+		unsigned int order = fitting_order(pfn, end, m->cfg.max_order);
+
+		zone_put_whole(m, z, pfn, order);
+		pfn += UINT64_C(1) << order;
+	}
+}

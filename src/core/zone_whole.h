@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HVO_CORE_ZONE_WHOLE_H
+#define HVO_CORE_ZONE_WHOLE_H
+
+#include "base.h"
+
+/*
+ * All with the zone's lock held. Blocks handed out are in state USED, refcount 0.
+ *
+ * What is between two steps of another thread can be seen under the lock; this is all of it, and
+ * block_place() stops at anything else:
+ *
+ *	place	    fold byte	  CUT BUSY  head of the pageblock
+ *	WHOLE	    order|FOLDED   -   -    FREE, ISOLATED, HUGETLB_*, POISONED (set aside); TAIL of a
+ *		    or order		    larger block; USED: in somebody's hands, or on the way from
+ *					    one to the next (folding and restoring too)
+ *	MEMMAP	    as WHOLE	   -   -    MEMMAP: all of it holds descriptors, since the start
+ *	CUTTING	    0		   -   -    anything: its descriptors are the cutter's alone
+ *	CUT	    0		  CUT  -    anything: what the frames say
+ *	COLLAPSING  0, then	  CUT BUSY  anything: its frames are the collapser's alone, and the
+ *		    order|FOLDED	    byte does not say which step it is at
+ *
+ *	whole -> cut: USED, CUTTING, CUT	cut -> whole: CUT, COLLAPSING, then whole, or CUT again
+ *
+ * BLOCK_ISOLATED goes with each of them; a free whole block has it exactly if it is ISOLATED or
+ * set aside. CARVED, HEALING and SELF go with CUT only, REPORTED only with WHOLE and CUTTING.
+ * Moving changes what backs a page, and never the place. Who owes what: a cutter or collapser owes
+ * the zone the block (in_flight), a fold owes a wait for readers and a flush before its frames are
+ * free, a frame that failed owes its departure to whoever brings it back.
+ */
+enum block_place { PLACE_WHOLE, PLACE_MEMMAP, PLACE_CUTTING, PLACE_CUT, PLACE_COLLAPSING };
+
+/*
+ * No frame that failed enters a zone: it is POISONED instead of FREE. A whole pageblock with such
+ * a frame is set aside as one, POISONED, and hvo_work() is wanted: to cut it takes more than the
+ * lock.
+ */
+
+/* Frames that somebody got, and that came back: for statistics, and read without the lock. */
+static inline void zone_count_allocated(struct zone *z, uint64_t nr)
+{
+	counter_set(&z->allocated, z->allocated + nr);
+}
+
+static inline void zone_count_freed(struct zone *z, uint64_t nr)
+{
+	counter_set(&z->freed, z->freed + nr);
+}
+
+/* Frames begin, or cease, to count as free. */
+void zone_free_add(struct zone *z, uint64_t nr);
+void zone_free_sub(struct hvo_machine *m, struct zone *z, uint64_t nr);
+
+/*
+ * What the head of the whole block around says; false: it is cut. Who changes that without the
+ * lock writes all bytes first, and then the descriptors.
+ */
+bool zone_whole_state(struct hvo_machine *m, uint64_t block, enum hvo_page_state *ret);
+
+/* Where a pageblock is, by the table above. */
+enum block_place block_place(struct hvo_machine *m, uint64_t block);
+
+void zone_take_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int have,
+		   hvo_pfn_t want, unsigned int order);
+
+/* Take a block of order 9 and above off the free lists; false if there is none. */
+bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, hvo_pfn_t *ret);
+
+/* Does a free block of this order begin at @pfn? */
+bool zone_heads_free(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
+
+/* Order of the free block of 2 MiB and above that a frame is in; 0: in none. */
+unsigned int zone_free_order(struct hvo_machine *m, hvo_pfn_t pfn);
+
+/* Take the part of @order, at most that order, which begins at @pfn: state USED. */
+void zone_take_part(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order);
+
+/* The pageblock of a frame, if it is free as part of a whole block: state USED. */
+bool zone_take_free_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
+
+/* A free 2 MiB block of an isolated range: on no list, in no count. */
+void zone_set_isolated(struct hvo_machine *m, hvo_pfn_t pfn);
+
+void zone_set_aside(struct hvo_machine *m, uint64_t block);
+
+/* Take a pageblock that was set aside: state USED; false: it is not. And set it aside again. */
+bool zone_take_aside(struct hvo_machine *m, uint64_t block);
+
+/* Give one back; merges with its neighbours. Its fold bytes say what it is to be. */
+void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order);
+
+/* Whole blocks [pfn, end) that nobody has, of the zone, become free, as large as fit. */
+void zone_put_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo_pfn_t end);
+
+#endif

@@ -56,9 +56,9 @@ static void must(int rc, const char *what)
 /* ---- the owner ----------------------------------------------------------------- */
 
 /*
- * These run in whichever thread makes the library move something: here in the one that calls
- * hvo_migrate(). They may wait for the mutex, since nobody calls the library with it. A
- * block's private word 0 says which buffer it is.
+ * These run in the thread that makes the library move something: here in the one that calls
+ * hvo_migrate(). They may wait for the mutex, since nobody moves or allocates with it in
+ * his hands. A block's private word 0 says which buffer it is.
  */
 static uint32_t isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
 			unsigned int order)
@@ -79,7 +79,7 @@ static uint32_t isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_
 	return references;
 }
 
-/* All that was at @src is at @dst, the private words too. From here on @src is not ours. */
+/* All that was at @src is at @dst, the private words too. After that @src is not ours. */
 static int move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
 		unsigned int order)
 {
@@ -87,8 +87,7 @@ static int move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, h
 	uint64_t i;
 	int rc;
 
-	(void)src;
-	rc = hvo_page_private(m, dst, 0, &i);
+	rc = hvo_page_private(m, src, 0, &i);
 	if (rc)
 		return rc; /* the library puts all back */
 	pthread_mutex_lock(&bp->lock);

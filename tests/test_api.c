@@ -961,6 +961,110 @@ static void test_more(void **state)
 	rig_close(&r);
 }
 
+/* ---- an owner who looks at words ---------------------------------------------------- */
+
+/*
+ * The first thing that a buffer pool does in move(): which of my buffers was at @src? Its private
+ * word says so.
+ */
+struct buffers {
+	struct hvo_owner owner;
+	hvo_pfn_t pfn[3];
+	unsigned int moved, refuse, kept;
+};
+
+static uint32_t buffer_isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
+			       unsigned int order)
+{
+	struct buffers *b = owner->arg;
+	uint64_t id = 77;
+
+	(void)order;
+	assert_int_equal(hvo_page_private(m, pfn, 1, &id), 0);
+	assert_true(b->pfn[id] == pfn);
+	return 1;
+}
+
+static int buffer_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
+		       unsigned int order)
+{
+	hvo_pfn_t last = src + (UINT64_C(1) << order) - 1;
+	struct buffers *b = owner->arg;
+	uint64_t id = 77, same = 78;
+
+	assert_int_equal(hvo_page_private(m, src, 1, &id), 0);
+	assert_true(b->pfn[id] == src);
+	assert_int_equal(hvo_page_private(m, dst, 1, &same), 0);
+	assert_int_equal(same, id);
+	assert_int_equal(hvo_page_private(m, last, 1, &same), 0);
+	assert_int_equal(same, id);
+	/* Reading is all that can be done there. */
+	assert_int_equal(hvo_page_set_private(m, src, 1, 9), -HVO_EINVAL);
+	assert_int_equal(hvo_get_page(m, src, NULL), -HVO_EBUSY);
+	assert_int_equal(hvo_put_page(m, src), -HVO_EINVAL);
+	if (b->refuse)
+		return -HVO_EBUSY;
+	b->pfn[id] = dst;
+	b->moved++;
+	return 0;
+}
+
+static void buffer_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
+			   unsigned int order)
+{
+	struct buffers *b = owner->arg;
+	uint64_t id = 77;
+
+	(void)order;
+	assert_int_equal(hvo_page_private(m, pfn, 1, &id), 0);
+	assert_true(b->pfn[id] == pfn);
+	b->kept++;
+}
+
+static void words_of_source(enum hvo_mode mode)
+{
+	static const unsigned int orders[] = { 0, 3, 9 };
+	struct hvo_config cfg = rig_config(mode, 128);
+	struct buffers b = { .owner = { sizeof(b.owner), buffer_isolate, buffer_move,
+					buffer_putback, NULL, &b } };
+	hvo_pfn_t was[3], pfn;
+	uint64_t word = 77;
+	struct rig r;
+	uint32_t id;
+	unsigned int i;
+
+	rig_open(&r, RIG_SIM, &cfg);
+	assert_int_equal(hvo_owner_register(r.m, &b.owner, &id), 0);
+	assert_int_equal(rig_resize(rig_pool_new(&r, 9), ANY, 2).done, 2);
+	for (i = 0; i < 3; i++) {
+		b.pfn[i] = i < 2 ? rig_alloc(&r, HVO_GFP_USER, orders[i]) : HVO_PFN_NONE;
+		if (i == 2)
+			assert_int_equal(
+				hvo_hugetlb_alloc(hvo_pool_find(r.m, 9), 0, ANY, &b.pfn[2]), 0);
+		assert_int_equal(hvo_page_set_private(r.m, b.pfn[i], 1, i), 0);
+		assert_int_equal(hvo_set_owner(r.m, b.pfn[i], id), 0);
+		was[i] = b.pfn[i];
+	}
+	for (b.refuse = 1, i = 0; i < 3; i++) {
+		assert_int_equal(hvo_migrate(r.m, was[i], ANY, NULL), -HVO_EBUSY);
+		assert_true(b.pfn[i] == was[i] && b.kept == i + 1);
+	}
+	for (b.refuse = 0, i = 0; i < 3; i++) {
+		assert_int_equal(hvo_migrate(r.m, was[i], ANY, &pfn), 0);
+		assert_true(pfn == b.pfn[i] && pfn != was[i] && b.moved == i + 1);
+		/* Afterwards nobody has anything there. */
+		assert_int_equal(hvo_page_private(r.m, was[i], 1, &word), -HVO_EINVAL);
+		assert_int_equal(word, 77);
+		assert_int_equal(hvo_set_owner(r.m, pfn, 0), 0);
+		assert_int_equal(hvo_put_page(r.m, pfn), 0);
+	}
+	assert_int_equal(hvo_owner_unregister(r.m, id), 0);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+EACH_MODE(words_of_source)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -979,6 +1083,7 @@ int main(void)
 		cmocka_unit_test(test_destroy_area),
 		cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_more),
+		cmocka_unit_test(test_words_of_source),
 		/* clang-format on */
 	};
 

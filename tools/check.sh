@@ -330,7 +330,7 @@ check "a kernel that refuses" env HVO=build-gcc/hvo examples/refused.sh
 check "completion" tools/check-completion.sh build-gcc
 check "exported symbols" tools/check-symbols.sh build-gcc
 check "manual pages" tools/check-man.sh build-gcc
-check "rules are listed" tools/check-rules.sh
+check "design" tools/check-design.sh
 check "installed, used from C, C++" tools/check-install.sh build-gcc
 if command -v shellcheck >/dev/null; then
 	check "shellcheck" shellcheck tools/*.sh lab/*.sh examples/*.sh .ci/run

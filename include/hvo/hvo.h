@@ -241,10 +241,10 @@ HVO_MUST_CHECK int hvo_alloc_pages(struct hvo_machine *m, unsigned int gfp, unsi
  * hvo_put_page() - drop a reference; the last one frees the block
  * @pfn: any frame of an allocated block
  *
- * Context: with no lock of the caller's that a shrinker takes: a block may be
- * collapsed, or a surplus huge page restored, on the way. Never needs memory in
- * on-demand mode; in Linux mode a surplus huge page that cannot be restored stays in
- * its pool.
+ * A surplus huge page of Linux mode leaves its pool, but what has to be restored first is deferred,
+ * as hvo_hugetlb_free() says; if hvo_work() cannot restore it then, it is surplus in its pool again.
+ *
+ * Context: any without locks of the core's; needs no memory and does not wait.
  * Return: 0; -HVO_EINVAL where no reference is held on a block there; -HVO_EBUSY if it is
  * the last one and the map count is not 0. After an error nothing has changed.
  */
@@ -328,7 +328,10 @@ int hvo_unmap_page(struct hvo_machine *m, hvo_pfn_t pfn);
  * Return: 0; -HVO_EINVAL: no such word, or nobody holds a block there. Nothing changed then.
  */
 int hvo_page_set_private(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int i, uint64_t value);
-/* Read one of them, with a reference too. The same errors; *@ret is untouched after one. */
+/*
+ * Read one of them, with a reference too, or of the block at @src in an owner's @move (struct
+ * hvo_owner). The same errors; *@ret is untouched after one.
+ */
 int hvo_page_private(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int i, uint64_t *ret);
 
 /**

@@ -22,10 +22,12 @@ extern "C" {
  * struct hvo_owner - who can move blocks that it holds
  * @size: sizeof(struct hvo_owner), see types.h
  * @isolate: the block at @pfn is to move: from now on do not use, free, split, map or
- *           reference it. Returns how many references the owner has on it; 0: not now
+ *           reference it. Returns how many references the owner has on it; 0: not now, and neither
+ *           @move nor @putback follows
  * @move: all that was at @src is at @dst; make every reference of the owner name @dst.
  *        0, or negative errno and nothing changed. After 0 @src is not the owner's any more;
- *        @dst has its references, map count and private words
+ *        @dst has its references, map count and private words. Until then hvo_page_private() reads
+ *        those of both; of @src nobody can change anything
  * @putback: it stays where it is, and can be used again
  * @failed: a frame of it is broken (hvo_memory_failure()); NULL: the owner need not know
  * @arg: the owner's own
@@ -33,9 +35,20 @@ extern "C" {
  * In @failed the library holds a reference of its own, so what needs the only one (splitting,
  * hvo_hugetlb_free_reserved()) is -HVO_EBUSY there.
  *
- * Called without spin locks, one at a time for each block, possibly by several threads. They
- * must not allocate with HVO_GFP_RECLAIM. The caller owns the memory of the structure; it
- * must stay until hvo_owner_unregister().
+ * Threads: @isolate and the @move or @putback that follows it run in one thread, the one that made
+ * the call which moves: any of this header, hvo_soft_offline(), hvo_pool_resize(), an allocation with
+ * HVO_GFP_RECLAIM. @failed runs in the thread of hvo_memory_failure() or hvo_work(), which may be the
+ * worker of the linux platform. Several threads may move different blocks of one owner at a time;
+ * of one block, one at a time.
+ *
+ * All four may sleep, on locks of the owner's too: no spin lock is held and no reader's section. What
+ * the thread does hold are the locks of a resize and of a CMA area. So they may
+ * read and store private words, take and drop references, map and unmap, set owners, look at
+ * counters and at bytes, and allocate and free blocks and huge pages without HVO_GFP_RECLAIM; they must
+ * not call anything else that may wait, nor hold a lock of the owner's while another of his threads
+ * waits for it inside a call that moves.
+ *
+ * The caller owns the memory of the structure; it must stay until hvo_owner_unregister().
  */
 struct hvo_owner {
 	uint32_t size;

@@ -12,6 +12,7 @@
 
 #include "badframe.h"
 #include "base.h"
+#include "lock.h"
 #include "page.h"
 
 /* ---- references and mappings ---------------------------------------------------------------- */
@@ -178,6 +179,26 @@ int hvo_page_set_private(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int i, u
 	return head == HVO_PFN_NONE ? -HVO_EINVAL : 0;
 }
 
+/*
+ * The head of a block that is just moving away from @pfn: nobody has a reference on it any more, but
+ * its descriptor stays where and as it is until its owner has moved. Inside a reader's section.
+ */
+static hvo_pfn_t leaving_head(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	hvo_pfn_t head = HVO_PFN_NONE;
+	unsigned int i;
+
+	if (pfn >= m->mm.nr_frames)
+		return HVO_PFN_NONE;
+	pfn = hvo_page_head(&m->mm, pfn);
+	lock_acquire(m, &m->owner_lock);
+	for (i = 0; i < NR_MIGRATING; i++)
+		if (m->migrating[i] == pfn + 1)
+			head = pfn;
+	lock_release(m, &m->owner_lock);
+	return head;
+}
+
 int hvo_page_private(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int i, uint64_t *ret)
 {
 	uint64_t value = 0;
@@ -190,6 +211,8 @@ int hvo_page_private(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int i, uint6
 		return -HVO_EINVAL;
 	m->ops->read_lock(m->ctx);
 	head = held_head(m, pfn);
+	if (head == HVO_PFN_NONE)
+		head = leaving_head(m, pfn);
 	/* So that nobody sees a new value in the old frame and then the old one in the new. */
 	if (head != HVO_PFN_NONE)
 		do {

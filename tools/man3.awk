@@ -93,7 +93,7 @@ function put(text,   n, i, line)
 # ---- comments ------------------------------------------------------------------
 
 # The parts of a comment: brief, parameters, text, context, result; as roff.
-function read_comment(comment,   line, n, i, part, s, what)
+function read_comment(comment,   line, n, i, part, s, what, gap, literal)
 {
 	c_name = c_brief = c_params = c_text = c_context = c_return = ""
 	n = split(comment, line, "\n")
@@ -107,6 +107,15 @@ function read_comment(comment,   line, n, i, part, s, what)
 			part = "brief"
 			continue
 		}
+		# What is behind a tab is code, or drawn.
+		if (part == "text" && s ~ /^\t/) {
+			c_text = c_text (literal ? "" : ".P\n.nf\n.RS 4\n") roff(spaces(substr(s, 2))) "\n"
+			literal = 1
+			continue
+		}
+		if (literal)
+			c_text = c_text ".RE\n.fi\n"
+		literal = 0
 		if (s == "") {
 			# The result comes last: its paragraphs are its own.
 			if (part != "return")
@@ -146,6 +155,8 @@ function read_comment(comment,   line, n, i, part, s, what)
 		else
 			c_text = c_text s
 	}
+	if (literal)
+		c_text = c_text ".RE\n.fi\n"
 	sub(/^\.P\n/, "", c_text)
 	sub(/^\.P\n/, "", c_context)
 	sub(/^ *Return: */, "", c_return)
@@ -379,7 +390,7 @@ skip || /^extern "C"/ || (/^}$/ && !depth) { next }
 in_comment {
 	line = $0
 	in_comment = !sub(/[ \t]*\*\/$/, "", line)
-	sub(/^[ \t]*\*?[ \t]?/, "", line)
+	sub(/^[ \t]*\*? ?/, "", line)
 	if (in_comment || line != "")
 		comment = comment == "" ? line : comment "\n" line
 	if (!in_comment)

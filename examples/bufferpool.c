@@ -11,7 +11,7 @@
  * which frames it is. So to follow a move is to change one number in the table.
  */
 #include <hvo/linux.h>
-#include <hvo/move.h>
+#include <hvo/migrate.h>
 
 #include <pthread.h>
 #include <stdint.h>
@@ -202,7 +202,7 @@ static void allocate(struct buffer_pool *bp, unsigned i)
 
 	b->order = i < NR_SMALL ? 0 : HVO_BLOCK_ORDER;
 	if (b->order)
-		must(hvo_hugetlb_alloc(bp->huge, HVO_GFP_KERNEL, HVO_NODE_ANY, &b->pfn),
+		must(hvo_pool_alloc(bp->huge, HVO_GFP_KERNEL, HVO_NODE_ANY, &b->pfn),
 		     "a huge page");
 	else /* movable memory, for it has an owner */
 		must(hvo_alloc_pages(bp->m, HVO_GFP_USER, 0, HVO_NODE_ANY, &b->pfn), "a frame");
@@ -219,7 +219,7 @@ static void release(struct buffer_pool *bp, unsigned i)
 
 	check(bp, i, pin(bp, i));
 	if (b->order)
-		must(hvo_hugetlb_free(bp->huge, b->pfn), "huge page back");
+		must(hvo_pool_free(bp->huge, b->pfn), "huge page back");
 	else
 		must(hvo_put_page(bp->m, b->pfn), "frame back");
 }

@@ -215,10 +215,10 @@ static hvo_pfn_t faulty_backing(void *ctx, uint64_t page)
 	return hvo_sim_ops.backing(((struct rig *)ctx)->sim, page);
 }
 
-static void faulty_release(void *ctx, hvo_pfn_t pfn, uint64_t nr)
+static void faulty_discard(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
 	call(ctx);
-	hvo_sim_ops.release(((struct rig *)ctx)->sim, pfn, nr);
+	hvo_sim_ops.discard(((struct rig *)ctx)->sim, pfn, nr);
 }
 
 static void faulty_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr)
@@ -266,9 +266,9 @@ static uint64_t faulty_now_ns(void *ctx)
 	return hvo_sim_ops.now_ns(((struct rig *)ctx)->sim);
 }
 
-static void faulty_work(void *ctx)
+static void faulty_kick(void *ctx)
 {
-	hvo_sim_ops.work(((struct rig *)ctx)->sim);
+	hvo_sim_ops.kick(((struct rig *)ctx)->sim);
 }
 
 static void faulty_panic(void *ctx, const char *what, uint64_t pfn, const struct hvo_page *page)
@@ -295,7 +295,7 @@ static const struct hvo_platform_ops faulty_ops = {
 	.flush = faulty_flush,
 	.backing = faulty_backing,
 	.populate = faulty_populate,
-	.release = faulty_release,
+	.discard = faulty_discard,
 	.zero = faulty_zero,
 	.copy = faulty_copy,
 	.lock_wait = faulty_lock_wait,
@@ -305,7 +305,7 @@ static const struct hvo_platform_ops faulty_ops = {
 	.quiesce = faulty_quiesce,
 	.now_ns = faulty_now_ns,
 	.sleep_ns = faulty_sleep_ns,
-	.work = faulty_work,
+	.kick = faulty_kick,
 	.trace = record_event,
 	.panic = faulty_panic,
 	.audit = faulty_audit,

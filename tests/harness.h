@@ -20,9 +20,11 @@
 /* cmocka needs the four above. */
 #include <cmocka.h>
 
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
 #include <hvo/hvo.h>
 #include <hvo/linux.h>
-#include <hvo/move.h>
+#include <hvo/migrate.h>
 #include <hvo/sim.h>
 
 #include "sanitizers.h"

@@ -377,7 +377,7 @@ static uint64_t hosted_elsewhere(struct model *mo, uint64_t section)
 	hvo_pfn_t pfn;
 
 	for (i = 0; i < HVO_SECTION_FRAMES / HVO_PAGES_PER_FRAME; i++) {
-		pfn = mo->r.m->ops->backing(mo->r.m->ctx, hvo_q_to_memmap(q + i));
+		pfn = mo->r.m->ops->backing(mo->r.m->ctx, hvo_memmap_slot(q + i));
 		nr += pfn != HVO_SHARED_TAIL && pfn >> HVO_SECTION_ORDER != section;
 	}
 	return nr;

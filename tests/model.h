@@ -11,7 +11,9 @@
 
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
 #define BLOCKS 400
 #define POOLS 2

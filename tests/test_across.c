@@ -10,7 +10,9 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
 #include <string.h>
 
@@ -136,7 +138,7 @@ static hvo_pfn_t hold_huge(struct world *w, struct hvo_pool *pool, int node)
 {
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL | HVO_GFP_THISNODE, node, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL | HVO_GFP_THISNODE, node, &pfn), 0);
 	return hold(w, pfn, HVO_BLOCK_ORDER);
 }
 
@@ -243,7 +245,7 @@ static void test_offline_reserved(void **state)
 		w = world_open(modes[i]);
 		pool = rig_pool_new(&w->r, HVO_BLOCK_ORDER);
 		rig_resize(pool, 0, 5);
-		assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 5), 0);
+		assert_int_equal(hvo_pool_reserve(pool, ANY, 5), 0);
 		/* Two of them are surplus. */
 		rig_resize(pool, ANY, 3);
 		assert_int_equal(hvo_memory_offline(w->r.m, MOVABLE, NODE_FRAMES), 0);

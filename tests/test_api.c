@@ -555,21 +555,21 @@ static void pool_bulk(enum hvo_mode mode)
 	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, 9);
 	assert_int_equal(rig_resize(pool, ANY, 8).done, 8);
-	assert_int_equal(hvo_hugetlb_alloc_bulk(pool, 0, ANY, 9, pfns), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_alloc_bulk(pool, 0, ANY, 9, pfns), -HVO_ENOMEM);
 	assert_int_equal(rig_pool(pool, ANY).free, 8);
-	assert_int_equal(hvo_hugetlb_alloc_bulk(pool, 0, ANY, 0, pfns), -HVO_EINVAL);
-	assert_int_equal(hvo_hugetlb_alloc_bulk(pool, 0, 1, 1, pfns), -HVO_EINVAL);
-	assert_int_equal(hvo_hugetlb_alloc_bulk(pool, 0, ANY, 8, pfns), 0);
+	assert_int_equal(hvo_pool_alloc_bulk(pool, 0, ANY, 0, pfns), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_alloc_bulk(pool, 0, 1, 1, pfns), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_alloc_bulk(pool, 0, ANY, 8, pfns), 0);
 	assert_int_equal(rig_pool(pool, ANY).free, 0);
 	assert_int_equal(hvo_put_pages_bulk(r.m, pfns, 8, &done), 0);
 	assert_int_equal(done, 8);
 	assert_int_equal(rig_pool(pool, ANY).free, 8);
 	/* Surplus pages that came in vain leave. */
 	assert_int_equal(hvo_pool_set_overcommit(pool, 4), 0);
-	assert_int_equal(hvo_hugetlb_alloc_bulk(pool, HVO_GFP_KERNEL, ANY, 13, pfns), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_alloc_bulk(pool, HVO_GFP_KERNEL, ANY, 13, pfns), -HVO_ENOMEM);
 	hvo_work(r.m, UINT64_MAX, NULL);
 	assert_int_equal(rig_pool(pool, ANY).total, 8);
-	assert_int_equal(hvo_hugetlb_alloc_bulk(pool, HVO_GFP_KERNEL, ANY, 12, pfns), 0);
+	assert_int_equal(hvo_pool_alloc_bulk(pool, HVO_GFP_KERNEL, ANY, 12, pfns), 0);
 	assert_int_equal(rig_pool(pool, ANY).surplus, 4);
 	assert_int_equal(hvo_put_pages_bulk(r.m, pfns, 12, NULL), 0);
 	hvo_work(r.m, UINT64_MAX, NULL);
@@ -612,11 +612,11 @@ static void destroy_pool(enum hvo_mode mode)
 	opt.arg = pool;
 	assert_int_equal(hvo_pool_resize_with(pool, ANY, 2, &opt, NULL), 0);
 	assert_int_equal(hvo_pool_destroy(pool), -HVO_EBUSY);
-	assert_int_equal(hvo_hugetlb_alloc(pool, 0, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, 0, ANY, &pfn), 0);
 	(void)rig_resize(pool, ANY, 0);
 	assert_int_equal(rig_pool(pool, ANY).total, 1);
 	assert_int_equal(hvo_pool_destroy(pool), -HVO_EBUSY);
-	assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+	assert_int_equal(hvo_pool_free(pool, pfn), 0);
 	/* Deferred: it has left the pool, and comes back if it cannot be restored. */
 	assert_int_equal(rig_pool(pool, ANY).deferred, mode == HVO_LINUX);
 	assert_int_equal(hvo_pool_destroy(pool), mode == HVO_LINUX ? -HVO_EBUSY : 0);
@@ -637,9 +637,9 @@ static void destroy_pool(enum hvo_mode mode)
 	/* Another one in its place knows nothing of it. */
 	assert_int_equal(hvo_pool_set_overcommit(other, 5), 0);
 	assert_int_equal(hvo_pool_set_policy(other, hvo_policy_find("carve")), 0);
-	assert_int_equal(hvo_hugetlb_reserve(other, ANY, 1), 0);
+	assert_int_equal(hvo_pool_reserve(other, ANY, 1), 0);
 	assert_int_equal(hvo_pool_destroy(other), -HVO_EBUSY);
-	assert_int_equal(hvo_hugetlb_unreserve(other, 1), 0);
+	assert_int_equal(hvo_pool_unreserve(other, 1), 0);
 	assert_int_equal(hvo_pool_destroy(other), 0);
 	other = rig_pool_new(&r, 9);
 	pool = rig_pool_new(&r, 11);
@@ -775,17 +775,17 @@ struct gone_call {
 	NOTHING(optimize, !hvo_optimize(g->m))                                                   \
 	CALL(set_movable_gigantic, hvo_set_movable_gigantic(g->m, true))                         \
 	NOTHING(movable_gigantic, !hvo_movable_gigantic(g->m))                                   \
-	CALL(optimize_pool, hvo_hugetlb_optimize_pool(g->pool, &g->value))                       \
+	CALL(optimize_pool, hvo_pool_optimize(g->pool, &g->value))                               \
 	CALL(pool_resize, hvo_pool_resize(g->pool, ANY, 9, SIZED(hvo_resize_result)))            \
 	CALL(pool_resize_with, hvo_pool_resize_with(g->pool, ANY, 9, NULL, NULL))                \
 	CALL(pool_set_overcommit, hvo_pool_set_overcommit(g->pool, 1))                           \
-	CALL(reserve, hvo_hugetlb_reserve(g->pool, ANY, 1))                                      \
-	CALL(unreserve, hvo_hugetlb_unreserve(g->pool, 1))                                       \
-	CALL(hugetlb_alloc, hvo_hugetlb_alloc(g->pool, KERNEL, ANY, &g->out))                    \
-	CALL(hugetlb_alloc_bulk, hvo_hugetlb_alloc_bulk(g->pool, KERNEL, ANY, 1, &g->out))       \
-	CALL(alloc_reserved, hvo_hugetlb_alloc_reserved(g->pool, KERNEL, ANY, &g->out))          \
-	CALL(hugetlb_free, hvo_hugetlb_free(g->pool, g->huge))                                   \
-	CALL(free_reserved, hvo_hugetlb_free_reserved(g->pool, g->huge))                         \
+	CALL(reserve, hvo_pool_reserve(g->pool, ANY, 1))                                         \
+	CALL(unreserve, hvo_pool_unreserve(g->pool, 1))                                          \
+	CALL(hugetlb_alloc, hvo_pool_alloc(g->pool, KERNEL, ANY, &g->out))                       \
+	CALL(hugetlb_alloc_bulk, hvo_pool_alloc_bulk(g->pool, KERNEL, ANY, 1, &g->out))          \
+	CALL(alloc_reserved, hvo_pool_alloc_reserved(g->pool, KERNEL, ANY, &g->out))             \
+	CALL(hugetlb_free, hvo_pool_free(g->pool, g->huge))                                      \
+	CALL(free_reserved, hvo_pool_free_reserved(g->pool, g->huge))                            \
 	CALL(dissolve, hvo_hugetlb_dissolve(g->m, g->huge))                                      \
 	CALL(set_demote_order, hvo_pool_set_demote_order(g->pool, 9))                            \
 	CALL(demote_order, hvo_pool_demote_order(g->pool))                                       \
@@ -859,7 +859,7 @@ static void gone(enum hvo_mode mode)
 	(void)rig_resize(g.pool, ANY, 2);
 	assert_int_equal(hvo_cma_create(r.m, 0, HVO_BLOCK_FRAMES, &g.cma), 0);
 	g.pfn = rig_alloc(&r, HVO_GFP_KERNEL, 2);
-	assert_int_equal(hvo_hugetlb_alloc(g.pool, 0, ANY, &g.huge), 0);
+	assert_int_equal(hvo_pool_alloc(g.pool, 0, ANY, &g.huge), 0);
 	hvo_machine_abandon(r.m);
 	/* Nothing is changed any more by anybody, nor waited for. */
 	r.on_call = count_calls;
@@ -926,7 +926,7 @@ static void test_more(void **state)
 	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, 9);
 	(void)rig_resize(pool, ANY, 8);
-	assert_int_equal(hvo_hugetlb_alloc_bulk(pool, 0, ANY, 8, pfns), 0);
+	assert_int_equal(hvo_pool_alloc_bulk(pool, 0, ANY, 8, pfns), 0);
 	(void)rig_resize(pool, ANY, 0);
 	assert_int_equal(hvo_put_pages_bulk(r.m, pfns, 8, NULL), 0);
 	assert_int_equal(hvo_work(r.m, 3, &more), 3);
@@ -1039,8 +1039,8 @@ static void words_of_source(enum hvo_mode mode)
 	for (i = 0; i < 3; i++) {
 		b.pfn[i] = i < 2 ? rig_alloc(&r, HVO_GFP_USER, orders[i]) : HVO_PFN_NONE;
 		if (i == 2)
-			assert_int_equal(
-				hvo_hugetlb_alloc(hvo_pool_find(r.m, 9), 0, ANY, &b.pfn[2]), 0);
+			assert_int_equal(hvo_pool_alloc(hvo_pool_find(r.m, 9), 0, ANY, &b.pfn[2]),
+					 0);
 		assert_int_equal(hvo_page_set_private(r.m, b.pfn[i], 1, i), 0);
 		assert_int_equal(hvo_set_owner(r.m, b.pfn[i], id), 0);
 		was[i] = b.pfn[i];

@@ -7,7 +7,7 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/migrate.h>
 
 #include <stdlib.h>
 

@@ -8,7 +8,8 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/migrate.h>
 
 #include <stdlib.h>
 
@@ -298,7 +299,7 @@ static void huge_ranges(enum hvo_mode mode)
 	holder_open(&h, &r);
 	assert_int_equal(rig_resize(pool, ANY, 64).done, 64);
 	for (i = 0; i < 20; i++) {
-		assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_USER, ANY, &pfn), 0);
+		assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_USER, ANY, &pfn), 0);
 		hold(&h, pfn, 9, true);
 		first = pfn < first ? pfn : first;
 		last = pfn > last ? pfn : last;
@@ -688,17 +689,17 @@ static void gigantic(enum hvo_mode mode)
 	holder_check(&h);
 	assert_int_equal(rig_pool(giga, ANY).total, 2);
 	assert_int_equal(rig_pool(giga, ANY).optimized, 2);
-	assert_int_equal(hvo_hugetlb_alloc(giga, HVO_GFP_USER, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(giga, HVO_GFP_USER, ANY, &pfn), 0);
 	assert_int_equal(rig_page(&r, pfn)->order, 18);
 	rig_fill_some(&r, pfn, 262144, 4);
-	assert_int_equal(hvo_hugetlb_free(giga, pfn), 0);
+	assert_int_equal(hvo_pool_free(giga, pfn), 0);
 	/* And one from the area, which takes what is lent back. */
 	assert_int_equal(hvo_cma_create(r.m, 0, 262144, &(struct hvo_cma *){ NULL }), 0);
 	assert_int_equal(hvo_pool_set_cma(giga, true), 0);
 	assert_int_equal(rig_resize(giga, ANY, 3).done, 1);
-	assert_int_equal(hvo_hugetlb_alloc(giga, HVO_GFP_USER, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(giga, HVO_GFP_USER, ANY, &pfn), 0);
 	assert_int_equal(pfn, 1048576);
-	assert_int_equal(hvo_hugetlb_free(giga, pfn), 0);
+	assert_int_equal(hvo_pool_free(giga, pfn), 0);
 	rig_audit(&r);
 	holder_check(&h);
 	/* Smaller ones of a gigantic one, and all of it back. */
@@ -928,10 +929,10 @@ static void node_cma(enum hvo_mode mode)
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(rig_resize(pool, i, 1).done, 1);
 		assert_int_equal(rig_pool(pool, i).total, 1);
-		assert_int_equal(
-			hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL | HVO_GFP_THISNODE, i, &pfn), 0);
+		assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL | HVO_GFP_THISNODE, i, &pfn),
+				 0);
 		assert_in_range(pfn, start[i], start[i] + 16384 - 4096);
-		assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+		assert_int_equal(hvo_pool_free(pool, pfn), 0);
 		assert_int_equal(rig_resize(pool, i, 2).done, 1);
 		assert_int_equal(rig_pool(pool, i).total, 2);
 	}
@@ -975,11 +976,11 @@ static void node_gigantic(enum hvo_mode mode)
 	}
 	assert_true(h.moves > 100);
 	for (i = 0; i < 2; i++) {
-		assert_int_equal(
-			hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL | HVO_GFP_THISNODE, i, &pfn), 0);
+		assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL | HVO_GFP_THISNODE, i, &pfn),
+				 0);
 		assert_int_equal(pfn, 262144 + (hvo_pfn_t)i * 524288);
 		rig_fill_some(&r, pfn, 262144, 4);
-		assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+		assert_int_equal(hvo_pool_free(pool, pfn), 0);
 	}
 	assert_int_equal(rig_resize(pool, ANY, 0).done, 2);
 	holder_close(&h);

@@ -20,7 +20,7 @@ static hvo_pfn_t take(struct hvo_pool *pool)
 {
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	return pfn;
 }
 
@@ -297,14 +297,14 @@ static void demote_spares(enum hvo_mode mode)
 	small = rig_pool_new(&r, 9);
 	large = rig_pool_new(&r, 12);
 	rig_resize(large, ANY, 6);
-	assert_int_equal(hvo_hugetlb_reserve(large, ANY, 4), 0);
+	assert_int_equal(hvo_pool_reserve(large, ANY, 4), 0);
 	assert_int_equal(hvo_pool_demote(large, ANY, 6, &done), 0);
 	assert_int_equal(done, 2);
 	expect_pool(large, 4, 4, 0);
 	expect_pool(small, 16, 16, 0);
 	assert_int_equal(hvo_pool_demote(large, 0, 1, &done), 0);
 	assert_int_equal(done, 0);
-	assert_int_equal(hvo_hugetlb_unreserve(large, 3), 0);
+	assert_int_equal(hvo_pool_unreserve(large, 3), 0);
 	/* A frame fails in a page that somebody has; the page stays, free but never handed out. */
 	page = take(large);
 	assert_int_equal(hvo_memory_failure(r.m, page + 7), -HVO_EBUSY);

@@ -242,7 +242,7 @@ static struct result host_map(struct diff *d, const struct op *op)
 
 /*
  * Faults one page after the other. Where a plain access would end in SIGBUS for want of a
- * page, madvise() says EFAULT; hvo_hugetlb_alloc() calls it -HVO_ENOMEM.
+ * page, madvise() says EFAULT; hvo_pool_alloc() calls it -HVO_ENOMEM.
  */
 static struct result host_touch(struct diff *d, const struct op *op)
 {
@@ -322,7 +322,7 @@ static struct result lib_map(struct diff *d, const struct op *op)
 
 	if (op->kind == OP_MAP_NORESERVE)
 		return (struct result){ 0, 0 };
-	return (struct result){ hvo_hugetlb_reserve(d->pool[size], HVO_NODE_ANY, op->nr), 0 };
+	return (struct result){ hvo_pool_reserve(d->pool[size], HVO_NODE_ANY, op->nr), 0 };
 }
 
 static struct result lib_touch(struct diff *d, const struct op *op)
@@ -335,9 +335,9 @@ static struct result lib_touch(struct diff *d, const struct op *op)
 		hvo_pfn_t *page = &s->page[s->touched];
 
 		if (s->reserved)
-			r.rc = hvo_hugetlb_alloc_reserved(pool, HVO_GFP_KERNEL, HVO_NODE_ANY, page);
+			r.rc = hvo_pool_alloc_reserved(pool, HVO_GFP_KERNEL, HVO_NODE_ANY, page);
 		else
-			r.rc = hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, HVO_NODE_ANY, page);
+			r.rc = hvo_pool_alloc(pool, HVO_GFP_KERNEL, HVO_NODE_ANY, page);
 		if (r.rc)
 			break;
 		s->touched++;
@@ -356,9 +356,9 @@ static struct result lib_unmap(struct diff *d, const struct op *op)
 
 	/* From the start on, as the kernel: those that come first leave with the surplus. */
 	for (i = 0; !rc && i < s->touched; i++)
-		rc = hvo_hugetlb_free(pool, s->page[i]);
+		rc = hvo_pool_free(pool, s->page[i]);
 	if (!rc && unused)
-		rc = hvo_hugetlb_unreserve(pool, unused);
+		rc = hvo_pool_unreserve(pool, unused);
 	return (struct result){ rc, 0 };
 }
 

@@ -12,10 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
-#include "core/lock.h"
 #include "core/base.h"
+#include "core/lock.h"
 #include "core/page.h"
 #include "core/zone_cut.h"
 #include "core/zone_whole.h"
@@ -221,7 +223,7 @@ static void pool_page_used(struct scene *s)
 	hvo_pfn_t pfn = 0;
 
 	pool_page(s);
-	assert_int_equal(hvo_hugetlb_alloc(s->pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(s->pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	assert_int_equal(pfn, T);
 }
 
@@ -286,7 +288,7 @@ static void scope_page(struct scene *s)
 	s->pool = rig_pool_new(&s->r, 9);
 	assert_int_equal(hvo_pool_set_fold_scope(s->pool, HVO_FOLD_NORMAL), 0);
 	assert_int_equal(rig_resize(s->pool, ANY, 1).done, 1);
-	assert_int_equal(hvo_hugetlb_alloc(s->pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(s->pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	assert_true(pfn < FIRST);
 	assert_int_equal(hvo_set_owner(s->r.m, pfn, s->owner_id), 0);
 	s->moved_to = pfn;
@@ -398,7 +400,7 @@ static void op_huge_alloc(struct scene *s)
 {
 	hvo_pfn_t pfn = 0;
 
-	if (hvo_hugetlb_alloc(s->pool, HVO_GFP_KERNEL | HVO_GFP_ZERO, ANY, &pfn))
+	if (hvo_pool_alloc(s->pool, HVO_GFP_KERNEL | HVO_GFP_ZERO, ANY, &pfn))
 		return;
 	expect_sound(s, pfn, 512);
 	hold(s, pfn);
@@ -408,13 +410,13 @@ static void op_huge_reserved(struct scene *s)
 {
 	hvo_pfn_t pfn = 0;
 
-	if (hvo_hugetlb_reserve(s->pool, ANY, 1))
+	if (hvo_pool_reserve(s->pool, ANY, 1))
 		return;
-	if (!hvo_hugetlb_alloc_reserved(s->pool, HVO_GFP_KERNEL | HVO_GFP_ZERO, ANY, &pfn)) {
+	if (!hvo_pool_alloc_reserved(s->pool, HVO_GFP_KERNEL | HVO_GFP_ZERO, ANY, &pfn)) {
 		expect_sound(s, pfn, 512);
 		hold(s, pfn);
 	} else {
-		assert_int_equal(hvo_hugetlb_unreserve(s->pool, 1), 0);
+		assert_int_equal(hvo_pool_unreserve(s->pool, 1), 0);
 	}
 }
 
@@ -423,7 +425,7 @@ static void op_surplus(struct scene *s)
 	hvo_pfn_t pfn = 0;
 
 	assert_int_equal(hvo_pool_set_overcommit(s->pool, 1), 0);
-	if (!hvo_hugetlb_alloc(s->pool, HVO_GFP_KERNEL | HVO_GFP_ZERO, ANY, &pfn)) {
+	if (!hvo_pool_alloc(s->pool, HVO_GFP_KERNEL | HVO_GFP_ZERO, ANY, &pfn)) {
 		expect_sound(s, pfn, 512);
 		rig_put(&s->r, pfn);
 	}
@@ -434,7 +436,7 @@ static void op_optimize_pool(struct scene *s)
 {
 	uint64_t done;
 
-	(void)hvo_hugetlb_optimize_pool(s->pool, &done);
+	(void)hvo_pool_optimize(s->pool, &done);
 }
 
 static void op_demote(struct scene *s)
@@ -946,26 +948,26 @@ static void promised(enum hvo_mode mode, bool memory)
 	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, 9);
 	assert_int_equal(rig_resize(pool, ANY, 4).done, 4);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	bad = pfn + 100;
 	rig_put(&r, pfn);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 4), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 4), 0);
 	if (!memory)
 		hog_all(&r, &hog, 0, false);
 	assert_int_equal(hvo_memory_failure(r.m, bad), -HVO_EBUSY);
 	assert_int_equal(rig_pool(pool, ANY).poisoned, 1);
 	rig_audit(&r);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 4), 0);
+	assert_int_equal(hvo_pool_unreserve(pool, 4), 0);
 	/* Before and after it went. */
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 4), -HVO_ENOMEM);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 3), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 4), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 3), 0);
 	rig_audit(&r);
 	hvo_work(r.m, UINT64_MAX, NULL);
 	if (!memory && mode == HVO_LINUX) {
 		/* Nobody is told again and again of what cannot be. */
 		assert_int_equal(rig_pool(pool, ANY).total, 4);
 		assert_int_equal(r.events[HVO_EVENT_FREE_REFUSED], 0);
-		assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), -HVO_ENOMEM);
+		assert_int_equal(hvo_pool_reserve(pool, ANY, 1), -HVO_ENOMEM);
 		hog_release(&r, &hog, UINT64_MAX);
 		hvo_work(r.m, UINT64_MAX, NULL);
 	}
@@ -975,7 +977,7 @@ static void promised(enum hvo_mode mode, bool memory)
 	assert_int_equal(hvo_memory_failure(r.m, bad), 0);
 	hog_release(&r, &hog, UINT64_MAX);
 	rig_audit(&r);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 1), -HVO_ENOMEM);
 	rig_audit(&r);
 	rig_close(&r);
 }
@@ -1000,13 +1002,13 @@ static void surplus_promised(enum hvo_mode mode, bool newest, bool resize)
 	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, 9);
 	assert_int_equal(hvo_pool_set_overcommit(pool, 2), 0);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 2), 0);
-	assert_int_equal(hvo_hugetlb_alloc_reserved(pool, 0, ANY, &bad), 0);
-	assert_int_equal(hvo_hugetlb_alloc_reserved(pool, 0, ANY, &pfn), 0);
-	assert_int_equal(hvo_hugetlb_free_reserved(pool, newest ? pfn : bad), 0);
-	assert_int_equal(hvo_hugetlb_free_reserved(pool, newest ? bad : pfn), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 2), 0);
+	assert_int_equal(hvo_pool_alloc_reserved(pool, 0, ANY, &bad), 0);
+	assert_int_equal(hvo_pool_alloc_reserved(pool, 0, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_free_reserved(pool, newest ? pfn : bad), 0);
+	assert_int_equal(hvo_pool_free_reserved(pool, newest ? bad : pfn), 0);
 	assert_int_equal(hvo_memory_failure(r.m, bad + 100), -HVO_EBUSY);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 1), 0);
+	assert_int_equal(hvo_pool_unreserve(pool, 1), 0);
 	rig_audit(&r);
 	if (resize) {
 		/* A policy that frees again what could not be freed. */
@@ -1016,7 +1018,7 @@ static void surplus_promised(enum hvo_mode mode, bool newest, bool resize)
 	}
 	hvo_work(r.m, UINT64_MAX, NULL);
 	assert_int_equal(hvo_memory_failure(r.m, bad + 100), 0);
-	assert_int_equal(hvo_hugetlb_alloc_reserved(pool, 0, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc_reserved(pool, 0, ANY, &pfn), 0);
 	rig_audit(&r);
 	rig_close(&r);
 }
@@ -1039,7 +1041,7 @@ static void take_promised(void *arg)
 	if (spin_lock_held(s->r.m))
 		return;
 	s->calls++;
-	assert_int_equal(hvo_hugetlb_alloc(s->pool, HVO_GFP_NOWARN, ANY, &pfn), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_alloc(s->pool, HVO_GFP_NOWARN, ANY, &pfn), -HVO_ENOMEM);
 }
 
 static void test_promised_while_folding(void **state)
@@ -1057,19 +1059,19 @@ static void test_promised_while_folding(void **state)
 	assert_int_equal(rig_resize(s.pool, ANY, 2).done, 1);
 	hvo_set_optimize(s.r.m, true);
 	/* The one that is present; the newest comes first. */
-	assert_int_equal(hvo_hugetlb_alloc(s.pool, 0, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(s.pool, 0, ANY, &pfn), 0);
 	assert_false(page_flags(rig_page(&s.r, pfn)) & HVO_PF_OPTIMIZED);
 	rig_put(&s.r, pfn);
-	assert_int_equal(hvo_hugetlb_reserve(s.pool, ANY, 2), 0);
+	assert_int_equal(hvo_pool_reserve(s.pool, ANY, 2), 0);
 	assert_int_equal(hvo_memory_failure(s.r.m, pfn + 100), -HVO_EBUSY);
-	assert_int_equal(hvo_hugetlb_unreserve(s.pool, 1), 0);
+	assert_int_equal(hvo_pool_unreserve(s.pool, 1), 0);
 	s.r.on_call = take_promised;
 	s.r.on_call_arg = &s;
-	assert_int_equal(hvo_hugetlb_optimize_pool(s.pool, &done), 0);
+	assert_int_equal(hvo_pool_optimize(s.pool, &done), 0);
 	s.r.on_call = NULL;
 	assert_int_equal(done, 1);
 	assert_true(s.calls > 0);
-	assert_int_equal(hvo_hugetlb_alloc_reserved(s.pool, 0, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc_reserved(s.pool, 0, ANY, &pfn), 0);
 	rig_audit(&s.r);
 	rig_close(&s.r);
 }

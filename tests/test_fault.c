@@ -336,13 +336,13 @@ static bool run_clear(struct scene *s)
 static bool run_clear_huge(struct scene *s)
 {
 	hvo_pfn_t pfn = HVO_PFN_NONE;
-	int rc = hvo_hugetlb_alloc(s->pool, HVO_GFP_ZERO, 0, &pfn);
+	int rc = hvo_pool_alloc(s->pool, HVO_GFP_ZERO, 0, &pfn);
 
 	if (rc) {
 		assert_true(rc == -HVO_ENOMEM && pfn == HVO_PFN_NONE);
 		return false;
 	}
-	assert_int_equal(hvo_hugetlb_free(s->pool, pfn), 0);
+	assert_int_equal(hvo_pool_free(s->pool, pfn), 0);
 	return true;
 }
 
@@ -428,7 +428,7 @@ static void prepare_reserve_collapse(struct scene *s)
 
 static bool run_reserve(struct scene *s)
 {
-	int rc = hvo_hugetlb_reserve(s->pool, HVO_NODE_ANY, s->nr);
+	int rc = hvo_pool_reserve(s->pool, HVO_NODE_ANY, s->nr);
 	struct hvo_pool_stat st = rig_pool(s->pool, HVO_NODE_ANY);
 
 	rig_audit(&s->r);
@@ -438,7 +438,7 @@ static bool run_reserve(struct scene *s)
 		return false;
 	}
 	assert_true(st.reserved == s->nr && st.surplus == s->nr && st.free == s->nr);
-	assert_int_equal(hvo_hugetlb_unreserve(s->pool, s->nr), 0);
+	assert_int_equal(hvo_pool_unreserve(s->pool, s->nr), 0);
 	st = rig_pool(s->pool, HVO_NODE_ANY);
 	assert_true(!st.reserved && st.surplus == st.total && st.free == st.total);
 	return !st.total;
@@ -457,7 +457,7 @@ static bool run_surplus(struct scene *s)
 	struct hvo_pool_stat before = rig_pool(s->pool, HVO_NODE_ANY), st;
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 	uint64_t nr_free = rig_free(&s->r);
-	int rc = hvo_hugetlb_alloc(s->pool, HVO_GFP_KERNEL | HVO_GFP_ZERO, HVO_NODE_ANY, &pfn);
+	int rc = hvo_pool_alloc(s->pool, HVO_GFP_KERNEL | HVO_GFP_ZERO, HVO_NODE_ANY, &pfn);
 
 	st = rig_pool(s->pool, HVO_NODE_ANY);
 	if (rc) {
@@ -473,7 +473,7 @@ static bool run_surplus(struct scene *s)
 	assert_true(st.total == 1 && st.surplus == 1 && !st.free);
 	assert_true(rig_zero(&s->r, pfn, UINT64_C(1) << s->order));
 	rig_audit(&s->r);
-	assert_int_equal(hvo_hugetlb_free(s->pool, pfn), 0);
+	assert_int_equal(hvo_pool_free(s->pool, pfn), 0);
 	(void)hvo_work(s->r.m, UINT64_MAX, NULL);
 	return !rig_pool(s->pool, HVO_NODE_ANY).total;
 }
@@ -481,7 +481,7 @@ static bool run_surplus(struct scene *s)
 /* Deferred frees: pages in use are surplus; their users leave, the work is done later. */
 static void take_users(struct scene *s)
 {
-	while (!hvo_hugetlb_alloc(s->pool, 0, HVO_NODE_ANY, &s->user[s->nr_users])) {
+	while (!hvo_pool_alloc(s->pool, 0, HVO_NODE_ANY, &s->user[s->nr_users])) {
 		rig_fill_some(&s->r, s->user[s->nr_users], UINT64_C(1) << s->order, s->nr_users);
 		s->nr_users++;
 	}
@@ -507,7 +507,7 @@ static bool run_deferred(struct scene *s)
 	struct hvo_pool_stat st = { .size = sizeof(st) };
 
 	while (s->nr_users)
-		assert_int_equal(hvo_hugetlb_free(s->pool, s->user[--s->nr_users]), 0);
+		assert_int_equal(hvo_pool_free(s->pool, s->user[--s->nr_users]), 0);
 	st = rig_pool(s->pool, HVO_NODE_ANY);
 	assert_true(!st.total && !st.surplus && st.deferred == deferred);
 	rig_audit(&s->r);
@@ -531,7 +531,7 @@ static void prepare_optimize(struct scene *s)
 	assert_int_equal(rig_resize(s->pool, HVO_NODE_ANY, s->nr).done, s->nr);
 	assert_int_equal(rig_pool(s->pool, HVO_NODE_ANY).optimized, 0);
 	hvo_set_optimize(s->r.m, true);
-	assert_int_equal(hvo_hugetlb_alloc(s->pool, 0, HVO_NODE_ANY, &s->user[0]), 0);
+	assert_int_equal(hvo_pool_alloc(s->pool, 0, HVO_NODE_ANY, &s->user[0]), 0);
 	rig_fill_some(&s->r, s->user[0], UINT64_C(1) << s->order, 0);
 	s->nr_users = 1;
 }
@@ -539,7 +539,7 @@ static void prepare_optimize(struct scene *s)
 static bool run_optimize(struct scene *s)
 {
 	uint64_t before = rig_pool(s->pool, HVO_NODE_ANY).optimized, done = UINT64_MAX;
-	int rc = hvo_hugetlb_optimize_pool(s->pool, &done);
+	int rc = hvo_pool_optimize(s->pool, &done);
 	struct hvo_pool_stat st = rig_pool(s->pool, HVO_NODE_ANY);
 
 	assert_int_equal(st.optimized, before + done);
@@ -592,7 +592,7 @@ static void prepare_move(struct scene *s)
 		assert_true(++s->subject < hvo_machine_memmap(s->r.m)->nr_frames);
 		page = *rig_page(&s->r, s->subject);
 	} while (page.state != HVO_PAGE_MEMMAP || page.flags & HVO_PF_BOOT ||
-		 hvo_memmap_to_q(page.private_data[0]) >> 3 != s->hole[0] >> HVO_BLOCK_ORDER);
+		 hvo_memmap_group(page.private_data[0]) >> 3 != s->hole[0] >> HVO_BLOCK_ORDER);
 }
 
 static bool run_move(struct scene *s)
@@ -811,7 +811,7 @@ static void run_telling(enum telling what, struct hvo_pool *pool)
  */
 static uint64_t tell(enum telling what, uint64_t at)
 {
-	enum hvo_event event = what == TELL_FOLD ? HVO_EVENT_FOLD_FAILED : HVO_EVENT_PRESENT_FAILED;
+	enum hvo_event event = what == TELL_FOLD ? HVO_EVENT_FOLD_FAILED : HVO_EVENT_RESTORE_FAILED;
 	struct hvo_policy policy = *hvo_policy_find("mayfail");
 	struct hvo_config cfg = rig_config(HVO_LINUX, 128);
 	struct hvo_machine_stat before = { .size = sizeof(before) };

@@ -5,7 +5,8 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -336,7 +337,7 @@ static void last_section(enum hvo_mode mode)
 	assert_int_equal(hvo_pool_create(r.m, 9, &pool), 0);
 	for (i = 0; i < 3; i++)
 		assert_int_equal(rig_resize(pool, 0, (uint64_t)i + 1).done, 1);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, 0, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, 0, &pfn), 0);
 	assert_true(pfn >= start);
 	rig_put(&r, pfn);
 	hog_all(&r, &h, 0, false);
@@ -394,7 +395,7 @@ static void test_self_hosted(void **state)
 	hosted = rig_stat(&r).self_hosted_huge;
 	assert_true(hosted > 50 && hosted <= 63);
 	assert_int_equal(s.optimized, 100 - hosted);
-	assert_int_equal(hvo_hugetlb_optimize_pool(pool, &done), 0);
+	assert_int_equal(hvo_pool_optimize(pool, &done), 0);
 	assert_int_equal(done, 0);
 	rig_audit(&r);
 	assert_int_equal(hvo_memory_offline(r.m, start, end), 0);
@@ -423,10 +424,10 @@ static void test_huge_added_later(void **state)
 	total = rig_resize(pool, ANY, 100).done;
 	assert_int_equal(total, 100);
 	assert_int_equal(rig_pool(pool, ANY).optimized, 0);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	rig_fill(&r, pfn, 512, 9);
 	hvo_set_optimize(r.m, true);
-	assert_int_equal(hvo_hugetlb_optimize_pool(pool, &done), 0);
+	assert_int_equal(hvo_pool_optimize(pool, &done), 0);
 	assert_int_equal(done, total);
 	assert_int_equal(rig_pool(pool, ANY).optimized, total);
 	assert_true(rig_intact(&r, pfn, 512, 9));
@@ -465,7 +466,7 @@ static void both_nodes(enum rig_platform platform, enum hvo_mode mode)
 	for (n = 0; n < 2; n++)
 		rig_resize(pool, n, 60);
 	for (n = 0; n < 80; n++) {
-		assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, n & 1, &pfn), 0);
+		assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, n & 1, &pfn), 0);
 		hold(&t, pfn, 9);
 	}
 	for (n = 0; n < 1200; n++)

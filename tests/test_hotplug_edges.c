@@ -6,7 +6,8 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
 
 #include "core/page.h"
 
@@ -560,7 +561,7 @@ static void audit_offline(enum hvo_mode mode, unsigned int flags)
 	r.m->fold[block_of(pfn)] ^= HVO_FOLDED;
 	expect_found(&r);
 	r.m->fold[block_of(pfn)] ^= HVO_FOLDED;
-	r.m->blocks[block_of(pfn)].flags |= BLOCK_ISOLATED;
+	r.m->blocks[block_of(pfn)].isolation = ISOLATED_BY_LIBRARY;
 	expect_found(&r);
 	r.m->blocks[block_of(pfn)].flags = 0;
 	page_rw(r.m, pfn)->state = HVO_PAGE_FREE;

@@ -40,7 +40,7 @@ static hvo_pfn_t take(struct hvo_pool *pool, int node)
 {
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, node, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, node, &pfn), 0);
 	return pfn;
 }
 
@@ -228,7 +228,7 @@ static void surplus(enum hvo_mode mode)
 		pfn[i] = take(pool, ANY);
 	/* 20: no surplus: it stays, and nothing is restored. */
 	last = rig_stat(&r);
-	assert_int_equal(hvo_hugetlb_free(pool, pfn[5]), 0);
+	assert_int_equal(hvo_pool_free(pool, pfn[5]), 0);
 	assert_delta(&r, &last, 0, 0, 0, 0);
 	assert_pool(pool, ANY, 6, 1, 0);
 	pfn[5] = take(pool, ANY);
@@ -239,7 +239,7 @@ static void surplus(enum hvo_mode mode)
 	/* 21: what is given back leaves at once, while there is surplus. */
 	last = rig_stat(&r);
 	for (i = 0; i < 6; i++) {
-		assert_int_equal(hvo_hugetlb_free(pool, pfn[i]), 0);
+		assert_int_equal(hvo_pool_free(pool, pfn[i]), 0);
 		assert_pool(pool, ANY, i < 4 ? 5 - (uint64_t)i : 2, i < 4 ? 0 : (uint64_t)i - 3,
 			    i < 4 ? 3 - (uint64_t)i : 0);
 		assert_int_equal(rig_pool(pool, ANY).deferred, mode == HVO_LINUX && i < 4);
@@ -278,7 +278,7 @@ static void test_surplus_refused(void **state)
 	pfn = take(pool, ANY);
 	rig_resize(pool, ANY, 0);
 	hog_all(&r, &h, 0, false);
-	assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+	assert_int_equal(hvo_pool_free(pool, pfn), 0);
 	assert_pool(pool, ANY, 0, 0, 0);
 	assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 1);
 	assert_pool(pool, ANY, 1, 1, 1);
@@ -405,27 +405,27 @@ static void test_arguments(void **state)
 	assert_int_equal(hvo_pool_create(r.m, 11, &other), 0);
 	assert_int_equal(hvo_pool_create(r.m, 12, &other), 0);
 	assert_int_equal(hvo_pool_create(r.m, 13, &other), -HVO_ENOSPC);
-	assert_int_equal(hvo_hugetlb_alloc(pool, 0, 0, &pfn), -HVO_ENOMEM);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_ALL + 1, 0, &pfn), -HVO_EINVAL);
-	assert_int_equal(hvo_hugetlb_alloc(pool, 0, 1, &pfn), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_alloc(pool, 0, 0, &pfn), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_ALL + 1, 0, &pfn), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_alloc(pool, 0, 1, &pfn), -HVO_EINVAL);
 	assert_int_equal(hvo_pool_stat(pool, 1, &s), -HVO_EINVAL);
 	assert_true(s.total == 77 && pfn == 77);
 	rig_resize(pool, 0, 2);
 	page = take(pool, ANY);
-	assert_int_equal(hvo_hugetlb_free(other, page), -HVO_EINVAL);
-	assert_int_equal(hvo_hugetlb_free(pool, page + 1), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_free(other, page), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_free(pool, page + 1), -HVO_EINVAL);
 	assert_int_equal(hvo_split_page(r.m, page, 0), -HVO_EINVAL);
 	/* Mapped, and held twice. */
 	assert_int_equal(hvo_map_page(r.m, page + 511), 0);
-	assert_int_equal(hvo_hugetlb_free(pool, page), -HVO_EBUSY);
+	assert_int_equal(hvo_pool_free(pool, page), -HVO_EBUSY);
 	assert_int_equal(hvo_unmap_page(r.m, page), 0);
 	assert_int_equal(hvo_get_page(r.m, page + 100, &pfn), 0);
 	assert_int_equal(pfn, page);
-	assert_int_equal(hvo_hugetlb_free(pool, page), 0);
+	assert_int_equal(hvo_pool_free(pool, page), 0);
 	assert_pool(pool, ANY, 2, 1, 0);
 	assert_int_equal(hvo_put_page(r.m, page + 300), 0);
 	assert_pool(pool, ANY, 2, 2, 0);
-	assert_int_equal(hvo_hugetlb_free(pool, page), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_free(pool, page), -HVO_EINVAL);
 	/* The newest first. */
 	assert_int_equal(take(pool, ANY), page);
 	rig_audit(&r);

@@ -5,10 +5,11 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
-#include "core/isolate.h"
 #include "core/base.h"
+#include "core/isolate.h"
 
 #define ANY HVO_NODE_ANY
 
@@ -202,7 +203,7 @@ static void huge_wait_in(enum hvo_mode mode, unsigned int order, bool reserved)
 	struct waiter w;
 	struct rig r;
 	int (*alloc)(struct hvo_pool * pool, unsigned int gfp, int node, hvo_pfn_t *ret) =
-		reserved ? hvo_hugetlb_alloc_reserved : hvo_hugetlb_alloc;
+		reserved ? hvo_pool_alloc_reserved : hvo_pool_alloc;
 
 	rig_open(&r, RIG_FAULTY, &cfg);
 	w = (struct waiter){ &r, 0, 0 };
@@ -210,11 +211,11 @@ static void huge_wait_in(enum hvo_mode mode, unsigned int order, bool reserved)
 	r.on_sleep_arg = &w;
 	assert_int_equal(hvo_pool_create(r.m, order, &pool), 0);
 	assert_int_equal(rig_resize(pool, ANY, 1).done, 1);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &page), 0);
-	assert_int_equal(hvo_hugetlb_free(pool, page), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &page), 0);
+	assert_int_equal(hvo_pool_free(pool, page), 0);
 	hog_all(&r, &hog, 0, false);
 	if (reserved)
-		assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), 0);
+		assert_int_equal(hvo_pool_reserve(pool, ANY, 1), 0);
 	/* The last of its blocks is enough. */
 	assert_int_equal(hvo_isolate_range(r.m, page + size - 512, page + size), 0);
 	assert_int_equal(alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), -HVO_ENOMEM);
@@ -230,7 +231,7 @@ static void huge_wait_in(enum hvo_mode mode, unsigned int order, bool reserved)
 	assert_int_equal(pfn, page);
 	assert_int_equal(rig_pool(pool, ANY).reserved, 0);
 	rig_audit(&r);
-	assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+	assert_int_equal(hvo_pool_free(pool, pfn), 0);
 	hog_release(&r, &hog, UINT64_MAX);
 	rig_close(&r);
 }

@@ -100,7 +100,7 @@ static void test_same_as_library(void **state)
 	assert_int_equal(hvo_pool_resize(pool, HVO_NODE_ANY, 40, &res), 0);
 	assert_int_equal(hvo_alloc_pages(box.m, HVO_GFP_KERNEL, 3, 1, &pfn), 0);
 	assert_int_equal(global_number(L, "pfn"), pfn);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_USER, HVO_NODE_ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_USER, HVO_NODE_ANY, &pfn), 0);
 	assert_int_equal(global_number(L, "page"), pfn);
 	hvo_machine_stat(box.m, &stat);
 	assert_int_equal(hvo_pool_stat(pool, HVO_NODE_ANY, &in_pool), 0);

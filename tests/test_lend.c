@@ -266,11 +266,11 @@ static void dirty_pool(struct server *s)
 	unsigned int i;
 
 	for (i = 0; i < PAGES; i++) {
-		assert_int_equal(hvo_hugetlb_alloc(s->pool, 0, HVO_NODE_ANY, &pfns[i]), 0);
+		assert_int_equal(hvo_pool_alloc(s->pool, 0, HVO_NODE_ANY, &pfns[i]), 0);
 		memset(hvo_window(s->r.m, pfns[i], HVO_BLOCK_FRAMES), 0xaa, HVO_BLOCK_SIZE);
 	}
 	for (i = 0; i < PAGES; i++)
-		assert_int_equal(hvo_hugetlb_free(s->pool, pfns[i]), 0);
+		assert_int_equal(hvo_pool_free(s->pool, pfns[i]), 0);
 }
 
 /* How many free pages of the pool are all zero. */
@@ -280,11 +280,11 @@ static unsigned int zero_pages(struct server *s)
 	unsigned int i, zero = 0;
 
 	for (i = 0; i < PAGES; i++) {
-		assert_int_equal(hvo_hugetlb_alloc(s->pool, 0, HVO_NODE_ANY, &pfns[i]), 0);
+		assert_int_equal(hvo_pool_alloc(s->pool, 0, HVO_NODE_ANY, &pfns[i]), 0);
 		zero += all_bytes(hvo_window(s->r.m, pfns[i], HVO_BLOCK_FRAMES), HVO_BLOCK_SIZE, 0);
 	}
 	for (i = 0; i < PAGES; i++)
-		assert_int_equal(hvo_hugetlb_free(s->pool, pfns[i]), 0);
+		assert_int_equal(hvo_pool_free(s->pool, pfns[i]), 0);
 	return zero;
 }
 
@@ -647,7 +647,7 @@ static void test_pool_rules(void **state)
 	assert_int_equal(hvo_client_return(c, &loan), 0);
 
 	/* Begun, since so many are free; but some of them are promised. All turns round. */
-	assert_int_equal(hvo_hugetlb_reserve(s.pool, HVO_NODE_ANY, 8), 0);
+	assert_int_equal(hvo_pool_reserve(s.pool, HVO_NODE_ANY, 8), 0);
 	assert_int_equal(try_borrow(c, PAGES), -ENOMEM);
 	assert_int_equal(pool_free(&s), PAGES);
 	assert_int_equal(stat_of(&s).loans, 0);
@@ -664,7 +664,7 @@ static void test_pool_rules(void **state)
 		;
 	assert_int_equal(rig_pool(s.pool, HVO_NODE_ANY).surplus, 0);
 	assert_int_equal(rig_pool(s.pool, HVO_NODE_ANY).total, PAGES);
-	assert_int_equal(hvo_hugetlb_unreserve(s.pool, 8), 0);
+	assert_int_equal(hvo_pool_unreserve(s.pool, 8), 0);
 	hvo_client_close(c);
 	close_server(&s);
 }
@@ -784,7 +784,7 @@ static void test_no_memory_at_the_end(void **state)
 	(void)state;
 	open_default(&s);
 	c = client_of(&s);
-	assert_int_equal(hvo_hugetlb_reserve(s.pool, HVO_NODE_ANY, 8), 0);
+	assert_int_equal(hvo_pool_reserve(s.pool, HVO_NODE_ANY, 8), 0);
 	some_memory = 0;
 	__atomic_store_n(&no_memory, 1, __ATOMIC_RELEASE);
 	assert_int_equal(try_borrow(c, PAGES), -ENOMEM);
@@ -810,12 +810,12 @@ static void test_populate(void **state)
 	rig_open(&r, RIG_LINUX, &cfg);
 	pfn = rig_alloc(&r, HVO_GFP_KERNEL, ORDER);
 	rig_fill(&r, pfn, HVO_BLOCK_FRAMES, 5);
-	assert_int_equal(hvo_linux_release(r.host, pfn + 16, 32), 0);
+	assert_int_equal(hvo_linux_discard(r.host, pfn + 16, 32), 0);
 	assert_int_equal(hvo_linux_populate(r.host, pfn, HVO_BLOCK_FRAMES), 0);
 	assert_true(rig_intact(&r, pfn, 16, 5));
 	assert_true(rig_zero(&r, pfn + 16, 32));
-	assert_int_equal(hvo_linux_release(r.host, 0, r.host->nr_frames + 1), -HVO_EINVAL);
-	assert_int_equal(hvo_linux_release(r.host, UINT64_MAX, 2), -HVO_EINVAL);
+	assert_int_equal(hvo_linux_discard(r.host, 0, r.host->nr_frames + 1), -HVO_EINVAL);
+	assert_int_equal(hvo_linux_discard(r.host, UINT64_MAX, 2), -HVO_EINVAL);
 	assert_int_equal(hvo_linux_populate(r.host, r.host->nr_frames, 1), -HVO_EINVAL);
 	assert_int_equal(hvo_linux_populate(r.host, 1, UINT64_MAX), -HVO_EINVAL);
 	assert_int_equal(hvo_linux_populate(r.host, r.host->nr_frames, 0), 0);
@@ -1671,9 +1671,9 @@ static void crowd_rest(uint64_t *seed)
 	wrong(hvo_pool_set_overcommit(crowd.pool, rig_random(seed) % 8));
 	lend_stat(crowd.lend, &stat);
 	wrong(stat.pools[0].lent > PAGES + 8);
-	if (!hvo_hugetlb_alloc(crowd.pool, 0, HVO_NODE_ANY, &pfn)) {
+	if (!hvo_pool_alloc(crowd.pool, 0, HVO_NODE_ANY, &pfn)) {
 		*(uint64_t *)hvo_window(crowd.r.m, pfn, 1) = *seed;
-		wrong(hvo_hugetlb_free(crowd.pool, pfn));
+		wrong(hvo_pool_free(crowd.pool, pfn));
 	}
 	hvo_work(crowd.r.m, 16, NULL);
 }

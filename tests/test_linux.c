@@ -411,7 +411,7 @@ static void whole_machine(const struct hvo_config *cfg, const struct hvo_linux_o
 	pool_expect(&box, nr, nr);
 	box_audit(&box);
 	for (i = 0; i < 32; i++) {
-		MUST(!hvo_hugetlb_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &huge[i]));
+		MUST(!hvo_pool_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &huge[i]));
 		stamp(&box, huge[i], HVO_BLOCK_ORDER);
 	}
 
@@ -447,7 +447,7 @@ static void whole_machine(const struct hvo_config *cfg, const struct hvo_linux_o
 	box_audit(&box);
 	for (i = 0; i < 32; i++) {
 		verify(&box, huge[i], HVO_BLOCK_ORDER);
-		MUST(!hvo_hugetlb_free(box.pool, huge[i]));
+		MUST(!hvo_pool_free(box.pool, huge[i]));
 	}
 	pool_empty(&box);
 	box_audit(&box);
@@ -537,7 +537,7 @@ static void stat_same(const struct hvo_machine_stat *a, const struct hvo_machine
 	MUST(a->memmap_boot == b->memmap_boot);
 	MUST(a->memmap == b->memmap);
 	MUST(a->folds == b->folds);
-	MUST(a->presents == b->presents);
+	MUST(a->restored == b->restored);
 	MUST(a->cuts == b->cuts);
 	MUST(a->collapses == b->collapses);
 }
@@ -670,11 +670,11 @@ static void test_budget_fold(void **state)
 	MUST(all);
 	nr = stat.free;
 	for (i = 0; i < nr; i++)
-		MUST(!hvo_hugetlb_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &all[i]));
+		MUST(!hvo_pool_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &all[i]));
 	pool_resize(&box, 0);
 	shuffle(all, nr);
 	for (i = 0; i < nr; i++)
-		MUST(!hvo_hugetlb_free(box.pool, all[i]));
+		MUST(!hvo_pool_free(box.pool, all[i]));
 	free(all);
 	box_audit(&box);
 	pool_empty(&box);
@@ -811,7 +811,7 @@ static int limit_linux(void *arg)
 	all = calloc((size_t)nr, sizeof(*all));
 	MUST(all);
 	for (i = 0; i < nr; i++)
-		MUST(!hvo_hugetlb_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &all[i]));
+		MUST(!hvo_pool_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &all[i]));
 	/* Each one that is given back leaves the pool from now on. */
 	pool_resize(&box, 0);
 	pool_expect(&box, nr, nr);
@@ -826,7 +826,7 @@ static int limit_linux(void *arg)
 		if (all[i] / BLOCK % 3)
 			continue;
 		k = pool_stat(&box).total;
-		MUST(!hvo_hugetlb_free(box.pool, all[i]));
+		MUST(!hvo_pool_free(box.pool, all[i]));
 		all[i] = HVO_PFN_NONE;
 		/* What cannot leave is surplus again after that. */
 		hvo_work(box.m, UINT64_MAX, NULL);
@@ -848,7 +848,7 @@ static int limit_linux(void *arg)
 	/* In a row the way back only shrinks. What was refused before can leave now. */
 	for (i = 0; i < nr; i++)
 		if (all[i] != HVO_PFN_NONE)
-			MUST(!hvo_hugetlb_free(box.pool, all[i]));
+			MUST(!hvo_pool_free(box.pool, all[i]));
 	pool_empty(&box);
 	box_audit(&box);
 	spit_mappings(&eater);
@@ -893,13 +893,12 @@ static uint64_t churn_linux(struct box *box, unsigned int rounds)
 		MUST(res.done == nr);
 		pool_resize(box, nr);
 		for (i = 0; i < nr; i++)
-			MUST(!hvo_hugetlb_alloc(box->pool, HVO_GFP_KERNEL, HVO_NODE_ANY,
-						&box->v[i]));
+			MUST(!hvo_pool_alloc(box->pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &box->v[i]));
 		moved += pool_stat(box).optimized;
 		pool_resize(box, 0);
 		shuffle(box->v, (size_t)nr);
 		for (i = 0; i < nr; i++)
-			MUST(!hvo_hugetlb_free(box->pool, box->v[i]));
+			MUST(!hvo_pool_free(box->pool, box->v[i]));
 		pool_empty(box);
 	}
 	return moved;
@@ -1265,8 +1264,8 @@ static void expect_gone(struct forked *f)
 	MUST(hvo_collapse(m, UINT64_MAX, NULL) == 0);
 	MUST(hvo_pool_create(m, 10, &pool) == -HVO_ENODEV);
 	MUST(hvo_pool_resize(f->box.pool, HVO_NODE_ANY, 0, &res) == -HVO_ENODEV);
-	MUST(hvo_hugetlb_alloc(f->box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &pfn) == -HVO_ENODEV);
-	MUST(hvo_hugetlb_free(f->box.pool, f->huge) == -HVO_ENODEV);
+	MUST(hvo_pool_alloc(f->box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &pfn) == -HVO_ENODEV);
+	MUST(hvo_pool_free(f->box.pool, f->huge) == -HVO_ENODEV);
 	MUST(hvo_zone_stat(m, 0, HVO_ZONE_NORMAL, &zone) == -HVO_ENODEV);
 	MUST(hvo_pool_stat(f->box.pool, HVO_NODE_ANY, &stat) == -HVO_ENODEV);
 	MUST(hvo_pool_set_policy(f->box.pool, hvo_policy_get(0)) == -HVO_ENODEV);
@@ -1312,7 +1311,7 @@ static void fork_and_look(enum hvo_mode mode)
 	box_open_simple(&f.box, mode, 256 * MIB, NULL);
 	f.fd = f.box.host->fd;
 	pool_resize(&f.box, 20);
-	MUST(!hvo_hugetlb_alloc(f.box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &f.huge));
+	MUST(!hvo_pool_alloc(f.box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &f.huge));
 	stamp(&f.box, f.huge, HVO_BLOCK_ORDER);
 	MUST(!hvo_alloc_pages(f.box.m, HVO_GFP_KERNEL, 0, HVO_NODE_ANY, &f.used));
 	stamp(&f.box, f.used, 0);
@@ -1328,7 +1327,7 @@ static void fork_and_look(enum hvo_mode mode)
 	give_all(&f.box);
 	MUST(!hvo_put_page(f.box.m, f.used));
 	MUST(!hvo_put_page(f.box.m, f.whole));
-	MUST(!hvo_hugetlb_free(f.box.pool, f.huge));
+	MUST(!hvo_pool_free(f.box.pool, f.huge));
 	pool_empty(&f.box);
 	hvo_collapse(f.box.m, UINT64_MAX, NULL);
 	expect_as_at_start(&f.box);
@@ -1527,12 +1526,12 @@ static void test_worker_surplus(void **state)
 	box_open_simple(&box, HVO_LINUX, 256 * MIB, &with_worker);
 	MUST(pool_resize(&box, 20).done == 20);
 	for (i = 0; i < 20; i++)
-		MUST(!hvo_hugetlb_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &huge[i]));
+		MUST(!hvo_pool_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &huge[i]));
 	pool_resize(&box, 0);
 	stat = pool_stat(&box);
 	assert_int_equal(stat.surplus, 20);
 	for (i = 0; i < 20; i++)
-		MUST(!hvo_hugetlb_free(box.pool, huge[i]));
+		MUST(!hvo_pool_free(box.pool, huge[i]));
 	for (i = 0; i < 30000 && free_frames(&box) < box.free_frames; i++)
 		usleep(1000);
 	assert_int_equal(free_frames(&box), box.free_frames);
@@ -1560,12 +1559,12 @@ static void test_worker_retries(void **state)
 	box_open_simple(&box, HVO_LINUX, 128 * MIB, &with_worker);
 	MUST(!hvo_pool_set_policy(box.pool, &policy));
 	MUST(pool_resize(&box, 1).done == 1);
-	MUST(!hvo_hugetlb_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &huge));
+	MUST(!hvo_pool_alloc(box.pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &huge));
 	pool_resize(&box, 0);
 	while (take(&box, 0))
 		;
 	assert_int_equal(free_frames(&box), 0);
-	MUST(!hvo_hugetlb_free(box.pool, huge));
+	MUST(!hvo_pool_free(box.pool, huge));
 	/* Taken up by the worker, which cannot finish it. */
 	for (i = 0; i < 30000 && pool_stat(&box).deferred; i++)
 		usleep(1000);
@@ -1582,7 +1581,7 @@ static void *asking_thread(void *arg)
 	unsigned int i;
 
 	for (i = 0; i < 20000; i++)
-		hvo_linux_ops.work(arg);
+		hvo_linux_ops.kick(arg);
 	return NULL;
 }
 
@@ -1829,7 +1828,7 @@ static void test_one_tail_frame(void **state)
 	pool_expect(&box, 100, 100);
 	pages = 128 * HVO_BLOCK_MEMMAP;
 	for (q = 0; q < pages; q++) {
-		page = hvo_q_to_memmap(q);
+		page = hvo_memmap_slot(q);
 		p = array_page(&box, page);
 		(void)*(volatile const uint8_t *)p;
 		n = pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)p >> PAGE_SHIFT) * 8);

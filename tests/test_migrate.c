@@ -9,16 +9,16 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/migrate.h>
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/isolate.h"
 #include "core/base.h"
 #include "core/evacuate.h"
+#include "core/isolate.h"
 
 #define ANY HVO_NODE_ANY
 #define SLOTS 1024
@@ -243,7 +243,7 @@ static struct slot *own_huge(struct table *t, struct hvo_pool *pool, unsigned in
 {
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_USER | HVO_GFP_THISNODE, node, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_USER | HVO_GFP_THISNODE, node, &pfn), 0);
 	return adopt(t, pfn, order, 1 + t->nr % 3, t->nr % 2);
 }
 
@@ -698,7 +698,7 @@ static void huge_in(enum rig_platform platform, enum hvo_mode mode, bool optimiz
 	check_table(t);
 	rig_audit(&r);
 	/* All that are free are promised: a new one, and the old one leaves. */
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 3), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 3), 0);
 	was = s->pfn;
 	assert_int_equal(hvo_migrate(r.m, was, ANY, &dst), 0);
 	expect_pool(pool, ANY, 4, 3, 0);
@@ -712,7 +712,7 @@ static void huge_in(enum rig_platform platform, enum hvo_mode mode, bool optimiz
 	assert_int_equal(rig_pool(pool, ANY).deferred, 0);
 	expect_pool(pool, ANY, 4, 3, 0);
 	rig_audit(&r);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 3), 0);
+	assert_int_equal(hvo_pool_unreserve(pool, 3), 0);
 	table_free(t);
 	expect_pool(pool, ANY, 4, 4, 0);
 	rig_resize(pool, ANY, 0);
@@ -850,7 +850,7 @@ static void refused_clears(enum hvo_mode mode)
 	assert_int_equal(hvo_migrate(r.m, s->pfn, ANY, NULL), -HVO_EPERM);
 	t->error = 0;
 	check_table(t);
-	assert_int_equal(hvo_hugetlb_alloc(pool, 0, 0, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, 0, 0, &pfn), 0);
 	assert_true(rig_zero(&r, pfn, HVO_BLOCK_FRAMES));
 	rig_put(&r, pfn);
 	table_free(t);
@@ -1160,9 +1160,9 @@ static void evacuate_huge_in(enum hvo_mode mode)
 	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, 9);
 	rig_resize(pool, ANY, 1);
-	assert_int_equal(hvo_hugetlb_alloc(pool, 0, ANY, &start), 0);
+	assert_int_equal(hvo_pool_alloc(pool, 0, ANY, &start), 0);
 	rig_put(&r, start);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 1), 0);
 	assert_int_equal(hvo_isolate_range(r.m, start, start + 512), 0);
 	/* It is not handed out meanwhile, nor replaced by itself. */
 	assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_OFFLINE, UINT64_MAX, NULL), 0);
@@ -1170,13 +1170,13 @@ static void evacuate_huge_in(enum hvo_mode mode)
 	expect_pool(pool, ANY, 1, 1, 0);
 	rig_audit(&r);
 	assert_int_equal(hvo_unisolate_range(r.m, start, start + 512), 0);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 1), 0);
+	assert_int_equal(hvo_pool_unreserve(pool, 1), 0);
 
-	assert_int_equal(hvo_hugetlb_alloc(pool, 0, ANY, &start), 0);
+	assert_int_equal(hvo_pool_alloc(pool, 0, ANY, &start), 0);
 	rig_put(&r, start);
 	hog_all(&r, &hog, 16, false);
 	assert_int_equal(hvo_isolate_range(r.m, start, start + 512), 0);
-	assert_int_equal(hvo_hugetlb_alloc(pool, 0, ANY, &pfn), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_alloc(pool, 0, ANY, &pfn), -HVO_ENOMEM);
 	if (mode == HVO_LINUX) {
 		assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_CONTIG, UINT64_MAX,
 					  NULL),
@@ -1184,12 +1184,12 @@ static void evacuate_huge_in(enum hvo_mode mode)
 		expect_pool(pool, ANY, 1, 1, 0);
 	} else {
 		/* Promised: it has to stay. */
-		assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), 0);
+		assert_int_equal(hvo_pool_reserve(pool, ANY, 1), 0);
 		assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_CONTIG, UINT64_MAX,
 					  NULL),
 				 -HVO_EBUSY);
 		expect_pool(pool, ANY, 1, 1, 0);
-		assert_int_equal(hvo_hugetlb_unreserve(pool, 1), 0);
+		assert_int_equal(hvo_pool_unreserve(pool, 1), 0);
 		assert_int_equal(
 			evacuate(r.m, start, start + 512, EVACUATE_CONTIG, UINT64_MAX, NULL), 0);
 		expect_pool(pool, ANY, 0, 0, 0);
@@ -1460,7 +1460,7 @@ static void threads_in(enum rig_platform platform, enum hvo_mode mode)
 	for (i = 0; i < 12; i++)
 		adopt(t, rig_alloc(&r, HVO_GFP_USER, i % 11), i % 11, 1 + i % 3, 0);
 	for (i = 0; i < 3; i++) {
-		assert_int_equal(hvo_hugetlb_alloc(pool, 0, ANY, &pfn), 0);
+		assert_int_equal(hvo_pool_alloc(pool, 0, ANY, &pfn), 0);
 		adopt(t, pfn, 9, 1 + i % 3, 0);
 	}
 	for (i = 0; i < 2; i++) {
@@ -1523,9 +1523,9 @@ static void *be_busy(void *arg)
 		uint64_t dice = rig_random(&b->seed) >> 9;
 
 		if (dice % 8 == 0 && nr_huge < 2)
-			nr_huge += !hvo_hugetlb_alloc(b->pool, 0, ANY, &huge[nr_huge]);
+			nr_huge += !hvo_pool_alloc(b->pool, 0, ANY, &huge[nr_huge]);
 		else if (dice % 8 == 1 && nr_huge)
-			b->wrong += hvo_hugetlb_free(b->pool, huge[--nr_huge]) != 0;
+			b->wrong += hvo_pool_free(b->pool, huge[--nr_huge]) != 0;
 		else if (dice % 8 == 2)
 			hvo_work(b->m, 8, NULL);
 		else if (dice % 8 < 5 && nr < 32)
@@ -1537,7 +1537,7 @@ static void *be_busy(void *arg)
 	for (i = 0; i < nr; i++)
 		b->wrong += hvo_put_page(b->m, held[i]) != 0;
 	for (i = 0; i < nr_huge; i++)
-		b->wrong += hvo_hugetlb_free(b->pool, huge[i]) != 0;
+		b->wrong += hvo_pool_free(b->pool, huge[i]) != 0;
 	return NULL;
 }
 

@@ -830,7 +830,7 @@ static void test_sim_frames(void **state)
 	memset(bytes + 4 * HVO_FRAME_SIZE, 5, 4 * HVO_FRAME_SIZE);
 	hvo_sim_ops.copy(sim, 100, 4, 4);
 	hvo_sim_ops.zero(sim, 101, 1);
-	hvo_sim_ops.release(sim, 102, 1);
+	hvo_sim_ops.discard(sim, 102, 1);
 	for (i = 0; i < 4; i++)
 		assert_int_equal(bytes[(100 + i) * HVO_FRAME_SIZE + 9], i == 1 || i == 2 ? 0 : 5);
 	/* Only what is there is written to. */

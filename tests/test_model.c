@@ -71,7 +71,7 @@ static void op_put(struct model *mo)
 	verify(mo, e);
 	some = e->pfn + pick(mo, size(e));
 	if (e->pool >= 0 && pick(mo, 2))
-		rc = hvo_hugetlb_free(mo->pool[e->pool], e->pfn);
+		rc = hvo_pool_free(mo->pool[e->pool], e->pfn);
 	else
 		rc = hvo_put_page(mo->r.m, some);
 	if (e->refs == 1 && e->mapped) {
@@ -95,12 +95,12 @@ static void op_put_reserved(struct model *mo)
 		return;
 	e = &mo->entry[pick(mo, mo->nr)];
 	if (e->pool < 0) {
-		must(mo, hvo_hugetlb_free_reserved(mo->pool[0], e->pfn) == -HVO_EINVAL);
+		must(mo, hvo_pool_free_reserved(mo->pool[0], e->pfn) == -HVO_EINVAL);
 		return;
 	}
 	if (!e->reserved)
 		return;
-	rc = hvo_hugetlb_free_reserved(mo->pool[e->pool], e->pfn);
+	rc = hvo_pool_free_reserved(mo->pool[e->pool], e->pfn);
 	must(mo, rc == (e->refs > 1 || e->mapped ? -HVO_EBUSY : 0));
 	if (rc)
 		return;
@@ -211,9 +211,9 @@ static void op_huge(struct model *mo)
 	if (mo->nr == BLOCKS)
 		return;
 	if (reserved)
-		rc = hvo_hugetlb_alloc_reserved(mo->pool[i], gfp, node, &pfn);
+		rc = hvo_pool_alloc_reserved(mo->pool[i], gfp, node, &pfn);
 	else
-		rc = hvo_hugetlb_alloc(mo->pool[i], gfp, node, &pfn);
+		rc = hvo_pool_alloc(mo->pool[i], gfp, node, &pfn);
 	now = rig_pool(mo->pool[i], -1);
 	if (rc) {
 		must(mo, pfn == HVO_PFN_NONE && now.total == had.total && now.free == had.free);
@@ -250,12 +250,12 @@ static void op_reserve(struct model *mo)
 	int rc;
 
 	if (pick(mo, 2)) {
-		rc = hvo_hugetlb_unreserve(mo->pool[i], nr);
+		rc = hvo_pool_unreserve(mo->pool[i], nr);
 		must(mo, rc == (nr <= mo->reserved[i] ? 0 : -HVO_EINVAL));
 		mo->reserved[i] -= rc ? 0 : nr;
 		return;
 	}
-	rc = hvo_hugetlb_reserve(mo->pool[i], pick_node(mo), nr);
+	rc = hvo_pool_reserve(mo->pool[i], pick_node(mo), nr);
 	now = rig_pool(mo->pool[i], -1);
 	/* A page that failed is no promise. */
 	if (had.free >= had.reserved + had.poisoned + nr)
@@ -304,7 +304,7 @@ static void op_optimize(struct model *mo)
 	struct hvo_pool_stat had = rig_pool(mo->pool[i], -1);
 	uint64_t done = 99, left = mo->cfg.mode == HVO_LINUX ? pages_present(mo, i) : 0;
 
-	must(mo, !hvo_hugetlb_optimize_pool(mo->pool[i], &done));
+	must(mo, !hvo_pool_optimize(mo->pool[i], &done));
 	must(mo, done == had.total - had.optimized - left);
 	must(mo, rig_pool(mo->pool[i], -1).optimized == had.total - left);
 }
@@ -413,7 +413,7 @@ static void give_all_back(struct model *mo)
 	check(mo);
 	check_all(mo);
 	for (i = 0; i < POOLS; i++)
-		must(mo, !hvo_hugetlb_unreserve(mo->pool[i], mo->reserved[i]));
+		must(mo, !hvo_pool_unreserve(mo->pool[i], mo->reserved[i]));
 }
 
 static void run(const struct setup *s, uint64_t seed)

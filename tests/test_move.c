@@ -14,12 +14,12 @@
 #include <string.h>
 
 #include "core/alloc.h"
-#include "core/lock.h"
-#include "core/memmap_move.h"
-#include "core/page.h"
 #include "core/carve.h"
 #include "core/fold.h"
 #include "core/frames.h"
+#include "core/lock.h"
+#include "core/memmap_move.h"
+#include "core/page.h"
 #include "core/zone_cut.h"
 
 #define ANY HVO_NODE_ANY
@@ -103,7 +103,7 @@ static void assert_same(struct rig *r, const struct hvo_machine_stat *was)
 static hvo_pfn_t move(struct rig *r, uint64_t page)
 {
 	struct hvo_machine_stat was = rig_stat(r);
-	struct shot *shot = shot_take(r, hvo_memmap_to_q(page) / 8 * 512, 512);
+	struct shot *shot = shot_take(r, hvo_memmap_group(page) / 8 * 512, 512);
 	hvo_pfn_t old = backing(r, page), new;
 
 	assert_int_equal(hvo_move_memmap(r->m, old), 0);
@@ -208,7 +208,7 @@ static uint64_t move_all(struct rig *r, uint64_t first, bool home, uint64_t kind
 	memset(kinds, 0, NR_KINDS * sizeof(*kinds));
 	for (block = 0; block < nr; block++) {
 		for (k = first; k < 8; k++) {
-			page = hvo_q_to_memmap(block * 8 + k);
+			page = hvo_memmap_slot(block * 8 + k);
 			if (!may_move(r, page))
 				continue;
 			kinds[kind_of(r, block)]++;
@@ -260,7 +260,7 @@ static void restored(enum rig_platform platform)
 	assert_int_equal(rig_resize(pool, ANY, 0).done, 8);
 	assert_int_equal(rig_resize(pool, ANY, 4).done, 4);
 	for (i = 0; i < 2; i++) {
-		assert_int_equal(hvo_hugetlb_alloc(pool, 0, ANY, &huge[i]), 0);
+		assert_int_equal(hvo_pool_alloc(pool, 0, ANY, &huge[i]), 0);
 		rig_mark(&r, huge[i]);
 		used[i] = alloc_restored(&r);
 		rig_mark(&r, used[i]);
@@ -634,7 +634,7 @@ static int act_alloc(struct hvo_machine *m, hvo_pfn_t pfn)
 static void move_against(struct rig *r, hvo_pfn_t described, hvo_pfn_t pfn,
 			 int (*act)(struct hvo_machine *m, hvo_pfn_t pfn), int rc)
 {
-	uint64_t page = hvo_q_to_memmap(described >> 6);
+	uint64_t page = hvo_memmap_slot(described >> 6);
 	struct hvo_platform_ops ops = *r->m->ops;
 	int moved;
 
@@ -739,7 +739,7 @@ static void late_flush(void *ctx)
 /* Until both are through the flush the move waits for readers, of which one is late. */
 static void late(struct rig *r, hvo_pfn_t pfn, int (*act)(struct hvo_machine *m, hvo_pfn_t pfn))
 {
-	uint64_t page = hvo_q_to_memmap(pfn >> 6);
+	uint64_t page = hvo_memmap_slot(pfn >> 6);
 	struct hvo_platform_ops ops = *r->m->ops;
 	void *(*translate)(void *ctx, const void *addr, bool write) = r->m->mm.translate;
 
@@ -791,7 +791,7 @@ static void isolate(struct rig *r, uint64_t block, bool on)
 
 	lock_acquire(r->m, &z->lock);
 	if (on)
-		zone_isolate_block(r->m, z, block);
+		zone_isolate_block(r->m, z, block, ISOLATED_BY_LIBRARY);
 	else
 		zone_unisolate_block(r->m, z, block);
 	lock_release(r->m, &z->lock);
@@ -863,8 +863,8 @@ static void isolate_wrongly(struct rig *r, bool twice)
 	struct zone *z = zone_of(r->m, block_pfn(block));
 
 	if (twice) {
-		zone_isolate_block(r->m, z, block);
-		zone_isolate_block(r->m, z, block);
+		zone_isolate_block(r->m, z, block, ISOLATED_BY_LIBRARY);
+		zone_isolate_block(r->m, z, block, ISOLATED_BY_LIBRARY);
 	}
 	zone_unisolate_block(r->m, z, block);
 }
@@ -1228,7 +1228,7 @@ static void step_alloc(struct worker *w)
 	must(w, !hvo_split_page(m, pfn, 0), "split");
 	for (i = 0; i < 1u << order; i++)
 		must(w, !hvo_put_page(m, pfn + i), "put of a part");
-	if (!w->s->pool || hvo_hugetlb_alloc(w->s->pool, 0, ANY, &huge))
+	if (!w->s->pool || hvo_pool_alloc(w->s->pool, 0, ANY, &huge))
 		return;
 	must(w, !hvo_page_set_private(m, huge, 4, huge), "word of a huge page");
 	must(w, !hvo_put_page(m, huge), "put of a huge page");
@@ -1304,7 +1304,7 @@ static void *mover(void *arg)
 
 	while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE)) {
 		page = s->pfn[rig_random(&seed) % s->nr] >> 9;
-		page = hvo_q_to_memmap(page * 8 + rig_random(&seed) % 8);
+		page = hvo_memmap_slot(page * 8 + rig_random(&seed) % 8);
 		frame = backing(&s->r, page);
 		if (frame == HVO_SHARED_TAIL)
 			continue;
@@ -1347,7 +1347,7 @@ static void scene_linux_mode(struct scene *s)
 	hvo_set_optimize(s->r.m, false);
 	rig_resize(s->pool, ANY, 20);
 	for (n = 0; n < 16; n++) {
-		assert_int_equal(hvo_hugetlb_alloc(s->pool, 0, ANY, &pfn), 0);
+		assert_int_equal(hvo_pool_alloc(s->pool, 0, ANY, &pfn), 0);
 		s->pfn[s->nr++] = pfn;
 	}
 	for (n = 0; n < 16; n++) {

@@ -8,7 +8,8 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
 
 #include "core/base.h"
 
@@ -56,11 +57,11 @@ static void cma_pool(enum hvo_mode mode)
 	assert_int_equal(cma_used(cma), GIGA);
 	rig_audit(&r);
 	/* In somebody's hands, and no longer: nobody but the pool gives it back. */
-	assert_int_equal(hvo_hugetlb_alloc(giga, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(giga, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	hvo_cma_stat(cma, &start, NULL, NULL);
 	assert_int_equal(pfn, start);
 	assert_int_equal(hvo_cma_release(cma, pfn, GIGA), -HVO_EINVAL);
-	assert_int_equal(hvo_hugetlb_free(giga, pfn), 0);
+	assert_int_equal(hvo_pool_free(giga, pfn), 0);
 	assert_int_equal(cma_used(cma), GIGA);
 	assert_int_equal(rig_resize(giga, ANY, 0).done, 1);
 	assert_int_equal(cma_used(cma), 0);
@@ -193,10 +194,10 @@ static void boot_nodes(enum hvo_mode mode)
 			assert_int_equal(rig_pool(pool, ANY).optimized,
 					 mode == HVO_LINUX && !optimize ? 0 : 3);
 			rig_audit(&r);
-			assert_int_equal(hvo_hugetlb_alloc(pool, 0, 2, &pfn), 0);
+			assert_int_equal(hvo_pool_alloc(pool, 0, 2, &pfn), 0);
 			rig_fill_some(&r, pfn, GIGA, 3);
 			assert_true(rig_some_intact(&r, pfn, GIGA, 3));
-			assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+			assert_int_equal(hvo_pool_free(pool, pfn), 0);
 			/* All of it can be had again, and put together again. */
 			assert_int_equal(rig_resize(pool, ANY, 0).done, 3);
 			rig_audit(&r);

@@ -10,7 +10,9 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
 #include <string.h>
 
@@ -112,9 +114,9 @@ static void defer_page(struct world *w)
 	hvo_pfn_t pfn = 0;
 
 	assert_int_equal(hvo_pool_set_overcommit(w->pool, 1), 0);
-	assert_int_equal(hvo_hugetlb_reserve(w->pool, ANY, 3), 0);
-	assert_int_equal(hvo_hugetlb_alloc(w->pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
-	assert_int_equal(hvo_hugetlb_free(w->pool, pfn), 0);
+	assert_int_equal(hvo_pool_reserve(w->pool, ANY, 3), 0);
+	assert_int_equal(hvo_pool_alloc(w->pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_free(w->pool, pfn), 0);
 	assert_int_equal(rig_pool(w->pool, ANY).deferred, 1);
 	add_kind(w, "a page that waits to be freed", pfn, true);
 }
@@ -205,13 +207,13 @@ CALL(private, hvo_page_private(w->r.m, pfn, 0, &(uint64_t){ 0 }))
 CALL(split_page, hvo_split_page(w->r.m, pfn, 0))
 CALL(set_owner, hvo_set_owner(w->r.m, pfn, w->owner_id))
 CALL(no_owner, hvo_set_owner(w->r.m, pfn, 0))
-CALL(hugetlb_free, hvo_hugetlb_free(w->pool, pfn))
-CALL(free_reserved, hvo_hugetlb_free_reserved(w->pool, pfn))
+CALL(hugetlb_free, hvo_pool_free(w->pool, pfn))
+CALL(free_reserved, hvo_pool_free_reserved(w->pool, pfn))
 CALL(free_contig_range, hvo_free_contig_range(w->r.m, pfn, pfn + nr))
 CALL(cma_release, hvo_cma_release(w->cma, pfn, nr))
 CALL(migrate, hvo_migrate(w->r.m, pfn, ANY, NULL))
 CALL(held, hvo_pages_held(w->r.m, pfn, nr) ? 0 : -HVO_EINVAL)
-CALL(release, w->r.host ? hvo_linux_release(w->r.host, pfn, nr) : -HVO_EINVAL)
+CALL(release, w->r.host ? hvo_linux_discard(w->r.host, pfn, nr) : -HVO_EINVAL)
 CALL(populate, w->r.host ? hvo_linux_populate(w->r.host, pfn, nr) : -HVO_EINVAL)
 
 /* What is for any memory that is online, if it is. */
@@ -390,7 +392,7 @@ static void held(enum rig_platform platform, enum hvo_mode mode)
 
 	world_open(&w, platform, mode);
 	small = rig_alloc(&w.r, HVO_GFP_KERNEL, 3);
-	assert_int_equal(hvo_hugetlb_alloc(w.pool, HVO_GFP_KERNEL, ANY, &huge), 0);
+	assert_int_equal(hvo_pool_alloc(w.pool, HVO_GFP_KERNEL, ANY, &huge), 0);
 	assert_int_equal(hvo_cma_alloc(w.cma, 1000, 0, &cma), 0);
 	assert_int_equal(hvo_alloc_contig_range(w.r.m, contig, contig + 700, HVO_GFP_USER), 0);
 	{
@@ -408,7 +410,7 @@ static void held(enum rig_platform platform, enum hvo_mode mode)
 			if (platform != RIG_LINUX)
 				continue;
 			rig_fill(&w.r, pfn, ranges[i].nr, i);
-			assert_int_equal(hvo_linux_release(w.r.host, pfn, ranges[i].nr), 0);
+			assert_int_equal(hvo_linux_discard(w.r.host, pfn, ranges[i].nr), 0);
 			assert_int_equal(hvo_linux_populate(w.r.host, pfn, ranges[i].nr), 0);
 			assert_true(rig_zero(&w.r, pfn, ranges[i].nr));
 		}

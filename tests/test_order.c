@@ -164,13 +164,13 @@ static void look(struct world *w, struct model_list *l)
 	l->nr = nr;
 	assert_true(nr <= MAX_PAGES);
 	for (i = nr; i--;) {
-		assert_int_equal(hvo_hugetlb_alloc(w->pool, 0, ANY, &pfn), 0);
+		assert_int_equal(hvo_pool_alloc(w->pool, 0, ANY, &pfn), 0);
 		l->page[i] =
 			(struct model_page){ pfn, rig_page(&w->r, pfn)->flags & HVO_PF_OPTIMIZED,
 					     !movable(w, pfn) };
 	}
 	for (i = 0; i < nr; i++)
-		assert_int_equal(hvo_hugetlb_free(w->pool, l->page[i].pfn), 0);
+		assert_int_equal(hvo_pool_free(w->pool, l->page[i].pfn), 0);
 }
 
 static bool model_restore(struct model_page *page, uint64_t *frames)

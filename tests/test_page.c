@@ -24,13 +24,13 @@ static void test_layout(void **state)
 	assert_int_equal(hvo_memmap_pages(5 * GIB + 1), 6 * 4096);
 	assert_int_equal(hvo_memmap_pages(128 * MIB), 4096);
 	for (q = 0; q < pages; q++) {
-		page = hvo_q_to_memmap(q);
+		page = hvo_memmap_slot(q);
 		assert_true(page < pages);
 		assert_int_equal(page / 4096, q / 4096);
-		assert_int_equal(hvo_memmap_to_q(page), q);
+		assert_int_equal(hvo_memmap_group(page), q);
 		/* A head page is one of the first 512 of its GiB. */
 		assert_int_equal(page % 4096 < 512, q % 8 == 0);
-		assert_int_equal(hvo_q_to_memmap(hvo_memmap_to_q(q)), q);
+		assert_int_equal(hvo_memmap_slot(hvo_memmap_group(q)), q);
 	}
 	for (block = 0; block < 5 * 512; block++) {
 		assert_int_equal(hvo_block_head_page(block),
@@ -250,9 +250,9 @@ static void test_heads_folded(void **state)
 		assert_int_equal(hvo_pool_create(r.m, orders[i], &pool), 0);
 		assert_int_equal(rig_resize(pool, HVO_NODE_ANY, 1).done, 1);
 		assert_int_equal(rig_pool(pool, 0).optimized, 1);
-		assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &pfn), 0);
+		assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &pfn), 0);
 		check_heads(&r, pfn, orders[i]);
-		assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+		assert_int_equal(hvo_pool_free(pool, pfn), 0);
 	}
 	rig_audit(&r);
 	rig_close(&r);

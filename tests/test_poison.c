@@ -5,7 +5,8 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/migrate.h>
 
 #include <pthread.h>
 #include <sched.h>
@@ -22,7 +23,7 @@ static hvo_pfn_t take(struct hvo_pool *pool)
 {
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	return pfn;
 }
 
@@ -232,11 +233,11 @@ static void test_huge_stays(void **state)
 	assert_int_equal(rig_pool(pool, ANY).poisoned, 1);
 	rig_audit(&r);
 	assert_int_not_equal(take(pool), page);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_ENOMEM);
 	assert_int_equal(rig_pool(pool, ANY).free, 1);
 	hog_release(&r, &hog, UINT64_MAX);
 	/* It is no page that could be promised. */
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 1), -HVO_ENOMEM);
 	assert_int_equal(hvo_hugetlb_dissolve(r.m, page), 0);
 	page += 9;
 	expect_out(&r, &page, 1);
@@ -302,7 +303,7 @@ static void expect_same(struct rig *r, const struct hvo_page *was, hvo_pfn_t fir
 /* What backs a page of the array fails, and is replaced at once; the frame that failed. */
 static hvo_pfn_t fail_backing(struct rig *r, uint64_t page)
 {
-	hvo_pfn_t first = hvo_memmap_to_q(page) * 64, old = backing(r, page), new, pfn;
+	hvo_pfn_t first = hvo_memmap_group(page) * 64, old = backing(r, page), new, pfn;
 	struct hvo_machine_stat was = rig_stat(r), now;
 	struct hvo_page pages[64];
 
@@ -626,7 +627,7 @@ static void gigantic_descriptors(enum hvo_mode mode)
 	assert_int_equal(hvo_hugetlb_dissolve(r.m, pfn + 512 * 37), 0);
 	rig_audit(&r);
 	hvo_set_optimize(r.m, true);
-	assert_int_equal(hvo_hugetlb_optimize_pool(mega, &done), 0);
+	assert_int_equal(hvo_pool_optimize(mega, &done), 0);
 	rig_audit(&r);
 	rig_resize(mega, ANY, 0);
 	expect_out(&r, bad, nr);
@@ -824,9 +825,9 @@ static void test_busy_descriptors(void **state)
 	base = busy_block(&r, small, 8);
 	assert_int_equal(alloc_block(r.m, HVO_GFP_KERNEL, 6, ANY, &part), 0);
 	assert_int_equal(part >> 9, base >> 9);
-	bad[0] = backing(&r, hvo_q_to_memmap(part >> 6));
+	bad[0] = backing(&r, hvo_memmap_slot(part >> 6));
 	assert_int_equal(hvo_memory_failure(r.m, bad[0]), -HVO_EBUSY);
-	assert_int_equal(backing(&r, hvo_q_to_memmap(part >> 6)), bad[0]);
+	assert_int_equal(backing(&r, hvo_memmap_slot(part >> 6)), bad[0]);
 	assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 0);
 	free_block(r.m, part, 6);
 	assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 1);
@@ -929,7 +930,7 @@ static void test_audit(void **state)
 	rig_close(&r);
 	bad = victim_open(&r, ELSEWHERE, RIG_SIM, &run.page);
 	/* Tails of a block in which nothing failed. */
-	b = &r.m->blocks[hvo_memmap_to_q(run.page) >> 3];
+	b = &r.m->blocks[hvo_memmap_group(run.page) >> 3];
 	b->flags |= BLOCK_SELF;
 	assert_int_equal(rig_findings(&r), 1);
 	b->flags &= (uint8_t)~BLOCK_SELF;
@@ -1020,7 +1021,7 @@ static void fail_under_them(struct crowd *c, uint64_t own)
 		for (i = 0; i < nr && tries % 4; i++, q = (q + 8) % (nr * 8))
 			if (!hvo_fold_byte(hvo_machine_memmap(c->r.m), q >> 3))
 				break;
-		frame = backing(&c->r, hvo_q_to_memmap(q));
+		frame = backing(&c->r, hvo_memmap_slot(q));
 		if (frame == HVO_SHARED_TAIL)
 			continue;
 		if (!hvo_memory_failure(c->r.m, frame)) {
@@ -1111,7 +1112,7 @@ static void test_many_descriptors(void **state)
 	assert_int_equal(hvo_memory_failure(r.m, bad[MANY]), 0);
 	assert_int_not_equal(backing(&r, page), bad[MANY]);
 	rig_audit(&r);
-	bad[MANY + 1] = backing(&r, hvo_block_tail_page(hvo_memmap_to_q(page) >> 3));
+	bad[MANY + 1] = backing(&r, hvo_block_tail_page(hvo_memmap_group(page) >> 3));
 	assert_int_equal(hvo_memory_failure(r.m, bad[MANY + 1]), 0);
 	assert_int_equal(rig_page(&r, bad[MANY + 1])->state, HVO_PAGE_POISONED);
 	more = rig_alloc(&r, HVO_GFP_USER, 9);
@@ -1179,7 +1180,7 @@ static void cleared_around(enum hvo_mode mode, unsigned int order, bool huge)
 	if (huge) {
 		pool = rig_pool_new(&r, order);
 		assert_int_equal(rig_resize(pool, HVO_NODE_ANY, 2).done, 2);
-		assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &pfn), 0);
+		assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &pfn), 0);
 	} else {
 		pfn = rig_alloc(&r, HVO_GFP_KERNEL, order);
 	}

@@ -8,7 +8,9 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
 #include <pthread.h>
 
@@ -24,7 +26,7 @@ static uint64_t released(struct rig *r)
 	struct hvo_sim_stat s = { .size = sizeof(s) };
 
 	hvo_sim_stat(r->sim, &s);
-	return s.released_frames;
+	return s.discarded_frames;
 }
 
 /* Everything that may be given back, and nothing else changes. */
@@ -247,11 +249,11 @@ static void test_pools(void **state)
 	pool = rig_pool_new(&r, 9);
 	report_all(&r, 9);
 	assert_int_equal(rig_resize(pool, HVO_NODE_ANY, 100).done, 100);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &pfn), 0);
 	assert_int_equal(released(&r), reported(&r));
 	rig_audit(&r);
 	report_all(&r, 9);
-	assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+	assert_int_equal(hvo_pool_free(pool, pfn), 0);
 	assert_int_equal(rig_resize(pool, HVO_NODE_ANY, 0).done, 100);
 	rig_audit(&r);
 	rig_close(&r);

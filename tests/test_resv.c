@@ -31,9 +31,9 @@ static hvo_pfn_t take(struct hvo_pool *pool, bool reserved)
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 
 	if (reserved)
-		assert_int_equal(hvo_hugetlb_alloc_reserved(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+		assert_int_equal(hvo_pool_alloc_reserved(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	else
-		assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+		assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	return pfn;
 }
 
@@ -49,18 +49,18 @@ static void reserve_in(enum hvo_mode mode)
 
 	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, 9);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 1), -HVO_ENOMEM);
 	rig_resize(pool, ANY, 10);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 11), -HVO_ENOMEM);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 4), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 11), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 4), 0);
 	expect(pool, 10, 10, 0, 4);
 	/* Who has none gets what is left, and no more. */
 	for (i = 0; i < 6; i++)
 		pfn[i] = take(pool, false);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_ENOMEM);
 	assert_int_equal(none, 77);
 	expect(pool, 10, 4, 0, 4);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 1), -HVO_ENOMEM);
 	/* Nothing that is promised leaves: not by dissolving, not by shrinking. */
 	assert_int_equal(rig_resize(pool, ANY, 0).done, 0);
 	expect(pool, 10, 4, 10, 4);
@@ -70,36 +70,36 @@ static void reserve_in(enum hvo_mode mode)
 	expect(pool, 10, 3, 0, 3);
 	/* Not put to use: the promise is there again. */
 	assert_int_equal(hvo_get_page(r.m, pfn[6], NULL), 0);
-	assert_int_equal(hvo_hugetlb_free_reserved(pool, pfn[6]), -HVO_EBUSY);
+	assert_int_equal(hvo_pool_free_reserved(pool, pfn[6]), -HVO_EBUSY);
 	rig_put(&r, pfn[6]);
-	assert_int_equal(hvo_hugetlb_free_reserved(pool, pfn[6]), 0);
+	assert_int_equal(hvo_pool_free_reserved(pool, pfn[6]), 0);
 	expect(pool, 10, 4, 0, 4);
-	assert_int_equal(hvo_hugetlb_free_reserved(pool, pfn[6]), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_free_reserved(pool, pfn[6]), -HVO_EINVAL);
 	assert_int_equal(hvo_hugetlb_dissolve(r.m, pfn[6]), -HVO_EBUSY);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 5), -HVO_EINVAL);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 4), 0);
+	assert_int_equal(hvo_pool_unreserve(pool, 5), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_unreserve(pool, 4), 0);
 	expect(pool, 10, 4, 0, 0);
-	assert_int_equal(hvo_hugetlb_alloc_reserved(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_alloc_reserved(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_EINVAL);
 	assert_int_equal(hvo_hugetlb_dissolve(r.m, pfn[6]), 0);
 	expect(pool, 9, 3, 0, 0);
 	for (i = 0; i < 6; i++)
 		rig_put(&r, pfn[i]);
 	/* Shrinking keeps what is reserved and turns the rest of it into surplus. */
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 4), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 4), 0);
 	rig_resize(pool, ANY, 2);
 	expect(pool, 4, 4, 2, 4);
 	/* With the promise the surplus goes. */
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 1), 0);
+	assert_int_equal(hvo_pool_unreserve(pool, 1), 0);
 	expect(pool, 3, 3, 1, 3);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 3), 0);
+	assert_int_equal(hvo_pool_unreserve(pool, 3), 0);
 	expect(pool, 2, 2, 0, 0);
 	rig_audit(&r);
-	assert_int_equal(hvo_hugetlb_reserve(pool, 1, 1), -HVO_EINVAL);
-	assert_int_equal(hvo_hugetlb_reserve(pool, -2, 1), -HVO_EINVAL);
-	assert_int_equal(hvo_hugetlb_reserve(NULL, 0, 1), -HVO_EINVAL);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, UINT64_MAX), -HVO_ENOMEM);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 0), 0);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, UINT64_MAX), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_reserve(pool, 1, 1), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_reserve(pool, -2, 1), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_reserve(NULL, 0, 1), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, UINT64_MAX), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 0), 0);
+	assert_int_equal(hvo_pool_unreserve(pool, UINT64_MAX), -HVO_EINVAL);
 	rig_close(&r);
 }
 
@@ -132,11 +132,11 @@ static void overcommit_in(enum hvo_mode mode)
 		pfn[i] = take(pool, false);
 	expect(pool, 5, 0, 3, 0);
 	assert_int_equal(rig_pool(pool, ANY).optimized, 5);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_ENOMEM);
 	assert_int_equal(none, 77);
 	/* Who must not wait gets no new page. */
 	assert_int_equal(hvo_pool_set_overcommit(pool, 4), 0);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_ATOMIC, ANY, &none), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_ATOMIC, ANY, &none), -HVO_ENOMEM);
 	rig_audit(&r);
 	/* The first three that come back leave, whichever they are. */
 	before = rig_stat(&r);
@@ -155,10 +155,10 @@ static void overcommit_in(enum hvo_mode mode)
 	assert_int_equal(after.memmap - before.memmap, 3 * tails);
 	rig_audit(&r);
 	/* A reservation beyond the pool allocates its pages at once. */
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 7), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 7), -HVO_ENOMEM);
 	hvo_work(r.m, UINT64_MAX, NULL);
 	expect(pool, 2, 2, 0, 0);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 6), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 6), 0);
 	expect(pool, 6, 6, 4, 6);
 	for (i = 0; i < 6; i++)
 		pfn[i] = take(pool, true);
@@ -166,15 +166,15 @@ static void overcommit_in(enum hvo_mode mode)
 	for (i = 0; i < 6; i++)
 		rig_put(&r, pfn[i]);
 	expect(pool, 2, 2, 0, 0);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 5), 0);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 5), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 5), 0);
+	assert_int_equal(hvo_pool_unreserve(pool, 5), 0);
 	expect(pool, 2, 2, 0, 0);
 	/* The limit is for new ones; what is there stays. */
 	for (i = 0; i < 3; i++)
 		pfn[i] = take(pool, false);
 	assert_int_equal(hvo_pool_set_overcommit(pool, 0), 0);
 	expect(pool, 3, 0, 1, 0);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_ENOMEM);
 	assert_int_equal(hvo_pool_set_overcommit(NULL, 0), -HVO_EINVAL);
 	rig_audit(&r);
 	rig_close(&r);
@@ -206,11 +206,11 @@ static void test_refused_uses_room(void **state)
 	assert_int_equal(hvo_pool_set_overcommit(pool, 3), 0);
 	hog_release(&r, &hog, UINT64_MAX);
 	/* Free ones are used, and there is no room for a fourth. */
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 4), -HVO_ENOMEM);
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 3), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 4), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 3), 0);
 	expect(pool, 3, 3, 3, 3);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), -HVO_ENOMEM);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 3), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), -HVO_ENOMEM);
+	assert_int_equal(hvo_pool_unreserve(pool, 3), 0);
 	expect(pool, 0, 0, 0, 0);
 	rig_audit(&r);
 	rig_close(&r);
@@ -475,7 +475,7 @@ static void optimize_later(unsigned int order)
 	rig_fill(&r, used, size, 5);
 	assert_int_equal(hvo_map_page(r.m, used), 0);
 	before = rig_stat(&r);
-	assert_int_equal(hvo_hugetlb_optimize_pool(pool, &done), 0);
+	assert_int_equal(hvo_pool_optimize(pool, &done), 0);
 	assert_int_equal(done, nr);
 	after = rig_stat(&r);
 	tails = (UINT64_C(1) << order) / 64 - 1;
@@ -487,12 +487,12 @@ static void optimize_later(unsigned int order)
 	assert_true(rig_page(&r, used)->refcount == 1 && rig_page(&r, used)->mapcount == 1);
 	assert_true(rig_intact(&r, used, size, 5));
 	rig_audit(&r);
-	assert_int_equal(hvo_hugetlb_optimize_pool(pool, &done), 0);
+	assert_int_equal(hvo_pool_optimize(pool, &done), 0);
 	assert_int_equal(done, 0);
 	assert_int_equal(hvo_unmap_page(r.m, used), 0);
 	rig_put(&r, used);
 	assert_int_equal(rig_resize(pool, ANY, 0).done, nr);
-	assert_int_equal(hvo_hugetlb_optimize_pool(NULL, &done), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_optimize(NULL, &done), -HVO_EINVAL);
 	rig_audit(&r);
 	rig_close(&r);
 }

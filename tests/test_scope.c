@@ -11,7 +11,9 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
 #include <string.h>
 
@@ -157,7 +159,7 @@ static void fold_present(struct stand *s)
 			want++;
 		}
 	}
-	assert_int_equal(hvo_hugetlb_optimize_pool(s->pool, &done), 0);
+	assert_int_equal(hvo_pool_optimize(s->pool, &done), 0);
 	assert_int_equal(done, want);
 	check(s);
 }
@@ -333,13 +335,13 @@ static void test_surplus(void **state)
 		resize(&s, 30, true);
 		assert_int_equal(hvo_pool_set_overcommit(s.pool, 100), 0);
 		for (i = 0; i < 100; i++)
-			if (hvo_hugetlb_alloc(s.pool, HVO_GFP_KERNEL, ANY, &pfn[i]))
+			if (hvo_pool_alloc(s.pool, HVO_GFP_KERNEL, ANY, &pfn[i]))
 				break;
 		/* NORMAL alone has not room for them. */
 		assert_int_equal(i == 100, scope != HVO_FOLD_UNMOVABLE);
 		follow(&s, false);
 		while (i)
-			assert_int_equal(hvo_hugetlb_free(s.pool, pfn[--i]), 0);
+			assert_int_equal(hvo_pool_free(s.pool, pfn[--i]), 0);
 		while (hvo_work(s.r.m, UINT64_MAX, NULL))
 			;
 		follow(&s, false);
@@ -399,7 +401,7 @@ static void test_boot_gigantic(void **state)
 		hvo_set_optimize(r.m, true);
 		assert_int_equal(hvo_pool_set_fold_scope(giant, HVO_FOLD_BOOT), 0);
 		assert_int_equal(hvo_pool_set_fold_scope(small, HVO_FOLD_BOOT), 0);
-		assert_int_equal(hvo_hugetlb_optimize_pool(giant, &done), 0);
+		assert_int_equal(hvo_pool_optimize(giant, &done), 0);
 		assert_int_equal(done, early ? 0 : 2);
 		rig_resize(giant, ANY, 3);
 		rig_resize(small, ANY, 5);
@@ -479,7 +481,7 @@ static hvo_pfn_t give_back(struct stand *s, enum hvo_zone_type zone)
 
 		if (s->huge[i] && pfn != s->at && is_in(s, pfn, zone) &&
 		    rig_page(&s->r, pfn)->refcount) {
-			assert_int_equal(hvo_hugetlb_free(s->pool, pfn), 0);
+			assert_int_equal(hvo_pool_free(s->pool, pfn), 0);
 			return pfn;
 		}
 	}
@@ -504,7 +506,7 @@ static void before_move(struct stand *s, const struct move *v, enum rig_platform
 	resize(s, PAGES, s->scope == HVO_FOLD_BOOT);
 	turn(s, true);
 	fold_present(s);
-	for (i = 0; i < PAGES && !hvo_hugetlb_alloc(s->pool, 0, ANY, &pfn); i++)
+	for (i = 0; i < PAGES && !hvo_pool_alloc(s->pool, 0, ANY, &pfn); i++)
 		/* Some need its neighbour, too. */
 		if (!s->at && is_in(s, pfn, v->from) && s->huge[(pfn / HVO_BLOCK_FRAMES) ^ 1])
 			s->at = pfn;
@@ -536,7 +538,7 @@ static void after_move(struct stand *s)
 	assert_int_equal(hvo_set_owner(s->r.m, s->at, 0), 0);
 	for (i = 0; i < PAGES; i++)
 		if (s->huge[i] && rig_page(&s->r, i * HVO_BLOCK_FRAMES)->refcount)
-			assert_int_equal(hvo_hugetlb_free(s->pool, i * HVO_BLOCK_FRAMES), 0);
+			assert_int_equal(hvo_pool_free(s->pool, i * HVO_BLOCK_FRAMES), 0);
 	stand_down(s);
 }
 
@@ -858,7 +860,7 @@ static void test_stays(void **state)
 		before_move(&s, &v, RIG_SIM);
 		src = s.at;
 		other = src ^ HVO_BLOCK_FRAMES;
-		assert_int_equal(hvo_hugetlb_free(s.pool, other), 0);
+		assert_int_equal(hvo_pool_free(s.pool, other), 0);
 		assert_int_equal(hvo_hugetlb_dissolve(s.r.m, other), 0);
 		follow(&s, false);
 		isolated = s.moves + s.putbacks;

@@ -7,7 +7,7 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/migrate.h>
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -240,7 +240,7 @@ static void huge_order(enum hvo_mode mode, unsigned int order)
 	rig_open(&r, RIG_SIM, &cfg);
 	assert_int_equal(hvo_pool_create(r.m, order, &pool), 0);
 	assert_int_equal(rig_resize(pool, ANY, 4).done, 4);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
 	rig_fill(&r, pfn, size, 9);
 	expect_refused(&r, pfn + 3, -HVO_EBUSY);
 	assert_int_equal(rig_pool(pool, ANY).total, 4);
@@ -262,20 +262,20 @@ static void huge_order(enum hvo_mode mode, unsigned int order)
 	expect_out(&r, pfn + size - 1);
 	/* A free one. */
 	assert_int_equal(rig_resize(pool, ANY, 3).done, 2);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &free), 0);
-	assert_int_equal(hvo_hugetlb_free(pool, free), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &free), 0);
+	assert_int_equal(hvo_pool_free(pool, free), 0);
 	assert_int_equal(hvo_soft_offline(r.m, free + size / 2), 0);
 	assert_int_equal(rig_pool(pool, ANY).total, 2);
 	expect_out(&r, free + size / 2);
 	/* One that is promised: another takes its place. */
-	assert_int_equal(hvo_hugetlb_reserve(pool, ANY, 1), 0);
-	assert_int_equal(hvo_hugetlb_alloc_reserved(pool, HVO_GFP_KERNEL, ANY, &free), 0);
-	assert_int_equal(hvo_hugetlb_free_reserved(pool, free), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 1), 0);
+	assert_int_equal(hvo_pool_alloc_reserved(pool, HVO_GFP_KERNEL, ANY, &free), 0);
+	assert_int_equal(hvo_pool_free_reserved(pool, free), 0);
 	assert_int_equal(hvo_soft_offline(r.m, free), 0);
 	assert_int_equal(rig_pool(pool, ANY).total, 2);
 	assert_int_equal(rig_pool(pool, ANY).free, 1);
 	expect_out(&r, free);
-	assert_int_equal(hvo_hugetlb_unreserve(pool, 1), 0);
+	assert_int_equal(hvo_pool_unreserve(pool, 1), 0);
 	let_go(&r, &h);
 	assert_int_equal(rig_resize(pool, ANY, 0).done, 2);
 	rig_audit(&r);
@@ -302,13 +302,13 @@ static void test_huge_refused(void **state)
 	rig_open(&r, RIG_SIM, &cfg);
 	assert_int_equal(hvo_pool_create(r.m, 9, &pool), 0);
 	assert_int_equal(rig_resize(pool, ANY, 1).done, 1);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
-	assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_free(pool, pfn), 0);
 	hog_all(&r, &hog, 0, false);
 	expect_refused(&r, pfn + 100, -HVO_ENOMEM);
 	assert_int_equal(rig_pool(pool, ANY).free, 1);
-	assert_int_equal(hvo_hugetlb_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
-	assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
+	assert_int_equal(hvo_pool_free(pool, pfn), 0);
 	hog_release(&r, &hog, UINT64_MAX);
 	assert_int_equal(hvo_soft_offline(r.m, pfn + 100), 0);
 	assert_int_equal(rig_pool(pool, ANY).total, 0);
@@ -434,10 +434,10 @@ static void scene_open(struct scene *s, enum hvo_mode mode, enum content content
 		s->bad = s->other & ~UINT64_C(511);
 	if (content == HUGE_FREE || content == HUGE_USED) {
 		assert_int_equal(rig_resize(s->pool, ANY, 1).done, 1);
-		assert_int_equal(hvo_hugetlb_alloc(s->pool, HVO_GFP_KERNEL, ANY, &s->bad), 0);
+		assert_int_equal(hvo_pool_alloc(s->pool, HVO_GFP_KERNEL, ANY, &s->bad), 0);
 	}
 	if (content == HUGE_FREE)
-		assert_int_equal(hvo_hugetlb_free(s->pool, s->bad), 0);
+		assert_int_equal(hvo_pool_free(s->pool, s->bad), 0);
 	if (content == USED || content == USED_LARGE)
 		s->bad = rig_alloc(&s->r, HVO_GFP_USER, content == USED ? 2 : 10);
 	s->held = content == USED || content == USED_LARGE || content == HUGE_USED;
@@ -586,8 +586,8 @@ static void *grow_and_shrink(void *arg)
 
 	while (!c->stop) {
 		c->wrong += hvo_pool_resize(c->pool, ANY, 20, NULL) != 0;
-		if (!hvo_hugetlb_alloc(c->pool, HVO_GFP_KERNEL, ANY, &pfn))
-			c->wrong += hvo_hugetlb_free(c->pool, pfn) != 0;
+		if (!hvo_pool_alloc(c->pool, HVO_GFP_KERNEL, ANY, &pfn))
+			c->wrong += hvo_pool_free(c->pool, pfn) != 0;
 		c->wrong += hvo_pool_resize(c->pool, ANY, 0, NULL) != 0;
 		hvo_collapse(c->r.m, 8, NULL);
 	}

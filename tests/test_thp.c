@@ -12,7 +12,7 @@
 #include "cli/guardian.h"
 #include "platform/linux/host.h"
 
-#include <hvo/move.h>
+#include <hvo/hotplug.h>
 
 #include <fcntl.h>
 #include <stdio.h>

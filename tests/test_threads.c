@@ -116,7 +116,7 @@ static void step_pool(struct worker *w, unsigned int dice)
 		hvo_set_optimize(w->r->m, dice & 8);
 		break;
 	default:
-		if (w->nr < HELD && !hvo_hugetlb_alloc(w->pool, 0, -1, &pfn))
+		if (w->nr < HELD && !hvo_pool_alloc(w->pool, 0, -1, &pfn))
 			keep(w, pfn, 9, true);
 	}
 }

@@ -11,7 +11,9 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
 #include <pthread.h>
 #include <sched.h>
@@ -290,7 +292,7 @@ static void step_alloc(struct worker *w, enum step step)
 	if (free_slot(w) == HELD)
 		return;
 	if (step == STEP_HUGE)
-		rc = hvo_hugetlb_alloc(w->s->huge, dice(w, 2) ? HVO_GFP_KERNEL : 0, ANY, &pfn);
+		rc = hvo_pool_alloc(w->s->huge, dice(w, 2) ? HVO_GFP_KERNEL : 0, ANY, &pfn);
 	else
 		rc = hvo_alloc_pages(w->m, movable ? GFP_QUIET : HVO_GFP_KERNEL | HVO_GFP_NOWARN,
 				     order, ANY, &pfn);

@@ -53,7 +53,7 @@ static void give_back(struct user *u, unsigned int i)
 	for (k = 0; k < HVO_BLOCK_FRAMES; k += 37)
 		if (words(u, u->pfn[i])[k * 512] != (u->pfn[i] << 8 | u->number))
 			wrong(u, "somebody wrote into my page");
-	if (hvo_hugetlb_free(u->pool, u->pfn[i]))
+	if (hvo_pool_free(u->pool, u->pfn[i]))
 		wrong(u, "free");
 	u->pfn[i] = u->pfn[--u->nr];
 }
@@ -67,9 +67,9 @@ static void take(struct user *u, bool reserved)
 		return;
 	if (reserved && !u->reserved)
 		return;
-	rc = reserved ? hvo_hugetlb_alloc_reserved(u->pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &pfn) :
-			hvo_hugetlb_alloc(u->pool, u->random & 64 ? HVO_GFP_KERNEL : 0,
-					  HVO_NODE_ANY, &pfn);
+	rc = reserved ? hvo_pool_alloc_reserved(u->pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &pfn) :
+			hvo_pool_alloc(u->pool, u->random & 64 ? HVO_GFP_KERNEL : 0, HVO_NODE_ANY,
+				       &pfn);
 	if (rc) {
 		/* A promise is kept, unless the very page failed that it was made with. */
 		if (rc != -HVO_ENOMEM ||
@@ -91,12 +91,12 @@ static void *use(void *arg)
 
 		switch (dice % 8) {
 		case 0:
-			if (!hvo_hugetlb_reserve(u->pool, HVO_NODE_ANY, dice / 8 % 4))
+			if (!hvo_pool_reserve(u->pool, HVO_NODE_ANY, dice / 8 % 4))
 				u->reserved += dice / 8 % 4;
 			break;
 		case 1:
 			if (u->reserved) {
-				if (hvo_hugetlb_unreserve(u->pool, 1))
+				if (hvo_pool_unreserve(u->pool, 1))
 					wrong(u, "unreserve");
 				u->reserved--;
 			}
@@ -116,7 +116,7 @@ static void *use(void *arg)
 	}
 	while (u->nr)
 		give_back(u, 0);
-	if (hvo_hugetlb_unreserve(u->pool, u->reserved))
+	if (hvo_pool_unreserve(u->pool, u->reserved))
 		wrong(u, "unreserve the rest");
 	return NULL;
 }
@@ -147,7 +147,7 @@ static void administrate(struct hvo_machine *m, struct hvo_pool *small, struct h
 			break;
 		case 5:
 			hvo_set_optimize(m, dice & 8);
-			bad += hvo_hugetlb_optimize_pool(small, &done) != 0;
+			bad += hvo_pool_optimize(small, &done) != 0;
 			break;
 		case 6:
 			/* Only in the second half: until then no promise may be broken. */

@@ -7,7 +7,7 @@
 
 #include "tree/tree.h"
 
-#include <hvo/move.h>
+#include <hvo/hvo.h>
 
 #include <errno.h>
 #include <pthread.h>

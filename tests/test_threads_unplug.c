@@ -14,7 +14,9 @@
  */
 #include "harness.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
 #include <pthread.h>
 #include <sched.h>
@@ -248,7 +250,7 @@ static bool call_hugetlb(struct worker *w)
 
 	if (!slot)
 		return drop(w, &w->held[dice(w, HELD)]);
-	if (EXPECT(w, hvo_hugetlb_alloc(w->s->huge, 0, ANY, &pfn), -HVO_ENOMEM))
+	if (EXPECT(w, hvo_pool_alloc(w->s->huge, 0, ANY, &pfn), -HVO_ENOMEM))
 		return false;
 	hold(w, slot, pfn);
 	return true;
@@ -259,16 +261,16 @@ static bool call_reserve(struct worker *w)
 	struct hvo_pool *pool = w->s->huge;
 	hvo_pfn_t pfn = 0;
 
-	if (EXPECT(w, hvo_hugetlb_reserve(pool, ANY, 1), -HVO_ENOMEM))
+	if (EXPECT(w, hvo_pool_reserve(pool, ANY, 1), -HVO_ENOMEM))
 		return false;
-	if (EXPECT(w, hvo_hugetlb_alloc_reserved(pool, HVO_GFP_KERNEL, ANY, &pfn), -HVO_ENOMEM)) {
-		EXPECT(w, hvo_hugetlb_unreserve(pool, 1), 0);
+	if (EXPECT(w, hvo_pool_alloc_reserved(pool, HVO_GFP_KERNEL, ANY, &pfn), -HVO_ENOMEM)) {
+		EXPECT(w, hvo_pool_unreserve(pool, 1), 0);
 		return false;
 	}
 	/* Somebody looks at it, and the promise is used up. */
-	if (EXPECT(w, hvo_hugetlb_free_reserved(pool, pfn), -HVO_EBUSY))
+	if (EXPECT(w, hvo_pool_free_reserved(pool, pfn), -HVO_EBUSY))
 		return !EXPECT(w, hvo_put_page(w->m, pfn), 0);
-	return !EXPECT(w, hvo_hugetlb_unreserve(pool, 1), 0);
+	return !EXPECT(w, hvo_pool_unreserve(pool, 1), 0);
 }
 
 static bool call_split(struct worker *w)
@@ -432,7 +434,7 @@ static bool call_pool(struct worker *w)
 {
 	hvo_set_optimize(w->m, dice(w, 4));
 	EXPECT(w, hvo_pool_resize(w->s->huge, ANY, dice(w, 24), NULL), 0);
-	return !EXPECT(w, hvo_hugetlb_optimize_pool(w->s->huge, NULL), -HVO_ENOMEM);
+	return !EXPECT(w, hvo_pool_optimize(w->s->huge, NULL), -HVO_ENOMEM);
 }
 
 /* Memory of a block that is ours goes to the system and comes back. */
@@ -445,7 +447,7 @@ static bool call_release(struct worker *w)
 
 	if (EXPECT(w, hvo_alloc_pages(w->m, GFP_QUIET, order, ANY, &pfn), -HVO_ENOMEM))
 		return false;
-	EXPECT(w, hvo_linux_release(host, pfn, nr), 0);
+	EXPECT(w, hvo_linux_discard(host, pfn, nr), 0);
 	EXPECT(w, hvo_linux_populate(host, pfn, nr), 0);
 	must(w, !hvo_put_page(w->m, pfn), "put");
 	return true;

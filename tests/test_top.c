@@ -574,7 +574,7 @@ static void test_demo(void **state)
 		assert_true(number(j, "map/cells/c") > 0);
 		assert_true(number(j, "pools/0/total") > 0);
 		assert_true(number(j, "memory/free_bytes") < number(j, "memory/total_bytes"));
-		assert_true(number(j, "events/presents") > 0);
+		assert_true(number(j, "events/restored") > 0);
 		if (strstr(args[i], "sim")) {
 			again = run_json(0, args[i]);
 			assert_true(json_equal(j, again));

@@ -8,7 +8,8 @@
 #include "core/base.h"
 #include "tree/tree.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/migrate.h>
 
 #include <ctype.h>
 #include <errno.h>
@@ -695,8 +696,8 @@ static void test_pool(void **state)
 	assert_int_equal(rig_pool(s.pool, 1).total, 1);
 
 	/* In use beyond what is wanted: surplus. All in sys, the persistent ones in proc. */
-	assert_int_equal(hvo_hugetlb_alloc(s.pool, 0, 0, &a), 0);
-	assert_int_equal(hvo_hugetlb_alloc(s.pool, 0, 0, &b), 0);
+	assert_int_equal(hvo_pool_alloc(s.pool, 0, 0, &a), 0);
+	assert_int_equal(hvo_pool_alloc(s.pool, 0, 0, &b), 0);
 	assert_int_equal(put(&s, VM "nr_hugepages", "1"), 0);
 	assert_file(&s, HUGE "nr_hugepages", "2\n");
 	assert_file(&s, HUGE "nr_hugepages_mempolicy", "2\n");
@@ -712,14 +713,14 @@ static void test_pool(void **state)
 	assert_int_equal(field(&s, "/proc/vmstat", "nr_hugetlb"), 1024);
 	assert_int_equal(field(&s, "/proc/vmstat", "htlb_buddy_alloc_success"), 10);
 	assert_int_equal(field(&s, NODE "node0/meminfo", "Node 0 HugePages_Total"), 2);
-	assert_int_equal(hvo_hugetlb_free(s.pool, a), 0);
-	assert_int_equal(hvo_hugetlb_free(s.pool, b), 0);
+	assert_int_equal(hvo_pool_free(s.pool, a), 0);
+	assert_int_equal(hvo_pool_free(s.pool, b), 0);
 
 	assert_int_equal(put(&s, HUGE "nr_overcommit_hugepages", "3"), 0);
-	assert_int_equal(hvo_hugetlb_reserve(s.pool, 0, 3), 0);
+	assert_int_equal(hvo_pool_reserve(s.pool, 0, 3), 0);
 	assert_file(&s, HUGE "resv_hugepages", "3\n");
 	assert_int_equal(field(&s, "/proc/meminfo", "HugePages_Rsvd"), 3);
-	assert_int_equal(hvo_hugetlb_unreserve(s.pool, 3), 0);
+	assert_int_equal(hvo_pool_unreserve(s.pool, 3), 0);
 	/* As many as there are: fewer than asked is no error. */
 	assert_int_equal(put(&s, HUGE "nr_hugepages", "18446744073709551615"), 0);
 	assert_true(number(&s, HUGE "nr_hugepages") > 200);
@@ -1334,7 +1335,7 @@ static void test_map(void **state)
 	assert_int_equal(put(&s, MEMORY "probe", "0x20000000"), 0);
 	assert_int_equal(count_map(&s, '-'), 64);
 	assert_int_equal(put(&s, HUGE "nr_hugepages", "5"), 0);
-	assert_int_equal(hvo_hugetlb_alloc(s.pool, 0, 0, &used), 0);
+	assert_int_equal(hvo_pool_alloc(s.pool, 0, 0, &used), 0);
 	assert_int_equal(count_map(&s, 'h'), 4);
 	assert_int_equal(count_map(&s, 'H'), 1);
 	cut = count_map(&s, 'c'); /* where the descriptors of the section that was added lie */
@@ -1348,7 +1349,7 @@ static void test_map(void **state)
 	assert_int_equal(hvo_collapse(s.rig.m, UINT64_MAX, NULL), 1);
 	assert_int_equal(count_map(&s, 'e'), 0);
 	rig_put(&s.rig, whole);
-	assert_int_equal(hvo_hugetlb_free(s.pool, used), 0);
+	assert_int_equal(hvo_pool_free(s.pool, used), 0);
 	reported = hvo_report_free(s.rig.m, HVO_NODE_ANY, 9, UINT64_MAX, NULL);
 	assert_true(reported > 0);
 	assert_int_equal(count_map(&s, 'r'), reported / 512);
@@ -1391,7 +1392,7 @@ static void kpage(enum hvo_mode mode)
 	cfg.hotplug_bytes = 128 * MIB;
 	stand_up(&s, &cfg, false);
 	assert_int_equal(put(&s, HUGE "nr_hugepages", "3"), 0);
-	assert_int_equal(hvo_hugetlb_alloc(s.pool, 0, 0, &used), 0);
+	assert_int_equal(hvo_pool_alloc(s.pool, 0, 0, &used), 0);
 	assert_int_equal(hvo_map_page(s.rig.m, used), 0);
 	small = rig_alloc(&s.rig, HVO_GFP_KERNEL, 2);
 	assert_int_equal(count_flag(&s, 1 << 17), 3 * 512);	       /* KPF_HUGE */
@@ -1413,7 +1414,7 @@ static void kpage(enum hvo_mode mode)
 	assert_int_equal(len, 384 * MIB / HVO_FRAME_SIZE * 8);
 	free(all);
 	assert_int_equal(hvo_unmap_page(s.rig.m, used), 0);
-	assert_int_equal(hvo_hugetlb_free(s.pool, used), 0);
+	assert_int_equal(hvo_pool_free(s.pool, used), 0);
 	rig_put(&s.rig, small);
 	tear_down(&s);
 }

@@ -178,7 +178,7 @@ static void full_open(struct full *f, const struct plan *plan, enum rig_platform
 		assert_true(w->nr == UINT64_MAX ? f->total[i] > w->used : f->total[i] == w->nr);
 		assert_true(w->used <= MAX_USED);
 		for (k = 0; k < w->used; k++) {
-			assert_int_equal(hvo_hugetlb_alloc(f->pool[i], 0, ANY, &f->used[i][k]), 0);
+			assert_int_equal(hvo_pool_alloc(f->pool[i], 0, ANY, &f->used[i][k]), 0);
 			rig_fill(&f->r, f->used[i][k], UINT64_C(1) << w->order, k);
 		}
 	}
@@ -360,7 +360,7 @@ static void shrink_under_users(struct full *f)
 			uint64_t before = rig_free(&f->r);
 
 			assert_true(rig_intact(&f->r, f->used[i][k], UINT64_C(1) << order, k));
-			assert_int_equal(hvo_hugetlb_free(f->pool[i], f->used[i][k]), 0);
+			assert_int_equal(hvo_pool_free(f->pool[i], f->used[i][k]), 0);
 			assert_int_equal(rig_free(&f->r), before + (UINT64_C(1) << order));
 		}
 		assert_int_equal(rig_pool(f->pool[i], ANY).total, 0);
@@ -494,7 +494,7 @@ static void test_folios(void **state)
 	now = rig_stat(&r);
 	assert_int_equal(now.memmap, before.memmap);
 	assert_int_equal(now.memmap_boot, before.memmap_boot);
-	assert_int_equal(now.presents, before.presents);
+	assert_int_equal(now.restored, before.restored);
 	rig_audit(&r);
 	for (i = FOLIOS; i--;) {
 		k = rig_random(&random) % (i + 1);
@@ -741,7 +741,7 @@ static void test_move_elsewhere(void **state)
 			continue;
 		page = rig_page(&r, pfn);
 		if (hvo_page_state(page) == HVO_PAGE_MEMMAP && !(page->flags & HVO_PF_BOOT) &&
-		    hvo_memmap_to_q(page->private_data[0]) >> 3 == block >> HVO_BLOCK_ORDER)
+		    hvo_memmap_group(page->private_data[0]) >> 3 == block >> HVO_BLOCK_ORDER)
 			moved += !hvo_move_memmap(r.m, pfn);
 	}
 	assert_int_equal(moved, 0);

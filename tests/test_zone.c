@@ -12,7 +12,7 @@
 
 #include "core/base.h"
 
-#include <hvo/move.h>
+#include <hvo/hotplug.h>
 
 #define BOTH(f)                            \
 	static void test_##f(void **state) \
@@ -683,14 +683,14 @@ static void clearing(enum hvo_mode mode)
 			h.blocks = NULL;
 			/* And through a pool. */
 			rig_resize(pool, HVO_NODE_ANY, 8);
-			assert_int_equal(hvo_hugetlb_alloc(pool, gfp & HVO_GFP_ZERO, 0, &pfn), 0);
+			assert_int_equal(hvo_pool_alloc(pool, gfp & HVO_GFP_ZERO, 0, &pfn), 0);
 			assert_true(rig_zero(&r, pfn, 512));
 			rig_fill(&r, pfn, 512, 2);
-			assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
-			assert_int_equal(hvo_hugetlb_alloc(pool, gfp & HVO_GFP_ZERO, 0, &pfn), 0);
+			assert_int_equal(hvo_pool_free(pool, pfn), 0);
+			assert_int_equal(hvo_pool_alloc(pool, gfp & HVO_GFP_ZERO, 0, &pfn), 0);
 			assert_true(rig_zero(&r, pfn, 512));
 			rig_fill(&r, pfn, 512, 3);
-			assert_int_equal(hvo_hugetlb_free(pool, pfn), 0);
+			assert_int_equal(hvo_pool_free(pool, pfn), 0);
 			rig_resize(pool, HVO_NODE_ANY, 0);
 		}
 		rig_audit(&r);

@@ -242,7 +242,7 @@ HVO_MUST_CHECK int hvo_alloc_pages(struct hvo_machine *m, unsigned int gfp, unsi
  * @pfn: any frame of an allocated block
  *
  * A surplus huge page of Linux mode leaves its pool, but what has to be restored first is deferred,
- * as hvo_hugetlb_free() says; if hvo_work() cannot restore it then, it is surplus in its pool again.
+ * as hvo_pool_free() says; if hvo_work() cannot restore it then, it is surplus in its pool again.
  *
  * Context: any without locks of the core's; needs no memory and does not wait.
  * Return: 0; -HVO_EINVAL where no reference is held on a block there; -HVO_EBUSY if it is
@@ -691,7 +691,7 @@ const char *hvo_fold_scope_name(unsigned int scope);
  * hvo_pool_set_fold_scope() - choose which pages of a pool may be folded
  * @scope: HVO_FOLD_ALL at first
  *
- * Acts on later allocations, moves and hvo_hugetlb_optimize_pool(): what is in the pool stays
+ * Acts on later allocations, moves and hvo_pool_optimize(): what is in the pool stays
  * as it is.
  *
  * Context: may wait. Not from a shrinker.
@@ -729,7 +729,7 @@ int hvo_set_movable_gigantic(struct hvo_machine *m, bool on);
 bool hvo_movable_gigantic(const struct hvo_machine *m);
 
 /**
- * hvo_hugetlb_optimize_pool() - fold what is present: pages that joined while the switch was
+ * hvo_pool_optimize() - fold what is present: pages that joined while the switch was
  * off, or that could not be folded then
  * @ret_done: NULL, or how many were folded
  *
@@ -740,7 +740,7 @@ bool hvo_movable_gigantic(const struct hvo_machine *m);
  * Return: 0; -HVO_EINVAL; -HVO_ENODEV; -HVO_ENOMEM where a mapping was refused: what is folded
  * stays so, the rest is as before.
  */
-int hvo_hugetlb_optimize_pool(struct hvo_pool *pool, uint64_t *ret_done);
+int hvo_pool_optimize(struct hvo_pool *pool, uint64_t *ret_done);
 
 struct hvo_resize_result {
 	uint32_t size;
@@ -804,7 +804,7 @@ int hvo_pool_resize_with(struct hvo_pool *pool, int node, uint64_t nr,
 int hvo_pool_set_overcommit(struct hvo_pool *pool, uint64_t nr);
 
 /**
- * hvo_hugetlb_reserve() - promise @nr huge pages to somebody, before they are taken
+ * hvo_pool_reserve() - promise @nr huge pages to somebody, before they are taken
  * @node: where surplus pages come from first, or HVO_NODE_ANY
  *
  * Where the pool has too few free pages, surplus ones are allocated within the
@@ -813,20 +813,20 @@ int hvo_pool_set_overcommit(struct hvo_pool *pool, uint64_t nr);
  * Context: may wait. Not from a shrinker.
  * Return: 0; -HVO_EINVAL; -HVO_ENOMEM: too few, nothing is reserved.
  */
-HVO_MUST_CHECK int hvo_hugetlb_reserve(struct hvo_pool *pool, int node, uint64_t nr);
+HVO_MUST_CHECK int hvo_pool_reserve(struct hvo_pool *pool, int node, uint64_t nr);
 
 /**
- * hvo_hugetlb_unreserve() - take back a promise that was not used
+ * hvo_pool_unreserve() - take back a promise that was not used
  *
  * As many surplus pages as that leave the pool if they are free.
  *
  * Context: may wait. Not from a shrinker.
  * Return: 0; -HVO_EINVAL: so many are not reserved, nothing changed.
  */
-int hvo_hugetlb_unreserve(struct hvo_pool *pool, uint64_t nr);
+int hvo_pool_unreserve(struct hvo_pool *pool, uint64_t nr);
 
 /**
- * hvo_hugetlb_alloc() - take a huge page that nobody has reserved
+ * hvo_pool_alloc() - take a huge page that nobody has reserved
  *
  * From the free list, else, with HVO_GFP_RECLAIM, as a surplus page within the overcommit
  * limit. Free pages in a range that the library empties at that moment (hvo_alloc_contig_range(),
@@ -836,28 +836,28 @@ int hvo_hugetlb_unreserve(struct hvo_pool *pool, uint64_t nr);
  * Context: with HVO_GFP_RECLAIM it may wait; not from a shrinker then.
  * Return: 0; -HVO_EINVAL; -HVO_ENOMEM: no free page there, nothing changed.
  */
-HVO_MUST_CHECK int hvo_hugetlb_alloc(struct hvo_pool *pool, unsigned int gfp, int node,
-				     hvo_pfn_t *ret);
+HVO_MUST_CHECK int hvo_pool_alloc(struct hvo_pool *pool, unsigned int gfp, int node,
+				  hvo_pfn_t *ret);
 /* The same by a reservation, which is used up. -HVO_EINVAL also where none is left. */
-HVO_MUST_CHECK int hvo_hugetlb_alloc_reserved(struct hvo_pool *pool, unsigned int gfp, int node,
-					      hvo_pfn_t *ret);
+HVO_MUST_CHECK int hvo_pool_alloc_reserved(struct hvo_pool *pool, unsigned int gfp, int node,
+					   hvo_pfn_t *ret);
 
 /**
- * hvo_hugetlb_alloc_bulk() - take many huge pages that nobody has reserved
+ * hvo_pool_alloc_bulk() - take many huge pages that nobody has reserved
  * @nr: how many, at least 1
  * @pfns: room for as many
  *
- * All or none: as many calls of hvo_hugetlb_alloc(). hvo_put_pages_bulk() gives them back.
+ * All or none: as many calls of hvo_pool_alloc(). hvo_put_pages_bulk() gives them back.
  *
- * Context: as hvo_hugetlb_alloc().
- * Return: 0; what hvo_hugetlb_alloc() returns. After an error nothing is taken, and what is in
+ * Context: as hvo_pool_alloc().
+ * Return: 0; what hvo_pool_alloc() returns. After an error nothing is taken, and what is in
  * @pfns means nothing; surplus pages that came for it have left again, or are deferred.
  */
-HVO_MUST_CHECK int hvo_hugetlb_alloc_bulk(struct hvo_pool *pool, unsigned int gfp, int node,
-					  uint64_t nr, hvo_pfn_t *pfns);
+HVO_MUST_CHECK int hvo_pool_alloc_bulk(struct hvo_pool *pool, unsigned int gfp, int node,
+				       uint64_t nr, hvo_pfn_t *pfns);
 
 /**
- * hvo_hugetlb_free() - drop a reference on a huge page, as hvo_put_page() does
+ * hvo_pool_free() - drop a reference on a huge page, as hvo_put_page() does
  * @pfn: its head
  *
  * The last one returns it to the pool; if its node has surplus it leaves the pool at
@@ -868,12 +868,12 @@ HVO_MUST_CHECK int hvo_hugetlb_alloc_bulk(struct hvo_pool *pool, unsigned int gf
  * Context: any without locks of the core's; needs no memory and does not wait.
  * Return: 0; -HVO_EINVAL; -HVO_EBUSY as hvo_put_page(). After an error nothing has changed.
  */
-int hvo_hugetlb_free(struct hvo_pool *pool, hvo_pfn_t pfn);
+int hvo_pool_free(struct hvo_pool *pool, hvo_pfn_t pfn);
 /*
- * Give back a page of hvo_hugetlb_alloc_reserved() that was not put to use: the
+ * Give back a page of hvo_pool_alloc_reserved() that was not put to use: the
  * reservation is there again. -HVO_EBUSY if others hold it or it is mapped.
  */
-int hvo_hugetlb_free_reserved(struct hvo_pool *pool, hvo_pfn_t pfn);
+int hvo_pool_free_reserved(struct hvo_pool *pool, hvo_pfn_t pfn);
 
 /**
  * hvo_hugetlb_dissolve() - take a free huge page out of its pool and free it
@@ -1052,7 +1052,7 @@ struct hvo_machine_stat {
 	uint64_t free_frames;	  /* MemFree */
 	uint64_t memmap_boot;	  /* frames for descriptors, set aside at the start */
 	uint64_t memmap;	  /* and allocated later (nr_memmap_pages) */
-	uint64_t folds, presents; /* blocks folded, made present */
+	uint64_t folds, restored; /* blocks folded, made present */
 	uint64_t cuts, cut_failures;
 	uint64_t collapses, collapse_failures;
 	uint64_t moved;		/* descriptor frames */
@@ -1085,7 +1085,7 @@ enum hvo_event {
 	HVO_EVENT_FREE_REFUSED,	  /* pool order a, frames missing b, enum hvo_refusal c */
 	HVO_EVENT_CARVED,	  /* pool order a */
 	HVO_EVENT_FOLD_FAILED,	  /* 2 MiB blocks that stay present a, error b */
-	HVO_EVENT_PRESENT_FAILED, /* 2 MiB blocks that stay folded a, error b */
+	HVO_EVENT_RESTORE_FAILED, /* 2 MiB blocks that stay folded a, error b */
 	HVO_EVENT_CUT,
 	HVO_EVENT_COLLAPSED,
 	HVO_EVENT_HEALED,   /* block at pfn holds no descriptors any more */

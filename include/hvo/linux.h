@@ -105,7 +105,7 @@ struct hvo_machine *hvo_linux_machine(struct hvo_linux *host);
 int hvo_linux_info(struct hvo_linux *host, struct hvo_linux_info *ret);
 
 /**
- * hvo_linux_release() - give the memory of frames back to the system
+ * hvo_linux_discard() - give the memory of frames back to the system
  * @pfn: first of @nr frames, all of them in blocks that the caller holds
  *
  * For a holder that has no use for the content, which is lost: they read as zero. To be
@@ -115,7 +115,7 @@ int hvo_linux_info(struct hvo_linux *host, struct hvo_linux_info *ret);
  * Return: 0; -HVO_EINVAL: not all of them are in blocks that somebody holds, or @host has no
  * machine that hvo_linux_create() built; -HVO_ENODEV. After an error nothing has changed.
  */
-int hvo_linux_release(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
+int hvo_linux_discard(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
 
 /**
  * hvo_linux_populate() - get the memory of frames from the system again
@@ -125,7 +125,7 @@ int hvo_linux_release(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
  * anybody for it. Of a sparse machine frames come with the first touch: nothing to do.
  *
  * Context: may wait.
- * Return: 0; -HVO_EINVAL as hvo_linux_release(); -HVO_ENODEV; -HVO_ENOMEM: not that much memory. A
+ * Return: 0; -HVO_EINVAL as hvo_linux_discard(); -HVO_ENODEV; -HVO_ENOMEM: not that much memory. A
  * part may be there then; to be tried again, or released.
  */
 HVO_MUST_CHECK int hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);

@@ -111,14 +111,14 @@ struct hvo_memmap {
 };
 
 /* Descriptor page that holds the 64 descriptors from frame q * 64 on. */
-static inline uint64_t hvo_q_to_memmap(uint64_t q)
+static inline uint64_t hvo_memmap_slot(uint64_t q)
 {
 	uint64_t r = q & 4095;
 
 	return (q & ~UINT64_C(4095)) | ((r & 7) ? 511 + r - (r >> 3) : r >> 3);
 }
 
-static inline uint64_t hvo_memmap_to_q(uint64_t page)
+static inline uint64_t hvo_memmap_group(uint64_t page)
 {
 	uint64_t r = page & 4095;
 
@@ -132,25 +132,25 @@ static inline uint64_t hvo_memmap_to_q(uint64_t page)
 /* First head page and first tail page of a block, as pages of the array. */
 static inline uint64_t hvo_block_head_page(uint64_t block)
 {
-	return hvo_q_to_memmap(block << 3);
+	return hvo_memmap_slot(block << 3);
 }
 
 static inline uint64_t hvo_block_tail_page(uint64_t block)
 {
-	return hvo_q_to_memmap((block << 3) + 1);
+	return hvo_memmap_slot((block << 3) + 1);
 }
 
 /* The descriptor's address in the array; dereference it through hvo_page_ro(). */
 static inline struct hvo_page *hvo_page_addr(const struct hvo_memmap *mm, hvo_pfn_t pfn)
 {
-	return mm->array + hvo_q_to_memmap(pfn >> 6) * HVO_PAGES_PER_FRAME + (pfn & 63);
+	return mm->array + hvo_memmap_slot(pfn >> 6) * HVO_PAGES_PER_FRAME + (pfn & 63);
 }
 
 static inline hvo_pfn_t hvo_page_to_pfn(const struct hvo_memmap *mm, const struct hvo_page *page)
 {
 	uint64_t n = (uint64_t)(page - mm->array);
 
-	return (hvo_memmap_to_q(n >> 6) << 6) | (n & 63);
+	return (hvo_memmap_group(n >> 6) << 6) | (n & 63);
 }
 
 static inline const struct hvo_page *hvo_page_ro(const struct hvo_memmap *mm, hvo_pfn_t pfn)

@@ -81,11 +81,11 @@ struct hvo_platform_ops {
 	/*
 	 * populate() - make sure that writing to the frames [pfn, pfn + nr) through
 	 * window() cannot fail. -HVO_ENOMEM, nothing changed. May wait.
-	 * release() - give their content back to the system; they read as zero
+	 * discard() - give their content back to the system; they read as zero
 	 * afterwards. May wait.
 	 */
 	int (*populate)(void *ctx, hvo_pfn_t pfn, uint64_t nr);
-	void (*release)(void *ctx, hvo_pfn_t pfn, uint64_t nr);
+	void (*discard)(void *ctx, hvo_pfn_t pfn, uint64_t nr);
 
 	/* zero(), copy() - whole frames, through the direct map, populated before. */
 	void (*zero)(void *ctx, hvo_pfn_t pfn, uint64_t nr);
@@ -112,10 +112,10 @@ struct hvo_platform_ops {
 	void (*sleep_ns)(void *ctx, uint64_t ns);
 
 	/*
-	 * work() - NULL, or: hvo_work() is worth calling. Must not call it itself. Any
+	 * kick() - NULL, or: hvo_work() is worth calling. Must not call it itself. Any
 	 * context, also under spin locks.
 	 */
-	void (*work)(void *ctx);
+	void (*kick)(void *ctx);
 
 	/* trace() - NULL, or sees every event. Any context, also under spin locks. */
 	void (*trace)(void *ctx, const struct hvo_event_record *event);

@@ -46,8 +46,8 @@ struct hvo_sim_stat {
 	uint64_t pmd_splits;
 	uint64_t remapped_pages;
 	uint64_t quiesces;
-	uint64_t works;		  /* how often hvo_work() was asked for */
-	uint64_t released_frames; /* whose content is with the system now */
+	uint64_t works;		   /* how often hvo_work() was asked for */
+	uint64_t discarded_frames; /* whose content is with the system now */
 };
 
 /**

@@ -138,7 +138,7 @@ uint64_t held_take_pool(struct held *held, struct hvo_pool *pool, unsigned int o
 	hvo_pfn_t pfn;
 
 	held->order = order;
-	while (!hvo_hugetlb_alloc(pool, HVO_GFP_USER, HVO_NODE_ANY, &pfn))
+	while (!hvo_pool_alloc(pool, HVO_GFP_USER, HVO_NODE_ANY, &pfn))
 		held_add(held, pfn);
 	return held->nr - before;
 }

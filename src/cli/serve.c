@@ -11,7 +11,7 @@
 #include "lend/lend.h"
 #include "path/path.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
 
 #include <errno.h>
 #include <inttypes.h>

@@ -48,7 +48,7 @@ static const char help[] =
 /* What only a served machine tells; UNKNOWN where it does not. */
 struct served {
 	bool there;
-	uint64_t cuts, collapses, folds, presents, carved_blocks, moved, reported, poisoned;
+	uint64_t cuts, collapses, folds, restored, carved_blocks, moved, reported, poisoned;
 };
 
 static const struct {
@@ -59,7 +59,7 @@ static const struct {
 	{ "cuts", offsetof(struct served, cuts), "blocks cut into small frames" },
 	{ "collapses", offsetof(struct served, collapses), "and made whole again" },
 	{ "folds", offsetof(struct served, folds), "descriptors of blocks given back" },
-	{ "presents", offsetof(struct served, presents), "and made present" },
+	{ "restored", offsetof(struct served, restored), "and made present" },
 	{ "carved_blocks", offsetof(struct served, carved_blocks), "blocks spoiled by carving" },
 	{ "moved_frames", offsetof(struct served, moved), "descriptor frames moved" },
 	{ "reported_frames", offsetof(struct served, reported), "free frames given to the system" },

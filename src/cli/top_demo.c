@@ -128,11 +128,11 @@ static void run_huge(struct demo *d)
 		if (!below(d, 4))
 			more = !more;
 		if (more && d->nr_huge < d->max_huge &&
-		    !hvo_hugetlb_alloc(d->pool, HVO_GFP_USER, HVO_NODE_ANY, &d->huge[d->nr_huge])) {
+		    !hvo_pool_alloc(d->pool, HVO_GFP_USER, HVO_NODE_ANY, &d->huge[d->nr_huge])) {
 			d->nr_huge++;
 		} else if (!more && d->nr_huge) {
 			at = below(d, d->nr_huge);
-			(void)hvo_hugetlb_free(d->pool, d->huge[at]);
+			(void)hvo_pool_free(d->pool, d->huge[at]);
 			d->huge[at] = d->huge[--d->nr_huge];
 		}
 	}

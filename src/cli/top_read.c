@@ -427,7 +427,7 @@ static int read_own(const struct root *root, struct top_model *m)
 	} own[] = {
 		{ "cuts", false },	     { "cut_failures", false },
 		{ "collapses", false },	     { "collapse_failures", false },
-		{ "folds", false },	     { "presents", false },
+		{ "folds", false },	     { "restored", false },
 		{ "moved_frames", false },   { "carved_blocks", true },
 		{ "reported_frames", true }, { "poisoned_frames", true },
 	};

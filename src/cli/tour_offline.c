@@ -6,7 +6,8 @@
  */
 #include "tour.h"
 
-#include <hvo/move.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
 #include <stdlib.h>
 #include <string.h>

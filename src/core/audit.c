@@ -74,7 +74,7 @@ static void check_page(struct audit *a, const char *rule, const char *what, uint
 	struct hvo_machine *m = a->m;
 	hvo_pfn_t pfn = m->ops->backing(m->ctx, page);
 
-	expect(a, rule, what, hvo_memmap_to_q(page) >> 3, shared, pfn == HVO_SHARED_TAIL);
+	expect(a, rule, what, hvo_memmap_group(page) >> 3, shared, pfn == HVO_SHARED_TAIL);
 	if (pfn == HVO_SHARED_TAIL)
 		return;
 	expect(a, "MEMMAP-2", "state of a backing frame", pfn, HVO_PAGE_MEMMAP,
@@ -182,8 +182,10 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		       any_bit(m, pfn, order));
 		break;
 	case HVO_PAGE_ISOLATED:
-		expect(a, "ZONE-4", "a free block apart is isolated", pfn, BLOCK_ISOLATED,
-		       m->blocks[block_of(pfn)].flags & ~(BLOCK_REPORTED | BLOCK_KEPT));
+		expect(a, "ZONE-4", "a free block apart is isolated", pfn, true,
+		       m->blocks[block_of(pfn)].isolation != NOT_ISOLATED);
+		expect(a, "ZONE-4", "flags of a free block apart", pfn, 0,
+		       m->blocks[block_of(pfn)].flags & ~BLOCK_REPORTED);
 		break;
 	case HVO_PAGE_MEMMAP:
 		count_boot_frames(a, pfn, pfn + (UINT64_C(1) << order), c);
@@ -200,10 +202,10 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		c->cma += UINT64_C(1) << order;
 	for (i = 0; i < nr; i++) {
 		uint64_t block = block_of(pfn) + i;
-		bool isolated = m->blocks[block].flags & BLOCK_ISOLATED;
+		bool isolated = m->blocks[block].isolation;
 
 		c->isolated += isolated;
-		c->kept += (m->blocks[block].flags & BLOCK_APART) == BLOCK_APART;
+		c->kept += m->blocks[block].isolation == ISOLATED_BY_USER;
 		expect(a, "ZONE-4", "free memory is not isolated", block, 0,
 		       isolated && page->state == HVO_PAGE_FREE);
 		expect(a, "FOLD-2", "fold byte", block, byte, hvo_fold_byte(&m->mm, block));
@@ -272,7 +274,7 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 {
 	struct hvo_machine *m = a->m;
 	const struct block *b = &m->blocks[block];
-	bool serves = !(b->flags & BLOCK_ISOLATED);
+	bool serves = !b->isolation;
 	hvo_pfn_t base = block_pfn(block);
 	unsigned int idx = 0, nr_free = 0;
 
@@ -315,12 +317,12 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 	}
 	expect(a, "BLOCK-1", "free frames of a cut block", block, nr_free, b->nr_free);
 	expect(a, "BLOCK-3", "a cut block is free as a whole", block, 0,
-	       !on_demand(m) && nr_free == HVO_BLOCK_FRAMES && !(b->flags & BLOCK_ISOLATED));
+	       !on_demand(m) && nr_free == HVO_BLOCK_FRAMES && !b->isolation);
 	c->cut++;
 	c->carved += !!(b->flags & BLOCK_CARVED);
 	if (!serves) {
 		c->isolated++;
-		c->kept += !!(b->flags & BLOCK_KEPT);
+		c->kept += b->isolation == ISOLATED_BY_USER;
 		expect(a, "ZONE-4", "links of an isolated block", block, 0, b->next | b->prev);
 		return;
 	}
@@ -470,7 +472,7 @@ static void check_offline_frame(struct audit *a, hvo_pfn_t pfn, struct count *su
 		else
 			expect(a, "OFFLINE-1", "block that a frame has tails of", pfn, block,
 			       m->blocks[block].flags & BLOCK_SELF ?
-				       hvo_memmap_to_q(page->private_data[0]) >> 3 :
+				       hvo_memmap_group(page->private_data[0]) >> 3 :
 				       UINT64_MAX);
 		break;
 	default:
@@ -489,6 +491,7 @@ static void audit_offline_block(struct audit *a, uint64_t block, struct count *s
 	       cut ? 0 : HVO_BLOCK_ORDER | (folded ? HVO_FOLDED : 0), hvo_fold_byte(&m->mm, block));
 	expect(a, "OFFLINE-1", "flags of a block", block, 0,
 	       b->flags & ~(BLOCK_CUT | (cut ? BLOCK_SELF : BLOCK_REPORTED)));
+	expect(a, "OFFLINE-1", "isolation of a block", block, NOT_ISOLATED, b->isolation);
 	expect(a, "OFFLINE-1", "free frames of a block", block, 0, cut ? b->nr_free : 0);
 	check_pages(a, "OFFLINE-1", block, folded, true);
 	if (cut) {

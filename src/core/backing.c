@@ -114,7 +114,7 @@ uint64_t vmemmap_page_at_start(struct hvo_machine *m, hvo_pfn_t pfn)
 
 hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page)
 {
-	uint64_t q = hvo_memmap_to_q(page), block = q >> 3, k = q & 7;
+	uint64_t q = hvo_memmap_group(page), block = q >> 3, k = q & 7;
 	uint64_t first = block_of(n->start), last = block_of(n->end);
 	uint64_t from = block & ~UINT64_C(511), to = from + 512, base;
 

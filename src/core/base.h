@@ -142,8 +142,8 @@ static inline void trace(struct hvo_machine *m, enum hvo_event event, hvo_pfn_t 
 /* hvo_work() has something to do. */
 static inline void work_wanted(struct hvo_machine *m)
 {
-	if (m->ops->work)
-		m->ops->work(m->ctx);
+	if (m->ops->kick)
+		m->ops->kick(m->ctx);
 }
 
 /* The pool of huge pages of this order, or NULL. */

@@ -34,8 +34,8 @@ int hvo_alloc_pages_bulk(struct hvo_machine *m, unsigned int gfp, unsigned int o
 	return 0;
 }
 
-int hvo_hugetlb_alloc_bulk(struct hvo_pool *pool, unsigned int gfp, int node, uint64_t nr,
-			   hvo_pfn_t *pfns)
+int hvo_pool_alloc_bulk(struct hvo_pool *pool, unsigned int gfp, int node, uint64_t nr,
+			hvo_pfn_t *pfns)
 {
 	int rc = pool_check(pool, node);
 	uint64_t i;
@@ -43,7 +43,7 @@ int hvo_hugetlb_alloc_bulk(struct hvo_pool *pool, unsigned int gfp, int node, ui
 	if (rc || !nr || !pfns)
 		return rc ? rc : -HVO_EINVAL;
 	for (i = 0; i < nr; i++) {
-		rc = hvo_hugetlb_alloc(pool, gfp, node, &pfns[i]);
+		rc = hvo_pool_alloc(pool, gfp, node, &pfns[i]);
 		if (rc)
 			return undo(pool->m, pfns, i, rc);
 	}

@@ -4,7 +4,7 @@
  * when they have moved; healing moves them.
  *
  * States: pageblocks with BLOCK_CARVED lie in [carved_lo, carved_hi) of the machine; while they
- * are emptied they are isolated, BLOCK_HEALING.
+ * are emptied they are isolated, by healing.
  * Locks: the memmap lock; the zone's lock for the flags.
  * Linux: proposed for mm/hugetlb_vmemmap.c in 2021, and not merged.
  */
@@ -66,22 +66,11 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 
 /* ---- healing -------------------------------------------------------------------------------- */
 
-/* A cut block with these flags? Its zone's lock is taken only if it is a cut one. */
-static bool test_flags(struct hvo_machine *m, uint64_t block, unsigned int flags)
+/* The zone of a pageblock that is cut, with its lock, or NULL. What is not cut costs no lock. */
+static struct zone *lock_cut(struct hvo_machine *m, uint64_t block)
 {
-	struct zone *z;
-	bool set;
-
-	if (fold_order(m, block_pfn(block)))
-		return false;
 	/* Offline memory in between may be cut, too. */
-	z = zone_lock_of(m, block_pfn(block));
-	if (!z)
-		return false;
-	flags |= BLOCK_CUT;
-	set = (m->blocks[block].flags & flags) == flags;
-	lock_release(m, &z->lock);
-	return set;
+	return fold_order(m, block_pfn(block)) ? NULL : zone_lock_of(m, block_pfn(block));
 }
 
 /*
@@ -93,18 +82,13 @@ static void isolate_carved(struct hvo_machine *m)
 	uint64_t block;
 
 	for (block = m->carved_lo; block < m->carved_hi; block++) {
-		struct zone *z;
+		const struct block *b = &m->blocks[block];
+		struct zone *z = lock_cut(m, block);
 
-		if (fold_order(m, block_pfn(block)))
-			continue;
-		z = zone_lock_of(m, block_pfn(block));
 		if (!z)
 			continue;
-		if ((m->blocks[block].flags & (BLOCK_CUT | BLOCK_CARVED | BLOCK_ISOLATED)) ==
-		    (BLOCK_CUT | BLOCK_CARVED)) {
-			zone_isolate_block(m, z, block);
-			m->blocks[block].flags |= BLOCK_HEALING;
-		}
+		if (pageblock_serves(b) && b->flags & BLOCK_CARVED)
+			zone_isolate_block(m, z, block, ISOLATED_BY_HEALING);
 		lock_release(m, &z->lock);
 	}
 }
@@ -115,22 +99,33 @@ static void unisolate_carved(struct hvo_machine *m)
 	uint64_t block, lo = m->carved_hi, hi = m->carved_lo;
 
 	for (block = m->carved_lo; block < m->carved_hi; block++) {
-		if (test_flags(m, block, BLOCK_HEALING)) {
-			struct zone *z = zone_of(m, block_pfn(block));
+		const struct block *b = &m->blocks[block];
+		struct zone *z = lock_cut(m, block);
 
-			lock_acquire(m, &z->lock);
-			m->blocks[block].flags &= (uint8_t)~BLOCK_HEALING;
-			zone_unisolate_block(m, z, block);
-			lock_release(m, &z->lock);
-		}
-		if (!test_flags(m, block, BLOCK_CARVED))
+		if (!z)
 			continue;
-		if (block < lo)
-			lo = block;
-		hi = block + 1;
+		if (b->isolation == ISOLATED_BY_HEALING)
+			zone_unisolate_block(m, z, block);
+		if (b->flags & BLOCK_CARVED) {
+			lo = min_u64(lo, block);
+			hi = block + 1;
+		}
+		lock_release(m, &z->lock);
 	}
 	m->carved_lo = lo;
 	m->carved_hi = hi;
+}
+
+static bool is_healing(struct hvo_machine *m, uint64_t block)
+{
+	struct zone *z = lock_cut(m, block);
+	bool healing;
+
+	if (!z)
+		return false;
+	healing = m->blocks[block].isolation == ISOLATED_BY_HEALING;
+	lock_release(m, &z->lock);
+	return healing;
 }
 
 static void block_healed(struct hvo_machine *m, uint64_t block)
@@ -185,7 +180,7 @@ uint64_t vmemmap_heal(struct hvo_machine *m, uint64_t max)
 		if (block < m->carved_lo || block >= m->carved_hi)
 			block = m->carved_lo;
 		m->heal_next = block;
-		if (!test_flags(m, block, BLOCK_HEALING))
+		if (!is_healing(m, block))
 			continue;
 		if (heal_block(m, block, max, &moved) || moved == max)
 			break;

@@ -26,6 +26,7 @@
 #include "page.h"
 #include "scope.h"
 #include "watermark.h"
+#include "zone_whole.h"
 
 struct compaction {
 	struct hvo_machine *m;
@@ -110,7 +111,7 @@ static hvo_pfn_t count_block(struct compaction *k, hvo_pfn_t pfn, struct census 
 	struct hvo_machine *m = k->m;
 	unsigned int whole;
 
-	if (!zone_has(m, k->z, pfn) || m->blocks[block_of(pfn)].flags & BLOCK_ISOLATED) {
+	if (!zone_has(m, k->z, pfn) || m->blocks[block_of(pfn)].isolation) {
 		c->hopeless = true;
 		return pfn;
 	}
@@ -172,8 +173,7 @@ static uint64_t room_in(const struct compaction *k)
 		for (block = block_of(pfn); block < end; block++) {
 			const struct block *b = &m->blocks[block];
 
-			if (!hvo_fold_byte(&m->mm, block) &&
-			    (b->flags & (BLOCK_CUT | BLOCK_BUSY | BLOCK_ISOLATED)) == BLOCK_CUT &&
+			if (!hvo_fold_byte(&m->mm, block) && pageblock_serves(b) &&
 			    (b->migratetype == MIGRATE_MOVABLE || b->migratetype == MIGRATE_SPLIT))
 				room += b->nr_free;
 		}

@@ -214,7 +214,7 @@ static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, const struct
 
 	if (!zone_has(m, z, base))
 		return (base | (HVO_SECTION_FRAMES - 1)) + 1;
-	if (m->blocks[block_of(base)].flags & BLOCK_ISOLATED)
+	if (m->blocks[block_of(base)].isolation)
 		return base + HVO_BLOCK_FRAMES;
 	whole = fold_order(m, base);
 	if (whole) {

@@ -124,7 +124,7 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 
 	if (rc) {
 		counter_add(&m->cut_failures, 1);
-		trace(m, HVO_EVENT_PRESENT_FAILED, pfn, 1, (uint64_t)-rc);
+		trace(m, HVO_EVENT_RESTORE_FAILED, pfn, 1, (uint64_t)-rc);
 		return rc;
 	}
 	fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
@@ -134,7 +134,7 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 	vmemmap_set_backs(m, pfn + at, run.page, HVO_BLOCK_TAILS);
 	counter_add(&m->memmap, HVO_BLOCK_TAILS);
 	counter_add(&m->cuts, 1);
-	counter_add(&m->presents, 1);
+	counter_add(&m->restored, 1);
 	trace(m, HVO_EVENT_CUT, pfn, 0, 0);
 	return 0;
 }
@@ -208,7 +208,6 @@ static bool describes_itself(struct hvo_machine *m, struct zone *z, uint64_t blo
 static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t block,
 			    const struct hvo_remap *old, unsigned int nr_old)
 {
-	struct block *b = &m->blocks[block];
 	hvo_pfn_t pfn = block_pfn(block);
 	bool self = describes_itself(m, z, block);
 	unsigned int i;
@@ -225,12 +224,7 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 		page_set_word(page, 0, 0);
 	}
 	lock_acquire(m, &z->lock);
-	b->flags &= BLOCK_APART;
-	b->nr_free = 0;
-	b->orders = 0;
-	z->nr_cut--;
-	z->in_flight--;
-	zone_put_whole(m, z, pfn, HVO_BLOCK_ORDER);
+	zone_collapsed(m, z, block);
 	lock_release(m, &z->lock);
 	if (badframe_in_block(m, pfn, HVO_BLOCK_ORDER))
 		(void)cut_all_aside(m, pfn, pfn + HVO_BLOCK_FRAMES, UINT64_MAX);

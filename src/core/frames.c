@@ -202,7 +202,7 @@ static int try_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, ui
 		if (nr < WAITS_AVOIDED) {
 			avoided[nr++] = block_of(*ret);
 			lock_acquire(m, &z->lock);
-			zone_isolate_block(m, z, block_of(*ret));
+			zone_isolate_block(m, z, block_of(*ret), ISOLATED_BY_LIBRARY);
 			lock_release(m, &z->lock);
 		} else {
 			rc = -HVO_ENOMEM;
@@ -237,7 +237,7 @@ static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, 
 
 int vmemmap_take_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
 {
-	hvo_pfn_t described = hvo_memmap_to_q(page) * HVO_PAGES_PER_FRAME, pfn = 0;
+	hvo_pfn_t described = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME, pfn = 0;
 	int rc = alloc_block(m, gfp | GFP_MEMMAP | GFP_ISOLATING, 0,
 			     m->sections[described >> HVO_SECTION_ORDER].node, &pfn);
 
@@ -259,7 +259,7 @@ static bool home_waits(struct hvo_machine *m, uint64_t page, hvo_pfn_t described
 
 int vmemmap_take_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
 {
-	hvo_pfn_t described = hvo_memmap_to_q(page) * HVO_PAGES_PER_FRAME, pfn = 0;
+	hvo_pfn_t described = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME, pfn = 0;
 	int rc;
 
 	if (!on_demand(m) && !home_waits(m, page, described) &&

@@ -105,7 +105,7 @@ static int add_sections(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pf
 		return rc;
 	rc = vmemmap_add_range(m, node, start, end, self);
 	if (rc) {
-		m->ops->release(m->ctx, start, end - start);
+		m->ops->discard(m->ctx, start, end - start);
 		return rc;
 	}
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
@@ -126,7 +126,7 @@ static int remove_sections(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end
 		return rc;
 	badframe_forget(m, start, end);
 	reported_forget(m, start, end);
-	m->ops->release(m->ctx, start, end - start);
+	m->ops->discard(m->ctx, start, end - start);
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
 		__atomic_store_n(&section_of(m, pfn)->self_hosted, 0, __ATOMIC_RELAXED);
 		set_state(section_of(m, pfn), HVO_SECTION_ABSENT);

@@ -99,12 +99,12 @@ static int alloc_page(struct hvo_pool *pool, unsigned int gfp, int node, bool re
 	return 0;
 }
 
-int hvo_hugetlb_alloc(struct hvo_pool *pool, unsigned int gfp, int node, hvo_pfn_t *ret)
+int hvo_pool_alloc(struct hvo_pool *pool, unsigned int gfp, int node, hvo_pfn_t *ret)
 {
 	return alloc_page(pool, gfp, node, false, ret);
 }
 
-int hvo_hugetlb_alloc_reserved(struct hvo_pool *pool, unsigned int gfp, int node, hvo_pfn_t *ret)
+int hvo_pool_alloc_reserved(struct hvo_pool *pool, unsigned int gfp, int node, hvo_pfn_t *ret)
 {
 	return alloc_page(pool, gfp, node, true, ret);
 }
@@ -129,14 +129,14 @@ static int check_used(struct hvo_pool *pool, hvo_pfn_t pfn)
 	return rc;
 }
 
-int hvo_hugetlb_free(struct hvo_pool *pool, hvo_pfn_t pfn)
+int hvo_pool_free(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	int rc = check_used(pool, pfn);
 
 	return rc ? rc : hvo_put_page(pool->m, pfn);
 }
 
-int hvo_hugetlb_free_reserved(struct hvo_pool *pool, hvo_pfn_t pfn)
+int hvo_pool_free_reserved(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	int rc = check_used(pool, pfn);
 
@@ -205,7 +205,7 @@ static unsigned int fold_collected(struct hvo_pool *pool, unsigned int nr)
 	return folded;
 }
 
-int hvo_hugetlb_optimize_pool(struct hvo_pool *pool, uint64_t *ret_done)
+int hvo_pool_optimize(struct hvo_pool *pool, uint64_t *ret_done)
 {
 	struct hvo_machine *m;
 	uint64_t done = 0;

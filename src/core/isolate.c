@@ -3,10 +3,9 @@
  * Isolation of ranges: free memory in them serves nobody, until it is taken as a whole or
  * given back.
  *
- * What the library isolates itself is put back soon; what a user does has BLOCK_KEPT too, and
- * only he ends that.
+ * What the library isolates itself is put back soon; what a user isolates only the user puts back.
  *
- * States of a block with BLOCK_ISOLATED: whole and free: ISOLATED, on no list, not counted;
+ * States of a pageblock that is isolated: whole and free: ISOLATED, on no list, not counted;
  * cut: in no bin, its free frames not counted; anything else as before, until it is freed.
  * Locks: the memmap lock, so that nobody else isolates; the zone's lock for each block.
  * Linux: mm/page_isolation.c, start_isolate_page_range(), undo_isolate_page_range(),
@@ -23,7 +22,7 @@
 #include "reporting.h"
 #include "zone_cut.h"
 
-static int isolate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool keep)
+static int isolate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum isolation by)
 {
 	struct zone *z;
 	hvo_pfn_t pfn;
@@ -39,16 +38,11 @@ static int isolate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool k
 		/* It may have gone offline since the caller looked. */
 		if (!zone_has(m, z, pfn))
 			rc = -HVO_EINVAL;
-		else if (m->blocks[block_of(pfn)].flags & BLOCK_ISOLATED)
+		else if (m->blocks[block_of(pfn)].isolation)
 			rc = -HVO_EBUSY;
 	}
-	for (pfn = start; pfn < end && !rc; pfn += HVO_BLOCK_FRAMES) {
-		zone_isolate_block(m, z, block_of(pfn));
-		if (!keep)
-			continue;
-		m->blocks[block_of(pfn)].flags |= BLOCK_KEPT;
-		z->nr_kept++;
-	}
+	for (pfn = start; pfn < end && !rc; pfn += HVO_BLOCK_FRAMES)
+		zone_isolate_block(m, z, block_of(pfn), by);
 	lock_release(m, &z->lock);
 	lock_release(m, &m->memmap_lock);
 	return rc;
@@ -56,7 +50,7 @@ static int isolate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool k
 
 int isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
-	return isolate(m, start, end, false);
+	return isolate(m, start, end, ISOLATED_BY_LIBRARY);
 }
 
 void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
@@ -220,7 +214,8 @@ int hvo_isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	return isolate_range_valid(m, start, end) ? isolate(m, start, end, true) : -HVO_EINVAL;
+	return isolate_range_valid(m, start, end) ? isolate(m, start, end, ISOLATED_BY_USER) :
+						    -HVO_EINVAL;
 }
 
 /* Memmap lock held, so that all of it stays in its zone. */
@@ -232,12 +227,9 @@ static bool unkeep_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 
 	lock_acquire(m, &z->lock);
 	for (pfn = start; pfn < end && kept; pfn += HVO_BLOCK_FRAMES)
-		kept = m->blocks[block_of(pfn)].flags & BLOCK_KEPT;
-	for (pfn = start; pfn < end && kept; pfn += HVO_BLOCK_FRAMES) {
-		m->blocks[block_of(pfn)].flags &= (uint8_t)~BLOCK_KEPT;
-		z->nr_kept--;
+		kept = m->blocks[block_of(pfn)].isolation == ISOLATED_BY_USER;
+	for (pfn = start; pfn < end && kept; pfn += HVO_BLOCK_FRAMES)
 		zone_unisolate_block(m, z, block_of(pfn));
-	}
 	lock_release(m, &z->lock);
 	return kept;
 }

@@ -2,8 +2,10 @@
 #ifndef HVO_CORE_MACHINE_H
 #define HVO_CORE_MACHINE_H
 
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
 #include <hvo/hvo.h>
-#include <hvo/move.h>
+#include <hvo/migrate.h>
 
 /*
  * The structures of a machine, and who may touch which field:
@@ -50,8 +52,9 @@ struct block {
 	uint16_t nr_free;		  /* frames */
 	uint16_t orders;		  /* bit o: free_head[o] is not empty */
 	uint16_t free_head[SMALL_ORDERS]; /* frame in the block + 1 */
-	uint8_t migratetype;
-	uint8_t flags; /* BLOCK_* */
+	uint8_t migratetype : 4;
+	uint8_t isolation : 4; /* enum isolation */
+	uint8_t flags;	       /* BLOCK_* */
 };
 _Static_assert(sizeof(struct block) == 32, "two blocks' metadata a cache line");
 
@@ -62,12 +65,15 @@ _Static_assert(sizeof(struct block) == 32, "two blocks' metadata a cache line");
 #define BLOCK_SELF 0x1u
 #define BLOCK_BUSY 0x2u	     /* being collapsed: on no bin, its frames not free */
 #define BLOCK_CUT 0x4u	     /* cut: the fields are meaningful */
-#define BLOCK_ISOLATED 0x8u  /* being emptied: on no bin, what is free in it is not counted */
-#define BLOCK_CARVED 0x10u   /* frames of it stayed behind for descriptors, by policy carve */
-#define BLOCK_HEALING 0x20u  /* isolated by healing, for as long as it takes */
-#define BLOCK_REPORTED 0x40u /* its content was given back to the system; never while it is cut */
-#define BLOCK_KEPT 0x80u     /* isolated by hvo_isolate_range(), for as long as the user likes */
-#define BLOCK_APART (BLOCK_ISOLATED | BLOCK_KEPT) /* stay when a block is cut or gets whole */
+#define BLOCK_CARVED 0x8u    /* frames of it stayed behind for descriptors, by policy carve */
+#define BLOCK_REPORTED 0x10u /* its content was given back to the system; never while it is cut */
+
+/*
+ * Who keeps a pageblock isolated: on no bin, and what is free in it counts for nobody. It stays so
+ * when the pageblock is cut or gets whole. The library ends an isolation of its own soon; a user's
+ * lasts as long as the user likes.
+ */
+enum isolation { NOT_ISOLATED, ISOLATED_BY_LIBRARY, ISOLATED_BY_HEALING, ISOLATED_BY_USER };
 
 /*
  * Bins of cut blocks, by how many of their frames are free: a block in bin 0 is
@@ -103,7 +109,7 @@ struct zone {
 	uint64_t nr_collapsible;	  /* (z), read (a) */
 	uint32_t in_flight;		  /* (z), read (a): blocks being cut or collapsed */
 	uint32_t nr_isolated;		  /* (z): blocks, whole ones too */
-	uint32_t nr_kept;		  /* (z): of them, those with BLOCK_KEPT */
+	uint32_t nr_kept;		  /* (z): of these, those that a user isolated */
 	uint64_t compact_next;		  /* (a): where compaction goes on, a frame */
 	uint64_t nr_allocs;		  /* (z) */
 	uint64_t allocated, freed;	  /* (z), read (a): frames, since the machine is there */
@@ -242,7 +248,7 @@ struct hvo_machine {
 
 	/* (a) */
 	uint64_t memmap_boot, memmap;
-	uint64_t folds, presents, cuts, cut_failures, collapses, collapse_failures;
+	uint64_t folds, restored, cuts, cut_failures, collapses, collapse_failures;
 	uint64_t moved, carved_blocks;
 	uint64_t reported;	   /* frames whose content is with the system */
 	uint64_t self_hosted_huge; /* huge pages that were not folded for that reason */

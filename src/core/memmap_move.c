@@ -233,7 +233,7 @@ static int replace_backing(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, 
 
 static int hold_and_replace(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, hvo_pfn_t new)
 {
-	hvo_pfn_t first = hvo_memmap_to_q(page) * HVO_PAGES_PER_FRAME;
+	hvo_pfn_t first = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME;
 	unsigned int order = fold_order(m, first);
 	struct hvo_pool *pool = pool_of_order(m, order);
 	/* Descriptors of offline memory are at rest: nobody but the memmap lock's holder writes. */

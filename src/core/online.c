@@ -124,7 +124,7 @@ static void online_backs(struct hvo_machine *m, const struct node *n)
 
 	for (block = first; block < block_of(n->end); block++) {
 		for (k = 0; k < (on_demand(m) ? 1 : HVO_BLOCK_MEMMAP); k++) {
-			page = hvo_q_to_memmap(block * HVO_BLOCK_MEMMAP + k);
+			page = hvo_memmap_slot(block * HVO_BLOCK_MEMMAP + k);
 			pfn = on_demand(m) ? n->memmap_pfn + (block - first) :
 					     vmemmap_home(n, page);
 			if (pfn != HVO_PFN_NONE && !hvo_fold_byte(&m->mm, block_of(pfn)))

@@ -39,9 +39,9 @@ int vmemmap_present_elsewhere(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int
 		rc = vmemmap_map_runs(m, &l, &done);
 	if (rc) {
 		vmemmap_put_unused_runs(m, &l);
-		trace(m, HVO_EVENT_PRESENT_FAILED, pfn, nr, (uint64_t)-rc);
+		trace(m, HVO_EVENT_RESTORE_FAILED, pfn, nr, (uint64_t)-rc);
 	} else {
-		counter_add(&m->presents, nr);
+		counter_add(&m->restored, nr);
 	}
 	lock_release(m, &m->memmap_lock);
 	return rc;
@@ -324,7 +324,7 @@ unsigned int vmemmap_restore(struct hvo_machine *m, hvo_pfn_t *pfns, unsigned in
 	if (rc) {
 		unsigned int complete = keep_complete(m, pfns, taken, order, &l, put);
 
-		trace(m, HVO_EVENT_PRESENT_FAILED, pfns[complete],
+		trace(m, HVO_EVENT_RESTORE_FAILED, pfns[complete],
 		      (uint64_t)(taken - complete) << (order - HVO_BLOCK_ORDER), (uint64_t)-rc);
 		taken = complete;
 		*ret_missing = 0;
@@ -338,7 +338,7 @@ unsigned int vmemmap_restore(struct hvo_machine *m, hvo_pfn_t *pfns, unsigned in
 		page_clear_flags(page_rw(m, pfns[i]), HVO_PF_OPTIMIZED);
 		folded++;
 	}
-	counter_add(&m->presents, folded << (order - HVO_BLOCK_ORDER));
+	counter_add(&m->restored, folded << (order - HVO_BLOCK_ORDER));
 	return taken;
 }
 
@@ -367,7 +367,7 @@ bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int or
 	}
 	rc = vmemmap_map_runs(m, &l, &done);
 	if (rc) {
-		trace(m, HVO_EVENT_PRESENT_FAILED, pfn, nr / stride - 1, (uint64_t)-rc);
+		trace(m, HVO_EVENT_RESTORE_FAILED, pfn, nr / stride - 1, (uint64_t)-rc);
 		vmemmap_put_unused_runs(m, &l);
 	}
 	return !rc;

@@ -151,7 +151,7 @@ static inline bool page_stays(const struct hvo_page *page)
  */
 static inline bool page_describes_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	uint64_t q = hvo_memmap_to_q(page_ro(m, pfn)->private_data[0]);
+	uint64_t q = hvo_memmap_group(page_ro(m, pfn)->private_data[0]);
 
 	return m->blocks[block_of(pfn)].flags & BLOCK_SELF && q >> 3 == block_of(pfn) && q & 7;
 }

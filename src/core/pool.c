@@ -241,20 +241,21 @@ struct hvo_pool *hugetlb_lock_pool_of(struct hvo_machine *m, hvo_pfn_t *pfn, boo
 }
 
 /*
- * BLOCK_ISOLATED, in a range that is to be emptied: as Linux, nobody gets it; BLOCK_KEPT too,
- * if only a user ends that; or 0.
+ * Is a page in a range that is to be emptied? As in Linux nobody gets it then. The strongest
+ * isolation of any of it.
  */
-static unsigned int page_apart(struct hvo_pool *pool, hvo_pfn_t pfn)
+static enum isolation page_isolation(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	uint64_t block = block_of(pfn), end = block_of(pfn + (UINT64_C(1) << pool->order));
 	struct zone *z = zone_of(pool->m, pfn);
-	unsigned int flags = 0;
+	enum isolation most = NOT_ISOLATED;
 
 	lock_acquire(pool->m, &z->lock);
 	for (; z->nr_isolated && block < end; block++)
-		flags |= pool->m->blocks[block].flags;
+		if (pool->m->blocks[block].isolation > most)
+			most = pool->m->blocks[block].isolation;
 	lock_release(pool->m, &z->lock);
-	return flags & BLOCK_APART;
+	return most;
 }
 
 /*
@@ -263,7 +264,7 @@ static unsigned int page_apart(struct hvo_pool *pool, hvo_pfn_t pfn)
  */
 static hvo_pfn_t newest(struct hvo_pool *pool, const struct pool_node *n, bool *ret_soon)
 {
-	unsigned int apart;
+	enum isolation by;
 	hvo_pfn_t pfn;
 	uint32_t at;
 
@@ -271,10 +272,10 @@ static hvo_pfn_t newest(struct hvo_pool *pool, const struct pool_node *n, bool *
 		pfn = block_pfn(at - 1);
 		if (page_poisoned(pool->m, pfn))
 			continue;
-		apart = page_apart(pool, pfn);
-		if (!apart)
+		by = page_isolation(pool, pfn);
+		if (!by)
 			return pfn;
-		*ret_soon |= apart == BLOCK_ISOLATED;
+		*ret_soon |= by != ISOLATED_BY_USER;
 	}
 	return HVO_PFN_NONE;
 }

@@ -107,7 +107,7 @@ static hvo_pfn_t report_at(struct report *r, hvo_pfn_t pfn)
 	r->z->in_flight++;
 	lock_release(m, &r->z->lock);
 	nr = UINT64_C(1) << order;
-	m->ops->release(m->ctx, pfn, nr);
+	m->ops->discard(m->ctx, pfn, nr);
 	lock_acquire(m, &r->z->lock);
 	r->z->in_flight--;
 	r->done += set_reported(m, pfn, nr, true);

@@ -3,7 +3,7 @@
  * Reservations, and the surplus pages that back them when the pool is too small.
  *
  *	reserve		free - reserved >= nr, else surplus pages are allocated for it
- *	use up		hvo_hugetlb_alloc_reserved() in hugetlb.c
+ *	use up		hvo_pool_alloc_reserved() in hugetlb.c
  *	unreserve	surplus pages that are free leave with the promise
  *
  * free >= reserved holds throughout, but for pages whose memory failed meanwhile.
@@ -107,7 +107,7 @@ static int gather(struct hvo_pool *pool, int node, uint64_t nr, struct page_list
 	return 0;
 }
 
-int hvo_hugetlb_reserve(struct hvo_pool *pool, int node, uint64_t nr)
+int hvo_pool_reserve(struct hvo_pool *pool, int node, uint64_t nr)
 {
 	struct page_list list = { 0 };
 	struct hvo_machine *m;
@@ -137,7 +137,7 @@ int hvo_hugetlb_reserve(struct hvo_pool *pool, int node, uint64_t nr)
 	return rc;
 }
 
-int hvo_hugetlb_unreserve(struct hvo_pool *pool, uint64_t nr)
+int hvo_pool_unreserve(struct hvo_pool *pool, uint64_t nr)
 {
 	struct hvo_resize_result res = { 0 };
 	struct page_list list = { 0 };

@@ -4,7 +4,7 @@
  *
  * What they decide, and where that is asked:
  *	a page joins a pool			hugetlb_fold_batch(), demote.c
- *	present pages are folded		hvo_hugetlb_optimize_pool()
+ *	present pages are folded		hvo_pool_optimize()
  *	where new pages come from		pool.c, resize.c
  *	a page in use, or a free one, makes room for somebody: migrate.c, hugetlb_replace_locked()
  *

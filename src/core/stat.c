@@ -151,7 +151,7 @@ int hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
 	s.memmap_boot = counter_read(&m->memmap_boot);
 	s.memmap = counter_read(&m->memmap);
 	s.folds = counter_read(&m->folds);
-	s.presents = counter_read(&m->presents);
+	s.restored = counter_read(&m->restored);
 	s.cuts = counter_read(&m->cuts);
 	s.cut_failures = counter_read(&m->cut_failures);
 	s.collapses = counter_read(&m->collapses);

@@ -89,31 +89,68 @@ static void bin_add(struct hvo_machine *m, struct zone *z, struct block *b)
 
 /* ---- what cut pageblocks serve -------------------------------------------------------------- */
 
-/* Not one that is changing, or apart. Zone lock held. */
-static bool block_serves(const struct block *b)
-{
-	return (b->flags & (BLOCK_CUT | BLOCK_BUSY | BLOCK_ISOLATED)) == BLOCK_CUT;
-}
-
 /* One fragment more, or less, of a block; those of a block that serves nobody are not counted. */
 static void count_frag(struct hvo_machine *m, const struct block *b, hvo_pfn_t base,
 		       unsigned int order, int by)
 {
-	if (block_serves(b))
+	if (pageblock_serves(b))
 		zone_of(m, base)->nr_frags[b->migratetype][order] += (uint64_t)(int64_t)by;
 }
 
-/* A block begins or ceases to serve, with all that is free in it: 256 fragments at most. */
-static void count_serving(struct hvo_machine *m, struct zone *z, const struct block *b, int by)
+/* What is free in a pageblock begins or ceases to serve: 256 fragments at most. */
+static void count_serving(struct hvo_machine *m, struct zone *z, const struct block *b,
+			  unsigned int type, int by)
 {
 	hvo_pfn_t base = block_pfn((uint64_t)(b - m->blocks));
 	unsigned int order;
 	uint32_t at;
 
-	z->nr_serving[b->migratetype] += (uint64_t)(int64_t)by;
+	z->nr_serving[type] += (uint64_t)(int64_t)by;
 	for (order = 0; order < SMALL_ORDERS; order++)
 		for (at = b->free_head[order]; at; at = page_ro(m, base + at - 1)->next)
-			z->nr_frags[b->migratetype][order] += (uint64_t)(int64_t)by;
+			z->nr_frags[type][order] += (uint64_t)(int64_t)by;
+}
+
+/*
+ * Between begin and end a pageblock changes: what is free in it, its type, its flags, whether it
+ * serves at all. It is in no bin meanwhile; the zone counts what it is then.
+ */
+struct update {
+	struct hvo_machine *m;
+	struct zone *z;
+	struct block *b;
+	bool served;
+	unsigned int type, nr_free;
+};
+
+static struct update update_begin(struct hvo_machine *m, struct zone *z, struct block *b)
+{
+	struct update u = { m, z, b, pageblock_serves(b), b->migratetype, b->nr_free };
+
+	if (u.served)
+		bin_del(m, z, b);
+	return u;
+}
+
+static void update_end(const struct update *u)
+{
+	unsigned int was = u->served ? u->nr_free : 0, nr_free;
+	struct block *b = u->b;
+	bool serves = pageblock_serves(b);
+
+	nr_free = serves ? b->nr_free : 0;
+	if (u->served != serves || u->type != b->migratetype) {
+		if (u->served)
+			count_serving(u->m, u->z, b, u->type, -1);
+		if (serves)
+			count_serving(u->m, u->z, b, b->migratetype, 1);
+	}
+	if (nr_free > was)
+		zone_free_add(u->z, nr_free - was);
+	else if (nr_free < was)
+		zone_free_sub(u->m, u->z, was - nr_free);
+	if (serves)
+		bin_add(u->m, u->z, b);
 }
 
 /* ---- small blocks inside one cut pageblock -------------------------------------------------- */
@@ -180,16 +217,11 @@ static hvo_pfn_t take_from_block(struct hvo_machine *m, struct zone *z, uint64_t
 	hvo_pfn_t base = block_pfn(nr);
 	unsigned int have = (unsigned int)__builtin_ctz(b->orders & ~((1u << order) - 1u));
 	unsigned int idx = b->free_head[have] - 1u;
-	bool isolated = b->flags & BLOCK_ISOLATED;
+	struct update u = update_begin(m, z, b);
 
-	if (!isolated)
-		bin_del(m, z, b);
 	frag_split(m, b, base, idx, have, idx, order);
 	page_set_state(m, base + idx, page_rw(m, base + idx), HVO_PAGE_USED, order);
-	if (!isolated) {
-		bin_add(m, z, b);
-		zone_free_sub(m, z, UINT64_C(1) << order);
-	}
+	update_end(&u);
 	return base + idx;
 }
 
@@ -212,7 +244,7 @@ bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
 bool zone_take_from(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int order,
 		    hvo_pfn_t *ret)
 {
-	if (m->blocks[block].flags & BLOCK_ISOLATED || !(m->blocks[block].orders >> order))
+	if (m->blocks[block].isolation || !(m->blocks[block].orders >> order))
 		return false;
 	*ret = take_from_block(m, z, block, order);
 	return true;
@@ -224,6 +256,7 @@ static bool take_emptiest(struct hvo_machine *m, struct zone *z, unsigned int or
 {
 	struct bins *bins = &z->bins[from];
 	unsigned int bin, orders;
+	struct update u;
 	struct block *b;
 	uint64_t nr;
 
@@ -235,11 +268,9 @@ static bool take_emptiest(struct hvo_machine *m, struct zone *z, unsigned int or
 		b = &m->blocks[nr];
 		/* One that is mostly free changes its type with it. */
 		if (b->nr_free >= HVO_BLOCK_FRAMES / 2 && from != MIGRATE_SPLIT) {
-			bin_del(m, z, b);
-			count_serving(m, z, b, -1);
-			b->migratetype = (uint8_t)to;
-			count_serving(m, z, b, 1);
-			bin_add(m, z, b);
+			u = update_begin(m, z, b);
+			b->migratetype = to & 0xf;
+			update_end(&u);
 		}
 		*ret = take_from_block(m, z, nr, order);
 		return true;
@@ -284,43 +315,49 @@ static void free_into_block(struct hvo_machine *m, struct block *b, hvo_pfn_t ba
 	frag_add(m, b, base, idx, order);
 }
 
-/* All frames of a block of Linux mode are free: it is a whole block again, the caller's. */
-static hvo_pfn_t block_make_whole(struct hvo_machine *m, struct zone *z, struct block *b)
+/* Nothing in a cut pageblock is free any more. */
+static void frags_drop(struct hvo_machine *m, struct block *b, hvo_pfn_t base)
 {
-	uint64_t nr = (uint64_t)(b - m->blocks);
-	hvo_pfn_t base = block_pfn(nr);
-	struct hvo_page *page;
-
 	while (b->orders) {
 		unsigned int order = (unsigned int)__builtin_ctz(b->orders);
 		unsigned int idx = b->free_head[order] - 1u;
 
-		page = frag_del(m, b, base, idx, order);
-		page_set_state(m, base + idx, page, HVO_PAGE_TAIL, 0);
+		page_set_state(m, base + idx, frag_del(m, b, base, idx, order), HVO_PAGE_TAIL, 0);
 	}
+}
+
+/* A pageblock is not cut any more. */
+static void forget_cut(struct hvo_machine *m, struct zone *z, struct block *b)
+{
 	if (b->flags & BLOCK_CARVED)
 		counter_sub(&m->carved_blocks, 1);
-	if (block_serves(b))
-		count_serving(m, z, b, -1);
-	b->flags &= BLOCK_APART;
+	b->flags = 0;
 	z->nr_cut--;
+}
+
+/* All frames of a pageblock of Linux mode are free: it is whole again, and the caller's. */
+static hvo_pfn_t make_whole(struct hvo_machine *m, struct zone *z, struct block *b)
+{
+	hvo_pfn_t base = block_pfn((uint64_t)(b - m->blocks));
+	struct update u = update_begin(m, z, b);
+
+	frags_drop(m, b, base);
+	forget_cut(m, z, b);
 	fold_set(m, base, HVO_BLOCK_ORDER, HVO_BLOCK_ORDER);
+	update_end(&u);
 	return base;
 }
 
-static void block_turn_whole(struct hvo_machine *m, struct zone *z, struct block *b)
+/* Linux mode: does nothing keep a pageblock from being whole? */
+static bool all_free(const struct hvo_machine *m, const struct block *b)
 {
-	zone_free_sub(m, z, HVO_BLOCK_FRAMES);
-	zone_put_whole(m, z, block_make_whole(m, z, b), HVO_BLOCK_ORDER);
+	return b->nr_free == HVO_BLOCK_FRAMES && !on_demand(m);
 }
 
-/* A block with free frames is to serve requests, or to be whole. */
-static void block_settle(struct hvo_machine *m, struct zone *z, struct block *b)
+static void settle(struct hvo_machine *m, struct zone *z, struct block *b)
 {
-	if (b->nr_free == HVO_BLOCK_FRAMES && !on_demand(m))
-		block_turn_whole(m, z, b);
-	else
-		bin_add(m, z, b);
+	if (all_free(m, b) && pageblock_serves(b))
+		zone_put_whole(m, z, make_whole(m, z, b), HVO_BLOCK_ORDER);
 }
 
 /* A frame in nobody's hands, on no list. */
@@ -351,40 +388,36 @@ static void put_sound(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsi
 void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
 	struct block *b = &m->blocks[block_of(pfn)];
-	bool isolated = b->flags & BLOCK_ISOLATED;
+	struct update u;
 
 	if (badframe_in_block(m, pfn, order)) {
 		put_sound(m, z, pfn, order);
 		return;
 	}
-	if (!isolated)
-		bin_del(m, z, b);
+	u = update_begin(m, z, b);
 	free_into_block(m, b, block_pfn(block_of(pfn)), pfn & (HVO_BLOCK_FRAMES - 1), order);
-	if (isolated)
-		return;
-	zone_free_add(z, UINT64_C(1) << order);
-	block_settle(m, z, b);
+	update_end(&u);
+	settle(m, z, b);
 }
 
 /* ---- isolation ------------------------------------------------------------------------------ */
 
-void zone_isolate_block(struct hvo_machine *m, struct zone *z, uint64_t block)
+void zone_isolate_block(struct hvo_machine *m, struct zone *z, uint64_t block, enum isolation by)
 {
 	enum block_place place = block_place(m, block);
 	struct block *b = &m->blocks[block];
 	hvo_pfn_t pfn = block_pfn(block);
+	struct update u;
 
-	HVO_ASSERT(m, !(b->flags & BLOCK_ISOLATED), "ZONE-4: block is isolated", pfn);
-	/* What is free leaves the lists; what is in transition will come back to this flag. */
-	if (place == PLACE_WHOLE && zone_take_free_block(m, z, pfn)) {
+	HVO_ASSERT(m, !b->isolation, "ZONE-4: block is isolated", pfn);
+	/* What is free leaves the lists; what is in transition will come back to an isolated one. */
+	if (place == PLACE_WHOLE && zone_take_free_block(m, z, pfn))
 		zone_set_isolated(m, pfn);
-	} else if (place == PLACE_CUT) {
-		bin_del(m, z, b);
-		zone_free_sub(m, z, b->nr_free);
-		count_serving(m, z, b, -1);
-	}
-	b->flags |= BLOCK_ISOLATED;
+	u = update_begin(m, z, b);
+	b->isolation = by & 0xf;
+	update_end(&u);
 	z->nr_isolated++;
+	z->nr_kept += by == ISOLATED_BY_USER;
 }
 
 void zone_unisolate_block(struct hvo_machine *m, struct zone *z, uint64_t block)
@@ -392,17 +425,27 @@ void zone_unisolate_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 	enum block_place place = block_place(m, block);
 	struct block *b = &m->blocks[block];
 	hvo_pfn_t pfn = block_pfn(block);
+	struct update u = update_begin(m, z, b);
 
-	HVO_ASSERT(m, b->flags & BLOCK_ISOLATED, "ZONE-4: block is not isolated", pfn);
-	b->flags &= (uint8_t)~BLOCK_ISOLATED;
+	HVO_ASSERT(m, b->isolation, "ZONE-4: block is not isolated", pfn);
 	z->nr_isolated--;
-	if (place == PLACE_WHOLE && hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_ISOLATED) {
+	z->nr_kept -= b->isolation == ISOLATED_BY_USER;
+	b->isolation = NOT_ISOLATED;
+	update_end(&u);
+	if (place == PLACE_WHOLE && hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_ISOLATED)
 		zone_put_whole(m, z, pfn, HVO_BLOCK_ORDER);
-	} else if (place == PLACE_CUT) {
-		zone_free_add(z, b->nr_free);
-		count_serving(m, z, b, 1);
-		block_settle(m, z, b);
-	}
+	else
+		settle(m, z, b);
+}
+
+/* A pageblock is being collapsed from now on, or no longer. */
+static void set_busy(struct hvo_machine *m, struct zone *z, struct block *b, bool busy)
+{
+	struct update u = update_begin(m, z, b);
+
+	b->flags ^= BLOCK_BUSY;
+	z->in_flight += busy ? 1 : -1u;
+	update_end(&u);
 }
 
 bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block, bool *ret_busy)
@@ -414,15 +457,13 @@ bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block,
 		return hvo_page_state(page_ro(m, block_pfn(block))) == HVO_PAGE_ISOLATED;
 	if (block_place(m, block) != PLACE_CUT)
 		return false;
-	if (!on_demand(m) && b->nr_free == HVO_BLOCK_FRAMES) {
-		zone_set_isolated(m, block_make_whole(m, z, b));
+	if (all_free(m, b)) {
+		zone_set_isolated(m, make_whole(m, z, b));
 		return true;
 	}
-	if (block_collapsible(m, b)) {
-		b->flags |= BLOCK_BUSY;
-		z->in_flight++;
-		*ret_busy = true;
-	}
+	*ret_busy = block_collapsible(m, b);
+	if (*ret_busy)
+		set_busy(m, z, b, true);
 	return false;
 }
 
@@ -439,17 +480,10 @@ void zone_open_block(struct hvo_machine *m, struct zone *z, uint64_t block, unsi
 	struct block *b = &m->blocks[block];
 	hvo_pfn_t base = block_pfn(block);
 	unsigned int idx, order;
+	struct update u;
 
-	b->next = 0;
-	b->prev = 0;
-	b->nr_free = 0;
-	b->orders = 0;
-	for (order = 0; order < SMALL_ORDERS; order++)
-		b->free_head[order] = 0;
-	b->migratetype = (uint8_t)type;
-	b->flags = (uint8_t)(flags | BLOCK_CUT | (b->flags & BLOCK_APART));
-	if (block_serves(b))
-		count_serving(m, z, b, 1);
+	*b = (struct block){ .migratetype = type & 0xf, .isolation = b->isolation };
+	u = update_begin(m, z, b);
 	for (idx = first; idx < HVO_BLOCK_FRAMES; idx += 1u << order) {
 		order = largest_order(idx, HVO_BLOCK_FRAMES - idx);
 		while (order && badframe_in_block(m, base + idx, order))
@@ -460,10 +494,8 @@ void zone_open_block(struct hvo_machine *m, struct zone *z, uint64_t block, unsi
 			frag_add(m, b, base, idx, order);
 	}
 	z->nr_cut++;
-	if (b->flags & BLOCK_ISOLATED)
-		return;
-	zone_free_add(z, b->nr_free);
-	bin_add(m, z, b);
+	b->flags = (uint8_t)(flags | BLOCK_CUT);
+	update_end(&u);
 }
 
 void zone_open_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, unsigned int at,
@@ -541,8 +573,7 @@ static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, 
 			pfn = block_pfn(block_of(pfn) + 1);
 			continue;
 		}
-		if (m->blocks[block_of(pfn)].flags & (BLOCK_BUSY | BLOCK_ISOLATED) ||
-		    !frag_find(m, pfn, &idx, &o))
+		if (!pageblock_serves(&m->blocks[block_of(pfn)]) || !frag_find(m, pfn, &idx, &o))
 			return false;
 		pfn = block_pfn(block_of(pfn)) + idx + (1u << o);
 	}
@@ -584,12 +615,10 @@ static void frags_take(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, enum h
 
 static void take_range_in_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
 {
-	struct block *b = &m->blocks[block_of(pfn)];
+	struct update u = update_begin(m, z, &m->blocks[block_of(pfn)]);
 
-	bin_del(m, z, b);
 	frags_take(m, pfn, nr, HVO_PAGE_MEMMAP);
-	zone_free_sub(m, z, nr);
-	bin_add(m, z, b);
+	update_end(&u);
 }
 
 bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
@@ -658,16 +687,14 @@ bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, 
 bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool self)
 {
 	struct block *b = &m->blocks[block];
-	bool binned = !(b->flags & BLOCK_ISOLATED), is = b->flags & BLOCK_SELF;
+	bool is = b->flags & BLOCK_SELF;
+	struct update u;
 
 	if (block_place(m, block) != PLACE_CUT || is == self)
 		return false;
-	/* Its bin depends on it. */
-	if (binned)
-		bin_del(m, z, b);
+	u = update_begin(m, z, b);
 	b->flags ^= BLOCK_SELF;
-	if (binned)
-		bin_add(m, z, b);
+	update_end(&u);
 	return true;
 }
 
@@ -696,16 +723,11 @@ static void frag_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsig
 		     unsigned int have)
 {
 	struct block *b = &m->blocks[block_of(pfn)];
-	bool isolated = b->flags & BLOCK_ISOLATED;
+	struct update u = update_begin(m, z, b);
 
-	if (!isolated)
-		bin_del(m, z, b);
 	frag_split(m, b, block_pfn(block_of(pfn)), head, have, pfn & (HVO_BLOCK_FRAMES - 1), 0);
 	frame_out(m, pfn);
-	if (isolated)
-		return;
-	zone_free_sub(m, z, 1);
-	bin_add(m, z, b);
+	update_end(&u);
 }
 
 enum bad_place zone_take_bad(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
@@ -734,14 +756,8 @@ unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64
 			uint32_t *head = &z->bins[type].head[BIN_COLLAPSIBLE][order];
 
 			while (*head && nr < max) {
-				struct block *b = &m->blocks[*head - 1];
-
-				blocks[nr++] = *head - 1;
-				bin_del(m, z, b);
-				count_serving(m, z, b, -1);
-				b->flags |= BLOCK_BUSY;
-				zone_free_sub(m, z, b->nr_free);
-				z->in_flight++;
+				blocks[nr] = *head - 1;
+				set_busy(m, z, &m->blocks[blocks[nr++]], true);
 			}
 		}
 	}
@@ -751,20 +767,24 @@ unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64
 void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
 	hvo_pfn_t pfn = block_pfn(block), end = pfn + HVO_BLOCK_FRAMES;
-	struct block *b = &m->blocks[block];
 
-	b->flags &= (uint8_t)~BLOCK_BUSY;
-	z->in_flight--;
-	if (!(b->flags & BLOCK_ISOLATED)) {
-		count_serving(m, z, b, 1);
-		zone_free_add(z, b->nr_free);
-		bin_add(m, z, b);
-	}
+	set_busy(m, z, &m->blocks[block], false);
 	/* What failed meanwhile was out of reach. */
 	while (badframe_in(m, pfn, end)) {
 		pfn = badframe_next(m, pfn, end);
 		(void)zone_take_bad(m, z, pfn++);
 	}
+}
+
+void zone_collapsed(struct hvo_machine *m, struct zone *z, uint64_t block)
+{
+	struct block *b = &m->blocks[block];
+
+	forget_cut(m, z, b);
+	b->nr_free = 0;
+	b->orders = 0;
+	z->in_flight--;
+	zone_put_whole(m, z, block_pfn(block), HVO_BLOCK_ORDER);
 }
 
 /* ---- hot-plug ------------------------------------------------------------------------------- */
@@ -806,29 +826,22 @@ bool zone_can_close(struct hvo_machine *m, uint64_t block)
 
 void zone_close_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
+	unsigned int stays = BLOCK_SELF | BLOCK_CUT | BLOCK_REPORTED;
 	struct block *b = &m->blocks[block];
 	hvo_pfn_t base = block_pfn(block);
 
+	stays &= b->flags;
+	if (stays & BLOCK_CUT) {
+		frags_drop(m, b, base);
+		if (stays & BLOCK_SELF)
+			counter_sub(&m->memmap, HVO_BLOCK_TAILS);
+		forget_cut(m, z, b);
+	} else if (hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED) {
+		page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
+	}
+	b->flags = (uint8_t)stays;
+	b->isolation = NOT_ISOLATED;
 	z->nr_isolated--;
-	if (hvo_fold_byte(&m->mm, block)) {
-		b->flags &= BLOCK_REPORTED;
-		if (hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED)
-			page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
-		return;
-	}
-	while (b->orders) {
-		unsigned int order = (unsigned int)__builtin_ctz(b->orders);
-		unsigned int idx = b->free_head[order] - 1u;
-		struct hvo_page *page = frag_del(m, b, base, idx, order);
-
-		page_set_state(m, base + idx, page, HVO_PAGE_TAIL, 0);
-	}
-	if (b->flags & BLOCK_SELF)
-		counter_sub(&m->memmap, HVO_BLOCK_TAILS);
-	if (b->flags & BLOCK_CARVED)
-		counter_sub(&m->carved_blocks, 1);
-	b->flags &= BLOCK_SELF | BLOCK_CUT;
-	z->nr_cut--;
 }
 
 void zone_reopen_block(struct hvo_machine *m, struct zone *z, uint64_t block)

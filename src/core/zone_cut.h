@@ -35,7 +35,7 @@ void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
  * that it can be emptied. Its free frames are not counted as free meanwhile. Putting it
  * back also makes it whole, or collapsible, if it is empty by then.
  */
-void zone_isolate_block(struct hvo_machine *m, struct zone *z, uint64_t block);
+void zone_isolate_block(struct hvo_machine *m, struct zone *z, uint64_t block, enum isolation by);
 
 void zone_unisolate_block(struct hvo_machine *m, struct zone *z, uint64_t block);
 
@@ -96,6 +96,9 @@ enum bad_place zone_take_bad(struct hvo_machine *m, struct zone *z, hvo_pfn_t pf
 /* Up to max collapsible blocks, off the bins and marked BUSY; their numbers in blocks[]. */
 unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64_t *blocks,
 				   unsigned int max);
+
+/* One of these is folded now, and becomes whole. */
+void zone_collapsed(struct hvo_machine *m, struct zone *z, uint64_t block);
 
 /* One of them is to stay cut. */
 void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block);

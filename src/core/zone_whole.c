@@ -28,7 +28,7 @@ void zone_free_sub(struct hvo_machine *m, struct zone *z, uint64_t nr)
 
 /* ---- what a pageblock can be ---------------------------------------------------------------- */
 
-#define CUT_ONLY (BLOCK_SELF | BLOCK_BUSY | BLOCK_CARVED | BLOCK_HEALING)
+#define CUT_ONLY (BLOCK_SELF | BLOCK_BUSY | BLOCK_CARVED)
 
 bool zone_whole_state(struct hvo_machine *m, uint64_t block, enum hvo_page_state *ret)
 {
@@ -201,8 +201,7 @@ bool zone_take_aside(struct hvo_machine *m, uint64_t block)
 /* Does a free pageblock serve nobody? */
 static bool stays_apart(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	return m->blocks[block_of(pfn)].flags & BLOCK_ISOLATED ||
-	       badframe_in_block(m, pfn, HVO_BLOCK_ORDER);
+	return m->blocks[block_of(pfn)].isolation || badframe_in_block(m, pfn, HVO_BLOCK_ORDER);
 }
 
 /* Free the rest of a block, if part of it is isolated or failed; false: no part is. */
@@ -219,7 +218,7 @@ static bool put_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uns
 		if (badframe_in_block(m, p, HVO_BLOCK_ORDER)) {
 			zone_set_aside(m, block_of(p));
 			work_wanted(m);
-		} else if (m->blocks[block_of(p)].flags & BLOCK_ISOLATED) {
+		} else if (m->blocks[block_of(p)].isolation) {
 			zone_set_isolated(m, p);
 		} else {
 			zone_put_whole(m, z, p, HVO_BLOCK_ORDER);

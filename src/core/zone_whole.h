@@ -22,8 +22,8 @@
  *
  *	whole -> cut: USED, CUTTING, CUT	cut -> whole: CUT, COLLAPSING, then whole, or CUT again
  *
- * BLOCK_ISOLATED goes with each of them; a free whole block has it exactly if it is ISOLATED or
- * set aside. CARVED, HEALING and SELF go with CUT only, REPORTED only with WHOLE and CUTTING.
+ * Isolation goes with each of them; a free whole block is isolated exactly if its state is ISOLATED or
+ * it is set aside. CARVED and SELF go with CUT only, REPORTED only with WHOLE and CUTTING.
  * Moving changes what backs a page, and never the place. Who owes what: a cutter or collapser owes
  * the zone the block (in_flight), a fold owes a wait for readers and a flush before its frames are
  * free, a frame that failed owes its departure to whoever brings it back.
@@ -56,6 +56,12 @@ void zone_free_sub(struct hvo_machine *m, struct zone *z, uint64_t nr);
  * lock writes all bytes first, and then the descriptors.
  */
 bool zone_whole_state(struct hvo_machine *m, uint64_t block, enum hvo_page_state *ret);
+
+/* Is a pageblock cut, not about to change, and open to everybody? Zone lock held. */
+static inline bool pageblock_serves(const struct block *b)
+{
+	return (b->flags & (BLOCK_CUT | BLOCK_BUSY)) == BLOCK_CUT && !b->isolation;
+}
 
 /* Where a pageblock is, by the table above. */
 enum block_place block_place(struct hvo_machine *m, uint64_t block);

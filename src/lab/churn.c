@@ -153,7 +153,7 @@ static void arrive(struct churn *c)
 
 	c->next = c->now + spread(c, c->every_ns);
 	if (kind->pool)
-		err = hvo_hugetlb_alloc(kind->pool, kind->flags, HVO_NODE_ANY, &pfn);
+		err = hvo_pool_alloc(kind->pool, kind->flags, HVO_NODE_ANY, &pfn);
 	else
 		err = hvo_alloc_pages(m, kind->flags, kind->order, HVO_NODE_ANY, &pfn);
 	if (err) {

@@ -316,7 +316,7 @@ static int hog_take_pool(lua_State *L)
 
 	luaL_argcheck(L, pool->lm == hog->hold.lm, 2, "a pool of another machine");
 	while (taken < nr &&
-	       !hvo_hugetlb_alloc(pool->pool, hog->flags & ~HVO_GFP_RECLAIM, hog->node, &pfn) &&
+	       !hvo_pool_alloc(pool->pool, hog->flags & ~HVO_GFP_RECLAIM, hog->node, &pfn) &&
 	       !lab_hold_add(&hog->hold, pfn, pool->order))
 		taken++;
 	lab_leave(L, hog->hold.lm);

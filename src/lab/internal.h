@@ -6,7 +6,9 @@
 #include "cli/events.h"
 #include "lab/lab.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
 #include <lauxlib.h>
 #include <lualib.h>

@@ -426,7 +426,7 @@ static const struct lab_counter machine_counters[] = {
 	COUNTER(hvo_machine_stat, memmap_boot),
 	COUNTER(hvo_machine_stat, memmap),
 	COUNTER(hvo_machine_stat, folds),
-	COUNTER(hvo_machine_stat, presents),
+	COUNTER(hvo_machine_stat, restored),
 	COUNTER(hvo_machine_stat, cuts),
 	COUNTER(hvo_machine_stat, cut_failures),
 	COUNTER(hvo_machine_stat, collapses),

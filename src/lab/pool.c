@@ -368,7 +368,7 @@ static int pool_alloc(lua_State *L)
 
 	if (flags & HVO_GFP_RECLAIM)
 		lab_enter_wait(L, pool->lm);
-	err = hvo_hugetlb_alloc(pool->pool, flags, node, &pfn);
+	err = hvo_pool_alloc(pool->pool, flags, node, &pfn);
 	lab_leave(L, pool->lm);
 	if (err)
 		return lab_push_error(L, err);
@@ -382,7 +382,7 @@ static int pool_alloc_reserved(lua_State *L)
 	struct lab_pool *pool = pool_wait(L, 1);
 	unsigned int flags = lab_flags(L, 2, HVO_GFP_USER);
 	hvo_pfn_t pfn = 0;
-	int err = hvo_hugetlb_alloc_reserved(pool->pool, flags, lab_node(L, 3), &pfn);
+	int err = hvo_pool_alloc_reserved(pool->pool, flags, lab_node(L, 3), &pfn);
 
 	lab_leave(L, pool->lm);
 	if (err)
@@ -399,14 +399,14 @@ static int pool_free(lua_State *L)
 
 	if (pool->lm->depth && !lab_is_held(pool->lm, pfn))
 		return lab_push_error(L, -HVO_EINVAL);
-	return lab_return(L, pool->lm, hvo_hugetlb_free(pool->pool, pfn));
+	return lab_return(L, pool->lm, hvo_pool_free(pool->pool, pfn));
 }
 
 static int pool_free_reserved(lua_State *L)
 {
 	struct lab_pool *pool = pool_wait(L, 1);
 
-	return lab_return(L, pool->lm, hvo_hugetlb_free_reserved(pool->pool, lab_pfn(L, 2)));
+	return lab_return(L, pool->lm, hvo_pool_free_reserved(pool->pool, lab_pfn(L, 2)));
 }
 
 static int pool_reserve(lua_State *L)
@@ -414,14 +414,14 @@ static int pool_reserve(lua_State *L)
 	struct lab_pool *pool = pool_wait(L, 1);
 	uint64_t nr = lab_count(L, 2);
 
-	return lab_return(L, pool->lm, hvo_hugetlb_reserve(pool->pool, lab_node(L, 3), nr));
+	return lab_return(L, pool->lm, hvo_pool_reserve(pool->pool, lab_node(L, 3), nr));
 }
 
 static int pool_unreserve(lua_State *L)
 {
 	struct lab_pool *pool = pool_wait(L, 1);
 
-	return lab_return(L, pool->lm, hvo_hugetlb_unreserve(pool->pool, lab_count(L, 2)));
+	return lab_return(L, pool->lm, hvo_pool_unreserve(pool->pool, lab_count(L, 2)));
 }
 
 static int pool_set_overcommit(lua_State *L)
@@ -456,7 +456,7 @@ static int pool_optimize(lua_State *L)
 {
 	struct lab_pool *pool = pool_wait(L, 1);
 	uint64_t done = 0;
-	int err = hvo_hugetlb_optimize_pool(pool->pool, &done);
+	int err = hvo_pool_optimize(pool->pool, &done);
 
 	lab_leave(L, pool->lm);
 	if (err)

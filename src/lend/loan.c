@@ -2,8 +2,8 @@
 /*
  * Pages on their way to a client and back: see enum loan_state in internal.h.
  *
- * A page of a loan is in use, as the pool counts, from hvo_hugetlb_alloc() to
- * hvo_hugetlb_free(), and its frames have no memory in between. It is freed once the memory is
+ * A page of a loan is in use, as the pool counts, from hvo_pool_alloc() to
+ * hvo_pool_free(), and its frames have no memory in between. It is freed once the memory is
  * there again, all of it, and never before: a page for which there is none stays with the loan,
  * which is stuck and tries again. So pages are never lost, and none is handed out that is not
  * there. What a step did stays done; every step can be the last one for a while.
@@ -104,14 +104,13 @@ int loan_new(struct lend *lend, struct client *client, struct hvo_pool *pool,
 static int take_page(struct loan *loan, hvo_pfn_t *ret)
 {
 	unsigned int gfp = loan->node >= 0 ? HVO_GFP_THISNODE : 0;
-	int rc = hvo_hugetlb_alloc(loan->pool, gfp, loan->node, ret);
+	int rc = hvo_pool_alloc(loan->pool, gfp, loan->node, ret);
 	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 
 	if (rc != -HVO_ENOMEM || hvo_pool_stat(loan->pool, HVO_NODE_ANY, &stat) ||
 	    stat.surplus >= stat.overcommit)
 		return rc;
-	return hvo_hugetlb_alloc(loan->pool, gfp | HVO_GFP_RECLAIM | HVO_GFP_NOWARN, loan->node,
-				 ret);
+	return hvo_pool_alloc(loan->pool, gfp | HVO_GFP_RECLAIM | HVO_GFP_NOWARN, loan->node, ret);
 }
 
 static void close_memfd(struct loan *loan)
@@ -136,7 +135,7 @@ static void take_step(struct lend *lend, struct loan *loan)
 			return;
 		}
 		loan->pfns[loan->taken++] = pfn;
-		(void)hvo_linux_release(lend->host, pfn, UINT64_C(1) << loan->order);
+		(void)hvo_linux_discard(lend->host, pfn, UINT64_C(1) << loan->order);
 	}
 	if (loan->taken < loan->nr)
 		return;
@@ -183,7 +182,7 @@ static bool restore_part(struct lend *lend, struct loan *loan, uint64_t *ret_len
 	if (lend->opt.populate(lend->host, pfn + (off >> HVO_FRAME_SHIFT), len >> HVO_FRAME_SHIFT))
 		return false;
 	/* Nobody else can have mapped it or have a reference that stays. */
-	if (off + len == size && hvo_hugetlb_free(loan->pool, pfn))
+	if (off + len == size && hvo_pool_free(loan->pool, pfn))
 		return false;
 	loan->restored += len;
 	*ret_len = len;

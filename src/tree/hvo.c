@@ -42,7 +42,7 @@ COUNTER(cut_failures)
 COUNTER(collapses)
 COUNTER(collapse_failures)
 COUNTER(folds)
-COUNTER(presents)
+COUNTER(restored)
 COUNTER(carved_blocks)
 COUNTER(moved)
 COUNTER(reported)
@@ -174,7 +174,7 @@ static const struct tree_row hvo_files[] = {
 	RO("collapses", show_collapses),
 	RO("collapse_failures", show_collapse_failures),
 	RO("folds", show_folds),
-	RO("presents", show_presents),
+	RO("restored", show_restored),
 	RO("carved_blocks", show_carved_blocks),
 	RO("moved_frames", show_moved),
 	RO("reported_frames", show_reported),

@@ -4,7 +4,9 @@
 
 #include "tree.h"
 
-#include <hvo/move.h>
+#include <hvo/contig.h>
+#include <hvo/hotplug.h>
+#include <hvo/migrate.h>
 
 #include <stdatomic.h>
 

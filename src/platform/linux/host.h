@@ -172,7 +172,7 @@ void hvo_linux_audit(void *ctx,
 		     void *arg);
 
 /* worker.c */
-void hvo_linux_work(void *ctx);
+void hvo_linux_kick(void *ctx);
 int hvo_linux_worker_start(struct hvo_linux *host);
 void hvo_linux_worker_stop(struct hvo_linux *host);
 

@@ -80,7 +80,7 @@ static int populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 	return 0;
 }
 
-static void release(void *ctx, hvo_pfn_t pfn, uint64_t nr)
+static void discard(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
 	struct hvo_linux *host = ctx;
 
@@ -210,7 +210,7 @@ const struct hvo_platform_ops hvo_linux_ops = {
 	.flush = hvo_linux_flush,
 	.backing = hvo_linux_backing,
 	.populate = populate,
-	.release = release,
+	.discard = discard,
 	.zero = hvo_linux_zero,
 	.copy = hvo_linux_copy,
 	.lock_wait = lock_wait,
@@ -220,7 +220,7 @@ const struct hvo_platform_ops hvo_linux_ops = {
 	.quiesce = quiesce,
 	.now_ns = now_ns,
 	.sleep_ns = hvo_linux_sleep_ns,
-	.work = hvo_linux_work,
+	.kick = hvo_linux_kick,
 	.trace = trace,
 	.panic = hvo_linux_panic,
 	.audit = hvo_linux_audit,
@@ -236,12 +236,12 @@ static int check_held(const struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
 	return host->machine && hvo_pages_held(host->machine, pfn, nr) ? 0 : -HVO_EINVAL;
 }
 
-int hvo_linux_release(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
+int hvo_linux_discard(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
 {
 	int rc = check_held(host, pfn, nr);
 
 	if (!rc)
-		release(host, pfn, nr);
+		discard(host, pfn, nr);
 	return rc;
 }
 

@@ -11,7 +11,7 @@
  * long by then: the machine is abandoned, which ends a policy that tries without end, and
  * sleep_ns() returns at once.
  *
- * Locks: none. hvo_linux_work() is called under the core's spin locks.
+ * Locks: none. hvo_linux_kick() is called under the core's spin locks.
  *
  * In Linux: schedule_work() and free_hpage_workfn() of mm/hugetlb.c.
  */
@@ -35,7 +35,7 @@ static bool worker_stops(const struct worker *worker)
 	return __atomic_load_n(&worker->stop, __ATOMIC_ACQUIRE);
 }
 
-void hvo_linux_work(void *ctx)
+void hvo_linux_kick(void *ctx)
 {
 	struct worker *worker = &((struct hvo_linux *)ctx)->worker;
 
@@ -130,7 +130,7 @@ void hvo_linux_worker_stop(struct hvo_linux *host)
 	hvo_machine_abandon(host->machine);
 	__atomic_store_n(&worker->stop, 1, __ATOMIC_SEQ_CST);
 	syscall(SYS_futex, &worker->stop, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-	hvo_linux_work(host);
+	hvo_linux_kick(host);
 	pthread_join(worker->thread, NULL);
 	worker->started = false;
 }

@@ -9,7 +9,7 @@
  * Locks: none. All is atomic or belongs to the caller.
  *
  * In Linux: window is the direct map (page_address()), lock_wait and lock_wake are
- * kernel/locking, quiesce is synchronize_rcu() of kernel/rcu/tree.c, release has
+ * kernel/locking, quiesce is synchronize_rcu() of kernel/rcu/tree.c, discard has
  * its counterpart in mm/madvise.c.
  */
 #ifndef _GNU_SOURCE
@@ -52,23 +52,24 @@ void *hvo_sim_window(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 	return arena_bytes((struct hvo_sim *)ctx, pfn, nr, "window() outside the arena");
 }
 
-static bool is_released(const struct hvo_sim *sim, hvo_pfn_t pfn)
+static bool is_discarded(const struct hvo_sim *sim, hvo_pfn_t pfn)
 {
-	return __atomic_load_n(&sim->released[pfn / 8], __ATOMIC_RELAXED) >> pfn % 8 & 1;
+	return __atomic_load_n(&sim->discarded[pfn / 8], __ATOMIC_RELAXED) >> pfn % 8 & 1;
 }
 
-static void set_released(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, bool released)
+static void set_discarded(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, bool discarded)
 {
 	hvo_pfn_t end = pfn + nr;
 
-	if (!released && !__atomic_load_n(&sim->nr_released, __ATOMIC_RELAXED))
+	if (!discarded && !__atomic_load_n(&sim->nr_discarded, __ATOMIC_RELAXED))
 		return;
 	for (; pfn < end; pfn++) {
-		if (is_released(sim, pfn) == released)
+		if (is_discarded(sim, pfn) == discarded)
 			continue;
-		__atomic_fetch_xor(&sim->released[pfn / 8], (uint8_t)(1u << pfn % 8),
+		__atomic_fetch_xor(&sim->discarded[pfn / 8], (uint8_t)(1u << pfn % 8),
 				   __ATOMIC_RELAXED);
-		__atomic_fetch_add(&sim->nr_released, released ? 1 : UINT64_MAX, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&sim->nr_discarded, discarded ? 1 : UINT64_MAX,
+				   __ATOMIC_RELAXED);
 	}
 }
 
@@ -78,9 +79,9 @@ static uint8_t *bytes_to_write(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, 
 	uint8_t *bytes = arena_bytes(sim, pfn, nr, what);
 	hvo_pfn_t p;
 
-	if (__atomic_load_n(&sim->nr_released, __ATOMIC_RELAXED))
+	if (__atomic_load_n(&sim->nr_discarded, __ATOMIC_RELAXED))
 		for (p = pfn; p < pfn + nr; p++)
-			if (is_released(sim, p))
+			if (is_discarded(sim, p))
 				hvo_sim_fault(sim, HVO_SIM_NOT_POPULATED, what, p);
 	return bytes;
 }
@@ -89,7 +90,7 @@ int hvo_sim_populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
 	/* The host backs what is touched, as far as it has memory. */
 	arena_bytes((struct hvo_sim *)ctx, pfn, nr, "populate() outside the arena");
-	set_released((struct hvo_sim *)ctx, pfn, nr, false);
+	set_discarded((struct hvo_sim *)ctx, pfn, nr, false);
 	return 0;
 }
 
@@ -100,10 +101,10 @@ static void clear(uint8_t *bytes, uint64_t nr)
 		memset(bytes, 0, nr * HVO_FRAME_SIZE);
 }
 
-void hvo_sim_release(void *ctx, hvo_pfn_t pfn, uint64_t nr)
+void hvo_sim_discard(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
-	clear(arena_bytes((struct hvo_sim *)ctx, pfn, nr, "release() outside the arena"), nr);
-	set_released((struct hvo_sim *)ctx, pfn, nr, true);
+	clear(arena_bytes((struct hvo_sim *)ctx, pfn, nr, "discard() outside the arena"), nr);
+	set_discarded((struct hvo_sim *)ctx, pfn, nr, true);
 }
 
 void hvo_sim_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr)
@@ -211,7 +212,7 @@ void hvo_sim_quiesce(void *ctx)
 }
 
 /* No thread of its own, so that everything follows from the seed: whoever tests looks here. */
-void hvo_sim_work(void *ctx)
+void hvo_sim_kick(void *ctx)
 {
 	__atomic_add_fetch(&((struct hvo_sim *)ctx)->works, 1, __ATOMIC_RELAXED);
 }

@@ -63,8 +63,8 @@ struct hvo_sim {
 	struct hvo_sim_tlb_entry *tlb;
 	uint64_t *records; /* of each array page, see above */
 	uint8_t *
-		released; /* (a) a bit for each frame: release() was called, populate() not since */
-	uint64_t nr_released; /* (a) frames */
+		discarded; /* (a) a bit for each frame: discard() was called, populate() not since */
+	uint64_t nr_discarded; /* (a) frames */
 	uint64_t random;
 	uint64_t tlb_hits, tlb_misses, flushes, remapped_pages;
 	pthread_t owing; /* who remapped and has not flushed yet */
@@ -121,7 +121,7 @@ void hvo_sim_audit(void *ctx,
 /* host.c */
 void *hvo_sim_window(void *ctx, hvo_pfn_t pfn, uint64_t nr);
 int hvo_sim_populate(void *ctx, hvo_pfn_t pfn, uint64_t nr);
-void hvo_sim_release(void *ctx, hvo_pfn_t pfn, uint64_t nr);
+void hvo_sim_discard(void *ctx, hvo_pfn_t pfn, uint64_t nr);
 void hvo_sim_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr);
 void hvo_sim_copy(void *ctx, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr);
 void hvo_sim_lock_wait(void *ctx, uint32_t *word, uint32_t value);
@@ -129,7 +129,7 @@ void hvo_sim_lock_wake(void *ctx, uint32_t *word);
 void hvo_sim_read_lock(void *ctx);
 void hvo_sim_read_unlock(void *ctx);
 void hvo_sim_quiesce(void *ctx);
-void hvo_sim_work(void *ctx);
+void hvo_sim_kick(void *ctx);
 uint64_t hvo_sim_now_ns(void *ctx);
 void hvo_sim_sleep_ns(void *ctx, uint64_t ns);
 /* Forget that this thread is inside read_lock() of a sim that goes away. */

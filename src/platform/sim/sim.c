@@ -72,7 +72,7 @@ const struct hvo_platform_ops hvo_sim_ops = {
 	.flush = hvo_sim_flush,
 	.backing = hvo_sim_backing,
 	.populate = hvo_sim_populate,
-	.release = hvo_sim_release,
+	.discard = hvo_sim_discard,
 	.zero = hvo_sim_zero,
 	.copy = hvo_sim_copy,
 	.lock_wait = hvo_sim_lock_wait,
@@ -82,7 +82,7 @@ const struct hvo_platform_ops hvo_sim_ops = {
 	.quiesce = hvo_sim_quiesce,
 	.now_ns = hvo_sim_now_ns,
 	.sleep_ns = hvo_sim_sleep_ns,
-	.work = hvo_sim_work,
+	.kick = hvo_sim_kick,
 	.trace = sim_trace,
 	.panic = sim_panic,
 	.audit = hvo_sim_audit,
@@ -140,7 +140,7 @@ static int set_options(struct hvo_sim *sim, const struct hvo_config *cfg,
 	return 0;
 }
 
-static size_t released_bytes(const struct hvo_sim *sim)
+static size_t discarded_bytes(const struct hvo_sim *sim)
 {
 	return sim->nr_frames / 8;
 }
@@ -150,9 +150,9 @@ static int map_memory(struct hvo_sim *sim)
 	sim->memory = reserve(hvo_sim_all_frames(sim) * HVO_FRAME_SIZE, PROT_READ | PROT_WRITE);
 	sim->array = reserve(sim->nr_pages * HVO_FRAME_SIZE, PROT_NONE);
 	sim->records = reserve(sim->nr_pages * sizeof(*sim->records), PROT_READ | PROT_WRITE);
-	sim->released = reserve(released_bytes(sim), PROT_READ | PROT_WRITE);
+	sim->discarded = reserve(discarded_bytes(sim), PROT_READ | PROT_WRITE);
 	sim->tlb = calloc(sim->opt.tlb_entries, sizeof(*sim->tlb));
-	if (!sim->memory || !sim->array || !sim->records || !sim->released || !sim->tlb)
+	if (!sim->memory || !sim->array || !sim->records || !sim->discarded || !sim->tlb)
 		return -HVO_ENOMEM;
 	/* A stray write that slips past translate() still traps, in the host. */
 	if (mprotect(hvo_sim_bytes(sim, hvo_sim_tail_frame(sim)), HVO_FRAME_SIZE, PROT_READ))
@@ -196,8 +196,8 @@ void hvo_sim_close(struct hvo_sim *sim)
 	hvo_sim_forget_reader(sim);
 	if (sim->machine_memory)
 		munmap(sim->machine_memory, sim->machine_size);
-	if (sim->released)
-		munmap(sim->released, released_bytes(sim));
+	if (sim->discarded)
+		munmap(sim->discarded, discarded_bytes(sim));
 	if (sim->records)
 		munmap(sim->records, sim->nr_pages * sizeof(*sim->records));
 	if (sim->array)
@@ -265,7 +265,7 @@ int hvo_sim_stat(struct hvo_sim *sim, struct hvo_sim_stat *ret)
 	pthread_mutex_unlock(&sim->lock);
 	s.now_ns = __atomic_load_n(&sim->now, __ATOMIC_SEQ_CST);
 	s.quiesces = __atomic_load_n(&sim->quiesces, __ATOMIC_RELAXED);
-	s.released_frames = __atomic_load_n(&sim->nr_released, __ATOMIC_RELAXED);
+	s.discarded_frames = __atomic_load_n(&sim->nr_discarded, __ATOMIC_RELAXED);
 	s.works = __atomic_load_n(&sim->works, __ATOMIC_RELAXED);
 	SIZED_OUT(ret, &s);
 	return 0;

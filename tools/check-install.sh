@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # check-install.sh BUILDDIR - install what is in BUILDDIR somewhere else, and use it as a
-# stranger would: a C++ program by pkg-config, with the shared library and with the static one.
+# stranger would: a program in C and one in C++ by pkg-config, with the shared library and with
+# the static one.
 
 set -u
 
@@ -38,15 +39,19 @@ done
 [ -n "$(find "$lib" -maxdepth 1 -name 'libhvo.so.*.*')" ] || die "no versioned shared library"
 readelf -d "$lib/libhvo.so" | grep -q 'SONAME.*libhvo\.so\.[0-9]' || die "no SONAME with a version"
 
-# use NAME COMPILER-ARGUMENTS...
+# use NAME COMPILER-ARGUMENTS...: both examples, NAME the second one
 use()
 {
 	local name=$1 out
 
 	shift
+	gcc -std=c11 -pthread -Wall -Wextra -Wpedantic -Werror "$top/examples/bufferpool.c" \
+		-o "$dir/bufferpool" "$@" || die "$name: bufferpool.c does not build"
+	out=$(LD_LIBRARY_PATH=$lib timeout 60 "$dir/bufferpool") || die "$name: bufferpool failed: $out"
+	echo "$name: $out"
 	g++ -std=c++17 -Wall -Wextra -Wpedantic -Werror "$top/examples/arena.cc" -o "$dir/$name" "$@" ||
 		die "$name: does not build"
-	out=$(LD_LIBRARY_PATH=$lib "$dir/$name") || die "$name: failed: $out"
+	out=$(LD_LIBRARY_PATH=$lib timeout 60 "$dir/$name") || die "$name: failed: $out"
 	echo "$name: $out"
 }
 
@@ -91,10 +96,9 @@ done
 [ -x "$lab/run-all.sh" ] || die "lab: run-all.sh cannot be run"
 [ -x "$examples/qemu.sh" ] || die "examples: qemu.sh cannot be run"
 
-# Each header and each command has its page. Without what roff escapes:
+# Each command and each function has its page. Without what roff escapes:
 man=$dir/root$prefix/share/man
 sed 's/[\]//g' "$man/man1/hvo.1" >"$dir/man1"
-sed 's/[\]//g' "$man"/man3/*.3 >"$dir/man3"
 [ -s "$man/man3/libhvo.3" ] || die "no manual; is scdoc missing?"
 commands=$("$hvo" --help | sed -nE 's/^  ([a-z]+) +.*/\1/p')
 [ -n "$commands" ] || die "hvo --help names no commands"
@@ -104,5 +108,5 @@ for command in $commands; do
 done
 names=$(cat "$top/src/libhvo.map" "$top/src/client/libhvo-client.map" | grep -oE '\bhvo_[a-z0-9_]+;' | tr -d ';')
 for name in $names; do
-	grep -qw "$name" "$dir/man3" || die "$name(): in no manual page"
+	[ -s "$man/man3/$name.3" ] || die "$name(): no manual page"
 done

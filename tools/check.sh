@@ -412,7 +412,9 @@ check "README example" tools/readme-example.sh build-gcc
 check "completion" tools/check-completion.sh build-gcc
 check "folders in order" tools/check-folders.sh
 check "exported symbols" tools/check-symbols.sh build-gcc
-check "installed, used from C++" tools/check-install.sh build-gcc
+check "manual pages" tools/check-man.sh build-gcc
+check "design" tools/check-design.sh
+check "installed, used from C, C++" tools/check-install.sh build-gcc
 if command -v shellcheck >/dev/null; then
 	check "shellcheck" shellcheck tools/*.sh lab/*.sh examples/*.sh .ci/run
 else

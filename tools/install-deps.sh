@@ -105,6 +105,7 @@ if [ "$want" = check ]; then
 	version=${version%%.*}
 	need "libclang-rt-${version:-14}-dev" clang_sanitizes
 	need gnuplot-nox command -v gnuplot
+	need mandoc command -v mandoc
 	need libcmocka-dev pkg-config --exists cmocka
 	need libhugetlbfs-bin command -v hugeadm
 	need numactl command -v numastat

@@ -61,19 +61,32 @@ struct hvo_loan {
  */
 HVO_MUST_CHECK int hvo_client_connect_uid(const char *path, uid_t server, struct hvo_client **ret);
 
-/* The same of HVO_CLIENT_TRUSTED. */
+/**
+ * hvo_client_connect() - hvo_client_connect_uid() of HVO_CLIENT_TRUSTED
+ *
+ * Context: waits for the server.
+ * Return: as hvo_client_connect_uid().
+ */
 HVO_MUST_CHECK int hvo_client_connect(const char *path, struct hvo_client **ret);
 
-/*
- * Everything that was borrowed goes back, also what is still mapped. Descriptors of loans are the
- * caller's to close. Accepts NULL. Nobody may use the client any more. Not in the child of a fork:
- * there it ends the parent's connection as well.
+/**
+ * hvo_client_close() - end a connection; everything that was borrowed goes back
+ *
+ * What is still mapped, too. Descriptors of loans are the
+ * caller's to close. Accepts NULL. Nobody may use the client any more.
+ *
+ * Context: not in the child of a fork: there it ends the parent's connection as well.
  */
 void hvo_client_close(struct hvo_client *client);
 
-/*
- * The socket, close-on-exec, to be looked at only: to know when the server is gone (poll() says
- * POLLHUP), or to let what was borrowed live on in a program that is started.
+/**
+ * hvo_client_socket() - the socket of a connection, close-on-exec
+ *
+ * To be looked at only: to know when the server is gone (poll() says POLLHUP), or to let what was
+ * borrowed live on in a program that is started.
+ *
+ * Context: any.
+ * Return: the descriptor, which stays the client's; -EINVAL without a client.
  */
 int hvo_client_socket(const struct hvo_client *client);
 
@@ -112,6 +125,7 @@ int hvo_client_return(struct hvo_client *client, struct hvo_loan *loan);
  * Asks for transparent huge pages, where the system lets shared memory have them. munmap() undoes
  * it; best before hvo_client_return().
  *
+ * Context: may wait.
  * Return: 0; -EINVAL; -ENOMEM; what mmap() says.
  */
 HVO_MUST_CHECK int hvo_client_map(const struct hvo_loan *loan, void **ret);
@@ -149,7 +163,12 @@ struct hvo_client_status {
 	struct hvo_client_pool pools[HVO_CLIENT_POOLS];
 };
 
-/* 0; -EINVAL; -EPROTO; -ECONNRESET or -EPIPE: the server is gone. Waits for the server. */
+/**
+ * hvo_client_status() - figures of a server, and of this client there
+ *
+ * Context: waits for the server.
+ * Return: 0; -EINVAL; -EPROTO; -ECONNRESET or -EPIPE: the server is gone.
+ */
 HVO_MUST_CHECK int hvo_client_status(struct hvo_client *client, struct hvo_client_status *ret);
 
 #ifdef __cplusplus

@@ -30,6 +30,7 @@ extern "C" {
  * The range is then covered by blocks as large as fit, one reference each; give it back with
  * hvo_free_contig_range(), in parts if wanted.
  *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
  * Return: 0; -HVO_EINVAL; -HVO_EBUSY: something there cannot be moved; -HVO_ENOMEM: no place for
  * it. After an error nothing is allocated; what was moved stays moved.
  */
@@ -44,6 +45,7 @@ int hvo_free_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
  * Aligned to @nr rounded down to a power of two, at most to 1 GiB. Tries places where
  * nothing unmovable is, nor a huge page of at least @nr frames, lowest first.
  *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
  * Return: 0; -HVO_EINVAL; -HVO_ENOMEM. After an error nothing is allocated.
  */
 HVO_MUST_CHECK int hvo_alloc_contig_pages(struct hvo_machine *m, uint64_t nr, unsigned int gfp,
@@ -58,34 +60,63 @@ HVO_MUST_CHECK int hvo_alloc_contig_pages(struct hvo_machine *m, uint64_t nr, un
 struct hvo_cma;
 #define HVO_MAX_CMA 16
 
-/*
- * @nr: frames, a multiple of 512. An area begins at a multiple of the largest huge page that fits
- * into it, up to 1 GiB, if there is such a place; hvo_cma_stat() says where. 0; -HVO_EINVAL;
- * -HVO_ENOMEM: not so much left in one piece; -HVO_ENOSPC.
+/**
+ * hvo_cma_create() - make an area of a node's CMA memory
+ * @nr: frames, a multiple of 512
+ *
+ * An area begins at a multiple of the largest huge page that fits into it, up to 1 GiB, if there is
+ * such a place; hvo_cma_stat() says where.
+ *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
+ * Return: 0; -HVO_EINVAL; -HVO_ENOMEM: not so much left in one piece; -HVO_ENOSPC.
  */
 HVO_MUST_CHECK int hvo_cma_create(struct hvo_machine *m, int node, uint64_t nr,
 				  struct hvo_cma **ret);
+
 /**
  * hvo_cma_destroy() - remove an area, whose memory stays CMA memory
  *
  * Another area may be made there. Nobody may use @cma from now on.
  *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
  * Return: 0; -HVO_EINVAL; -HVO_ENODEV; -HVO_EBUSY: frames of it are in use, by hvo_cma_alloc() or
  * a pool, or are just being allocated. After an error nothing has changed.
  */
 int hvo_cma_destroy(struct hvo_cma *cma);
-/* @align_order: of the first frame, up to 18. 0; -HVO_EINVAL; -HVO_ENOMEM; -HVO_EBUSY. */
+
+/**
+ * hvo_cma_alloc() - take frames of an area
+ * @align_order: of the first frame, up to 18
+ *
+ * What is in use there and has an owner is moved, as by hvo_alloc_contig_range().
+ *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
+ * Return: 0; -HVO_EINVAL; -HVO_ENOMEM; -HVO_EBUSY. After an error nothing is allocated.
+ */
 HVO_MUST_CHECK int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order,
 				 hvo_pfn_t *ret);
 /* 0; -HVO_EINVAL: not allocated from it as one piece or part of one. */
 int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr);
-/*
- * First frame, frames, and how many of them are in use: allocated by hvo_cma_alloc(), or pages that
- * a pool took from the area (hvo_pool_set_cma()) until these are free again. Any of the three may be
- * NULL. 0; -HVO_EINVAL; -HVO_ENODEV; all are untouched then.
+
+/**
+ * hvo_cma_stat() - where an area is, and how much of it is in use
+ * @start: first frame
+ * @nr: frames
+ * @used: of them: allocated by hvo_cma_alloc(), or pages that a pool took from the area
+ *        (hvo_pool_set_cma()) until these are free again. Any of the three may be NULL
+ *
+ * Context: any.
+ * Return: 0; -HVO_EINVAL; -HVO_ENODEV. All are untouched after an error.
  */
 int hvo_cma_stat(const struct hvo_cma *cma, hvo_pfn_t *start, uint64_t *nr, uint64_t *used);
-/* The areas of a machine by number from 0, NULL behind the last. */
+
+/**
+ * hvo_cma_get() - the areas of a machine, one by one
+ * @index: from 0
+ *
+ * Context: any.
+ * Return: the area; NULL behind the last.
+ */
 struct hvo_cma *hvo_cma_get(struct hvo_machine *m, unsigned int index);
 
 /**
@@ -100,9 +131,20 @@ struct hvo_cma_events {
 	uint64_t allocated, failed, released;
 };
 
-/* 0; -HVO_ENODEV: the machine is gone, *@ret untouched. Context: any. */
+/**
+ * hvo_cma_events() - what an area was asked for
+ *
+ * Context: any.
+ * Return: 0; -HVO_ENODEV: the machine is gone, *@ret untouched.
+ */
 int hvo_cma_events(const struct hvo_cma *cma, struct hvo_cma_events *ret);
-/* New pages of a pool come from CMA areas first, as with hugetlb_cma=. 0 or -HVO_EINVAL. */
+
+/**
+ * hvo_pool_set_cma() - new pages of a pool come from CMA areas first, as with hugetlb_cma=
+ *
+ * Context: may wait. Not from a shrinker.
+ * Return: 0; -HVO_EINVAL; -HVO_ENODEV.
+ */
 int hvo_pool_set_cma(struct hvo_pool *pool, bool on);
 
 #ifdef __cplusplus

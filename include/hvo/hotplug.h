@@ -35,13 +35,22 @@ enum hvo_section_state {
  * Its head pages (in Linux mode: all descriptors) take frames of NORMAL, or the first frames of
  * the memory itself. Linux mode then never folds the pages in it.
  *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
  * Return: 0; -HVO_EINVAL; -HVO_EBUSY: there is memory; -HVO_ENOMEM. After an error nothing has changed.
  */
 HVO_MUST_CHECK int hvo_memory_add(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_t end,
 				  unsigned int flags);
-/* Give it to a zone (NORMAL or MOVABLE). 0; -HVO_EINVAL; -HVO_EBUSY: not offline; -HVO_ENOMEM. */
+
+/**
+ * hvo_memory_online() - give offline memory to a zone
+ * @zone: NORMAL or MOVABLE
+ *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
+ * Return: 0; -HVO_EINVAL; -HVO_EBUSY: not offline; -HVO_ENOMEM. After an error nothing has changed.
+ */
 HVO_MUST_CHECK int hvo_memory_online(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end,
 				     enum hvo_zone_type zone);
+
 /**
  * hvo_memory_offline() - take memory out of use
  *
@@ -49,18 +58,28 @@ HVO_MUST_CHECK int hvo_memory_online(struct hvo_machine *m, hvo_pfn_t start, hvo
  * mode gives up and on-demand mode takes the node itself. Free huge pages are dissolved; those that
  * are reserved are replaced, by the same rule. CMA memory stays.
  *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
  * Return: 0; -HVO_EINVAL: not online; -HVO_EBUSY: something cannot be moved; -HVO_ENOMEM: no place
  * for it, or, in Linux mode, for the descriptors of a huge page. After an error all of it is
  * online; what was moved or dissolved stays so.
  */
 HVO_MUST_CHECK int hvo_memory_offline(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
-/*
- * Give offline memory back to the system, with its descriptors. 0; -HVO_EINVAL; -HVO_EBUSY: not
- * offline; -HVO_ENOMEM: a mapping was refused, nothing changed.
+
+/**
+ * hvo_memory_remove() - give offline memory back to the system, with its descriptors
+ *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
+ * Return: 0; -HVO_EINVAL; -HVO_EBUSY: not offline; -HVO_ENOMEM: a mapping was refused, nothing changed.
  */
 HVO_MUST_CHECK int hvo_memory_remove(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
-/* Of the section that a frame is in; Context: any. */
+/**
+ * hvo_section_state() - whether a section of memory is there, and online
+ * @pfn: any frame of it
+ *
+ * Context: any.
+ * Return: enum hvo_section_state; absent beyond the end of the address space.
+ */
 enum hvo_section_state hvo_section_state(struct hvo_machine *m, hvo_pfn_t pfn);
 
 /**
@@ -79,9 +98,13 @@ struct hvo_section_info {
 	bool self_hosted;
 };
 
-/*
- * The same and more; what comes or goes meanwhile is seen before or after. 0; -HVO_ENODEV: the
- * machine is gone, *@ret untouched. Context: any.
+/**
+ * hvo_section_info() - hvo_section_state() and more
+ *
+ * What comes or goes meanwhile is seen before or after.
+ *
+ * Context: any.
+ * Return: 0; -HVO_ENODEV: the machine is gone, *@ret untouched.
  */
 int hvo_section_info(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_section_info *ret);
 

@@ -20,13 +20,23 @@ extern "C" {
 
 /* ---- version and errors ------------------------------------------------ */
 
-/*
- * The version of the library that runs, which may be another one than the HVO_VERSION that a
- * program was built with. Static text. Context: any.
+/**
+ * hvo_version() - the version of the library that runs
+ *
+ * That may be another one than the HVO_VERSION that a program was built with.
+ *
+ * Context: any.
+ * Return: static text, "0.1.0".
  */
 const char *hvo_version(void);
 
-/* "ENOMEM" for -HVO_ENOMEM or HVO_ENOMEM, "0" for 0, else "unknown". Static text. Context: any. */
+/**
+ * hvo_error_name() - an error number as text
+ * @rc: what a function returned, or one of enum hvo_errno
+ *
+ * Context: any.
+ * Return: static text: "ENOMEM" for -HVO_ENOMEM or HVO_ENOMEM, "0" for 0, else "unknown".
+ */
 const char *hvo_error_name(int rc);
 /* A few words for people, of the same numbers, in lower case. Static text. Context: any. */
 const char *hvo_error_text(int rc);
@@ -91,6 +101,8 @@ struct hvo_config {
 
 /**
  * hvo_machine_size() - memory that a machine of this configuration needs
+ *
+ * Context: any.
  * Return: bytes, or 0 if the configuration is not valid.
  */
 size_t hvo_machine_size(const struct hvo_config *cfg);
@@ -124,13 +136,29 @@ HVO_MUST_CHECK int hvo_machine_init(void *mem, size_t len, const struct hvo_conf
 				    const struct hvo_platform_ops *ops, void *ctx,
 				    struct hvo_page *array, struct hvo_machine **ret);
 
-/* Pages of address space that the descriptor array of @memory_bytes takes. */
+/**
+ * hvo_memmap_pages() - address space that a descriptor array takes
+ * @memory_bytes: of the machine, with what may be added
+ *
+ * Context: any.
+ * Return: how many pages of 4 KiB.
+ */
 uint64_t hvo_memmap_pages(uint64_t memory_bytes);
 
-/* The descriptor array of a machine; valid as long as the machine. */
+/**
+ * hvo_machine_memmap() - the descriptor array of a machine
+ *
+ * Context: any.
+ * Return: what hvo_page_head() and the like read; valid as long as the machine.
+ */
 const struct hvo_memmap *hvo_machine_memmap(const struct hvo_machine *m);
 
-/* The configuration with its defaults filled in. */
+/**
+ * hvo_machine_config() - the configuration of a machine
+ *
+ * Context: any.
+ * Return: the one it was built with, defaults filled in; valid as long as the machine.
+ */
 const struct hvo_config *hvo_machine_config(const struct hvo_machine *m);
 
 /**
@@ -149,9 +177,13 @@ int hvo_set_min_free(struct hvo_machine *m, uint64_t bytes);
 /* Where it stands, in bytes, or -HVO_ENODEV. Context: any. */
 int64_t hvo_min_free(const struct hvo_machine *m);
 
-/*
- * Where the bytes of the frames [pfn, pfn + nr) are, whosever these are: what is not the caller's is
- * not for reading or writing. NULL: no such frames.
+/**
+ * hvo_window() - where the bytes of the frames [pfn, pfn + nr) are
+ *
+ * Whosever these are: what is not the caller's is not for reading or writing.
+ *
+ * Context: any.
+ * Return: their address; NULL: no such frames.
  */
 void *hvo_window(const struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 /*
@@ -165,6 +197,8 @@ hvo_pfn_t hvo_addr_to_pfn(const struct hvo_machine *m, const void *addr);
  *
  * For a platform whose memory has gone away under the machine, such as the child
  * of a fork.
+ *
+ * Context: any.
  */
 void hvo_machine_abandon(struct hvo_machine *m);
 
@@ -221,9 +255,10 @@ int hvo_put_page(struct hvo_machine *m, hvo_pfn_t pfn);
  * @nr: how many, at least 1
  * @pfns: room for as many: their first frames
  *
- * All or none: as many calls of hvo_alloc_pages(), and their Context. Nothing is held from one to
+ * All or none: as many calls of hvo_alloc_pages(). Nothing is held from one to
  * the next, so others may allocate and free between them.
  *
+ * Context: as hvo_alloc_pages().
  * Return: 0; what hvo_alloc_pages() returns. After an error nothing is allocated, and what is in
  * @pfns means nothing.
  */
@@ -236,8 +271,9 @@ HVO_MUST_CHECK int hvo_alloc_pages_bulk(struct hvo_machine *m, unsigned int gfp,
  * @nr: how many, at least 1
  * @ret_done: NULL, or how many references were dropped, the first ones of @pfns
  *
- * As many calls of hvo_put_page(), and their Context, up to the first that fails.
+ * As many calls of hvo_put_page(), up to the first that fails.
  *
+ * Context: as hvo_put_page().
  * Return: 0; what hvo_put_page() returns of @pfns[*ret_done], which it did not drop, nor any behind
  * it. *@ret_done is untouched after -HVO_ENODEV and where there is nothing to drop (-HVO_EINVAL).
  */
@@ -264,10 +300,19 @@ HVO_MUST_CHECK int hvo_get_page(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t 
  * soon as it is given. False while a block is just being moved or split.
  *
  * Context: any; takes no lock.
+ * Return: true or false; false without a machine.
  */
 bool hvo_pages_held(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 
-/* Map count of an allocated block: 0 or -HVO_EINVAL, nothing changed. */
+/**
+ * hvo_map_page() - raise and lower the map count of an allocated block
+ * @pfn: any frame of a block that the caller holds a reference on
+ *
+ * A block that is mapped is not freed: hvo_put_page() of the last reference is -HVO_EBUSY.
+ *
+ * Context: any; takes no lock, but waits while descriptors are on the move.
+ * Return: 0; -HVO_EINVAL: nobody holds a block there, or the count is 0 already; nothing changed.
+ */
 int hvo_map_page(struct hvo_machine *m, hvo_pfn_t pfn);
 int hvo_unmap_page(struct hvo_machine *m, hvo_pfn_t pfn);
 
@@ -303,7 +348,14 @@ int hvo_page_private(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int i, uint6
  */
 HVO_MUST_CHECK int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
-/* Readers that look at descriptors without a reference: between these two calls. */
+/**
+ * hvo_read_lock() - begin and end a section that reads descriptors without a reference
+ *
+ * What is read between the two calls may be stale, but is memory: descriptors that go, go after a
+ * wait for readers.
+ *
+ * Context: any; takes no lock. What may wait is not called between the two.
+ */
 void hvo_read_lock(struct hvo_machine *m);
 void hvo_read_unlock(struct hvo_machine *m);
 
@@ -324,14 +376,22 @@ struct hvo_shrinker {
 	struct hvo_shrinker *next;
 };
 
-/* 0; -HVO_EINVAL: there is no function; -HVO_ENODEV. */
+/**
+ * hvo_shrinker_register() - add a shrinker, and take it away
+ *
+ * Context: may wait; not from a shrinker.
+ * Return: 0; -HVO_EINVAL: there is no function; -HVO_ENODEV.
+ */
 int hvo_shrinker_register(struct hvo_machine *m, struct hvo_shrinker *shrinker);
 /* 0, -HVO_ENODEV, or -HVO_EINVAL if it is not registered. Waits for a running scan. */
 int hvo_shrinker_unregister(struct hvo_machine *m, struct hvo_shrinker *shrinker);
 
-/*
- * The last resort of an allocation without NORETRY or RETRY_MAYFAIL: frees memory
- * and returns how many frames. NULL for none. Called as a shrinker's scan is. 0; -HVO_ENODEV.
+/**
+ * hvo_set_oom_notifier() - the last resort of an allocation without NORETRY or RETRY_MAYFAIL
+ * @notify: frees memory and returns how many frames; called as a shrinker's scan is. NULL for none
+ *
+ * Context: may wait; not from a shrinker.
+ * Return: 0; -HVO_ENODEV.
  */
 int hvo_set_oom_notifier(struct hvo_machine *m,
 			 uint64_t (*notify)(void *arg, struct hvo_machine *m, unsigned int order),
@@ -382,7 +442,13 @@ int64_t hvo_work(struct hvo_machine *m, uint64_t max, bool *ret_more);
 int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uint64_t max,
 			bool *ret_more);
 
-/* Was the content of this frame given back so, and not taken again? False for what is offline. */
+/**
+ * hvo_reported() - was the content of a frame given back by hvo_report_free()?
+ * @pfn: any number
+ *
+ * Context: any.
+ * Return: true if so, and it was not taken again; false for what is offline.
+ */
 bool hvo_reported(struct hvo_machine *m, hvo_pfn_t pfn);
 
 /**
@@ -458,12 +524,20 @@ struct hvo_failure_stat {
 	uint64_t total, recovered, delayed, failed;
 };
 
-/* Of a node's frames. -HVO_EINVAL: no such node, *@ret untouched. Context: any. */
+/**
+ * hvo_failure_stat() - how the failures of a node's frames ended
+ *
+ * Context: any.
+ * Return: 0; -HVO_EINVAL: no such node, *@ret untouched.
+ */
 int hvo_failure_stat(struct hvo_machine *m, int node, struct hvo_failure_stat *ret);
 
-/*
- * The frames that failed, ascending: up to @max of them go to @pfns, which may be NULL. Returns how many
- * there are, or -HVO_ENODEV.
+/**
+ * hvo_poisoned() - the frames that failed
+ * @pfns: up to @max of them go there, ascending; may be NULL
+ *
+ * Context: any.
+ * Return: how many there are; -HVO_ENODEV.
  */
 int64_t hvo_poisoned(struct hvo_machine *m, hvo_pfn_t *pfns, uint64_t max);
 
@@ -505,9 +579,12 @@ struct hvo_policy {
 	struct hvo_restore_step steps[HVO_POLICY_STEPS];
 };
 
-/*
- * "mayfail", "mayfail-node", "noretry", "atomic", "retry", "oom", "carve", "carve-heal";
- * NULL if unknown.
+/**
+ * hvo_policy_find() - a restore policy by its name
+ * @name: "mayfail", "mayfail-node", "noretry", "atomic", "retry", "oom", "carve", "carve-heal"
+ *
+ * Context: any.
+ * Return: the policy; NULL if unknown.
  */
 const struct hvo_policy *hvo_policy_find(const char *name);
 /* The policies by number from 0; NULL after the last. */
@@ -517,11 +594,13 @@ const struct hvo_policy *hvo_policy_get(unsigned int index);
  * hvo_pool_create() - add a pool of huge pages of one order
  * @order: 9 to 18; at most HVO_MAX_POOLS pools, one for each order
  *
+ * Context: may wait. Not from a shrinker.
  * Return: 0; -HVO_EINVAL; -HVO_EBUSY if the order has a pool; -HVO_ENOSPC.
  */
 #define HVO_MAX_POOLS 4
 HVO_MUST_CHECK int hvo_pool_create(struct hvo_machine *m, unsigned int order,
 				   struct hvo_pool **ret);
+
 /**
  * hvo_pool_destroy() - remove a pool that has no pages
  *
@@ -534,19 +613,43 @@ HVO_MUST_CHECK int hvo_pool_create(struct hvo_machine *m, unsigned int order,
  * a promise, or is just being resized. After an error nothing has changed.
  */
 int hvo_pool_destroy(struct hvo_pool *pool);
-/* The pool of an order; NULL: there is none, or the machine is gone. Context: any. */
+
+/**
+ * hvo_pool_find() - the pool of an order
+ *
+ * Context: any.
+ * Return: the pool; NULL: there is none, or the machine is gone.
+ */
 struct hvo_pool *hvo_pool_find(struct hvo_machine *m, unsigned int order);
-/*
- * The pools of a machine by order, the smallest first: of the next larger order than @pool's, or the
- * first with NULL; NULL behind the last. Context: any.
+
+/**
+ * hvo_pool_next() - the pools of a machine by order, the smallest first
+ * @pool: NULL for the first one
+ *
+ * Context: any.
+ * Return: the pool of the next larger order than @pool's; NULL behind the last.
  */
 struct hvo_pool *hvo_pool_next(struct hvo_machine *m, const struct hvo_pool *pool);
 #define hvo_for_each_pool(m, pool) \
 	for ((pool) = hvo_pool_next(m, NULL); (pool); (pool) = hvo_pool_next(m, pool))
-/* Of its pages, 9 to 18. -HVO_EINVAL; -HVO_ENODEV. Context: any. */
+
+/**
+ * hvo_pool_order() - order of a pool's pages
+ *
+ * Context: any.
+ * Return: 9 to 18; -HVO_EINVAL; -HVO_ENODEV.
+ */
 int hvo_pool_order(const struct hvo_pool *pool);
 
-/* Linux mode, "mayfail" by default. Copies the policy. -HVO_EINVAL if it makes no sense. */
+/**
+ * hvo_pool_set_policy() - choose where frames for descriptors come from, in Linux mode
+ * @policy: copied; "mayfail" at first
+ *
+ * Acts on what leaves the pool later.
+ *
+ * Context: may wait. Not from a shrinker.
+ * Return: 0; -HVO_EINVAL: it makes no sense, nothing changed; -HVO_ENODEV.
+ */
 int hvo_pool_set_policy(struct hvo_pool *pool, const struct hvo_policy *policy);
 /* A copy of the one in force. Context: may wait. 0; -HVO_EINVAL; -HVO_ENODEV; then *@ret is untouched. */
 int hvo_pool_policy(struct hvo_pool *pool, struct hvo_policy *ret);
@@ -575,7 +678,13 @@ enum hvo_fold_scope {
 	HVO_FOLD_UNMOVABLE = 3,
 };
 
-/* "all", "boot", "normal", "unmovable", by number from 0; NULL after the last. */
+/**
+ * hvo_fold_scope_name() - "all", "boot", "normal", "unmovable"
+ * @scope: by number from 0
+ *
+ * Context: any.
+ * Return: the name; NULL after the last.
+ */
 const char *hvo_fold_scope_name(unsigned int scope);
 
 /**
@@ -593,9 +702,16 @@ int hvo_pool_set_fold_scope(struct hvo_pool *pool, enum hvo_fold_scope scope);
 /* The one in force. Context: any. -HVO_EINVAL, also in on-demand mode; -HVO_ENODEV. */
 int hvo_pool_fold_scope(struct hvo_pool *pool);
 
-/* The switch hugetlb_optimize_vmemmap; acts on later allocations only. 0; -HVO_ENODEV. */
+/**
+ * hvo_set_optimize() - the switch hugetlb_optimize_vmemmap
+ *
+ * Acts on later allocations only. On-demand mode has no use for it.
+ *
+ * Context: any.
+ * Return: 0; -HVO_ENODEV.
+ */
 int hvo_set_optimize(struct hvo_machine *m, bool on);
-/* Where it stands. On-demand mode has no use for it. Context: any. */
+/* Where it stands. Context: any. */
 bool hvo_optimize(const struct hvo_machine *m);
 
 /**
@@ -669,11 +785,22 @@ struct hvo_resize_options {
 	bool boot;
 };
 
-/* The same with options. -HVO_EINVAL also for @nodes without any node of the machine. */
+/**
+ * hvo_pool_resize_with() - hvo_pool_resize() with options
+ * @opt: NULL: none
+ *
+ * Context: may wait. Not from a shrinker.
+ * Return: as hvo_pool_resize(); -HVO_EINVAL also for nodes that are none of the machine.
+ */
 int hvo_pool_resize_with(struct hvo_pool *pool, int node, uint64_t nr,
 			 const struct hvo_resize_options *opt, struct hvo_resize_result *ret);
 
-/* nr_overcommit_hugepages: new surplus pages are allocated below this number. */
+/**
+ * hvo_pool_set_overcommit() - nr_overcommit_hugepages: new surplus pages are allocated below this number
+ *
+ * Context: may wait. Not from a shrinker.
+ * Return: 0; -HVO_EINVAL; -HVO_ENODEV.
+ */
 int hvo_pool_set_overcommit(struct hvo_pool *pool, uint64_t nr);
 
 /**
@@ -720,9 +847,9 @@ HVO_MUST_CHECK int hvo_pool_alloc_reserved(struct hvo_pool *pool, unsigned int g
  * @nr: how many, at least 1
  * @pfns: room for as many
  *
- * All or none: as many calls of hvo_pool_alloc(), and their Context. hvo_put_pages_bulk() gives
- * them back.
+ * All or none: as many calls of hvo_pool_alloc(). hvo_put_pages_bulk() gives them back.
  *
+ * Context: as hvo_pool_alloc().
  * Return: 0; what hvo_pool_alloc() returns. After an error nothing is taken, and what is in
  * @pfns means nothing; surplus pages that came for it have left again, or are deferred.
  */
@@ -764,6 +891,8 @@ int hvo_hugetlb_dissolve(struct hvo_machine *m, hvo_pfn_t pfn);
 /**
  * hvo_pool_set_demote_order() - into what hvo_pool_demote() turns pages of this pool
  * @order: of another pool, smaller; at first it is the next smaller pool's
+ *
+ * Context: may wait. Not from a shrinker.
  * Return: 0; -HVO_EINVAL, nothing changed.
  */
 int hvo_pool_set_demote_order(struct hvo_pool *pool, unsigned int order);
@@ -806,7 +935,13 @@ struct hvo_pool_stat {
 	uint64_t moves_refused_total; /* moves that failed for want of that, or are not allowed */
 };
 
-/* @node or HVO_NODE_ANY for the sums. -HVO_EINVAL: no such node, *@ret untouched. */
+/**
+ * hvo_pool_stat() - the counters of a pool
+ * @node: of one node, or HVO_NODE_ANY for the sums
+ *
+ * Context: any.
+ * Return: 0; -HVO_EINVAL: no such node, *@ret untouched; -HVO_ENODEV.
+ */
 int hvo_pool_stat(struct hvo_pool *pool, int node, struct hvo_pool_stat *ret);
 
 /* ---- counters, events, audit ------------------------------------------ */
@@ -831,7 +966,14 @@ struct hvo_zone_stat {
 	uint64_t nr_isolated;		     /* blocks, cut or not */
 };
 
-/* -HVO_EINVAL: no such zone, *@ret untouched. All of it is counted as it changes: cheap at any size. */
+/**
+ * hvo_zone_stat() - the counters of a zone
+ *
+ * All of it is counted as it changes: cheap at any size.
+ *
+ * Context: any.
+ * Return: 0; -HVO_EINVAL: no such zone, *@ret untouched.
+ */
 int hvo_zone_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		  struct hvo_zone_stat *ret);
 
@@ -850,7 +992,14 @@ struct hvo_zone_types {
 	uint64_t nr_free[HVO_NR_MIGRATETYPES][HVO_PAGEBLOCK_ORDER]; /* free blocks of each order */
 };
 
-/* -HVO_EINVAL: no such zone, *@ret untouched. As cheap. */
+/**
+ * hvo_zone_types() - what the cut blocks of a zone are kept for
+ *
+ * As cheap as hvo_zone_stat().
+ *
+ * Context: any.
+ * Return: 0; -HVO_EINVAL: no such zone, *@ret untouched.
+ */
 int hvo_zone_types(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		   struct hvo_zone_types *ret);
 
@@ -868,7 +1017,12 @@ struct hvo_numa_stat {
 	uint64_t hit, miss, foreign;
 };
 
-/* Of one of its zones. -HVO_EINVAL: no such zone, *@ret untouched. */
+/**
+ * hvo_numa_stat() - where the allocations of a zone were wanted
+ *
+ * Context: any.
+ * Return: 0; -HVO_EINVAL: no such zone, *@ret untouched.
+ */
 int hvo_numa_stat(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		  struct hvo_numa_stat *ret);
 
@@ -883,7 +1037,12 @@ struct hvo_zone_events {
 	uint64_t allocated, freed;
 };
 
-/* Of one zone. -HVO_EINVAL: no such zone, *@ret untouched. */
+/**
+ * hvo_zone_events() - frames that a zone gave and got
+ *
+ * Context: any.
+ * Return: 0; -HVO_EINVAL: no such zone, *@ret untouched.
+ */
 int hvo_zone_events(struct hvo_machine *m, int node, enum hvo_zone_type type,
 		    struct hvo_zone_events *ret);
 
@@ -913,7 +1072,12 @@ struct hvo_machine_stat {
 	uint64_t compact_scanned, compact_isolated, compact_stalls, compact_successes;
 };
 
-/* 0; -HVO_ENODEV: the machine is gone, *@ret untouched. Context: any. */
+/**
+ * hvo_machine_stat() - the counters of a machine
+ *
+ * Context: any; takes no lock.
+ * Return: 0; -HVO_ENODEV: the machine is gone, *@ret untouched.
+ */
 int hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret);
 
 enum hvo_event {
@@ -943,7 +1107,7 @@ struct hvo_event_record {
 
 /**
  * struct hvo_finding - one mismatch that an audit found
- * @rule: the invariant, by its name in src/core/audit.c ("BUDDY-1")
+ * @rule: the invariant, by its name in DESIGN.md ("PAGE-1")
  * @what: a few words
  */
 struct hvo_finding {

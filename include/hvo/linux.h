@@ -69,18 +69,39 @@ HVO_MUST_CHECK int hvo_linux_open(const struct hvo_config *cfg, const struct hvo
 /* Accepts NULL. Not from what the worker calls. */
 void hvo_linux_close(struct hvo_linux *host);
 
-extern const struct hvo_platform_ops hvo_linux_ops; /* context: struct hvo_linux * */
+/**
+ * hvo_linux_ops - what hvo_machine_init() needs of this platform
+ *
+ * The functions, whose context is the struct hvo_linux, and the address of the descriptor array.
+ * hvo_linux_create() does all of it.
+ *
+ * Context: any.
+ */
+extern const struct hvo_platform_ops hvo_linux_ops;
 struct hvo_page *hvo_linux_array(struct hvo_linux *host);
 
-/*
- * Open, and build the machine on it; it goes with hvo_linux_close(). -HVO_ENOMEM also where
- * the thread of @opt->worker could not be started.
+/**
+ * hvo_linux_create() - open, and build the machine on it
+ * @opt: NULL: defaults
+ *
+ * The machine goes with hvo_linux_close().
+ *
+ * Context: may wait.
+ * Return: as hvo_linux_open() and hvo_machine_init(); -HVO_ENOMEM also where the thread of @opt->worker
+ * could not be started. After an error nothing is kept.
  */
 HVO_MUST_CHECK int hvo_linux_create(const struct hvo_config *cfg,
 				    const struct hvo_linux_options *opt, struct hvo_linux **ret);
 struct hvo_machine *hvo_linux_machine(struct hvo_linux *host);
 
-/* What was got. Reads /proc; may wait. 0 or negative errno, *@ret untouched then. */
+/**
+ * hvo_linux_info() - what was got from the system
+ *
+ * Reads /proc.
+ *
+ * Context: may wait.
+ * Return: 0 or negative errno, *@ret untouched then.
+ */
 int hvo_linux_info(struct hvo_linux *host, struct hvo_linux_info *ret);
 
 /**
@@ -109,7 +130,13 @@ int hvo_linux_discard(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
  */
 HVO_MUST_CHECK int hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
 
-/* Called for each event; one function at a time. NULL for none. */
+/**
+ * hvo_linux_set_trace() - have a function called for each event
+ * @trace: one at a time; NULL for none. Any thread may call it, also under spin locks: it must not wait,
+ *         nor call the library
+ *
+ * Context: any.
+ */
 void hvo_linux_set_trace(struct hvo_linux *host,
 			 void (*trace)(void *arg, const struct hvo_event_record *event), void *arg);
 

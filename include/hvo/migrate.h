@@ -64,7 +64,13 @@ struct hvo_owner {
 
 #define HVO_MAX_OWNERS 64
 
-/* @ret_id: its number, 1 to HVO_MAX_OWNERS. 0; -HVO_EINVAL (a function is missing); -HVO_ENOSPC. */
+/**
+ * hvo_owner_register() - add an owner, and take it away
+ * @ret_id: its number, 1 to HVO_MAX_OWNERS
+ *
+ * Context: any; hvo_owner_unregister() may wait.
+ * Return: 0; -HVO_EINVAL: a function is missing; -HVO_ENOSPC. After an error nothing has changed.
+ */
 HVO_MUST_CHECK int hvo_owner_register(struct hvo_machine *m, struct hvo_owner *owner,
 				      uint32_t *ret_id);
 /* No block may have this owner any more. Waits for running calls. 0 or -HVO_EINVAL. */
@@ -97,6 +103,7 @@ int hvo_set_owner(struct hvo_machine *m, hvo_pfn_t pfn, uint32_t id);
  *
  * What else happens to its descriptors in Linux mode is in enum hvo_fold_scope.
  *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
  * Return: 0; -HVO_EINVAL: no block in use there, or one without an owner; -HVO_EBUSY: the
  * owner refused, others hold it after some attempts, 64 migrations run already, or the scope of its
  * pool lets nothing move; -HVO_ENOMEM: no place for it, or for descriptors that a scope wants
@@ -117,6 +124,7 @@ int hvo_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_d
  * a moment. Contiguous ranges are looked for elsewhere; hvo_alloc_contig_range() and
  * hvo_memory_offline() of any of it are -HVO_EBUSY.
  *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
  * Return: 0; -HVO_EINVAL; -HVO_EBUSY: part of it is isolated already. After an error nothing
  * has changed.
  */
@@ -145,6 +153,7 @@ int hvo_unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
  * such a block. It can be more than @max only by what others allocate in a range after it was
  * looked over. Nothing moves to another node.
  *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
  * Return: frames moved; -HVO_EINVAL; -HVO_ENODEV. Without more, what is left is not worth moving.
  */
 int64_t hvo_compact(struct hvo_machine *m, int node, unsigned int order, uint64_t max,

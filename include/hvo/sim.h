@@ -81,23 +81,66 @@ struct hvo_sim_stat {
 	uint64_t points, failures; /* since hvo_sim_fail(): how many could fail, and did */
 };
 
+/**
+ * hvo_sim_open() - simulated hardware, and the platform context for a machine
+ * @opt: NULL: defaults
+ *
+ * Context: may wait.
+ * Return: 0; -HVO_EINVAL; -HVO_ENOMEM. After an error nothing is kept.
+ */
 HVO_MUST_CHECK int hvo_sim_open(const struct hvo_config *cfg, const struct hvo_sim_options *opt,
 				struct hvo_sim **ret);
 void hvo_sim_close(struct hvo_sim *sim); /* accepts NULL */
 
-extern const struct hvo_platform_ops hvo_sim_ops; /* context: struct hvo_sim * */
+/**
+ * hvo_sim_ops - what hvo_machine_init() needs of this platform
+ *
+ * The functions, whose context is the struct hvo_sim, and the address of the descriptor array.
+ * hvo_sim_create() does all of it.
+ *
+ * Context: any.
+ */
+extern const struct hvo_platform_ops hvo_sim_ops;
 struct hvo_page *hvo_sim_array(struct hvo_sim *sim);
 
+/**
+ * hvo_sim_create() - open, and build the machine on it
+ * @opt: NULL: defaults
+ *
+ * The machine goes with hvo_sim_close().
+ *
+ * Context: may wait.
+ * Return: as hvo_sim_open() and hvo_machine_init(). After an error nothing is kept.
+ */
 HVO_MUST_CHECK int hvo_sim_create(const struct hvo_config *cfg, const struct hvo_sim_options *opt,
 				  struct hvo_sim **ret);
 struct hvo_machine *hvo_sim_machine(struct hvo_sim *sim);
+
+/**
+ * hvo_sim_stat() - what the simulated hardware did
+ *
+ * Context: any.
+ * Return: 0; -HVO_EINVAL, *@ret untouched.
+ */
 int hvo_sim_stat(struct hvo_sim *sim, struct hvo_sim_stat *ret);
-/*
- * Count points from here on, and fail those of @failures; NULL: fail and count no more. A frame
- * that populate() failed for faults when it is written to, until populate() works or this is
- * called again. For machines that one thread uses.
+
+/**
+ * hvo_sim_fail() - count the points at which a call may fail from here on, and fail some of them
+ * @failures: which; NULL: fail and count no more
+ *
+ * A frame that populate() failed for faults when somebody writes to it, until populate() works or
+ * hvo_sim_fail() is called again.
+ *
+ * Context: for machines that one thread uses.
  */
 void hvo_sim_fail(struct hvo_sim *sim, const struct hvo_sim_failures *failures);
+
+/**
+ * hvo_sim_set_trace() - have a function called for each event
+ * @trace: one at a time; NULL for none. Under spin locks too: it must not wait, nor call the library
+ *
+ * Context: any.
+ */
 void hvo_sim_set_trace(struct hvo_sim *sim,
 		       void (*trace)(void *arg, const struct hvo_event_record *event), void *arg);
 

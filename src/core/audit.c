@@ -2,38 +2,8 @@
 /*
  * The audit: recount everything from the descriptors up and tell of every difference, a finding.
  * The audit has its own walks and counts; with the checked code it shares the layout arithmetic and
- * the readers of page.h, base.h and backing.h.
- *
- *	FOLD-1	a folded block's tails show the shared page, a present one's do not
- *	FOLD-2	every fold byte of a whole block is the same, its head heads it
- *	PAGE-1	a frame's state fits its place; the inside of a whole block is TAIL
- *	BLOCK-1	a cut block's free count is what its descriptors say; with
- *		PB_SELF all its tails are in it
- *	BLOCK-2	its free fragments are exactly the ones on its lists
- *	BLOCK-3	in Linux mode no cut block is free as a whole, unless it is isolated
- *	BIN-1	a cut block with free frames is in the bin that its count says
- *	ZONE-1	free frames of a zone; ZONE-2 cut blocks; ZONE-3 free lists
- *	ZONE-4	isolated blocks of a zone, which are in no bin, and those that a user keeps so
- *	ZONE-5	memory that somebody uses is online (a panic only)
- *	ZONE-6	cut blocks that serve, and what is free in them, by type and order
- *	MEMMAP-1 frames in state MEMMAP; MEMMAP-2 backing frames are such frames
- *	MEMMAP-3 the page that a frame in a cut block says it backs; MEMMAP-4 carved blocks
- *	MEMMAP-5 a frame in a whole block of descriptors backs what it was set aside for
- *	MANAGED-1 managed frames are those not set aside at the start
- *	POOL-1	pages of each pool; POOL-2 free ones; POOL-3 its free lists
- *	POOL-4	folded pages, poisoned pages; POOL-5 pages that wait to be freed
- *	POOL-6	what is reserved is there
- *	CMA-1	frames that CMA areas say are in use
- *	BLOCK-4	a pageblock is at one of the places of zone_whole.h; while nobody is at work, whole
- *		or cut
- *	POISON-1 no failed frame is free; a frame out of use failed, or its pageblock has a failed
- *		one. In a whole block of descriptors a failed frame backs nothing
- *	POISON-2 failed frames of a section, and of all
- *	POISON-3 who holds a frame that failed has it marked
- *	OFFLINE-1 offline memory: fold bytes and flags, nothing in it is free or used, its
- *		descriptors are there
- *	REPORT-1 blocks whose content is with the system: their count, and nobody uses them
- *	MAP-1	the platform's record against what is really mapped
+ * the readers of page.h, base.h and backing.h. The rules, with their names, are in DESIGN.md,
+ * "Invariants".
  *
  * Locks: none; nobody else may use the machine meanwhile.
  * Linux: nothing like it; closest are page_owner and CONFIG_DEBUG_VM.

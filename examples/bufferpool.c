@@ -200,7 +200,7 @@ static void allocate(struct buffer_pool *bp, unsigned i)
 {
 	struct buffer *b = &bp->buffers[i];
 
-	b->order = i < NR_SMALL ? 0 : HVO_BLOCK_ORDER;
+	b->order = i < NR_SMALL ? 0 : HVO_PAGEBLOCK_ORDER;
 	if (b->order)
 		must(hvo_pool_alloc(bp->huge, HVO_GFP_KERNEL, HVO_NODE_ANY, &b->pfn),
 		     "a huge page");
@@ -279,7 +279,7 @@ int main(void)
 
 	must(hvo_linux_create(&cfg, NULL, &host), "256 MiB of memory");
 	bp.m = hvo_linux_machine(host);
-	must(hvo_pool_create(bp.m, HVO_BLOCK_ORDER, &bp.huge), "a pool of 2 MiB pages");
+	must(hvo_pool_create(bp.m, HVO_PAGEBLOCK_ORDER, &bp.huge), "a pool of 2 MiB pages");
 	must(hvo_owner_register(bp.m, &bp.owner, &bp.owner_id), "an owner");
 	resize(&bp, 2 * NR_LARGE); /* as many again, to move to */
 	for (i = 0; i < NR_BUFFERS; i++)

@@ -43,6 +43,7 @@ static int prepare_cut(struct hvo_machine *m, hvo_pfn_t pfn)
 
 static void open_cut(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, enum migratetype type)
 {
+	lock_assert_held(m, &z->lock);
 	if (on_demand(m)) {
 		zone_open_block(m, z, block_of(pfn), HVO_BLOCK_TAILS, type, BLOCK_SELF);
 		return;
@@ -65,12 +66,13 @@ static bool take_of_cut(struct hvo_machine *m, struct zone *z, enum migratetype 
 	bool taken = false;
 	int rc;
 
+	lock_assert_held(m, &z->lock);
 	while (nr_failed < CUT_ATTEMPTS && zone_take_whole(m, z, HVO_BLOCK_ORDER, &pfn)) {
 		z->in_flight++;
 		lock_release(m, &z->lock);
 		rc = prepare_cut(m, pfn);
 		lock_acquire(m, &z->lock);
-		z->in_flight--;
+		zone_end_flight(m, z);
 		if (!rc) {
 			open_cut(m, z, pfn, type);
 			taken = zone_take_from(m, z, block_of(pfn), order, ret);
@@ -89,6 +91,7 @@ static int take_small(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 	enum migratetype type = gfp_type(gfp);
 	bool split = !(gfp & GFP_MEMMAP);
 
+	lock_assert_held(m, &z->lock);
 	if (zone_take_small(m, z, order, type, ret))
 		return 0;
 	if (type == MIGRATE_MOVABLE && split && zone_take_small(m, z, order, MIGRATE_SPLIT, ret))
@@ -106,8 +109,9 @@ static int take_small(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
  * allocate must not set RECLAIM, so that waiting for it ends. A user may keep his for ever.
  * Zone lock held.
  */
-static bool may_wait_for_isolated(const struct zone *z, unsigned int gfp)
+static bool may_wait_for_isolated(struct hvo_machine *m, const struct zone *z, unsigned int gfp)
 {
+	lock_assert_held(m, &z->lock);
 	return z->nr_isolated > z->nr_kept &&
 	       (gfp & (HVO_GFP_RECLAIM | GFP_ISOLATING)) == HVO_GFP_RECLAIM;
 }
@@ -144,7 +148,7 @@ static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 			else
 				rc = take_small(m, z, gfp, order, ret);
 		}
-		if (rc && (z->in_flight || may_wait_for_isolated(z, gfp)))
+		if (rc && (z->in_flight || may_wait_for_isolated(m, z, gfp)))
 			rc = -HVO_EAGAIN;
 		z->nr_allocs += !rc;
 		zone_count_allocated(z, rc ? 0 : want);

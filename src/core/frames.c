@@ -48,8 +48,7 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 	for (i = 0; i < nr; i++) {
 		struct hvo_page *p = page_rw(m, pfn + i);
 
-		if (p->state == HVO_PAGE_USED && i)
-			HVO_ASSERT(m, false, "MEMMAP-1: frame in use", pfn + i);
+		HVO_ASSERT(m, !i || p->state != HVO_PAGE_USED, ZONE_7, "frame in use", pfn + i);
 		page_set_state(m, pfn + i, p, HVO_PAGE_MEMMAP, 0);
 		page_set_flags(p, 0);
 	}
@@ -66,6 +65,7 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint64_t page,
 			uint64_t want, struct run_list *l)
 {
+	lock_assert_held(m, &m->memmap_lock);
 	/* In on-demand mode a frame of a whole block has no descriptor of its own. */
 	unsigned int max = on_demand(m) ? SMALL_ORDERS - 1 : HVO_BLOCK_ORDER + 3;
 	unsigned int order = 64u - (unsigned int)__builtin_clzll(want | 1);
@@ -109,6 +109,7 @@ static bool take_exactly(struct hvo_machine *m, struct zone *z, uint64_t mark, h
 	hvo_pfn_t block = 0;
 	int rc = 0;
 
+	lock_assert_held(m, &z->lock);
 	for (;;) {
 		if (rc || z->nr_free < nr + mark)
 			return false;
@@ -120,7 +121,7 @@ static bool take_exactly(struct hvo_machine *m, struct zone *z, uint64_t mark, h
 		lock_release(m, &z->lock);
 		rc = reported_take_back(m, block, HVO_BLOCK_FRAMES);
 		lock_acquire(m, &z->lock);
-		z->in_flight--;
+		zone_end_flight(m, z);
 		zone_put_whole(m, z, block, HVO_BLOCK_ORDER);
 	}
 }
@@ -133,6 +134,7 @@ static bool take_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, ui
 	struct zone *z;
 	bool ok;
 
+	lock_assert_held(m, &m->memmap_lock);
 	if (pfn == HVO_PFN_NONE)
 		return false;
 	/* What was set aside at the start may be free by now, and its memory offline. */
@@ -156,6 +158,7 @@ bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page,
 {
 	hvo_pfn_t pfn;
 
+	lock_assert_held(m, &m->memmap_lock);
 	if (!take_home(m, gfp, page, nr, n, &pfn))
 		return false;
 	if (run_add(l, page, pfn, nr))
@@ -238,9 +241,11 @@ static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, 
 int vmemmap_take_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
 {
 	hvo_pfn_t described = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME, pfn = 0;
-	int rc = alloc_block(m, gfp | GFP_MEMMAP | GFP_ISOLATING, 0,
-			     m->sections[described >> HVO_SECTION_ORDER].node, &pfn);
+	int rc;
 
+	lock_assert_held(m, &m->memmap_lock);
+	rc = alloc_block(m, gfp | GFP_MEMMAP | GFP_ISOLATING, 0,
+			 m->sections[described >> HVO_SECTION_ORDER].node, &pfn);
 	if (rc)
 		return rc;
 	claim_block(m, pfn, 0, page, 1);
@@ -262,6 +267,7 @@ int vmemmap_take_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, h
 	hvo_pfn_t described = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME, pfn = 0;
 	int rc;
 
+	lock_assert_held(m, &m->memmap_lock);
 	if (!on_demand(m) && !home_waits(m, page, described) &&
 	    take_home(m, gfp, page, 1, node_of(m, described), ret))
 		return 0;
@@ -280,6 +286,7 @@ bool vmemmap_take_frame_of(struct hvo_machine *m, uint64_t block, uint64_t page,
 	struct zone *z = zone_of(m, block_pfn(block));
 	bool taken;
 
+	lock_assert_held(m, &m->memmap_lock);
 	lock_acquire(m, &z->lock);
 	taken = zone_take_any_frame(m, z, block, ret);
 	if (taken) {

@@ -861,6 +861,7 @@ static void isolate_wrongly(struct rig *r, bool twice)
 	uint64_t block = rig_alloc(r, HVO_GFP_KERNEL, 0) >> HVO_BLOCK_ORDER;
 	struct zone *z = zone_of(r->m, block_pfn(block));
 
+	lock_acquire(r->m, &z->lock);
 	if (twice) {
 		zone_isolate_block(r->m, z, block, ISOLATED_BY_LIBRARY);
 		zone_isolate_block(r->m, z, block, ISOLATED_BY_LIBRARY);

@@ -36,21 +36,21 @@ static enum migratetype gfp_type(unsigned int gfp)
 /* What may wait for the platform before the frames of a block can be used singly. */
 static int prepare_cut(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	int rc = reported_take_back(m, pfn, HVO_BLOCK_FRAMES);
+	int rc = reported_populate(m, pfn, HVO_PAGEBLOCK_FRAMES);
 
-	return rc || !on_demand(m) ? rc : vmemmap_cut(m, block_of(pfn), 0);
+	return rc || !on_demand(m) ? rc : vmemmap_cut(m, pageblock_of(pfn), 0);
 }
 
 static void open_cut(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, enum migratetype type)
 {
 	lock_assert_held(m, &z->lock);
 	if (on_demand(m)) {
-		zone_open_block(m, z, block_of(pfn), HVO_BLOCK_TAILS, type, BLOCK_SELF);
+		zone_open_pageblock(m, z, pageblock_of(pfn), HVO_PAGEBLOCK_TAILS, type, PB_SELF);
 		return;
 	}
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
-	fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
-	zone_open_block(m, z, block_of(pfn), 0, type, 0);
+	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
+	zone_open_pageblock(m, z, pageblock_of(pfn), 0, type, 0);
 }
 
 /*
@@ -58,8 +58,8 @@ static void open_cut(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, enum 
  * Linux mode must not be cut and free. Called and returns with the zone's lock; drops it
  * around the remapping. A block that cannot be cut stays whole and the next one is tried.
  */
-static bool take_of_cut(struct hvo_machine *m, struct zone *z, enum migratetype type,
-			unsigned int order, hvo_pfn_t *ret)
+static bool alloc_from_cut(struct hvo_machine *m, struct zone *z, enum migratetype type,
+			   unsigned int order, hvo_pfn_t *ret)
 {
 	hvo_pfn_t failed[CUT_ATTEMPTS], pfn = 0;
 	unsigned int nr_failed = 0;
@@ -67,7 +67,7 @@ static bool take_of_cut(struct hvo_machine *m, struct zone *z, enum migratetype 
 	int rc;
 
 	lock_assert_held(m, &z->lock);
-	while (nr_failed < CUT_ATTEMPTS && zone_take_whole(m, z, HVO_BLOCK_ORDER, &pfn)) {
+	while (nr_failed < CUT_ATTEMPTS && zone_take_whole(m, z, HVO_PAGEBLOCK_ORDER, &pfn)) {
 		z->in_flight++;
 		lock_release(m, &z->lock);
 		rc = prepare_cut(m, pfn);
@@ -75,18 +75,18 @@ static bool take_of_cut(struct hvo_machine *m, struct zone *z, enum migratetype 
 		zone_end_flight(m, z);
 		if (!rc) {
 			open_cut(m, z, pfn, type);
-			taken = zone_take_from(m, z, block_of(pfn), order, ret);
+			taken = zone_take_from(m, z, pageblock_of(pfn), order, ret);
 			break;
 		}
 		failed[nr_failed++] = pfn;
 	}
 	while (nr_failed)
-		zone_put_whole(m, z, failed[--nr_failed], HVO_BLOCK_ORDER);
+		zone_put_whole(m, z, failed[--nr_failed], HVO_PAGEBLOCK_ORDER);
 	return taken;
 }
 
-static int take_small(struct hvo_machine *m, struct zone *z, unsigned int gfp, unsigned int order,
-		      hvo_pfn_t *ret)
+static int alloc_small(struct hvo_machine *m, struct zone *z, unsigned int gfp, unsigned int order,
+		       hvo_pfn_t *ret)
 {
 	enum migratetype type = gfp_type(gfp);
 	bool split = !(gfp & GFP_MEMMAP);
@@ -94,9 +94,9 @@ static int take_small(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 	lock_assert_held(m, &z->lock);
 	if (zone_take_small(m, z, order, type, ret))
 		return 0;
-	if (type == MIGRATE_MOVABLE && split && zone_take_small(m, z, order, MIGRATE_SPLIT, ret))
+	if (type == MIGRATE_MOVABLE && split && zone_take_small(m, z, order, MIGRATE_HOSTED, ret))
 		return 0;
-	if (!(gfp & GFP_UNCUT) && take_of_cut(m, z, type, order, ret))
+	if (!(gfp & GFP_UNCUT) && alloc_from_cut(m, z, type, order, ret))
 		return 0;
 	/* Something may have been freed meanwhile. */
 	if (zone_take_small(m, z, order, type, ret))
@@ -112,14 +112,14 @@ static int take_small(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 static bool may_wait_for_isolated(struct hvo_machine *m, const struct zone *z, unsigned int gfp)
 {
 	lock_assert_held(m, &z->lock);
-	return z->nr_isolated > z->nr_kept &&
+	return z->nr_isolated > z->nr_isolated_by_user &&
 	       (gfp & (HVO_GFP_RECLAIM | GFP_ISOLATING)) == HVO_GFP_RECLAIM;
 }
 
 /* A block that its zone has just given: is there memory behind it? */
-static int check_taken(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
+static int check_allocated(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
-	int rc = order < HVO_BLOCK_ORDER ? 0 : reported_take_back(m, pfn, UINT64_C(1) << order);
+	int rc = order < HVO_PAGEBLOCK_ORDER ? 0 : reported_populate(m, pfn, UINT64_C(1) << order);
 
 	if (!rc)
 		return 0;
@@ -143,10 +143,10 @@ static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 	for (;;) {
 		lock_acquire(m, &z->lock);
 		if (z->nr_free >= want + mark) {
-			if (order >= HVO_BLOCK_ORDER)
+			if (order >= HVO_PAGEBLOCK_ORDER)
 				rc = zone_take_whole(m, z, order, ret) ? 0 : -HVO_ENOMEM;
 			else
-				rc = take_small(m, z, gfp, order, ret);
+				rc = alloc_small(m, z, gfp, order, ret);
 		}
 		if (rc && (z->in_flight || may_wait_for_isolated(m, z, gfp)))
 			rc = -HVO_EAGAIN;
@@ -154,8 +154,8 @@ static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 		zone_count_allocated(z, rc ? 0 : want);
 		lock_release(m, &z->lock);
 		if (!rc)
-			return check_taken(m, z, *ret, order);
-		if (rc != -HVO_ENOMEM || order < HVO_BLOCK_ORDER ||
+			return check_allocated(m, z, *ret, order);
+		if (rc != -HVO_ENOMEM || order < HVO_PAGEBLOCK_ORDER ||
 		    !counter_read(&z->nr_collapsible))
 			return rc;
 		if (!vmemmap_collapse(m, z, UINT64_MAX))

@@ -50,7 +50,7 @@ static uint64_t page_of_boot_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 	for (i = 0; i < m->cfg.nr_nodes; i++)
 		if (pfn - m->nodes[i].memmap_pfn < m->nodes[i].memmap_frames)
 			n = &m->nodes[i];
-	return hvo_block_head_page(block_of(n->start) + (pfn - n->memmap_pfn));
+	return hvo_pageblock_head_page(pageblock_of(n->start) + (pfn - n->memmap_pfn));
 }
 
 /* Head of the whole block around a frame; the frame itself in a cut one. */
@@ -63,7 +63,8 @@ static const struct hvo_page *whole_head(struct hvo_machine *m, hvo_pfn_t pfn)
 
 static bool in_whole_memmap(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	return hvo_fold_byte(&m->mm, block_of(pfn)) && whole_head(m, pfn)->state == HVO_PAGE_MEMMAP;
+	return hvo_fold_byte(&m->mm, pageblock_of(pfn)) &&
+	       whole_head(m, pfn)->state == HVO_PAGE_MEMMAP;
 }
 
 /* One page of descriptors: shared or not, as it has to be, and then in a frame for that. */
@@ -86,11 +87,11 @@ static void check_page(struct audit *a, const char *rule, const char *what, uint
 static void check_pages(struct audit *a, const char *rule, uint64_t block, bool folded,
 			bool own_head)
 {
-	uint64_t page = hvo_block_tail_page(block), k;
+	uint64_t page = hvo_pageblock_tail_page(block), k;
 
-	for (k = 0; k < HVO_BLOCK_TAILS; k++)
+	for (k = 0; k < HVO_PAGEBLOCK_TAILS; k++)
 		check_page(a, rule, "tail page is shared", page + k, folded);
-	check_page(a, rule, "head page is shared", hvo_block_head_page(block), !own_head);
+	check_page(a, rule, "head page is shared", hvo_pageblock_head_page(block), !own_head);
 }
 
 static bool bit_of(const struct hvo_machine *m, hvo_pfn_t pfn)
@@ -161,16 +162,16 @@ static void count_boot_frames(struct audit *a, hvo_pfn_t pfn, hvo_pfn_t end, str
 static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, struct count *c)
 {
 	struct hvo_machine *m = a->m;
-	uint8_t byte = hvo_fold_byte(&m->mm, block_of(pfn));
+	uint8_t byte = hvo_fold_byte(&m->mm, pageblock_of(pfn));
 	const struct hvo_page *page = page_ro(m, pfn);
-	uint64_t nr = UINT64_C(1) << (order - HVO_BLOCK_ORDER), i, k;
+	uint64_t nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER), i, k;
 	bool folded = byte & HVO_FOLDED;
 
 	expect(a, RULE_FOLD_2, "order of a whole block's head", pfn, order, page->order);
 	switch (page->state) {
 	case HVO_PAGE_FREE:
 		c->free += UINT64_C(1) << order;
-		c->whole[order - HVO_BLOCK_ORDER]++;
+		c->whole[order - HVO_PAGEBLOCK_ORDER]++;
 		break;
 	case HVO_PAGE_HUGETLB_FREE:
 	case HVO_PAGE_HUGETLB_USED:
@@ -182,9 +183,9 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		break;
 	case HVO_PAGE_ISOLATED:
 		expect(a, RULE_ZONE_4, "a free block apart is isolated", pfn, true,
-		       m->blocks[block_of(pfn)].isolation != NOT_ISOLATED);
+		       m->pageblocks[pageblock_of(pfn)].isolation != NOT_ISOLATED);
 		expect(a, RULE_ZONE_4, "flags of a free block apart", pfn, 0,
-		       m->blocks[block_of(pfn)].flags & ~BLOCK_REPORTED);
+		       m->pageblocks[pageblock_of(pfn)].flags & ~PB_REPORTED);
 		break;
 	case HVO_PAGE_MEMMAP:
 		count_boot_frames(a, pfn, pfn + (UINT64_C(1) << order), c);
@@ -200,28 +201,29 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 	if (page_flags(page) & HVO_PF_CMA)
 		c->cma += UINT64_C(1) << order;
 	for (i = 0; i < nr; i++) {
-		uint64_t block = block_of(pfn) + i;
-		bool isolated = m->blocks[block].isolation;
+		uint64_t block = pageblock_of(pfn) + i;
+		bool isolated = m->pageblocks[block].isolation;
 
 		c->isolated += isolated;
-		c->kept += m->blocks[block].isolation == ISOLATED_BY_USER;
+		c->kept += m->pageblocks[block].isolation == ISOLATED_BY_USER;
 		expect(a, RULE_ZONE_4, "free memory is not isolated", block, 0,
 		       isolated && page->state == HVO_PAGE_FREE);
 		expect(a, RULE_FOLD_2, "fold byte", block, byte, hvo_fold_byte(&m->mm, block));
 		check_pages(a, RULE_FOLD_1, block, folded, on_demand(m) || !folded || !i);
-		for (k = i ? 0 : 1; k < (folded ? HVO_PAGES_PER_FRAME : HVO_BLOCK_FRAMES); k++)
-			expect(a, RULE_PAGE_1, "state inside a whole block", block_pfn(block) + k,
-			       HVO_PAGE_TAIL, page_ro(m, block_pfn(block) + k)->state);
+		for (k = i ? 0 : 1; k < (folded ? HVO_PAGES_PER_FRAME : HVO_PAGEBLOCK_FRAMES); k++)
+			expect(a, RULE_PAGE_1, "state inside a whole block",
+			       pageblock_pfn(block) + k, HVO_PAGE_TAIL,
+			       page_ro(m, pageblock_pfn(block) + k)->state);
 	}
 }
 
 /* Is the fragment on its block's list? */
 static bool on_list(struct hvo_machine *m, uint64_t block, unsigned int idx, unsigned int order)
 {
-	uint32_t at = m->blocks[block].free_head[order];
-	unsigned int guard = HVO_BLOCK_FRAMES;
+	uint32_t at = m->pageblocks[block].free_head[order];
+	unsigned int guard = HVO_PAGEBLOCK_FRAMES;
 
-	for (; at && guard--; at = page_ro(m, block_pfn(block) + at - 1)->next)
+	for (; at && guard--; at = page_ro(m, pageblock_pfn(block) + at - 1)->next)
 		if (at == idx + 1)
 			return true;
 	return false;
@@ -229,20 +231,21 @@ static bool on_list(struct hvo_machine *m, uint64_t block, unsigned int idx, uns
 
 static void audit_bin(struct audit *a, struct zone *z, uint64_t block)
 {
-	const struct block *b = &a->m->blocks[block];
+	const struct pageblock *b = &a->m->pageblocks[block];
 	unsigned int bin, order;
 	uint32_t at;
 
 	if (!b->nr_free)
 		return;
-	bin = block_collapsible(a->m, b) ? BIN_COLLAPSIBLE : b->nr_free >> BIN_SHIFT;
+	bin = pageblock_collapsible(a->m, b) ? BIN_COLLAPSIBLE : b->nr_free >> BIN_SHIFT;
 	order = 31 - (unsigned int)__builtin_clz(b->orders);
 	/* Walking the list for every block would be quadratic: its links must agree. */
-	at = b->prev ? a->m->blocks[b->prev - 1].next : z->bins[b->migratetype].head[bin][order];
+	at = b->prev ? a->m->pageblocks[b->prev - 1].next :
+		       z->bins[b->migratetype].head[bin][order];
 	expect(a, RULE_BIN_1, "link to a block in its bin", block, block + 1, at);
 	if (b->next)
 		expect(a, RULE_BIN_1, "link back", block, block + 1,
-		       a->m->blocks[b->next - 1].prev);
+		       a->m->pageblocks[b->next - 1].prev);
 	expect(a, RULE_BIN_1, "bin is marked", block, 1,
 	       z->bins[b->migratetype].orders[bin] >> order & 1);
 }
@@ -258,32 +261,34 @@ static void expect_backs(struct audit *a, hvo_pfn_t pfn, uint64_t page)
 		       m->ops->backing(m->ctx, page));
 }
 
-/* A block with BLOCK_SELF holds all its tails. */
+/* A block with PB_SELF holds all its tails. */
 static void check_own(struct audit *a, uint64_t block)
 {
 	struct hvo_machine *m = a->m;
 	uint64_t own = 0, k;
 
-	for (k = 0; k < HVO_BLOCK_TAILS; k++)
-		own += m->ops->backing(m->ctx, hvo_block_tail_page(block) + k) >> HVO_BLOCK_ORDER ==
+	for (k = 0; k < HVO_PAGEBLOCK_TAILS; k++)
+		own += m->ops->backing(m->ctx, hvo_pageblock_tail_page(block) + k) >>
+			       HVO_PAGEBLOCK_ORDER ==
 		       block;
-	expect(a, RULE_BLOCK_1, "tails in frames of their own block", block, HVO_BLOCK_TAILS, own);
+	expect(a, RULE_BLOCK_1, "tails in frames of their own block", block, HVO_PAGEBLOCK_TAILS,
+	       own);
 }
 
 static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct count *c)
 {
 	struct hvo_machine *m = a->m;
-	const struct block *b = &m->blocks[block];
+	const struct pageblock *b = &m->pageblocks[block];
 	bool serves = !b->isolation;
-	hvo_pfn_t base = block_pfn(block);
+	hvo_pfn_t base = pageblock_pfn(block);
 	unsigned int idx = 0, nr_free = 0;
 
 	check_pages(a, RULE_FOLD_1, block, false, true);
-	expect(a, RULE_BLOCK_1, "flags of a cut block", block, BLOCK_CUT,
-	       b->flags & (BLOCK_CUT | BLOCK_BUSY));
-	if (b->flags & BLOCK_SELF)
+	expect(a, RULE_BLOCK_1, "flags of a cut block", block, PB_CUT,
+	       b->flags & (PB_CUT | PB_BUSY));
+	if (b->flags & PB_SELF)
 		check_own(a, block);
-	while (idx < HVO_BLOCK_FRAMES) {
+	while (idx < HVO_PAGEBLOCK_FRAMES) {
 		const struct hvo_page *page = page_ro(m, base + idx);
 		unsigned int order = page->order;
 
@@ -317,9 +322,9 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 	}
 	expect(a, RULE_BLOCK_1, "free frames of a cut block", block, nr_free, b->nr_free);
 	expect(a, RULE_BLOCK_3, "a cut block is free as a whole", block, 0,
-	       !on_demand(m) && nr_free == HVO_BLOCK_FRAMES && !b->isolation);
+	       !on_demand(m) && nr_free == HVO_PAGEBLOCK_FRAMES && !b->isolation);
 	c->cut++;
-	c->carved += !!(b->flags & BLOCK_CARVED);
+	c->carved += !!(b->flags & PB_CARVED);
 	if (!serves) {
 		c->isolated++;
 		c->kept += b->isolation == ISOLATED_BY_USER;
@@ -360,14 +365,14 @@ static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
 		}
 		order = fold_order(m, pfn);
 		if (!order) {
-			audit_cut(a, z, block_of(pfn), &c);
-			pfn += HVO_BLOCK_FRAMES;
+			audit_cut(a, z, pageblock_of(pfn), &c);
+			pfn += HVO_PAGEBLOCK_FRAMES;
 			continue;
 		}
-		if (order < HVO_BLOCK_ORDER || order > HVO_MAX_ORDER ||
+		if (order < HVO_PAGEBLOCK_ORDER || order > HVO_MAX_ORDER ||
 		    pfn & ((UINT64_C(1) << order) - 1)) {
 			expect(a, RULE_FOLD_2, "order fits its place", pfn, 0, order);
-			pfn += HVO_BLOCK_FRAMES;
+			pfn += HVO_PAGEBLOCK_FRAMES;
 			continue;
 		}
 		audit_whole(a, pfn, order, &c);
@@ -377,16 +382,17 @@ static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
 	expect(a, RULE_ZONE_2, "cut blocks", z->start, c.cut, z->nr_cut);
 	audit_types(a, z, &c);
 	expect(a, RULE_ZONE_4, "isolated blocks", z->start, c.isolated, z->nr_isolated);
-	expect(a, RULE_ZONE_4, "blocks that a user keeps isolated", z->start, c.kept, z->nr_kept);
+	expect(a, RULE_ZONE_4, "blocks that a user keeps isolated", z->start, c.kept,
+	       z->nr_isolated_by_user);
 	for (o = 0; o < WHOLE_ORDERS; o++) {
 		uint64_t nr = 0, guard = c.whole[o] + 1;
 		uint32_t at = z->whole[o];
 
-		for (; at && nr < guard; at = page_ro(m, block_pfn(at - 1))->next)
+		for (; at && nr < guard; at = page_ro(m, pageblock_pfn(at - 1))->next)
 			nr++;
-		expect(a, RULE_ZONE_3, "blocks on a free list", o + HVO_BLOCK_ORDER, c.whole[o],
+		expect(a, RULE_ZONE_3, "blocks on a free list", o + HVO_PAGEBLOCK_ORDER, c.whole[o],
 		       nr);
-		expect(a, RULE_ZONE_3, "count of a free list", o + HVO_BLOCK_ORDER, c.whole[o],
+		expect(a, RULE_ZONE_3, "count of a free list", o + HVO_PAGEBLOCK_ORDER, c.whole[o],
 		       z->nr_whole[o]);
 	}
 	expect(a, RULE_MANAGED_1, "managed frames", z->start, z->present - c.boot, z->managed);
@@ -405,7 +411,8 @@ static void audit_pool_node(struct audit *a, unsigned int i, uint32_t node)
 	uint64_t nr = 0;
 	uint32_t at;
 
-	for (at = n->free_list; at && nr <= n->free; at = page_ro(a->m, block_pfn(at - 1))->next)
+	for (at = n->free_list; at && nr <= n->free;
+	     at = page_ro(a->m, pageblock_pfn(at - 1))->next)
 		nr++;
 	expect(a, RULE_POOL_1, "pages of a pool", pool->order, c->total, n->total);
 	expect(a, RULE_POOL_2, "free pages of a pool", pool->order, c->free, n->free);
@@ -428,7 +435,7 @@ static void audit_pool(struct audit *a, unsigned int i)
 		poisoned += pool->nodes[n].poisoned;
 	}
 	for (at = pool->deferred.first; at && nr <= pool->deferred.nr;
-	     at = page_ro(a->m, block_pfn(at - 1))->next)
+	     at = page_ro(a->m, pageblock_pfn(at - 1))->next)
 		nr++;
 	expect(a, RULE_POOL_5, "pages that wait to be freed", pool->order, a->deferred[i],
 	       pool->deferred.nr);
@@ -460,7 +467,7 @@ static void check_offline_frame(struct audit *a, hvo_pfn_t pfn, struct count *su
 {
 	struct hvo_machine *m = a->m;
 	const struct hvo_page *page = page_ro(m, pfn);
-	uint64_t block = block_of(pfn);
+	uint64_t block = pageblock_of(pfn);
 
 	switch (page->state) {
 	case HVO_PAGE_POISONED:
@@ -473,7 +480,7 @@ static void check_offline_frame(struct audit *a, hvo_pfn_t pfn, struct count *su
 			       m->sections[pfn >> HVO_SECTION_ORDER].self_hosted);
 		else
 			expect(a, RULE_OFFLINE_1, "block that a frame has tails of", pfn, block,
-			       m->blocks[block].flags & BLOCK_SELF ?
+			       m->pageblocks[block].flags & PB_SELF ?
 				       hvo_memmap_group(page->private_data[0]) >> 3 :
 				       UINT64_MAX);
 		break;
@@ -482,17 +489,18 @@ static void check_offline_frame(struct audit *a, hvo_pfn_t pfn, struct count *su
 	}
 }
 
-static void audit_offline_block(struct audit *a, uint64_t block, struct count *sum)
+static void audit_offline_pageblock(struct audit *a, uint64_t block, struct count *sum)
 {
 	struct hvo_machine *m = a->m;
-	const struct block *b = &m->blocks[block];
-	bool cut = b->flags & BLOCK_CUT, folded = on_demand(m) && !cut;
-	hvo_pfn_t pfn = block_pfn(block), end = pfn + HVO_BLOCK_FRAMES;
+	const struct pageblock *b = &m->pageblocks[block];
+	bool cut = b->flags & PB_CUT, folded = on_demand(m) && !cut;
+	hvo_pfn_t pfn = pageblock_pfn(block), end = pfn + HVO_PAGEBLOCK_FRAMES;
 
 	expect(a, RULE_OFFLINE_1, "fold byte", block,
-	       cut ? 0 : HVO_BLOCK_ORDER | (folded ? HVO_FOLDED : 0), hvo_fold_byte(&m->mm, block));
+	       cut ? 0 : HVO_PAGEBLOCK_ORDER | (folded ? HVO_FOLDED : 0),
+	       hvo_fold_byte(&m->mm, block));
 	expect(a, RULE_OFFLINE_1, "flags of a block", block, 0,
-	       b->flags & ~(BLOCK_CUT | (cut ? BLOCK_SELF : BLOCK_REPORTED)));
+	       b->flags & ~(PB_CUT | (cut ? PB_SELF : PB_REPORTED)));
 	expect(a, RULE_OFFLINE_1, "isolation of a block", block, NOT_ISOLATED, b->isolation);
 	expect(a, RULE_OFFLINE_1, "free frames of a block", block, 0, cut ? b->nr_free : 0);
 	check_pages(a, RULE_OFFLINE_1, block, folded, true);
@@ -514,9 +522,9 @@ static void audit_offline(struct audit *a, struct count *sum)
 	struct hvo_machine *m = a->m;
 	hvo_pfn_t pfn;
 
-	for (pfn = 0; pfn < m->mm.nr_frames; pfn += HVO_BLOCK_FRAMES)
+	for (pfn = 0; pfn < m->mm.nr_frames; pfn += HVO_PAGEBLOCK_FRAMES)
 		if (m->sections[pfn >> HVO_SECTION_ORDER].state == HVO_SECTION_OFFLINE)
-			audit_offline_block(a, block_of(pfn), sum);
+			audit_offline_pageblock(a, pageblock_of(pfn), sum);
 }
 
 /* Is a frame free, for anybody, by what its descriptors say? */
@@ -525,7 +533,7 @@ static bool frame_is_free(struct hvo_machine *m, hvo_pfn_t pfn)
 	enum hvo_page_state state = whole_head(m, pfn)->state;
 	unsigned int order;
 
-	if (hvo_fold_byte(&m->mm, block_of(pfn)))
+	if (hvo_fold_byte(&m->mm, pageblock_of(pfn)))
 		return state == HVO_PAGE_FREE || state == HVO_PAGE_ISOLATED;
 	for (order = 0; order < SMALL_ORDERS; order++) {
 		const struct hvo_page *head = page_ro(m, pfn & ~((UINT64_C(1) << order) - 1));
@@ -557,7 +565,8 @@ static uint64_t audit_failed_frame(struct audit *a, hvo_pfn_t pfn)
 		       page_flags(holder(m, pfn)) & HVO_PF_POISONED);
 	if (in_whole_memmap(m, pfn))
 		return m->ops->backing(m->ctx, page_of_boot_frame(m, pfn)) != pfn;
-	return !hvo_fold_byte(&m->mm, block_of(pfn)) && page_ro(m, pfn)->state == HVO_PAGE_POISONED;
+	return !hvo_fold_byte(&m->mm, pageblock_of(pfn)) &&
+	       page_ro(m, pfn)->state == HVO_PAGE_POISONED;
 }
 
 static void audit_poison(struct audit *a, const struct count *sum)
@@ -587,10 +596,10 @@ static void audit_poison(struct audit *a, const struct count *sum)
 static bool may_be_reported(struct hvo_machine *m, uint64_t block)
 {
 	unsigned int order = hvo_fold_byte(&m->mm, block) & HVO_FOLD_ORDER;
-	hvo_pfn_t head = block_pfn(block) & ~((UINT64_C(1) << order) - 1);
+	hvo_pfn_t head = pageblock_pfn(block) & ~((UINT64_C(1) << order) - 1);
 	enum hvo_page_state state;
 
-	if (!order || !frame_online(m, block_pfn(block)))
+	if (!order || !frame_online(m, pageblock_pfn(block)))
 		return order;
 	state = hvo_page_state(page_ro(m, head));
 	return state == HVO_PAGE_FREE || state == HVO_PAGE_ISOLATED || state == HVO_PAGE_POISONED;
@@ -601,10 +610,10 @@ static void audit_reported(struct audit *a)
 	struct hvo_machine *m = a->m;
 	uint64_t block, frames = 0;
 
-	for (block = 0; block < block_of(m->mm.nr_frames); block++) {
-		if (!(m->blocks[block].flags & BLOCK_REPORTED))
+	for (block = 0; block < pageblock_of(m->mm.nr_frames); block++) {
+		if (!(m->pageblocks[block].flags & PB_REPORTED))
 			continue;
-		frames += HVO_BLOCK_FRAMES;
+		frames += HVO_PAGEBLOCK_FRAMES;
 		expect(a, RULE_REPORT_1, "nobody uses what is with the system", block, true,
 		       may_be_reported(m, block));
 	}

@@ -15,7 +15,7 @@
 #include "page.h"
 #include "sort.h"
 
-#define GIGA_MEMMAP (HVO_BLOCK_MEMMAP << (HVO_GIGA_ORDER - HVO_BLOCK_ORDER))
+#define GIGA_MEMMAP (HVO_PAGEBLOCK_MEMMAP << (HVO_GIGA_ORDER - HVO_PAGEBLOCK_ORDER))
 
 /* ---- lists of runs -------------------------------------------------------------------------- */
 
@@ -66,11 +66,12 @@ bool run_add_backing(struct hvo_machine *m, struct run_list *l, uint64_t page, u
 
 struct tails tails_of(hvo_pfn_t pfn, unsigned int order)
 {
-	uint64_t block = block_of(pfn), nr = UINT64_C(1) << (order - HVO_BLOCK_ORDER);
+	uint64_t block = pageblock_of(pfn), nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER);
 
 	/* The heads of the other blocks, and the tails of all: neighbours in a 1 GiB page. */
-	return (struct tails){ { hvo_block_head_page(block) + 1, hvo_block_tail_page(block) },
-			       { nr - 1, nr * HVO_BLOCK_TAILS } };
+	return (struct tails){ { hvo_pageblock_head_page(block) + 1,
+				 hvo_pageblock_tail_page(block) },
+			       { nr - 1, nr * HVO_PAGEBLOCK_TAILS } };
 }
 
 uint64_t nr_tails(const struct tails *t)
@@ -83,7 +84,7 @@ uint64_t nr_tails(const struct tails *t)
 /* Frames that the boot-time gigantic pages below a block of the node saved. */
 static uint64_t boot_saved(const struct node *n, uint64_t block)
 {
-	hvo_pfn_t pfn = block_pfn(block);
+	hvo_pfn_t pfn = pageblock_pfn(block);
 
 	if (pfn <= n->boot_start)
 		return 0;
@@ -109,13 +110,13 @@ uint64_t vmemmap_page_at_start(struct hvo_machine *m, hvo_pfn_t pfn)
 	/* A page that no such frame backs. */
 	if (!n)
 		return 0;
-	return hvo_block_head_page(block_of(n->start) + (pfn - n->memmap_pfn));
+	return hvo_pageblock_head_page(pageblock_of(n->start) + (pfn - n->memmap_pfn));
 }
 
 hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page)
 {
 	uint64_t q = hvo_memmap_group(page), block = q >> 3, k = q & 7;
-	uint64_t first = block_of(n->start), last = block_of(n->end);
+	uint64_t first = pageblock_of(n->start), last = pageblock_of(n->end);
 	uint64_t from = block & ~UINT64_C(511), to = from + 512, base;
 
 	/* Memory that was added later has none. */
@@ -124,12 +125,12 @@ hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page)
 	/* The part of this GiB that belongs to the node: heads first, then tails. */
 	from = from < first ? first : from;
 	to = min_u64(to, last);
-	base = n->memmap_pfn + (from - first) * HVO_BLOCK_MEMMAP - boot_saved(n, from);
-	if (block_pfn(from) >= n->boot_start && block_pfn(from) < n->boot_end)
+	base = n->memmap_pfn + (from - first) * HVO_PAGEBLOCK_MEMMAP - boot_saved(n, from);
+	if (pageblock_pfn(from) >= n->boot_start && pageblock_pfn(from) < n->boot_end)
 		return block == from && !k ? base : HVO_PFN_NONE;
 	if (!k)
 		return base + (block - from);
-	return base + (to - from) + (block - from) * HVO_BLOCK_TAILS + k - 1;
+	return base + (to - from) + (block - from) * HVO_PAGEBLOCK_TAILS + k - 1;
 }
 
 void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint64_t nr)

@@ -99,11 +99,11 @@ unsigned int badframe_sound_group(const struct hvo_machine *m, hvo_pfn_t block, 
 {
 	unsigned int at;
 
-	for (at = 0; at < HVO_BLOCK_FRAMES; at += HVO_BLOCK_MEMMAP) {
+	for (at = 0; at < HVO_PAGEBLOCK_FRAMES; at += HVO_PAGEBLOCK_MEMMAP) {
 		hvo_pfn_t pfn = block + at;
 
-		if ((pfn + HVO_BLOCK_MEMMAP <= start || pfn >= end) &&
-		    !badframe_in(m, pfn, pfn + HVO_BLOCK_MEMMAP))
+		if ((pfn + HVO_PAGEBLOCK_MEMMAP <= start || pfn >= end) &&
+		    !badframe_in(m, pfn, pfn + HVO_PAGEBLOCK_MEMMAP))
 			break;
 	}
 	return at;

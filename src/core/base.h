@@ -13,14 +13,14 @@ static inline uint64_t min_u64(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static inline uint64_t block_of(hvo_pfn_t pfn)
+static inline uint64_t pageblock_of(hvo_pfn_t pfn)
 {
-	return pfn >> HVO_BLOCK_ORDER;
+	return pfn >> HVO_PAGEBLOCK_ORDER;
 }
 
-static inline hvo_pfn_t block_pfn(uint64_t block)
+static inline hvo_pfn_t pageblock_pfn(uint64_t block)
 {
-	return block << HVO_BLOCK_ORDER;
+	return block << HVO_PAGEBLOCK_ORDER;
 }
 
 /* Of the section that a frame is in: struct zone::id, or ZONE_NONE. */

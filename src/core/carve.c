@@ -3,7 +3,7 @@
  * Policy carve: a huge page gives the frames for its own descriptors, and can be huge again only
  * when they have moved; healing moves them.
  *
- * States: pageblocks with BLOCK_CARVED lie in [carved_lo, carved_hi) of the machine; while they
+ * States: pageblocks with PB_CARVED lie in [carved_lo, carved_hi) of the machine; while they
  * are emptied they are isolated, by healing.
  * Locks: the memmap lock; the zone's lock for the flags.
  * Linux: proposed for mm/hugetlb_vmemmap.c in 2021, and not merged.
@@ -45,23 +45,25 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 	vmemmap_set_backs(m, pfn, t.page[0], t.nr[0]);
 	vmemmap_set_backs(m, pfn + t.nr[0], t.page[1], t.nr[1]);
-	vmemmap_note_carved(m, block_of(pfn), (keep + HVO_BLOCK_FRAMES - 1) / HVO_BLOCK_FRAMES);
+	vmemmap_note_carved(m, pageblock_of(pfn),
+			    (keep + HVO_PAGEBLOCK_FRAMES - 1) / HVO_PAGEBLOCK_FRAMES);
 	/* All bytes first: no block may seem to be whole with a head that holds descriptors. */
-	for (first = 0; first < nr; first += HVO_BLOCK_FRAMES)
-		fold_set(m, pfn + first, HVO_BLOCK_ORDER, keep > first ? 0 : HVO_BLOCK_ORDER);
-	for (first = 0; first < nr; first += HVO_BLOCK_FRAMES) {
-		uint64_t used = keep > first ? min_u64(keep - first, HVO_BLOCK_FRAMES) : 0;
+	for (first = 0; first < nr; first += HVO_PAGEBLOCK_FRAMES)
+		fold_set(m, pfn + first, HVO_PAGEBLOCK_ORDER,
+			 keep > first ? 0 : HVO_PAGEBLOCK_ORDER);
+	for (first = 0; first < nr; first += HVO_PAGEBLOCK_FRAMES) {
+		uint64_t used = keep > first ? min_u64(keep - first, HVO_PAGEBLOCK_FRAMES) : 0;
 		hvo_pfn_t block = pfn + first;
 
 		for (i = 0; i < used; i++)
 			page_set_state(m, block + i, page_rw(m, block + i), HVO_PAGE_MEMMAP, 0);
 		lock_acquire(m, &z->lock);
-		zone_count_freed(z, HVO_BLOCK_FRAMES - used);
+		zone_count_freed(z, HVO_PAGEBLOCK_FRAMES - used);
 		if (used)
-			zone_open_block(m, z, block_of(block), (unsigned int)used,
-					MIGRATE_UNMOVABLE, BLOCK_CARVED);
+			zone_open_pageblock(m, z, pageblock_of(block), (unsigned int)used,
+					    MIGRATE_UNMOVABLE, PB_CARVED);
 		else
-			zone_put_whole(m, z, block, HVO_BLOCK_ORDER);
+			zone_put_whole(m, z, block, HVO_PAGEBLOCK_ORDER);
 		lock_release(m, &z->lock);
 	}
 }
@@ -72,7 +74,7 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 static struct zone *lock_cut(struct hvo_machine *m, uint64_t block)
 {
 	/* Offline memory in between may be cut, too. */
-	return fold_order(m, block_pfn(block)) ? NULL : zone_lock_of(m, block_pfn(block));
+	return fold_order(m, pageblock_pfn(block)) ? NULL : zone_lock_of(m, pageblock_pfn(block));
 }
 
 /*
@@ -85,13 +87,13 @@ static void isolate_carved(struct hvo_machine *m)
 
 	lock_assert_held(m, &m->memmap_lock);
 	for (block = m->carved_lo; block < m->carved_hi; block++) {
-		const struct block *b = &m->blocks[block];
+		const struct pageblock *b = &m->pageblocks[block];
 		struct zone *z = lock_cut(m, block);
 
 		if (!z)
 			continue;
-		if (pageblock_serves(b) && b->flags & BLOCK_CARVED)
-			zone_isolate_block(m, z, block, ISOLATED_BY_HEALING);
+		if (pageblock_serves(b) && b->flags & PB_CARVED)
+			zone_isolate_pageblock(m, z, block, ISOLATED_BY_HEALING);
 		lock_release(m, &z->lock);
 	}
 }
@@ -103,14 +105,14 @@ static void unisolate_carved(struct hvo_machine *m)
 
 	lock_assert_held(m, &m->memmap_lock);
 	for (block = m->carved_lo; block < m->carved_hi; block++) {
-		const struct block *b = &m->blocks[block];
+		const struct pageblock *b = &m->pageblocks[block];
 		struct zone *z = lock_cut(m, block);
 
 		if (!z)
 			continue;
 		if (b->isolation == ISOLATED_BY_HEALING)
-			zone_unisolate_block(m, z, block);
-		if (b->flags & BLOCK_CARVED) {
+			zone_unisolate_pageblock(m, z, block);
+		if (b->flags & PB_CARVED) {
 			lo = min_u64(lo, block);
 			hi = block + 1;
 		}
@@ -127,28 +129,28 @@ static bool is_healing(struct hvo_machine *m, uint64_t block)
 
 	if (!z)
 		return false;
-	healing = m->blocks[block].isolation == ISOLATED_BY_HEALING;
+	healing = m->pageblocks[block].isolation == ISOLATED_BY_HEALING;
 	lock_release(m, &z->lock);
 	return healing;
 }
 
-static void block_healed(struct hvo_machine *m, uint64_t block)
+static void pageblock_healed(struct hvo_machine *m, uint64_t block)
 {
-	struct zone *z = zone_of(m, block_pfn(block));
+	struct zone *z = zone_of(m, pageblock_pfn(block));
 
 	lock_acquire(m, &z->lock);
-	m->blocks[block].flags &= (uint8_t)~BLOCK_CARVED;
+	m->pageblocks[block].flags &= (uint8_t)~PB_CARVED;
 	lock_release(m, &z->lock);
 	HVO_ASSERT(m, counter_read(&m->carved_blocks), MEMMAP_4, "none is carved",
-		   block_pfn(block));
+		   pageblock_pfn(block));
 	counter_sub(&m->carved_blocks, 1);
-	trace(m, HVO_EVENT_HEALED, block_pfn(block), 0, 0);
+	trace(m, HVO_EVENT_HEALED, pageblock_pfn(block), 0, 0);
 }
 
 /* Empty one isolated block of descriptors. -HVO_ENOMEM: it is of no use to go on. */
-static int heal_block(struct hvo_machine *m, uint64_t block, uint64_t max, uint64_t *moved)
+static int heal_pageblock(struct hvo_machine *m, uint64_t block, uint64_t max, uint64_t *moved)
 {
-	hvo_pfn_t pfn = block_pfn(block), end = pfn + HVO_BLOCK_FRAMES;
+	hvo_pfn_t pfn = pageblock_pfn(block), end = pfn + HVO_PAGEBLOCK_FRAMES;
 	bool left = false;
 	int rc;
 
@@ -170,7 +172,7 @@ static int heal_block(struct hvo_machine *m, uint64_t block, uint64_t max, uint6
 		left = true;
 	}
 	if (!left)
-		block_healed(m, block);
+		pageblock_healed(m, block);
 	return 0;
 }
 
@@ -190,7 +192,7 @@ uint64_t vmemmap_heal(struct hvo_machine *m, uint64_t max)
 		m->heal_next = block;
 		if (!is_healing(m, block))
 			continue;
-		if (heal_block(m, block, max, &moved) || moved == max)
+		if (heal_pageblock(m, block, max, &moved) || moved == max)
 			break;
 	}
 	unisolate_carved(m);

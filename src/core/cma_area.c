@@ -71,7 +71,7 @@ static int carve_area(struct hvo_machine *m, struct zone *z, uint64_t nr, struct
 	order = fitting_order(0, nr, HVO_GIGA_ORDER);
 	do
 		start = find_place(m, z, nr, UINT64_C(1) << order);
-	while (start == HVO_PFN_NONE && order-- > HVO_BLOCK_ORDER);
+	while (start == HVO_PFN_NONE && order-- > HVO_PAGEBLOCK_ORDER);
 	if (start == HVO_PFN_NONE)
 		return -HVO_ENOMEM;
 	cma->m = m;
@@ -92,7 +92,8 @@ int hvo_cma_create(struct hvo_machine *m, int node, uint64_t nr, struct hvo_cma 
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	if (node < 0 || node >= (int)m->cfg.nr_nodes || !nr || nr & (HVO_BLOCK_FRAMES - 1) || !ret)
+	if (node < 0 || node >= (int)m->cfg.nr_nodes || !nr || nr & (HVO_PAGEBLOCK_FRAMES - 1) ||
+	    !ret)
 		return -HVO_EINVAL;
 	lock_acquire(m, &m->memmap_lock);
 	rc = carve_area(m, &m->nodes[node].zones[HVO_ZONE_CMA], nr, ret);

@@ -78,10 +78,10 @@ static void count_head(const struct hvo_page *page, struct census *c, uint64_t *
 /* Frames of a cut block; those of its own descriptors go with it. */
 static void count_cut(struct hvo_machine *m, hvo_pfn_t base, struct census *c)
 {
-	bool self = m->blocks[block_of(base)].flags & BLOCK_SELF;
-	hvo_pfn_t pfn = base, end = base + HVO_BLOCK_FRAMES;
+	bool self = m->pageblocks[pageblock_of(base)].flags & PB_SELF;
+	hvo_pfn_t pfn = base, end = base + HVO_PAGEBLOCK_FRAMES;
 
-	if (m->blocks[block_of(base)].flags & BLOCK_BUSY)
+	if (m->pageblocks[pageblock_of(base)].flags & PB_BUSY)
 		c->hopeless = true;
 	while (pfn < end && !c->hopeless) {
 		const struct hvo_page *page = page_ro(m, pfn);
@@ -90,8 +90,8 @@ static void count_cut(struct hvo_machine *m, hvo_pfn_t base, struct census *c)
 		count_head(page, c, &c->small, &c->free_small, nr);
 		pfn += nr;
 	}
-	if (self && c->small >= HVO_BLOCK_TAILS)
-		c->small -= HVO_BLOCK_TAILS;
+	if (self && c->small >= HVO_PAGEBLOCK_TAILS)
+		c->small -= HVO_PAGEBLOCK_TAILS;
 }
 
 static void count_whole(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, struct census *c)
@@ -101,8 +101,8 @@ static void count_whole(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 	count_head(page_ro(m, pfn), c, &used, &free, UINT64_C(1) << order);
 	c->hopeless |= hugetlb_page_stays(m, page_ro(m, pfn), order);
 	c->large += used;
-	c->nr_large[order - HVO_BLOCK_ORDER] += used >> order;
-	c->nr_free[order - HVO_BLOCK_ORDER] += free >> order;
+	c->nr_large[order - HVO_PAGEBLOCK_ORDER] += used >> order;
+	c->nr_free[order - HVO_PAGEBLOCK_ORDER] += free >> order;
 }
 
 /* One 2 MiB of a range; returns where the next thing begins. */
@@ -112,14 +112,14 @@ static hvo_pfn_t count_block(struct compaction *k, hvo_pfn_t pfn, struct census 
 	unsigned int whole;
 
 	lock_assert_held(m, &k->z->lock);
-	if (!zone_has(m, k->z, pfn) || m->blocks[block_of(pfn)].isolation) {
+	if (!zone_has(m, k->z, pfn) || m->pageblocks[pageblock_of(pfn)].isolation) {
 		c->hopeless = true;
 		return pfn;
 	}
 	whole = fold_order(m, pfn);
 	if (!whole) {
 		count_cut(m, pfn, c);
-		return pfn + HVO_BLOCK_FRAMES;
+		return pfn + HVO_PAGEBLOCK_FRAMES;
 	}
 	/* As large as what is wanted: free, or in use and worth nothing. */
 	if (whole >= k->order)
@@ -132,7 +132,7 @@ static hvo_pfn_t count_block(struct compaction *k, hvo_pfn_t pfn, struct census 
 /* Is there a place for the whole blocks, of what is free elsewhere and smaller than what is wanted? */
 static bool large_fit(const struct compaction *k, const struct census *c)
 {
-	unsigned int o = k->order - HVO_BLOCK_ORDER;
+	unsigned int o = k->order - HVO_PAGEBLOCK_ORDER;
 	uint64_t room = 0;
 
 	while (o--) {
@@ -170,12 +170,12 @@ static uint64_t room_in(const struct compaction *k)
 
 	for (pfn = k->lo; pfn < k->hi; pfn += HVO_SECTION_FRAMES) {
 		lock_acquire(m, &z->lock);
-		end = zone_has(m, z, pfn) ? block_of(pfn + HVO_SECTION_FRAMES) : 0;
-		for (block = block_of(pfn); block < end; block++) {
-			const struct block *b = &m->blocks[block];
+		end = zone_has(m, z, pfn) ? pageblock_of(pfn + HVO_SECTION_FRAMES) : 0;
+		for (block = pageblock_of(pfn); block < end; block++) {
+			const struct pageblock *b = &m->pageblocks[block];
 
 			if (!hvo_fold_byte(&m->mm, block) && pageblock_serves(b) &&
-			    (b->migratetype == MIGRATE_MOVABLE || b->migratetype == MIGRATE_SPLIT))
+			    (b->migratetype == MIGRATE_MOVABLE || b->migratetype == MIGRATE_HOSTED))
 				room += b->nr_free;
 		}
 		lock_release(m, &z->lock);
@@ -191,7 +191,7 @@ static uint64_t nr_large(struct hvo_machine *m, struct zone *z, unsigned int ord
 
 	lock_acquire(m, &z->lock);
 	for (o = order; o <= m->cfg.max_order; o++)
-		nr += z->nr_whole[o - HVO_BLOCK_ORDER] << (o - order);
+		nr += z->nr_whole[o - HVO_PAGEBLOCK_ORDER] << (o - order);
 	lock_release(m, &z->lock);
 	return nr;
 }
@@ -280,7 +280,7 @@ int64_t hvo_compact(struct hvo_machine *m, int node, unsigned int order, uint64_
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	if (order < HVO_BLOCK_ORDER || order > m->cfg.max_order || !node_valid(m, node))
+	if (order < HVO_PAGEBLOCK_ORDER || order > m->cfg.max_order || !node_valid(m, node))
 		return -HVO_EINVAL;
 	for (n = 0; n < m->cfg.nr_nodes; n++) {
 		if (node >= 0 && n != (uint32_t)node)

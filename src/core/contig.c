@@ -29,16 +29,16 @@
 #include "reporting.h"
 #include "scope.h"
 
-#define BLOCK_MASK (HVO_BLOCK_FRAMES - UINT64_C(1))
+#define PB_MASK (HVO_PAGEBLOCK_FRAMES - UINT64_C(1))
 
 static hvo_pfn_t round_down(hvo_pfn_t pfn)
 {
-	return pfn & ~BLOCK_MASK;
+	return pfn & ~PB_MASK;
 }
 
 static hvo_pfn_t round_up(hvo_pfn_t pfn)
 {
-	return (pfn + BLOCK_MASK) & ~BLOCK_MASK;
+	return (pfn + PB_MASK) & ~PB_MASK;
 }
 
 /* ---- one place ------------------------------------------------------------------------------ */
@@ -50,23 +50,23 @@ static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, hv
 	int rc = evacuate(m, start, end, EVACUATE_CONTIG, UINT64_MAX, &done);
 
 	*ret_behind = done.behind;
-	if (rc != -HVO_EBUSY || !done.own_only || !((start | end) & BLOCK_MASK))
+	if (rc != -HVO_EBUSY || !done.own_only || !((start | end) & PB_MASK))
 		return rc;
 	return evacuate(m, round_down(start), round_up(end), EVACUATE_CONTIG, UINT64_MAX, NULL);
 }
 
-static int take_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool one)
+static int claim_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool one)
 {
 	unsigned int order = (unsigned int)__builtin_ctzll(end - start);
 	int rc;
 
 	if (!one)
-		rc = isolated_take_frames(m, start, end);
+		rc = isolated_claim_frames(m, start, end);
 	else
-		rc = isolated_take_one(m, start, order) ? 0 : -HVO_EBUSY;
+		rc = isolated_claim_one(m, start, order) ? 0 : -HVO_EBUSY;
 	if (rc)
 		return rc;
-	rc = reported_take_back(m, start, end - start);
+	rc = reported_populate(m, start, end - start);
 	if (rc)
 		free_blocks(m, start, end);
 	return rc;
@@ -76,8 +76,8 @@ static int take_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, boo
  * State USED, no reference. @one: a whole block, aligned to its size. *ret_behind: after an
  * error, where it may be of use to try again; 0: not known.
  */
-static int take_place(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool one,
-		      hvo_pfn_t *ret_behind)
+static int claim_place(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool one,
+		       hvo_pfn_t *ret_behind)
 {
 	hvo_pfn_t from = round_down(start), to = round_up(end);
 	int rc = isolate_range(m, from, to);
@@ -87,7 +87,7 @@ static int take_place(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, boo
 		return rc;
 	rc = empty_range(m, start, end, ret_behind);
 	if (!rc)
-		rc = take_range(m, start, end, one);
+		rc = claim_range(m, start, end, one);
 	unisolate_range(m, from, to);
 	return rc;
 }
@@ -137,7 +137,7 @@ int hvo_alloc_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end
 	if (gfp & ~HVO_GFP_ALL || start >= end || end > m->mm.nr_frames ||
 	    !isolate_range_valid(m, round_down(start), round_up(end)))
 		return -HVO_EINVAL;
-	rc = take_place(m, start, end, false, &behind);
+	rc = claim_place(m, start, end, false, &behind);
 	if (!rc)
 		rc = contig_clear(m, start, end, gfp);
 	if (!rc)
@@ -215,8 +215,8 @@ static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, const struct
 	lock_assert_held(m, &z->lock);
 	if (!zone_has(m, z, base))
 		return (base | (HVO_SECTION_FRAMES - 1)) + 1;
-	if (m->blocks[block_of(base)].isolation)
-		return base + HVO_BLOCK_FRAMES;
+	if (m->pageblocks[pageblock_of(base)].isolation)
+		return base + HVO_PAGEBLOCK_FRAMES;
 	whole = fold_order(m, base);
 	if (whole) {
 		p = base & ~((UINT64_C(1) << whole) - 1);
@@ -242,7 +242,7 @@ static hvo_pfn_t obstacle(struct hvo_machine *m, struct zone *z, const struct co
 	hvo_pfn_t pfn, next, found = 0;
 
 	for (pfn = start; pfn < end && !found; pfn = next) {
-		next = round_down(pfn) + HVO_BLOCK_FRAMES;
+		next = round_down(pfn) + HVO_PAGEBLOCK_FRAMES;
 		lock_acquire(m, &z->lock);
 		found = obstacle_in(m, z, w, pfn, next < end ? next : end);
 		lock_release(m, &z->lock);
@@ -264,7 +264,7 @@ int contig_search(struct hvo_machine *m, struct zone *z, const struct contig_wan
 	while (pfn < w->hi && w->nr <= w->hi - pfn) {
 		behind = obstacle(m, z, w, pfn, pfn + w->nr);
 		if (!behind) {
-			one = take_place(m, pfn, pfn + w->nr, w->one, &behind);
+			one = claim_place(m, pfn, pfn + w->nr, w->one, &behind);
 			if (!one) {
 				*ret = pfn;
 				return 0;
@@ -314,8 +314,8 @@ static int search_nodes(struct hvo_machine *m, unsigned int gfp, int node, struc
 	return -HVO_ENOMEM;
 }
 
-int contig_take_one(struct hvo_machine *m, unsigned int gfp, int node, unsigned int order,
-		    hvo_pfn_t *tried, hvo_pfn_t *ret)
+int contig_alloc_one(struct hvo_machine *m, unsigned int gfp, int node, unsigned int order,
+		     hvo_pfn_t *tried, hvo_pfn_t *ret)
 {
 	struct contig_want w = { .nr = UINT64_C(1) << order,
 				 .align = UINT64_C(1) << order,

@@ -53,7 +53,7 @@ static struct hvo_pool *demote_target(struct hvo_pool *pool)
 static void split_huge(struct demote *d, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = d->pool->m;
-	uint8_t folded = hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLDED;
+	uint8_t folded = hvo_fold_byte(&m->mm, pageblock_of(pfn)) & HVO_FOLDED;
 	uint16_t flags = page_flags(page_ro(m, pfn)) &
 			 (HVO_PF_OPTIMIZED | HVO_PF_AT_BOOT | HVO_PF_CMA | HVO_PF_CMA_FIRST);
 	hvo_pfn_t end = pfn + (UINT64_C(1) << d->pool->order);
@@ -142,14 +142,15 @@ static int demote_list(struct demote *d, struct page_list *list)
 }
 
 /* Sound free pages of one node leave the pool. Pool lock held. */
-static void take_sound(struct demote *d, struct pool_node *n, uint64_t max, struct page_list *list)
+static void dequeue_sound(struct demote *d, struct pool_node *n, uint64_t max,
+			  struct page_list *list)
 {
 	struct hvo_machine *m = d->pool->m;
 	uint32_t at = n->free_list, next;
 
 	lock_assert_held(m, &d->pool->lock);
 	for (; at && list->nr < max; at = next) {
-		hvo_pfn_t pfn = block_pfn(at - 1);
+		hvo_pfn_t pfn = pageblock_pfn(at - 1);
 
 		next = page_ro(m, pfn)->next;
 		if (page_poisoned(m, pfn))
@@ -209,7 +210,7 @@ static int demote_some(struct demote *d, uint64_t want)
 	for (left = nr_of_nodes(d->nodes); left && !list.nr; left--) {
 		n = hugetlb_next_node(pool, &pool->next_free, d->nodes, has_free);
 		if (n)
-			take_sound(d, n, max, &list);
+			dequeue_sound(d, n, max, &list);
 	}
 	lock_release(pool->m, &pool->lock);
 	if (!list.nr)

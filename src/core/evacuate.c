@@ -221,7 +221,7 @@ static int remove_free_huge(struct evacuation *e, hvo_pfn_t pfn)
 /* Frames of a cut block, block by block of its own buddy. */
 static int empty_cut(struct evacuation *e, hvo_pfn_t base)
 {
-	hvo_pfn_t pfn = base, end = base + HVO_BLOCK_FRAMES;
+	hvo_pfn_t pfn = base, end = base + HVO_PAGEBLOCK_FRAMES;
 	struct look at;
 	int rc = 0;
 
@@ -270,8 +270,8 @@ static int empty_one(struct evacuation *e, hvo_pfn_t pfn, hvo_pfn_t *ret_end)
 	int rc;
 
 	if (!whole) {
-		*ret_end = (pfn | (HVO_BLOCK_FRAMES - 1)) + 1;
-		return empty_cut(e, pfn & ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1));
+		*ret_end = (pfn | (HVO_PAGEBLOCK_FRAMES - 1)) + 1;
+		return empty_cut(e, pfn & ~(hvo_pfn_t)(HVO_PAGEBLOCK_FRAMES - 1));
 	}
 	*ret_end = (pfn | ((UINT64_C(1) << whole) - 1)) + 1;
 	rc = empty_whole(e, pfn, at.state);
@@ -284,11 +284,11 @@ static int empty_one(struct evacuation *e, hvo_pfn_t pfn, hvo_pfn_t *ret_end)
 static bool holds_own_tails(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	struct zone *z = zone_of(m, pfn);
-	enum block_place place;
+	enum pageblock_place place;
 	bool own;
 
 	lock_acquire(m, &z->lock);
-	place = block_place(m, block_of(pfn));
+	place = pageblock_place(m, pageblock_of(pfn));
 	own = place == PLACE_COLLAPSING || (place == PLACE_CUT && page_describes_itself(m, pfn));
 	lock_release(m, &z->lock);
 	return own;
@@ -298,14 +298,14 @@ static bool holds_own_tails(struct hvo_machine *m, hvo_pfn_t pfn)
  * Free but for frames that failed? What holds nothing but its own descriptors collapses;
  * only a frame that failed keeps it from that, or what lies in it outside of the range.
  */
-static bool block_is_empty(struct evacuation *e, hvo_pfn_t base)
+static bool pageblock_is_empty(struct evacuation *e, hvo_pfn_t base)
 {
-	hvo_pfn_t pfn, next, end = min_u64(base + HVO_BLOCK_FRAMES, e->end), own = 0, stays = 0;
+	hvo_pfn_t pfn, next, end = min_u64(base + HVO_PAGEBLOCK_FRAMES, e->end), own = 0, stays = 0;
 	bool bad = false;
 	struct look at;
 	unsigned int whole;
 
-	if (isolated_block_free(e->m, base))
+	if (isolated_pageblock_free(e->m, base))
 		return true;
 	for (pfn = base; pfn < end; pfn = next) {
 		whole = look_at(e->m, pfn, &at);
@@ -337,13 +337,13 @@ static bool block_is_empty(struct evacuation *e, hvo_pfn_t base)
 
 static bool range_is_empty(struct evacuation *e)
 {
-	hvo_pfn_t pfn = e->start & ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1);
+	hvo_pfn_t pfn = e->start & ~(hvo_pfn_t)(HVO_PAGEBLOCK_FRAMES - 1);
 	bool empty = true;
 
 	e->behind = 0;
 	e->own_only = true;
-	for (; pfn < e->end; pfn += HVO_BLOCK_FRAMES)
-		empty = block_is_empty(e, pfn) && empty;
+	for (; pfn < e->end; pfn += HVO_PAGEBLOCK_FRAMES)
+		empty = pageblock_is_empty(e, pfn) && empty;
 	return empty;
 }
 

@@ -33,15 +33,16 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 	uint64_t nr = UINT64_C(1) << order, i;
 	struct zone *z = zone_of(m, pfn);
 
-	if (order >= HVO_BLOCK_ORDER) {
+	if (order >= HVO_PAGEBLOCK_ORDER) {
 		/* A whole block: it has to be a cut one first, so that frames can go singly. */
 		hvo_pfn_t p;
 
 		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 		lock_acquire(m, &z->lock);
-		for (p = pfn; p < pfn + nr; p += HVO_BLOCK_FRAMES) {
-			fold_set(m, p, HVO_BLOCK_ORDER, 0);
-			zone_open_block(m, z, block_of(p), HVO_BLOCK_FRAMES, MIGRATE_UNMOVABLE, 0);
+		for (p = pfn; p < pfn + nr; p += HVO_PAGEBLOCK_FRAMES) {
+			fold_set(m, p, HVO_PAGEBLOCK_ORDER, 0);
+			zone_open_pageblock(m, z, pageblock_of(p), HVO_PAGEBLOCK_FRAMES,
+					    MIGRATE_UNMOVABLE, 0);
 		}
 		lock_release(m, &z->lock);
 	}
@@ -67,7 +68,7 @@ uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint6
 {
 	lock_assert_held(m, &m->memmap_lock);
 	/* In on-demand mode a frame of a whole block has no descriptor of its own. */
-	unsigned int max = on_demand(m) ? SMALL_ORDERS - 1 : HVO_BLOCK_ORDER + 3;
+	unsigned int max = on_demand(m) ? SMALL_ORDERS - 1 : HVO_PAGEBLOCK_ORDER + 3;
 	unsigned int order = 64u - (unsigned int)__builtin_clzll(want | 1);
 
 	if (order > max)
@@ -103,8 +104,8 @@ uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint6
  * Take exactly these frames. Blocks whose content is with the system are asked back for, one
  * after the other; who else wants one meanwhile waits. Zone lock held, dropped on the way.
  */
-static bool take_exactly(struct hvo_machine *m, struct zone *z, uint64_t mark, hvo_pfn_t pfn,
-			 uint64_t nr)
+static bool alloc_exactly(struct hvo_machine *m, struct zone *z, uint64_t mark, hvo_pfn_t pfn,
+			  uint64_t nr)
 {
 	hvo_pfn_t block = 0;
 	int rc = 0;
@@ -119,16 +120,16 @@ static bool take_exactly(struct hvo_machine *m, struct zone *z, uint64_t mark, h
 			return false;
 		z->in_flight++;
 		lock_release(m, &z->lock);
-		rc = reported_take_back(m, block, HVO_BLOCK_FRAMES);
+		rc = reported_populate(m, block, HVO_PAGEBLOCK_FRAMES);
 		lock_acquire(m, &z->lock);
 		zone_end_flight(m, z);
-		zone_put_whole(m, z, block, HVO_BLOCK_ORDER);
+		zone_put_whole(m, z, block, HVO_PAGEBLOCK_ORDER);
 	}
 }
 
 /* The frames that these descriptors had at the start, if they are free. */
-static bool take_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, uint64_t nr,
-		      const struct node *n, hvo_pfn_t *ret)
+static bool alloc_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, uint64_t nr,
+		       const struct node *n, hvo_pfn_t *ret)
 {
 	hvo_pfn_t pfn = vmemmap_home(n, page);
 	struct zone *z;
@@ -142,7 +143,7 @@ static bool take_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, ui
 	if (!z)
 		return false;
 	ok = (!(gfp & HVO_GFP_THISNODE) || &m->nodes[z->node] == n) &&
-	     take_exactly(m, z, gfp_watermark(z, gfp), pfn, nr);
+	     alloc_exactly(m, z, gfp_watermark(z, gfp), pfn, nr);
 	zone_count_allocated(z, ok ? nr : 0);
 	lock_release(m, &z->lock);
 	if (!ok)
@@ -159,7 +160,7 @@ bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page,
 	hvo_pfn_t pfn;
 
 	lock_assert_held(m, &m->memmap_lock);
-	if (!take_home(m, gfp, page, nr, n, &pfn))
+	if (!alloc_home(m, gfp, page, nr, n, &pfn))
 		return false;
 	if (run_add(l, page, pfn, nr))
 		return true;
@@ -173,17 +174,18 @@ bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page,
  */
 static bool waits_for(struct hvo_machine *m, uint64_t block, uint64_t target, unsigned int *steps)
 {
-	uint64_t page = hvo_block_tail_page(block), last = block;
+	uint64_t page = hvo_pageblock_tail_page(block), last = block;
 	unsigned int k;
 
 	if (block == target || ++*steps > WAITS_STEPS)
 		return true;
-	for (k = 0; k < HVO_BLOCK_TAILS; k++) {
+	for (k = 0; k < HVO_PAGEBLOCK_TAILS; k++) {
 		hvo_pfn_t pfn = m->ops->backing(m->ctx, page + k);
 
-		if (pfn == HVO_SHARED_TAIL || block_of(pfn) == block || block_of(pfn) == last)
+		if (pfn == HVO_SHARED_TAIL || pageblock_of(pfn) == block ||
+		    pageblock_of(pfn) == last)
 			continue;
-		last = block_of(pfn);
+		last = pageblock_of(pfn);
 		if (waits_for(m, last, target, steps))
 			return true;
 	}
@@ -200,12 +202,12 @@ static int try_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, ui
 	int rc;
 
 	while (!(rc = alloc_block(m, gfp, 0, node, ret)) && !on_demand(m) &&
-	       waits_for(m, block_of(*ret), target, &steps)) {
+	       waits_for(m, pageblock_of(*ret), target, &steps)) {
 		z = zone_of(m, *ret);
 		if (nr < WAITS_AVOIDED) {
-			avoided[nr++] = block_of(*ret);
+			avoided[nr++] = pageblock_of(*ret);
 			lock_acquire(m, &z->lock);
-			zone_isolate_block(m, z, block_of(*ret), ISOLATED_BY_LIBRARY);
+			zone_isolate_pageblock(m, z, pageblock_of(*ret), ISOLATED_BY_LIBRARY);
 			lock_release(m, &z->lock);
 		} else {
 			rc = -HVO_ENOMEM;
@@ -216,9 +218,9 @@ static int try_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, ui
 		steps = 0;
 	}
 	while (nr) {
-		z = zone_of(m, block_pfn(avoided[--nr]));
+		z = zone_of(m, pageblock_pfn(avoided[--nr]));
 		lock_acquire(m, &z->lock);
-		zone_unisolate_block(m, z, avoided[nr]);
+		zone_unisolate_pageblock(m, z, avoided[nr]);
 		lock_release(m, &z->lock);
 	}
 	return rc;
@@ -238,7 +240,7 @@ static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, 
 	return try_not_waiting(m, gfp, node, target, ret);
 }
 
-int vmemmap_take_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
+int vmemmap_alloc_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
 {
 	hvo_pfn_t described = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME, pfn = 0;
 	int rc;
@@ -259,21 +261,22 @@ static bool home_waits(struct hvo_machine *m, uint64_t page, hvo_pfn_t described
 	hvo_pfn_t home = vmemmap_home(node_of(m, described), page);
 	unsigned int steps = 0;
 
-	return home != HVO_PFN_NONE && waits_for(m, block_of(home), block_of(described), &steps);
+	return home != HVO_PFN_NONE &&
+	       waits_for(m, pageblock_of(home), pageblock_of(described), &steps);
 }
 
-int vmemmap_take_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
+int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
 {
 	hvo_pfn_t described = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME, pfn = 0;
 	int rc;
 
 	lock_assert_held(m, &m->memmap_lock);
 	if (!on_demand(m) && !home_waits(m, page, described) &&
-	    take_home(m, gfp, page, 1, node_of(m, described), ret))
+	    alloc_home(m, gfp, page, 1, node_of(m, described), ret))
 		return 0;
 	rc = alloc_not_waiting(m, gfp | GFP_MEMMAP | GFP_ISOLATING,
 			       m->sections[described >> HVO_SECTION_ORDER].node,
-			       block_of(described), &pfn);
+			       pageblock_of(described), &pfn);
 	if (rc)
 		return rc;
 	claim_block(m, pfn, 0, page, 1);
@@ -281,9 +284,9 @@ int vmemmap_take_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, h
 	return 0;
 }
 
-bool vmemmap_take_frame_of(struct hvo_machine *m, uint64_t block, uint64_t page, hvo_pfn_t *ret)
+bool vmemmap_alloc_frame_of(struct hvo_machine *m, uint64_t block, uint64_t page, hvo_pfn_t *ret)
 {
-	struct zone *z = zone_of(m, block_pfn(block));
+	struct zone *z = zone_of(m, pageblock_pfn(block));
 	bool taken;
 
 	lock_assert_held(m, &m->memmap_lock);

@@ -178,15 +178,15 @@ static void free_section(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 	hvo_pfn_t end = pfn + HVO_SECTION_FRAMES, from;
 
 	lock_assert_held(m, &z->lock);
-	for (from = pfn; pfn < end; pfn += HVO_BLOCK_FRAMES) {
-		bool whole = hvo_fold_byte(&m->mm, block_of(pfn));
+	for (from = pfn; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
+		bool whole = hvo_fold_byte(&m->mm, pageblock_of(pfn));
 
 		if (whole && hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_TAIL)
 			continue;
 		zone_put_free(m, z, from, pfn);
-		from = pfn + HVO_BLOCK_FRAMES;
+		from = pfn + HVO_PAGEBLOCK_FRAMES;
 		if (!whole)
-			zone_reopen_block(m, z, block_of(pfn));
+			zone_reopen_pageblock(m, z, pageblock_of(pfn));
 	}
 	zone_put_free(m, z, from, end);
 }
@@ -261,11 +261,11 @@ static bool leave_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, h
 	lock_assert_held(m, &m->memmap_lock);
 	lock_assert_held(m, &z->lock);
 	HVO_ASSERT(m, z->present >= end - start, MANAGED_1, "more leaves than is there", start);
-	for (pfn = start; pfn < end; pfn += HVO_BLOCK_FRAMES)
-		if (!zone_can_close(m, block_of(pfn)))
+	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
+		if (!zone_can_close(m, pageblock_of(pfn)))
 			return false;
-	for (pfn = start; pfn < end; pfn += HVO_BLOCK_FRAMES)
-		zone_close_block(m, z, block_of(pfn));
+	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
+		zone_close_pageblock(m, z, pageblock_of(pfn));
 	counter_set(&z->present, z->present - (end - start));
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
 		uint64_t hosts = hosting(m, pfn);
@@ -287,8 +287,8 @@ static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	for (pfn = start; pfn < end && !rc; pfn += HVO_SECTION_FRAMES)
 		rc = evacuate(m, pfn + set_aside(m, pfn), pfn + HVO_SECTION_FRAMES,
 			      EVACUATE_OFFLINE, UINT64_MAX, NULL);
-	for (pfn = start; pfn < end && !rc; pfn += HVO_BLOCK_FRAMES)
-		(void)isolated_block_free(m, pfn);
+	for (pfn = start; pfn < end && !rc; pfn += HVO_PAGEBLOCK_FRAMES)
+		(void)isolated_pageblock_free(m, pfn);
 	return rc;
 }
 

@@ -45,7 +45,7 @@ static int get_page(struct hvo_pool *pool, unsigned int gfp, int node, bool rese
 			return -HVO_EINVAL;
 		}
 		if (reserved || hugetlb_sound_free(pool) > pool->reserved)
-			pfn = hugetlb_take_free(pool, gfp, node, &soon);
+			pfn = hugetlb_dequeue_sound(pool, gfp, node, &soon);
 		if (pfn != HVO_PFN_NONE)
 			break;
 		wait = (pool->in_flight || soon) && gfp & HVO_GFP_RECLAIM;
@@ -168,7 +168,7 @@ static unsigned int collect_present(struct hvo_pool *pool, hvo_pfn_t *pfn)
 		const struct hvo_page *page = page_ro(m, *pfn);
 
 		if (!frame_online(m, *pfn) ||
-		    hvo_fold_byte(&m->mm, block_of(*pfn)) != pool->order ||
+		    hvo_fold_byte(&m->mm, pageblock_of(*pfn)) != pool->order ||
 		    m->sections[*pfn >> HVO_SECTION_ORDER].self_hosted ||
 		    !hugetlb_in_scope(pool, *pfn))
 			continue;

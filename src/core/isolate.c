@@ -34,15 +34,15 @@ static int isolate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum i
 		lock_release(m, &m->memmap_lock);
 		return -HVO_EINVAL;
 	}
-	for (pfn = start; pfn < end && !rc; pfn += HVO_BLOCK_FRAMES) {
+	for (pfn = start; pfn < end && !rc; pfn += HVO_PAGEBLOCK_FRAMES) {
 		/* It may have gone offline since the caller looked. */
 		if (!zone_has(m, z, pfn))
 			rc = -HVO_EINVAL;
-		else if (m->blocks[block_of(pfn)].isolation)
+		else if (m->pageblocks[pageblock_of(pfn)].isolation)
 			rc = -HVO_EBUSY;
 	}
-	for (pfn = start; pfn < end && !rc; pfn += HVO_BLOCK_FRAMES)
-		zone_isolate_block(m, z, block_of(pfn), by);
+	for (pfn = start; pfn < end && !rc; pfn += HVO_PAGEBLOCK_FRAMES)
+		zone_isolate_pageblock(m, z, pageblock_of(pfn), by);
 	lock_release(m, &z->lock);
 	lock_release(m, &m->memmap_lock);
 	return rc;
@@ -60,24 +60,24 @@ void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 
 	lock_acquire(m, &m->memmap_lock);
 	lock_acquire(m, &z->lock);
-	for (pfn = start; pfn < end; pfn += HVO_BLOCK_FRAMES)
-		zone_unisolate_block(m, z, block_of(pfn));
+	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
+		zone_unisolate_pageblock(m, z, pageblock_of(pfn));
 	lock_release(m, &z->lock);
 	lock_release(m, &m->memmap_lock);
 }
 
-bool isolated_block_free(struct hvo_machine *m, hvo_pfn_t block)
+bool isolated_pageblock_free(struct hvo_machine *m, hvo_pfn_t block)
 {
 	struct zone *z = zone_of(m, block);
 	bool busy, free;
 
 	lock_acquire(m, &z->lock);
-	free = zone_settle_isolated(m, z, block_of(block), &busy);
+	free = zone_settle_isolated(m, z, pageblock_of(block), &busy);
 	lock_release(m, &z->lock);
-	return busy ? vmemmap_collapse_block(m, z, block_of(block)) : free;
+	return busy ? vmemmap_collapse_pageblock(m, z, pageblock_of(block)) : free;
 }
 
-static bool take_whole(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned int max)
+static bool claim_whole(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned int max)
 {
 	struct zone *z = zone_of(m, start);
 	unsigned int order;
@@ -85,29 +85,30 @@ static bool take_whole(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, un
 	bool free = true;
 
 	lock_acquire(m, &z->lock);
-	for (pfn = start; pfn < end && free; pfn += HVO_BLOCK_FRAMES)
-		free = hvo_fold_byte(&m->mm, block_of(pfn)) &&
+	for (pfn = start; pfn < end && free; pfn += HVO_PAGEBLOCK_FRAMES)
+		free = hvo_fold_byte(&m->mm, pageblock_of(pfn)) &&
 		       hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_ISOLATED;
 	for (pfn = start; pfn < end && free; pfn += UINT64_C(1) << order) {
 		order = fitting_order(pfn, end, max);
-		for (p = pfn; p < pfn + (UINT64_C(1) << order); p += HVO_BLOCK_FRAMES)
+		for (p = pfn; p < pfn + (UINT64_C(1) << order); p += HVO_PAGEBLOCK_FRAMES)
 			page_set_state(m, p, page_rw(m, p), HVO_PAGE_TAIL, 0);
 		fold_set(m, pfn, order,
-			 (uint8_t)(order | (hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLDED)));
+			 (uint8_t)(order |
+				   (hvo_fold_byte(&m->mm, pageblock_of(pfn)) & HVO_FOLDED)));
 		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
 	}
 	lock_release(m, &z->lock);
 	return free;
 }
 
-bool isolated_take(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+bool isolated_claim(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
-	return take_whole(m, start, end, m->cfg.max_order);
+	return claim_whole(m, start, end, m->cfg.max_order);
 }
 
-bool isolated_take_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+bool isolated_claim_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
-	return take_whole(m, pfn, pfn + (UINT64_C(1) << order), order);
+	return claim_whole(m, pfn, pfn + (UINT64_C(1) << order), order);
 }
 
 /* ---- blocks that are wanted in part --------------------------------------------------------- */
@@ -117,18 +118,18 @@ static int cut_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, 
 			hvo_pfn_t end)
 {
 	unsigned int at =
-		on_demand(m) ? badframe_sound_group(m, block, start, end) : HVO_BLOCK_FRAMES;
-	bool self = at < HVO_BLOCK_FRAMES;
-	int rc = reported_take_back(m, block, HVO_BLOCK_FRAMES);
+		on_demand(m) ? badframe_sound_group(m, block, start, end) : HVO_PAGEBLOCK_FRAMES;
+	bool self = at < HVO_PAGEBLOCK_FRAMES;
+	int rc = reported_populate(m, block, HVO_PAGEBLOCK_FRAMES);
 
 	if (!rc && self)
-		rc = vmemmap_cut(m, block_of(block), at);
+		rc = vmemmap_cut(m, pageblock_of(block), at);
 	else if (!rc && on_demand(m))
-		rc = vmemmap_present_elsewhere(m, block, HVO_BLOCK_ORDER);
+		rc = vmemmap_restore_elsewhere(m, block, HVO_PAGEBLOCK_ORDER);
 	if (rc)
 		return rc;
 	lock_acquire(m, &z->lock);
-	zone_open_around(m, z, block, at, self || !on_demand(m) ? MIGRATE_MOVABLE : MIGRATE_SPLIT);
+	zone_open_around(m, z, block, at, self || !on_demand(m) ? MIGRATE_MOVABLE : MIGRATE_HOSTED);
 	lock_release(m, &z->lock);
 	return 0;
 }
@@ -141,10 +142,10 @@ static int open_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block,
 	int rc;
 
 	lock_acquire(m, &z->lock);
-	whole = hvo_fold_byte(&m->mm, block_of(block));
+	whole = hvo_fold_byte(&m->mm, pageblock_of(block));
 	free = whole && hvo_page_state(page_ro(m, block)) == HVO_PAGE_ISOLATED;
 	if (free)
-		page_set_state(m, block, page_rw(m, block), HVO_PAGE_USED, HVO_BLOCK_ORDER);
+		page_set_state(m, block, page_rw(m, block), HVO_PAGE_USED, HVO_PAGEBLOCK_ORDER);
 	lock_release(m, &z->lock);
 	if (!free)
 		return whole ? -HVO_EBUSY : 0;
@@ -152,20 +153,20 @@ static int open_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block,
 	if (!rc)
 		return 0;
 	lock_acquire(m, &z->lock);
-	page_set_state(m, block, page_rw(m, block), HVO_PAGE_ISOLATED, HVO_BLOCK_ORDER);
+	page_set_state(m, block, page_rw(m, block), HVO_PAGE_ISOLATED, HVO_PAGEBLOCK_ORDER);
 	lock_release(m, &z->lock);
 	return rc;
 }
 
-static int take_part(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+static int claim_part(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	struct zone *z = zone_of(m, start);
 	int rc;
 
 	/* What failed in the other part is no obstacle. */
-	(void)cut_all_aside(m, block_pfn(block_of(start)), block_pfn(block_of(start) + 1),
-			    UINT64_MAX);
-	rc = open_isolated(m, z, block_pfn(block_of(start)), start, end);
+	(void)cut_all_aside(m, pageblock_pfn(pageblock_of(start)),
+			    pageblock_pfn(pageblock_of(start) + 1), UINT64_MAX);
+	rc = open_isolated(m, z, pageblock_pfn(pageblock_of(start)), start, end);
 	if (rc)
 		return rc;
 	lock_acquire(m, &z->lock);
@@ -175,20 +176,20 @@ static int take_part(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	return rc;
 }
 
-int isolated_take_frames(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+int isolated_claim_frames(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	hvo_pfn_t pfn = start, to;
 	int rc = 0;
 
 	for (; pfn < end && !rc; pfn = rc ? pfn : to) {
-		to = end & ~(hvo_pfn_t)(HVO_BLOCK_FRAMES - 1);
-		if (!(pfn & (HVO_BLOCK_FRAMES - 1)) && to > pfn) {
-			rc = isolated_take(m, pfn, to) ? 0 : -HVO_EBUSY;
+		to = end & ~(hvo_pfn_t)(HVO_PAGEBLOCK_FRAMES - 1);
+		if (!(pfn & (HVO_PAGEBLOCK_FRAMES - 1)) && to > pfn) {
+			rc = isolated_claim(m, pfn, to) ? 0 : -HVO_EBUSY;
 			continue;
 		}
-		to = (pfn | (HVO_BLOCK_FRAMES - 1)) + 1;
+		to = (pfn | (HVO_PAGEBLOCK_FRAMES - 1)) + 1;
 		to = to < end ? to : end;
-		rc = take_part(m, pfn, to);
+		rc = claim_part(m, pfn, to);
 	}
 	if (rc)
 		free_blocks(m, start, pfn);
@@ -200,11 +201,11 @@ bool isolate_range_valid(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	hvo_pfn_t pfn;
 	uint8_t zone;
 
-	if (start >= end || (start | end) & (HVO_BLOCK_FRAMES - 1) || end > m->mm.nr_frames)
+	if (start >= end || (start | end) & (HVO_PAGEBLOCK_FRAMES - 1) || end > m->mm.nr_frames)
 		return false;
 	/* Without a lock any of it may go offline meanwhile. */
 	zone = section_zone(m, start);
-	for (pfn = start; pfn < end; pfn += HVO_BLOCK_FRAMES)
+	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
 		if (section_zone(m, pfn) != zone)
 			return false;
 	return zone != ZONE_NONE;
@@ -227,10 +228,10 @@ static bool unkeep_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 
 	lock_assert_held(m, &m->memmap_lock);
 	lock_acquire(m, &z->lock);
-	for (pfn = start; pfn < end && kept; pfn += HVO_BLOCK_FRAMES)
-		kept = m->blocks[block_of(pfn)].isolation == ISOLATED_BY_USER;
-	for (pfn = start; pfn < end && kept; pfn += HVO_BLOCK_FRAMES)
-		zone_unisolate_block(m, z, block_of(pfn));
+	for (pfn = start; pfn < end && kept; pfn += HVO_PAGEBLOCK_FRAMES)
+		kept = m->pageblocks[pageblock_of(pfn)].isolation == ISOLATED_BY_USER;
+	for (pfn = start; pfn < end && kept; pfn += HVO_PAGEBLOCK_FRAMES)
+		zone_unisolate_pageblock(m, z, pageblock_of(pfn));
 	lock_release(m, &z->lock);
 	return kept;
 }

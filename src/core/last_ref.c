@@ -24,7 +24,7 @@ static void free_head(struct hvo_machine *m, hvo_pfn_t head)
 	page_set_owner(page, 0);
 	clear_freed(m, head, UINT64_C(1) << page->order);
 	if (hvo_page_state(page) == HVO_PAGE_HUGETLB_USED)
-		hugetlb_release(m, head, page->order);
+		hugetlb_leave(m, head, page->order);
 	else
 		free_block(m, head, page->order);
 }

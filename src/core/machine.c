@@ -44,14 +44,14 @@ static uint32_t memmap_node(const struct hvo_config *c, uint32_t nid)
 /* Frames for the descriptors that a node has from the start. */
 static uint64_t memmap_frames(const struct hvo_config *c)
 {
-	uint64_t blocks = c->memory_bytes / c->nr_nodes / HVO_BLOCK_SIZE;
+	uint64_t blocks = c->memory_bytes / c->nr_nodes / HVO_PAGEBLOCK_SIZE;
 
-	return c->mode == HVO_LINUX ? blocks * HVO_BLOCK_MEMMAP : blocks;
+	return c->mode == HVO_LINUX ? blocks * HVO_PAGEBLOCK_MEMMAP : blocks;
 }
 
-static uint64_t round_up_blocks(uint64_t frames)
+static uint64_t round_up_pageblocks(uint64_t frames)
 {
-	return (frames + HVO_BLOCK_FRAMES - 1) & ~(HVO_BLOCK_FRAMES - UINT64_C(1));
+	return (frames + HVO_PAGEBLOCK_FRAMES - 1) & ~(HVO_PAGEBLOCK_FRAMES - UINT64_C(1));
 }
 
 /* Frames for those of other nodes that lie in a node, too. */
@@ -62,7 +62,7 @@ static uint64_t guest_frames(const struct hvo_config *c, uint32_t nid)
 
 	for (n = 0; n < c->nr_nodes; n++)
 		if (n != nid && memmap_node(c, n) == nid)
-			frames += round_up_blocks(memmap_frames(c));
+			frames += round_up_pageblocks(memmap_frames(c));
 	return frames;
 }
 
@@ -107,7 +107,8 @@ static const char *parts_wrong(const struct hvo_config *c)
 	normal = node - c->movable_bytes - c->cma_bytes;
 	for (n = 0; n < c->nr_nodes; n++)
 		if (has_normal(c, n) &&
-		    (frames + guest_frames(c, n) + 2 * HVO_BLOCK_FRAMES) * HVO_FRAME_SIZE > normal)
+		    (frames + guest_frames(c, n) + 2 * HVO_PAGEBLOCK_FRAMES) * HVO_FRAME_SIZE >
+			    normal)
 			return "memory_bytes: NORMAL has no room for the descriptors";
 	return c->min_free_bytes < node / 2 ? NULL : "min_free_bytes: half of a node or more";
 }
@@ -131,7 +132,7 @@ static const char *choice_wrong(const struct hvo_config *c)
 {
 	if (c->nr_nodes > HVO_MAX_NODES)
 		return "nr_nodes: more than 64";
-	if (c->max_order < HVO_BLOCK_ORDER || c->max_order > HVO_MAX_ORDER)
+	if (c->max_order < HVO_PAGEBLOCK_ORDER || c->max_order > HVO_MAX_ORDER)
 		return "max_order: not from 9 to 18";
 	if (c->mode > HVO_LINUX)
 		return "mode: no such mode";
@@ -181,7 +182,7 @@ static uint64_t total_bytes(const struct hvo_config *c)
 }
 
 struct layout {
-	size_t fold, blocks, sections, runs, undo, bad, total;
+	size_t fold, pageblocks, sections, runs, undo, bad, total;
 };
 
 static size_t place(size_t *at, size_t bytes)
@@ -194,7 +195,7 @@ static size_t place(size_t *at, size_t bytes)
 
 static struct layout layout_of(const struct hvo_config *c)
 {
-	size_t nr_blocks = total_bytes(c) / HVO_BLOCK_SIZE;
+	size_t nr_blocks = total_bytes(c) / HVO_PAGEBLOCK_SIZE;
 	size_t nr_sections = total_bytes(c) / HVO_SECTION_SIZE;
 	struct layout l;
 
@@ -203,8 +204,8 @@ static struct layout layout_of(const struct hvo_config *c)
 	l.sections = place(&l.total, nr_sections * sizeof(struct section));
 	l.runs = place(&l.total, NR_RUNS * sizeof(struct hvo_remap));
 	l.undo = place(&l.total, NR_RUNS * sizeof(struct hvo_remap));
-	l.blocks = place(&l.total, nr_blocks * sizeof(struct block));
-	l.bad = place(&l.total, nr_blocks * (HVO_BLOCK_FRAMES / 8));
+	l.pageblocks = place(&l.total, nr_blocks * sizeof(struct pageblock));
+	l.bad = place(&l.total, nr_blocks * (HVO_PAGEBLOCK_FRAMES / 8));
 	return l;
 }
 
@@ -257,7 +258,7 @@ static void init_absent(struct hvo_machine *m)
 
 	for (; pfn < m->mm.nr_frames; pfn += HVO_SECTION_FRAMES) {
 		m->sections[pfn >> HVO_SECTION_ORDER].zone = ZONE_NONE;
-		fold_set(m, pfn, HVO_SECTION_ORDER, HVO_BLOCK_ORDER | HVO_FOLDED);
+		fold_set(m, pfn, HVO_SECTION_ORDER, HVO_PAGEBLOCK_ORDER | HVO_FOLDED);
 	}
 }
 
@@ -296,7 +297,7 @@ static void place_boot_gigantic(struct hvo_machine *m, struct node *n, uint32_t 
 	for (; nr && n->boot_start >= n->start + giga; nr--) {
 		uint64_t left = n->memmap_frames - saved;
 
-		if (n->boot_start - giga < n->start + left + guests + 2 * HVO_BLOCK_FRAMES)
+		if (n->boot_start - giga < n->start + left + guests + 2 * HVO_PAGEBLOCK_FRAMES)
 			break;
 		n->boot_start -= giga;
 		n->memmap_frames = left;
@@ -312,7 +313,7 @@ static hvo_pfn_t cma_start(const struct hvo_machine *m, uint32_t nid, hvo_pfn_t 
 	const struct node *n = &m->nodes[nid];
 	uint64_t nr = m->cfg.cma_bytes >> HVO_FRAME_SHIFT, align;
 	hvo_pfn_t lowest =
-		n->start + n->memmap_frames + guest_frames(&m->cfg, nid) + 2 * HVO_BLOCK_FRAMES;
+		n->start + n->memmap_frames + guest_frames(&m->cfg, nid) + 2 * HVO_PAGEBLOCK_FRAMES;
 
 	if (!nr)
 		return end;
@@ -367,7 +368,7 @@ static hvo_pfn_t place_memmap(struct hvo_machine *m, uint32_t nid)
 		if (n->memmap_node != nid)
 			continue;
 		n->memmap_pfn = pfn;
-		pfn += round_up_blocks(n->memmap_frames);
+		pfn += round_up_pageblocks(n->memmap_frames);
 	}
 	return pfn;
 }
@@ -485,7 +486,7 @@ int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,
 	m->runs = (void *)((uint8_t *)mem + l.runs);
 	m->undo = (void *)((uint8_t *)mem + l.undo);
 	m->bad = (void *)((uint8_t *)mem + l.bad);
-	m->blocks = (void *)((uint8_t *)mem + l.blocks);
+	m->pageblocks = (void *)((uint8_t *)mem + l.pageblocks);
 	m->mm.array = array;
 	m->mm.fold = m->fold;
 	m->mm.nr_frames = total_bytes(&c) >> HVO_FRAME_SHIFT;

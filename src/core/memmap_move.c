@@ -139,16 +139,16 @@ static hvo_pfn_t small_head(struct hvo_machine *m, hvo_pfn_t pfn)
 /* Hold all 64 descriptors from the one of @first on; false: one of them is changing. */
 static bool hold_page(struct hvo_machine *m, struct held *h, hvo_pfn_t first, unsigned int order)
 {
-	const struct block *b = &m->blocks[block_of(first)];
+	const struct pageblock *b = &m->pageblocks[pageblock_of(first)];
 	hvo_pfn_t pfn, end = first + HVO_PAGES_PER_FRAME;
 	uint64_t nr;
 
-	if (b->flags & BLOCK_BUSY)
+	if (b->flags & PB_BUSY)
 		return false;
 	if (order)
 		return hold_block(m, h, first & ~((UINT64_C(1) << order) - 1)) == UINT64_C(1)
 											  << order;
-	if (!(b->flags & BLOCK_CUT))
+	if (!(b->flags & PB_CUT))
 		return false;
 	for (pfn = small_head(m, first); pfn < end; pfn += nr) {
 		nr = hold_block(m, h, pfn);
@@ -198,7 +198,7 @@ static enum kind kind_of(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_pag
 	enum kind kind = KIND_CHANGING;
 
 	lock_acquire(m, &z->lock);
-	switch (block_place(m, block_of(pfn))) {
+	switch (pageblock_place(m, pageblock_of(pfn))) {
 	case PLACE_WHOLE:
 		kind = KIND_NONE;
 		break;
@@ -291,7 +291,7 @@ int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 	lock_assert_held(m, &m->memmap_lock);
 	if (kind != KIND_ANY)
 		return kind == KIND_CHANGING ? -HVO_EBUSY : -HVO_EINVAL;
-	rc = vmemmap_take_frame(m, GFP_MOVE, page, &new);
+	rc = vmemmap_alloc_frame(m, GFP_MOVE, page, &new);
 	if (!rc)
 		rc = move_page(m, page, pfn, new);
 	if (!rc)
@@ -303,16 +303,16 @@ int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn)
  * In Linux mode many blocks wait for those that hold what was set aside: that is no reason to
  * stay in a frame that failed.
  */
-static int take_anywhere(struct hvo_machine *m, uint64_t page, unsigned int gfp, hvo_pfn_t *ret)
+static int alloc_anywhere(struct hvo_machine *m, uint64_t page, unsigned int gfp, hvo_pfn_t *ret)
 {
-	if (!vmemmap_take_frame(m, gfp, page, ret))
+	if (!vmemmap_alloc_frame(m, gfp, page, ret))
 		return 0;
-	return vmemmap_take_any_frame(m, gfp, page, ret);
+	return vmemmap_alloc_any_frame(m, gfp, page, ret);
 }
 
 static bool set_self(struct hvo_machine *m, uint64_t block, bool self)
 {
-	struct zone *z = zone_of(m, block_pfn(block));
+	struct zone *z = zone_of(m, pageblock_pfn(block));
 	bool done;
 
 	lock_acquire(m, &z->lock);
@@ -324,7 +324,7 @@ static bool set_self(struct hvo_machine *m, uint64_t block, bool self)
 static int replace_anywhere(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn, unsigned int gfp)
 {
 	hvo_pfn_t new = 0;
-	int rc = take_anywhere(m, page, gfp, &new);
+	int rc = alloc_anywhere(m, page, gfp, &new);
 
 	return rc ? rc : move_page(m, page, pfn, new);
 }
@@ -336,11 +336,11 @@ static int replace_anywhere(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn,
  */
 static int replace_own(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn, unsigned int gfp)
 {
-	uint64_t block = block_of(pfn);
+	uint64_t block = pageblock_of(pfn);
 	hvo_pfn_t new = 0;
 	int rc;
 
-	if (vmemmap_take_frame_of(m, block, page, &new))
+	if (vmemmap_alloc_frame_of(m, block, page, &new))
 		return move_page(m, page, pfn, new);
 	if (!set_self(m, block, false))
 		return -HVO_EBUSY;

@@ -37,21 +37,21 @@ hvo_pfn_t vmemmap_boot_gigantic(struct hvo_machine *m, hvo_pfn_t pfn)
 /* Map the descriptor pages of one GiB's part of the node; heads, and in Linux mode tails. */
 static int online_gib(struct hvo_machine *m, const struct node *n, uint64_t from, uint64_t to)
 {
-	uint64_t first = block_of(n->start);
+	uint64_t first = pageblock_of(n->start);
 	struct hvo_remap runs[2];
 	unsigned int done, nr = 1;
 
-	runs[0] = (struct hvo_remap){ hvo_block_head_page(from), n->memmap_pfn + (from - first),
+	runs[0] = (struct hvo_remap){ hvo_pageblock_head_page(from), n->memmap_pfn + (from - first),
 				      to - from };
 	if (!on_demand(m)) {
 		runs[0].pfn = vmemmap_home(n, runs[0].page);
-		if (block_pfn(from) >= n->boot_start && block_pfn(from) < n->boot_end) {
+		if (pageblock_pfn(from) >= n->boot_start && pageblock_pfn(from) < n->boot_end) {
 			runs[0].nr = 1;
 			return m->ops->remap(m->ctx, runs, 1, &done);
 		}
-		runs[1].page = hvo_block_tail_page(from);
+		runs[1].page = hvo_pageblock_tail_page(from);
 		runs[1].pfn = vmemmap_home(n, runs[1].page);
-		runs[1].nr = (to - from) * HVO_BLOCK_TAILS;
+		runs[1].nr = (to - from) * HVO_PAGEBLOCK_TAILS;
 		nr = 2;
 		if (runs[0].page + runs[0].nr == runs[1].page) {
 			runs[0].nr += runs[1].nr;
@@ -74,43 +74,44 @@ static void online_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 }
 
 /* The blocks that hold the node's descriptors. The last one has room for more. */
-static int online_memmap_blocks(struct hvo_machine *m, const struct node *n)
+static int online_memmap_pageblocks(struct hvo_machine *m, const struct node *n)
 {
 	uint64_t left = n->memmap_frames;
 	struct zone *z = zone_of(m, n->memmap_pfn);
 	hvo_pfn_t pfn = n->memmap_pfn;
 	int rc;
 
-	for (; left; pfn += HVO_BLOCK_FRAMES) {
-		uint64_t used = min_u64(left, HVO_BLOCK_FRAMES), tails = 0;
+	for (; left; pfn += HVO_PAGEBLOCK_FRAMES) {
+		uint64_t used = min_u64(left, HVO_PAGEBLOCK_FRAMES), tails = 0;
 
 		left -= used;
-		if (on_demand(m) && used == HVO_BLOCK_FRAMES) {
+		if (on_demand(m) && used == HVO_PAGEBLOCK_FRAMES) {
 			/* Whole and folded, one descriptor for all of it. */
-			page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_MEMMAP, HVO_BLOCK_ORDER);
+			page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_MEMMAP,
+				       HVO_PAGEBLOCK_ORDER);
 			page_set_flags(page_rw(m, pfn), HVO_PF_BOOT);
-			fold_set(m, pfn, HVO_BLOCK_ORDER, HVO_BLOCK_ORDER | HVO_FOLDED);
+			fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, HVO_PAGEBLOCK_ORDER | HVO_FOLDED);
 			continue;
 		}
 		if (on_demand(m)) {
-			struct hvo_remap run = { hvo_block_tail_page(block_of(pfn)), pfn + used,
-						 HVO_BLOCK_TAILS };
+			struct hvo_remap run = { hvo_pageblock_tail_page(pageblock_of(pfn)),
+						 pfn + used, HVO_PAGEBLOCK_TAILS };
 			unsigned int done;
 
-			tails = HVO_BLOCK_TAILS;
+			tails = HVO_PAGEBLOCK_TAILS;
 			rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 }, &done);
 			if (rc)
 				return rc;
 		}
 		online_frames(m, pfn, used + tails);
-		vmemmap_set_backs(m, pfn + used, hvo_block_tail_page(block_of(pfn)), tails);
-		fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
+		vmemmap_set_backs(m, pfn + used, hvo_pageblock_tail_page(pageblock_of(pfn)), tails);
+		fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
 		counter_add(&m->memmap_boot, tails);
 		lock_acquire(m, &z->lock);
 		z->managed -= tails;
-		zone_count_freed(z, HVO_BLOCK_FRAMES - used - tails);
-		zone_open_block(m, z, block_of(pfn), (unsigned int)(used + tails),
-				MIGRATE_UNMOVABLE, 0);
+		zone_count_freed(z, HVO_PAGEBLOCK_FRAMES - used - tails);
+		zone_open_pageblock(m, z, pageblock_of(pfn), (unsigned int)(used + tails),
+				    MIGRATE_UNMOVABLE, 0);
 		lock_release(m, &z->lock);
 	}
 	return 0;
@@ -122,15 +123,15 @@ static int online_memmap_blocks(struct hvo_machine *m, const struct node *n)
  */
 static void online_backs(struct hvo_machine *m, const struct node *n)
 {
-	uint64_t first = block_of(n->start), block, k, page;
+	uint64_t first = pageblock_of(n->start), block, k, page;
 	hvo_pfn_t pfn;
 
-	for (block = first; block < block_of(n->end); block++) {
-		for (k = 0; k < (on_demand(m) ? 1 : HVO_BLOCK_MEMMAP); k++) {
-			page = hvo_memmap_slot(block * HVO_BLOCK_MEMMAP + k);
+	for (block = first; block < pageblock_of(n->end); block++) {
+		for (k = 0; k < (on_demand(m) ? 1 : HVO_PAGEBLOCK_MEMMAP); k++) {
+			page = hvo_memmap_slot(block * HVO_PAGEBLOCK_MEMMAP + k);
 			pfn = on_demand(m) ? n->memmap_pfn + (block - first) :
 					     vmemmap_home(n, page);
-			if (pfn != HVO_PFN_NONE && !hvo_fold_byte(&m->mm, block_of(pfn)))
+			if (pfn != HVO_PFN_NONE && !hvo_fold_byte(&m->mm, pageblock_of(pfn)))
 				vmemmap_set_backs(m, pfn, page, 1);
 		}
 	}
@@ -138,7 +139,7 @@ static void online_backs(struct hvo_machine *m, const struct node *n)
 
 int vmemmap_map_node(struct hvo_machine *m, const struct node *n)
 {
-	uint64_t block = block_of(n->start), last = block_of(n->end), to;
+	uint64_t block = pageblock_of(n->start), last = pageblock_of(n->end), to;
 	int rc = 0;
 
 	for (; block < last && !rc; block = to) {
@@ -154,7 +155,7 @@ int vmemmap_online_node(struct hvo_machine *m, const struct node *n)
 
 	counter_add(&m->memmap_boot, n->memmap_frames);
 	zone_of(m, n->memmap_pfn)->managed -= n->memmap_frames;
-	rc = online_memmap_blocks(m, n);
+	rc = online_memmap_pageblocks(m, n);
 	if (!rc)
 		online_backs(m, n);
 	return rc;
@@ -162,12 +163,12 @@ int vmemmap_online_node(struct hvo_machine *m, const struct node *n)
 
 /* ---- hot-plug ------------------------------------------------------------------------------- */
 
-#define SECTION_BLOCKS (HVO_SECTION_FRAMES >> HVO_BLOCK_ORDER)
+#define SECTION_PAGEBLOCKS (HVO_SECTION_FRAMES >> HVO_PAGEBLOCK_ORDER)
 
 uint64_t vmemmap_self_hosted(const struct hvo_machine *m)
 {
-	return SECTION_BLOCKS * (on_demand(m) ? 1 : HVO_BLOCK_MEMMAP) +
-	       (on_demand(m) ? HVO_BLOCK_TAILS : 0);
+	return SECTION_PAGEBLOCKS * (on_demand(m) ? 1 : HVO_PAGEBLOCK_MEMMAP) +
+	       (on_demand(m) ? HVO_PAGEBLOCK_TAILS : 0);
 }
 
 /* Where the part of [pfn, end) that is in one GiB, and so has its pages together, ends. */
@@ -179,11 +180,11 @@ static hvo_pfn_t part_end(hvo_pfn_t pfn, hvo_pfn_t end)
 /* The pages of its descriptors: heads, and the tails of all its blocks. */
 static struct tails part_pages(hvo_pfn_t pfn, hvo_pfn_t end)
 {
-	uint64_t nr = block_of(end) - block_of(pfn);
+	uint64_t nr = pageblock_of(end) - pageblock_of(pfn);
 
-	return (struct tails){ { hvo_block_head_page(block_of(pfn)),
-				 hvo_block_tail_page(block_of(pfn)) },
-			       { nr, nr * HVO_BLOCK_TAILS } };
+	return (struct tails){ { hvo_pageblock_head_page(pageblock_of(pfn)),
+				 hvo_pageblock_tail_page(pageblock_of(pfn)) },
+			       { nr, nr * HVO_PAGEBLOCK_TAILS } };
 }
 
 /* Frames for those of the pages [page, page + nr) that have none. */
@@ -226,7 +227,8 @@ static bool host_range(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, stru
 		struct tails t = part_pages(pfn, pfn + HVO_SECTION_FRAMES);
 
 		if (!run_add(l, t.page[0], pfn, t.nr[0]) ||
-		    !run_add(l, t.page[1], pfn + t.nr[0], on_demand(m) ? HVO_BLOCK_TAILS : t.nr[1]))
+		    !run_add(l, t.page[1], pfn + t.nr[0],
+			     on_demand(m) ? HVO_PAGEBLOCK_TAILS : t.nr[1]))
 			return false;
 	}
 	return true;
@@ -240,18 +242,18 @@ static void host_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 	online_frames(m, pfn, vmemmap_self_hosted(m));
 	vmemmap_set_backs(m, pfn, t.page[0], t.nr[0]);
 	vmemmap_set_backs(m, pfn + t.nr[0], t.page[1], vmemmap_self_hosted(m) - t.nr[0]);
-	m->blocks[block_of(pfn)].flags = BLOCK_CUT;
-	fold_set(m, pfn, HVO_BLOCK_ORDER, 0);
+	m->pageblocks[pageblock_of(pfn)].flags = PB_CUT;
+	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
 }
 
 /* What the blocks of offline memory are in the fold map. */
 static void fold_bytes_offline(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
 {
-	uint8_t whole = HVO_BLOCK_ORDER | (on_demand(m) ? HVO_FOLDED : 0);
+	uint8_t whole = HVO_PAGEBLOCK_ORDER | (on_demand(m) ? HVO_FOLDED : 0);
 
-	for (; pfn < end; pfn += HVO_BLOCK_FRAMES)
-		fold_set(m, pfn, HVO_BLOCK_ORDER,
-			 m->blocks[block_of(pfn)].flags & BLOCK_CUT ? 0 : whole);
+	for (; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
+		fold_set(m, pfn, HVO_PAGEBLOCK_ORDER,
+			 m->pageblocks[pageblock_of(pfn)].flags & PB_CUT ? 0 : whole);
 }
 
 int vmemmap_add_range(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_t end, bool self)
@@ -278,7 +280,7 @@ int vmemmap_add_range(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_
 /* Frames of whole blocks, set aside at the start, cannot be had singly: they stay, empty. */
 static bool stays(struct hvo_machine *m, hvo_pfn_t frame)
 {
-	return hvo_fold_byte(&m->mm, block_of(frame));
+	return hvo_fold_byte(&m->mm, pageblock_of(frame));
 }
 
 /* What is to be folded of pages, and what backs it now. */
@@ -320,8 +322,9 @@ static void undo_remove(struct hvo_machine *m, const struct run_list *l, unsigne
 /* Heads that keep their frames say nothing any more. */
 static void clear_staying(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
 {
-	for (; pfn < end; pfn += HVO_BLOCK_FRAMES) {
-		hvo_pfn_t frame = m->ops->backing(m->ctx, hvo_block_head_page(block_of(pfn)));
+	for (; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
+		hvo_pfn_t frame =
+			m->ops->backing(m->ctx, hvo_pageblock_head_page(pageblock_of(pfn)));
 
 		if (frame != HVO_SHARED_TAIL)
 			m->ops->zero(m->ctx, frame, 1);
@@ -356,7 +359,7 @@ int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 			return -HVO_ENOMEM;
 	}
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
-		fold_set(m, pfn, HVO_SECTION_ORDER, HVO_BLOCK_ORDER | HVO_FOLDED);
+		fold_set(m, pfn, HVO_SECTION_ORDER, HVO_PAGEBLOCK_ORDER | HVO_FOLDED);
 	m->ops->quiesce(m->ctx);
 	if (l.nr)
 		rc = m->ops->remap(m->ctx, l.runs, l.nr, &done);
@@ -370,10 +373,10 @@ int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	for (i = 0; i < old.nr; i++)
 		put_outside(m, &old.runs[i], start, end);
 	/* What is with the system stays so until the memory goes, too. */
-	for (pfn = start; pfn < end; pfn += HVO_BLOCK_FRAMES) {
-		struct block *b = &m->blocks[block_of(pfn)];
+	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
+		struct pageblock *b = &m->pageblocks[pageblock_of(pfn)];
 
-		*b = (struct block){ .flags = b->flags & BLOCK_REPORTED };
+		*b = (struct pageblock){ .flags = b->flags & PB_REPORTED };
 	}
 	return 0;
 }

@@ -26,10 +26,10 @@
 #include "page.h"
 #include "sort.h"
 
-int vmemmap_present_elsewhere(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+int vmemmap_restore_elsewhere(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
-	uint64_t nr = UINT64_C(1) << (order - HVO_BLOCK_ORDER), want = nr * HVO_BLOCK_TAILS;
-	uint64_t page = hvo_block_tail_page(block_of(pfn));
+	uint64_t nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER), want = nr * HVO_PAGEBLOCK_TAILS;
+	uint64_t page = hvo_pageblock_tail_page(pageblock_of(pfn));
 	struct run_list l = { m->runs, 0, NR_RUNS };
 	unsigned int done;
 	int rc = -HVO_ENOMEM;
@@ -58,7 +58,7 @@ static bool page_folded_in_part(struct hvo_machine *m, const struct tails *t)
 /* The head page stays, but as a frame like any other: Linux moves it, with the same counts. */
 static void retag_head_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	hvo_pfn_t frame = m->ops->backing(m->ctx, hvo_block_head_page(block_of(pfn)));
+	hvo_pfn_t frame = m->ops->backing(m->ctx, hvo_pageblock_head_page(pageblock_of(pfn)));
 	struct hvo_page *page = page_rw(m, frame);
 	struct zone *z;
 
@@ -144,7 +144,7 @@ static unsigned int finish_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns
 	for (i = 0; i < nr; i++)
 		if (page_flags(page_ro(m, pfns[i])) & HVO_PF_OPTIMIZED)
 			retag_head_frame(m, pfns[i]);
-	counter_add(&m->folds, (uint64_t)folded << (order - HVO_BLOCK_ORDER));
+	counter_add(&m->folds, (uint64_t)folded << (order - HVO_PAGEBLOCK_ORDER));
 	return folded;
 }
 
@@ -178,7 +178,7 @@ unsigned int vmemmap_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsi
 	folded = finish_optimize(m, pfns, taken, order, &old, !rc);
 	if (rc)
 		trace(m, HVO_EVENT_FOLD_FAILED, pfns[0],
-		      (uint64_t)(taken - folded) << (order - HVO_BLOCK_ORDER), (uint64_t)-rc);
+		      (uint64_t)(taken - folded) << (order - HVO_PAGEBLOCK_ORDER), (uint64_t)-rc);
 	if (taken < nr && !rc)
 		folded += vmemmap_optimize(m, pfns + taken, nr - taken, order);
 	return folded;
@@ -327,7 +327,7 @@ unsigned int vmemmap_restore(struct hvo_machine *m, hvo_pfn_t *pfns, unsigned in
 		unsigned int complete = keep_complete(m, pfns, taken, order, &l, put);
 
 		trace(m, HVO_EVENT_RESTORE_FAILED, pfns[complete],
-		      (uint64_t)(taken - complete) << (order - HVO_BLOCK_ORDER), (uint64_t)-rc);
+		      (uint64_t)(taken - complete) << (order - HVO_PAGEBLOCK_ORDER), (uint64_t)-rc);
 		taken = complete;
 		*ret_missing = 0;
 	} else if (l.nr) {
@@ -340,7 +340,7 @@ unsigned int vmemmap_restore(struct hvo_machine *m, hvo_pfn_t *pfns, unsigned in
 		page_clear_flags(page_rw(m, pfns[i]), HVO_PF_OPTIMIZED);
 		folded++;
 	}
-	counter_add(&m->restored, folded << (order - HVO_BLOCK_ORDER));
+	counter_add(&m->restored, folded << (order - HVO_PAGEBLOCK_ORDER));
 	return taken;
 }
 
@@ -348,9 +348,9 @@ bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int or
 			   unsigned int part_order, const struct hvo_restore_step *step,
 			   uint64_t *ret_missing)
 {
-	uint64_t stride = UINT64_C(1) << (part_order - HVO_BLOCK_ORDER), i;
-	uint64_t nr = UINT64_C(1) << (order - HVO_BLOCK_ORDER);
-	uint64_t page = hvo_block_head_page(block_of(pfn));
+	uint64_t stride = UINT64_C(1) << (part_order - HVO_PAGEBLOCK_ORDER), i;
+	uint64_t nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER);
+	uint64_t page = hvo_pageblock_head_page(pageblock_of(pfn));
 	uint64_t each = stride == 1 ? nr - 1 : 1;
 	struct run_list l = { m->runs, 0, NR_RUNS };
 	unsigned int done;

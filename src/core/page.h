@@ -155,7 +155,8 @@ static inline bool page_describes_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 	uint64_t q = hvo_memmap_group(page_ro(m, pfn)->private_data[0]);
 
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
-	return m->blocks[block_of(pfn)].flags & BLOCK_SELF && q >> 3 == block_of(pfn) && q & 7;
+	return m->pageblocks[pageblock_of(pfn)].flags & PB_SELF && q >> 3 == pageblock_of(pfn) &&
+	       q & 7;
 }
 
 /*
@@ -169,16 +170,16 @@ static inline void head_list_add(struct hvo_machine *m, uint32_t *list, hvo_pfn_
 	page->prev = 0;
 	page->next = *list;
 	if (*list)
-		page_rw(m, block_pfn(*list - 1))->prev = (uint32_t)block_of(pfn) + 1;
-	*list = (uint32_t)block_of(pfn) + 1;
+		page_rw(m, pageblock_pfn(*list - 1))->prev = (uint32_t)pageblock_of(pfn) + 1;
+	*list = (uint32_t)pageblock_of(pfn) + 1;
 }
 
 static inline void head_list_del(struct hvo_machine *m, uint32_t *list, struct hvo_page *page)
 {
 	if (page->next)
-		page_rw(m, block_pfn(page->next - 1))->prev = page->prev;
+		page_rw(m, pageblock_pfn(page->next - 1))->prev = page->prev;
 	if (page->prev)
-		page_rw(m, block_pfn(page->prev - 1))->next = page->next;
+		page_rw(m, pageblock_pfn(page->prev - 1))->next = page->next;
 	else
 		*list = page->next;
 	page->next = 0;
@@ -188,7 +189,7 @@ static inline void head_list_del(struct hvo_machine *m, uint32_t *list, struct h
 /* Order of the whole block around a frame; 0: the pageblock is cut. */
 static inline unsigned int fold_order(const struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	return hvo_fold_byte(&m->mm, block_of(pfn)) & HVO_FOLD_ORDER;
+	return hvo_fold_byte(&m->mm, pageblock_of(pfn)) & HVO_FOLD_ORDER;
 }
 
 /* What the fold map says of the blocks of one whole block, free or allocated. */

@@ -57,7 +57,7 @@ hvo_pfn_t page_list_pop(struct hvo_machine *m, struct page_list *list)
 
 	if (!list->first)
 		return HVO_PFN_NONE;
-	pfn = block_pfn(list->first - 1);
+	pfn = pageblock_pfn(list->first - 1);
 	head_list_del(m, &list->first, page_rw(m, pfn));
 	list->nr--;
 	return pfn;
@@ -70,7 +70,7 @@ unsigned int page_list_peek(struct hvo_machine *m, const struct page_list *list,
 	unsigned int nr;
 
 	for (nr = 0; nr < max && at; nr++) {
-		pfns[nr] = block_pfn(at - 1);
+		pfns[nr] = pageblock_pfn(at - 1);
 		at = page_ro(m, pfns[nr])->next;
 	}
 	return nr;
@@ -181,7 +181,7 @@ void hugetlb_remove_to(struct hvo_pool *pool, struct pool_node *n, uint64_t surp
 
 	lock_assert_held(pool->m, &pool->lock);
 	HVO_ASSERT(pool->m, n->free_list, POOL_3, "list is empty", HVO_PFN_NONE);
-	pfn = block_pfn(n->free_list - 1);
+	pfn = pageblock_pfn(n->free_list - 1);
 	hugetlb_remove(pool, pfn, surplus);
 	page_list_add(pool->m, list, pfn);
 }
@@ -247,14 +247,14 @@ struct hvo_pool *hugetlb_lock_pool_of(struct hvo_machine *m, hvo_pfn_t *pfn, boo
  */
 static enum isolation page_isolation(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
-	uint64_t block = block_of(pfn), end = block_of(pfn + (UINT64_C(1) << pool->order));
+	uint64_t block = pageblock_of(pfn), end = pageblock_of(pfn + (UINT64_C(1) << pool->order));
 	struct zone *z = zone_of(pool->m, pfn);
 	enum isolation most = NOT_ISOLATED;
 
 	lock_acquire(pool->m, &z->lock);
 	for (; z->nr_isolated && block < end; block++)
-		if (pool->m->blocks[block].isolation > most)
-			most = pool->m->blocks[block].isolation;
+		if (pool->m->pageblocks[block].isolation > most)
+			most = pool->m->pageblocks[block].isolation;
 	lock_release(pool->m, &z->lock);
 	return most;
 }
@@ -271,7 +271,7 @@ static hvo_pfn_t newest(struct hvo_pool *pool, const struct pool_node *n, bool *
 
 	lock_assert_held(pool->m, &pool->lock);
 	for (at = n->free_list; at; at = page_ro(pool->m, pfn)->next) {
-		pfn = block_pfn(at - 1);
+		pfn = pageblock_pfn(at - 1);
 		if (page_poisoned(pool->m, pfn))
 			continue;
 		by = page_isolation(pool, pfn);
@@ -282,7 +282,7 @@ static hvo_pfn_t newest(struct hvo_pool *pool, const struct pool_node *n, bool *
 	return HVO_PFN_NONE;
 }
 
-hvo_pfn_t hugetlb_take_free(struct hvo_pool *pool, unsigned int gfp, int node, bool *ret_soon)
+hvo_pfn_t hugetlb_dequeue_sound(struct hvo_pool *pool, unsigned int gfp, int node, bool *ret_soon)
 {
 	uint32_t first, nr = nodes_to_try(pool->m, gfp, node, &first), i, n;
 	hvo_pfn_t pfn;
@@ -449,7 +449,7 @@ int hvo_pool_create(struct hvo_machine *m, unsigned int order, struct hvo_pool *
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	if (order < HVO_BLOCK_ORDER || order > HVO_MAX_ORDER || !ret)
+	if (order < HVO_PAGEBLOCK_ORDER || order > HVO_MAX_ORDER || !ret)
 		return -HVO_EINVAL;
 	lock_acquire(m, &m->memmap_lock);
 	for (i = 0; i < HVO_MAX_POOLS; i++) {
@@ -515,7 +515,7 @@ int hvo_pool_destroy(struct hvo_pool *pool)
 
 struct hvo_pool *hvo_pool_next(struct hvo_machine *m, const struct hvo_pool *pool)
 {
-	unsigned int order = HVO_BLOCK_ORDER;
+	unsigned int order = HVO_PAGEBLOCK_ORDER;
 	struct hvo_pool *next = NULL;
 
 	if (pool)

@@ -125,7 +125,7 @@ bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize
 /* ---- many at once --------------------------------------------------------------------------- */
 
 /* As many as can be restored together, quietly: the policy is for the page where that ends. */
-static unsigned int release_bulk(struct hvo_pool *pool, hvo_pfn_t *pfns, unsigned int nr)
+static unsigned int leave_bulk(struct hvo_pool *pool, hvo_pfn_t *pfns, unsigned int nr)
 {
 	struct hvo_restore_step bulk = pool->policy.steps[0];
 	unsigned int done, i;
@@ -143,11 +143,11 @@ static unsigned int release_bulk(struct hvo_pool *pool, hvo_pfn_t *pfns, unsigne
 bool hugetlb_restore_quietly(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	lock_assert_held(pool->m, &pool->m->memmap_lock);
-	return release_bulk(pool, &pfn, 1);
+	return leave_bulk(pool, &pfn, 1);
 }
 
 /* One page by the policy: freed, or surplus from now on, as in the kernel. */
-static void release_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res)
+static void leave_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res)
 {
 	uint64_t missing;
 
@@ -204,8 +204,8 @@ static unsigned int sort_for_mapping(struct hvo_pool *pool, hvo_pfn_t *pfns, uns
 	return left;
 }
 
-void hugetlb_release_list(struct hvo_pool *pool, struct page_list *list,
-			  struct hvo_resize_result *res)
+void hugetlb_leave_list(struct hvo_pool *pool, struct page_list *list,
+			struct hvo_resize_result *res)
 {
 	unsigned int nr, i, done;
 
@@ -216,11 +216,11 @@ void hugetlb_release_list(struct hvo_pool *pool, struct page_list *list,
 		if (frames_suffice(pool, pool->batch, nr))
 			nr = sort_for_mapping(pool, pool->batch, nr, res);
 		for (i = 0; i < nr; i += done) {
-			done = release_bulk(pool, pool->batch + i, nr - i);
+			done = leave_bulk(pool, pool->batch + i, nr - i);
 			res->done += done;
 			if (done)
 				continue;
-			release_one(pool, pool->batch[i], res);
+			leave_one(pool, pool->batch[i], res);
 			done = 1;
 		}
 	}
@@ -244,7 +244,7 @@ uint64_t hugetlb_flush(struct hvo_pool *pool, uint64_t max)
 	}
 	lock_release(m, &pool->lock);
 	nr = list.nr;
-	hugetlb_release_list(pool, &list, &res);
+	hugetlb_leave_list(pool, &list, &res);
 	return nr;
 }
 
@@ -267,7 +267,7 @@ static void defer(struct hvo_pool *pool, hvo_pfn_t pfn)
 	work_wanted(pool->m);
 }
 
-void hugetlb_take_over(struct pool_node *from, struct pool_node *to)
+void hugetlb_hand_over(struct pool_node *from, struct pool_node *to)
 {
 	/* As move_hugetlb_state(): a page that was there already keeps its node's number. */
 	if (from != to && from->surplus) {
@@ -290,7 +290,7 @@ void hugetlb_put(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve,
 	if (replaced) {
 		HVO_ASSERT(m, replaced->incoming, POOL_6, "none is incoming", pfn);
 		replaced->incoming--;
-		hugetlb_take_over(n, replaced);
+		hugetlb_hand_over(n, replaced);
 	}
 	poisoned = page_poisoned(m, pfn) && POOL_SUM(pool, free) >= pool->reserved;
 	if (restore_reserve || (!n->surplus && !poisoned && !replaced)) {
@@ -306,7 +306,7 @@ void hugetlb_put(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve,
 		hugetlb_free_page(pool, pfn);
 }
 
-void hugetlb_release(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+void hugetlb_leave(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	struct hvo_pool *pool = pool_of_order(m, order);
 

@@ -151,11 +151,11 @@ static void give_fresh_back(struct hvo_pool *pool, hvo_pfn_t pfn)
 
 	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	page_list_add(pool->m, &list, pfn);
-	hugetlb_release_list(pool, &list, &res);
+	hugetlb_leave_list(pool, &list, &res);
 }
 
-int hugetlb_take_target(struct hvo_pool *pool, unsigned int where, int node, hvo_pfn_t *ret,
-			bool *ret_fresh)
+int hugetlb_get_target(struct hvo_pool *pool, unsigned int where, int node, hvo_pfn_t *ret,
+		       bool *ret_fresh)
 {
 	struct hvo_machine *m = pool->m;
 	hvo_pfn_t pfn = HVO_PFN_NONE;
@@ -166,7 +166,7 @@ int hugetlb_take_target(struct hvo_pool *pool, unsigned int where, int node, hvo
 	/* Who moves something may have isolated a range himself: nothing is waited for here. */
 	lock_acquire(m, &pool->lock);
 	if (hugetlb_sound_free(pool) > pool->reserved)
-		pfn = hugetlb_take_free(pool, where, node, &soon);
+		pfn = hugetlb_dequeue_sound(pool, where, node, &soon);
 	lock_release(m, &pool->lock);
 	*ret_fresh = pfn == HVO_PFN_NONE;
 	rc = *ret_fresh ? fresh_page(pool, where, node, true, &pfn) : populate_page(pool, pfn);
@@ -240,7 +240,7 @@ int hugetlb_replace_locked(struct hvo_pool *pool, unsigned int where, hvo_pfn_t 
 	/* Who allocates or frees does not need the memmap lock. */
 	free = hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_HUGETLB_FREE;
 	if (free) {
-		hugetlb_take_over(hugetlb_node(pool, pfn), hugetlb_node(pool, fresh));
+		hugetlb_hand_over(hugetlb_node(pool, pfn), hugetlb_node(pool, fresh));
 		hugetlb_remove(pool, pfn, 0);
 		hugetlb_account(pool, fresh, 0);
 		hugetlb_enqueue(pool, fresh);

@@ -116,7 +116,7 @@ void set_tails(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	hvo_pfn_t end = pfn + (UINT64_C(1) << order);
 
-	if (order >= HVO_BLOCK_ORDER)
+	if (order >= HVO_PAGEBLOCK_ORDER)
 		return;
 	for (pfn++; pfn < end; pfn++)
 		__atomic_store_n(&page_rw(m, pfn)->order, (uint8_t)order, __ATOMIC_RELAXED);

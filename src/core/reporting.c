@@ -4,7 +4,7 @@
  * stays online, free and counted. It comes back when a block of it is allocated, cut, or taken
  * in any other way, before anybody can write to it.
  *
- * States of a 2 MiB block: BLOCK_REPORTED while its content is with the system; then it is in a
+ * States of a 2 MiB block: PB_REPORTED while its content is with the system; then it is in a
  * whole block that is free, isolated or offline, or was set aside because it could not be
  * cut around a frame that failed. The flag is the block's own, so splitting, merging, isolating
  * and going offline need not know of it.
@@ -28,13 +28,14 @@ static uint64_t set_reported(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, 
 
 	if (frame_online(m, pfn))
 		lock_assert_held(m, &zone_of(m, pfn)->lock);
-	for (block = block_of(pfn); block < block_of(pfn + nr + HVO_BLOCK_FRAMES - 1); block++) {
-		struct block *b = &m->blocks[block];
+	for (block = pageblock_of(pfn); block < pageblock_of(pfn + nr + HVO_PAGEBLOCK_FRAMES - 1);
+	     block++) {
+		struct pageblock *b = &m->pageblocks[block];
 
-		if (!(b->flags & BLOCK_REPORTED) == !reported)
+		if (!(b->flags & PB_REPORTED) == !reported)
 			continue;
-		b->flags ^= BLOCK_REPORTED;
-		changed += HVO_BLOCK_FRAMES;
+		b->flags ^= PB_REPORTED;
+		changed += HVO_PAGEBLOCK_FRAMES;
 	}
 	if (reported)
 		counter_add(&m->reported, changed);
@@ -50,9 +51,10 @@ static uint64_t nr_reported(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	uint64_t block, frames = 0;
 
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
-	for (block = block_of(pfn); block < block_of(pfn + nr + HVO_BLOCK_FRAMES - 1); block++)
-		if (m->blocks[block].flags & BLOCK_REPORTED)
-			frames += HVO_BLOCK_FRAMES;
+	for (block = pageblock_of(pfn); block < pageblock_of(pfn + nr + HVO_PAGEBLOCK_FRAMES - 1);
+	     block++)
+		if (m->pageblocks[block].flags & PB_REPORTED)
+			frames += HVO_PAGEBLOCK_FRAMES;
 	return frames;
 }
 
@@ -80,12 +82,12 @@ static bool take_chunk(struct report *r, hvo_pfn_t pfn, unsigned int *ret_order,
 	*ret_next = pfn + HVO_SECTION_FRAMES - pfn % HVO_SECTION_FRAMES;
 	if (!zone_has(m, r->z, pfn))
 		return false;
-	*ret_next = pfn + HVO_BLOCK_FRAMES;
+	*ret_next = pfn + HVO_PAGEBLOCK_FRAMES;
 	have = zone_free_order(m, pfn);
 	/* Meanwhile others have to do with the rest. */
 	low = counter_read(&r->z->low);
 	most = min_u64(most, r->z->nr_free > low ? r->z->nr_free - low : 0);
-	if (have < r->order || most < HVO_BLOCK_FRAMES)
+	if (have < r->order || most < HVO_PAGEBLOCK_FRAMES)
 		return false;
 	order = fitting_order(pfn, pfn + most, have);
 	*ret_next = pfn + (UINT64_C(1) << order);
@@ -133,7 +135,7 @@ static void report_zone(struct report *r, struct zone *z)
 	r->z = z;
 	first = z->report_next;
 	pfn = first;
-	while (r->max - r->done >= HVO_BLOCK_FRAMES) {
+	while (r->max - r->done >= HVO_PAGEBLOCK_FRAMES) {
 		/* The zone may have grown or shrunk while the lock was dropped. */
 		end = wrapped ? min_u64(first, z->end) : z->end;
 		if (pfn < z->start)
@@ -164,7 +166,7 @@ int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uin
 
 	if (machine_gone(m))
 		return -HVO_ENODEV;
-	if (order < HVO_BLOCK_ORDER || order > m->cfg.max_order || !node_valid(m, node))
+	if (order < HVO_PAGEBLOCK_ORDER || order > m->cfg.max_order || !node_valid(m, node))
 		return -HVO_EINVAL;
 	for (n = 0; n < m->cfg.nr_nodes; n++) {
 		if (node >= 0 && n != (uint32_t)node)
@@ -173,7 +175,7 @@ int64_t hvo_report_free(struct hvo_machine *m, int node, unsigned int order, uin
 			report_zone(&r, &m->nodes[n].zones[t]);
 	}
 	if (ret_more)
-		*ret_more = r.done >= max || max - r.done < HVO_BLOCK_FRAMES;
+		*ret_more = r.done >= max || max - r.done < HVO_PAGEBLOCK_FRAMES;
 	return (int64_t)r.done;
 }
 
@@ -186,12 +188,12 @@ bool hvo_reported(struct hvo_machine *m, hvo_pfn_t pfn)
 
 	if (!z)
 		return false;
-	reported = m->blocks[block_of(pfn)].flags & BLOCK_REPORTED;
+	reported = m->pageblocks[pageblock_of(pfn)].flags & PB_REPORTED;
 	lock_release(m, &z->lock);
 	return reported;
 }
 
-int reported_take_back(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+int reported_populate(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 {
 	struct zone *z = zone_of(m, pfn);
 	bool away;

@@ -88,7 +88,7 @@ static void give_up(struct hvo_pool *pool, struct page_list *list)
 		page_list_add(m, &gone, pfn);
 	}
 	lock_release(m, &pool->lock);
-	hugetlb_release_list(pool, &gone, &res);
+	hugetlb_leave_list(pool, &gone, &res);
 }
 
 /* Surplus pages on @list until there are enough; pool lock held, dropped on the way. */
@@ -173,7 +173,7 @@ int hvo_pool_unreserve(struct hvo_pool *pool, uint64_t nr)
 		}
 	}
 	lock_release(m, &pool->lock);
-	hugetlb_release_list(pool, &list, &res);
+	hugetlb_leave_list(pool, &list, &res);
 	lock_release(m, &m->memmap_lock);
 	return rc;
 }

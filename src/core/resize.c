@@ -66,9 +66,9 @@ static int make_room(struct hvo_pool *pool, int node, bool cma, hvo_pfn_t *ret)
 	lock_assert_held(m, &m->memmap_lock);
 	lock_release(m, &m->memmap_lock);
 	if (cma)
-		rc = cma_take_one(m, node, pool->order, pool->tried, ret);
+		rc = cma_alloc_one(m, node, pool->order, pool->tried, ret);
 	else if (pool->order > m->cfg.max_order)
-		rc = contig_take_one(m, gfp, node, pool->order, pool->nodes[node].tried, ret);
+		rc = contig_alloc_one(m, gfp, node, pool->order, pool->nodes[node].tried, ret);
 	else if (compact_direct(m, gfp, pool->order, node))
 		rc = -HVO_EAGAIN;
 	lock_acquire(m, &m->memmap_lock);
@@ -249,7 +249,7 @@ static void shrink(struct resize *r, uint64_t left, bool surplus)
 		hugetlb_remove_to(pool, n, surplus, &list);
 	}
 	lock_release(m, &pool->lock);
-	hugetlb_release_list(pool, &list, &r->res);
+	hugetlb_leave_list(pool, &list, &r->res);
 	lock_acquire(m, &pool->lock);
 }
 

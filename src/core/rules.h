@@ -20,7 +20,7 @@
 /* Nobody puts a reference that he does not hold, and nothing that is free has one. */
 #define RULE_PAGE_2 "PAGE-2"
 
-/* A cut pageblock's free count is what its descriptors say; with BLOCK_SELF all its tails are in it. */
+/* A cut pageblock's free count is what its descriptors say; with PB_SELF all its tails are in it. */
 #define RULE_BLOCK_1 "BLOCK-1"
 /* Its free fragments are exactly the ones on its lists. */
 #define RULE_BLOCK_2 "BLOCK-2"

@@ -26,20 +26,20 @@
 
 /* ---- bins of cut pageblocks ----------------------------------------------------------------- */
 
-static unsigned int block_used_by_itself(const struct block *b)
+static unsigned int pageblock_used_by_itself(const struct pageblock *b)
 {
-	return b->flags & BLOCK_SELF ? HVO_BLOCK_TAILS : 0;
+	return b->flags & PB_SELF ? HVO_PAGEBLOCK_TAILS : 0;
 }
 
-bool block_collapsible(struct hvo_machine *m, const struct block *b)
+bool pageblock_collapsible(struct hvo_machine *m, const struct pageblock *b)
 {
-	return on_demand(m) && b->nr_free + block_used_by_itself(b) == HVO_BLOCK_FRAMES;
+	return on_demand(m) && b->nr_free + pageblock_used_by_itself(b) == HVO_PAGEBLOCK_FRAMES;
 }
 
-static uint32_t *bin_of(struct hvo_machine *m, struct zone *z, const struct block *b,
+static uint32_t *bin_of(struct hvo_machine *m, struct zone *z, const struct pageblock *b,
 			unsigned int *ret_bin, unsigned int *ret_order)
 {
-	unsigned int bin = block_collapsible(m, b) ? BIN_COLLAPSIBLE : b->nr_free >> BIN_SHIFT;
+	unsigned int bin = pageblock_collapsible(m, b) ? BIN_COLLAPSIBLE : b->nr_free >> BIN_SHIFT;
 	unsigned int order = 31 - (unsigned int)__builtin_clz(b->orders);
 
 	*ret_bin = bin;
@@ -47,7 +47,7 @@ static uint32_t *bin_of(struct hvo_machine *m, struct zone *z, const struct bloc
 	return &z->bins[b->migratetype].head[bin][order];
 }
 
-static void bin_del(struct hvo_machine *m, struct zone *z, struct block *b)
+static void bin_del(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 {
 	unsigned int bin, order;
 	uint32_t *head;
@@ -56,9 +56,9 @@ static void bin_del(struct hvo_machine *m, struct zone *z, struct block *b)
 		return;
 	head = bin_of(m, z, b, &bin, &order);
 	if (b->next)
-		m->blocks[b->next - 1].prev = b->prev;
+		m->pageblocks[b->next - 1].prev = b->prev;
 	if (b->prev)
-		m->blocks[b->prev - 1].next = b->next;
+		m->pageblocks[b->prev - 1].next = b->next;
 	else
 		*head = b->next;
 	if (!*head)
@@ -69,9 +69,9 @@ static void bin_del(struct hvo_machine *m, struct zone *z, struct block *b)
 		counter_set(&z->nr_collapsible, z->nr_collapsible - 1);
 }
 
-static void bin_add(struct hvo_machine *m, struct zone *z, struct block *b)
+static void bin_add(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 {
-	uint32_t nr = (uint32_t)(b - m->blocks) + 1;
+	uint32_t nr = (uint32_t)(b - m->pageblocks) + 1;
 	unsigned int bin, order;
 	uint32_t *head;
 
@@ -81,7 +81,7 @@ static void bin_add(struct hvo_machine *m, struct zone *z, struct block *b)
 	b->prev = 0;
 	b->next = *head;
 	if (*head)
-		m->blocks[*head - 1].prev = nr;
+		m->pageblocks[*head - 1].prev = nr;
 	*head = nr;
 	z->bins[b->migratetype].orders[bin] |= (uint16_t)(1u << order);
 	if (bin == BIN_COLLAPSIBLE)
@@ -91,7 +91,7 @@ static void bin_add(struct hvo_machine *m, struct zone *z, struct block *b)
 /* ---- what cut pageblocks serve -------------------------------------------------------------- */
 
 /* One fragment more, or less, of a block; those of a block that serves nobody are not counted. */
-static void count_frag(struct hvo_machine *m, const struct block *b, hvo_pfn_t base,
+static void count_frag(struct hvo_machine *m, const struct pageblock *b, hvo_pfn_t base,
 		       unsigned int order, int by)
 {
 	if (pageblock_serves(b))
@@ -99,10 +99,10 @@ static void count_frag(struct hvo_machine *m, const struct block *b, hvo_pfn_t b
 }
 
 /* What is free in a pageblock begins or ceases to serve: 256 fragments at most. */
-static void count_serving(struct hvo_machine *m, struct zone *z, const struct block *b,
+static void count_serving(struct hvo_machine *m, struct zone *z, const struct pageblock *b,
 			  unsigned int type, int by)
 {
-	hvo_pfn_t base = block_pfn((uint64_t)(b - m->blocks));
+	hvo_pfn_t base = pageblock_pfn((uint64_t)(b - m->pageblocks));
 	unsigned int order;
 	uint32_t at;
 
@@ -119,12 +119,12 @@ static void count_serving(struct hvo_machine *m, struct zone *z, const struct bl
 struct update {
 	struct hvo_machine *m;
 	struct zone *z;
-	struct block *b;
+	struct pageblock *b;
 	bool served;
 	unsigned int type, nr_free;
 };
 
-static struct update update_begin(struct hvo_machine *m, struct zone *z, struct block *b)
+static struct update update_begin(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 {
 	struct update u = { m, z, b, pageblock_serves(b), b->migratetype, b->nr_free };
 
@@ -136,7 +136,7 @@ static struct update update_begin(struct hvo_machine *m, struct zone *z, struct 
 static void update_end(const struct update *u)
 {
 	unsigned int was = u->served ? u->nr_free : 0, nr_free;
-	struct block *b = u->b;
+	struct pageblock *b = u->b;
 	bool serves = pageblock_serves(b);
 
 	nr_free = serves ? b->nr_free : 0;
@@ -156,7 +156,7 @@ static void update_end(const struct update *u)
 
 /* ---- small blocks inside one cut pageblock -------------------------------------------------- */
 
-static void frag_add(struct hvo_machine *m, struct block *b, hvo_pfn_t base, unsigned int idx,
+static void frag_add(struct hvo_machine *m, struct pageblock *b, hvo_pfn_t base, unsigned int idx,
 		     unsigned int order)
 {
 	struct hvo_page *page = page_rw(m, base + idx);
@@ -173,7 +173,7 @@ static void frag_add(struct hvo_machine *m, struct block *b, hvo_pfn_t base, uns
 }
 
 /* The page stays in state FREE: the caller says what it becomes. */
-static struct hvo_page *frag_del(struct hvo_machine *m, struct block *b, hvo_pfn_t base,
+static struct hvo_page *frag_del(struct hvo_machine *m, struct pageblock *b, hvo_pfn_t base,
 				 unsigned int idx, unsigned int order)
 {
 	struct hvo_page *page = page_rw(m, base + idx);
@@ -194,8 +194,8 @@ static struct hvo_page *frag_del(struct hvo_machine *m, struct block *b, hvo_pfn
 }
 
 /* Cut a free fragment down to the part of @order at @idx; the rest is free again. */
-static void frag_split(struct hvo_machine *m, struct block *b, hvo_pfn_t base, unsigned int head,
-		       unsigned int have, unsigned int idx, unsigned int order)
+static void frag_split(struct hvo_machine *m, struct pageblock *b, hvo_pfn_t base,
+		       unsigned int head, unsigned int have, unsigned int idx, unsigned int order)
 {
 	struct hvo_page *page = frag_del(m, b, base, head, have);
 
@@ -211,11 +211,11 @@ static void frag_split(struct hvo_machine *m, struct block *b, hvo_pfn_t base, u
 	}
 }
 
-static hvo_pfn_t take_from_block(struct hvo_machine *m, struct zone *z, uint64_t nr,
-				 unsigned int order)
+static hvo_pfn_t take_from_pageblock(struct hvo_machine *m, struct zone *z, uint64_t nr,
+				     unsigned int order)
 {
-	struct block *b = &m->blocks[nr];
-	hvo_pfn_t base = block_pfn(nr);
+	struct pageblock *b = &m->pageblocks[nr];
+	hvo_pfn_t base = pageblock_pfn(nr);
 	unsigned int have = (unsigned int)__builtin_ctz(b->orders & ~((1u << order) - 1u));
 	unsigned int idx = b->free_head[have] - 1u;
 	struct update u = update_begin(m, z, b);
@@ -237,7 +237,7 @@ bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
 		orders = bins->orders[bin] & ~((1u << order) - 1u);
 		if (!orders)
 			continue;
-		*ret = take_from_block(m, z, bins->head[bin][__builtin_ctz(orders)] - 1, order);
+		*ret = take_from_pageblock(m, z, bins->head[bin][__builtin_ctz(orders)] - 1, order);
 		return true;
 	}
 	return false;
@@ -247,9 +247,9 @@ bool zone_take_from(struct hvo_machine *m, struct zone *z, uint64_t block, unsig
 		    hvo_pfn_t *ret)
 {
 	lock_assert_held(m, &z->lock);
-	if (m->blocks[block].isolation || !(m->blocks[block].orders >> order))
+	if (m->pageblocks[block].isolation || !(m->pageblocks[block].orders >> order))
 		return false;
-	*ret = take_from_block(m, z, block, order);
+	*ret = take_from_pageblock(m, z, block, order);
 	return true;
 }
 
@@ -260,7 +260,7 @@ static bool take_emptiest(struct hvo_machine *m, struct zone *z, unsigned int or
 	struct bins *bins = &z->bins[from];
 	unsigned int bin, orders;
 	struct update u;
-	struct block *b;
+	struct pageblock *b;
 	uint64_t nr;
 
 	for (bin = NR_BINS; bin-- > 0;) {
@@ -268,14 +268,14 @@ static bool take_emptiest(struct hvo_machine *m, struct zone *z, unsigned int or
 		if (!orders)
 			continue;
 		nr = bins->head[bin][__builtin_ctz(orders)] - 1;
-		b = &m->blocks[nr];
+		b = &m->pageblocks[nr];
 		/* One that is mostly free changes its type with it. */
-		if (b->nr_free >= HVO_BLOCK_FRAMES / 2 && from != MIGRATE_SPLIT) {
+		if (b->nr_free >= HVO_PAGEBLOCK_FRAMES / 2 && from != MIGRATE_HOSTED) {
 			u = update_begin(m, z, b);
 			b->migratetype = to & 0xf;
 			update_end(&u);
 		}
-		*ret = take_from_block(m, z, nr, order);
+		*ret = take_from_pageblock(m, z, nr, order);
 		return true;
 	}
 	return false;
@@ -285,9 +285,9 @@ bool zone_take_fallback(struct hvo_machine *m, struct zone *z, unsigned int orde
 			enum migratetype type, bool split, hvo_pfn_t *ret)
 {
 	static const enum migratetype others[][3] = {
-		[MIGRATE_MOVABLE] = { MIGRATE_RECLAIMABLE, MIGRATE_UNMOVABLE, MIGRATE_SPLIT },
-		[MIGRATE_UNMOVABLE] = { MIGRATE_RECLAIMABLE, MIGRATE_MOVABLE, MIGRATE_SPLIT },
-		[MIGRATE_RECLAIMABLE] = { MIGRATE_UNMOVABLE, MIGRATE_MOVABLE, MIGRATE_SPLIT },
+		[MIGRATE_MOVABLE] = { MIGRATE_RECLAIMABLE, MIGRATE_UNMOVABLE, MIGRATE_HOSTED },
+		[MIGRATE_UNMOVABLE] = { MIGRATE_RECLAIMABLE, MIGRATE_MOVABLE, MIGRATE_HOSTED },
+		[MIGRATE_RECLAIMABLE] = { MIGRATE_UNMOVABLE, MIGRATE_MOVABLE, MIGRATE_HOSTED },
 	};
 	unsigned int i, nr = split ? 3 : 2;
 
@@ -298,8 +298,8 @@ bool zone_take_fallback(struct hvo_machine *m, struct zone *z, unsigned int orde
 	return false;
 }
 
-static void free_into_block(struct hvo_machine *m, struct block *b, hvo_pfn_t base,
-			    unsigned int idx, unsigned int order)
+static void free_into_pageblock(struct hvo_machine *m, struct pageblock *b, hvo_pfn_t base,
+				unsigned int idx, unsigned int order)
 {
 	struct hvo_page *page;
 	unsigned int buddy;
@@ -320,7 +320,7 @@ static void free_into_block(struct hvo_machine *m, struct block *b, hvo_pfn_t ba
 }
 
 /* Nothing in a cut pageblock is free any more. */
-static void frags_drop(struct hvo_machine *m, struct block *b, hvo_pfn_t base)
+static void frags_drop(struct hvo_machine *m, struct pageblock *b, hvo_pfn_t base)
 {
 	while (b->orders) {
 		unsigned int order = (unsigned int)__builtin_ctz(b->orders);
@@ -331,37 +331,37 @@ static void frags_drop(struct hvo_machine *m, struct block *b, hvo_pfn_t base)
 }
 
 /* A pageblock is not cut any more. */
-static void forget_cut(struct hvo_machine *m, struct zone *z, struct block *b)
+static void forget_cut(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 {
-	if (b->flags & BLOCK_CARVED)
+	if (b->flags & PB_CARVED)
 		counter_sub(&m->carved_blocks, 1);
 	b->flags = 0;
 	z->nr_cut--;
 }
 
 /* All frames of a pageblock of Linux mode are free: it is whole again, and the caller's. */
-static hvo_pfn_t make_whole(struct hvo_machine *m, struct zone *z, struct block *b)
+static hvo_pfn_t make_whole(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 {
-	hvo_pfn_t base = block_pfn((uint64_t)(b - m->blocks));
+	hvo_pfn_t base = pageblock_pfn((uint64_t)(b - m->pageblocks));
 	struct update u = update_begin(m, z, b);
 
 	frags_drop(m, b, base);
 	forget_cut(m, z, b);
-	fold_set(m, base, HVO_BLOCK_ORDER, HVO_BLOCK_ORDER);
+	fold_set(m, base, HVO_PAGEBLOCK_ORDER, HVO_PAGEBLOCK_ORDER);
 	update_end(&u);
 	return base;
 }
 
 /* Linux mode: does nothing keep a pageblock from being whole? */
-static bool all_free(const struct hvo_machine *m, const struct block *b)
+static bool all_free(const struct hvo_machine *m, const struct pageblock *b)
 {
-	return b->nr_free == HVO_BLOCK_FRAMES && !on_demand(m);
+	return b->nr_free == HVO_PAGEBLOCK_FRAMES && !on_demand(m);
 }
 
-static void settle(struct hvo_machine *m, struct zone *z, struct block *b)
+static void settle(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 {
 	if (all_free(m, b) && pageblock_serves(b))
-		zone_put_whole(m, z, make_whole(m, z, b), HVO_BLOCK_ORDER);
+		zone_put_whole(m, z, make_whole(m, z, b), HVO_PAGEBLOCK_ORDER);
 }
 
 /* A frame in nobody's hands, on no list. */
@@ -391,7 +391,7 @@ static void put_sound(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsi
 
 void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
-	struct block *b = &m->blocks[block_of(pfn)];
+	struct pageblock *b = &m->pageblocks[pageblock_of(pfn)];
 	struct update u;
 
 	lock_assert_held(m, &z->lock);
@@ -400,77 +400,79 @@ void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 		return;
 	}
 	u = update_begin(m, z, b);
-	free_into_block(m, b, block_pfn(block_of(pfn)), pfn & (HVO_BLOCK_FRAMES - 1), order);
+	free_into_pageblock(m, b, pageblock_pfn(pageblock_of(pfn)),
+			    pfn & (HVO_PAGEBLOCK_FRAMES - 1), order);
 	update_end(&u);
 	settle(m, z, b);
 }
 
 /* ---- isolation ------------------------------------------------------------------------------ */
 
-void zone_isolate_block(struct hvo_machine *m, struct zone *z, uint64_t block, enum isolation by)
+void zone_isolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block,
+			    enum isolation by)
 {
-	enum block_place place = block_place(m, block);
-	struct block *b = &m->blocks[block];
-	hvo_pfn_t pfn = block_pfn(block);
+	enum pageblock_place place = pageblock_place(m, block);
+	struct pageblock *b = &m->pageblocks[block];
+	hvo_pfn_t pfn = pageblock_pfn(block);
 	struct update u;
 
 	lock_assert_held(m, &z->lock);
 	HVO_ASSERT(m, !b->isolation, ZONE_4, "block is isolated", pfn);
 	/* What is free leaves the lists; what is in transition will come back to an isolated one. */
-	if (place == PLACE_WHOLE && zone_take_free_block(m, z, pfn))
+	if (place == PLACE_WHOLE && zone_take_free_pageblock(m, z, pfn))
 		zone_set_isolated(m, pfn);
 	u = update_begin(m, z, b);
 	b->isolation = by & 0xf;
 	update_end(&u);
 	z->nr_isolated++;
-	z->nr_kept += by == ISOLATED_BY_USER;
+	z->nr_isolated_by_user += by == ISOLATED_BY_USER;
 }
 
-void zone_unisolate_block(struct hvo_machine *m, struct zone *z, uint64_t block)
+void zone_unisolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
-	enum block_place place = block_place(m, block);
-	struct block *b = &m->blocks[block];
-	hvo_pfn_t pfn = block_pfn(block);
+	enum pageblock_place place = pageblock_place(m, block);
+	struct pageblock *b = &m->pageblocks[block];
+	hvo_pfn_t pfn = pageblock_pfn(block);
 	struct update u = update_begin(m, z, b);
 
 	lock_assert_held(m, &z->lock);
 	HVO_ASSERT(m, b->isolation, ZONE_4, "block is not isolated", pfn);
 	z->nr_isolated--;
-	z->nr_kept -= b->isolation == ISOLATED_BY_USER;
+	z->nr_isolated_by_user -= b->isolation == ISOLATED_BY_USER;
 	b->isolation = NOT_ISOLATED;
 	update_end(&u);
 	if (place == PLACE_WHOLE && hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_ISOLATED)
-		zone_put_whole(m, z, pfn, HVO_BLOCK_ORDER);
+		zone_put_whole(m, z, pfn, HVO_PAGEBLOCK_ORDER);
 	else
 		settle(m, z, b);
 }
 
 /* A pageblock is being collapsed from now on, or no longer. */
-static void set_busy(struct hvo_machine *m, struct zone *z, struct block *b, bool busy)
+static void set_busy(struct hvo_machine *m, struct zone *z, struct pageblock *b, bool busy)
 {
 	struct update u = update_begin(m, z, b);
 
-	b->flags ^= BLOCK_BUSY;
+	b->flags ^= PB_BUSY;
 	z->in_flight += busy ? 1 : -1u;
 	update_end(&u);
 }
 
 bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block, bool *ret_busy)
 {
-	struct block *b = &m->blocks[block];
+	struct pageblock *b = &m->pageblocks[block];
 
 	lock_assert_held(m, &z->lock);
-	HVO_ASSERT(m, b->isolation, ZONE_4, "block is not isolated", block_pfn(block));
+	HVO_ASSERT(m, b->isolation, ZONE_4, "block is not isolated", pageblock_pfn(block));
 	*ret_busy = false;
-	if (block_place(m, block) == PLACE_WHOLE)
-		return hvo_page_state(page_ro(m, block_pfn(block))) == HVO_PAGE_ISOLATED;
-	if (block_place(m, block) != PLACE_CUT)
+	if (pageblock_place(m, block) == PLACE_WHOLE)
+		return hvo_page_state(page_ro(m, pageblock_pfn(block))) == HVO_PAGE_ISOLATED;
+	if (pageblock_place(m, block) != PLACE_CUT)
 		return false;
 	if (all_free(m, b)) {
 		zone_set_isolated(m, make_whole(m, z, b));
 		return true;
 	}
-	*ret_busy = block_collapsible(m, b);
+	*ret_busy = pageblock_collapsible(m, b);
 	if (*ret_busy)
 		set_busy(m, z, b, true);
 	return false;
@@ -483,19 +485,19 @@ static unsigned int largest_order(hvo_pfn_t pfn, uint64_t nr)
 	return fitting_order(pfn, pfn + nr, SMALL_ORDERS - 1);
 }
 
-void zone_open_block(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int first,
-		     enum migratetype type, unsigned int flags)
+void zone_open_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int first,
+			 enum migratetype type, unsigned int flags)
 {
-	struct block *b = &m->blocks[block];
-	hvo_pfn_t base = block_pfn(block);
+	struct pageblock *b = &m->pageblocks[block];
+	hvo_pfn_t base = pageblock_pfn(block);
 	unsigned int idx, order;
 	struct update u;
 
 	lock_assert_held(m, &z->lock);
-	*b = (struct block){ .migratetype = type & 0xf, .isolation = b->isolation };
+	*b = (struct pageblock){ .migratetype = type & 0xf, .isolation = b->isolation };
 	u = update_begin(m, z, b);
-	for (idx = first; idx < HVO_BLOCK_FRAMES; idx += 1u << order) {
-		order = largest_order(idx, HVO_BLOCK_FRAMES - idx);
+	for (idx = first; idx < HVO_PAGEBLOCK_FRAMES; idx += 1u << order) {
+		order = largest_order(idx, HVO_PAGEBLOCK_FRAMES - idx);
 		while (order && badframe_in_block(m, base + idx, order))
 			order--;
 		if (badframe_in_block(m, base + idx, order))
@@ -504,24 +506,25 @@ void zone_open_block(struct hvo_machine *m, struct zone *z, uint64_t block, unsi
 			frag_add(m, b, base, idx, order);
 	}
 	z->nr_cut++;
-	b->flags = (uint8_t)(flags | BLOCK_CUT);
+	b->flags = (uint8_t)(flags | PB_CUT);
 	update_end(&u);
 }
 
 void zone_open_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, unsigned int at,
 		      enum migratetype type)
 {
-	bool self = at < HVO_BLOCK_FRAMES;
-	unsigned int behind = self ? at + HVO_BLOCK_TAILS : HVO_BLOCK_FRAMES;
+	bool self = at < HVO_PAGEBLOCK_FRAMES;
+	unsigned int behind = self ? at + HVO_PAGEBLOCK_TAILS : HVO_PAGEBLOCK_FRAMES;
 
 	lock_assert_held(m, &z->lock);
 	if (!self) {
 		page_set_state(m, block, page_rw(m, block), HVO_PAGE_TAIL, 0);
-		fold_set(m, block, HVO_BLOCK_ORDER, 0);
+		fold_set(m, block, HVO_PAGEBLOCK_ORDER, 0);
 	}
-	zone_open_block(m, z, block_of(block), HVO_BLOCK_FRAMES, type, self ? BLOCK_SELF : 0);
+	zone_open_pageblock(m, z, pageblock_of(block), HVO_PAGEBLOCK_FRAMES, type,
+			    self ? PB_SELF : 0);
 	zone_put_range(m, z, block, at);
-	zone_put_range(m, z, block + behind, HVO_BLOCK_FRAMES - behind);
+	zone_put_range(m, z, block + behind, HVO_PAGEBLOCK_FRAMES - behind);
 }
 
 void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
@@ -547,7 +550,7 @@ void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64
 static bool frag_find(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int *ret_idx,
 		      unsigned int *ret_order)
 {
-	unsigned int idx = pfn & (HVO_BLOCK_FRAMES - 1), order;
+	unsigned int idx = pfn & (HVO_PAGEBLOCK_FRAMES - 1), order;
 	hvo_pfn_t base = pfn - idx;
 
 	for (order = 0; order < SMALL_ORDERS; order++) {
@@ -580,35 +583,36 @@ static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, 
 			return false;
 		if (order) {
 			if (hvo_page_state(page_ro(m, head)) != HVO_PAGE_FREE ||
-			    (!reported && m->blocks[block_of(pfn)].flags & BLOCK_REPORTED))
+			    (!reported && m->pageblocks[pageblock_of(pfn)].flags & PB_REPORTED))
 				return false;
-			pfn = block_pfn(block_of(pfn) + 1);
+			pfn = pageblock_pfn(pageblock_of(pfn) + 1);
 			continue;
 		}
-		if (!pageblock_serves(&m->blocks[block_of(pfn)]) || !frag_find(m, pfn, &idx, &o))
+		if (!pageblock_serves(&m->pageblocks[pageblock_of(pfn)]) ||
+		    !frag_find(m, pfn, &idx, &o))
 			return false;
-		pfn = block_pfn(block_of(pfn)) + idx + (1u << o);
+		pfn = pageblock_pfn(pageblock_of(pfn)) + idx + (1u << o);
 	}
 	return true;
 }
 
 /* Linux mode: a free block of order 9 and above becomes a cut one, all of it free. */
-static void open_free_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
+static void open_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 {
 	unsigned int order = fold_order(m, pfn);
-	hvo_pfn_t base = block_pfn(block_of(pfn));
+	hvo_pfn_t base = pageblock_pfn(pageblock_of(pfn));
 
-	zone_take_out(m, z, pfn & ~((UINT64_C(1) << order) - 1), order, base, HVO_BLOCK_ORDER);
+	zone_take_out(m, z, pfn & ~((UINT64_C(1) << order) - 1), order, base, HVO_PAGEBLOCK_ORDER);
 	page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
-	fold_set(m, base, HVO_BLOCK_ORDER, 0);
-	zone_open_block(m, z, block_of(pfn), 0, MIGRATE_UNMOVABLE, 0);
+	fold_set(m, base, HVO_PAGEBLOCK_ORDER, 0);
+	zone_open_pageblock(m, z, pageblock_of(pfn), 0, MIGRATE_UNMOVABLE, 0);
 }
 
 /* Free frames of a cut block, as blocks in state USED or as single ones in state MEMMAP. */
 static void frags_take(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, enum hvo_page_state state)
 {
-	struct block *b = &m->blocks[block_of(pfn)];
-	hvo_pfn_t base = block_pfn(block_of(pfn)), end = pfn + nr;
+	struct pageblock *b = &m->pageblocks[pageblock_of(pfn)];
+	hvo_pfn_t base = pageblock_pfn(pageblock_of(pfn)), end = pfn + nr;
 	unsigned int head, have;
 
 	while (pfn < end) {
@@ -625,9 +629,10 @@ static void frags_take(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, enum h
 	}
 }
 
-static void take_range_in_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
+static void take_range_in_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn,
+				    uint64_t nr)
 {
-	struct update u = update_begin(m, z, &m->blocks[block_of(pfn)]);
+	struct update u = update_begin(m, z, &m->pageblocks[pageblock_of(pfn)]);
 
 	frags_take(m, pfn, nr, HVO_PAGE_MEMMAP);
 	update_end(&u);
@@ -639,12 +644,12 @@ bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	unsigned int head, have;
 
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
-	if (block_place(m, block_of(pfn)) != PLACE_CUT)
+	if (pageblock_place(m, pageblock_of(pfn)) != PLACE_CUT)
 		return false;
 	while (p < end) {
 		if (!frag_find(m, p, &head, &have))
 			return false;
-		p = block_pfn(block_of(pfn)) + head + (1u << have);
+		p = pageblock_pfn(pageblock_of(pfn)) + head + (1u << have);
 	}
 	frags_take(m, pfn, nr, HVO_PAGE_USED);
 	return true;
@@ -656,13 +661,13 @@ bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint6
 	if (!range_is_free(m, z, pfn, nr, false))
 		return false;
 	while (nr) {
-		uint64_t in_block = HVO_BLOCK_FRAMES - (pfn & (HVO_BLOCK_FRAMES - 1));
+		uint64_t in_block = HVO_PAGEBLOCK_FRAMES - (pfn & (HVO_PAGEBLOCK_FRAMES - 1));
 
 		if (in_block > nr)
 			in_block = nr;
-		if (hvo_fold_byte(&m->mm, block_of(pfn)))
-			open_free_block(m, z, pfn);
-		take_range_in_block(m, z, pfn, in_block);
+		if (hvo_fold_byte(&m->mm, pageblock_of(pfn)))
+			open_free_pageblock(m, z, pfn);
+		take_range_in_pageblock(m, z, pfn, in_block);
 		pfn += in_block;
 		nr -= in_block;
 	}
@@ -672,16 +677,16 @@ bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint6
 bool zone_take_reported(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr,
 			hvo_pfn_t *ret)
 {
-	hvo_pfn_t block = block_pfn(block_of(pfn)), end = pfn + nr;
+	hvo_pfn_t block = pageblock_pfn(pageblock_of(pfn)), end = pfn + nr;
 
 	lock_assert_held(m, &z->lock);
 	if (!range_is_free(m, z, pfn, nr, true))
 		return false;
-	for (; block < end; block += HVO_BLOCK_FRAMES) {
-		if (!(m->blocks[block_of(block)].flags & BLOCK_REPORTED))
+	for (; block < end; block += HVO_PAGEBLOCK_FRAMES) {
+		if (!(m->pageblocks[pageblock_of(block)].flags & PB_REPORTED))
 			continue;
 		*ret = block;
-		return zone_take_free_block(m, z, block);
+		return zone_take_free_pageblock(m, z, block);
 	}
 	return false;
 }
@@ -691,9 +696,9 @@ bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, 
 	struct hvo_page *page;
 
 	lock_assert_held(m, &z->lock);
-	if (block_place(m, block) != PLACE_CUT || !m->blocks[block].orders)
+	if (pageblock_place(m, block) != PLACE_CUT || !m->pageblocks[block].orders)
 		return false;
-	*ret = take_from_block(m, z, block, 0);
+	*ret = take_from_pageblock(m, z, block, 0);
 	page = page_rw(m, *ret);
 	page_set_state(m, *ret, page, HVO_PAGE_MEMMAP, 0);
 	page_set_flags(page, 0);
@@ -702,15 +707,15 @@ bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, 
 
 bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool self)
 {
-	struct block *b = &m->blocks[block];
-	bool is = b->flags & BLOCK_SELF;
+	struct pageblock *b = &m->pageblocks[block];
+	bool is = b->flags & PB_SELF;
 	struct update u;
 
 	lock_assert_held(m, &z->lock);
-	if (block_place(m, block) != PLACE_CUT || is == self)
+	if (pageblock_place(m, block) != PLACE_CUT || is == self)
 		return false;
 	u = update_begin(m, z, b);
-	b->flags ^= BLOCK_SELF;
+	b->flags ^= PB_SELF;
 	update_end(&u);
 	return true;
 }
@@ -720,9 +725,10 @@ static enum bad_place bad_place(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	enum hvo_page_state state;
 
-	switch (block_place(m, block_of(pfn))) {
+	switch (pageblock_place(m, pageblock_of(pfn))) {
 	case PLACE_WHOLE:
-		return zone_whole_state(m, block_of(pfn), &state) && state == HVO_PAGE_POISONED ?
+		return zone_whole_state(m, pageblock_of(pfn), &state) &&
+				       state == HVO_PAGE_POISONED ?
 			       BAD_ASIDE :
 			       BAD_IN_USE;
 	case PLACE_MEMMAP:
@@ -739,26 +745,27 @@ static enum bad_place bad_place(struct hvo_machine *m, hvo_pfn_t pfn)
 static void frag_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int head,
 		     unsigned int have)
 {
-	struct block *b = &m->blocks[block_of(pfn)];
+	struct pageblock *b = &m->pageblocks[pageblock_of(pfn)];
 	struct update u = update_begin(m, z, b);
 
-	frag_split(m, b, block_pfn(block_of(pfn)), head, have, pfn & (HVO_BLOCK_FRAMES - 1), 0);
+	frag_split(m, b, pageblock_pfn(pageblock_of(pfn)), head, have,
+		   pfn & (HVO_PAGEBLOCK_FRAMES - 1), 0);
 	frame_out(m, pfn);
 	update_end(&u);
 }
 
 enum bad_place zone_take_bad(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 {
-	enum block_place place = block_place(m, block_of(pfn));
-	hvo_pfn_t base = block_pfn(block_of(pfn));
+	enum pageblock_place place = pageblock_place(m, pageblock_of(pfn));
+	hvo_pfn_t base = pageblock_pfn(pageblock_of(pfn));
 	unsigned int head, have;
 
 	lock_assert_held(m, &z->lock);
 	if (place == PLACE_CUT && frag_find(m, pfn, &head, &have))
 		frag_out(m, z, pfn, head, have);
-	else if (place == PLACE_WHOLE && (zone_take_free_block(m, z, base) ||
+	else if (place == PLACE_WHOLE && (zone_take_free_pageblock(m, z, base) ||
 					  hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED))
-		zone_set_aside(m, block_of(pfn));
+		zone_set_aside(m, pageblock_of(pfn));
 	return bad_place(m, pfn);
 }
 
@@ -776,7 +783,7 @@ unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64
 
 			while (*head && nr < max) {
 				blocks[nr] = *head - 1;
-				set_busy(m, z, &m->blocks[blocks[nr++]], true);
+				set_busy(m, z, &m->pageblocks[blocks[nr++]], true);
 			}
 		}
 	}
@@ -785,10 +792,10 @@ unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64
 
 void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
-	hvo_pfn_t pfn = block_pfn(block), end = pfn + HVO_BLOCK_FRAMES;
+	hvo_pfn_t pfn = pageblock_pfn(block), end = pfn + HVO_PAGEBLOCK_FRAMES;
 
 	lock_assert_held(m, &z->lock);
-	set_busy(m, z, &m->blocks[block], false);
+	set_busy(m, z, &m->pageblocks[block], false);
 	/* What failed meanwhile was out of reach. */
 	while (badframe_in(m, pfn, end)) {
 		pfn = badframe_next(m, pfn, end);
@@ -798,31 +805,31 @@ void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
 
 void zone_collapsed(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
-	struct block *b = &m->blocks[block];
+	struct pageblock *b = &m->pageblocks[block];
 
 	forget_cut(m, z, b);
 	b->nr_free = 0;
 	b->orders = 0;
 	z->in_flight--;
-	zone_put_whole(m, z, block_pfn(block), HVO_BLOCK_ORDER);
+	zone_put_whole(m, z, pageblock_pfn(block), HVO_PAGEBLOCK_ORDER);
 }
 
 /* ---- hot-plug ------------------------------------------------------------------------------- */
 
 bool zone_can_close(struct hvo_machine *m, uint64_t block)
 {
-	hvo_pfn_t base = block_pfn(block);
+	hvo_pfn_t base = pageblock_pfn(block);
 	unsigned int idx, order;
 
-	lock_assert_held(m, &zone_of(m, block_pfn(block))->lock);
-	if (block_place(m, block) == PLACE_WHOLE) {
+	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
+	if (pageblock_place(m, block) == PLACE_WHOLE) {
 		enum hvo_page_state state = hvo_page_state(page_ro(m, base));
 
 		return state == HVO_PAGE_ISOLATED || state == HVO_PAGE_POISONED;
 	}
-	if (block_place(m, block) != PLACE_CUT)
+	if (pageblock_place(m, block) != PLACE_CUT)
 		return false;
-	for (idx = 0; idx < HVO_BLOCK_FRAMES; idx += 1u << order) {
+	for (idx = 0; idx < HVO_PAGEBLOCK_FRAMES; idx += 1u << order) {
 		const struct hvo_page *page = page_ro(m, base + idx);
 
 		order = 0;
@@ -845,18 +852,18 @@ bool zone_can_close(struct hvo_machine *m, uint64_t block)
 	return true;
 }
 
-void zone_close_block(struct hvo_machine *m, struct zone *z, uint64_t block)
+void zone_close_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
-	unsigned int stays = BLOCK_SELF | BLOCK_CUT | BLOCK_REPORTED;
-	struct block *b = &m->blocks[block];
-	hvo_pfn_t base = block_pfn(block);
+	unsigned int stays = PB_SELF | PB_CUT | PB_REPORTED;
+	struct pageblock *b = &m->pageblocks[block];
+	hvo_pfn_t base = pageblock_pfn(block);
 
 	lock_assert_held(m, &z->lock);
 	stays &= b->flags;
-	if (stays & BLOCK_CUT) {
+	if (stays & PB_CUT) {
 		frags_drop(m, b, base);
-		if (stays & BLOCK_SELF)
-			counter_sub(&m->memmap, HVO_BLOCK_TAILS);
+		if (stays & PB_SELF)
+			counter_sub(&m->memmap, HVO_PAGEBLOCK_TAILS);
 		forget_cut(m, z, b);
 	} else if (hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED) {
 		page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
@@ -866,17 +873,17 @@ void zone_close_block(struct hvo_machine *m, struct zone *z, uint64_t block)
 	z->nr_isolated--;
 }
 
-void zone_reopen_block(struct hvo_machine *m, struct zone *z, uint64_t block)
+void zone_reopen_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
-	unsigned int flags = m->blocks[block].flags & BLOCK_SELF;
-	hvo_pfn_t base = block_pfn(block), pfn, end;
+	unsigned int flags = m->pageblocks[block].flags & PB_SELF;
+	hvo_pfn_t base = pageblock_pfn(block), pfn, end;
 
 	lock_assert_held(m, &z->lock);
 	if (flags)
-		counter_add(&m->memmap, HVO_BLOCK_TAILS);
-	zone_open_block(m, z, block, HVO_BLOCK_FRAMES, MIGRATE_MOVABLE, flags);
-	for (pfn = base; pfn < base + HVO_BLOCK_FRAMES; pfn = end + 1) {
-		for (end = pfn; end < base + HVO_BLOCK_FRAMES &&
+		counter_add(&m->memmap, HVO_PAGEBLOCK_TAILS);
+	zone_open_pageblock(m, z, block, HVO_PAGEBLOCK_FRAMES, MIGRATE_MOVABLE, flags);
+	for (pfn = base; pfn < base + HVO_PAGEBLOCK_FRAMES; pfn = end + 1) {
+		for (end = pfn; end < base + HVO_PAGEBLOCK_FRAMES &&
 				hvo_page_state(page_ro(m, end)) == HVO_PAGE_TAIL;)
 			end++;
 		if (end > pfn) {

@@ -30,43 +30,44 @@ void zone_free_sub(struct hvo_machine *m, struct zone *z, uint64_t nr)
 
 /* ---- what a pageblock can be ---------------------------------------------------------------- */
 
-#define CUT_ONLY (BLOCK_SELF | BLOCK_BUSY | BLOCK_CARVED)
+#define CUT_ONLY (PB_SELF | PB_BUSY | PB_CARVED)
 
 bool zone_whole_state(struct hvo_machine *m, uint64_t block, enum hvo_page_state *ret)
 {
 	unsigned int order;
 	uint8_t byte;
 
-	lock_assert_held(m, &zone_of(m, block_pfn(block))->lock);
+	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
 	do {
 		byte = hvo_fold_byte(&m->mm, block);
 		order = byte & HVO_FOLD_ORDER;
-		*ret = hvo_page_state(page_ro(m, block_pfn(block) & ~((UINT64_C(1) << order) - 1)));
+		*ret = hvo_page_state(
+			page_ro(m, pageblock_pfn(block) & ~((UINT64_C(1) << order) - 1)));
 	} while (byte != hvo_fold_byte(&m->mm, block));
 	return byte;
 }
 
-enum block_place block_place(struct hvo_machine *m, uint64_t block)
+enum pageblock_place pageblock_place(struct hvo_machine *m, uint64_t block)
 {
-	unsigned int flags = m->blocks[block].flags;
+	unsigned int flags = m->pageblocks[block].flags;
 	enum hvo_page_state state;
 
-	lock_assert_held(m, &zone_of(m, block_pfn(block))->lock);
-	if (flags & BLOCK_CUT) {
-		HVO_ASSERT(m, !(flags & BLOCK_REPORTED), BLOCK_4, "cut, with the system",
-			   block_pfn(block));
-		HVO_ASSERT(m, !hvo_fold_byte(&m->mm, block) || flags & BLOCK_BUSY, BLOCK_4,
-			   "cut and whole", block_pfn(block));
-		return flags & BLOCK_BUSY ? PLACE_COLLAPSING : PLACE_CUT;
+	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
+	if (flags & PB_CUT) {
+		HVO_ASSERT(m, !(flags & PB_REPORTED), BLOCK_4, "cut, with the system",
+			   pageblock_pfn(block));
+		HVO_ASSERT(m, !hvo_fold_byte(&m->mm, block) || flags & PB_BUSY, BLOCK_4,
+			   "cut and whole", pageblock_pfn(block));
+		return flags & PB_BUSY ? PLACE_COLLAPSING : PLACE_CUT;
 	}
 	HVO_ASSERT(m, !(flags & CUT_ONLY), BLOCK_4, "flags of a block that is not cut",
-		   block_pfn(block));
+		   pageblock_pfn(block));
 	if (!zone_whole_state(m, block, &state))
 		return PLACE_CUTTING;
 	if (state != HVO_PAGE_MEMMAP)
 		return PLACE_WHOLE;
-	HVO_ASSERT(m, vmemmap_described_at_start(m, block_pfn(block)), BLOCK_4,
-		   "descriptors in a whole block", block_pfn(block));
+	HVO_ASSERT(m, vmemmap_described_at_start(m, pageblock_pfn(block)), BLOCK_4,
+		   "descriptors in a whole block", pageblock_pfn(block));
 	return PLACE_MEMMAP;
 }
 
@@ -75,16 +76,16 @@ enum block_place block_place(struct hvo_machine *m, uint64_t block)
 static void whole_add(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_FREE, order);
-	head_list_add(m, &z->whole[order - HVO_BLOCK_ORDER], pfn);
-	z->nr_whole[order - HVO_BLOCK_ORDER]++;
+	head_list_add(m, &z->whole[order - HVO_PAGEBLOCK_ORDER], pfn);
+	z->nr_whole[order - HVO_PAGEBLOCK_ORDER]++;
 }
 
 /* The page stays in state FREE: the caller says what it becomes. */
 static void whole_del(struct hvo_machine *m, struct zone *z, struct hvo_page *page,
 		      unsigned int order)
 {
-	head_list_del(m, &z->whole[order - HVO_BLOCK_ORDER], page);
-	z->nr_whole[order - HVO_BLOCK_ORDER]--;
+	head_list_del(m, &z->whole[order - HVO_PAGEBLOCK_ORDER], page);
+	z->nr_whole[order - HVO_PAGEBLOCK_ORDER]--;
 }
 
 static uint8_t whole_byte(const struct hvo_machine *m, unsigned int order)
@@ -123,9 +124,9 @@ bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, 
 
 	lock_assert_held(m, &z->lock);
 	for (o = order; o <= m->cfg.max_order; o++) {
-		if (!z->whole[o - HVO_BLOCK_ORDER])
+		if (!z->whole[o - HVO_PAGEBLOCK_ORDER])
 			continue;
-		pfn = block_pfn(z->whole[o - HVO_BLOCK_ORDER] - 1);
+		pfn = pageblock_pfn(z->whole[o - HVO_PAGEBLOCK_ORDER] - 1);
 		*ret = pfn;
 		zone_take_out(m, z, pfn, o, pfn, order);
 		return true;
@@ -158,49 +159,50 @@ void zone_take_part(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 	zone_take_out(m, z, pfn & ~((UINT64_C(1) << have) - 1), have, pfn, order);
 }
 
-bool zone_take_free_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
+bool zone_take_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 {
 	lock_assert_held(m, &z->lock);
 	if (!zone_free_order(m, pfn))
 		return false;
-	zone_take_part(m, z, block_pfn(block_of(pfn)), HVO_BLOCK_ORDER);
+	zone_take_part(m, z, pageblock_pfn(pageblock_of(pfn)), HVO_PAGEBLOCK_ORDER);
 	return true;
 }
 
 void zone_set_isolated(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_ISOLATED, HVO_BLOCK_ORDER);
-	fold_set(m, pfn, HVO_BLOCK_ORDER, whole_byte(m, HVO_BLOCK_ORDER));
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_ISOLATED, HVO_PAGEBLOCK_ORDER);
+	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, whole_byte(m, HVO_PAGEBLOCK_ORDER));
 }
 
 /* ---- set aside, isolated, and what is around ------------------------------------------------ */
 
 void zone_set_aside(struct hvo_machine *m, uint64_t block)
 {
-	hvo_pfn_t pfn = block_pfn(block);
+	hvo_pfn_t pfn = pageblock_pfn(block);
 
-	lock_assert_held(m, &zone_of(m, block_pfn(block))->lock);
-	fold_set(m, pfn, HVO_BLOCK_ORDER, whole_byte(m, HVO_BLOCK_ORDER));
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_POISONED, HVO_BLOCK_ORDER);
+	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
+	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, whole_byte(m, HVO_PAGEBLOCK_ORDER));
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_POISONED, HVO_PAGEBLOCK_ORDER);
 }
 
 bool zone_take_aside(struct hvo_machine *m, uint64_t block)
 {
-	hvo_pfn_t pfn = block_pfn(block);
+	hvo_pfn_t pfn = pageblock_pfn(block);
 
-	lock_assert_held(m, &zone_of(m, block_pfn(block))->lock);
-	if (block_place(m, block) != PLACE_WHOLE ||
+	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
+	if (pageblock_place(m, block) != PLACE_WHOLE ||
 	    hvo_page_state(page_ro(m, pfn)) != HVO_PAGE_POISONED)
 		return false;
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, HVO_BLOCK_ORDER);
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, HVO_PAGEBLOCK_ORDER);
 	return true;
 }
 
 /* Does a free pageblock serve nobody? */
 static bool stays_apart(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	return m->blocks[block_of(pfn)].isolation || badframe_in_block(m, pfn, HVO_BLOCK_ORDER);
+	return m->pageblocks[pageblock_of(pfn)].isolation ||
+	       badframe_in_block(m, pfn, HVO_PAGEBLOCK_ORDER);
 }
 
 /* Free the rest of a block, if part of it is isolated or failed; false: no part is. */
@@ -209,18 +211,18 @@ static bool put_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uns
 	hvo_pfn_t end = pfn + (UINT64_C(1) << order), p = pfn;
 
 	while (p < end && !stays_apart(m, p))
-		p += HVO_BLOCK_FRAMES;
+		p += HVO_PAGEBLOCK_FRAMES;
 	if (p == end)
 		return false;
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
-	for (p = pfn; p < end; p += HVO_BLOCK_FRAMES) {
-		if (badframe_in_block(m, p, HVO_BLOCK_ORDER)) {
-			zone_set_aside(m, block_of(p));
+	for (p = pfn; p < end; p += HVO_PAGEBLOCK_FRAMES) {
+		if (badframe_in_block(m, p, HVO_PAGEBLOCK_ORDER)) {
+			zone_set_aside(m, pageblock_of(p));
 			work_wanted(m);
-		} else if (m->blocks[block_of(p)].isolation) {
+		} else if (m->pageblocks[pageblock_of(p)].isolation) {
 			zone_set_isolated(m, p);
 		} else {
-			zone_put_whole(m, z, p, HVO_BLOCK_ORDER);
+			zone_put_whole(m, z, p, HVO_PAGEBLOCK_ORDER);
 		}
 	}
 	return true;
@@ -263,7 +265,7 @@ void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 		/* No block lies in two zones: where a free one begins is enough. */
 		if (!zone_has(m, z, buddy))
 			break;
-		byte = hvo_fold_byte(&m->mm, block_of(buddy));
+		byte = hvo_fold_byte(&m->mm, pageblock_of(buddy));
 		/* The order too: a block that is just collapsing has its byte already. */
 		if (byte != whole_byte(m, o) || !zone_heads_free(m, buddy, o))
 			break;

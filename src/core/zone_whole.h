@@ -9,7 +9,7 @@
  * All with the zone's lock held. Blocks handed out are in state USED, refcount 0.
  *
  * What is between two steps of another thread can be seen under the lock; this is all of it, and
- * block_place() stops at anything else:
+ * pageblock_place() stops at anything else:
  *
  *	place	    fold byte	  CUT BUSY  head of the pageblock
  *	WHOLE	    order|FOLDED   -   -    FREE, ISOLATED, HUGETLB_*, POISONED (set aside); TAIL of a
@@ -29,7 +29,7 @@
  * the zone the block (in_flight), a fold owes a wait for readers and a flush before its frames are
  * free, a frame that failed owes its departure to whoever brings it back.
  */
-enum block_place { PLACE_WHOLE, PLACE_MEMMAP, PLACE_CUTTING, PLACE_CUT, PLACE_COLLAPSING };
+enum pageblock_place { PLACE_WHOLE, PLACE_MEMMAP, PLACE_CUTTING, PLACE_CUT, PLACE_COLLAPSING };
 
 /*
  * No frame that failed enters a zone: it is POISONED instead of FREE. A whole pageblock with such
@@ -67,13 +67,13 @@ void zone_free_sub(struct hvo_machine *m, struct zone *z, uint64_t nr);
 bool zone_whole_state(struct hvo_machine *m, uint64_t block, enum hvo_page_state *ret);
 
 /* Is a pageblock cut, not about to change, and open to everybody? Zone lock held. */
-static inline bool pageblock_serves(const struct block *b)
+static inline bool pageblock_serves(const struct pageblock *b)
 {
-	return (b->flags & (BLOCK_CUT | BLOCK_BUSY)) == BLOCK_CUT && !b->isolation;
+	return (b->flags & (PB_CUT | PB_BUSY)) == PB_CUT && !b->isolation;
 }
 
 /* Where a pageblock is, by the table above. */
-enum block_place block_place(struct hvo_machine *m, uint64_t block);
+enum pageblock_place pageblock_place(struct hvo_machine *m, uint64_t block);
 
 void zone_take_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int have,
 		   hvo_pfn_t want, unsigned int order);
@@ -91,7 +91,7 @@ unsigned int zone_free_order(struct hvo_machine *m, hvo_pfn_t pfn);
 void zone_take_part(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order);
 
 /* The pageblock of a frame, if it is free as part of a whole block: state USED. */
-bool zone_take_free_block(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
+bool zone_take_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
 
 /* A free 2 MiB block of an isolated range: on no list, in no count. */
 void zone_set_isolated(struct hvo_machine *m, hvo_pfn_t pfn);

@@ -154,14 +154,14 @@ static void split_tails(enum rig_platform platform)
 			rig_mark(&r, i);
 		for (round = 0; round < 2; round++)
 			for (k = 0; k < 7; k++)
-				move(&r, hvo_block_tail_page(pfn >> 9) + k);
+				move(&r, hvo_pageblock_tail_page(pfn >> 9) + k);
 		for (i = pfn; i < pfn + 512; i += UINT64_C(1) << orders[n])
 			rig_unmark(&r, i);
 		assert_true(rig_intact(&r, pfn, 512, orders[n]));
 		put_parts(&r, pfn, pfn + 512, orders[n]);
 		rig_audit(&r);
 		/* Free fragments and their lists move as well. */
-		move(&r, hvo_block_tail_page(pfn >> 9) + 3);
+		move(&r, hvo_pageblock_tail_page(pfn >> 9) + 3);
 		hvo_collapse(r.m, UINT64_MAX, NULL);
 		rig_audit(&r);
 		assert_int_equal(rig_stat(&r).memmap, memmap);
@@ -227,7 +227,7 @@ static hvo_pfn_t alloc_restored(struct rig *r)
 
 	for (;;) {
 		pfn = rig_alloc(r, HVO_GFP_KERNEL, 9);
-		if (may_move(r, hvo_block_tail_page(pfn >> 9)))
+		if (may_move(r, hvo_pageblock_tail_page(pfn >> 9)))
 			break;
 		assert_true(nr < 128);
 		others[nr++] = pfn;
@@ -327,7 +327,7 @@ static void test_not_movable(void **state)
 	rig_put(&r, pfn);
 	refuse(&r, pfn, -HVO_EINVAL);
 	refuse(&r, hvo_machine_memmap(r.m)->nr_frames - 1, -HVO_EINVAL);
-	pfn = backing(&r, hvo_block_tail_page(pfn >> 9));
+	pfn = backing(&r, hvo_pageblock_tail_page(pfn >> 9));
 	assert_int_equal(rig_page(&r, pfn)->state, HVO_PAGE_MEMMAP);
 	hvo_machine_abandon(r.m);
 	assert_int_equal(hvo_move_memmap(r.m, pfn), -HVO_ENODEV);
@@ -360,7 +360,7 @@ static void test_busy(void **state)
 	(void)state;
 	rig_open(&r, RIG_SIM, &cfg);
 	pfn = split_block(&r, 0);
-	tails = hvo_block_tail_page(pfn >> 9);
+	tails = hvo_pageblock_tail_page(pfn >> 9);
 	z = zone_of(r.m, pfn);
 	/* On its way to a user: one page of descriptors; then one that has only tails of it. */
 	put_parts(&r, pfn + 64, pfn + 128, 0);
@@ -410,10 +410,10 @@ static void test_no_memory(void **state)
 	rig_open(&r, RIG_SIM, &cfg);
 	pfn = split_block(&r, 3);
 	hog_all(&r, &h, 0, true);
-	refuse(&r, backing(&r, hvo_block_tail_page(pfn >> 9)), -HVO_ENOMEM);
+	refuse(&r, backing(&r, hvo_pageblock_tail_page(pfn >> 9)), -HVO_ENOMEM);
 	assert_true(hog_intact(&r, &h));
 	hog_release(&r, &h, UINT64_MAX);
-	move(&r, hvo_block_tail_page(pfn >> 9));
+	move(&r, hvo_pageblock_tail_page(pfn >> 9));
 	rig_close(&r);
 }
 
@@ -448,7 +448,7 @@ static void test_each_failure(void **state)
 			/* Nothing is left in a cut block that could serve. */
 			while (small_free(&r))
 				rig_alloc(&r, HVO_GFP_KERNEL, 0);
-		frame = backing(&r, hvo_block_tail_page(pfn >> 9) + 2);
+		frame = backing(&r, hvo_pageblock_tail_page(pfn >> 9) + 2);
 		refused = 0;
 		for (fail_at = 1;; fail_at++) {
 			was = rig_stat(&r);
@@ -460,7 +460,7 @@ static void test_each_failure(void **state)
 				break;
 			}
 			assert_true(rig_disarm(&r));
-			assert_int_equal(backing(&r, hvo_block_tail_page(pfn >> 9) + 2), frame);
+			assert_int_equal(backing(&r, hvo_pageblock_tail_page(pfn >> 9) + 2), frame);
 			assert_int_equal(rig_stat(&r).moved, 0);
 			assert_same(&r, &was);
 			shot_check(&r, shot, HVO_PFN_NONE, HVO_PFN_NONE);
@@ -790,9 +790,9 @@ static void isolate(struct rig *r, uint64_t block, bool on)
 
 	lock_acquire(r->m, &z->lock);
 	if (on)
-		zone_isolate_block(r->m, z, block, ISOLATED_BY_LIBRARY);
+		zone_isolate_pageblock(r->m, z, block, ISOLATED_BY_LIBRARY);
 	else
-		zone_unisolate_block(r->m, z, block);
+		zone_unisolate_pageblock(r->m, z, block);
 	lock_release(r->m, &z->lock);
 	rig_audit(r);
 }
@@ -858,15 +858,15 @@ static void test_isolation(void **state)
 /* Putting back what is not isolated; isolating twice. */
 static void isolate_wrongly(struct rig *r, bool twice)
 {
-	uint64_t block = rig_alloc(r, HVO_GFP_KERNEL, 0) >> HVO_BLOCK_ORDER;
-	struct zone *z = zone_of(r->m, block_pfn(block));
+	uint64_t block = rig_alloc(r, HVO_GFP_KERNEL, 0) >> HVO_PAGEBLOCK_ORDER;
+	struct zone *z = zone_of(r->m, pageblock_pfn(block));
 
 	lock_acquire(r->m, &z->lock);
 	if (twice) {
-		zone_isolate_block(r->m, z, block, ISOLATED_BY_LIBRARY);
-		zone_isolate_block(r->m, z, block, ISOLATED_BY_LIBRARY);
+		zone_isolate_pageblock(r->m, z, block, ISOLATED_BY_LIBRARY);
+		zone_isolate_pageblock(r->m, z, block, ISOLATED_BY_LIBRARY);
 	}
-	zone_unisolate_block(r->m, z, block);
+	zone_unisolate_pageblock(r->m, z, block);
 }
 
 static void test_isolation_panics(void **state)

@@ -405,6 +405,7 @@ done
 check "make does what it is told" tools/check-make.sh
 check "core and mmu stand alone" tools/check-undefined.sh build-gcc build-clang
 check "layers of the core" tools/check-layers.sh build-gcc build-clang
+check "assertions of the core" tools/check-asserts.sh
 check "headers alone, C11" headers_c11
 check "headers alone, C++17" headers_cxx17
 check "sources are listed" sources_listed

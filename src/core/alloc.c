@@ -43,6 +43,7 @@ static int prepare_cut(struct hvo_machine *m, hvo_pfn_t pfn)
 
 static void open_cut(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, enum migratetype type)
 {
+	lock_assert_held(m, &z->lock);
 	if (on_demand(m)) {
 		zone_open_pageblock(m, z, pageblock_of(pfn), HVO_PAGEBLOCK_TAILS, type, PB_SELF);
 		return;
@@ -66,12 +67,13 @@ static bool alloc_from_cut(struct hvo_machine *m, struct zone *z, enum migratety
 	bool taken = false;
 	int rc;
 
+	lock_assert_held(m, &z->lock);
 	while (nr_failed < CUT_ATTEMPTS && zone_take_whole(m, z, HVO_PAGEBLOCK_ORDER, &pfn)) {
 		z->in_flight++;
 		lock_release(m, &z->lock);
 		rc = prepare_cut(m, pfn);
 		lock_acquire(m, &z->lock);
-		z->in_flight--;
+		zone_end_flight(m, z);
 		if (!rc) {
 			open_cut(m, z, pfn, type);
 			taken = zone_take_from(m, z, pageblock_of(pfn), order, ret);
@@ -90,6 +92,7 @@ static int alloc_small(struct hvo_machine *m, struct zone *z, unsigned int gfp, 
 	enum migratetype type = gfp_type(gfp);
 	bool split = !(gfp & GFP_MEMMAP);
 
+	lock_assert_held(m, &z->lock);
 	if (zone_take_small(m, z, order, type, ret))
 		return 0;
 	if (type == MIGRATE_MOVABLE && split && zone_take_small(m, z, order, MIGRATE_HOSTED, ret))
@@ -107,8 +110,9 @@ static int alloc_small(struct hvo_machine *m, struct zone *z, unsigned int gfp, 
  * shrinkers, and these must not allocate with RECLAIM, so the wait ends. Nothing waits for
  * pageblocks that a user isolated: these may stay isolated for ever. Zone lock held.
  */
-static bool may_wait_for_isolated(const struct zone *z, unsigned int gfp)
+static bool may_wait_for_isolated(struct hvo_machine *m, const struct zone *z, unsigned int gfp)
 {
+	lock_assert_held(m, &z->lock);
 	return z->nr_isolated > z->nr_isolated_by_user &&
 	       (gfp & (HVO_GFP_RECLAIM | GFP_ISOLATING)) == HVO_GFP_RECLAIM;
 }
@@ -147,7 +151,7 @@ static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, u
 			else
 				rc = alloc_small(m, z, gfp, order, ret);
 		}
-		if (rc && (z->in_flight || may_wait_for_isolated(z, gfp)))
+		if (rc && (z->in_flight || may_wait_for_isolated(m, z, gfp)))
 			rc = -HVO_EAGAIN;
 		z->nr_allocs += !rc;
 		zone_count_allocated(z, rc ? 0 : want);

@@ -2,8 +2,7 @@
 /*
  * The audit: recount everything from the descriptors up and tell of every difference, a finding.
  * The audit has its own walks and counts; with the checked code it shares the layout arithmetic and
- * the readers of page.h, base.h and backing.h. The rules, with their names, are in DESIGN.md,
- * "Invariants".
+ * the readers of page.h, base.h and backing.h. The rules, with their names, are in rules.h.
  *
  * Locks: none; nobody else may use the machine meanwhile.
  * Linux: nothing like it; closest are page_owner and CONFIG_DEBUG_VM.
@@ -79,10 +78,10 @@ static void check_page(struct audit *a, const char *rule, const char *what, uint
 	expect(a, rule, what, hvo_memmap_group(page) >> 3, shared, pfn == HVO_SHARED_TAIL);
 	if (pfn == HVO_SHARED_TAIL)
 		return;
-	expect(a, "MEMMAP-2", "state of a backing frame", pfn, HVO_PAGE_MEMMAP,
+	expect(a, RULE_MEMMAP_2, "state of a backing frame", pfn, HVO_PAGE_MEMMAP,
 	       whole_head(m, pfn)->state);
 	if (in_whole_memmap(m, pfn))
-		expect(a, "MEMMAP-5", "page that a frame was set aside for", pfn,
+		expect(a, RULE_MEMMAP_5, "page that a frame was set aside for", pfn,
 		       page_of_boot_frame(m, pfn), page);
 }
 
@@ -130,7 +129,7 @@ static void count_huge(struct audit *a, hvo_pfn_t pfn, const struct hvo_page *pa
 	bool failed;
 
 	if (i == HVO_MAX_POOLS) {
-		expect(a, "POOL-1", "huge page without a pool", pfn, 0, 1);
+		expect(a, RULE_POOL_1, "huge page without a pool", pfn, 0, 1);
 		return;
 	}
 	if (page->state == HVO_PAGE_USED) {
@@ -169,7 +168,7 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 	uint64_t nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER), i, k;
 	bool folded = byte & HVO_FOLDED;
 
-	expect(a, "FOLD-2", "order of a whole block's head", pfn, order, page->order);
+	expect(a, RULE_FOLD_2, "order of a whole block's head", pfn, order, page->order);
 	switch (page->state) {
 	case HVO_PAGE_FREE:
 		c->free += UINT64_C(1) << order;
@@ -180,26 +179,26 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		count_huge(a, pfn, page);
 		break;
 	case HVO_PAGE_POISONED:
-		expect(a, "POISON-1", "a pageblock aside has a frame that failed", pfn, true,
+		expect(a, RULE_POISON_1, "a pageblock aside has a frame that failed", pfn, true,
 		       any_bit(m, pfn, order));
 		break;
 	case HVO_PAGE_ISOLATED:
-		expect(a, "ZONE-4", "a free block apart is isolated", pfn, true,
+		expect(a, RULE_ZONE_4, "a free block apart is isolated", pfn, true,
 		       m->pageblocks[pageblock_of(pfn)].isolation != NOT_ISOLATED);
-		expect(a, "ZONE-4", "flags of a free block apart", pfn, 0,
+		expect(a, RULE_ZONE_4, "flags of a free block apart", pfn, 0,
 		       m->pageblocks[pageblock_of(pfn)].flags & ~PB_REPORTED);
 		break;
 	case HVO_PAGE_MEMMAP:
 		count_boot_frames(a, pfn, pfn + (UINT64_C(1) << order), c);
 		break;
 	default:
-		expect(a, "PAGE-1", "state of a whole block's head", pfn, HVO_PAGE_USED,
+		expect(a, RULE_PAGE_1, "state of a whole block's head", pfn, HVO_PAGE_USED,
 		       page->state);
 		if (page_flags(page) & HVO_PF_DEFERRED)
 			count_huge(a, pfn, page);
 	}
 	if (page->state == HVO_PAGE_FREE || page->state == HVO_PAGE_HUGETLB_FREE)
-		expect(a, "PAGE-1", "references of a free block", pfn, 0, page->refcount);
+		expect(a, RULE_PAGE_1, "references of a free block", pfn, 0, page->refcount);
 	if (page_flags(page) & HVO_PF_CMA)
 		c->cma += UINT64_C(1) << order;
 	for (i = 0; i < nr; i++) {
@@ -208,13 +207,14 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 
 		c->isolated += isolated;
 		c->kept += m->pageblocks[block].isolation == ISOLATED_BY_USER;
-		expect(a, "ZONE-4", "free memory is not isolated", block, 0,
+		expect(a, RULE_ZONE_4, "free memory is not isolated", block, 0,
 		       isolated && page->state == HVO_PAGE_FREE);
-		expect(a, "FOLD-2", "fold byte", block, byte, hvo_fold_byte(&m->mm, block));
-		check_pages(a, "FOLD-1", block, folded, on_demand(m) || !folded || !i);
+		expect(a, RULE_FOLD_2, "fold byte", block, byte, hvo_fold_byte(&m->mm, block));
+		check_pages(a, RULE_FOLD_1, block, folded, on_demand(m) || !folded || !i);
 		for (k = i ? 0 : 1; k < (folded ? HVO_PAGES_PER_FRAME : HVO_PAGEBLOCK_FRAMES); k++)
-			expect(a, "PAGE-1", "state inside a whole block", pageblock_pfn(block) + k,
-			       HVO_PAGE_TAIL, page_ro(m, pageblock_pfn(block) + k)->state);
+			expect(a, RULE_PAGE_1, "state inside a whole block",
+			       pageblock_pfn(block) + k, HVO_PAGE_TAIL,
+			       page_ro(m, pageblock_pfn(block) + k)->state);
 	}
 }
 
@@ -243,11 +243,11 @@ static void audit_bin(struct audit *a, struct zone *z, uint64_t block)
 	/* Walking the list for every block would be quadratic: its links must agree. */
 	at = b->prev ? a->m->pageblocks[b->prev - 1].next :
 		       z->bins[b->migratetype].head[bin][order];
-	expect(a, "BIN-1", "link to a block in its bin", block, block + 1, at);
+	expect(a, RULE_BIN_1, "link to a block in its bin", block, block + 1, at);
 	if (b->next)
-		expect(a, "BIN-1", "link back", block, block + 1,
+		expect(a, RULE_BIN_1, "link back", block, block + 1,
 		       a->m->pageblocks[b->next - 1].prev);
-	expect(a, "BIN-1", "bin is marked", block, 1,
+	expect(a, RULE_BIN_1, "bin is marked", block, 1,
 	       z->bins[b->migratetype].orders[bin] >> order & 1);
 }
 
@@ -256,9 +256,9 @@ static void expect_backs(struct audit *a, hvo_pfn_t pfn, uint64_t page)
 	struct hvo_machine *m = a->m;
 	bool valid = page < hvo_memmap_pages(m->mm.nr_frames << HVO_FRAME_SHIFT);
 
-	expect(a, "MEMMAP-3", "page that a frame backs is one", pfn, 1, valid);
+	expect(a, RULE_MEMMAP_3, "page that a frame backs is one", pfn, 1, valid);
 	if (valid)
-		expect(a, "MEMMAP-3", "frame behind the page that it backs", page, pfn,
+		expect(a, RULE_MEMMAP_3, "frame behind the page that it backs", page, pfn,
 		       m->ops->backing(m->ctx, page));
 }
 
@@ -272,7 +272,8 @@ static void check_own(struct audit *a, uint64_t block)
 		own += m->ops->backing(m->ctx, hvo_pageblock_tail_page(block) + k) >>
 			       HVO_PAGEBLOCK_ORDER ==
 		       block;
-	expect(a, "BLOCK-1", "tails in frames of their own block", block, HVO_PAGEBLOCK_TAILS, own);
+	expect(a, RULE_BLOCK_1, "tails in frames of their own block", block, HVO_PAGEBLOCK_TAILS,
+	       own);
 }
 
 static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct count *c)
@@ -283,8 +284,9 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 	hvo_pfn_t base = pageblock_pfn(block);
 	unsigned int idx = 0, nr_free = 0;
 
-	check_pages(a, "FOLD-1", block, false, true);
-	expect(a, "BLOCK-1", "flags of a cut block", block, PB_CUT, b->flags & (PB_CUT | PB_BUSY));
+	check_pages(a, RULE_FOLD_1, block, false, true);
+	expect(a, RULE_BLOCK_1, "flags of a cut block", block, PB_CUT,
+	       b->flags & (PB_CUT | PB_BUSY));
 	if (b->flags & PB_SELF)
 		check_own(a, block);
 	while (idx < HVO_PAGEBLOCK_FRAMES) {
@@ -300,34 +302,34 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 			c->poisoned++;
 			order = 0;
 		} else if (page->state == HVO_PAGE_FREE) {
-			expect(a, "BLOCK-2", "free fragment on its list", base + idx, 1,
+			expect(a, RULE_BLOCK_2, "free fragment on its list", base + idx, 1,
 			       order < SMALL_ORDERS && on_list(m, block, idx, order));
-			expect(a, "PAGE-1", "references of a free block", base + idx, 0,
+			expect(a, RULE_PAGE_1, "references of a free block", base + idx, 0,
 			       page->refcount);
 			nr_free += 1u << order;
 			if (serves && order < SMALL_ORDERS)
 				c->frags[b->migratetype][order]++;
 		} else {
-			expect(a, "PAGE-1", "state of a frame in a cut block", base + idx,
+			expect(a, RULE_PAGE_1, "state of a frame in a cut block", base + idx,
 			       HVO_PAGE_USED, page->state);
 			if (page_flags(page) & HVO_PF_CMA)
 				c->cma += UINT64_C(1) << order;
 		}
 		if (order >= SMALL_ORDERS || idx & ((1u << order) - 1)) {
-			expect(a, "PAGE-1", "order fits its place", base + idx, 0, order);
+			expect(a, RULE_PAGE_1, "order fits its place", base + idx, 0, order);
 			order = 0;
 		}
 		idx += 1u << order;
 	}
-	expect(a, "BLOCK-1", "free frames of a cut block", block, nr_free, b->nr_free);
-	expect(a, "BLOCK-3", "a cut block is free as a whole", block, 0,
+	expect(a, RULE_BLOCK_1, "free frames of a cut block", block, nr_free, b->nr_free);
+	expect(a, RULE_BLOCK_3, "a cut block is free as a whole", block, 0,
 	       !on_demand(m) && nr_free == HVO_PAGEBLOCK_FRAMES && !b->isolation);
 	c->cut++;
 	c->carved += !!(b->flags & PB_CARVED);
 	if (!serves) {
 		c->isolated++;
 		c->kept += b->isolation == ISOLATED_BY_USER;
-		expect(a, "ZONE-4", "links of an isolated block", block, 0, b->next | b->prev);
+		expect(a, RULE_ZONE_4, "links of an isolated block", block, 0, b->next | b->prev);
 		return;
 	}
 	audit_bin(a, z, block);
@@ -340,10 +342,10 @@ static void audit_types(struct audit *a, const struct zone *z, const struct coun
 	unsigned int type, o;
 
 	for (type = 0; type < MIGRATE_TYPES; type++) {
-		expect(a, "ZONE-6", "cut blocks of a type that serve", type, c->serving[type],
+		expect(a, RULE_ZONE_6, "cut blocks of a type that serve", type, c->serving[type],
 		       z->nr_serving[type]);
 		for (o = 0; o < SMALL_ORDERS; o++)
-			expect(a, "ZONE-6", "free fragments of an order", o, c->frags[type][o],
+			expect(a, RULE_ZONE_6, "free fragments of an order", o, c->frags[type][o],
 			       z->nr_frags[type][o]);
 	}
 }
@@ -370,18 +372,18 @@ static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
 		}
 		if (order < HVO_PAGEBLOCK_ORDER || order > HVO_MAX_ORDER ||
 		    pfn & ((UINT64_C(1) << order) - 1)) {
-			expect(a, "FOLD-2", "order fits its place", pfn, 0, order);
+			expect(a, RULE_FOLD_2, "order fits its place", pfn, 0, order);
 			pfn += HVO_PAGEBLOCK_FRAMES;
 			continue;
 		}
 		audit_whole(a, pfn, order, &c);
 		pfn += UINT64_C(1) << order;
 	}
-	expect(a, "ZONE-1", "free frames", z->start, c.free, z->nr_free);
-	expect(a, "ZONE-2", "cut blocks", z->start, c.cut, z->nr_cut);
+	expect(a, RULE_ZONE_1, "free frames", z->start, c.free, z->nr_free);
+	expect(a, RULE_ZONE_2, "cut blocks", z->start, c.cut, z->nr_cut);
 	audit_types(a, z, &c);
-	expect(a, "ZONE-4", "isolated blocks", z->start, c.isolated, z->nr_isolated);
-	expect(a, "ZONE-4", "blocks that a user keeps isolated", z->start, c.kept,
+	expect(a, RULE_ZONE_4, "isolated blocks", z->start, c.isolated, z->nr_isolated);
+	expect(a, RULE_ZONE_4, "blocks that a user keeps isolated", z->start, c.kept,
 	       z->nr_isolated_by_user);
 	for (o = 0; o < WHOLE_ORDERS; o++) {
 		uint64_t nr = 0, guard = c.whole[o] + 1;
@@ -389,12 +391,12 @@ static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
 
 		for (; at && nr < guard; at = page_ro(m, pageblock_pfn(at - 1))->next)
 			nr++;
-		expect(a, "ZONE-3", "blocks on a free list", o + HVO_PAGEBLOCK_ORDER, c.whole[o],
+		expect(a, RULE_ZONE_3, "blocks on a free list", o + HVO_PAGEBLOCK_ORDER, c.whole[o],
 		       nr);
-		expect(a, "ZONE-3", "count of a free list", o + HVO_PAGEBLOCK_ORDER, c.whole[o],
+		expect(a, RULE_ZONE_3, "count of a free list", o + HVO_PAGEBLOCK_ORDER, c.whole[o],
 		       z->nr_whole[o]);
 	}
-	expect(a, "MANAGED-1", "managed frames", z->start, z->present - c.boot, z->managed);
+	expect(a, RULE_MANAGED_1, "managed frames", z->start, z->present - c.boot, z->managed);
 	sum->memmap += c.memmap;
 	sum->boot += c.boot;
 	sum->poisoned += c.poisoned;
@@ -413,13 +415,14 @@ static void audit_pool_node(struct audit *a, unsigned int i, uint32_t node)
 	for (at = n->free_list; at && nr <= n->free;
 	     at = page_ro(a->m, pageblock_pfn(at - 1))->next)
 		nr++;
-	expect(a, "POOL-1", "pages of a pool", pool->order, c->total, n->total);
-	expect(a, "POOL-2", "free pages of a pool", pool->order, c->free, n->free);
-	expect(a, "POOL-3", "pages on its free list", pool->order, n->free, nr);
-	expect(a, "POOL-2", "surplus within total", pool->order, 0, n->surplus > n->total);
-	expect(a, "POOL-4", "folded pages of a pool", pool->order, c->optimized, n->optimized);
-	expect(a, "POOL-4", "poisoned pages of a pool", pool->order, c->poisoned, n->poisoned);
-	expect(a, "POOL-4", "free ones of them", pool->order, c->poisoned_free, n->poisoned_free);
+	expect(a, RULE_POOL_1, "pages of a pool", pool->order, c->total, n->total);
+	expect(a, RULE_POOL_2, "free pages of a pool", pool->order, c->free, n->free);
+	expect(a, RULE_POOL_3, "pages on its free list", pool->order, n->free, nr);
+	expect(a, RULE_POOL_2, "surplus within total", pool->order, 0, n->surplus > n->total);
+	expect(a, RULE_POOL_4, "folded pages of a pool", pool->order, c->optimized, n->optimized);
+	expect(a, RULE_POOL_4, "poisoned pages of a pool", pool->order, c->poisoned, n->poisoned);
+	expect(a, RULE_POOL_4, "free ones of them", pool->order, c->poisoned_free,
+	       n->poisoned_free);
 }
 
 static void audit_pool(struct audit *a, unsigned int i)
@@ -435,13 +438,13 @@ static void audit_pool(struct audit *a, unsigned int i)
 	for (at = pool->deferred.first; at && nr <= pool->deferred.nr;
 	     at = page_ro(a->m, pageblock_pfn(at - 1))->next)
 		nr++;
-	expect(a, "POOL-5", "pages that wait to be freed", pool->order, a->deferred[i],
+	expect(a, RULE_POOL_5, "pages that wait to be freed", pool->order, a->deferred[i],
 	       pool->deferred.nr);
-	expect(a, "POOL-5", "on their list", pool->order, pool->deferred.nr, nr);
+	expect(a, RULE_POOL_5, "on their list", pool->order, pool->deferred.nr, nr);
 	if (!poisoned)
-		expect(a, "POOL-6", "reserved pages that are not there", pool->order, 0,
+		expect(a, RULE_POOL_6, "reserved pages that are not there", pool->order, 0,
 		       pool->reserved > free ? pool->reserved - free : 0);
-	expect(a, "POOL-6", "pages in flight", pool->order, 0, pool->in_flight);
+	expect(a, RULE_POOL_6, "pages in flight", pool->order, 0, pool->in_flight);
 }
 
 static void audit_node(struct audit *a, uint32_t node, struct count *sum)
@@ -474,16 +477,16 @@ static void check_offline_frame(struct audit *a, hvo_pfn_t pfn, struct count *su
 	case HVO_PAGE_MEMMAP:
 		expect_backs(a, pfn, page->private_data[0]);
 		if (page_flags(page) & HVO_PF_BOOT)
-			expect(a, "OFFLINE-1", "the section hosts itself", pfn, 1,
+			expect(a, RULE_OFFLINE_1, "the section hosts itself", pfn, 1,
 			       m->sections[pfn >> HVO_SECTION_ORDER].self_hosted);
 		else
-			expect(a, "OFFLINE-1", "block that a frame has tails of", pfn, block,
+			expect(a, RULE_OFFLINE_1, "block that a frame has tails of", pfn, block,
 			       m->pageblocks[block].flags & PB_SELF ?
 				       hvo_memmap_group(page->private_data[0]) >> 3 :
 				       UINT64_MAX);
 		break;
 	default:
-		expect(a, "OFFLINE-1", "state of a frame", pfn, HVO_PAGE_TAIL, page->state);
+		expect(a, RULE_OFFLINE_1, "state of a frame", pfn, HVO_PAGE_TAIL, page->state);
 	}
 }
 
@@ -494,14 +497,14 @@ static void audit_offline_pageblock(struct audit *a, uint64_t block, struct coun
 	bool cut = b->flags & PB_CUT, folded = on_demand(m) && !cut;
 	hvo_pfn_t pfn = pageblock_pfn(block), end = pfn + HVO_PAGEBLOCK_FRAMES;
 
-	expect(a, "OFFLINE-1", "fold byte", block,
+	expect(a, RULE_OFFLINE_1, "fold byte", block,
 	       cut ? 0 : HVO_PAGEBLOCK_ORDER | (folded ? HVO_FOLDED : 0),
 	       hvo_fold_byte(&m->mm, block));
-	expect(a, "OFFLINE-1", "flags of a block", block, 0,
+	expect(a, RULE_OFFLINE_1, "flags of a block", block, 0,
 	       b->flags & ~(PB_CUT | (cut ? PB_SELF : PB_REPORTED)));
-	expect(a, "OFFLINE-1", "isolation of a block", block, NOT_ISOLATED, b->isolation);
-	expect(a, "OFFLINE-1", "free frames of a block", block, 0, cut ? b->nr_free : 0);
-	check_pages(a, "OFFLINE-1", block, folded, true);
+	expect(a, RULE_OFFLINE_1, "isolation of a block", block, NOT_ISOLATED, b->isolation);
+	expect(a, RULE_OFFLINE_1, "free frames of a block", block, 0, cut ? b->nr_free : 0);
+	check_pages(a, RULE_OFFLINE_1, block, folded, true);
 	if (cut) {
 		for (; pfn < end; pfn++)
 			check_offline_frame(a, pfn, sum);
@@ -513,7 +516,7 @@ static void audit_offline_pageblock(struct audit *a, uint64_t block, struct coun
 	if (page_ro(m, pfn)->state == HVO_PAGE_POISONED)
 		pfn++;
 	for (; pfn < end; pfn++)
-		expect(a, "OFFLINE-1", "state of a frame", pfn, HVO_PAGE_TAIL,
+		expect(a, RULE_OFFLINE_1, "state of a frame", pfn, HVO_PAGE_TAIL,
 		       page_ro(m, pfn)->state);
 }
 
@@ -558,10 +561,10 @@ static uint64_t audit_failed_frame(struct audit *a, hvo_pfn_t pfn)
 	struct hvo_machine *m = a->m;
 
 	if (frame_online(m, pfn))
-		expect(a, "POISON-1", "a frame that failed is free", pfn, false,
+		expect(a, RULE_POISON_1, "a frame that failed is free", pfn, false,
 		       frame_is_free(m, pfn));
 	if (frame_online(m, pfn) && holder(m, pfn))
-		expect(a, "POISON-3", "its holder's head is marked", pfn, HVO_PF_POISONED,
+		expect(a, RULE_POISON_3, "its holder's head is marked", pfn, HVO_PF_POISONED,
 		       page_flags(holder(m, pfn)) & HVO_PF_POISONED);
 	if (in_whole_memmap(m, pfn))
 		return m->ops->backing(m->ctx, page_of_boot_frame(m, pfn)) != pfn;
@@ -586,10 +589,10 @@ static void audit_poison(struct audit *a, const struct count *sum)
 			nr++;
 			out += audit_failed_frame(a, pfn);
 		}
-		expect(a, "POISON-2", "failed frames of a section", end, nr - before, expected);
+		expect(a, RULE_POISON_2, "failed frames of a section", end, nr - before, expected);
 	}
-	expect(a, "POISON-2", "failed frames", 0, nr, m->nr_bad);
-	expect(a, "POISON-1", "frames out of use", 0, out, sum->poisoned);
+	expect(a, RULE_POISON_2, "failed frames", 0, nr, m->nr_bad);
+	expect(a, RULE_POISON_1, "frames out of use", 0, out, sum->poisoned);
 }
 
 /* May the system have the content of a pageblock: is it whole and unused, or offline? */
@@ -614,15 +617,15 @@ static void audit_reported(struct audit *a)
 		if (!(m->pageblocks[block].flags & PB_REPORTED))
 			continue;
 		frames += HVO_PAGEBLOCK_FRAMES;
-		expect(a, "REPORT-1", "nobody uses what is with the system", block, true,
+		expect(a, RULE_REPORT_1, "nobody uses what is with the system", block, true,
 		       may_be_reported(m, block));
 	}
-	expect(a, "REPORT-1", "frames that are with the system", 0, frames, m->reported);
+	expect(a, RULE_REPORT_1, "frames that are with the system", 0, frames, m->reported);
 }
 
 static void mapping_mismatch(void *arg, uint64_t page, uint64_t recorded, uint64_t real)
 {
-	expect(arg, "MAP-1", "what backs a page of the array", page, recorded, real);
+	expect(arg, RULE_MAP_1, "what backs a page of the array", page, recorded, real);
 }
 
 int64_t hvo_machine_audit(struct hvo_machine *m,
@@ -638,13 +641,13 @@ int64_t hvo_machine_audit(struct hvo_machine *m,
 	for (n = 0; n < m->cfg.nr_nodes; n++)
 		audit_node(&a, n, &sum);
 	audit_offline(&a, &sum);
-	expect(&a, "MEMMAP-1", "frames that hold descriptors", 0, sum.memmap,
+	expect(&a, RULE_MEMMAP_1, "frames that hold descriptors", 0, sum.memmap,
 	       m->memmap + m->memmap_boot);
-	expect(&a, "MEMMAP-1", "of them, set aside at the start", 0, sum.boot, m->memmap_boot);
-	expect(&a, "MEMMAP-4", "carved blocks", 0, sum.carved, m->carved_blocks);
+	expect(&a, RULE_MEMMAP_1, "of them, set aside at the start", 0, sum.boot, m->memmap_boot);
+	expect(&a, RULE_MEMMAP_4, "carved blocks", 0, sum.carved, m->carved_blocks);
 	for (n = 0; n < m->nr_cmas; n++)
 		cma += m->cmas[n].used;
-	expect(&a, "CMA-1", "frames of areas in use", 0, sum.cma, cma);
+	expect(&a, RULE_CMA_1, "frames of areas in use", 0, sum.cma, cma);
 	for (n = 0; n < HVO_MAX_POOLS; n++)
 		audit_pool(&a, n);
 	audit_poison(&a, &sum);

@@ -170,13 +170,15 @@ int vmemmap_map_runs(struct hvo_machine *m, const struct run_list *l, unsigned i
 	struct run_list back = { m->undo, 0, NR_RUNS };
 	unsigned int i, n;
 
+	if (l->nr > 1)
+		lock_assert_held(m, &m->memmap_lock);
 	if (!*ret_done)
 		return rc;
 	for (i = 0; rc && i < *ret_done; i++)
 		run_add(&back, l->runs[i].page, HVO_SHARED_TAIL, l->runs[i].nr);
 	/* One call that folds everything again does not fail. */
 	if (rc && m->ops->remap(m->ctx, back.runs, back.nr, &n))
-		machine_panic(m, "MEMMAP-2: undo failed", l->runs[0].pfn);
+		HVO_PANIC(m, MEMMAP_6, "undo failed", l->runs[0].pfn);
 	m->ops->flush(m->ctx);
 	return rc;
 }

@@ -31,6 +31,7 @@ bool badframe_record(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	uint64_t bit = UINT64_C(1) << (pfn % WORD);
 
+	lock_assert_held(m, &zone_of(m, pfn)->lock);
 	if (__atomic_fetch_or(&m->bad[pfn / WORD], bit, __ATOMIC_RELAXED) & bit)
 		return false;
 	__atomic_fetch_add(&section_of(m, pfn)->nr_bad, 1, __ATOMIC_RELAXED);
@@ -51,6 +52,7 @@ void badframe_forget(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	hvo_pfn_t pfn;
 
+	lock_assert_held(m, &m->memmap_lock);
 	for (; start < end; start += HVO_SECTION_FRAMES) {
 		struct section *s = section_of(m, start);
 
@@ -58,6 +60,8 @@ void badframe_forget(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 			continue;
 		for (pfn = start; pfn < start + HVO_SECTION_FRAMES; pfn += WORD)
 			__atomic_store_n(&m->bad[pfn / WORD], 0, __ATOMIC_RELAXED);
+		HVO_ASSERT(m, m->nr_bad >= s->nr_bad, POISON_2, "more forgotten than failed",
+			   start);
 		counter_sub(&m->nr_bad, s->nr_bad);
 		__atomic_store_n(&s->nr_bad, 0, __ATOMIC_RELAXED);
 	}

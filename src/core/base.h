@@ -3,6 +3,7 @@
 #define HVO_CORE_BASE_H
 
 #include "machine.h"
+#include "rules.h"
 
 #define HVO_LIKELY(x) __builtin_expect(!!(x), 1)
 #define HVO_UNLIKELY(x) __builtin_expect(!!(x), 0)
@@ -33,11 +34,15 @@ static inline struct zone *zone_by_id(struct hvo_machine *m, uint8_t id)
 	return &m->nodes[id / HVO_NR_ZONES].zones[id % HVO_NR_ZONES];
 }
 
-/* Stop the machine when an invariant is broken, in release builds too. @what begins with a rule. */
-#define HVO_ASSERT(m, cond, what, pfn)               \
-	do {                                         \
-		if (HVO_UNLIKELY(!(cond)))           \
-			machine_panic(m, what, pfn); \
+/*
+ * A broken rule of rules.h stops the machine, in release builds too. @cond changes nothing. @where
+ * is a frame, or HVO_PFN_NONE.
+ */
+#define HVO_PANIC(m, rule, what, where) machine_panic(m, RULE_##rule ": " what, where)
+#define HVO_ASSERT(m, cond, rule, what, where)           \
+	do {                                             \
+		if (HVO_UNLIKELY(!(cond)))               \
+			HVO_PANIC(m, rule, what, where); \
 	} while (0)
 
 void machine_panic(struct hvo_machine *m, const char *what, hvo_pfn_t pfn)
@@ -57,7 +62,7 @@ static inline struct zone *zone_of(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	uint8_t n = section_zone(m, pfn);
 
-	HVO_ASSERT(m, n != ZONE_NONE, "ZONE-5: memory that is used is not online", pfn);
+	HVO_ASSERT(m, n != ZONE_NONE, ZONE_5, "memory that is used is not online", pfn);
 	return zone_by_id(m, n);
 }
 

@@ -22,6 +22,7 @@
 
 void vmemmap_note_carved(struct hvo_machine *m, uint64_t block, uint64_t nr)
 {
+	lock_assert_held(m, &m->memmap_lock);
 	if (!counter_read(&m->carved_blocks)) {
 		m->carved_lo = block;
 		m->carved_hi = block;
@@ -39,6 +40,7 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 	uint64_t keep = nr_tails(&t), nr = UINT64_C(1) << order, first, i;
 	struct zone *z = zone_of(m, pfn);
 
+	lock_assert_held(m, &m->memmap_lock);
 	counter_add(&m->memmap, keep);
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 	vmemmap_set_backs(m, pfn, t.page[0], t.nr[0]);
@@ -83,6 +85,7 @@ static void isolate_carved(struct hvo_machine *m)
 {
 	uint64_t block;
 
+	lock_assert_held(m, &m->memmap_lock);
 	for (block = m->carved_lo; block < m->carved_hi; block++) {
 		const struct pageblock *b = &m->pageblocks[block];
 		struct zone *z = lock_cut(m, block);
@@ -100,6 +103,7 @@ static void unisolate_carved(struct hvo_machine *m)
 {
 	uint64_t block, lo = m->carved_hi, hi = m->carved_lo;
 
+	lock_assert_held(m, &m->memmap_lock);
 	for (block = m->carved_lo; block < m->carved_hi; block++) {
 		const struct pageblock *b = &m->pageblocks[block];
 		struct zone *z = lock_cut(m, block);
@@ -137,6 +141,8 @@ static void pageblock_healed(struct hvo_machine *m, uint64_t block)
 	lock_acquire(m, &z->lock);
 	m->pageblocks[block].flags &= (uint8_t)~PB_CARVED;
 	lock_release(m, &z->lock);
+	HVO_ASSERT(m, counter_read(&m->carved_blocks), MEMMAP_4, "none is carved",
+		   pageblock_pfn(block));
 	counter_sub(&m->carved_blocks, 1);
 	trace(m, HVO_EVENT_HEALED, pageblock_pfn(block), 0, 0);
 }
@@ -148,6 +154,7 @@ static int heal_pageblock(struct hvo_machine *m, uint64_t block, uint64_t max, u
 	bool left = false;
 	int rc;
 
+	lock_assert_held(m, &m->memmap_lock);
 	for (; pfn < end; pfn++) {
 		/* Only under the memmap lock does a frame here begin or cease to be one. */
 		if (hvo_page_state(page_ro(m, pfn)) != HVO_PAGE_MEMMAP)
@@ -173,6 +180,7 @@ uint64_t vmemmap_heal(struct hvo_machine *m, uint64_t max)
 {
 	uint64_t moved = 0, nr, block;
 
+	lock_assert_held(m, &m->memmap_lock);
 	if (!max || !counter_read(&m->carved_blocks))
 		return 0;
 	isolate_carved(m);

@@ -42,6 +42,7 @@ static hvo_pfn_t find_place(struct hvo_machine *m, const struct zone *z, uint64_
 	hvo_pfn_t start = align_up(z->start, align);
 	uint32_t i;
 
+	lock_assert_held(m, &m->memmap_lock);
 	for (i = 0; i < m->nr_cmas; i++) {
 		const struct hvo_cma *cma = &m->cmas[i];
 
@@ -61,6 +62,7 @@ static int carve_area(struct hvo_machine *m, struct zone *z, uint64_t nr, struct
 	struct hvo_cma *cma = m->cmas;
 	hvo_pfn_t start;
 
+	lock_assert_held(m, &m->memmap_lock);
 	while (cma < m->cmas + m->nr_cmas && cma->nr)
 		cma++;
 	if (cma == m->cmas + HVO_MAX_CMA)

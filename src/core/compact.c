@@ -110,6 +110,7 @@ static hvo_pfn_t count_block(struct compaction *k, hvo_pfn_t pfn, struct census 
 	struct hvo_machine *m = k->m;
 	unsigned int whole;
 
+	lock_assert_held(m, &k->z->lock);
 	if (!zone_has(m, k->z, pfn) || m->pageblocks[pageblock_of(pfn)].isolation) {
 		c->hopeless = true;
 		return pfn;

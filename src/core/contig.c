@@ -212,6 +212,7 @@ static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, const struct
 	hvo_pfn_t base = round_down(pfn), p = base, found = 0;
 	unsigned int whole;
 
+	lock_assert_held(m, &z->lock);
 	if (!zone_has(m, z, base))
 		return (base | (HVO_SECTION_FRAMES - 1)) + 1;
 	if (m->pageblocks[pageblock_of(base)].isolation)

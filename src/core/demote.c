@@ -37,6 +37,7 @@ static struct hvo_pool *demote_target(struct hvo_pool *pool)
 	struct hvo_pool *best = NULL;
 	unsigned int i;
 
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	if (pool->demote_order)
 		return pool_of_order(pool->m, pool->demote_order);
 	for (i = 0; i < HVO_MAX_POOLS; i++) {
@@ -59,6 +60,7 @@ static void split_huge(struct demote *d, hvo_pfn_t pfn)
 	struct hvo_pool *target = d->target;
 	unsigned int nr = 0;
 
+	lock_assert_held(m, &m->memmap_lock);
 	for (; pfn < end; pfn += UINT64_C(1) << target->order) {
 		struct hvo_page *page = page_rw(m, pfn);
 
@@ -80,6 +82,7 @@ static void put_back(struct demote *d, struct page_list *list, uint64_t missing)
 	struct hvo_machine *m = pool->m;
 	hvo_pfn_t pfn = page_list_pop(m, list);
 
+	lock_assert_held(m, &m->memmap_lock);
 	if (pfn == HVO_PFN_NONE)
 		return;
 	hugetlb_refuse(pool, pfn, missing, 0);
@@ -120,6 +123,7 @@ static int demote_list(struct demote *d, struct page_list *list)
 	hvo_pfn_t pfn;
 	int rc = 0;
 
+	lock_assert_held(m, &m->memmap_lock);
 	while ((pfn = page_list_pop(m, list)) != HVO_PFN_NONE) {
 		if (!restore(d, pfn, &missing)) {
 			page_list_add(m, list, pfn);
@@ -146,6 +150,7 @@ static void dequeue_sound(struct demote *d, struct pool_node *n, uint64_t max,
 	struct hvo_machine *m = d->pool->m;
 	uint32_t at = n->free_list, next;
 
+	lock_assert_held(m, &d->pool->lock);
 	for (; at && list->nr < max; at = next) {
 		hvo_pfn_t pfn = pageblock_pfn(at - 1);
 
@@ -162,6 +167,7 @@ static void drop_surplus(struct hvo_pool *pool)
 {
 	uint32_t i;
 
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	lock_acquire(pool->m, &pool->lock);
 	for (i = 0; i < pool->m->cfg.nr_nodes; i++)
 		if (pool->nodes[i].surplus > pool->nodes[i].total)
@@ -176,6 +182,7 @@ static uint64_t available(const struct demote *d)
 	uint64_t free = POOL_SUM(pool, free), of_nodes = 0;
 	uint32_t n;
 
+	lock_assert_held(pool->m, &pool->lock);
 	for (n = 0; n < pool->m->cfg.nr_nodes; n++)
 		if (d->nodes >> n & 1)
 			of_nodes += pool->nodes[n].free;
@@ -192,6 +199,7 @@ static int demote_some(struct demote *d, uint64_t want)
 	uint64_t max, sound;
 	unsigned int left;
 
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	lock_acquire(pool->m, &pool->lock);
 	max = available(d);
 	sound = hugetlb_sound_free(pool);

@@ -154,9 +154,12 @@ static int move_descriptors(struct evacuation *e, hvo_pfn_t pfn)
 static int replace_huge(struct evacuation *e, struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = e->m;
-	int rc = hugetlb_replace_locked(pool, e->where.huge, pfn);
 	bool used = false;
+	int rc;
 
+	lock_assert_held(m, &pool->lock);
+	lock_assert_held(m, &m->memmap_lock);
+	rc = hugetlb_replace_locked(pool, e->where.huge, pfn);
 	if (rc != -HVO_ENOMEM || !migrate_may_stay(m, e->where.huge))
 		return rc;
 	pool = hugetlb_lock_pool_of(m, &pfn, &used);
@@ -175,6 +178,7 @@ static int remove_huge(struct evacuation *e, hvo_pfn_t pfn)
 	bool used = false;
 	int rc = -HVO_EBUSY;
 
+	lock_assert_held(m, &m->memmap_lock);
 	pool = hugetlb_lock_pool_of(m, &pfn, &used);
 	if (!pool)
 		return 0;

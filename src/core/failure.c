@@ -81,6 +81,8 @@ static void fail_huge(struct failure *f, struct hvo_pool *pool, hvo_pfn_t head, 
 	struct hvo_machine *m = f->m;
 	bool held = used && !hvo_get_page(m, head, NULL), marked = page_poisoned(m, head);
 
+	lock_assert_held(m, &pool->lock);
+	lock_assert_held(m, &m->memmap_lock);
 	/*
 	 * A block between two hands is marked when it is in a hand again; its owner is told then.
 	 */
@@ -106,6 +108,7 @@ static bool fail_once(struct failure *f)
 	struct hvo_pool *pool;
 	int rc;
 
+	lock_assert_held(m, &m->memmap_lock);
 	f->rc = -HVO_EBUSY;
 	pool = hugetlb_lock_pool_of(m, &head, &used);
 	if (pool) {
@@ -154,6 +157,7 @@ static int bring_back(struct failure *f)
 	struct hvo_machine *m = f->m;
 	int rc, i;
 
+	lock_assert_held(m, &m->memmap_lock);
 	hugetlb_flush_all(m);
 	for (i = 0; take_bad(f) == BAD_IN_USE && !fail_once(f) && i < ATTEMPTS; i++)
 		m->ops->sleep_ns(m->ctx, WAIT_NS);
@@ -215,6 +219,7 @@ static bool next_in_use(struct failure *f, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = f->m;
 
+	lock_assert_held(m, &m->memmap_lock);
 	while ((pfn = badframe_next(m, pfn, m->mm.nr_frames)) != HVO_PFN_NONE) {
 		f->pfn = pfn++;
 		if (take_bad(f) == BAD_IN_USE)

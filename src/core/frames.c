@@ -49,8 +49,7 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 	for (i = 0; i < nr; i++) {
 		struct hvo_page *p = page_rw(m, pfn + i);
 
-		if (p->state == HVO_PAGE_USED && i)
-			HVO_ASSERT(m, false, "MEMMAP-1: frame in use", pfn + i);
+		HVO_ASSERT(m, !i || p->state != HVO_PAGE_USED, ZONE_7, "frame in use", pfn + i);
 		page_set_state(m, pfn + i, p, HVO_PAGE_MEMMAP, 0);
 		page_set_flags(p, 0);
 	}
@@ -67,6 +66,7 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint64_t page,
 			uint64_t want, struct run_list *l)
 {
+	lock_assert_held(m, &m->memmap_lock);
 	/* In on-demand mode a frame of a whole block has no descriptor of its own. */
 	unsigned int max = on_demand(m) ? SMALL_ORDERS - 1 : HVO_PAGEBLOCK_ORDER + 3;
 	unsigned int order = 64u - (unsigned int)__builtin_clzll(want | 1);
@@ -111,6 +111,7 @@ static bool alloc_exactly(struct hvo_machine *m, struct zone *z, uint64_t mark, 
 	hvo_pfn_t block = 0;
 	int rc = 0;
 
+	lock_assert_held(m, &z->lock);
 	for (;;) {
 		if (rc || z->nr_free < nr + mark)
 			return false;
@@ -122,7 +123,7 @@ static bool alloc_exactly(struct hvo_machine *m, struct zone *z, uint64_t mark, 
 		lock_release(m, &z->lock);
 		rc = reported_populate(m, block, HVO_PAGEBLOCK_FRAMES);
 		lock_acquire(m, &z->lock);
-		z->in_flight--;
+		zone_end_flight(m, z);
 		zone_put_whole(m, z, block, HVO_PAGEBLOCK_ORDER);
 	}
 }
@@ -135,6 +136,7 @@ static bool alloc_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, u
 	struct zone *z;
 	bool ok;
 
+	lock_assert_held(m, &m->memmap_lock);
 	if (pfn == HVO_PFN_NONE)
 		return false;
 	/* Frames that were set aside at the start may be free by now, or offline. */
@@ -158,6 +160,7 @@ bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page,
 {
 	hvo_pfn_t pfn;
 
+	lock_assert_held(m, &m->memmap_lock);
 	if (!alloc_home(m, gfp, page, nr, n, &pfn))
 		return false;
 	if (run_add(l, page, pfn, nr))
@@ -241,9 +244,11 @@ static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, 
 int vmemmap_alloc_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
 {
 	hvo_pfn_t described = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME, pfn = 0;
-	int rc = alloc_block(m, gfp | GFP_MEMMAP | GFP_ISOLATING, 0,
-			     m->sections[described >> HVO_SECTION_ORDER].node, &pfn);
+	int rc;
 
+	lock_assert_held(m, &m->memmap_lock);
+	rc = alloc_block(m, gfp | GFP_MEMMAP | GFP_ISOLATING, 0,
+			 m->sections[described >> HVO_SECTION_ORDER].node, &pfn);
 	if (rc)
 		return rc;
 	claim_block(m, pfn, 0, page, 1);
@@ -269,6 +274,7 @@ int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, 
 	hvo_pfn_t described = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME, pfn = 0;
 	int rc;
 
+	lock_assert_held(m, &m->memmap_lock);
 	if (!on_demand(m) && !home_waits(m, page, described) &&
 	    alloc_home(m, gfp, page, 1, node_of(m, described), ret))
 		return 0;
@@ -287,6 +293,7 @@ bool vmemmap_alloc_frame_of(struct hvo_machine *m, uint64_t block, uint64_t page
 	struct zone *z = zone_of(m, pageblock_pfn(block));
 	bool taken;
 
+	lock_assert_held(m, &m->memmap_lock);
 	lock_acquire(m, &z->lock);
 	taken = zone_take_any_frame(m, z, block, ret);
 	if (taken) {

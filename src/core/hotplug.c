@@ -50,6 +50,7 @@ static bool all_are(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end,
 {
 	uint8_t node = section_of(m, start)->node;
 
+	lock_assert_held(m, &m->memmap_lock);
 	for (; start < end; start += HVO_SECTION_FRAMES)
 		if (section_of(m, start)->state != state ||
 		    (state != HVO_SECTION_ABSENT && section_of(m, start)->node != node))
@@ -99,8 +100,10 @@ static void set_state(struct section *s, enum hvo_section_state state)
 static int add_sections(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_t end, bool self)
 {
 	hvo_pfn_t pfn;
-	int rc = m->ops->populate(m->ctx, start, end - start);
+	int rc;
 
+	lock_assert_held(m, &m->memmap_lock);
+	rc = m->ops->populate(m->ctx, start, end - start);
 	if (rc)
 		return rc;
 	rc = vmemmap_add_range(m, node, start, end, self);
@@ -120,8 +123,10 @@ static int add_sections(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pf
 static int remove_sections(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	hvo_pfn_t pfn;
-	int rc = vmemmap_remove_range(m, start, end);
+	int rc;
 
+	lock_assert_held(m, &m->memmap_lock);
+	rc = vmemmap_remove_range(m, start, end);
 	if (rc)
 		return rc;
 	badframe_forget(m, start, end);
@@ -172,6 +177,7 @@ static void free_section(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 {
 	hvo_pfn_t end = pfn + HVO_SECTION_FRAMES, from;
 
+	lock_assert_held(m, &z->lock);
 	for (from = pfn; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
 		bool whole = hvo_fold_byte(&m->mm, pageblock_of(pfn));
 
@@ -207,6 +213,7 @@ static void join_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, hv
 {
 	hvo_pfn_t pfn;
 
+	lock_assert_held(m, &m->memmap_lock);
 	lock_acquire(m, &z->lock);
 	if (!z->present || start < z->start)
 		z->start = start;
@@ -251,6 +258,9 @@ static bool leave_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, h
 {
 	hvo_pfn_t pfn;
 
+	lock_assert_held(m, &m->memmap_lock);
+	lock_assert_held(m, &z->lock);
+	HVO_ASSERT(m, z->present >= end - start, MANAGED_1, "more leaves than is there", start);
 	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
 		if (!zone_can_close(m, pageblock_of(pfn)))
 			return false;

@@ -162,6 +162,7 @@ static unsigned int collect_present(struct hvo_pool *pool, hvo_pfn_t *pfn)
 	struct hvo_machine *m = pool->m;
 	unsigned int nr = 0;
 
+	lock_assert_held(m, &m->memmap_lock);
 	lock_acquire(m, &pool->lock);
 	for (; *pfn < m->mm.nr_frames && nr < BATCH; *pfn += size) {
 		const struct hvo_page *page = page_ro(m, *pfn);
@@ -187,6 +188,7 @@ static unsigned int fold_collected(struct hvo_pool *pool, unsigned int nr)
 	struct hvo_machine *m = pool->m;
 	unsigned int i, folded;
 
+	lock_assert_held(m, &m->memmap_lock);
 	folded = vmemmap_optimize(m, pool->batch, nr, pool->order);
 	lock_acquire(m, &pool->lock);
 	for (i = 0; i < nr; i++) {

@@ -226,6 +226,7 @@ static bool unkeep_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	bool kept = true;
 	hvo_pfn_t pfn;
 
+	lock_assert_held(m, &m->memmap_lock);
 	lock_acquire(m, &z->lock);
 	for (pfn = start; pfn < end && kept; pfn += HVO_PAGEBLOCK_FRAMES)
 		kept = m->pageblocks[pageblock_of(pfn)].isolation == ISOLATED_BY_USER;

@@ -20,6 +20,7 @@ static void free_head(struct hvo_machine *m, hvo_pfn_t head)
 {
 	struct hvo_page *page = page_rw(m, head);
 
+	HVO_ASSERT(m, !hvo_page_refs(page), PAGE_2, "freed while somebody holds it", head);
 	page_set_owner(page, 0);
 	clear_freed(m, head, UINT64_C(1) << page->order);
 	if (hvo_page_state(page) == HVO_PAGE_HUGETLB_USED)
@@ -35,7 +36,7 @@ void put_page_mapped(struct hvo_machine *m, hvo_pfn_t head)
 	m->ops->read_lock(m->ctx);
 	last = ref_drop(m, head, true);
 	m->ops->read_unlock(m->ctx);
-	HVO_ASSERT(m, last >= 0, "PAGE-2: reference lost", head);
+	HVO_ASSERT(m, last >= 0, PAGE_2, "reference lost", head);
 	if (last)
 		free_head(m, head);
 }
@@ -65,7 +66,7 @@ int hvo_get_page(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t *ret_head)
 	if (hvo_page_head(&m->mm, pfn) != head || !ref_covers(m, head, pfn)) {
 		rc = -HVO_EBUSY;
 		last = ref_drop(m, head, true);
-		HVO_ASSERT(m, last >= 0, "PAGE-2: reference lost", head);
+		HVO_ASSERT(m, last >= 0, PAGE_2, "reference lost", head);
 	}
 out:
 	m->ops->read_unlock(m->ctx);

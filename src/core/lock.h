@@ -29,6 +29,11 @@ static inline void lock_release(struct hvo_machine *m, struct hvo_lock *lock)
 		m->ops->lock_wake(m->ctx, &lock->word);
 }
 
+/* First in each function whose caller has to hold a lock. That it is he who does only TSan can say. */
+#define lock_assert_held(m, lock)                                               \
+	HVO_ASSERT(m, __atomic_load_n(&(lock)->word, __ATOMIC_RELAXED), LOCK_1, \
+		   #lock " is not held", HVO_PFN_NONE)
+
 /*
  * Find and lock the zone of a frame of which the caller knows nothing but the number. The frame
  * stays in the zone until the lock is released. NULL: no such frame, or it is not online.

@@ -12,6 +12,7 @@
 #include "machine.h"
 
 #include "base.h"
+#include "lock.h"
 #include "online.h"
 #include "page.h"
 #include "pool.h"
@@ -372,6 +373,13 @@ static hvo_pfn_t place_memmap(struct hvo_machine *m, uint32_t nid)
 	return pfn;
 }
 
+static void free_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, hvo_pfn_t end)
+{
+	lock_acquire(m, &z->lock);
+	zone_put_free(m, z, start, end);
+	lock_release(m, &z->lock);
+}
+
 static void free_node(struct hvo_machine *m, uint32_t nid)
 {
 	struct node *n = &m->nodes[nid];
@@ -379,12 +387,12 @@ static void free_node(struct hvo_machine *m, uint32_t nid)
 	struct zone *movable = &n->zones[HVO_ZONE_MOVABLE];
 
 	if (normal->present) {
-		zone_put_free(m, normal, place_memmap(m, nid), n->boot_start);
-		zone_put_free(m, normal, n->boot_end, cma->start);
-		zone_put_free(m, normal, cma->end, movable->start);
+		free_range(m, normal, place_memmap(m, nid), n->boot_start);
+		free_range(m, normal, n->boot_end, cma->start);
+		free_range(m, normal, cma->end, movable->start);
 	}
-	zone_put_free(m, cma, cma->start, cma->end);
-	zone_put_free(m, movable, movable->start, movable->end);
+	free_range(m, cma, cma->start, cma->end);
+	free_range(m, movable, movable->start, movable->end);
 }
 
 static int online_nodes(struct hvo_machine *m)
@@ -441,6 +449,7 @@ static int boot_gigantic(struct hvo_machine *m)
 	if (!m->cfg.boot_gigantic)
 		return 0;
 	rc = hvo_pool_create(m, HVO_GIGA_ORDER, &pool);
+	lock_acquire(m, &m->memmap_lock);
 	for (n = 0; n < m->cfg.nr_nodes && !rc; n++) {
 		for (pfn = m->nodes[n].boot_start; pfn < m->nodes[n].boot_end;) {
 			pool->batch[0] = pfn;
@@ -448,6 +457,7 @@ static int boot_gigantic(struct hvo_machine *m)
 			hugetlb_add_batch(pool, 1);
 		}
 	}
+	lock_release(m, &m->memmap_lock);
 	return rc ? rc : boot_rest(m, pool);
 }
 
@@ -491,7 +501,9 @@ int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,
 	rc = online_nodes(m);
 	if (rc)
 		return rc;
+	lock_acquire(m, &m->memmap_lock);
 	zone_set_watermarks(m);
+	lock_release(m, &m->memmap_lock);
 	rc = boot_gigantic(m);
 	if (rc)
 		return rc;

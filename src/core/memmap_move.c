@@ -172,6 +172,7 @@ enum kind {
 
 static enum kind kind_in_whole(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
 {
+	lock_assert_held(m, &zone_of(m, pfn)->lock);
 	*ret_page = vmemmap_page_at_start(m, pfn);
 	/* A page leaves a frame that failed once and for all. */
 	return m->ops->backing(m->ctx, *ret_page) == pfn ? KIND_WHOLE : KIND_NONE;
@@ -181,6 +182,7 @@ static enum kind kind_in_cut(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret
 {
 	const struct hvo_page *page = page_ro(m, pfn);
 
+	lock_assert_held(m, &zone_of(m, pfn)->lock);
 	if (hvo_page_state(page) != HVO_PAGE_MEMMAP)
 		return KIND_NONE;
 	*ret_page = page->private_data[0];
@@ -221,6 +223,7 @@ static int replace_backing(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, 
 	unsigned int done;
 	int rc;
 
+	lock_assert_held(m, &m->memmap_lock);
 	__atomic_store_n(&m->move_seq, seq + 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	m->ops->copy(m->ctx, new, old, 1);
@@ -241,6 +244,7 @@ static int hold_and_replace(struct hvo_machine *m, uint64_t page, hvo_pfn_t old,
 	struct held h = { .nr = 0 };
 	int rc = -HVO_EBUSY;
 
+	lock_assert_held(m, &m->memmap_lock);
 	if (pool)
 		lock_acquire(m, &pool->lock);
 	if (z)
@@ -286,6 +290,7 @@ int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 	enum kind kind = frame_online(m, pfn) ? kind_of(m, pfn, &page) : KIND_NONE;
 	int rc;
 
+	lock_assert_held(m, &m->memmap_lock);
 	if (kind != KIND_ANY)
 		return kind == KIND_CHANGING ? -HVO_EBUSY : -HVO_EINVAL;
 	rc = vmemmap_alloc_frame(m, GFP_MOVE, page, &new);
@@ -342,8 +347,8 @@ static int replace_own(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn, unsi
 	if (!set_self(m, block, false))
 		return -HVO_EBUSY;
 	rc = replace_anywhere(m, page, pfn, gfp);
-	if (rc)
-		HVO_ASSERT(m, set_self(m, block, true), "BLOCK-1: not cut any more", pfn);
+	if (rc && !set_self(m, block, true))
+		HVO_PANIC(m, BLOCK_1, "not cut any more", pfn);
 	return rc;
 }
 
@@ -353,6 +358,7 @@ int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp
 	enum kind kind;
 	int rc;
 
+	lock_assert_held(m, &m->memmap_lock);
 	kind = frame_online(m, pfn) ? kind_of(m, pfn, &page) : KIND_NONE;
 	if (kind == KIND_NONE || kind == KIND_CHANGING)
 		return kind == KIND_CHANGING ? -HVO_EBUSY : -HVO_EINVAL;

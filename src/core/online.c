@@ -7,7 +7,7 @@
  * frames of NORMAL, or of the sections themselves.
  *
  * States: TAIL -> MEMMAP for frames that are set aside. The fold map says what the blocks are.
- * Locks: none at the start; the memmap lock for hot-plug, which owns the scratch arrays.
+ * Locks: at the start the zone's for what enters it; the memmap lock for hot-plug, which owns the scratch arrays.
  * Linux: mm/sparse-vmemmap.c, vmemmap_populate_hugepages(); mm/memory_hotplug.c,
  * mhp_init_memmap_on_memory(); mm/hugetlb_vmemmap.c, hugetlb_vmemmap_init_early().
  */
@@ -17,6 +17,7 @@
 #include "base.h"
 #include "fold.h"
 #include "frames.h"
+#include "lock.h"
 #include "page.h"
 #include "zone_cut.h"
 #include "zone_whole.h"
@@ -106,10 +107,12 @@ static int online_memmap_pageblocks(struct hvo_machine *m, const struct node *n)
 		vmemmap_set_backs(m, pfn + used, hvo_pageblock_tail_page(pageblock_of(pfn)), tails);
 		fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
 		counter_add(&m->memmap_boot, tails);
+		lock_acquire(m, &z->lock);
 		z->managed -= tails;
 		zone_count_freed(z, HVO_PAGEBLOCK_FRAMES - used - tails);
 		zone_open_pageblock(m, z, pageblock_of(pfn), (unsigned int)(used + tails),
 				    MIGRATE_UNMOVABLE, 0);
+		lock_release(m, &z->lock);
 	}
 	return 0;
 }
@@ -262,6 +265,7 @@ int vmemmap_add_range(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_
 	hvo_pfn_t pfn;
 	int rc = -HVO_ENOMEM;
 
+	lock_assert_held(m, &m->memmap_lock);
 	if (self ? host_range(m, start, end, &l) : gather_range(m, node, start, end, &l))
 		rc = vmemmap_map_runs(m, &l, &done);
 	if (rc) {
@@ -313,7 +317,7 @@ static void undo_remove(struct hvo_machine *m, const struct run_list *l, unsigne
 	if (!nr)
 		return;
 	if (m->ops->remap(m->ctx, old->runs, nr, &n))
-		machine_panic(m, "MEMMAP-2: undo failed", old->runs[0].pfn);
+		HVO_PANIC(m, MEMMAP_6, "undo failed", old->runs[0].pfn);
 	m->ops->flush(m->ctx);
 }
 
@@ -348,6 +352,7 @@ int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	hvo_pfn_t pfn;
 	int rc = 0;
 
+	lock_assert_held(m, &m->memmap_lock);
 	for (pfn = start; pfn < end; pfn = part_end(pfn, end)) {
 		struct tails t = part_pages(pfn, part_end(pfn, end));
 

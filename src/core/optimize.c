@@ -114,7 +114,7 @@ static void undo_partial_fold(struct hvo_machine *m, const struct tails *t,
 			if (m->ops->backing(m->ctx, r.page) != HVO_SHARED_TAIL)
 				continue;
 			if (m->ops->remap(m->ctx, &r, 1, &n))
-				machine_panic(m, "MEMMAP-2: undo failed", r.pfn);
+				HVO_PANIC(m, MEMMAP_6, "undo failed", r.pfn);
 		}
 	}
 }
@@ -158,6 +158,7 @@ unsigned int vmemmap_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsi
 	unsigned int taken = 0, done = 0, folded;
 	int rc = 0;
 
+	lock_assert_held(m, &m->memmap_lock);
 	for (; taken < nr; taken++) {
 		struct tails t = tails_of(pfns[taken], order);
 		struct run_list l_before = l, old_before = old;
@@ -248,7 +249,7 @@ static void undo_partial_restore(struct hvo_machine *m, const struct tails *t)
 			       m->ops->backing(m->ctx, r.page + r.nr) != HVO_SHARED_TAIL)
 				r.nr++;
 			if (m->ops->remap(m->ctx, &r, 1, &n))
-				machine_panic(m, "MEMMAP-2: undo failed", r.page);
+				HVO_PANIC(m, MEMMAP_6, "undo failed", r.page);
 			i += r.nr - 1;
 		}
 	}
@@ -304,6 +305,7 @@ unsigned int vmemmap_restore(struct hvo_machine *m, hvo_pfn_t *pfns, unsigned in
 	uint64_t folded = 0;
 	int rc = 0;
 
+	lock_assert_held(m, &m->memmap_lock);
 	*ret_missing = 0;
 	for (taken = 0; taken < nr; taken++) {
 		struct tails t = tails_of(pfns[taken], order);
@@ -357,6 +359,7 @@ bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int or
 	unsigned int done;
 	int rc;
 
+	lock_assert_held(m, &m->memmap_lock);
 	*ret_missing = 0;
 	for (i = stride; i < nr; i += each == 1 ? stride : each) {
 		if (vmemmap_gather_home(m, step->gfp, page + i, each, node_of(m, pfn), &l))

@@ -50,6 +50,7 @@ static struct owner_slot *slot_of(struct hvo_machine *m, uint32_t id)
 {
 	struct owner_slot *slot;
 
+	lock_assert_held(m, &m->owner_lock);
 	if (!id || id > HVO_MAX_OWNERS)
 		return NULL;
 	slot = &m->owners[id - 1];
@@ -97,6 +98,7 @@ struct hvo_owner *owner_get(struct hvo_machine *m, uint32_t id)
 void owner_put(struct hvo_machine *m, uint32_t id)
 {
 	lock_acquire(m, &m->owner_lock);
+	HVO_ASSERT(m, m->owners[id - 1].calls, OWNER_1, "no call runs", HVO_PFN_NONE);
 	m->owners[id - 1].calls--;
 	lock_release(m, &m->owner_lock);
 }

@@ -3,6 +3,7 @@
 #define HVO_CORE_PAGE_H
 
 #include "base.h"
+#include "lock.h"
 
 static inline struct hvo_page *page_rw(struct hvo_machine *m, hvo_pfn_t pfn)
 {
@@ -25,7 +26,7 @@ extern const uint8_t page_transitions[HVO_PAGE_NR_STATES];
 static inline void page_set_state(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_page *page,
 				  enum hvo_page_state state, unsigned int order)
 {
-	HVO_ASSERT(m, page_transitions[state] & (1u << page->state), "PAGE-1: transition", pfn);
+	HVO_ASSERT(m, page_transitions[state] & (1u << page->state), PAGE_1, "transition", pfn);
 	__atomic_store_n(&page->order, (uint8_t)order, __ATOMIC_RELAXED);
 	__atomic_store_n(&page->state, (uint8_t)state, __ATOMIC_RELEASE);
 }
@@ -157,6 +158,7 @@ static inline bool page_describes_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	uint64_t q = hvo_memmap_group(page_ro(m, pfn)->private_data[0]);
 
+	lock_assert_held(m, &zone_of(m, pfn)->lock);
 	return m->pageblocks[pageblock_of(pfn)].flags & PB_SELF && q >> 3 == pageblock_of(pfn) &&
 	       q & 7;
 }

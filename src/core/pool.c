@@ -37,6 +37,7 @@ uint64_t hugetlb_sum(const struct hvo_pool *pool, size_t offset)
 	uint64_t total = 0;
 	uint32_t n;
 
+	lock_assert_held(pool->m, &pool->lock);
 	for (n = 0; n < pool->m->cfg.nr_nodes; n++)
 		total += *(const uint64_t *)(const void *)((const char *)&pool->nodes[n] + offset);
 	return total;
@@ -82,6 +83,7 @@ void hugetlb_mark_bad(struct hvo_pool *pool, hvo_pfn_t pfn)
 	struct pool_node *n = hugetlb_node(pool, pfn);
 	struct hvo_page *page = page_rw(pool->m, pfn);
 
+	lock_assert_held(pool->m, &pool->lock);
 	if (page_flags(page) & HVO_PF_POISONED)
 		return;
 	page_add_flags(page, HVO_PF_POISONED);
@@ -94,6 +96,7 @@ void hugetlb_enqueue(struct hvo_pool *pool, hvo_pfn_t pfn)
 	struct pool_node *n = hugetlb_node(pool, pfn);
 	struct hvo_machine *m = pool->m;
 
+	lock_assert_held(m, &pool->lock);
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_HUGETLB_FREE, pool->order);
 	head_list_add(m, &n->free_list, pfn);
 	n->free++;
@@ -106,6 +109,7 @@ void hugetlb_enqueue(struct hvo_pool *pool, hvo_pfn_t pfn)
 /* Take a page off the free list. The state stays HUGETLB_FREE until the caller changes it. */
 static void hugetlb_dequeue(struct hvo_pool *pool, struct pool_node *n, hvo_pfn_t pfn)
 {
+	lock_assert_held(pool->m, &pool->lock);
 	head_list_del(pool->m, &n->free_list, page_rw(pool->m, pfn));
 	n->free--;
 	n->poisoned_free -= page_poisoned(pool->m, pfn);
@@ -113,6 +117,7 @@ static void hugetlb_dequeue(struct hvo_pool *pool, struct pool_node *n, hvo_pfn_
 
 uint64_t hugetlb_sound_free(const struct hvo_pool *pool)
 {
+	lock_assert_held(pool->m, &pool->lock);
 	return POOL_SUM(pool, free) - POOL_SUM(pool, poisoned_free);
 }
 
@@ -120,6 +125,7 @@ uint64_t hugetlb_spare(const struct hvo_pool *pool)
 {
 	uint64_t sound = hugetlb_sound_free(pool);
 
+	lock_assert_held(pool->m, &pool->lock);
 	if (!pool->reserved)
 		return POOL_SUM(pool, free);
 	return sound > pool->reserved ? sound - pool->reserved : 0;
@@ -130,6 +136,7 @@ static void account(struct hvo_pool *pool, struct pool_node *n, hvo_pfn_t pfn, u
 {
 	uint16_t flags = page_flags(page_ro(pool->m, pfn));
 
+	lock_assert_held(pool->m, &pool->lock);
 	n->total += one;
 	if (flags & HVO_PF_OPTIMIZED)
 		n->optimized += one;
@@ -141,6 +148,7 @@ void hugetlb_account(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus)
 {
 	struct pool_node *n = hugetlb_node(pool, pfn);
 
+	lock_assert_held(pool->m, &pool->lock);
 	account(pool, n, pfn, 1);
 	n->surplus += surplus;
 	if (badframe_in_block(pool->m, pfn, pool->order))
@@ -151,6 +159,9 @@ void hugetlb_remove_used(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus)
 {
 	struct pool_node *n = hugetlb_node(pool, pfn);
 
+	lock_assert_held(pool->m, &pool->lock);
+	HVO_ASSERT(pool->m, n->total && n->surplus >= surplus, POOL_1, "more leave than there are",
+		   pfn);
 	account(pool, n, pfn, UINT64_MAX);
 	n->surplus -= surplus;
 	page_set_state(pool->m, pfn, page_rw(pool->m, pfn), HVO_PAGE_USED, pool->order);
@@ -158,6 +169,7 @@ void hugetlb_remove_used(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus)
 
 void hugetlb_remove(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus)
 {
+	lock_assert_held(pool->m, &pool->lock);
 	hugetlb_dequeue(pool, hugetlb_node(pool, pfn), pfn);
 	hugetlb_remove_used(pool, pfn, surplus);
 }
@@ -165,8 +177,11 @@ void hugetlb_remove(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus)
 void hugetlb_remove_to(struct hvo_pool *pool, struct pool_node *n, uint64_t surplus,
 		       struct page_list *list)
 {
-	hvo_pfn_t pfn = pageblock_pfn(n->free_list - 1);
+	hvo_pfn_t pfn;
 
+	lock_assert_held(pool->m, &pool->lock);
+	HVO_ASSERT(pool->m, n->free_list, POOL_3, "list is empty", HVO_PFN_NONE);
+	pfn = pageblock_pfn(n->free_list - 1);
 	hugetlb_remove(pool, pfn, surplus);
 	page_list_add(pool->m, list, pfn);
 }
@@ -175,6 +190,8 @@ void hugetlb_hide(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	struct pool_node *n = hugetlb_node(pool, pfn);
 
+	lock_assert_held(pool->m, &pool->lock);
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	hugetlb_dequeue(pool, n, pfn);
 	page_set_state(pool->m, pfn, page_rw(pool->m, pfn), HVO_PAGE_USED, pool->order);
 	n->free++;
@@ -186,6 +203,8 @@ void hugetlb_unhide(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	struct pool_node *n = hugetlb_node(pool, pfn);
 
+	lock_assert_held(pool->m, &pool->lock);
+	HVO_ASSERT(pool->m, n->free && pool->in_flight, POOL_6, "not in flight", pfn);
 	n->free--;
 	n->poisoned_free -= page_poisoned(pool->m, pfn);
 	pool->in_flight--;
@@ -198,6 +217,7 @@ struct hvo_pool *hugetlb_lock_pool_of(struct hvo_machine *m, hvo_pfn_t *pfn, boo
 	unsigned int i;
 	hvo_pfn_t head;
 
+	lock_assert_held(m, &m->memmap_lock);
 	m->ops->read_lock(m->ctx);
 	head = hvo_page_head(&m->mm, *pfn);
 	m->ops->read_unlock(m->ctx);
@@ -249,6 +269,7 @@ static hvo_pfn_t newest(struct hvo_pool *pool, const struct pool_node *n, bool *
 	hvo_pfn_t pfn;
 	uint32_t at;
 
+	lock_assert_held(pool->m, &pool->lock);
 	for (at = n->free_list; at; at = page_ro(pool->m, pfn)->next) {
 		pfn = pageblock_pfn(at - 1);
 		if (page_poisoned(pool->m, pfn))
@@ -266,6 +287,7 @@ hvo_pfn_t hugetlb_dequeue_sound(struct hvo_pool *pool, unsigned int gfp, int nod
 	uint32_t first, nr = nodes_to_try(pool->m, gfp, node, &first), i, n;
 	hvo_pfn_t pfn;
 
+	lock_assert_held(pool->m, &pool->lock);
 	*ret_soon = false;
 	for (i = 0; i < nr; i++) {
 		n = (first + i) % pool->m->cfg.nr_nodes;
@@ -308,6 +330,7 @@ struct pool_node *hugetlb_next_node(struct hvo_pool *pool, uint32_t *turn, uint6
 {
 	unsigned int left = nr_of_nodes(nodes);
 
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	while (left--) {
 		uint32_t node = nodes >> *turn & 1 ? *turn : next_in(*turn, nodes);
 
@@ -362,6 +385,7 @@ void hugetlb_fold_batch(struct hvo_pool *pool, unsigned int nr)
 {
 	struct hvo_machine *m = pool->m;
 
+	lock_assert_held(m, &m->memmap_lock);
 	if (on_demand(m) || !__atomic_load_n(&m->optimize, __ATOMIC_RELAXED))
 		return;
 	nr = fold_last(pool, nr);
@@ -374,6 +398,7 @@ void hugetlb_add_batch(struct hvo_pool *pool, unsigned int nr)
 	struct hvo_machine *m = pool->m;
 	unsigned int i;
 
+	lock_assert_held(m, &m->memmap_lock);
 	lock_acquire(m, &pool->lock);
 	for (i = nr; i--;) {
 		hugetlb_account(pool, pool->batch[i], 0);

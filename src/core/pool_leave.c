@@ -42,6 +42,7 @@ void hugetlb_free_page(struct hvo_pool *pool, hvo_pfn_t pfn)
 
 void hugetlb_refuse(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t missing, uint64_t surplus)
 {
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	lock_acquire(pool->m, &pool->lock);
 	hugetlb_account(pool, pfn, surplus);
 	hugetlb_enqueue(pool, pfn);
@@ -55,6 +56,7 @@ void hugetlb_refuse(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t missing, uint
 
 static void note_carved(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res)
 {
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	lock_acquire(pool->m, &pool->lock);
 	pool->carved++;
 	lock_release(pool->m, &pool->lock);
@@ -87,6 +89,7 @@ bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize
 	uint64_t missing = 0;
 	uint32_t i, attempt;
 
+	lock_assert_held(m, &m->memmap_lock);
 	*ret_missing = 0;
 	if (!page_optimized(m, pfn)) {
 		hugetlb_free_page(pool, pfn);
@@ -139,6 +142,7 @@ static unsigned int leave_bulk(struct hvo_pool *pool, hvo_pfn_t *pfns, unsigned 
 
 bool hugetlb_restore_quietly(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	return leave_bulk(pool, &pfn, 1);
 }
 
@@ -147,6 +151,7 @@ static void leave_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_re
 {
 	uint64_t missing;
 
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	if (hugetlb_restore_one(pool, pfn, res, &missing)) {
 		res->done++;
 		return;
@@ -204,6 +209,7 @@ void hugetlb_leave_list(struct hvo_pool *pool, struct page_list *list,
 {
 	unsigned int nr, i, done;
 
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	while (list->nr) {
 		for (nr = 0; nr < BATCH && list->nr; nr++)
 			pool->batch[nr] = page_list_pop(pool->m, list);
@@ -230,6 +236,7 @@ uint64_t hugetlb_flush(struct hvo_pool *pool, uint64_t max)
 	uint64_t nr;
 	hvo_pfn_t pfn;
 
+	lock_assert_held(m, &m->memmap_lock);
 	lock_acquire(m, &pool->lock);
 	while (list.nr < max && (pfn = page_list_pop(m, &pool->deferred)) != HVO_PFN_NONE) {
 		page_clear_flags(page_rw(m, pfn), HVO_PF_DEFERRED);
@@ -245,6 +252,7 @@ void hugetlb_flush_all(struct hvo_machine *m)
 {
 	unsigned int i;
 
+	lock_assert_held(m, &m->memmap_lock);
 	for (i = 0; i < HVO_MAX_POOLS; i++)
 		if (m->pools[i].order)
 			hugetlb_flush(&m->pools[i], UINT64_MAX);
@@ -253,6 +261,7 @@ void hugetlb_flush_all(struct hvo_machine *m)
 /* Leave a page that is in no counter to hvo_work(). Pool lock held. */
 static void defer(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
+	lock_assert_held(pool->m, &pool->lock);
 	page_add_flags(page_rw(pool->m, pfn), HVO_PF_DEFERRED);
 	page_list_add(pool->m, &pool->deferred, pfn);
 	work_wanted(pool->m);
@@ -279,6 +288,7 @@ void hugetlb_put(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve,
 		hugetlb_mark_bad(pool, pfn);
 	pool->reserved += restore_reserve;
 	if (replaced) {
+		HVO_ASSERT(m, replaced->incoming, POOL_6, "none is incoming", pfn);
 		replaced->incoming--;
 		hugetlb_hand_over(n, replaced);
 	}
@@ -300,7 +310,7 @@ void hugetlb_leave(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	struct hvo_pool *pool = pool_of_order(m, order);
 
-	HVO_ASSERT(m, pool, "POOL-1: huge page without a pool", pfn);
+	HVO_ASSERT(m, pool, POOL_1, "huge page without a pool", pfn);
 	hugetlb_put(pool, pfn, false, NULL);
 }
 
@@ -312,6 +322,7 @@ static bool may_dissolve(const struct hvo_pool *pool, hvo_pfn_t pfn)
 	uint64_t free =
 		page_poisoned(pool->m, pfn) ? POOL_SUM(pool, free) : hugetlb_sound_free(pool);
 
+	lock_assert_held(pool->m, &pool->lock);
 	return free > pool->reserved;
 }
 
@@ -321,6 +332,8 @@ int hugetlb_dissolve_locked(struct hvo_pool *pool, hvo_pfn_t pfn, bool quietly)
 	struct hvo_machine *m = pool->m;
 	uint64_t missing, surplus;
 
+	lock_assert_held(m, &pool->lock);
+	lock_assert_held(m, &m->memmap_lock);
 	if (!may_dissolve(pool, pfn)) {
 		lock_release(m, &pool->lock);
 		return -HVO_EBUSY;

@@ -37,12 +37,14 @@ static int restore_in_place(struct hvo_pool *pool, hvo_pfn_t pfn)
 	struct hvo_machine *m = pool->m;
 	uint64_t missing;
 
+	lock_assert_held(m, &m->memmap_lock);
 	if (step->source != HVO_RESTORE_ALLOC ||
 	    !vmemmap_restore(m, &pfn, 1, pool->order, step, &missing)) {
 		hugetlb_move_refused(pool);
 		return -HVO_ENOMEM;
 	}
 	lock_acquire(m, &pool->lock);
+	HVO_ASSERT(m, hugetlb_node(pool, pfn)->optimized, POOL_4, "none is folded", pfn);
 	hugetlb_node(pool, pfn)->optimized--;
 	pool->move_restores++;
 	lock_release(m, &pool->lock);
@@ -53,6 +55,7 @@ void hugetlb_fold_in_place(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = pool->m;
 
+	lock_assert_held(m, &m->memmap_lock);
 	if (page_optimized(m, pfn) || m->sections[pfn >> HVO_SECTION_ORDER].self_hosted)
 		return;
 	vmemmap_optimize(m, &pfn, 1, pool->order);
@@ -67,6 +70,7 @@ int hugetlb_scope_move(struct hvo_pool *pool, hvo_pfn_t dst, hvo_pfn_t src, bool
 	struct hvo_machine *m = pool->m;
 	int rc = 0;
 
+	lock_assert_held(m, &m->memmap_lock);
 	*ret_restored = false;
 	if (!hugetlb_scope_follows(pool))
 		return 0;
@@ -90,6 +94,7 @@ int hugetlb_scope_replace(struct hvo_pool *pool, hvo_pfn_t fresh, hvo_pfn_t pfn)
 	bool free;
 	int rc;
 
+	lock_assert_held(m, &m->memmap_lock);
 	if (!hugetlb_scope_follows(pool) || hugetlb_in_scope(pool, fresh))
 		return 0;
 	lock_acquire(m, &pool->lock);
@@ -121,8 +126,10 @@ static int fresh_page(struct hvo_pool *pool, unsigned int gfp, int node, bool po
 		      hvo_pfn_t *ret)
 {
 	hvo_pfn_t pfn = 0;
-	int rc = hugetlb_alloc_fresh(pool, gfp | GFP_ISOLATING, node, &pfn);
+	int rc;
 
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
+	rc = hugetlb_alloc_fresh(pool, gfp | GFP_ISOLATING, node, &pfn);
 	if (rc)
 		return rc;
 	rc = populate ? populate_page(pool, pfn) : 0;
@@ -144,6 +151,7 @@ static void give_fresh_back(struct hvo_pool *pool, hvo_pfn_t pfn)
 	struct hvo_resize_result res = { 0 };
 	struct page_list list = { 0 };
 
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	page_list_add(pool->m, &list, pfn);
 	hugetlb_leave_list(pool, &list, &res);
 }
@@ -156,6 +164,7 @@ int hugetlb_get_target(struct hvo_pool *pool, unsigned int where, int node, hvo_
 	bool soon;
 	int rc;
 
+	lock_assert_held(m, &m->memmap_lock);
 	/* Wait for no isolated page: the caller may have isolated it. */
 	lock_acquire(m, &pool->lock);
 	if (hugetlb_sound_free(pool) > pool->reserved)
@@ -180,8 +189,11 @@ int hugetlb_get_target(struct hvo_pool *pool, unsigned int where, int node, hvo_
 
 void hugetlb_put_target(struct hvo_pool *pool, hvo_pfn_t pfn, bool fresh)
 {
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	lock_acquire(pool->m, &pool->lock);
 	if (fresh) {
+		HVO_ASSERT(pool->m, hugetlb_node(pool, pfn)->incoming, POOL_6, "none is incoming",
+			   pfn);
 		hugetlb_node(pool, pfn)->incoming--;
 		hugetlb_remove_used(pool, pfn, 0);
 	} else {
@@ -215,6 +227,8 @@ int hugetlb_replace_locked(struct hvo_pool *pool, unsigned int where, hvo_pfn_t 
 	bool free;
 	int rc;
 
+	lock_assert_held(m, &pool->lock);
+	lock_assert_held(m, &m->memmap_lock);
 	lock_release(m, &pool->lock);
 	rc = fresh_page(pool, where, zone_of(m, pfn)->node, false, &fresh);
 	if (rc)

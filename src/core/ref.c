@@ -128,6 +128,7 @@ void publish_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uin
 	bool known = !owner || flags & HVO_PF_POISONED, bad = badframe_in_block(m, pfn, order);
 	struct hvo_page *page = page_rw(m, pfn);
 
+	HVO_ASSERT(m, !hvo_page_refs(page), PAGE_2, "handed out while somebody holds it", pfn);
 	set_tails(m, pfn, order);
 	flags &= (uint16_t)~HVO_PF_POISONED;
 	/* Mark frames that failed when nobody could be told; with an owner, when the owner is. */

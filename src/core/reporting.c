@@ -26,6 +26,8 @@ static uint64_t set_reported(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, 
 {
 	uint64_t block, changed = 0;
 
+	if (frame_online(m, pfn))
+		lock_assert_held(m, &zone_of(m, pfn)->lock);
 	for (block = pageblock_of(pfn); block < pageblock_of(pfn + nr + HVO_PAGEBLOCK_FRAMES - 1);
 	     block++) {
 		struct pageblock *b = &m->pageblocks[block];
@@ -39,14 +41,16 @@ static uint64_t set_reported(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, 
 		counter_add(&m->reported, changed);
 	else
 		counter_sub(&m->reported, changed);
+	HVO_ASSERT(m, counter_read(&m->reported) <= m->mm.nr_frames, REPORT_1, "out of range", pfn);
 	return changed;
 }
 
 /* Zone lock held. */
-static uint64_t nr_reported(const struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
+static uint64_t nr_reported(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 {
 	uint64_t block, frames = 0;
 
+	lock_assert_held(m, &zone_of(m, pfn)->lock);
 	for (block = pageblock_of(pfn); block < pageblock_of(pfn + nr + HVO_PAGEBLOCK_FRAMES - 1);
 	     block++)
 		if (m->pageblocks[block].flags & PB_REPORTED)
@@ -74,6 +78,7 @@ static bool take_chunk(struct report *r, hvo_pfn_t pfn, unsigned int *ret_order,
 	struct hvo_machine *m = r->m;
 	unsigned int have, order;
 
+	lock_assert_held(m, &r->z->lock);
 	*ret_next = pfn + HVO_SECTION_FRAMES - pfn % HVO_SECTION_FRAMES;
 	if (!zone_has(m, r->z, pfn))
 		return false;
@@ -101,6 +106,7 @@ static hvo_pfn_t report_at(struct report *r, hvo_pfn_t pfn)
 	hvo_pfn_t next = pfn;
 	uint64_t nr;
 
+	lock_assert_held(m, &m->memmap_lock);
 	lock_acquire(m, &r->z->lock);
 	if (!take_chunk(r, pfn, &order, &next)) {
 		lock_release(m, &r->z->lock);
@@ -111,7 +117,7 @@ static hvo_pfn_t report_at(struct report *r, hvo_pfn_t pfn)
 	nr = UINT64_C(1) << order;
 	m->ops->discard(m->ctx, pfn, nr);
 	lock_acquire(m, &r->z->lock);
-	r->z->in_flight--;
+	zone_end_flight(m, r->z);
 	r->done += set_reported(m, pfn, nr, true);
 	zone_put_whole(m, r->z, pfn, order);
 	lock_release(m, &r->z->lock);
@@ -211,5 +217,6 @@ int reported_populate(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 
 void reported_forget(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
+	lock_assert_held(m, &m->memmap_lock);
 	(void)set_reported(m, start, end - start, false);
 }

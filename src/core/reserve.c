@@ -40,6 +40,7 @@ static unsigned int gather_batch(struct hvo_pool *pool, unsigned int gfp, int no
 	struct hvo_machine *m = pool->m;
 	unsigned int nr, i;
 
+	lock_assert_held(m, &m->memmap_lock);
 	want = want < room ? want : room;
 	for (nr = 0; nr < BATCH && nr < want; nr++) {
 		if (hugetlb_alloc_fresh(pool, gfp, node, &pool->batch[nr]))
@@ -58,6 +59,7 @@ int hugetlb_alloc_surplus(struct hvo_pool *pool, unsigned int gfp, int node, hvo
 {
 	struct page_list list = { 0 };
 
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	if (!gather_batch(pool, gfp, node, 1, &list))
 		return -HVO_ENOMEM;
 	*ret = page_list_pop(pool->m, &list);
@@ -72,6 +74,7 @@ static void give_up(struct hvo_pool *pool, struct page_list *list)
 	struct page_list gone = { 0 };
 	hvo_pfn_t pfn;
 
+	lock_assert_held(m, &m->memmap_lock);
 	lock_acquire(m, &pool->lock);
 	while ((pfn = page_list_pop(m, list)) != HVO_PFN_NONE) {
 		if (!hugetlb_node(pool, pfn)->surplus) {
@@ -92,6 +95,8 @@ static int gather(struct hvo_pool *pool, int node, uint64_t nr, struct page_list
 	uint64_t have;
 	unsigned int got;
 
+	lock_assert_held(m, &pool->lock);
+	lock_assert_held(m, &m->memmap_lock);
 	while ((have = hugetlb_sound_free(pool) + list->nr) < pool->reserved + nr) {
 		uint64_t needed = pool->reserved + nr - have;
 

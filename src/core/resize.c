@@ -63,6 +63,7 @@ static int make_room(struct hvo_pool *pool, int node, bool cma, hvo_pfn_t *ret)
 	struct hvo_machine *m = pool->m;
 	int rc = -HVO_ENOMEM;
 
+	lock_assert_held(m, &m->memmap_lock);
 	lock_release(m, &m->memmap_lock);
 	if (cma)
 		rc = cma_alloc_one(m, node, pool->order, pool->tried, ret);
@@ -85,6 +86,7 @@ static bool alloc_in_turn(struct hvo_pool *pool, uint64_t nodes, hvo_pfn_t *ret)
 {
 	unsigned int left = nr_of_nodes(nodes);
 
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	while (left--) {
 		struct pool_node *n = hugetlb_next_node(pool, &pool->next_alloc, nodes, any);
 
@@ -123,6 +125,7 @@ static void adopt_surplus(struct resize *r, uint64_t count)
 	struct hvo_pool *pool = r->pool;
 	struct pool_node *n;
 
+	lock_assert_held(pool->m, &pool->lock);
 	while (count > persistent(pool) &&
 	       (n = hugetlb_next_node(pool, &pool->next_alloc, r->nodes, has_surplus))) {
 		n->surplus--;
@@ -136,6 +139,7 @@ static void make_surplus(struct resize *r, uint64_t count)
 	struct hvo_pool *pool = r->pool;
 	struct pool_node *n;
 
+	lock_assert_held(pool->m, &pool->lock);
 	while (count < persistent(pool) &&
 	       (n = hugetlb_next_node(pool, &pool->next_free, r->nodes, has_persistent)))
 		n->surplus++;
@@ -148,6 +152,7 @@ static void join(struct resize *r, struct page_list *list)
 	struct hvo_machine *m = pool->m;
 	unsigned int nr = page_list_peek(m, list, pool->batch, BATCH), i;
 
+	lock_assert_held(m, &m->memmap_lock);
 	for (i = 0; i < nr && r->opt->boot; i++)
 		page_add_flags(page_rw(m, pool->batch[i]), HVO_PF_AT_BOOT);
 	hugetlb_fold_batch(pool, nr);
@@ -167,6 +172,7 @@ static void forget_tried(struct hvo_pool *pool)
 {
 	uint32_t n, i;
 
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	for (i = 0; i < HVO_MAX_CMA; i++)
 		pool->tried[i] = 0;
 	for (n = 0; n < pool->m->cfg.nr_nodes; n++)
@@ -186,6 +192,7 @@ static void grow(struct resize *r, uint64_t want)
 	struct page_list list = { 0 };
 	hvo_pfn_t pfn = 0;
 
+	lock_assert_held(r->pool->m, &r->pool->m->memmap_lock);
 	forget_tried(r->pool);
 	while (want) {
 		if (alloc_in_turn(r->pool, r->nodes, &pfn)) {
@@ -214,6 +221,7 @@ static void grow(struct resize *r, uint64_t want)
  */
 static uint64_t lower_bound(const struct hvo_pool *pool, uint64_t count)
 {
+	lock_assert_held(pool->m, &pool->lock);
 	/* A promise needs a sound page, and the pages that leave may be sound. */
 	uint64_t free = pool->reserved ? hugetlb_sound_free(pool) : POOL_SUM(pool, free);
 	uint64_t surplus = POOL_SUM(pool, surplus), all = persistent(pool), min;
@@ -232,6 +240,7 @@ static void shrink(struct resize *r, uint64_t left, bool surplus)
 	struct page_list list = { 0 };
 	struct pool_node *n;
 
+	lock_assert_held(m, &pool->lock);
 	for (; left; left--) {
 		n = hugetlb_next_node(pool, &pool->next_free, r->nodes,
 				      surplus ? hugetlb_has_free_surplus : has_free_persistent);
@@ -250,6 +259,7 @@ static void retry_refused(struct resize *r)
 	struct hvo_pool *pool = r->pool;
 	uint64_t nr = min_u64(POOL_SUM(pool, surplus), hugetlb_spare(pool));
 
+	lock_assert_held(pool->m, &pool->lock);
 	r->res.asked += nr;
 	shrink(r, nr, true);
 }
@@ -260,6 +270,7 @@ static void resize_to(struct resize *r, uint64_t count)
 	struct hvo_machine *m = pool->m;
 	uint64_t now, min;
 
+	lock_assert_held(m, &m->memmap_lock);
 	lock_acquire(m, &pool->lock);
 	now = persistent(pool);
 	if (count > now) {

@@ -60,6 +60,7 @@ void zone_set_watermarks(struct hvo_machine *m)
 	uint64_t lowmem = lowmem_frames(m), reserve;
 	uint32_t n, t;
 
+	lock_assert_held(m, &m->memmap_lock);
 	if (!m->min_free_set)
 		counter_set(&m->min_free, default_min_free(lowmem));
 	reserve = m->min_free >> HVO_FRAME_SHIFT;

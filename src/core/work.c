@@ -24,6 +24,7 @@ static uint64_t memmap_work(struct hvo_machine *m, uint64_t max)
 	unsigned int i;
 	bool heal = false;
 
+	lock_assert_held(m, &m->memmap_lock);
 	for (i = 0; i < HVO_MAX_POOLS; i++) {
 		if (!m->pools[i].order)
 			continue;

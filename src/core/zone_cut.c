@@ -20,6 +20,7 @@
 #include "backing.h"
 #include "badframe.h"
 #include "base.h"
+#include "lock.h"
 #include "page.h"
 #include "zone_whole.h"
 
@@ -231,6 +232,7 @@ bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
 	struct bins *bins = &z->bins[type];
 	unsigned int bin, orders;
 
+	lock_assert_held(m, &z->lock);
 	for (bin = 0; bin < NR_BINS; bin++) {
 		orders = bins->orders[bin] & ~((1u << order) - 1u);
 		if (!orders)
@@ -244,6 +246,7 @@ bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
 bool zone_take_from(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int order,
 		    hvo_pfn_t *ret)
 {
+	lock_assert_held(m, &z->lock);
 	if (m->pageblocks[block].isolation || !(m->pageblocks[block].orders >> order))
 		return false;
 	*ret = take_from_pageblock(m, z, block, order);
@@ -288,6 +291,7 @@ bool zone_take_fallback(struct hvo_machine *m, struct zone *z, unsigned int orde
 	};
 	unsigned int i, nr = split ? 3 : 2;
 
+	lock_assert_held(m, &z->lock);
 	for (i = 0; i < nr; i++)
 		if (take_emptiest(m, z, order, others[type][i], type, ret))
 			return true;
@@ -390,6 +394,7 @@ void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 	struct pageblock *b = &m->pageblocks[pageblock_of(pfn)];
 	struct update u;
 
+	lock_assert_held(m, &z->lock);
 	if (badframe_in_block(m, pfn, order)) {
 		put_sound(m, z, pfn, order);
 		return;
@@ -411,7 +416,8 @@ void zone_isolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t bloc
 	hvo_pfn_t pfn = pageblock_pfn(block);
 	struct update u;
 
-	HVO_ASSERT(m, !b->isolation, "ZONE-4: block is isolated", pfn);
+	lock_assert_held(m, &z->lock);
+	HVO_ASSERT(m, !b->isolation, ZONE_4, "block is isolated", pfn);
 	/* What is free leaves the lists; what is in transition will come back to an isolated one. */
 	if (place == PLACE_WHOLE && zone_take_free_pageblock(m, z, pfn))
 		zone_set_isolated(m, pfn);
@@ -429,7 +435,8 @@ void zone_unisolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t bl
 	hvo_pfn_t pfn = pageblock_pfn(block);
 	struct update u = update_begin(m, z, b);
 
-	HVO_ASSERT(m, b->isolation, "ZONE-4: block is not isolated", pfn);
+	lock_assert_held(m, &z->lock);
+	HVO_ASSERT(m, b->isolation, ZONE_4, "block is not isolated", pfn);
 	z->nr_isolated--;
 	z->nr_isolated_by_user -= b->isolation == ISOLATED_BY_USER;
 	b->isolation = NOT_ISOLATED;
@@ -454,6 +461,8 @@ bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block,
 {
 	struct pageblock *b = &m->pageblocks[block];
 
+	lock_assert_held(m, &z->lock);
+	HVO_ASSERT(m, b->isolation, ZONE_4, "block is not isolated", pageblock_pfn(block));
 	*ret_busy = false;
 	if (pageblock_place(m, block) == PLACE_WHOLE)
 		return hvo_page_state(page_ro(m, pageblock_pfn(block))) == HVO_PAGE_ISOLATED;
@@ -484,6 +493,7 @@ void zone_open_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block, 
 	unsigned int idx, order;
 	struct update u;
 
+	lock_assert_held(m, &z->lock);
 	*b = (struct pageblock){ .migratetype = type & 0xf, .isolation = b->isolation };
 	u = update_begin(m, z, b);
 	for (idx = first; idx < HVO_PAGEBLOCK_FRAMES; idx += 1u << order) {
@@ -506,6 +516,7 @@ void zone_open_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, un
 	bool self = at < HVO_PAGEBLOCK_FRAMES;
 	unsigned int behind = self ? at + HVO_PAGEBLOCK_TAILS : HVO_PAGEBLOCK_FRAMES;
 
+	lock_assert_held(m, &z->lock);
 	if (!self) {
 		page_set_state(m, block, page_rw(m, block), HVO_PAGE_TAIL, 0);
 		fold_set(m, block, HVO_PAGEBLOCK_ORDER, 0);
@@ -520,6 +531,7 @@ void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64
 {
 	uint64_t i;
 
+	lock_assert_held(m, &z->lock);
 	while (nr) {
 		unsigned int order = largest_order(pfn, nr);
 
@@ -606,7 +618,7 @@ static void frags_take(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, enum h
 	while (pfn < end) {
 		unsigned int order = largest_order(pfn, end - pfn), i, each;
 
-		HVO_ASSERT(m, frag_find(m, pfn, &head, &have), "ZONE-2: range not free", pfn);
+		HVO_ASSERT(m, frag_find(m, pfn, &head, &have), ZONE_7, "range not free", pfn);
 		if (order > have)
 			order = have;
 		frag_split(m, b, base, head, have, (unsigned int)(pfn - base), order);
@@ -631,6 +643,7 @@ bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	hvo_pfn_t p = pfn, end = pfn + nr;
 	unsigned int head, have;
 
+	lock_assert_held(m, &zone_of(m, pfn)->lock);
 	if (pageblock_place(m, pageblock_of(pfn)) != PLACE_CUT)
 		return false;
 	while (p < end) {
@@ -644,6 +657,7 @@ bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 
 bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
 {
+	lock_assert_held(m, &z->lock);
 	if (!range_is_free(m, z, pfn, nr, false))
 		return false;
 	while (nr) {
@@ -665,6 +679,7 @@ bool zone_take_reported(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, ui
 {
 	hvo_pfn_t block = pageblock_pfn(pageblock_of(pfn)), end = pfn + nr;
 
+	lock_assert_held(m, &z->lock);
 	if (!range_is_free(m, z, pfn, nr, true))
 		return false;
 	for (; block < end; block += HVO_PAGEBLOCK_FRAMES) {
@@ -680,6 +695,7 @@ bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, 
 {
 	struct hvo_page *page;
 
+	lock_assert_held(m, &z->lock);
 	if (pageblock_place(m, block) != PLACE_CUT || !m->pageblocks[block].orders)
 		return false;
 	*ret = take_from_pageblock(m, z, block, 0);
@@ -695,6 +711,7 @@ bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool s
 	bool is = b->flags & PB_SELF;
 	struct update u;
 
+	lock_assert_held(m, &z->lock);
 	if (pageblock_place(m, block) != PLACE_CUT || is == self)
 		return false;
 	u = update_begin(m, z, b);
@@ -743,6 +760,7 @@ enum bad_place zone_take_bad(struct hvo_machine *m, struct zone *z, hvo_pfn_t pf
 	hvo_pfn_t base = pageblock_pfn(pageblock_of(pfn));
 	unsigned int head, have;
 
+	lock_assert_held(m, &z->lock);
 	if (place == PLACE_CUT && frag_find(m, pfn, &head, &have))
 		frag_out(m, z, pfn, head, have);
 	else if (place == PLACE_WHOLE && (zone_take_free_pageblock(m, z, base) ||
@@ -758,6 +776,7 @@ unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64
 {
 	unsigned int type, order, nr = 0;
 
+	lock_assert_held(m, &z->lock);
 	for (type = 0; type < MIGRATE_TYPES; type++) {
 		for (order = 0; order < SMALL_ORDERS; order++) {
 			uint32_t *head = &z->bins[type].head[BIN_COLLAPSIBLE][order];
@@ -775,6 +794,7 @@ void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
 	hvo_pfn_t pfn = pageblock_pfn(block), end = pfn + HVO_PAGEBLOCK_FRAMES;
 
+	lock_assert_held(m, &z->lock);
 	set_busy(m, z, &m->pageblocks[block], false);
 	/* What failed meanwhile was out of reach. */
 	while (badframe_in(m, pfn, end)) {
@@ -801,6 +821,7 @@ bool zone_can_close(struct hvo_machine *m, uint64_t block)
 	hvo_pfn_t base = pageblock_pfn(block);
 	unsigned int idx, order;
 
+	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
 	if (pageblock_place(m, block) == PLACE_WHOLE) {
 		enum hvo_page_state state = hvo_page_state(page_ro(m, base));
 
@@ -837,6 +858,7 @@ void zone_close_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block)
 	struct pageblock *b = &m->pageblocks[block];
 	hvo_pfn_t base = pageblock_pfn(block);
 
+	lock_assert_held(m, &z->lock);
 	stays &= b->flags;
 	if (stays & PB_CUT) {
 		frags_drop(m, b, base);
@@ -856,6 +878,7 @@ void zone_reopen_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block
 	unsigned int flags = m->pageblocks[block].flags & PB_SELF;
 	hvo_pfn_t base = pageblock_pfn(block), pfn, end;
 
+	lock_assert_held(m, &z->lock);
 	if (flags)
 		counter_add(&m->memmap, HVO_PAGEBLOCK_TAILS);
 	zone_open_pageblock(m, z, block, HVO_PAGEBLOCK_FRAMES, MIGRATE_MOVABLE, flags);

@@ -13,6 +13,7 @@
 #include "backing.h"
 #include "badframe.h"
 #include "base.h"
+#include "lock.h"
 #include "page.h"
 
 void zone_free_add(struct zone *z, uint64_t nr)
@@ -22,7 +23,8 @@ void zone_free_add(struct zone *z, uint64_t nr)
 
 void zone_free_sub(struct hvo_machine *m, struct zone *z, uint64_t nr)
 {
-	HVO_ASSERT(m, z->nr_free >= nr, "ZONE-1: more taken than free", z->start);
+	lock_assert_held(m, &z->lock);
+	HVO_ASSERT(m, z->nr_free >= nr, ZONE_1, "more taken than free", z->start);
 	counter_set(&z->nr_free, z->nr_free - nr);
 }
 
@@ -35,6 +37,7 @@ bool zone_whole_state(struct hvo_machine *m, uint64_t block, enum hvo_page_state
 	unsigned int order;
 	uint8_t byte;
 
+	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
 	do {
 		byte = hvo_fold_byte(&m->mm, block);
 		order = byte & HVO_FOLD_ORDER;
@@ -49,21 +52,22 @@ enum pageblock_place pageblock_place(struct hvo_machine *m, uint64_t block)
 	unsigned int flags = m->pageblocks[block].flags;
 	enum hvo_page_state state;
 
+	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
 	if (flags & PB_CUT) {
-		HVO_ASSERT(m, !(flags & PB_REPORTED), "BLOCK-4: cut, with the system",
+		HVO_ASSERT(m, !(flags & PB_REPORTED), BLOCK_4, "cut, with the system",
 			   pageblock_pfn(block));
-		HVO_ASSERT(m, !hvo_fold_byte(&m->mm, block) || flags & PB_BUSY,
-			   "BLOCK-4: cut and whole", pageblock_pfn(block));
+		HVO_ASSERT(m, !hvo_fold_byte(&m->mm, block) || flags & PB_BUSY, BLOCK_4,
+			   "cut and whole", pageblock_pfn(block));
 		return flags & PB_BUSY ? PLACE_COLLAPSING : PLACE_CUT;
 	}
-	HVO_ASSERT(m, !(flags & CUT_ONLY), "BLOCK-4: flags of a block that is not cut",
+	HVO_ASSERT(m, !(flags & CUT_ONLY), BLOCK_4, "flags of a block that is not cut",
 		   pageblock_pfn(block));
 	if (!zone_whole_state(m, block, &state))
 		return PLACE_CUTTING;
 	if (state != HVO_PAGE_MEMMAP)
 		return PLACE_WHOLE;
-	HVO_ASSERT(m, vmemmap_described_at_start(m, pageblock_pfn(block)),
-		   "BLOCK-4: descriptors in a whole block", pageblock_pfn(block));
+	HVO_ASSERT(m, vmemmap_described_at_start(m, pageblock_pfn(block)), BLOCK_4,
+		   "descriptors in a whole block", pageblock_pfn(block));
 	return PLACE_MEMMAP;
 }
 
@@ -95,6 +99,8 @@ void zone_take_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigne
 	struct hvo_page *page = page_rw(m, pfn);
 	unsigned int o = have;
 
+	lock_assert_held(m, &z->lock);
+	HVO_ASSERT(m, have >= order && page->state == HVO_PAGE_FREE, ZONE_7, "block not free", pfn);
 	whole_del(m, z, page, have);
 	page_set_state(m, pfn, page, HVO_PAGE_TAIL, 0);
 	while (o > order) {
@@ -116,6 +122,7 @@ bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, 
 	unsigned int o;
 	hvo_pfn_t pfn;
 
+	lock_assert_held(m, &z->lock);
 	for (o = order; o <= m->cfg.max_order; o++) {
 		if (!z->whole[o - HVO_PAGEBLOCK_ORDER])
 			continue;
@@ -140,6 +147,7 @@ unsigned int zone_free_order(struct hvo_machine *m, hvo_pfn_t pfn)
 	unsigned int order = fold_order(m, pfn);
 	hvo_pfn_t head = pfn & ~((UINT64_C(1) << order) - 1);
 
+	lock_assert_held(m, &zone_of(m, pfn)->lock);
 	return order && zone_heads_free(m, head, order) ? order : 0;
 }
 
@@ -147,11 +155,13 @@ void zone_take_part(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 {
 	unsigned int have = zone_free_order(m, pfn);
 
+	lock_assert_held(m, &z->lock);
 	zone_take_out(m, z, pfn & ~((UINT64_C(1) << have) - 1), have, pfn, order);
 }
 
 bool zone_take_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 {
+	lock_assert_held(m, &z->lock);
 	if (!zone_free_order(m, pfn))
 		return false;
 	zone_take_part(m, z, pageblock_pfn(pageblock_of(pfn)), HVO_PAGEBLOCK_ORDER);
@@ -160,6 +170,7 @@ bool zone_take_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t p
 
 void zone_set_isolated(struct hvo_machine *m, hvo_pfn_t pfn)
 {
+	lock_assert_held(m, &zone_of(m, pfn)->lock);
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_ISOLATED, HVO_PAGEBLOCK_ORDER);
 	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, whole_byte(m, HVO_PAGEBLOCK_ORDER));
 }
@@ -170,6 +181,7 @@ void zone_set_aside(struct hvo_machine *m, uint64_t block)
 {
 	hvo_pfn_t pfn = pageblock_pfn(block);
 
+	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
 	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, whole_byte(m, HVO_PAGEBLOCK_ORDER));
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_POISONED, HVO_PAGEBLOCK_ORDER);
 }
@@ -178,6 +190,7 @@ bool zone_take_aside(struct hvo_machine *m, uint64_t block)
 {
 	hvo_pfn_t pfn = pageblock_pfn(block);
 
+	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
 	if (pageblock_place(m, block) != PLACE_WHOLE ||
 	    hvo_page_state(page_ro(m, pfn)) != HVO_PAGE_POISONED)
 		return false;
@@ -232,6 +245,10 @@ void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 	struct hvo_page *page;
 	hvo_pfn_t buddy;
 
+	lock_assert_held(m, &z->lock);
+	HVO_ASSERT(m, !(pfn & ((UINT64_C(1) << order) - 1)), PAGE_1, "order does not fit", pfn);
+	HVO_ASSERT(m, !hvo_page_refs(page_ro(m, pfn)), PAGE_2, "freed while somebody holds it",
+		   pfn);
 	if (HVO_UNLIKELY(z->nr_isolated || counter_read(&m->nr_bad)) &&
 	    put_around(m, z, pfn, order))
 		return;
@@ -263,6 +280,7 @@ void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 
 void zone_put_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, hvo_pfn_t end)
 {
+	lock_assert_held(m, &z->lock);
 	zone_count_freed(z, end > pfn ? end - pfn : 0);
 	while (pfn < end) {
 		unsigned int order = fitting_order(pfn, end, m->cfg.max_order);

@@ -3,6 +3,7 @@
 #define HVO_CORE_ZONE_WHOLE_H
 
 #include "base.h"
+#include "lock.h"
 
 /*
  * All with the zone's lock held. Blocks handed out are in state USED, refcount 0.
@@ -45,6 +46,14 @@ static inline void zone_count_allocated(struct zone *z, uint64_t nr)
 static inline void zone_count_freed(struct zone *z, uint64_t nr)
 {
 	counter_set(&z->freed, z->freed + nr);
+}
+
+/* A pageblock that was being cut, or asked back for, is at its place again. */
+static inline void zone_end_flight(struct hvo_machine *m, struct zone *z)
+{
+	lock_assert_held(m, &z->lock);
+	HVO_ASSERT(m, z->in_flight, ZONE_2, "nothing is in flight", z->start);
+	z->in_flight--;
 }
 
 /* Count frames as free, or as free no more. */

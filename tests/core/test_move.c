@@ -861,6 +861,7 @@ static void isolate_wrongly(struct rig *r, bool twice)
 	uint64_t block = rig_alloc(r, HVO_GFP_KERNEL, 0) >> HVO_PAGEBLOCK_ORDER;
 	struct zone *z = zone_of(r->m, pageblock_pfn(block));
 
+	lock_acquire(r->m, &z->lock);
 	if (twice) {
 		zone_isolate_pageblock(r->m, z, block, ISOLATED_BY_LIBRARY);
 		zone_isolate_pageblock(r->m, z, block, ISOLATED_BY_LIBRARY);

@@ -78,7 +78,7 @@ struct hvo_sim_stat {
 	uint64_t quiesces;
 	uint64_t works;		   /* how often hvo_work() was asked for */
 	uint64_t discarded_frames; /* whose content is with the system now */
-	uint64_t points, failures; /* since hvo_sim_fail(): how many could fail, and did */
+	uint64_t points, failures; /* of the last hvo_sim_fail(): how many could fail, and did */
 };
 
 /**

@@ -22,9 +22,12 @@ void hvo_sim_fail(struct hvo_sim *sim, const struct hvo_sim_failures *failures)
 
 	f->counting = failures != NULL;
 	f->wanted = failures ? *failures : (struct hvo_sim_failures){ 0 };
-	f->points = 0;
-	f->failures = 0;
-	f->nr_last = 0;
+	/* What was counted can be read until the next time. */
+	if (failures) {
+		f->points = 0;
+		f->failures = 0;
+		f->nr_last = 0;
+	}
 	if (f->any_refused)
 		(void)madvise(sim->refused, hvo_sim_bitmap_bytes(sim), MADV_DONTNEED);
 	f->any_refused = false;
@@ -63,7 +66,7 @@ bool hvo_sim_is_way_back(const struct hvo_sim *sim, const struct hvo_remap *runs
 	unsigned int i;
 	uint64_t k;
 
-	if (!sim->failing.failures)
+	if (!sim->failing.counting || !sim->failing.failures)
 		return false;
 	for (i = 0; i < nr; i++)
 		for (k = 0; k < runs[i].nr; k++)

@@ -70,7 +70,7 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 
 /* ---- healing -------------------------------------------------------------------------------- */
 
-/* The zone of a pageblock that is cut, with its lock, or NULL. What is not cut costs no lock. */
+/* Lock the zone of a cut pageblock; NULL: it is not cut, or offline. No lock is taken for that. */
 static struct zone *lock_cut(struct hvo_machine *m, uint64_t block)
 {
 	/* Offline memory in between may be cut, too. */
@@ -78,8 +78,8 @@ static struct zone *lock_cut(struct hvo_machine *m, uint64_t block)
 }
 
 /*
- * All of them before anything moves: what leaves one must not go into another. They stay in
- * use by those who have frames in them; who wants one meanwhile waits.
+ * Isolate all carved pageblocks before anything moves: what leaves one must not go into another.
+ * Frames that are in use stay so; an allocation that wants one of the others waits.
  */
 static void isolate_carved(struct hvo_machine *m)
 {
@@ -98,7 +98,7 @@ static void isolate_carved(struct hvo_machine *m)
 	}
 }
 
-/* Back to their zones, and the range becomes what it has to be. */
+/* End these isolations, and narrow [carved_lo, carved_hi) to what is still carved. */
 static void unisolate_carved(struct hvo_machine *m)
 {
 	uint64_t block, lo = m->carved_hi, hi = m->carved_lo;
@@ -147,7 +147,7 @@ static void pageblock_healed(struct hvo_machine *m, uint64_t block)
 	trace(m, HVO_EVENT_HEALED, pageblock_pfn(block), 0, 0);
 }
 
-/* Empty one isolated block of descriptors. -HVO_ENOMEM: it is of no use to go on. */
+/* Empty an isolated pageblock of descriptors. -HVO_ENOMEM: there is no frame for the next one. */
 static int heal_pageblock(struct hvo_machine *m, uint64_t block, uint64_t max, uint64_t *moved)
 {
 	hvo_pfn_t pfn = pageblock_pfn(block), end = pfn + HVO_PAGEBLOCK_FRAMES;

@@ -46,7 +46,7 @@ void clear_freed(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	}
 }
 
-/* Of their descriptors nothing is left; returns how many were set aside at the start. */
+/* Forget what frames backed; returns how many of the frames were set aside at the start. */
 static uint64_t clear_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 {
 	uint64_t boot = 0;
@@ -139,7 +139,10 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 	return 0;
 }
 
-/* What may fail of it, and wait. *ret_at is where its tails are then, or HVO_PAGEBLOCK_FRAMES: nowhere. */
+/*
+ * Do what may fail, and wait. *ret_at: the index of the frames that hold the tails then, or
+ * HVO_PAGEBLOCK_FRAMES: none does.
+ */
 static bool prepare_cut(struct hvo_machine *m, hvo_pfn_t block, unsigned int *ret_at)
 {
 	if (reported_populate(m, block, HVO_PAGEBLOCK_FRAMES))
@@ -188,7 +191,7 @@ uint64_t cut_all_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, ui
 
 /* ---- collapse ------------------------------------------------------------------------------- */
 
-/* A block that is busy stays what it is, but it may be isolated meanwhile. */
+/* Does a BUSY pageblock hold its own tails? The lock is for who isolates it meanwhile. */
 static bool describes_itself(struct hvo_machine *m, struct zone *z, uint64_t block)
 {
 	bool self;

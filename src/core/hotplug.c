@@ -119,7 +119,7 @@ static int add_sections(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pf
 	return 0;
 }
 
-/* The sections [start, end), offline, become absent. Memmap lock held. */
+/* Make the offline sections [start, end) absent. Memmap lock held. */
 static int remove_sections(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	hvo_pfn_t pfn;
@@ -172,7 +172,7 @@ int hvo_memory_remove(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 
 /* ---- online and offline --------------------------------------------------------------------- */
 
-/* What is free of a section is so in its zone. Zone lock held. */
+/* Free in its zone what a section has of free memory. Zone lock held. */
 static void free_section(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 {
 	hvo_pfn_t end = pfn + HVO_SECTION_FRAMES, from;
@@ -191,13 +191,13 @@ static void free_section(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 	zone_put_free(m, z, from, end);
 }
 
-/* Frames of a section that were set aside for its own descriptors. */
+/* How many frames of a section were set aside for its own descriptors? */
 static uint64_t set_aside(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	return section_of(m, pfn)->self_hosted ? vmemmap_self_hosted(m) : 0;
 }
 
-/* Those that still host them, and are not managed: what fails is replaced from elsewhere. */
+/* How many of these still host descriptors? A failed frame was replaced by one from elsewhere. */
 static uint64_t hosting(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	hvo_pfn_t end = pfn + set_aside(m, pfn);
@@ -253,7 +253,7 @@ int hvo_memory_online(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end,
 	return rc;
 }
 
-/* All of it leaves the zone, if all of it can. Memmap and zone lock held. */
+/* Take the range out of its zone, if all pageblocks can leave. Memmap and zone lock held. */
 static bool leave_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, hvo_pfn_t end)
 {
 	hvo_pfn_t pfn;
@@ -278,7 +278,7 @@ static bool leave_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, h
 	return true;
 }
 
-/* Everything in it but the frames that host the descriptors of the sections. */
+/* Empty the range, but for the frames that host the sections' descriptors. */
 static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	hvo_pfn_t pfn;
@@ -292,7 +292,7 @@ static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	return rc;
 }
 
-/* CMA areas have their memory for good, as in Linux: what is true of it now stays so. */
+/* Is a frame in a zone CMA? Areas keep their memory for good, as in Linux. */
 static bool is_cma(const struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	uint8_t zone = section_zone(m, pfn);

@@ -113,7 +113,7 @@ bool isolated_claim_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 
 /* ---- blocks that are wanted in part --------------------------------------------------------- */
 
-/* A block in state USED becomes a cut one, all of it free. */
+/* Make a pageblock in state USED a cut one, all of it free. */
 static int cut_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, hvo_pfn_t start,
 			hvo_pfn_t end)
 {
@@ -134,7 +134,7 @@ static int cut_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, 
 	return 0;
 }
 
-/* So that single frames can be had of it. 0 too where it is cut already. */
+/* Cut an isolated pageblock, so that single frames of it can be taken. 0: it is cut, or was. */
 static int open_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, hvo_pfn_t start,
 			 hvo_pfn_t end)
 {
@@ -219,7 +219,7 @@ int hvo_isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 						    -HVO_EINVAL;
 }
 
-/* Memmap lock held, so that all of it stays in its zone. */
+/* End a user's isolation; false: part of the range is not so isolated. Memmap lock held. */
 static bool unkeep_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	struct zone *z = zone_of(m, start);

@@ -7,7 +7,8 @@
  * frames of NORMAL, or of the sections themselves.
  *
  * States: TAIL -> MEMMAP for frames that are set aside. The fold map says what the blocks are.
- * Locks: at the start the zone's for what enters it; the memmap lock for hot-plug, which owns the scratch arrays.
+ * Locks: at the start the zone's lock for what enters the zone; the memmap lock for hot-plug, which
+ * owns the scratch arrays.
  * Linux: mm/sparse-vmemmap.c, vmemmap_populate_hugepages(); mm/memory_hotplug.c,
  * mhp_init_memmap_on_memory(); mm/hugetlb_vmemmap.c, hugetlb_vmemmap_init_early().
  */

@@ -319,7 +319,7 @@ static void free_into_pageblock(struct hvo_machine *m, struct pageblock *b, hvo_
 	frag_add(m, b, base, idx, order);
 }
 
-/* Nothing in a cut pageblock is free any more. */
+/* Take all free fragments of a cut pageblock off its lists. */
 static void frags_drop(struct hvo_machine *m, struct pageblock *b, hvo_pfn_t base)
 {
 	while (b->orders) {
@@ -330,7 +330,7 @@ static void frags_drop(struct hvo_machine *m, struct pageblock *b, hvo_pfn_t bas
 	}
 }
 
-/* A pageblock is not cut any more. */
+/* Make a cut pageblock one that is not, with no flags. */
 static void forget_cut(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 {
 	if (b->flags & PB_CARVED)
@@ -339,7 +339,7 @@ static void forget_cut(struct hvo_machine *m, struct zone *z, struct pageblock *
 	z->nr_cut--;
 }
 
-/* All frames of a pageblock of Linux mode are free: it is whole again, and the caller's. */
+/* Make a pageblock of Linux mode, all of it free, a whole one in the caller's hands. */
 static hvo_pfn_t make_whole(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 {
 	hvo_pfn_t base = pageblock_pfn((uint64_t)(b - m->pageblocks));
@@ -364,7 +364,7 @@ static void settle(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 		zone_put_whole(m, z, make_whole(m, z, b), HVO_PAGEBLOCK_ORDER);
 }
 
-/* A frame in nobody's hands, on no list. */
+/* Take a frame that is in nobody's hands and on no list out of use. */
 static void frame_out(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	struct hvo_page *page = page_rw(m, pfn);
@@ -447,7 +447,7 @@ void zone_unisolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t bl
 		settle(m, z, b);
 }
 
-/* A pageblock is being collapsed from now on, or no longer. */
+/* Begin or end the collapse of a pageblock. */
 static void set_busy(struct hvo_machine *m, struct zone *z, struct pageblock *b, bool busy)
 {
 	struct update u = update_begin(m, z, b);
@@ -546,7 +546,7 @@ void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64
 
 /* ---- exactly these frames ------------------------------------------------------------------- */
 
-/* The free fragment that a frame of a cut block lies in; false if it is not free. */
+/* Find the free fragment that a frame of a cut pageblock lies in; false: the frame is not free. */
 static bool frag_find(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int *ret_idx,
 		      unsigned int *ret_order)
 {
@@ -568,7 +568,7 @@ static bool frag_find(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int *ret_id
 	return false;
 }
 
-/* @reported: what has its content with the system counts as free, too. */
+/* Are all frames free? @reported: also where the system has the content. */
 static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr,
 			  bool reported)
 {
@@ -596,7 +596,7 @@ static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, 
 	return true;
 }
 
-/* Linux mode: a free block of order 9 and above becomes a cut one, all of it free. */
+/* Linux mode: make a pageblock of a free whole block a cut one, all of it free. */
 static void open_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 {
 	unsigned int order = fold_order(m, pfn);
@@ -608,7 +608,7 @@ static void open_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t
 	zone_open_pageblock(m, z, pageblock_of(pfn), 0, MIGRATE_UNMOVABLE, 0);
 }
 
-/* Free frames of a cut block, as blocks in state USED or as single ones in state MEMMAP. */
+/* Take free frames of a cut pageblock: blocks in state USED, or single frames in state MEMMAP. */
 static void frags_take(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, enum hvo_page_state state)
 {
 	struct pageblock *b = &m->pageblocks[pageblock_of(pfn)];
@@ -720,7 +720,7 @@ bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool s
 	return true;
 }
 
-/* Where a frame is that cannot be taken out; its descriptor tells, if it has one. */
+/* Say where a failed frame is that cannot be taken out; its descriptor tells, if there is one. */
 static enum bad_place bad_place(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	enum hvo_page_state state;
@@ -741,7 +741,7 @@ static enum bad_place bad_place(struct hvo_machine *m, hvo_pfn_t pfn)
 	}
 }
 
-/* One free frame of a cut block, isolated or not. */
+/* Take one free frame of a cut pageblock, isolated or not, out of use. */
 static void frag_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int head,
 		     unsigned int have)
 {

@@ -62,53 +62,54 @@ void zone_open_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block, 
 void zone_open_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, unsigned int at,
 		      enum migratetype type);
 
-/* Free frames [pfn, pfn + nr) of cut blocks, each of them in state MEMMAP. */
+/* Free the frames [pfn, pfn + nr) of cut pageblocks, each in state MEMMAP. */
 void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr);
 
 /*
- * Take exactly the frames [pfn, pfn + nr) of one isolated block that is cut, if all are free:
- * blocks in state USED, as large as fit. False and nothing changed otherwise.
+ * Take exactly the frames [pfn, pfn + nr) of one isolated pageblock that is cut, if all are free,
+ * as blocks in state USED, as large as fit. False: nothing has changed.
  */
 bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 
 /*
- * Take exactly the frames [pfn, pfn + nr), all of them in this zone and, if all are
- * free, make them MEMMAP. False and nothing changed otherwise.
+ * Take exactly the frames [pfn, pfn + nr), if all are in this zone and free: state MEMMAP. False:
+ * nothing has changed.
  */
 bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr);
 
 /*
- * Where that fails only because the content of some of it is with the system: take one such
- * 2 MiB block, state USED, so that the caller can ask for its memory. False: it is not only that.
+ * Take a pageblock whose content the system has, state USED, if nothing else keeps
+ * zone_take_range() from taking [pfn, pfn + nr): the caller asks the system for the memory. False:
+ * something else does.
  */
 bool zone_take_reported(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr,
 			hvo_pfn_t *ret);
 
-/* Any free frame of a cut block, isolated or not, in state MEMMAP; false if there is none. */
+/* Take any free frame of a cut pageblock, isolated or not: state MEMMAP. False: there is none. */
 bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, hvo_pfn_t *ret);
 
 /*
- * A cut block whose tails are all in its own frames is no longer one of PB_SELF, so that one of
- * them can go elsewhere, or is one again. False: it is changing or is so already.
+ * Set or clear PB_SELF of a cut pageblock whose tails are all in its own frames. Cleared, a tail
+ * can go elsewhere. False: the pageblock is changing, or nothing is to be done.
  */
 bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool self);
 
 /* Take a failed frame out of use, if it is free, and say where the frame is now. */
 enum bad_place zone_take_bad(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
 
-/* Up to max collapsible blocks, off the bins and marked BUSY; their numbers in blocks[]. */
+/* Take up to @max collapsible pageblocks off the bins: BUSY, in flight. Returns how many. */
 unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64_t *blocks,
 				   unsigned int max);
 
-/* One of these is folded now, and becomes whole. */
+/* Make a BUSY pageblock, whose tails are folded now, a free whole block. */
 void zone_collapsed(struct hvo_machine *m, struct zone *z, uint64_t block);
 
 /* Put a pageblock that zone_take_collapsible() gave back: it stays cut. */
 void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block);
 
 /*
- * Going offline: can an isolated block leave its zone? All in it is free, failed, or holds
- * descriptors of its own block or, where they are self-hosted, of its section.
+ * Can an isolated pageblock leave its zone? Each frame is free, failed, or holds descriptors of the
+ * pageblock or, in a section that hosts its own, of the section.
  */
 bool zone_can_close(struct hvo_machine *m, uint64_t block);
 

@@ -80,7 +80,7 @@ static void whole_add(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsi
 	z->nr_whole[order - HVO_PAGEBLOCK_ORDER]++;
 }
 
-/* The page stays in state FREE: the caller says what it becomes. */
+/* Take a block off its list. The state stays FREE until the caller changes it. */
 static void whole_del(struct hvo_machine *m, struct zone *z, struct hvo_page *page,
 		      unsigned int order)
 {
@@ -198,14 +198,14 @@ bool zone_take_aside(struct hvo_machine *m, uint64_t block)
 	return true;
 }
 
-/* Does a free pageblock serve nobody? */
+/* Does a pageblock serve nobody when it is free: is it isolated, or did a frame fail? */
 static bool stays_apart(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	return m->pageblocks[pageblock_of(pfn)].isolation ||
 	       badframe_in_block(m, pfn, HVO_PAGEBLOCK_ORDER);
 }
 
-/* Free the rest of a block, if part of it is isolated or failed; false: no part is. */
+/* Free a block around the pageblocks that are isolated or failed; false: there are none. */
 static bool put_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
 	hvo_pfn_t end = pfn + (UINT64_C(1) << order), p = pfn;
@@ -228,7 +228,7 @@ static bool put_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uns
 	return true;
 }
 
-/* Larger than any free block may be: it was put together by contig.c. */
+/* Free a block that contig.c put together, larger than a free one may be, in parts. */
 static void put_oversized(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
 	unsigned int max = m->cfg.max_order;

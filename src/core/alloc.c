@@ -108,7 +108,7 @@ static int alloc_small(struct hvo_machine *m, struct zone *z, unsigned int gfp, 
 /*
  * May an allocation wait for pageblocks that the library isolated? An isolating thread may wait for
  * shrinkers, and these must not allocate with RECLAIM, so the wait ends. Nothing waits for
- * pageblocks that a user isolated: these may stay isolated for ever. Zone lock held.
+ * pageblocks that a user isolated: these may stay isolated for ever.
  */
 static bool may_wait_for_isolated(struct hvo_machine *m, const struct zone *z, unsigned int gfp)
 {

@@ -35,7 +35,7 @@ static hvo_pfn_t align_up(hvo_pfn_t pfn, uint64_t align)
 	return (pfn + align - 1) & ~(align - 1);
 }
 
-/* The lowest place of a zone that is in no area yet, or HVO_PFN_NONE. Memmap lock held. */
+/* The lowest place of a zone that is in no area yet, or HVO_PFN_NONE. */
 static hvo_pfn_t find_place(struct hvo_machine *m, const struct zone *z, uint64_t nr,
 			    uint64_t align)
 {
@@ -55,7 +55,7 @@ static hvo_pfn_t find_place(struct hvo_machine *m, const struct zone *z, uint64_
 	return start < z->end && nr <= z->end - start ? start : HVO_PFN_NONE;
 }
 
-/* Place an area, best aligned to the largest huge page that fits into it. Memmap lock held. */
+/* Place an area, best aligned to the largest huge page that fits into it. */
 static int carve_area(struct hvo_machine *m, struct zone *z, uint64_t nr, struct hvo_cma **ret)
 {
 	unsigned int order;

@@ -205,7 +205,7 @@ static bool huge_stays(const struct contig_want *w, const struct hvo_page *page,
 	       (state == HVO_PAGE_HUGETLB_FREE || state == HVO_PAGE_HUGETLB_USED);
 }
 
-/* End of the last block in [pfn, end) of one pageblock that stays, or 0. Zone lock held. */
+/* End of the last block in [pfn, end) of one pageblock that stays, or 0. */
 static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, const struct contig_want *w,
 			     hvo_pfn_t pfn, hvo_pfn_t end)
 {

@@ -143,7 +143,7 @@ static int demote_list(struct demote *d, struct page_list *list)
 	return rc;
 }
 
-/* Sound free pages of one node leave the pool. Pool lock held. */
+/* Sound free pages of one node leave the pool. */
 static void dequeue_sound(struct demote *d, struct pool_node *n, uint64_t max,
 			  struct page_list *list)
 {
@@ -175,7 +175,7 @@ static void drop_surplus(struct hvo_pool *pool)
 	lock_release(pool->m, &pool->lock);
 }
 
-/* Count the free pages, of one node or of all, that may be demoted. Pool lock held. */
+/* Count the free pages, of one node or of all, that may be demoted. */
 static uint64_t available(const struct demote *d)
 {
 	struct hvo_pool *pool = d->pool;

@@ -170,7 +170,7 @@ static int replace_huge(struct evacuation *e, struct hvo_pool *pool, hvo_pfn_t p
 	return -HVO_EAGAIN;
 }
 
-/* Remove a free huge page from the range. Memmap lock held. */
+/* Remove a free huge page from the range. */
 static int remove_huge(struct evacuation *e, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = e->m;

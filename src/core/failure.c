@@ -213,7 +213,7 @@ int hvo_memory_failure(struct hvo_machine *m, hvo_pfn_t pfn)
 
 /*
  * Find the next failed frame from @pfn on that is still in use, as f->pfn; false: none. Frames in
- * pageblocks set aside and in offline memory are not in use. Memmap lock held.
+ * pageblocks set aside and in offline memory are not in use.
  */
 static bool next_in_use(struct failure *f, hvo_pfn_t pfn)
 {

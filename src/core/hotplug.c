@@ -119,7 +119,7 @@ static int add_sections(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pf
 	return 0;
 }
 
-/* Make the offline sections [start, end) absent. Memmap lock held. */
+/* Make the offline sections [start, end) absent. */
 static int remove_sections(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	hvo_pfn_t pfn;
@@ -172,7 +172,7 @@ int hvo_memory_remove(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 
 /* ---- online and offline --------------------------------------------------------------------- */
 
-/* Free in its zone what a section has of free memory. Zone lock held. */
+/* Free in its zone what a section has of free memory. */
 static void free_section(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 {
 	hvo_pfn_t end = pfn + HVO_SECTION_FRAMES, from;
@@ -253,7 +253,7 @@ int hvo_memory_online(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end,
 	return rc;
 }
 
-/* Take the range out of its zone, if all pageblocks can leave. Memmap and zone lock held. */
+/* Take the range out of its zone, if all pageblocks can leave. */
 static bool leave_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, hvo_pfn_t end)
 {
 	hvo_pfn_t pfn;

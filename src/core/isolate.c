@@ -219,7 +219,7 @@ int hvo_isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 						    -HVO_EINVAL;
 }
 
-/* End a user's isolation; false: part of the range is not so isolated. Memmap lock held. */
+/* End a user's isolation; false: part of the range is not so isolated. */
 static bool unkeep_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	struct zone *z = zone_of(m, start);

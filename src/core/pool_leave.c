@@ -258,7 +258,7 @@ void hugetlb_flush_all(struct hvo_machine *m)
 			hugetlb_flush(&m->pools[i], UINT64_MAX);
 }
 
-/* Leave a page that is in no counter to hvo_work(). Pool lock held. */
+/* Leave a page that is in no counter to hvo_work(). */
 static void defer(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	lock_assert_held(pool->m, &pool->lock);

@@ -119,7 +119,7 @@ static int populate_page(struct hvo_pool *pool, hvo_pfn_t pfn)
 }
 
 /*
- * Allocate a page, folded if folding is on, in no counter. Memmap lock held. Folding is the last
+ * Allocate a page, folded if folding is on, in no counter. Folding is the last
  * step, so that no error has to undo it.
  */
 static int fresh_page(struct hvo_pool *pool, unsigned int gfp, int node, bool populate,
@@ -144,7 +144,7 @@ static int fresh_page(struct hvo_pool *pool, unsigned int gfp, int node, bool po
 }
 
 /*
- * Free a new page that is not needed; a page that cannot be restored is surplus. Memmap lock held.
+ * Free a new page that is not needed; a page that cannot be restored is surplus.
  */
 static void give_fresh_back(struct hvo_pool *pool, hvo_pfn_t pfn)
 {

@@ -69,7 +69,7 @@ struct report {
 
 /*
  * Take a part of a free block from @pfn on: state USED, of order *@ret_order. *@ret_next: the frame
- * to go on at, also after false. Zone lock held.
+ * to go on at, also after false.
  */
 static bool take_chunk(struct report *r, hvo_pfn_t pfn, unsigned int *ret_order,
 		       hvo_pfn_t *ret_next)
@@ -98,7 +98,7 @@ static bool take_chunk(struct report *r, hvo_pfn_t pfn, unsigned int *ret_order,
 	return true;
 }
 
-/* Report the free block at @pfn; returns the frame to go on at. Memmap lock held. */
+/* Report the free block at @pfn; returns the frame to go on at. */
 static hvo_pfn_t report_at(struct report *r, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = r->m;

@@ -16,7 +16,7 @@
 #include "pool_leave.h"
 
 /*
- * Finish deferred frees, then heal carved pageblocks of pools whose policy asks. Memmap lock held.
+ * Finish deferred frees, then heal carved pageblocks of pools whose policy asks.
  */
 static uint64_t memmap_work(struct hvo_machine *m, uint64_t max)
 {

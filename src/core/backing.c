@@ -139,6 +139,12 @@ void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint
 		page_set_word(page_rw(m, pfn++), 0, page++);
 }
 
+void vmemmap_back(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint64_t nr)
+{
+	vmemmap_set_backs(m, pfn, page, nr);
+	counter_add(&m->memmap, nr);
+}
+
 /* ---- mapping -------------------------------------------------------------------------------- */
 
 static int clear_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr)

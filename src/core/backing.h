@@ -42,6 +42,9 @@ hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page);
 /* Note in frames [pfn, pfn + nr) of cut pageblocks that they back pages [page, page + nr). */
 void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint64_t nr);
 
+/* Note that in frames which were not set aside at the start, and count the frames. */
+void vmemmap_back(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint64_t nr);
+
 /*
  * Clear the frames of the runs, then map the runs, without a flush. After an error the first
  * *@ret_done runs are mapped.

@@ -41,10 +41,9 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 	struct zone *z = zone_of(m, pfn);
 
 	lock_assert_held(m, &m->memmap_lock);
-	counter_add(&m->memmap, keep);
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
-	vmemmap_set_backs(m, pfn, t.page[0], t.nr[0]);
-	vmemmap_set_backs(m, pfn + t.nr[0], t.page[1], t.nr[1]);
+	vmemmap_back(m, pfn, t.page[0], t.nr[0]);
+	vmemmap_back(m, pfn + t.nr[0], t.page[1], t.nr[1]);
 	vmemmap_note_carved(m, pageblock_of(pfn),
 			    (keep + HVO_PAGEBLOCK_FRAMES - 1) / HVO_PAGEBLOCK_FRAMES);
 	/* All bytes first: no block may seem to be whole with a head that holds descriptors. */

@@ -131,8 +131,7 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 	for (i = at; i < at + HVO_PAGEBLOCK_TAILS; i++)
 		page_set_state(m, pfn + i, page_rw(m, pfn + i), HVO_PAGE_MEMMAP, 0);
-	vmemmap_set_backs(m, pfn + at, run.page, HVO_PAGEBLOCK_TAILS);
-	counter_add(&m->memmap, HVO_PAGEBLOCK_TAILS);
+	vmemmap_back(m, pfn + at, run.page, HVO_PAGEBLOCK_TAILS);
 	counter_add(&m->cuts, 1);
 	counter_add(&m->restored, 1);
 	trace(m, HVO_EVENT_CUT, pfn, 0, 0);
@@ -169,7 +168,7 @@ bool cut_aside(struct hvo_machine *m, hvo_pfn_t block)
 		return false;
 	cut = prepare_cut(m, block, &at);
 	lock_acquire(m, &z->lock);
-	z->in_flight--;
+	zone_end_flight(m, z);
 	if (cut)
 		zone_open_around(m, z, block, at, MIGRATE_MOVABLE);
 	else

@@ -53,14 +53,13 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 		page_set_state(m, pfn + i, p, HVO_PAGE_MEMMAP, 0);
 		page_set_flags(p, 0);
 	}
-	vmemmap_set_backs(m, pfn, page, keep);
+	vmemmap_back(m, pfn, page, keep);
 	if (keep < nr) {
 		lock_acquire(m, &z->lock);
 		zone_count_freed(z, nr - keep);
 		zone_put_range(m, z, pfn + keep, nr - keep);
 		lock_release(m, &z->lock);
 	}
-	counter_add(&m->memmap, keep);
 }
 
 uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint64_t page,
@@ -149,8 +148,7 @@ static bool alloc_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, u
 	lock_release(m, &z->lock);
 	if (!ok)
 		return false;
-	vmemmap_set_backs(m, pfn, page, nr);
-	counter_add(&m->memmap, nr);
+	vmemmap_back(m, pfn, page, nr);
 	*ret = pfn;
 	return true;
 }
@@ -298,10 +296,8 @@ bool vmemmap_alloc_frame_of(struct hvo_machine *m, uint64_t block, uint64_t page
 	taken = zone_take_any_frame(m, z, block, ret);
 	if (taken) {
 		zone_count_allocated(z, 1);
-		vmemmap_set_backs(m, *ret, page, 1);
+		vmemmap_back(m, *ret, page, 1);
 	}
 	lock_release(m, &z->lock);
-	if (taken)
-		counter_add(&m->memmap, 1);
 	return taken;
 }

@@ -453,7 +453,10 @@ static void set_busy(struct hvo_machine *m, struct zone *z, struct pageblock *b,
 	struct update u = update_begin(m, z, b);
 
 	b->flags ^= PB_BUSY;
-	z->in_flight += busy ? 1 : -1u;
+	if (busy)
+		z->in_flight++;
+	else
+		zone_end_flight(m, z);
 	update_end(&u);
 }
 
@@ -810,7 +813,7 @@ void zone_collapsed(struct hvo_machine *m, struct zone *z, uint64_t block)
 	forget_cut(m, z, b);
 	b->nr_free = 0;
 	b->orders = 0;
-	z->in_flight--;
+	zone_end_flight(m, z);
 	zone_put_whole(m, z, pageblock_pfn(block), HVO_PAGEBLOCK_ORDER);
 }
 

@@ -516,7 +516,7 @@ static void test_refusals(void **state)
 	refused(dir, "--memory 8T --background", "no memory", 1);
 	refused(dir, "--hugepagesz 3M", "3M", 2);
 	refused(dir, "--policy carve", "on-demand", 2);
-	refused(dir, "--movable 1G", "--memory", 2);
+	refused(dir, "--movable 1G", "--movable: all of a node or more; together with --memory", 2);
 	refused(dir, "--hugepages 2M=0:1,1", "0:2,1:3", 2);
 	refused(dir, "--hugepages 2M=0:1,0:1", "twice", 2);
 	refused(dir, "--hugepages 2M=0:1,", "0:2,1:3", 2);

@@ -297,6 +297,23 @@ static int check_nodes(struct serve_options *opt)
 	return CLI_OK;
 }
 
+/* @why begins with a field of the configuration: the option that sets it has nearly the same name. */
+static int wrong_field(const char *why)
+{
+	char option[32];
+	size_t i, len = strcspn(why, ":");
+
+	if (!strncmp(why, "nr_", 3)) {
+		why += 3;
+		len -= 3;
+	}
+	for (i = 0; i < len && i < sizeof(option) - 1 && strncmp(why + i, "_bytes:", 7); i++)
+		option[i] = why[i] == '_' ? '-' : why[i];
+	option[i] = '\0';
+	return args_error("--%s%s; together with --memory no machine can be like this", option,
+			  why + len);
+}
+
 /* What fits together, and what is left to defaults. */
 static int check_options(struct serve_options *opt)
 {
@@ -320,7 +337,7 @@ static int check_options(struct serve_options *opt)
 	if (check_nodes(opt))
 		return CLI_USAGE;
 	if (hvo_config_check(cfg, why, sizeof(why)))
-		return args_error("no machine can be like this: %s", why);
+		return wrong_field(why);
 	return CLI_OK;
 }
 

@@ -953,6 +953,9 @@ static void test_audit(void **state)
 #define FAILURES 200
 #define OWN_FAILURES 60
 
+/* However long the frames that fail are not those that are looked for. */
+#define MOST_FAILURES 6000
+
 struct crowd {
 	struct rig r;
 	bool stop;	    /* atomic */
@@ -1014,7 +1017,7 @@ static void fail_under_them(struct crowd *c, uint64_t own)
 
 	while (__atomic_load_n(&c->ready, __ATOMIC_ACQUIRE) < WORKERS)
 		sched_yield();
-	while ((c->out < FAILURES || c->own < own) && rig_stat(&c->r).poisoned < 1000) {
+	while ((c->out < FAILURES || c->own < own) && rig_stat(&c->r).poisoned < MOST_FAILURES) {
 		tries++;
 		q = rig_random(&seed) % nr * 8 + rig_random(&seed) % 8;
 		/* Those of cut blocks above all: there is nowhere more going on. */
@@ -1040,7 +1043,7 @@ static void together(enum rig_platform platform, enum hvo_mode mode)
 	struct crowd *c = calloc(1, sizeof(*c));
 	struct worker *w = calloc(WORKERS, sizeof(*w));
 	unsigned int n, i;
-	hvo_pfn_t *bad = calloc(1024, sizeof(*bad));
+	hvo_pfn_t *bad = calloc(MOST_FAILURES + 1, sizeof(*bad));
 	uint64_t nr, word;
 	struct hog hog = { 0 };
 
@@ -1069,7 +1072,7 @@ static void together(enum rig_platform platform, enum hvo_mode mode)
 		}
 	}
 	hvo_work(c->r.m, UINT64_MAX, NULL);
-	nr = (uint64_t)hvo_poisoned(c->r.m, bad, 1024);
+	nr = (uint64_t)hvo_poisoned(c->r.m, bad, MOST_FAILURES + 1);
 	for (i = 0; i < nr; i++)
 		assert_int_equal(hvo_memory_failure(c->r.m, bad[i]), 0);
 	take_all(&c->r, &hog, bad, (unsigned int)nr);

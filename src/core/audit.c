@@ -106,7 +106,7 @@ static bool any_bit(const struct hvo_machine *m, hvo_pfn_t pfn, unsigned int ord
 	hvo_pfn_t end = pfn + (UINT64_C(1) << order);
 
 	for (; pfn < end; pfn += 64)
-		if (m->sections[pfn >> HVO_SECTION_ORDER].nr_bad && m->bad[pfn / 64])
+		if (section_of(m, pfn)->nr_bad && m->bad[pfn / 64])
 			return true;
 	return false;
 }
@@ -478,7 +478,7 @@ static void check_offline_frame(struct audit *a, hvo_pfn_t pfn, struct count *su
 		expect_backs(a, pfn, page->private_data[0]);
 		if (page_flags(page) & HVO_PF_BOOT)
 			expect(a, RULE_OFFLINE_1, "the section hosts itself", pfn, 1,
-			       m->sections[pfn >> HVO_SECTION_ORDER].self_hosted);
+			       section_of(m, pfn)->self_hosted);
 		else
 			expect(a, RULE_OFFLINE_1, "block that a frame has tails of", pfn, block,
 			       m->pageblocks[block].flags & PB_SELF ?
@@ -526,7 +526,7 @@ static void audit_offline(struct audit *a, struct count *sum)
 	hvo_pfn_t pfn;
 
 	for (pfn = 0; pfn < m->mm.nr_frames; pfn += HVO_PAGEBLOCK_FRAMES)
-		if (m->sections[pfn >> HVO_SECTION_ORDER].state == HVO_SECTION_OFFLINE)
+		if (section_of(m, pfn)->state == HVO_SECTION_OFFLINE)
 			audit_offline_pageblock(a, pageblock_of(pfn), sum);
 }
 
@@ -579,7 +579,7 @@ static void audit_poison(struct audit *a, const struct count *sum)
 	hvo_pfn_t pfn, end;
 
 	for (pfn = 0; pfn < m->mm.nr_frames; pfn = end) {
-		uint32_t expected = m->sections[pfn >> HVO_SECTION_ORDER].nr_bad;
+		uint32_t expected = section_of(m, pfn)->nr_bad;
 		uint64_t before = nr;
 
 		end = pfn + HVO_SECTION_FRAMES;

@@ -22,11 +22,6 @@
 #define WORD 64u
 #define SECTION_MASK (HVO_SECTION_FRAMES - 1)
 
-static struct section *section_of(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	return &m->sections[pfn >> HVO_SECTION_ORDER];
-}
-
 bool badframe_record(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	uint64_t bit = UINT64_C(1) << (pfn % WORD);
@@ -70,7 +65,7 @@ void badframe_forget(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 hvo_pfn_t badframe_next(const struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
 {
 	while (pfn < end) {
-		const struct section *s = &m->sections[pfn >> HVO_SECTION_ORDER];
+		const struct section *s = section_of(m, pfn);
 		uint64_t word;
 
 		if (!__atomic_load_n(&s->nr_bad, __ATOMIC_RELAXED)) {

@@ -23,10 +23,21 @@ static inline hvo_pfn_t pageblock_pfn(uint64_t block)
 	return block << HVO_PAGEBLOCK_ORDER;
 }
 
+/* @align: a power of two. */
+static inline uint64_t align_up(uint64_t n, uint64_t align)
+{
+	return (n + align - 1) & ~(align - 1);
+}
+
+static inline struct section *section_of(const struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	return &m->sections[pfn >> HVO_SECTION_ORDER];
+}
+
 /* struct zone::id of the section that a frame is in, or ZONE_NONE. */
 static inline uint8_t section_zone(const struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	return __atomic_load_n(&m->sections[pfn >> HVO_SECTION_ORDER].zone, __ATOMIC_RELAXED);
+	return __atomic_load_n(&section_of(m, pfn)->zone, __ATOMIC_RELAXED);
 }
 
 static inline struct zone *zone_by_id(struct hvo_machine *m, uint8_t id)
@@ -68,7 +79,7 @@ static inline struct zone *zone_of(struct hvo_machine *m, hvo_pfn_t pfn)
 
 static inline struct node *node_of(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	return &m->nodes[m->sections[pfn >> HVO_SECTION_ORDER].node];
+	return &m->nodes[section_of(m, pfn)->node];
 }
 
 /* Is a frame in this zone? The answer lasts under the zone's lock or while the frame is in use. */

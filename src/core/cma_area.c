@@ -30,11 +30,6 @@ int cma_check(const struct hvo_cma *cma)
 	return counter_read(&cma->nr) ? 0 : -HVO_EINVAL;
 }
 
-static hvo_pfn_t align_up(hvo_pfn_t pfn, uint64_t align)
-{
-	return (pfn + align - 1) & ~(align - 1);
-}
-
 /* The lowest place of a zone that is in no area yet, or HVO_PFN_NONE. */
 static hvo_pfn_t find_place(struct hvo_machine *m, const struct zone *z, uint64_t nr,
 			    uint64_t align)

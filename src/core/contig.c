@@ -36,11 +36,6 @@ static hvo_pfn_t round_down(hvo_pfn_t pfn)
 	return pfn & ~PB_MASK;
 }
 
-static hvo_pfn_t round_up(hvo_pfn_t pfn)
-{
-	return (pfn + PB_MASK) & ~PB_MASK;
-}
-
 /* ---- one place ------------------------------------------------------------------------------ */
 
 /* Empty a range. *@ret_behind: after an error, the end of the last block that stays, or 0. */
@@ -52,7 +47,8 @@ static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, hv
 	*ret_behind = done.behind;
 	if (rc != -HVO_EBUSY || !done.own_only || !((start | end) & PB_MASK))
 		return rc;
-	return evacuate(m, round_down(start), round_up(end), EVACUATE_CONTIG, UINT64_MAX, NULL);
+	return evacuate(m, round_down(start), align_up(end, HVO_PAGEBLOCK_FRAMES), EVACUATE_CONTIG,
+			UINT64_MAX, NULL);
 }
 
 static int claim_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool one)
@@ -79,7 +75,7 @@ static int claim_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bo
 static int claim_place(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool one,
 		       hvo_pfn_t *ret_behind)
 {
-	hvo_pfn_t from = round_down(start), to = round_up(end);
+	hvo_pfn_t from = round_down(start), to = align_up(end, HVO_PAGEBLOCK_FRAMES);
 	int rc = isolate_range(m, from, to);
 
 	*ret_behind = 0;
@@ -135,7 +131,7 @@ int hvo_alloc_contig_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end
 	if (machine_gone(m))
 		return -HVO_ENODEV;
 	if (gfp & ~HVO_GFP_ALL || start >= end || end > m->mm.nr_frames ||
-	    !isolate_range_valid(m, round_down(start), round_up(end)))
+	    !isolate_range_valid(m, round_down(start), align_up(end, HVO_PAGEBLOCK_FRAMES)))
 		return -HVO_EINVAL;
 	rc = claim_place(m, start, end, false, &behind);
 	if (!rc)
@@ -248,11 +244,6 @@ static hvo_pfn_t obstacle(struct hvo_machine *m, struct zone *z, const struct co
 		lock_release(m, &z->lock);
 	}
 	return found;
-}
-
-static hvo_pfn_t align_up(hvo_pfn_t pfn, uint64_t align)
-{
-	return (pfn + align - 1) & ~(align - 1);
 }
 
 int contig_search(struct hvo_machine *m, struct zone *z, const struct contig_want *w,

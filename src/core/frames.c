@@ -245,8 +245,8 @@ int vmemmap_alloc_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t pa
 	int rc;
 
 	lock_assert_held(m, &m->memmap_lock);
-	rc = alloc_block(m, gfp | GFP_MEMMAP | GFP_ISOLATING, 0,
-			 m->sections[described >> HVO_SECTION_ORDER].node, &pfn);
+	rc = alloc_block(m, gfp | GFP_MEMMAP | GFP_ISOLATING, 0, section_of(m, described)->node,
+			 &pfn);
 	if (rc)
 		return rc;
 	claim_block(m, pfn, 0, page, 1);
@@ -276,8 +276,7 @@ int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, 
 	if (!on_demand(m) && !home_waits(m, page, described) &&
 	    alloc_home(m, gfp, page, 1, node_of(m, described), ret))
 		return 0;
-	rc = alloc_not_waiting(m, gfp | GFP_MEMMAP | GFP_ISOLATING,
-			       m->sections[described >> HVO_SECTION_ORDER].node,
+	rc = alloc_not_waiting(m, gfp | GFP_MEMMAP | GFP_ISOLATING, section_of(m, described)->node,
 			       pageblock_of(described), &pfn);
 	if (rc)
 		return rc;

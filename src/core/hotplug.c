@@ -30,11 +30,6 @@
 #include "zone_cut.h"
 #include "zone_whole.h"
 
-static struct section *section_of(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	return &m->sections[pfn >> HVO_SECTION_ORDER];
-}
-
 static int range_check(const struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	if (machine_gone(m))

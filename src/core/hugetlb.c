@@ -169,8 +169,7 @@ static unsigned int collect_present(struct hvo_pool *pool, hvo_pfn_t *pfn)
 
 		if (!frame_online(m, *pfn) ||
 		    hvo_fold_byte(&m->mm, pageblock_of(*pfn)) != pool->order ||
-		    m->sections[*pfn >> HVO_SECTION_ORDER].self_hosted ||
-		    !hugetlb_in_scope(pool, *pfn))
+		    section_of(m, *pfn)->self_hosted || !hugetlb_in_scope(pool, *pfn))
 			continue;
 		if (hvo_page_state(page) == HVO_PAGE_HUGETLB_FREE)
 			hugetlb_hide(pool, *pfn);

@@ -49,11 +49,6 @@ static uint64_t memmap_frames(const struct hvo_config *c)
 	return c->mode == HVO_LINUX ? blocks * HVO_PAGEBLOCK_MEMMAP : blocks;
 }
 
-static uint64_t round_up_pageblocks(uint64_t frames)
-{
-	return (frames + HVO_PAGEBLOCK_FRAMES - 1) & ~(HVO_PAGEBLOCK_FRAMES - UINT64_C(1));
-}
-
 /* Frames of a node that hold the descriptors of other nodes. */
 static uint64_t guest_frames(const struct hvo_config *c, uint32_t nid)
 {
@@ -62,7 +57,7 @@ static uint64_t guest_frames(const struct hvo_config *c, uint32_t nid)
 
 	for (n = 0; n < c->nr_nodes; n++)
 		if (n != nid && memmap_node(c, n) == nid)
-			frames += round_up_pageblocks(memmap_frames(c));
+			frames += align_up(memmap_frames(c), HVO_PAGEBLOCK_FRAMES);
 	return frames;
 }
 
@@ -247,8 +242,7 @@ static void add_sections(struct hvo_machine *m, struct zone *z, hvo_pfn_t start,
 	z->present += end - start;
 	z->managed += end - start;
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
-		m->sections[pfn >> HVO_SECTION_ORDER] =
-			(struct section){ z->id, HVO_SECTION_ONLINE, z->node, 0, 0 };
+		*section_of(m, pfn) = (struct section){ z->id, HVO_SECTION_ONLINE, z->node, 0, 0 };
 }
 
 /* Mark all address space as absent. */
@@ -257,7 +251,7 @@ static void init_absent(struct hvo_machine *m)
 	hvo_pfn_t pfn = m->cfg.memory_bytes >> HVO_FRAME_SHIFT;
 
 	for (; pfn < m->mm.nr_frames; pfn += HVO_SECTION_FRAMES) {
-		m->sections[pfn >> HVO_SECTION_ORDER].zone = ZONE_NONE;
+		section_of(m, pfn)->zone = ZONE_NONE;
 		fold_set(m, pfn, HVO_SECTION_ORDER, HVO_PAGEBLOCK_ORDER | HVO_FOLDED);
 	}
 }
@@ -368,7 +362,7 @@ static hvo_pfn_t place_memmap(struct hvo_machine *m, uint32_t nid)
 		if (n->memmap_node != nid)
 			continue;
 		n->memmap_pfn = pfn;
-		pfn += round_up_pageblocks(n->memmap_frames);
+		pfn += align_up(n->memmap_frames, HVO_PAGEBLOCK_FRAMES);
 	}
 	return pfn;
 }

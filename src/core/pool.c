@@ -353,7 +353,7 @@ static bool may_fold(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = pool->m;
 
-	if (m->sections[pfn >> HVO_SECTION_ORDER].self_hosted) {
+	if (section_of(m, pfn)->self_hosted) {
 		counter_add(&m->self_hosted_huge, 1);
 		return false;
 	}
@@ -534,14 +534,7 @@ int hvo_pool_order(const struct hvo_pool *pool)
 
 struct hvo_pool *hvo_pool_find(struct hvo_machine *m, unsigned int order)
 {
-	int i;
-
-	if (machine_gone(m))
-		return NULL;
-	for (i = 0; i < HVO_MAX_POOLS; i++)
-		if (order && __atomic_load_n(&m->pools[i].order, __ATOMIC_ACQUIRE) == order)
-			return &m->pools[i];
-	return NULL;
+	return machine_gone(m) ? NULL : pool_of_order(m, order);
 }
 
 int hvo_pool_set_policy(struct hvo_pool *pool, const struct hvo_policy *policy)

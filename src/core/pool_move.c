@@ -56,7 +56,7 @@ void hugetlb_fold_in_place(struct hvo_pool *pool, hvo_pfn_t pfn)
 	struct hvo_machine *m = pool->m;
 
 	lock_assert_held(m, &m->memmap_lock);
-	if (page_optimized(m, pfn) || m->sections[pfn >> HVO_SECTION_ORDER].self_hosted)
+	if (page_optimized(m, pfn) || section_of(m, pfn)->self_hosted)
 		return;
 	vmemmap_optimize(m, &pfn, 1, pool->order);
 	lock_acquire(m, &pool->lock);

@@ -121,35 +121,34 @@ struct update {
 	struct zone *z;
 	struct pageblock *b;
 	bool served;
-	unsigned int type, nr_free;
+	unsigned int type, nr_free; /* that counted */
 };
 
 static struct update update_begin(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 {
-	struct update u = { m, z, b, pageblock_serves(b), b->migratetype, b->nr_free };
+	bool serves = pageblock_serves(b);
 
-	if (u.served)
+	if (serves)
 		bin_del(m, z, b);
-	return u;
+	return (struct update){ m, z, b, serves, b->migratetype, serves ? b->nr_free : 0 };
 }
 
 static void update_end(const struct update *u)
 {
-	unsigned int was = u->served ? u->nr_free : 0, nr_free;
 	struct pageblock *b = u->b;
 	bool serves = pageblock_serves(b);
+	unsigned int nr_free = serves ? b->nr_free : 0;
 
-	nr_free = serves ? b->nr_free : 0;
 	if (u->served != serves || u->type != b->migratetype) {
 		if (u->served)
 			count_serving(u->m, u->z, b, u->type, -1);
 		if (serves)
 			count_serving(u->m, u->z, b, b->migratetype, 1);
 	}
-	if (nr_free > was)
-		zone_free_add(u->z, nr_free - was);
-	else if (nr_free < was)
-		zone_free_sub(u->m, u->z, was - nr_free);
+	if (nr_free > u->nr_free)
+		zone_free_add(u->z, nr_free - u->nr_free);
+	else if (nr_free < u->nr_free)
+		zone_free_sub(u->m, u->z, u->nr_free - nr_free);
 	if (serves)
 		bin_add(u->m, u->z, b);
 }
@@ -463,13 +462,15 @@ static void set_busy(struct hvo_machine *m, struct zone *z, struct pageblock *b,
 bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block, bool *ret_busy)
 {
 	struct pageblock *b = &m->pageblocks[block];
+	enum pageblock_place place;
 
 	lock_assert_held(m, &z->lock);
 	HVO_ASSERT(m, b->isolation, ZONE_4, "block is not isolated", pageblock_pfn(block));
 	*ret_busy = false;
-	if (pageblock_place(m, block) == PLACE_WHOLE)
+	place = pageblock_place(m, block);
+	if (place == PLACE_WHOLE)
 		return hvo_page_state(page_ro(m, pageblock_pfn(block))) == HVO_PAGE_ISOLATED;
-	if (pageblock_place(m, block) != PLACE_CUT)
+	if (place != PLACE_CUT)
 		return false;
 	if (all_free(m, b)) {
 		zone_set_isolated(m, make_whole(m, z, b));
@@ -822,15 +823,17 @@ void zone_collapsed(struct hvo_machine *m, struct zone *z, uint64_t block)
 bool zone_can_close(struct hvo_machine *m, uint64_t block)
 {
 	hvo_pfn_t base = pageblock_pfn(block);
+	enum pageblock_place place;
 	unsigned int idx, order;
 
-	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
-	if (pageblock_place(m, block) == PLACE_WHOLE) {
+	lock_assert_held(m, &zone_of(m, base)->lock);
+	place = pageblock_place(m, block);
+	if (place == PLACE_WHOLE) {
 		enum hvo_page_state state = hvo_page_state(page_ro(m, base));
 
 		return state == HVO_PAGE_ISOLATED || state == HVO_PAGE_POISONED;
 	}
-	if (pageblock_place(m, block) != PLACE_CUT)
+	if (place != PLACE_CUT)
 		return false;
 	for (idx = 0; idx < HVO_PAGEBLOCK_FRAMES; idx += 1u << order) {
 		const struct hvo_page *page = page_ro(m, base + idx);
@@ -843,9 +846,8 @@ bool zone_can_close(struct hvo_machine *m, uint64_t block)
 		case HVO_PAGE_POISONED:
 			break;
 		case HVO_PAGE_MEMMAP:
-			if (page_flags(page) & HVO_PF_BOOT ?
-				    !m->sections[base >> HVO_SECTION_ORDER].self_hosted :
-				    !page_describes_itself(m, base + idx))
+			if (page_flags(page) & HVO_PF_BOOT ? !section_of(m, base)->self_hosted :
+							     !page_describes_itself(m, base + idx))
 				return false;
 			break;
 		default:

@@ -248,27 +248,6 @@ static void test_inputs(void **state)
 	rig_close(&r);
 }
 
-static uint32_t never_isolated(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
-			       unsigned int order)
-{
-	(void)owner;
-	(void)m;
-	(void)pfn;
-	(void)order;
-	return 0;
-}
-
-static int never_moved(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
-		       unsigned int order)
-{
-	(void)owner;
-	(void)m;
-	(void)dst;
-	(void)src;
-	(void)order;
-	return -HVO_EBUSY;
-}
-
 static uint64_t scan(struct hvo_shrinker *shrinker, struct hvo_machine *m, uint64_t nr_frames)
 {
 	(void)shrinker;
@@ -280,8 +259,9 @@ static uint64_t scan(struct hvo_shrinker *shrinker, struct hvo_machine *m, uint6
 /* Functions that the library is to call: none may be missing. */
 static void test_functions(void **state)
 {
-	struct hvo_owner owner = { sizeof(owner), never_isolated, never_moved,
-				   rig_putback,	  NULL,		  NULL };
+	struct hvo_owner owner = { sizeof(owner),  rig_never_isolate,
+				   rig_never_move, rig_putback,
+				   NULL,	   NULL };
 	struct hvo_shrinker shrinker = { .size = sizeof(shrinker), .scan = scan };
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 128);
 	struct hvo_platform_ops ops;
@@ -844,7 +824,8 @@ static void gone(enum hvo_mode mode)
 	struct hvo_config cfg = rig_config(mode, 512);
 	unsigned int i, calls = 0;
 	struct gone g = {
-		.owner = { sizeof(g.owner), never_isolated, never_moved, rig_putback, NULL, NULL },
+		.owner = { sizeof(g.owner), rig_never_isolate, rig_never_move, rig_putback, NULL,
+			   NULL },
 		.shrinker = { .size = sizeof(g.shrinker), .scan = scan },
 		.out = 77,
 		.value = 77,

@@ -49,27 +49,6 @@ struct world {
 
 /* ---- the world --------------------------------------------------------------------------- */
 
-static uint32_t never_isolated(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
-			       unsigned int order)
-{
-	(void)owner;
-	(void)m;
-	(void)pfn;
-	(void)order;
-	return 0;
-}
-
-static int never_moved(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
-		       unsigned int order)
-{
-	(void)owner;
-	(void)m;
-	(void)dst;
-	(void)src;
-	(void)order;
-	return -HVO_EBUSY;
-}
-
 static void never_put_back(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
 			   unsigned int order)
 {
@@ -154,8 +133,9 @@ static void world_open(struct world *w, enum rig_platform platform, enum hvo_mod
 	w->pool = rig_pool_new(&w->r, 9);
 	rig_resize(w->pool, ANY, 3);
 	assert_int_equal(hvo_cma_create(w->r.m, 0, SECTION, &w->cma), 0);
-	w->owner = (struct hvo_owner){ sizeof(struct hvo_owner), never_isolated, never_moved,
-				       never_put_back,		 NULL,		 w };
+	w->owner = (struct hvo_owner){
+		sizeof(struct hvo_owner), rig_never_isolate, rig_never_move, never_put_back, NULL, w
+	};
 	assert_int_equal(hvo_owner_register(w->r.m, &w->owner, &w->owner_id), 0);
 	assert_int_equal(hvo_memory_add(w->r.m, 0, OFFLINE_START, END, HVO_MEMMAP_ON_MEMORY), 0);
 	assert_int_equal(hvo_memory_remove(w->r.m, REMOVED_START, END), 0);

@@ -161,6 +161,27 @@ struct hvo_config rig_config(enum hvo_mode mode, uint64_t mib)
 	};
 }
 
+uint32_t rig_never_isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
+			   unsigned int order)
+{
+	(void)owner;
+	(void)m;
+	(void)pfn;
+	(void)order;
+	return 0;
+}
+
+int rig_never_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
+		   unsigned int order)
+{
+	(void)owner;
+	(void)m;
+	(void)dst;
+	(void)src;
+	(void)order;
+	return -HVO_EBUSY;
+}
+
 void rig_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	(void)owner;

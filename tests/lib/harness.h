@@ -130,6 +130,11 @@ void rig_mark(struct rig *r, hvo_pfn_t pfn);
 /* As rig_mark() left it, and the way back. */
 void rig_unmark(struct rig *r, hvo_pfn_t pfn);
 
+/* For an owner who lets nothing move. */
+uint32_t rig_never_isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
+			   unsigned int order);
+int rig_never_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
+		   unsigned int order);
 /* For an owner with nothing to put back. */
 void rig_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 

@@ -83,6 +83,9 @@ static uint8_t *bytes_to_write(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, 
 		for (p = pfn; p < pfn + nr; p++)
 			if (is_discarded(sim, p) || hvo_sim_is_refused(sim, p))
 				hvo_sim_fault(sim, HVO_SIM_NOT_POPULATED, what, p);
+	if (hvo_sim_is_read(sim, pfn, nr))
+		hvo_sim_fault(sim, HVO_SIM_PANIC, "written to while a reader has descriptors there",
+			      pfn);
 	return bytes;
 }
 
@@ -102,10 +105,10 @@ int hvo_sim_populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 	return 0;
 }
 
-static void clear(uint8_t *bytes, uint64_t nr)
+static void clear(const struct hvo_sim *sim, uint8_t *bytes, uint64_t nr)
 {
-	/* A private mapping without a file reads as zero afterwards. */
-	if (nr && madvise(bytes, nr * HVO_FRAME_SIZE, MADV_DONTNEED))
+	/* A private mapping without a file, which a snapshot is, reads as zero afterwards. */
+	if (nr && (sim->snapshot || madvise(bytes, nr * HVO_FRAME_SIZE, MADV_DONTNEED)))
 		memset(bytes, 0, nr * HVO_FRAME_SIZE);
 }
 
@@ -114,7 +117,7 @@ void hvo_sim_discard(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 	struct hvo_sim *sim = (struct hvo_sim *)ctx;
 
 	hvo_sim_call(sim, HVO_SIM_DISCARD, pfn, nr);
-	clear(arena_bytes(sim, pfn, nr, "discard() outside the arena"), nr);
+	clear(sim, arena_bytes(sim, pfn, nr, "discard() outside the arena"), nr);
 	set_discarded(sim, pfn, nr, true);
 }
 
@@ -127,7 +130,7 @@ void hvo_sim_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 	if (nr < ZERO_BY_DISCARD)
 		memset(bytes, 0, nr * HVO_FRAME_SIZE);
 	else
-		clear(bytes, nr);
+		clear((struct hvo_sim *)ctx, bytes, nr);
 }
 
 void hvo_sim_copy(void *ctx, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr)
@@ -149,6 +152,10 @@ void hvo_sim_lock_wait(void *ctx, uint32_t *word, uint32_t value)
 	struct hvo_sim *sim = (struct hvo_sim *)ctx;
 	uint64_t spins = 0;
 
+	if (sched_self()) {
+		sched_lock_wait(word, value);
+		return;
+	}
 	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value) {
 		if (++spins > sim->spin_limit)
 			hvo_sim_fault(sim, HVO_SIM_PANIC, "deadlock: a lock is never released",
@@ -169,6 +176,10 @@ void hvo_sim_read_lock(void *ctx)
 	struct hvo_sim *sim = (struct hvo_sim *)ctx;
 	size_t i, unused = READING_MAX;
 
+	if (sched_self()) {
+		sched_read_lock();
+		return;
+	}
 	for (i = 0; i < READING_MAX; i++) {
 		if (reading[i].depth && reading[i].sim_id == sim->id)
 			break;
@@ -189,6 +200,10 @@ void hvo_sim_read_unlock(void *ctx)
 	struct hvo_sim *sim = (struct hvo_sim *)ctx;
 	size_t i;
 
+	if (sched_self()) {
+		sched_read_unlock();
+		return;
+	}
 	for (i = 0; i < READING_MAX; i++)
 		if (reading[i].depth && reading[i].sim_id == sim->id)
 			reading[i].depth--;
@@ -216,6 +231,8 @@ void hvo_sim_quiesce(void *ctx)
 	size_t i;
 
 	hvo_sim_call(sim, HVO_SIM_QUIESCE, HVO_PFN_NONE, 0);
+	if (sched_self())
+		sched_quiesce();
 	for (i = 0; i < READING_MAX; i++)
 		if (reading[i].depth && reading[i].sim_id == sim->id)
 			hvo_sim_fault(sim, HVO_SIM_PANIC, "quiesce() inside read_lock()", 0);
@@ -247,5 +264,8 @@ void hvo_sim_sleep_ns(void *ctx, uint64_t ns)
 	hvo_sim_call(sim, HVO_SIM_SLEEP, HVO_PFN_NONE, ns);
 	__atomic_add_fetch(&sim->now, ns, __ATOMIC_SEQ_CST);
 	/* Others may have something to do meanwhile. */
-	sched_yield();
+	if (sched_self())
+		sched_sleep();
+	else
+		sched_yield();
 }

@@ -260,6 +260,7 @@ static void op_isolate(struct world *w, unsigned int thread)
 	must(!rc || rc == -HVO_EBUSY || rc == -HVO_EINVAL, "hvo_isolate_range()", (uint64_t)-rc);
 	if (rc)
 		return;
+	must(!w->isolated, "isolated by two", T);
 	hvo_step(STEP_BETWEEN, NULL);
 	must(!hvo_unisolate_range(w->m, T, T_END), "hvo_unisolate_range()", T);
 }
@@ -267,7 +268,10 @@ static void op_isolate(struct world *w, unsigned int thread)
 static void op_unisolate(struct world *w, unsigned int thread)
 {
 	(void)thread;
-	(void)hvo_unisolate_range(w->m, T, T_END);
+	if (!w->isolated)
+		return;
+	w->isolated = false;
+	must(!hvo_unisolate_range(w->m, T, T_END), "hvo_unisolate_range()", T);
 }
 
 static void op_compact(struct world *w, unsigned int thread)
@@ -513,7 +517,7 @@ const struct op ops[] = {
 	{ "contig-part", op_contig_part, 0 },
 	{ "contig-pages", op_contig_pages, 0 },
 	{ "isolate", op_isolate, 0 },
-	{ "unisolate", op_unisolate, 0 },
+	{ "unisolate", op_unisolate, ISOLATED },
 	{ "compact", op_compact, 0 },
 	{ "move-memmap", op_move_memmap, ON_DEMAND_ONLY },
 	{ "cma", op_cma, WITH_CMA },
@@ -552,7 +556,7 @@ const struct op *op_find(const char *name)
 
 bool op_fits(const struct op *op, const struct state *state, enum hvo_mode mode)
 {
-	unsigned int needs = op->flags & (WITH_CMA | WITH_HOTPLUG | NEEDS_POOL);
+	unsigned int needs = op->flags & (WITH_CMA | WITH_HOTPLUG | NEEDS_POOL | ISOLATED);
 
 	if (op->flags & (mode == HVO_LINUX ? ON_DEMAND_ONLY : LINUX_ONLY))
 		return false;

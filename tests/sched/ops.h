@@ -13,6 +13,7 @@
 #define WITH_CMA 4u
 #define WITH_HOTPLUG 8u
 #define NEEDS_POOL 16u
+#define ISOLATED 32u
 
 struct op {
 	const char *name;

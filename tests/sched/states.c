@@ -108,6 +108,7 @@ static void isolated_t(struct world *w)
 {
 	cut_t(w);
 	must(!hvo_isolate_range(w->m, T, T_END), "hvo_isolate_range()", T);
+	w->isolated = true;
 }
 
 static void reported_t(struct world *w)
@@ -175,7 +176,7 @@ const struct state states[] = {
 	{ "collapsible", collapsible_t, 0 },
 	{ "split", split_t, 0 },
 	{ "full", full, 0 },
-	{ "isolated", isolated_t, 0 },
+	{ "isolated", isolated_t, ISOLATED },
 	{ "reported", reported_t, 0 },
 	{ "pool", pool_of_t, NEEDS_POOL },
 	{ "huge", huge_t, NEEDS_POOL },

@@ -268,7 +268,7 @@ int world_open(struct world *w, enum hvo_mode mode, uint64_t cma_bytes, uint64_t
 		.clear = HVO_CLEAR_NEVER,
 		.optimize = true,
 	};
-	struct hvo_sim_options opt = { .size = sizeof(opt), .seed = 1 };
+	struct hvo_sim_options opt = { .size = sizeof(opt), .seed = 1, .tlb_entries = 512 };
 	int err;
 
 	memset(w, 0, sizeof(*w));
@@ -301,6 +301,8 @@ static void drain(struct world *w)
 {
 	unsigned int i;
 
+	if (w->isolated)
+		must(!hvo_unisolate_range(w->m, T, T_END), "hvo_unisolate_range()", T);
 	while (w->nr_blocks)
 		world_put(w, &w->blocks[w->nr_blocks - 1]);
 	if (w->pool)
@@ -324,6 +326,7 @@ static uint64_t free_frames(struct world *w)
 
 int world_save(struct world *w)
 {
+	struct hvo_sim_stat stat = { .size = sizeof(stat) };
 	uint64_t drained;
 	int err;
 
@@ -334,6 +337,8 @@ int world_save(struct world *w)
 	err = hvo_sim_save(w->sim);
 	if (err)
 		return err;
+	must(!hvo_sim_stat(w->sim, &stat), "no statistics", 0);
+	w->works = stat.works;
 	*w->saved = *w;
 	drain(w);
 	drained = free_frames(w);
@@ -377,7 +382,13 @@ void world_settle(struct world *w)
 	unsigned int i;
 	uint64_t left;
 
+	struct hvo_sim_stat stat = { .size = sizeof(stat) };
+
 	hvo_sim_fail(w->sim, NULL);
+	/* What was put off, and asked for: nothing else may be left to do. */
+	must(!hvo_sim_stat(w->sim, &stat), "no statistics", 0);
+	if (stat.works != w->works)
+		(void)hvo_work(w->m, UINT64_MAX, NULL);
 	audit(w, "at the end");
 	for (i = 0; i < w->nr_blocks; i++)
 		must(has_tag(w, w->blocks[i].pfn, w->blocks[i].nr, w->blocks[i].tag),

@@ -64,10 +64,12 @@ struct world {
 		bool known; /* hvo_memory_failure() has returned */
 	} failed[MAX_FAILED];
 	unsigned int nr_failed;
+	bool isolated;	     /* T, for a user */
 	bool layout_changed; /* memory came or went: counts cannot be compared */
 
 	/* What stays when a run is over. */
 	uint64_t free_drained;
+	uint64_t works; /* how often hvo_work() had been asked for at the start */
 	struct world *saved;
 };
 

@@ -49,7 +49,11 @@ static uint8_t *arena_bytes(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, con
 
 void *hvo_sim_window(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
-	return arena_bytes((struct hvo_sim *)ctx, pfn, nr, "window() outside the arena");
+	struct hvo_sim *sim = (struct hvo_sim *)ctx;
+	uint8_t *bytes = arena_bytes(sim, pfn, nr, "window() outside the arena");
+
+	hvo_sim_dirty(sim, pfn, nr);
+	return bytes;
 }
 
 static bool is_discarded(const struct hvo_sim *sim, hvo_pfn_t pfn)
@@ -105,10 +109,26 @@ int hvo_sim_populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 	return 0;
 }
 
-static void clear(const struct hvo_sim *sim, uint8_t *bytes, uint64_t nr)
+/* Of a snapshot what is zero stays as it is: a page that is written to becomes a copy. */
+static void clear_frames(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr)
 {
-	/* A private mapping without a file, which a snapshot is, reads as zero afterwards. */
-	if (nr && (sim->snapshot || madvise(bytes, nr * HVO_FRAME_SIZE, MADV_DONTNEED)))
+	uint8_t *bytes = hvo_sim_bytes(sim, pfn);
+
+	for (; nr; nr--, pfn++, bytes += HVO_FRAME_SIZE)
+		if (bytes[0] || memcmp(bytes, bytes + 1, HVO_FRAME_SIZE - 1)) {
+			hvo_sim_dirty(sim, pfn, 1);
+			memset(bytes, 0, HVO_FRAME_SIZE);
+		}
+}
+
+static void clear(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr)
+{
+	uint8_t *bytes = hvo_sim_bytes(sim, pfn);
+
+	if (sim->snapshot)
+		clear_frames(sim, pfn, nr);
+	/* A private mapping without a file reads as zero afterwards. */
+	else if (nr && madvise(bytes, nr * HVO_FRAME_SIZE, MADV_DONTNEED))
 		memset(bytes, 0, nr * HVO_FRAME_SIZE);
 }
 
@@ -117,20 +137,21 @@ void hvo_sim_discard(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 	struct hvo_sim *sim = (struct hvo_sim *)ctx;
 
 	hvo_sim_call(sim, HVO_SIM_DISCARD, pfn, nr);
-	clear(sim, arena_bytes(sim, pfn, nr, "discard() outside the arena"), nr);
+	arena_bytes(sim, pfn, nr, "discard() outside the arena");
+	clear(sim, pfn, nr);
 	set_discarded(sim, pfn, nr, true);
 }
 
 void hvo_sim_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
-	uint8_t *bytes;
+	struct hvo_sim *sim = (struct hvo_sim *)ctx;
 
-	hvo_sim_call((struct hvo_sim *)ctx, HVO_SIM_ZERO, pfn, nr);
-	bytes = bytes_to_write((struct hvo_sim *)ctx, pfn, nr, "zero()");
+	hvo_sim_call(sim, HVO_SIM_ZERO, pfn, nr);
+	bytes_to_write(sim, pfn, nr, "zero()");
 	if (nr < ZERO_BY_DISCARD)
-		memset(bytes, 0, nr * HVO_FRAME_SIZE);
+		clear_frames(sim, pfn, nr);
 	else
-		clear((struct hvo_sim *)ctx, bytes, nr);
+		clear(sim, pfn, nr);
 }
 
 void hvo_sim_copy(void *ctx, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr)
@@ -141,6 +162,7 @@ void hvo_sim_copy(void *ctx, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr)
 
 	hvo_sim_call(sim, HVO_SIM_COPY, dst, nr);
 	to = (void *)bytes_to_write(sim, dst, nr, "copy()");
+	hvo_sim_dirty(sim, dst, nr);
 	from = (void *)arena_bytes(sim, src, nr, "copy() from outside the arena");
 	/* Word by word: descriptors that are being copied may be written to at that moment. */
 	for (i = 0; i < nr * HVO_FRAME_SIZE / sizeof(*to); i++)

@@ -151,6 +151,16 @@ static inline void hvo_sim_call(const struct hvo_sim *sim, enum hvo_sim_call cal
 		hvo_step((enum hvo_step)(STEP_REMAP + (unsigned int)call), NULL);
 }
 
+/* snapshot.c */
+void hvo_sim_note_write(struct hvo_sim *sim, uint64_t frame, uint64_t nr);
+
+/* Bytes of these frames are about to be written to, or may be. */
+static inline void hvo_sim_dirty(struct hvo_sim *sim, uint64_t frame, uint64_t nr)
+{
+	if (sim->snapshot)
+		hvo_sim_note_write(sim, frame, nr);
+}
+
 static inline size_t hvo_sim_tlb_bytes(const struct hvo_sim *sim)
 {
 	return sim->opt.tlb_entries * sizeof(*sim->tlb) * (SCHED_THREADS + 1);

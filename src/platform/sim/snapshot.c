@@ -4,8 +4,9 @@
  *
  * All memory of a sim that was touched goes into a file without a name, which is then mapped
  * privately in the place of the memory. A page that is written to becomes a copy, which costs a
- * fault: so copies stay, and to come back is to fill those that there are with what was saved, and
- * to ask the kernel which ones are new.
+ * fault: so copies stay, and to come back is to fill them with what was saved. Of frames the sim
+ * knows which are written to, since all that goes through it; of the rest, which is little, the
+ * kernel is asked for copies that are new, and all are filled.
  *
  * States: nothing saved; saved. Saving again replaces the state.
  * Locks: none; no call of the machine runs.
@@ -25,7 +26,7 @@
 
 #define PAGE ((size_t)4096)
 #define NR_REGIONS 5
-#define ENTRIES 256 /* of the pagemap at a time */
+#define ENTRIES 2048 /* of the pagemap at a time */
 
 /* Of an entry of /proc/self/pagemap. */
 #define ENTRY_PRESENT (UINT64_C(1) << 63)
@@ -38,16 +39,37 @@ struct region {
 	off_t offset; /* in the file */
 };
 
+/* A list without anything twice. */
+struct pages {
+	uint32_t *list;
+	size_t nr, max;
+	uint8_t *has; /* bits */
+};
+
 struct hvo_sim_snapshot {
 	struct hvo_sim fields; /* some of them; with a TLB */
 	struct region regions[NR_REGIONS];
 	char *saved; /* the file */
 	size_t bytes;
 	int pagemap;
-	uint32_t *copies; /* pages, as numbers in the file */
-	size_t nr_copies, max_copies;
-	uint8_t *is_copy;
+	struct pages copies; /* of all regions but the first, as numbers of pages in the file */
+	struct pages dirty;  /* frames, the first region, since the last time */
+	uint64_t entries[ENTRIES];
 };
+
+static void add_page(struct pages *p, uint32_t page)
+{
+	if (p->has[page / 8] >> page % 8 & 1)
+		return;
+	if (p->nr == p->max) {
+		p->max = p->max ? 2 * p->max : 1024;
+		p->list = realloc(p->list, p->max * sizeof(*p->list));
+		if (!p->list)
+			abort();
+	}
+	p->has[page / 8] = (uint8_t)(p->has[page / 8] | 1u << page % 8);
+	p->list[p->nr++] = page;
+}
 
 static size_t whole_pages(size_t bytes)
 {
@@ -57,8 +79,8 @@ static size_t whole_pages(size_t bytes)
 static void set_regions(struct hvo_sim_snapshot *s, const struct hvo_sim *sim)
 {
 	const struct region all[NR_REGIONS] = {
-		{ sim->machine_memory, sim->machine_size, 0 },
 		{ (char *)sim->memory, hvo_sim_all_frames(sim) * HVO_FRAME_SIZE, 0 },
+		{ sim->machine_memory, sim->machine_size, 0 },
 		{ (char *)sim->records, sim->nr_pages * sizeof(*sim->records), 0 },
 		{ (char *)sim->discarded, hvo_sim_bitmap_bytes(sim), 0 },
 		{ (char *)sim->refused, hvo_sim_bitmap_bytes(sim), 0 },
@@ -79,7 +101,7 @@ static int for_pages(struct hvo_sim_snapshot *s, const struct region *r, uint64_
 					      size_t at, int fd),
 		     int fd)
 {
-	uint64_t entries[ENTRIES];
+	uint64_t *entries = s->entries;
 	size_t at, i, nr;
 	ssize_t got;
 	int err;
@@ -162,8 +184,10 @@ static void free_snapshot(struct hvo_sim_snapshot *s)
 	if (s->pagemap >= 0)
 		close(s->pagemap);
 	free(s->fields.tlb);
-	free(s->copies);
-	free(s->is_copy);
+	free(s->copies.list);
+	free(s->copies.has);
+	free(s->dirty.list);
+	free(s->dirty.has);
 	free(s);
 }
 
@@ -178,8 +202,9 @@ int hvo_sim_save(struct hvo_sim *sim)
 	set_regions(s, sim);
 	s->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	s->fields.tlb = malloc(hvo_sim_tlb_bytes(sim));
-	s->is_copy = calloc(1, s->bytes / PAGE / 8 + 1);
-	if (fd < 0 || s->pagemap < 0 || !s->fields.tlb || !s->is_copy)
+	s->copies.has = calloc(1, s->bytes / PAGE / 8 + 1);
+	s->dirty.has = calloc(1, s->bytes / PAGE / 8 + 1);
+	if (fd < 0 || s->pagemap < 0 || !s->fields.tlb || !s->copies.has || !s->dirty.has)
 		goto out;
 	copy_fields(&s->fields, sim, hvo_sim_tlb_bytes(sim));
 	err = fill(s, fd);
@@ -200,36 +225,46 @@ out:
 
 static int note_copy(struct hvo_sim_snapshot *s, const struct region *r, size_t at, int fd)
 {
-	uint32_t page = (uint32_t)(((size_t)r->offset + at) / PAGE);
-
 	(void)fd;
-	if (s->is_copy[page / 8] >> page % 8 & 1)
-		return 0;
-	if (s->nr_copies == s->max_copies) {
-		s->max_copies = s->max_copies ? 2 * s->max_copies : 1024;
-		s->copies = realloc(s->copies, s->max_copies * sizeof(*s->copies));
-		if (!s->copies)
-			abort();
-	}
-	s->is_copy[page / 8] = (uint8_t)(s->is_copy[page / 8] | 1u << page % 8);
-	s->copies[s->nr_copies++] = page;
+	add_page(&s->copies, (uint32_t)(((size_t)r->offset + at) / PAGE));
 	return 0;
+}
+
+void hvo_sim_note_write(struct hvo_sim *sim, uint64_t frame, uint64_t nr)
+{
+	for (; nr; nr--)
+		add_page(&sim->snapshot->dirty, (uint32_t)frame++);
+}
+
+static void fill_page(const struct hvo_sim_snapshot *s, uint32_t page)
+{
+	size_t at = page * PAGE;
+	const struct region *r = s->regions;
+
+	while (at >= (size_t)r->offset + r->bytes)
+		r++;
+	memcpy(r->start + (at - (size_t)r->offset), s->saved + at, PAGE);
 }
 
 void hvo_sim_restore(struct hvo_sim *sim)
 {
 	struct hvo_sim_snapshot *s = sim->snapshot;
 	const struct region *r;
-	size_t i, at;
+	uint32_t page;
+	size_t i;
 
-	for (r = s->regions; r < s->regions + NR_REGIONS; r++)
+	for (r = s->regions + 1; r < s->regions + NR_REGIONS; r++)
 		if (for_pages(s, r, ENTRY_PRESENT | ENTRY_SWAPPED, ENTRY_FILE, note_copy, -1))
 			abort();
-	for (i = 0; i < s->nr_copies; i++) {
-		at = s->copies[i] * PAGE;
-		for (r = s->regions; at >= (size_t)r->offset + r->bytes; r++)
-			;
-		memcpy(r->start + (at - (size_t)r->offset), s->saved + at, PAGE);
+	for (i = 0; i < s->copies.nr; i++)
+		fill_page(s, s->copies.list[i]);
+	/* Tables are written to by who walks them. */
+	for (page = (uint32_t)hvo_sim_tail_frame(sim) + 1; page < sim->tables_fresh; page++)
+		fill_page(s, page);
+	while (s->dirty.nr) {
+		page = s->dirty.list[--s->dirty.nr];
+		s->dirty.has[page / 8] = (uint8_t)(s->dirty.has[page / 8] & ~(1u << page % 8));
+		fill_page(s, page);
 	}
 	copy_fields(sim, &s->fields, hvo_sim_tlb_bytes(sim));
 	hvo_sim_fail(sim, NULL);

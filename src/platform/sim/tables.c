@@ -389,6 +389,8 @@ void *hvo_sim_translate(void *ctx, const void *addr, bool write)
 	if (what)
 		hvo_sim_fault(sim, fault, what, page);
 	note_read(sim, hvo_mmu_frame(pte));
+	if (write)
+		hvo_sim_dirty(sim, hvo_mmu_frame(pte), 1);
 	return hvo_sim_bytes(sim, hvo_mmu_frame(pte)) + (offset & (HVO_FRAME_SIZE - 1));
 }
 

@@ -254,15 +254,20 @@ static void op_contig_pages(struct world *w, unsigned int thread)
 
 static void op_isolate(struct world *w, unsigned int thread)
 {
-	int rc = hvo_isolate_range(w->m, T, T_END);
+	int rc;
 
 	(void)thread;
+	w->isolations++;
+	w->isolating++;
+	rc = hvo_isolate_range(w->m, T, T_END);
+	w->isolating -= rc != 0;
 	must(!rc || rc == -HVO_EBUSY || rc == -HVO_EINVAL, "hvo_isolate_range()", (uint64_t)-rc);
 	if (rc)
 		return;
 	must(!w->isolated, "isolated by two", T);
 	hvo_step(STEP_BETWEEN, NULL);
 	must(!hvo_unisolate_range(w->m, T, T_END), "hvo_unisolate_range()", T);
+	w->isolating--;
 }
 
 static void op_unisolate(struct world *w, unsigned int thread)
@@ -361,6 +366,8 @@ static void op_huge_alloc(struct world *w, unsigned int thread)
 
 static void op_huge_reserved(struct world *w, unsigned int thread)
 {
+	uint64_t isolations = w->isolations;
+	bool isolating = w->isolating;
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 	int rc = hvo_pool_reserve(w->pool, ANY, 1);
 
@@ -370,8 +377,10 @@ static void op_huge_reserved(struct world *w, unsigned int thread)
 		return;
 	hvo_step(STEP_BETWEEN, NULL);
 	rc = hvo_pool_alloc_reserved(w->pool, HVO_GFP_KERNEL, ANY, &pfn);
-	/* What failed meanwhile takes its promise along. */
-	must(!rc || w->nr_failed, "a promise was broken", (uint64_t)-rc);
+	/* What failed meanwhile takes its promise along; what a user isolates cannot be had. */
+	must(!rc || w->nr_failed || isolating || w->isolating || w->isolated ||
+		     w->isolations != isolations,
+	     "a promise was broken", (uint64_t)-rc);
 	if (!rc)
 		world_hold(w, pfn, 512, false);
 	else
@@ -492,7 +501,8 @@ static void op_hotplug(struct world *w, unsigned int thread)
 			return;
 	}
 	rc = hvo_memory_remove(w->m, start, end);
-	must(!rc || rc == -HVO_EBUSY || rc == -HVO_EINVAL, "hvo_memory_remove()", (uint64_t)-rc);
+	must(!rc || rc == -HVO_EBUSY || rc == -HVO_EINVAL || is_oom(rc), "hvo_memory_remove()",
+	     (uint64_t)-rc);
 }
 
 /* ---- the catalogue ------------------------------------------------------------------------- */

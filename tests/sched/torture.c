@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "random.h"
 #include "run.h"
 
 static double now(void)
@@ -87,6 +88,33 @@ static void pairs(double minutes, uint32_t points, unsigned int preemptions)
 	free(f);
 }
 
+/* Each state in turn, so many seeds each, until the time is over. */
+static void at_random(double minutes, uint64_t seed, bool alone)
+{
+	struct finding *f = malloc(sizeof(*f));
+	double start = now(), end = start + 60 * minutes;
+	unsigned int s, mode, i;
+	struct world w;
+
+	while (now() < end)
+		for (mode = 0; mode < 2; mode++)
+			for (s = 0; s < nr_states && now() < end; s++) {
+				if (!state_fits(&states[s], (enum hvo_mode)mode) ||
+				    state_open(&w, &states[s], (enum hvo_mode)mode))
+					continue;
+				for (i = 0; i < 1000 && now() < end; i++, seed++)
+					if (!(alone ? random_sequence(&w, (enum hvo_mode)mode,
+								      &states[s], seed, f) :
+						      random_run(&w, (enum hvo_mode)mode,
+								 &states[s], seed, POINTS_LOCKS,
+								 f)))
+						found(&w, f);
+				world_close(&w);
+			}
+	summary(alone ? "sequences" : "random", start);
+	free(f);
+}
+
 static int one(const char *text, unsigned int preemptions)
 {
 	struct finding *f = malloc(sizeof(*f));
@@ -139,6 +167,10 @@ int main(int argc, char **argv)
 		return one(argv[2], argc > 3 ? (unsigned int)atoi(argv[3]) : 1);
 	if (argc > 1 && !strcmp(argv[1], "pairs")) {
 		pairs(argc > 2 ? atof(argv[2]) : 1e9, POINTS_LOCKS, 1);
+		return nr_found != 0;
+	}
+	if (argc > 3 && (!strcmp(argv[1], "random") || !strcmp(argv[1], "sequences"))) {
+		at_random(atof(argv[2]), strtoull(argv[3], NULL, 0), argv[1][0] == 's');
 		return nr_found != 0;
 	}
 	fprintf(stderr, "usage: torture pairs|one|replay ...\n");

@@ -165,6 +165,11 @@ void world_put(struct world *w, struct block *b)
 
 void world_failing(struct world *w, hvo_pfn_t pfn)
 {
+	unsigned int i;
+
+	for (i = 0; i < w->nr_failed; i++)
+		if (w->failed[i].pfn == pfn)
+			return;
 	must(w->nr_failed < MAX_FAILED, "the test has too many failures", w->nr_failed);
 	w->failed[w->nr_failed].pfn = pfn;
 	w->failed[w->nr_failed++].known = false;
@@ -297,6 +302,18 @@ void world_close(struct world *w)
 	memset(w, 0, sizeof(*w));
 }
 
+/* What a policy refused to free is surplus, and goes once it counts again. */
+static void empty_pool(struct hvo_pool *pool)
+{
+	struct hvo_pool_stat s = { .size = sizeof(s) };
+
+	if (!pool)
+		return;
+	must(!hvo_pool_stat(pool, ANY, &s), "hvo_pool_stat()", 0);
+	(void)hvo_pool_resize(pool, ANY, s.total, NULL);
+	(void)hvo_pool_resize(pool, ANY, 0, NULL);
+}
+
 static void drain(struct world *w)
 {
 	unsigned int i;
@@ -305,10 +322,8 @@ static void drain(struct world *w)
 		must(!hvo_unisolate_range(w->m, T, T_END), "hvo_unisolate_range()", T);
 	while (w->nr_blocks)
 		world_put(w, &w->blocks[w->nr_blocks - 1]);
-	if (w->pool)
-		(void)hvo_pool_resize(w->pool, ANY, 0, NULL);
-	if (w->big)
-		(void)hvo_pool_resize(w->big, ANY, 0, NULL);
+	empty_pool(w->pool);
+	empty_pool(w->big);
 	/* What waits for memory gets it once others have worked. */
 	for (i = 0; i < 3; i++) {
 		(void)hvo_work(w->m, UINT64_MAX, NULL);

@@ -27,7 +27,7 @@
 #define T_END (T + HVO_PAGEBLOCK_FRAMES)
 
 #define MAX_BLOCKS 512u
-#define MAX_FAILED 8u
+#define MAX_FAILED 32u
 
 struct block {
 	hvo_pfn_t pfn;
@@ -65,6 +65,8 @@ struct world {
 	} failed[MAX_FAILED];
 	unsigned int nr_failed;
 	bool isolated;	     /* T, for a user */
+	uint64_t isolations; /* of users, begun so far */
+	unsigned int isolating; /* and under way */
 	bool layout_changed; /* memory came or went: counts cannot be compared */
 
 	/* What stays when a run is over. */

@@ -64,8 +64,7 @@ static const struct hvo_page *whole_head(struct hvo_machine *m, hvo_pfn_t pfn)
 
 static bool in_whole_memmap(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	return hvo_fold_byte(&m->mm, pageblock_of(pfn)) &&
-	       whole_head(m, pfn)->state == HVO_PAGE_MEMMAP;
+	return fold_byte(m, pb_of(pfn)) && whole_head(m, pfn)->state == HVO_PAGE_MEMMAP;
 }
 
 /* Check that a page of descriptors is shared or, as it has to be, backed by a descriptor frame. */
@@ -163,7 +162,7 @@ static void count_boot_frames(struct audit *a, hvo_pfn_t pfn, hvo_pfn_t end, str
 static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, struct count *c)
 {
 	struct hvo_machine *m = a->m;
-	uint8_t byte = hvo_fold_byte(&m->mm, pageblock_of(pfn));
+	uint8_t byte = fold_byte(m, pb_of(pfn));
 	const struct hvo_page *page = page_ro(m, pfn);
 	uint64_t nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER), i, k;
 	bool folded = byte & HVO_FOLDED;
@@ -184,9 +183,9 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		break;
 	case HVO_PAGE_ISOLATED:
 		expect(a, RULE_ZONE_4, "a free block apart is isolated", pfn, true,
-		       m->pageblocks[pageblock_of(pfn)].isolation != NOT_ISOLATED);
+		       pb_data(m, pb_of(pfn))->isolation != NOT_ISOLATED);
 		expect(a, RULE_ZONE_4, "flags of a free block apart", pfn, 0,
-		       m->pageblocks[pageblock_of(pfn)].flags & ~PB_REPORTED);
+		       pb_data(m, pb_of(pfn))->flags & ~PB_REPORTED);
 		break;
 	case HVO_PAGE_MEMMAP:
 		count_boot_frames(a, pfn, pfn + (UINT64_C(1) << order), c);
@@ -241,12 +240,12 @@ static void audit_bin(struct audit *a, struct zone *z, uint64_t block)
 	bin = pageblock_collapsible(a->m, b) ? BIN_COLLAPSIBLE : b->nr_free >> BIN_SHIFT;
 	order = 31 - (unsigned int)__builtin_clz(b->orders);
 	/* Walking the list for every block would be quadratic: its links must agree. */
-	at = b->prev ? a->m->pageblocks[b->prev - 1].next :
+	at = b->prev ? pb_data(a->m, pb_of_link(b->prev))->next :
 		       z->bins[b->migratetype].head[bin][order];
 	expect(a, RULE_BIN_1, "link to a block in its bin", block, block + 1, at);
 	if (b->next)
 		expect(a, RULE_BIN_1, "link back", block, block + 1,
-		       a->m->pageblocks[b->next - 1].prev);
+		       pb_data(a->m, pb_of_link(b->next))->prev);
 	expect(a, RULE_BIN_1, "bin is marked", block, 1,
 	       z->bins[b->migratetype].orders[bin] >> order & 1);
 }
@@ -389,7 +388,7 @@ static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
 		uint64_t nr = 0, guard = c.whole[o] + 1;
 		uint32_t at = z->whole[o];
 
-		for (; at && nr < guard; at = page_ro(m, pageblock_pfn(at - 1))->next)
+		for (; at && nr < guard; at = page_ro(m, pb_pfn(pb_of_link(at)))->next)
 			nr++;
 		expect(a, RULE_ZONE_3, "blocks on a free list", o + HVO_PAGEBLOCK_ORDER, c.whole[o],
 		       nr);
@@ -413,7 +412,7 @@ static void audit_pool_node(struct audit *a, unsigned int i, uint32_t node)
 	uint32_t at;
 
 	for (at = n->free_list; at && nr <= n->free;
-	     at = page_ro(a->m, pageblock_pfn(at - 1))->next)
+	     at = page_ro(a->m, pb_pfn(pb_of_link(at)))->next)
 		nr++;
 	expect(a, RULE_POOL_1, "pages of a pool", pool->order, c->total, n->total);
 	expect(a, RULE_POOL_2, "free pages of a pool", pool->order, c->free, n->free);
@@ -436,7 +435,7 @@ static void audit_pool(struct audit *a, unsigned int i)
 		poisoned += pool->nodes[n].poisoned;
 	}
 	for (at = pool->deferred.first; at && nr <= pool->deferred.nr;
-	     at = page_ro(a->m, pageblock_pfn(at - 1))->next)
+	     at = page_ro(a->m, pb_pfn(pb_of_link(at)))->next)
 		nr++;
 	expect(a, RULE_POOL_5, "pages that wait to be freed", pool->order, a->deferred[i],
 	       pool->deferred.nr);
@@ -536,7 +535,7 @@ static bool frame_is_free(struct hvo_machine *m, hvo_pfn_t pfn)
 	enum hvo_page_state state = whole_head(m, pfn)->state;
 	unsigned int order;
 
-	if (hvo_fold_byte(&m->mm, pageblock_of(pfn)))
+	if (fold_byte(m, pb_of(pfn)))
 		return state == HVO_PAGE_FREE || state == HVO_PAGE_ISOLATED;
 	for (order = 0; order < SMALL_ORDERS; order++) {
 		const struct hvo_page *head = page_ro(m, pfn & ~((UINT64_C(1) << order) - 1));
@@ -568,8 +567,7 @@ static uint64_t audit_failed_frame(struct audit *a, hvo_pfn_t pfn)
 		       page_flags(holder(m, pfn)) & HVO_PF_POISONED);
 	if (in_whole_memmap(m, pfn))
 		return m->ops->backing(m->ctx, page_of_boot_frame(m, pfn)) != pfn;
-	return !hvo_fold_byte(&m->mm, pageblock_of(pfn)) &&
-	       page_ro(m, pfn)->state == HVO_PAGE_POISONED;
+	return !fold_byte(m, pb_of(pfn)) && page_ro(m, pfn)->state == HVO_PAGE_POISONED;
 }
 
 static void audit_poison(struct audit *a, const struct count *sum)

@@ -23,6 +23,49 @@ static inline hvo_pfn_t pageblock_pfn(uint64_t block)
 	return block << HVO_PAGEBLOCK_ORDER;
 }
 
+static inline pb_t pb_of(hvo_pfn_t pfn)
+{
+	return (pb_t){ pfn >> HVO_PAGEBLOCK_ORDER };
+}
+
+/* First frame of a pageblock. */
+static inline hvo_pfn_t pb_pfn(pb_t pb)
+{
+	return pb.nr << HVO_PAGEBLOCK_ORDER;
+}
+
+static inline bool pb_same(pb_t a, pb_t b)
+{
+	return a.nr == b.nr;
+}
+
+/* First frame of the pageblock around a frame, and first one of the next pageblock. */
+static inline hvo_pfn_t pb_start(hvo_pfn_t pfn)
+{
+	return pb_pfn(pb_of(pfn));
+}
+
+static inline hvo_pfn_t pb_end(hvo_pfn_t pfn)
+{
+	return pb_start(pfn) + HVO_PAGEBLOCK_FRAMES;
+}
+
+/* Link to a pageblock, or to the block that its first frame heads; 0 is no link. */
+static inline uint32_t link_of_pb(pb_t pb)
+{
+	return (uint32_t)pb.nr + 1;
+}
+
+static inline pb_t pb_of_link(uint32_t link)
+{
+	return (pb_t){ link - 1 };
+}
+
+static inline struct pageblock *pb_data(const struct hvo_machine *m, pb_t pb)
+{
+	return &m->pageblocks[pb.nr];
+}
+
 /* @align: a power of two. */
 static inline uint64_t align_up(uint64_t n, uint64_t align)
 {

@@ -77,10 +77,10 @@ static void count_head(const struct hvo_page *page, struct census *c, uint64_t *
 /* Count the frames of a cut pageblock, but for its own tails, which vanish with a collapse. */
 static void count_cut(struct hvo_machine *m, hvo_pfn_t base, struct census *c)
 {
-	bool self = m->pageblocks[pageblock_of(base)].flags & PB_SELF;
+	bool self = pb_data(m, pb_of(base))->flags & PB_SELF;
 	hvo_pfn_t pfn = base, end = base + HVO_PAGEBLOCK_FRAMES;
 
-	if (m->pageblocks[pageblock_of(base)].flags & PB_BUSY)
+	if (pb_data(m, pb_of(base))->flags & PB_BUSY)
 		c->hopeless = true;
 	while (pfn < end && !c->hopeless) {
 		const struct hvo_page *page = page_ro(m, pfn);
@@ -111,7 +111,7 @@ static hvo_pfn_t count_block(struct compaction *k, hvo_pfn_t pfn, struct census 
 	unsigned int whole;
 
 	lock_assert_held(m, &k->z->lock);
-	if (!zone_has(m, k->z, pfn) || m->pageblocks[pageblock_of(pfn)].isolation) {
+	if (!zone_has(m, k->z, pfn) || pb_data(m, pb_of(pfn))->isolation) {
 		c->hopeless = true;
 		return pfn;
 	}

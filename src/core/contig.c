@@ -211,7 +211,7 @@ static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, const struct
 	lock_assert_held(m, &z->lock);
 	if (!zone_has(m, z, base))
 		return (base | (HVO_SECTION_FRAMES - 1)) + 1;
-	if (m->pageblocks[pageblock_of(base)].isolation)
+	if (pb_data(m, pb_of(base))->isolation)
 		return base + HVO_PAGEBLOCK_FRAMES;
 	whole = fold_order(m, base);
 	if (whole) {

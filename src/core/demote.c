@@ -53,7 +53,7 @@ static struct hvo_pool *demote_target(struct hvo_pool *pool)
 static void split_huge(struct demote *d, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = d->pool->m;
-	uint8_t folded = hvo_fold_byte(&m->mm, pageblock_of(pfn)) & HVO_FOLDED;
+	uint8_t folded = fold_byte(m, pb_of(pfn)) & HVO_FOLDED;
 	uint16_t flags = page_flags(page_ro(m, pfn)) &
 			 (HVO_PF_OPTIMIZED | HVO_PF_AT_BOOT | HVO_PF_CMA | HVO_PF_CMA_FIRST);
 	hvo_pfn_t end = pfn + (UINT64_C(1) << d->pool->order);
@@ -152,7 +152,7 @@ static void dequeue_sound(struct demote *d, struct pool_node *n, uint64_t max,
 
 	lock_assert_held(m, &d->pool->lock);
 	for (; at && list->nr < max; at = next) {
-		hvo_pfn_t pfn = pageblock_pfn(at - 1);
+		hvo_pfn_t pfn = pb_pfn(pb_of_link(at));
 
 		next = page_ro(m, pfn)->next;
 		if (page_poisoned(m, pfn))

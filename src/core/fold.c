@@ -182,8 +182,8 @@ uint64_t cut_all_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, ui
 	uint64_t done = 0;
 
 	while (done < max && (start = badframe_next(m, start, end)) != HVO_PFN_NONE) {
-		done += cut_aside(m, pageblock_pfn(pageblock_of(start)));
-		start = pageblock_pfn(pageblock_of(start) + 1);
+		done += cut_aside(m, pb_start(start));
+		start = pb_end(start);
 	}
 	return done;
 }

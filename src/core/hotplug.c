@@ -174,7 +174,7 @@ static void free_section(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 
 	lock_assert_held(m, &z->lock);
 	for (from = pfn; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
-		bool whole = hvo_fold_byte(&m->mm, pageblock_of(pfn));
+		bool whole = fold_byte(m, pb_of(pfn));
 
 		if (whole && hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_TAIL)
 			continue;

@@ -167,8 +167,7 @@ static unsigned int collect_present(struct hvo_pool *pool, hvo_pfn_t *pfn)
 	for (; *pfn < m->mm.nr_frames && nr < BATCH; *pfn += size) {
 		const struct hvo_page *page = page_ro(m, *pfn);
 
-		if (!frame_online(m, *pfn) ||
-		    hvo_fold_byte(&m->mm, pageblock_of(*pfn)) != pool->order ||
+		if (!frame_online(m, *pfn) || fold_byte(m, pb_of(*pfn)) != pool->order ||
 		    section_of(m, *pfn)->self_hosted || !hugetlb_in_scope(pool, *pfn))
 			continue;
 		if (hvo_page_state(page) == HVO_PAGE_HUGETLB_FREE)

@@ -38,7 +38,7 @@ static int isolate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum i
 		/* It may have gone offline since the caller looked. */
 		if (!zone_has(m, z, pfn))
 			rc = -HVO_EINVAL;
-		else if (m->pageblocks[pageblock_of(pfn)].isolation)
+		else if (pb_data(m, pb_of(pfn))->isolation)
 			rc = -HVO_EBUSY;
 	}
 	for (pfn = start; pfn < end && !rc; pfn += HVO_PAGEBLOCK_FRAMES)
@@ -86,15 +86,13 @@ static bool claim_whole(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, u
 
 	lock_acquire(m, &z->lock);
 	for (pfn = start; pfn < end && free; pfn += HVO_PAGEBLOCK_FRAMES)
-		free = hvo_fold_byte(&m->mm, pageblock_of(pfn)) &&
+		free = fold_byte(m, pb_of(pfn)) &&
 		       hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_ISOLATED;
 	for (pfn = start; pfn < end && free; pfn += UINT64_C(1) << order) {
 		order = fitting_order(pfn, end, max);
 		for (p = pfn; p < pfn + (UINT64_C(1) << order); p += HVO_PAGEBLOCK_FRAMES)
 			page_set_state(m, p, page_rw(m, p), HVO_PAGE_TAIL, 0);
-		fold_set(m, pfn, order,
-			 (uint8_t)(order |
-				   (hvo_fold_byte(&m->mm, pageblock_of(pfn)) & HVO_FOLDED)));
+		fold_set(m, pfn, order, (uint8_t)(order | (fold_byte(m, pb_of(pfn)) & HVO_FOLDED)));
 		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
 	}
 	lock_release(m, &z->lock);
@@ -142,7 +140,7 @@ static int open_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block,
 	int rc;
 
 	lock_acquire(m, &z->lock);
-	whole = hvo_fold_byte(&m->mm, pageblock_of(block));
+	whole = fold_byte(m, pb_of(block));
 	free = whole && hvo_page_state(page_ro(m, block)) == HVO_PAGE_ISOLATED;
 	if (free)
 		page_set_state(m, block, page_rw(m, block), HVO_PAGE_USED, HVO_PAGEBLOCK_ORDER);
@@ -164,9 +162,8 @@ static int claim_part(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	int rc;
 
 	/* What failed in the other part is no obstacle. */
-	(void)cut_all_aside(m, pageblock_pfn(pageblock_of(start)),
-			    pageblock_pfn(pageblock_of(start) + 1), UINT64_MAX);
-	rc = open_isolated(m, z, pageblock_pfn(pageblock_of(start)), start, end);
+	(void)cut_all_aside(m, pb_start(start), pb_end(start), UINT64_MAX);
+	rc = open_isolated(m, z, pb_start(start), start, end);
 	if (rc)
 		return rc;
 	lock_acquire(m, &z->lock);
@@ -229,7 +226,7 @@ static bool unkeep_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	lock_assert_held(m, &m->memmap_lock);
 	lock_acquire(m, &z->lock);
 	for (pfn = start; pfn < end && kept; pfn += HVO_PAGEBLOCK_FRAMES)
-		kept = m->pageblocks[pageblock_of(pfn)].isolation == ISOLATED_BY_USER;
+		kept = pb_data(m, pb_of(pfn))->isolation == ISOLATED_BY_USER;
 	for (pfn = start; pfn < end && kept; pfn += HVO_PAGEBLOCK_FRAMES)
 		zone_unisolate_pageblock(m, z, pageblock_of(pfn));
 	lock_release(m, &z->lock);

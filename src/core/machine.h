@@ -34,6 +34,17 @@
  * valid empty state and a machine of many TiB need not be written to come up.
  */
 
+/*
+ * Numbers of a pageblock, and of a page of the descriptor array. Frame numbers, hvo_pfn_t, are the
+ * third kind. These are structs, so that no kind is taken for another.
+ */
+typedef struct {
+	uint64_t nr;
+} pb_t;
+typedef struct {
+	uint64_t nr;
+} slot_t;
+
 /* 0 free, 1 held, 2 held and somebody waits. */
 struct hvo_lock {
 	uint32_t word;

@@ -139,7 +139,7 @@ static hvo_pfn_t small_head(struct hvo_machine *m, hvo_pfn_t pfn)
 /* Hold all 64 descriptors from the one of @first on; false: one of them is changing. */
 static bool hold_page(struct hvo_machine *m, struct held *h, hvo_pfn_t first, unsigned int order)
 {
-	const struct pageblock *b = &m->pageblocks[pageblock_of(first)];
+	const struct pageblock *b = pb_data(m, pb_of(first));
 	hvo_pfn_t pfn, end = first + HVO_PAGES_PER_FRAME;
 	uint64_t nr;
 

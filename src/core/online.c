@@ -132,7 +132,7 @@ static void online_backs(struct hvo_machine *m, const struct node *n)
 			page = hvo_memmap_slot(block * HVO_PAGEBLOCK_MEMMAP + k);
 			pfn = on_demand(m) ? n->memmap_pfn + (block - first) :
 					     vmemmap_home(n, page);
-			if (pfn != HVO_PFN_NONE && !hvo_fold_byte(&m->mm, pageblock_of(pfn)))
+			if (pfn != HVO_PFN_NONE && !fold_byte(m, pb_of(pfn)))
 				vmemmap_set_backs(m, pfn, page, 1);
 		}
 	}
@@ -245,7 +245,7 @@ static void host_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 	online_frames(m, pfn, vmemmap_self_hosted(m));
 	vmemmap_set_backs(m, pfn, t.page[0], t.nr[0]);
 	vmemmap_set_backs(m, pfn + t.nr[0], t.page[1], vmemmap_self_hosted(m) - t.nr[0]);
-	m->pageblocks[pageblock_of(pfn)].flags = PB_CUT;
+	pb_data(m, pb_of(pfn))->flags = PB_CUT;
 	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
 }
 
@@ -256,7 +256,7 @@ static void fold_bytes_offline(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t e
 
 	for (; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
 		fold_set(m, pfn, HVO_PAGEBLOCK_ORDER,
-			 m->pageblocks[pageblock_of(pfn)].flags & PB_CUT ? 0 : whole);
+			 pb_data(m, pb_of(pfn))->flags & PB_CUT ? 0 : whole);
 }
 
 int vmemmap_add_range(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_t end, bool self)
@@ -283,7 +283,7 @@ int vmemmap_add_range(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_
 /* Does a frame stay when its page goes? Frames of a whole block cannot be freed alone. */
 static bool stays(struct hvo_machine *m, hvo_pfn_t frame)
 {
-	return hvo_fold_byte(&m->mm, pageblock_of(frame));
+	return fold_byte(m, pb_of(frame));
 }
 
 /* List the pages to fold (@l) and their backing (@old). False: no room. */
@@ -377,7 +377,7 @@ int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 		put_outside(m, &old.runs[i], start, end);
 	/* PB_REPORTED stays until the memory goes, too. */
 	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
-		struct pageblock *b = &m->pageblocks[pageblock_of(pfn)];
+		struct pageblock *b = pb_data(m, pb_of(pfn));
 
 		*b = (struct pageblock){ .flags = b->flags & PB_REPORTED };
 	}

@@ -159,13 +159,12 @@ static inline bool page_describes_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 	uint64_t q = hvo_memmap_group(page_ro(m, pfn)->private_data[0]);
 
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
-	return m->pageblocks[pageblock_of(pfn)].flags & PB_SELF && q >> 3 == pageblock_of(pfn) &&
-	       q & 7;
+	return pb_data(m, pb_of(pfn))->flags & PB_SELF && q >> 3 == pb_of(pfn).nr && q & 7;
 }
 
 /*
- * Lists of blocks of 2 MiB and above, through their heads; @list is 0, or the number of the first
- * one's pageblock + 1. Under whatever lock the list is.
+ * Lists of blocks of 2 MiB and above, through their heads; @list links to the first block. Under
+ * whatever lock the list is.
  */
 static inline void head_list_add(struct hvo_machine *m, uint32_t *list, hvo_pfn_t pfn)
 {
@@ -174,26 +173,31 @@ static inline void head_list_add(struct hvo_machine *m, uint32_t *list, hvo_pfn_
 	page->prev = 0;
 	page->next = *list;
 	if (*list)
-		page_rw(m, pageblock_pfn(*list - 1))->prev = (uint32_t)pageblock_of(pfn) + 1;
-	*list = (uint32_t)pageblock_of(pfn) + 1;
+		page_rw(m, pb_pfn(pb_of_link(*list)))->prev = link_of_pb(pb_of(pfn));
+	*list = link_of_pb(pb_of(pfn));
 }
 
 static inline void head_list_del(struct hvo_machine *m, uint32_t *list, struct hvo_page *page)
 {
 	if (page->next)
-		page_rw(m, pageblock_pfn(page->next - 1))->prev = page->prev;
+		page_rw(m, pb_pfn(pb_of_link(page->next)))->prev = page->prev;
 	if (page->prev)
-		page_rw(m, pageblock_pfn(page->prev - 1))->next = page->next;
+		page_rw(m, pb_pfn(pb_of_link(page->prev)))->next = page->next;
 	else
 		*list = page->next;
 	page->next = 0;
 	page->prev = 0;
 }
 
+static inline uint8_t fold_byte(const struct hvo_machine *m, pb_t pb)
+{
+	return hvo_fold_byte(&m->mm, pb.nr);
+}
+
 /* Order of the whole block around a frame; 0: the pageblock is cut. */
 static inline unsigned int fold_order(const struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	return hvo_fold_byte(&m->mm, pageblock_of(pfn)) & HVO_FOLD_ORDER;
+	return fold_byte(m, pb_of(pfn)) & HVO_FOLD_ORDER;
 }
 
 /* Set the fold byte of each pageblock of one whole block of @order, free or allocated. */

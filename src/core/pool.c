@@ -57,7 +57,7 @@ hvo_pfn_t page_list_pop(struct hvo_machine *m, struct page_list *list)
 
 	if (!list->first)
 		return HVO_PFN_NONE;
-	pfn = pageblock_pfn(list->first - 1);
+	pfn = pb_pfn(pb_of_link(list->first));
 	head_list_del(m, &list->first, page_rw(m, pfn));
 	list->nr--;
 	return pfn;
@@ -70,7 +70,7 @@ unsigned int page_list_peek(struct hvo_machine *m, const struct page_list *list,
 	unsigned int nr;
 
 	for (nr = 0; nr < max && at; nr++) {
-		pfns[nr] = pageblock_pfn(at - 1);
+		pfns[nr] = pb_pfn(pb_of_link(at));
 		at = page_ro(m, pfns[nr])->next;
 	}
 	return nr;
@@ -181,7 +181,7 @@ void hugetlb_remove_to(struct hvo_pool *pool, struct pool_node *n, uint64_t surp
 
 	lock_assert_held(pool->m, &pool->lock);
 	HVO_ASSERT(pool->m, n->free_list, POOL_3, "list is empty", HVO_PFN_NONE);
-	pfn = pageblock_pfn(n->free_list - 1);
+	pfn = pb_pfn(pb_of_link(n->free_list));
 	hugetlb_remove(pool, pfn, surplus);
 	page_list_add(pool->m, list, pfn);
 }
@@ -271,7 +271,7 @@ static hvo_pfn_t newest(struct hvo_pool *pool, const struct pool_node *n, bool *
 
 	lock_assert_held(pool->m, &pool->lock);
 	for (at = n->free_list; at; at = page_ro(pool->m, pfn)->next) {
-		pfn = pageblock_pfn(at - 1);
+		pfn = pb_pfn(pb_of_link(at));
 		if (page_poisoned(pool->m, pfn))
 			continue;
 		by = page_isolation(pool, pfn);

@@ -188,7 +188,7 @@ bool hvo_reported(struct hvo_machine *m, hvo_pfn_t pfn)
 
 	if (!z)
 		return false;
-	reported = m->pageblocks[pageblock_of(pfn)].flags & PB_REPORTED;
+	reported = pb_data(m, pb_of(pfn))->flags & PB_REPORTED;
 	lock_release(m, &z->lock);
 	return reported;
 }

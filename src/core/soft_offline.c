@@ -48,7 +48,7 @@ static void take_out(struct hvo_machine *m, hvo_pfn_t pfn)
 
 static int move_and_take_out(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	hvo_pfn_t block = pageblock_pfn(pageblock_of(pfn));
+	hvo_pfn_t block = pb_start(pfn);
 	int rc = isolate_range(m, block, block + HVO_PAGEBLOCK_FRAMES);
 
 	if (rc)

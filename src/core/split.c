@@ -79,7 +79,7 @@ static int split_frozen(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have,
 			split_below_pageblock(m, pfn, have, order, owner, flags);
 		return rc;
 	}
-	folded = hvo_fold_byte(&m->mm, pageblock_of(pfn)) & HVO_FOLDED;
+	folded = fold_byte(m, pb_of(pfn)) & HVO_FOLDED;
 	for (; pfn < end; pfn += UINT64_C(1) << order) {
 		fold_set(m, pfn, order, (uint8_t)(order | folded));
 		split_into(m, pfn, pfn + (UINT64_C(1) << order), order, owner, flags);

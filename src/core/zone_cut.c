@@ -56,9 +56,9 @@ static void bin_del(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 		return;
 	head = bin_of(m, z, b, &bin, &order);
 	if (b->next)
-		m->pageblocks[b->next - 1].prev = b->prev;
+		pb_data(m, pb_of_link(b->next))->prev = b->prev;
 	if (b->prev)
-		m->pageblocks[b->prev - 1].next = b->next;
+		pb_data(m, pb_of_link(b->prev))->next = b->next;
 	else
 		*head = b->next;
 	if (!*head)
@@ -81,7 +81,7 @@ static void bin_add(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 	b->prev = 0;
 	b->next = *head;
 	if (*head)
-		m->pageblocks[*head - 1].prev = nr;
+		pb_data(m, pb_of_link(*head))->prev = nr;
 	*head = nr;
 	z->bins[b->migratetype].orders[bin] |= (uint16_t)(1u << order);
 	if (bin == BIN_COLLAPSIBLE)
@@ -390,7 +390,7 @@ static void put_sound(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsi
 
 void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
-	struct pageblock *b = &m->pageblocks[pageblock_of(pfn)];
+	struct pageblock *b = pb_data(m, pb_of(pfn));
 	struct update u;
 
 	lock_assert_held(m, &z->lock);
@@ -399,8 +399,7 @@ void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 		return;
 	}
 	u = update_begin(m, z, b);
-	free_into_pageblock(m, b, pageblock_pfn(pageblock_of(pfn)),
-			    pfn & (HVO_PAGEBLOCK_FRAMES - 1), order);
+	free_into_pageblock(m, b, pb_start(pfn), pfn & (HVO_PAGEBLOCK_FRAMES - 1), order);
 	update_end(&u);
 	settle(m, z, b);
 }
@@ -587,15 +586,14 @@ static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, 
 			return false;
 		if (order) {
 			if (hvo_page_state(page_ro(m, head)) != HVO_PAGE_FREE ||
-			    (!reported && m->pageblocks[pageblock_of(pfn)].flags & PB_REPORTED))
+			    (!reported && pb_data(m, pb_of(pfn))->flags & PB_REPORTED))
 				return false;
-			pfn = pageblock_pfn(pageblock_of(pfn) + 1);
+			pfn = pb_end(pfn);
 			continue;
 		}
-		if (!pageblock_serves(&m->pageblocks[pageblock_of(pfn)]) ||
-		    !frag_find(m, pfn, &idx, &o))
+		if (!pageblock_serves(pb_data(m, pb_of(pfn))) || !frag_find(m, pfn, &idx, &o))
 			return false;
-		pfn = pageblock_pfn(pageblock_of(pfn)) + idx + (1u << o);
+		pfn = pb_start(pfn) + idx + (1u << o);
 	}
 	return true;
 }
@@ -604,7 +602,7 @@ static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, 
 static void open_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 {
 	unsigned int order = fold_order(m, pfn);
-	hvo_pfn_t base = pageblock_pfn(pageblock_of(pfn));
+	hvo_pfn_t base = pb_start(pfn);
 
 	zone_take_out(m, z, pfn & ~((UINT64_C(1) << order) - 1), order, base, HVO_PAGEBLOCK_ORDER);
 	page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
@@ -615,8 +613,8 @@ static void open_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t
 /* Take free frames of a cut pageblock: blocks in state USED, or single frames in state MEMMAP. */
 static void frags_take(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, enum hvo_page_state state)
 {
-	struct pageblock *b = &m->pageblocks[pageblock_of(pfn)];
-	hvo_pfn_t base = pageblock_pfn(pageblock_of(pfn)), end = pfn + nr;
+	struct pageblock *b = pb_data(m, pb_of(pfn));
+	hvo_pfn_t base = pb_start(pfn), end = pfn + nr;
 	unsigned int head, have;
 
 	while (pfn < end) {
@@ -636,7 +634,7 @@ static void frags_take(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, enum h
 static void take_range_in_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn,
 				    uint64_t nr)
 {
-	struct update u = update_begin(m, z, &m->pageblocks[pageblock_of(pfn)]);
+	struct update u = update_begin(m, z, pb_data(m, pb_of(pfn)));
 
 	frags_take(m, pfn, nr, HVO_PAGE_MEMMAP);
 	update_end(&u);
@@ -653,7 +651,7 @@ bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	while (p < end) {
 		if (!frag_find(m, p, &head, &have))
 			return false;
-		p = pageblock_pfn(pageblock_of(pfn)) + head + (1u << have);
+		p = pb_start(pfn) + head + (1u << have);
 	}
 	frags_take(m, pfn, nr, HVO_PAGE_USED);
 	return true;
@@ -669,7 +667,7 @@ bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint6
 
 		if (in_block > nr)
 			in_block = nr;
-		if (hvo_fold_byte(&m->mm, pageblock_of(pfn)))
+		if (fold_byte(m, pb_of(pfn)))
 			open_free_pageblock(m, z, pfn);
 		take_range_in_pageblock(m, z, pfn, in_block);
 		pfn += in_block;
@@ -681,13 +679,13 @@ bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint6
 bool zone_take_reported(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr,
 			hvo_pfn_t *ret)
 {
-	hvo_pfn_t block = pageblock_pfn(pageblock_of(pfn)), end = pfn + nr;
+	hvo_pfn_t block = pb_start(pfn), end = pfn + nr;
 
 	lock_assert_held(m, &z->lock);
 	if (!range_is_free(m, z, pfn, nr, true))
 		return false;
 	for (; block < end; block += HVO_PAGEBLOCK_FRAMES) {
-		if (!(m->pageblocks[pageblock_of(block)].flags & PB_REPORTED))
+		if (!(pb_data(m, pb_of(block))->flags & PB_REPORTED))
 			continue;
 		*ret = block;
 		return zone_take_free_pageblock(m, z, block);
@@ -749,11 +747,10 @@ static enum bad_place bad_place(struct hvo_machine *m, hvo_pfn_t pfn)
 static void frag_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int head,
 		     unsigned int have)
 {
-	struct pageblock *b = &m->pageblocks[pageblock_of(pfn)];
+	struct pageblock *b = pb_data(m, pb_of(pfn));
 	struct update u = update_begin(m, z, b);
 
-	frag_split(m, b, pageblock_pfn(pageblock_of(pfn)), head, have,
-		   pfn & (HVO_PAGEBLOCK_FRAMES - 1), 0);
+	frag_split(m, b, pb_start(pfn), head, have, pfn & (HVO_PAGEBLOCK_FRAMES - 1), 0);
 	frame_out(m, pfn);
 	update_end(&u);
 }
@@ -761,7 +758,7 @@ static void frag_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsig
 enum bad_place zone_take_bad(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 {
 	enum pageblock_place place = pageblock_place(m, pageblock_of(pfn));
-	hvo_pfn_t base = pageblock_pfn(pageblock_of(pfn));
+	hvo_pfn_t base = pb_start(pfn);
 	unsigned int head, have;
 
 	lock_assert_held(m, &z->lock);

@@ -126,7 +126,7 @@ bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, 
 	for (o = order; o <= m->cfg.max_order; o++) {
 		if (!z->whole[o - HVO_PAGEBLOCK_ORDER])
 			continue;
-		pfn = pageblock_pfn(z->whole[o - HVO_PAGEBLOCK_ORDER] - 1);
+		pfn = pb_pfn(pb_of_link(z->whole[o - HVO_PAGEBLOCK_ORDER]));
 		*ret = pfn;
 		zone_take_out(m, z, pfn, o, pfn, order);
 		return true;
@@ -164,7 +164,7 @@ bool zone_take_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t p
 	lock_assert_held(m, &z->lock);
 	if (!zone_free_order(m, pfn))
 		return false;
-	zone_take_part(m, z, pageblock_pfn(pageblock_of(pfn)), HVO_PAGEBLOCK_ORDER);
+	zone_take_part(m, z, pb_start(pfn), HVO_PAGEBLOCK_ORDER);
 	return true;
 }
 
@@ -201,8 +201,7 @@ bool zone_take_aside(struct hvo_machine *m, uint64_t block)
 /* Does a pageblock serve nobody when it is free: is it isolated, or did a frame fail? */
 static bool stays_apart(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	return m->pageblocks[pageblock_of(pfn)].isolation ||
-	       badframe_in_block(m, pfn, HVO_PAGEBLOCK_ORDER);
+	return pb_data(m, pb_of(pfn))->isolation || badframe_in_block(m, pfn, HVO_PAGEBLOCK_ORDER);
 }
 
 /* Free a block around the pageblocks that are isolated or failed; false: there are none. */
@@ -219,7 +218,7 @@ static bool put_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uns
 		if (badframe_in_block(m, p, HVO_PAGEBLOCK_ORDER)) {
 			zone_set_aside(m, pageblock_of(p));
 			work_wanted(m);
-		} else if (m->pageblocks[pageblock_of(p)].isolation) {
+		} else if (pb_data(m, pb_of(p))->isolation) {
 			zone_set_isolated(m, p);
 		} else {
 			zone_put_whole(m, z, p, HVO_PAGEBLOCK_ORDER);
@@ -265,7 +264,7 @@ void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 		/* No block lies in two zones: where a free one begins is enough. */
 		if (!zone_has(m, z, buddy))
 			break;
-		byte = hvo_fold_byte(&m->mm, pageblock_of(buddy));
+		byte = fold_byte(m, pb_of(buddy));
 		/* The order too: a block that is just collapsing has its byte already. */
 		if (byte != whole_byte(m, o) || !zone_heads_free(m, buddy, o))
 			break;

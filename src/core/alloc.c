@@ -38,19 +38,19 @@ static int prepare_cut(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	int rc = reported_populate(m, pfn, HVO_PAGEBLOCK_FRAMES);
 
-	return rc || !on_demand(m) ? rc : vmemmap_cut(m, pageblock_of(pfn), 0);
+	return rc || !on_demand(m) ? rc : vmemmap_cut(m, pb_of(pfn), 0);
 }
 
 static void open_cut(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, enum migratetype type)
 {
 	lock_assert_held(m, &z->lock);
 	if (on_demand(m)) {
-		zone_open_pageblock(m, z, pageblock_of(pfn), HVO_PAGEBLOCK_TAILS, type, PB_SELF);
+		zone_open_pageblock(m, z, pb_of(pfn), HVO_PAGEBLOCK_TAILS, type, PB_SELF);
 		return;
 	}
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
-	zone_open_pageblock(m, z, pageblock_of(pfn), 0, type, 0);
+	zone_open_pageblock(m, z, pb_of(pfn), 0, type, 0);
 }
 
 /*
@@ -76,7 +76,7 @@ static bool alloc_from_cut(struct hvo_machine *m, struct zone *z, enum migratety
 		zone_end_flight(m, z);
 		if (!rc) {
 			open_cut(m, z, pfn, type);
-			taken = zone_take_from(m, z, pageblock_of(pfn), order, ret);
+			taken = zone_take_from(m, z, pb_of(pfn), order, ret);
 			break;
 		}
 		failed[nr_failed++] = pfn;

@@ -38,10 +38,10 @@ static inline bool badframe_in_block(const struct hvo_machine *m, hvo_pfn_t pfn,
 uint64_t badframe_sound(const struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end);
 
 /*
- * Find 8 aligned frames for the tails of the pageblock that begins at frame @block: all sound, none
- * in [start, end). Returns the index of the first in the pageblock; HVO_PAGEBLOCK_FRAMES: none.
+ * Find 8 aligned frames of a pageblock for its tails: all sound, none in [start, end). Returns the
+ * index of the first in the pageblock; HVO_PAGEBLOCK_FRAMES: none.
  */
-unsigned int badframe_sound_group(const struct hvo_machine *m, hvo_pfn_t block, hvo_pfn_t start,
+unsigned int badframe_sound_group(const struct hvo_machine *m, pb_t pb, hvo_pfn_t start,
 				  hvo_pfn_t end);
 
 #endif

@@ -50,6 +50,18 @@ static inline hvo_pfn_t pb_end(hvo_pfn_t pfn)
 	return pb_start(pfn) + HVO_PAGEBLOCK_FRAMES;
 }
 
+/* Index of a frame in its pageblock. */
+static inline unsigned int pb_index(hvo_pfn_t pfn)
+{
+	return pfn & (HVO_PAGEBLOCK_FRAMES - 1);
+}
+
+/* First frame of the block of @order around a frame. */
+static inline hvo_pfn_t order_start(hvo_pfn_t pfn, unsigned int order)
+{
+	return pfn & ~((UINT64_C(1) << order) - 1);
+}
+
 /* Link to a pageblock, or to the block that its first frame heads; 0 is no link. */
 static inline uint32_t link_of_pb(pb_t pb)
 {

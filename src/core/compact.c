@@ -166,17 +166,17 @@ static struct census look_over(struct compaction *k, hvo_pfn_t start, hvo_pfn_t 
 static uint64_t room_in(const struct compaction *k)
 {
 	struct hvo_machine *m = k->m;
-	uint64_t room = 0, block, end;
+	hvo_pfn_t section, pfn, end;
 	struct zone *z = k->z;
-	hvo_pfn_t pfn;
+	uint64_t room = 0;
 
-	for (pfn = k->lo; pfn < k->hi; pfn += HVO_SECTION_FRAMES) {
+	for (section = k->lo; section < k->hi; section += HVO_SECTION_FRAMES) {
 		lock_acquire(m, &z->lock);
-		end = zone_has(m, z, pfn) ? pageblock_of(pfn + HVO_SECTION_FRAMES) : 0;
-		for (block = pageblock_of(pfn); block < end; block++) {
-			const struct pageblock *b = &m->pageblocks[block];
+		end = zone_has(m, z, section) ? section + HVO_SECTION_FRAMES : 0;
+		for (pfn = section; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
+			const struct pageblock *b = pb_data(m, pb_of(pfn));
 
-			if (!hvo_fold_byte(&m->mm, block) && pageblock_serves(b) &&
+			if (!fold_order(m, pfn) && pageblock_serves(b) &&
 			    (b->migratetype == MIGRATE_MOVABLE || b->migratetype == MIGRATE_HOSTED))
 				room += b->nr_free;
 		}

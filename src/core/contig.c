@@ -215,7 +215,7 @@ static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, const struct
 		return base + HVO_PAGEBLOCK_FRAMES;
 	whole = fold_order(m, base);
 	if (whole) {
-		p = base & ~((UINT64_C(1) << whole) - 1);
+		p = order_start(base, whole);
 		return page_stays(page_ro(m, p)) || huge_stays(w, page_ro(m, p), whole) ||
 				       hugetlb_page_stays(m, page_ro(m, p), whole) ?
 			       p + (UINT64_C(1) << whole) :

@@ -54,7 +54,7 @@ static unsigned int look_at(struct hvo_machine *m, hvo_pfn_t pfn, struct look *r
 
 	m->ops->read_lock(m->ctx);
 	whole = fold_order(m, pfn);
-	page = page_ro(m, pfn & ~((UINT64_C(1) << whole) - 1));
+	page = page_ro(m, order_start(pfn, whole));
 	ret->state = hvo_page_state(page);
 	ret->order = __atomic_load_n(&page->order, __ATOMIC_RELAXED) & HVO_FOLD_ORDER;
 	ret->flags = page_flags(page);
@@ -272,8 +272,8 @@ static int empty_one(struct evacuation *e, hvo_pfn_t pfn, hvo_pfn_t *ret_end)
 	int rc;
 
 	if (!whole) {
-		*ret_end = (pfn | (HVO_PAGEBLOCK_FRAMES - 1)) + 1;
-		return empty_cut(e, pfn & ~(hvo_pfn_t)(HVO_PAGEBLOCK_FRAMES - 1));
+		*ret_end = pb_end(pfn);
+		return empty_cut(e, pb_start(pfn));
 	}
 	*ret_end = (pfn | ((UINT64_C(1) << whole) - 1)) + 1;
 	rc = empty_whole(e, pfn, at.state);
@@ -293,7 +293,7 @@ static bool holds_own_tails(struct hvo_machine *m, hvo_pfn_t pfn)
 	bool own;
 
 	lock_acquire(m, &z->lock);
-	place = pageblock_place(m, pageblock_of(pfn));
+	place = pageblock_place(m, pb_of(pfn));
 	own = place == PLACE_COLLAPSING || (place == PLACE_CUT && page_describes_itself(m, pfn));
 	lock_release(m, &z->lock);
 	return own;
@@ -310,7 +310,7 @@ static bool pageblock_is_empty(struct evacuation *e, hvo_pfn_t base)
 	struct look at;
 	unsigned int whole;
 
-	if (isolated_pageblock_free(e->m, base))
+	if (isolated_pageblock_free(e->m, pb_of(base)))
 		return true;
 	for (pfn = base; pfn < end; pfn = next) {
 		whole = look_at(e->m, pfn, &at);
@@ -342,7 +342,7 @@ static bool pageblock_is_empty(struct evacuation *e, hvo_pfn_t base)
 
 static bool range_is_empty(struct evacuation *e)
 {
-	hvo_pfn_t pfn = e->start & ~(hvo_pfn_t)(HVO_PAGEBLOCK_FRAMES - 1);
+	hvo_pfn_t pfn = pb_start(e->start);
 	bool empty = true;
 
 	e->behind = 0;

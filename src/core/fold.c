@@ -115,10 +115,10 @@ void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l)
 
 /* ---- cut ------------------------------------------------------------------------------------ */
 
-int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
+int vmemmap_cut(struct hvo_machine *m, pb_t pb, unsigned int at)
 {
-	hvo_pfn_t pfn = pageblock_pfn(block), i;
-	struct hvo_remap run = { hvo_pageblock_tail_page(block), pfn + at, HVO_PAGEBLOCK_TAILS };
+	hvo_pfn_t pfn = pb_pfn(pb), i;
+	struct hvo_remap run = { hvo_pageblock_tail_page(pb.nr), pfn + at, HVO_PAGEBLOCK_TAILS };
 	unsigned int done;
 	int rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 }, &done);
 
@@ -142,37 +142,37 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
  * Do what may fail, and wait. *ret_at: the index of the frames that hold the tails then, or
  * HVO_PAGEBLOCK_FRAMES: none does.
  */
-static bool prepare_cut(struct hvo_machine *m, hvo_pfn_t block, unsigned int *ret_at)
+static bool prepare_cut(struct hvo_machine *m, pb_t pb, unsigned int *ret_at)
 {
-	if (reported_populate(m, block, HVO_PAGEBLOCK_FRAMES))
+	if (reported_populate(m, pb_pfn(pb), HVO_PAGEBLOCK_FRAMES))
 		return false;
 	*ret_at = HVO_PAGEBLOCK_FRAMES;
 	if (!on_demand(m))
 		return true;
-	*ret_at = badframe_sound_group(m, block, block, block);
-	return *ret_at < HVO_PAGEBLOCK_FRAMES && !vmemmap_cut(m, pageblock_of(block), *ret_at);
+	*ret_at = badframe_sound_group(m, pb, 0, 0);
+	return *ret_at < HVO_PAGEBLOCK_FRAMES && !vmemmap_cut(m, pb, *ret_at);
 }
 
-bool cut_aside(struct hvo_machine *m, hvo_pfn_t block)
+bool cut_aside(struct hvo_machine *m, pb_t pb)
 {
-	struct zone *z = zone_lock_of(m, block);
+	struct zone *z = zone_lock_of(m, pb_pfn(pb));
 	unsigned int at = 0;
 	bool taken, cut;
 
 	if (!z)
 		return false;
-	taken = zone_take_aside(m, pageblock_of(block));
+	taken = zone_take_aside(m, pb);
 	z->in_flight += taken;
 	lock_release(m, &z->lock);
 	if (!taken)
 		return false;
-	cut = prepare_cut(m, block, &at);
+	cut = prepare_cut(m, pb, &at);
 	lock_acquire(m, &z->lock);
 	zone_end_flight(m, z);
 	if (cut)
-		zone_open_around(m, z, block, at, MIGRATE_MOVABLE);
+		zone_open_around(m, z, pb, at, MIGRATE_MOVABLE);
 	else
-		zone_set_aside(m, pageblock_of(block));
+		zone_set_aside(m, pb);
 	lock_release(m, &z->lock);
 	return cut;
 }
@@ -182,7 +182,7 @@ uint64_t cut_all_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, ui
 	uint64_t done = 0;
 
 	while (done < max && (start = badframe_next(m, start, end)) != HVO_PFN_NONE) {
-		done += cut_aside(m, pb_start(start));
+		done += cut_aside(m, pb_of(start));
 		start = pb_end(start);
 	}
 	return done;
@@ -191,12 +191,12 @@ uint64_t cut_all_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, ui
 /* ---- collapse ------------------------------------------------------------------------------- */
 
 /* Does a BUSY pageblock hold its own tails? The lock is for who isolates it meanwhile. */
-static bool describes_itself(struct hvo_machine *m, struct zone *z, uint64_t block)
+static bool describes_itself(struct hvo_machine *m, struct zone *z, pb_t pb)
 {
 	bool self;
 
 	lock_acquire(m, &z->lock);
-	self = m->pageblocks[block].flags & PB_SELF;
+	self = pb_data(m, pb)->flags & PB_SELF;
 	lock_release(m, &z->lock);
 	return self;
 }
@@ -207,11 +207,11 @@ static bool describes_itself(struct hvo_machine *m, struct zone *z, uint64_t blo
  * own ones only where they are to be cleared. They are neighbours: had one been replaced, there
  * would be a frame in the block that failed, and it would not get here.
  */
-static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t block,
+static void finish_collapse(struct hvo_machine *m, struct zone *z, pb_t pb,
 			    const struct hvo_remap *old, unsigned int nr_old)
 {
-	hvo_pfn_t pfn = pageblock_pfn(block);
-	bool self = describes_itself(m, z, block);
+	hvo_pfn_t pfn = pb_pfn(pb);
+	bool self = describes_itself(m, z, pb);
 	unsigned int i;
 
 	if (self && nr_old)
@@ -226,7 +226,7 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 		page_set_word(page, 0, 0);
 	}
 	lock_acquire(m, &z->lock);
-	zone_collapsed(m, z, block);
+	zone_collapsed(m, z, pb);
 	lock_release(m, &z->lock);
 	if (badframe_in_block(m, pfn, HVO_PAGEBLOCK_ORDER))
 		(void)cut_all_aside(m, pfn, pfn + HVO_PAGEBLOCK_FRAMES, UINT64_MAX);
@@ -236,7 +236,7 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 		vmemmap_put_runs(m, old, nr_old);
 }
 
-static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64_t *blocks,
+static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, pb_t *pbs,
 				   unsigned int nr)
 {
 	struct hvo_remap runs[COLLAPSE_BATCH];
@@ -246,14 +246,13 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64
 	hvo_pfn_t own[COLLAPSE_BATCH];
 	int rc;
 
-	sort_ascending(blocks, nr);
+	sort_ascending((uint64_t *)(void *)pbs, nr);
 	for (i = 0; i < nr; i++) {
-		uint64_t page = hvo_pageblock_tail_page(blocks[i]);
+		uint64_t page = hvo_pageblock_tail_page(pbs[i].nr);
 
-		fold_set(m, pageblock_pfn(blocks[i]), HVO_PAGEBLOCK_ORDER,
-			 HVO_PAGEBLOCK_ORDER | HVO_FOLDED);
+		fold_set(m, pb_pfn(pbs[i]), HVO_PAGEBLOCK_ORDER, HVO_PAGEBLOCK_ORDER | HVO_FOLDED);
 		/* One whose old backing is asked for below starts a run of its own. */
-		if (describes_itself(m, z, blocks[i]))
+		if (describes_itself(m, z, pbs[i]))
 			run_add(&l, page, HVO_SHARED_TAIL, HVO_PAGEBLOCK_TAILS);
 		else
 			runs[l.nr++] =
@@ -264,9 +263,9 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64
 	for (i = 0; i < nr; i++) {
 		struct hvo_remap old[HVO_PAGEBLOCK_TAILS];
 		struct run_list ol = { old, 0, HVO_PAGEBLOCK_TAILS };
-		uint64_t page = hvo_pageblock_tail_page(blocks[i]);
+		uint64_t page = hvo_pageblock_tail_page(pbs[i].nr);
 
-		if (!describes_itself(m, z, blocks[i]))
+		if (!describes_itself(m, z, pbs[i]))
 			run_add_backing(m, &ol, page, HVO_PAGEBLOCK_TAILS);
 		else if (clear)
 			run_add(&ol, page, own[i], HVO_PAGEBLOCK_TAILS);
@@ -276,20 +275,20 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64
 
 			rc = m->ops->remap(m->ctx, &runs[done], 1, &n);
 			if (rc)
-				trace(m, HVO_EVENT_FOLD_FAILED, pageblock_pfn(blocks[i]),
+				trace(m, HVO_EVENT_FOLD_FAILED, pb_pfn(pbs[i]),
 				      runs[done].nr / HVO_PAGEBLOCK_TAILS, (uint64_t)-rc);
 			else
 				m->ops->flush(m->ctx);
 			done++;
 		}
 		if (m->ops->backing(m->ctx, page) == HVO_SHARED_TAIL) {
-			finish_collapse(m, z, blocks[i], old, ol.nr);
+			finish_collapse(m, z, pbs[i], old, ol.nr);
 			whole++;
 			continue;
 		}
-		fold_set(m, pageblock_pfn(blocks[i]), HVO_PAGEBLOCK_ORDER, 0);
+		fold_set(m, pb_pfn(pbs[i]), HVO_PAGEBLOCK_ORDER, 0);
 		lock_acquire(m, &z->lock);
-		zone_put_collapsible(m, z, blocks[i]);
+		zone_put_collapsible(m, z, pbs[i]);
 		lock_release(m, &z->lock);
 	}
 	counter_add(&m->collapse_failures, nr - whole);
@@ -300,25 +299,26 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64
 	return whole;
 }
 
-bool vmemmap_collapse_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block)
+bool vmemmap_collapse_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb)
 {
-	return collapse_batch(m, z, &block, 1);
+	return collapse_batch(m, z, &pb, 1);
 }
 
 uint64_t vmemmap_collapse(struct hvo_machine *m, struct zone *z, uint64_t max)
 {
-	uint64_t blocks[COLLAPSE_BATCH], total = 0;
+	pb_t pbs[COLLAPSE_BATCH];
+	uint64_t total = 0;
 
 	while (total < max) {
 		unsigned int nr, whole;
 
 		lock_acquire(m, &z->lock);
-		nr = zone_take_collapsible(m, z, blocks,
+		nr = zone_take_collapsible(m, z, pbs,
 					   (unsigned int)min_u64(max - total, COLLAPSE_BATCH));
 		lock_release(m, &z->lock);
 		if (!nr)
 			break;
-		whole = collapse_batch(m, z, blocks, nr);
+		whole = collapse_batch(m, z, pbs, nr);
 		total += whole;
 		if (whole < nr)
 			break;

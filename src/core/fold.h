@@ -26,17 +26,17 @@ void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsig
 void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l);
 
 /*
- * Restore the tails of pageblock @block, which the caller owns (state USED, order 9), to the frames
- * of the pageblock from index @at on. On-demand mode; no spin lock held. After an error the
+ * Restore the tails of a pageblock that the caller owns (state USED, order 9) to the frames of the
+ * pageblock from index @at on. On-demand mode; no spin lock held. After an error the
  * pageblock is folded as before.
  */
-HVO_MUST_CHECK int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at);
+HVO_MUST_CHECK int vmemmap_cut(struct hvo_machine *m, pb_t pb, unsigned int at);
 
 /*
  * Cut one pageblock that was set aside around what failed in it; false: not set aside, or it cannot
  * be.
  */
-bool cut_aside(struct hvo_machine *m, hvo_pfn_t block);
+bool cut_aside(struct hvo_machine *m, pb_t pb);
 
 /*
  * Cut the pageblocks of [start, end) that were set aside, up to @max, as far as they can be;
@@ -45,7 +45,7 @@ bool cut_aside(struct hvo_machine *m, hvo_pfn_t block);
 uint64_t cut_all_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, uint64_t max);
 
 /* Collapse a pageblock that is BUSY and in flight; false: the pageblock stays cut. */
-bool vmemmap_collapse_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block);
+bool vmemmap_collapse_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb);
 
 /* Make up to @max collapsible blocks of a zone whole; returns how many. */
 uint64_t vmemmap_collapse(struct hvo_machine *m, struct zone *z, uint64_t max);

@@ -41,8 +41,8 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 		lock_acquire(m, &z->lock);
 		for (p = pfn; p < pfn + nr; p += HVO_PAGEBLOCK_FRAMES) {
 			fold_set(m, p, HVO_PAGEBLOCK_ORDER, 0);
-			zone_open_pageblock(m, z, pageblock_of(p), HVO_PAGEBLOCK_FRAMES,
-					    MIGRATE_UNMOVABLE, 0);
+			zone_open_pageblock(m, z, pb_of(p), HVO_PAGEBLOCK_FRAMES, MIGRATE_UNMOVABLE,
+					    0);
 		}
 		lock_release(m, &z->lock);
 	}
@@ -107,7 +107,7 @@ uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint6
 static bool alloc_exactly(struct hvo_machine *m, struct zone *z, uint64_t mark, hvo_pfn_t pfn,
 			  uint64_t nr)
 {
-	hvo_pfn_t block = 0;
+	hvo_pfn_t reported = 0;
 	int rc = 0;
 
 	lock_assert_held(m, &z->lock);
@@ -116,14 +116,14 @@ static bool alloc_exactly(struct hvo_machine *m, struct zone *z, uint64_t mark, 
 			return false;
 		if (zone_take_range(m, z, pfn, nr))
 			return true;
-		if (!zone_take_reported(m, z, pfn, nr, &block))
+		if (!zone_take_reported(m, z, pfn, nr, &reported))
 			return false;
 		z->in_flight++;
 		lock_release(m, &z->lock);
-		rc = reported_populate(m, block, HVO_PAGEBLOCK_FRAMES);
+		rc = reported_populate(m, reported, HVO_PAGEBLOCK_FRAMES);
 		lock_acquire(m, &z->lock);
 		zone_end_flight(m, z);
-		zone_put_whole(m, z, block, HVO_PAGEBLOCK_ORDER);
+		zone_put_whole(m, z, reported, HVO_PAGEBLOCK_ORDER);
 	}
 }
 
@@ -168,23 +168,23 @@ bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page,
 }
 
 /*
- * Does pageblock @block depend on pageblock @target (Linux mode): does a frame of its descriptors
- * lie in @target, or in a pageblock that depends on @target? Gives up after some steps with yes.
+ * Does pageblock @pb depend on pageblock @target (Linux mode): does a frame of its descriptors lie
+ * in @target, or in a pageblock that depends on @target? Gives up after some steps with yes.
  */
-static bool waits_for(struct hvo_machine *m, uint64_t block, uint64_t target, unsigned int *steps)
+static bool waits_for(struct hvo_machine *m, pb_t pb, pb_t target, unsigned int *steps)
 {
-	uint64_t page = hvo_pageblock_tail_page(block), last = block;
+	uint64_t page = hvo_pageblock_tail_page(pb.nr);
+	pb_t last = pb;
 	unsigned int k;
 
-	if (block == target || ++*steps > WAITS_STEPS)
+	if (pb_same(pb, target) || ++*steps > WAITS_STEPS)
 		return true;
 	for (k = 0; k < HVO_PAGEBLOCK_TAILS; k++) {
 		hvo_pfn_t pfn = m->ops->backing(m->ctx, page + k);
 
-		if (pfn == HVO_SHARED_TAIL || pageblock_of(pfn) == block ||
-		    pageblock_of(pfn) == last)
+		if (pfn == HVO_SHARED_TAIL || pb_same(pb_of(pfn), pb) || pb_same(pb_of(pfn), last))
 			continue;
-		last = pageblock_of(pfn);
+		last = pb_of(pfn);
 		if (waits_for(m, last, target, steps))
 			return true;
 	}
@@ -192,21 +192,21 @@ static bool waits_for(struct hvo_machine *m, uint64_t block, uint64_t target, un
 }
 
 /* Allocate a frame for descriptors of @target in a pageblock that does not depend on @target. */
-static int try_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, uint64_t target,
+static int try_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, pb_t target,
 			   hvo_pfn_t *ret)
 {
-	uint64_t avoided[WAITS_AVOIDED];
+	pb_t avoided[WAITS_AVOIDED];
 	unsigned int nr = 0, steps = 0;
 	struct zone *z;
 	int rc;
 
 	while (!(rc = alloc_block(m, gfp, 0, node, ret)) && !on_demand(m) &&
-	       waits_for(m, pageblock_of(*ret), target, &steps)) {
+	       waits_for(m, pb_of(*ret), target, &steps)) {
 		z = zone_of(m, *ret);
 		if (nr < WAITS_AVOIDED) {
-			avoided[nr++] = pageblock_of(*ret);
+			avoided[nr++] = pb_of(*ret);
 			lock_acquire(m, &z->lock);
-			zone_isolate_pageblock(m, z, pageblock_of(*ret), ISOLATED_BY_LIBRARY);
+			zone_isolate_pageblock(m, z, pb_of(*ret), ISOLATED_BY_LIBRARY);
 			lock_release(m, &z->lock);
 		} else {
 			rc = -HVO_ENOMEM;
@@ -217,7 +217,7 @@ static int try_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, ui
 		steps = 0;
 	}
 	while (nr) {
-		z = zone_of(m, pageblock_pfn(avoided[--nr]));
+		z = zone_of(m, pb_pfn(avoided[--nr]));
 		lock_acquire(m, &z->lock);
 		zone_unisolate_pageblock(m, z, avoided[nr]);
 		lock_release(m, &z->lock);
@@ -229,7 +229,7 @@ static int try_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, ui
  * Allocate a frame that does not depend on @target, best in a cut pageblock: a whole one may well
  * depend on others itself, and only so many frames are tried.
  */
-static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, uint64_t target,
+static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, pb_t target,
 			     hvo_pfn_t *ret)
 {
 	unsigned int uncut = (gfp & ~HVO_GFP_RECLAIM) | GFP_UNCUT | HVO_GFP_NOWARN;
@@ -263,8 +263,7 @@ static bool home_waits(struct hvo_machine *m, uint64_t page, hvo_pfn_t described
 	hvo_pfn_t home = vmemmap_home(node_of(m, described), page);
 	unsigned int steps = 0;
 
-	return home != HVO_PFN_NONE &&
-	       waits_for(m, pageblock_of(home), pageblock_of(described), &steps);
+	return home != HVO_PFN_NONE && waits_for(m, pb_of(home), pb_of(described), &steps);
 }
 
 int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
@@ -277,7 +276,7 @@ int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, 
 	    alloc_home(m, gfp, page, 1, node_of(m, described), ret))
 		return 0;
 	rc = alloc_not_waiting(m, gfp | GFP_MEMMAP | GFP_ISOLATING, section_of(m, described)->node,
-			       pageblock_of(described), &pfn);
+			       pb_of(described), &pfn);
 	if (rc)
 		return rc;
 	claim_block(m, pfn, 0, page, 1);
@@ -285,14 +284,14 @@ int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, 
 	return 0;
 }
 
-bool vmemmap_alloc_frame_of(struct hvo_machine *m, uint64_t block, uint64_t page, hvo_pfn_t *ret)
+bool vmemmap_alloc_frame_of(struct hvo_machine *m, pb_t pb, uint64_t page, hvo_pfn_t *ret)
 {
-	struct zone *z = zone_of(m, pageblock_pfn(block));
+	struct zone *z = zone_of(m, pb_pfn(pb));
 	bool taken;
 
 	lock_assert_held(m, &m->memmap_lock);
 	lock_acquire(m, &z->lock);
-	taken = zone_take_any_frame(m, z, block, ret);
+	taken = zone_take_any_frame(m, z, pb, ret);
 	if (taken) {
 		zone_count_allocated(z, 1);
 		vmemmap_back(m, *ret, page, 1);

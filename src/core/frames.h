@@ -35,9 +35,9 @@ HVO_MUST_CHECK int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, 
 				       hvo_pfn_t *ret);
 
 /*
- * Allocate a free frame of cut pageblock @block for one page of the array, state MEMMAP, whatever
- * the watermarks say. Memmap lock held. False: there is none.
+ * Allocate a free frame of a cut pageblock for one page of the array, state MEMMAP, whatever the
+ * watermarks say. Memmap lock held. False: there is none.
  */
-bool vmemmap_alloc_frame_of(struct hvo_machine *m, uint64_t block, uint64_t page, hvo_pfn_t *ret);
+bool vmemmap_alloc_frame_of(struct hvo_machine *m, pb_t pb, uint64_t page, hvo_pfn_t *ret);
 
 #endif

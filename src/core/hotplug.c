@@ -181,7 +181,7 @@ static void free_section(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 		zone_put_free(m, z, from, pfn);
 		from = pfn + HVO_PAGEBLOCK_FRAMES;
 		if (!whole)
-			zone_reopen_pageblock(m, z, pageblock_of(pfn));
+			zone_reopen_pageblock(m, z, pb_of(pfn));
 	}
 	zone_put_free(m, z, from, end);
 }
@@ -257,10 +257,10 @@ static bool leave_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, h
 	lock_assert_held(m, &z->lock);
 	HVO_ASSERT(m, z->present >= end - start, MANAGED_1, "more leaves than is there", start);
 	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
-		if (!zone_can_close(m, pageblock_of(pfn)))
+		if (!zone_can_close(m, pb_of(pfn)))
 			return false;
 	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
-		zone_close_pageblock(m, z, pageblock_of(pfn));
+		zone_close_pageblock(m, z, pb_of(pfn));
 	counter_set(&z->present, z->present - (end - start));
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
 		uint64_t hosts = hosting(m, pfn);
@@ -283,7 +283,7 @@ static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 		rc = evacuate(m, pfn + set_aside(m, pfn), pfn + HVO_SECTION_FRAMES,
 			      EVACUATE_OFFLINE, UINT64_MAX, NULL);
 	for (pfn = start; pfn < end && !rc; pfn += HVO_PAGEBLOCK_FRAMES)
-		(void)isolated_pageblock_free(m, pfn);
+		(void)isolated_pageblock_free(m, pb_of(pfn));
 	return rc;
 }
 

@@ -42,7 +42,7 @@ static int isolate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum i
 			rc = -HVO_EBUSY;
 	}
 	for (pfn = start; pfn < end && !rc; pfn += HVO_PAGEBLOCK_FRAMES)
-		zone_isolate_pageblock(m, z, pageblock_of(pfn), by);
+		zone_isolate_pageblock(m, z, pb_of(pfn), by);
 	lock_release(m, &z->lock);
 	lock_release(m, &m->memmap_lock);
 	return rc;
@@ -61,20 +61,20 @@ void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	lock_acquire(m, &m->memmap_lock);
 	lock_acquire(m, &z->lock);
 	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
-		zone_unisolate_pageblock(m, z, pageblock_of(pfn));
+		zone_unisolate_pageblock(m, z, pb_of(pfn));
 	lock_release(m, &z->lock);
 	lock_release(m, &m->memmap_lock);
 }
 
-bool isolated_pageblock_free(struct hvo_machine *m, hvo_pfn_t block)
+bool isolated_pageblock_free(struct hvo_machine *m, pb_t pb)
 {
-	struct zone *z = zone_of(m, block);
+	struct zone *z = zone_of(m, pb_pfn(pb));
 	bool busy, free;
 
 	lock_acquire(m, &z->lock);
-	free = zone_settle_isolated(m, z, pageblock_of(block), &busy);
+	free = zone_settle_isolated(m, z, pb, &busy);
 	lock_release(m, &z->lock);
-	return busy ? vmemmap_collapse_pageblock(m, z, pageblock_of(block)) : free;
+	return busy ? vmemmap_collapse_pageblock(m, z, pb) : free;
 }
 
 static bool claim_whole(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned int max)
@@ -112,46 +112,47 @@ bool isolated_claim_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 /* ---- blocks that are wanted in part --------------------------------------------------------- */
 
 /* Make a pageblock in state USED a cut one, all of it free. */
-static int cut_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, hvo_pfn_t start,
+static int cut_isolated(struct hvo_machine *m, struct zone *z, pb_t pb, hvo_pfn_t start,
 			hvo_pfn_t end)
 {
 	unsigned int at =
-		on_demand(m) ? badframe_sound_group(m, block, start, end) : HVO_PAGEBLOCK_FRAMES;
+		on_demand(m) ? badframe_sound_group(m, pb, start, end) : HVO_PAGEBLOCK_FRAMES;
 	bool self = at < HVO_PAGEBLOCK_FRAMES;
-	int rc = reported_populate(m, block, HVO_PAGEBLOCK_FRAMES);
+	int rc = reported_populate(m, pb_pfn(pb), HVO_PAGEBLOCK_FRAMES);
 
 	if (!rc && self)
-		rc = vmemmap_cut(m, pageblock_of(block), at);
+		rc = vmemmap_cut(m, pb, at);
 	else if (!rc && on_demand(m))
-		rc = vmemmap_restore_elsewhere(m, block, HVO_PAGEBLOCK_ORDER);
+		rc = vmemmap_restore_elsewhere(m, pb_pfn(pb), HVO_PAGEBLOCK_ORDER);
 	if (rc)
 		return rc;
 	lock_acquire(m, &z->lock);
-	zone_open_around(m, z, block, at, self || !on_demand(m) ? MIGRATE_MOVABLE : MIGRATE_HOSTED);
+	zone_open_around(m, z, pb, at, self || !on_demand(m) ? MIGRATE_MOVABLE : MIGRATE_HOSTED);
 	lock_release(m, &z->lock);
 	return 0;
 }
 
 /* Cut an isolated pageblock, so that single frames of it can be taken. 0: it is cut, or was. */
-static int open_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, hvo_pfn_t start,
+static int open_isolated(struct hvo_machine *m, struct zone *z, pb_t pb, hvo_pfn_t start,
 			 hvo_pfn_t end)
 {
+	hvo_pfn_t base = pb_pfn(pb);
 	bool whole, free;
 	int rc;
 
 	lock_acquire(m, &z->lock);
-	whole = fold_byte(m, pb_of(block));
-	free = whole && hvo_page_state(page_ro(m, block)) == HVO_PAGE_ISOLATED;
+	whole = fold_byte(m, pb);
+	free = whole && hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED;
 	if (free)
-		page_set_state(m, block, page_rw(m, block), HVO_PAGE_USED, HVO_PAGEBLOCK_ORDER);
+		page_set_state(m, base, page_rw(m, base), HVO_PAGE_USED, HVO_PAGEBLOCK_ORDER);
 	lock_release(m, &z->lock);
 	if (!free)
 		return whole ? -HVO_EBUSY : 0;
-	rc = cut_isolated(m, z, block, start, end);
+	rc = cut_isolated(m, z, pb, start, end);
 	if (!rc)
 		return 0;
 	lock_acquire(m, &z->lock);
-	page_set_state(m, block, page_rw(m, block), HVO_PAGE_ISOLATED, HVO_PAGEBLOCK_ORDER);
+	page_set_state(m, base, page_rw(m, base), HVO_PAGE_ISOLATED, HVO_PAGEBLOCK_ORDER);
 	lock_release(m, &z->lock);
 	return rc;
 }
@@ -163,7 +164,7 @@ static int claim_part(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 
 	/* What failed in the other part is no obstacle. */
 	(void)cut_all_aside(m, pb_start(start), pb_end(start), UINT64_MAX);
-	rc = open_isolated(m, z, pb_start(start), start, end);
+	rc = open_isolated(m, z, pb_of(start), start, end);
 	if (rc)
 		return rc;
 	lock_acquire(m, &z->lock);
@@ -179,12 +180,12 @@ int isolated_claim_frames(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	int rc = 0;
 
 	for (; pfn < end && !rc; pfn = rc ? pfn : to) {
-		to = end & ~(hvo_pfn_t)(HVO_PAGEBLOCK_FRAMES - 1);
-		if (!(pfn & (HVO_PAGEBLOCK_FRAMES - 1)) && to > pfn) {
+		to = pb_start(end);
+		if (!pb_index(pfn) && to > pfn) {
 			rc = isolated_claim(m, pfn, to) ? 0 : -HVO_EBUSY;
 			continue;
 		}
-		to = (pfn | (HVO_PAGEBLOCK_FRAMES - 1)) + 1;
+		to = pb_end(pfn);
 		to = to < end ? to : end;
 		rc = claim_part(m, pfn, to);
 	}
@@ -228,7 +229,7 @@ static bool unkeep_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	for (pfn = start; pfn < end && kept; pfn += HVO_PAGEBLOCK_FRAMES)
 		kept = pb_data(m, pb_of(pfn))->isolation == ISOLATED_BY_USER;
 	for (pfn = start; pfn < end && kept; pfn += HVO_PAGEBLOCK_FRAMES)
-		zone_unisolate_pageblock(m, z, pageblock_of(pfn));
+		zone_unisolate_pageblock(m, z, pb_of(pfn));
 	lock_release(m, &z->lock);
 	return kept;
 }

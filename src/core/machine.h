@@ -249,8 +249,8 @@ struct hvo_machine {
 	struct hvo_remap *runs;	     /* (v) NR_RUNS */
 	struct hvo_remap *undo;	     /* (v) NR_RUNS */
 	uint32_t move_seq;	     /* (a), written (v): odd while a frame of descriptors moves */
-	uint64_t carved_lo, carved_hi; /* (v) all carved pageblocks are in [lo, hi) */
-	uint64_t heal_next;	       /* (v) pageblock where healing goes on */
+	hvo_pfn_t carved_lo, carved_hi; /* (v) all carved pageblocks are in [lo, hi) */
+	hvo_pfn_t heal_next;		/* (v) frame where healing goes on */
 
 	struct hvo_lock shrinker_lock;
 	struct hvo_shrinker *shrinkers;					       /* (s) */

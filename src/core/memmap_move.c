@@ -129,7 +129,7 @@ static hvo_pfn_t small_head(struct hvo_machine *m, hvo_pfn_t pfn)
 	hvo_pfn_t head;
 
 	for (order = 0; order < SMALL_ORDERS; order++) {
-		head = pfn & ~((UINT64_C(1) << order) - 1);
+		head = order_start(pfn, order);
 		if (hvo_page_state(page_ro(m, head)) != HVO_PAGE_TAIL)
 			return head;
 	}
@@ -146,8 +146,7 @@ static bool hold_page(struct hvo_machine *m, struct held *h, hvo_pfn_t first, un
 	if (b->flags & PB_BUSY)
 		return false;
 	if (order)
-		return hold_block(m, h, first & ~((UINT64_C(1) << order) - 1)) == UINT64_C(1)
-											  << order;
+		return hold_block(m, h, order_start(first, order)) == UINT64_C(1) << order;
 	if (!(b->flags & PB_CUT))
 		return false;
 	for (pfn = small_head(m, first); pfn < end; pfn += nr) {
@@ -198,7 +197,7 @@ static enum kind kind_of(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_pag
 	enum kind kind = KIND_CHANGING;
 
 	lock_acquire(m, &z->lock);
-	switch (pageblock_place(m, pageblock_of(pfn))) {
+	switch (pageblock_place(m, pb_of(pfn))) {
 	case PLACE_WHOLE:
 		kind = KIND_NONE;
 		break;
@@ -312,13 +311,13 @@ static int alloc_anywhere(struct hvo_machine *m, uint64_t page, unsigned int gfp
 	return vmemmap_alloc_any_frame(m, gfp, page, ret);
 }
 
-static bool set_self(struct hvo_machine *m, uint64_t block, bool self)
+static bool set_self(struct hvo_machine *m, pb_t pb, bool self)
 {
-	struct zone *z = zone_of(m, pageblock_pfn(block));
+	struct zone *z = zone_of(m, pb_pfn(pb));
 	bool done;
 
 	lock_acquire(m, &z->lock);
-	done = zone_set_self(m, z, block, self);
+	done = zone_set_self(m, z, pb, self);
 	lock_release(m, &z->lock);
 	return done;
 }
@@ -338,16 +337,16 @@ static int replace_anywhere(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn,
  */
 static int replace_own(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn, unsigned int gfp)
 {
-	uint64_t block = pageblock_of(pfn);
+	pb_t pb = pb_of(pfn);
 	hvo_pfn_t new = 0;
 	int rc;
 
-	if (vmemmap_alloc_frame_of(m, block, page, &new))
+	if (vmemmap_alloc_frame_of(m, pb, page, &new))
 		return move_page(m, page, pfn, new);
-	if (!set_self(m, block, false))
+	if (!set_self(m, pb, false))
 		return -HVO_EBUSY;
 	rc = replace_anywhere(m, page, pfn, gfp);
-	if (rc && !set_self(m, block, true))
+	if (rc && !set_self(m, pb, true))
 		HVO_PANIC(m, BLOCK_1, "not cut any more", pfn);
 	return rc;
 }

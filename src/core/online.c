@@ -111,7 +111,7 @@ static int online_memmap_pageblocks(struct hvo_machine *m, const struct node *n)
 		lock_acquire(m, &z->lock);
 		z->managed -= tails;
 		zone_count_freed(z, HVO_PAGEBLOCK_FRAMES - used - tails);
-		zone_open_pageblock(m, z, pageblock_of(pfn), (unsigned int)(used + tails),
+		zone_open_pageblock(m, z, pb_of(pfn), (unsigned int)(used + tails),
 				    MIGRATE_UNMOVABLE, 0);
 		lock_release(m, &z->lock);
 	}

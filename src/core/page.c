@@ -85,7 +85,7 @@ bool page_freeze(struct hvo_machine *m, hvo_pfn_t pfn, uint32_t refs)
 void fold_set(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint8_t byte)
 {
 	uint64_t nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER);
-	uint8_t *p = m->fold + pageblock_of(pfn);
+	uint8_t *p = m->fold + pb_of(pfn).nr;
 	uint64_t word = UINT64_C(0x0101010101010101) * byte;
 
 	if (nr < sizeof(word)) {

@@ -242,19 +242,20 @@ struct hvo_pool *hugetlb_lock_pool_of(struct hvo_machine *m, hvo_pfn_t *pfn, boo
 }
 
 /*
- * Is a page in a range that is to be emptied? As in Linux nobody gets it then. The strongest
- * isolation of any of it.
+ * The strongest isolation of any part of a page: as in Linux nobody gets a page of a range that is
+ * to be emptied.
  */
 static enum isolation page_isolation(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
-	uint64_t block = pageblock_of(pfn), end = pageblock_of(pfn + (UINT64_C(1) << pool->order));
+	hvo_pfn_t end = pfn + (UINT64_C(1) << pool->order);
 	struct zone *z = zone_of(pool->m, pfn);
-	enum isolation most = NOT_ISOLATED;
+	enum isolation most = NOT_ISOLATED, by;
 
 	lock_acquire(pool->m, &z->lock);
-	for (; z->nr_isolated && block < end; block++)
-		if (pool->m->pageblocks[block].isolation > most)
-			most = pool->m->pageblocks[block].isolation;
+	for (; z->nr_isolated && pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
+		by = pb_data(pool->m, pb_of(pfn))->isolation;
+		most = by > most ? by : most;
+	}
 	lock_release(pool->m, &z->lock);
 	return most;
 }

@@ -36,6 +36,11 @@ bool pageblock_collapsible(struct hvo_machine *m, const struct pageblock *b)
 	return on_demand(m) && b->nr_free + pageblock_used_by_itself(b) == HVO_PAGEBLOCK_FRAMES;
 }
 
+static pb_t number_of(const struct hvo_machine *m, const struct pageblock *b)
+{
+	return (pb_t){ (uint64_t)(b - m->pageblocks) };
+}
+
 static uint32_t *bin_of(struct hvo_machine *m, struct zone *z, const struct pageblock *b,
 			unsigned int *ret_bin, unsigned int *ret_order)
 {
@@ -71,7 +76,7 @@ static void bin_del(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 
 static void bin_add(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 {
-	uint32_t nr = (uint32_t)(b - m->pageblocks) + 1;
+	uint32_t link = link_of_pb(number_of(m, b));
 	unsigned int bin, order;
 	uint32_t *head;
 
@@ -81,8 +86,8 @@ static void bin_add(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 	b->prev = 0;
 	b->next = *head;
 	if (*head)
-		pb_data(m, pb_of_link(*head))->prev = nr;
-	*head = nr;
+		pb_data(m, pb_of_link(*head))->prev = link;
+	*head = link;
 	z->bins[b->migratetype].orders[bin] |= (uint16_t)(1u << order);
 	if (bin == BIN_COLLAPSIBLE)
 		counter_set(&z->nr_collapsible, z->nr_collapsible + 1);
@@ -90,7 +95,7 @@ static void bin_add(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 
 /* ---- what cut pageblocks serve -------------------------------------------------------------- */
 
-/* One fragment more, or less, of a block; those of a block that serves nobody are not counted. */
+/* Count one fragment more, or less, of a pageblock, unless the pageblock serves nobody. */
 static void count_frag(struct hvo_machine *m, const struct pageblock *b, hvo_pfn_t base,
 		       unsigned int order, int by)
 {
@@ -102,7 +107,7 @@ static void count_frag(struct hvo_machine *m, const struct pageblock *b, hvo_pfn
 static void count_serving(struct hvo_machine *m, struct zone *z, const struct pageblock *b,
 			  unsigned int type, int by)
 {
-	hvo_pfn_t base = pageblock_pfn((uint64_t)(b - m->pageblocks));
+	hvo_pfn_t base = pb_pfn(number_of(m, b));
 	unsigned int order;
 	uint32_t at;
 
@@ -210,11 +215,11 @@ static void frag_split(struct hvo_machine *m, struct pageblock *b, hvo_pfn_t bas
 	}
 }
 
-static hvo_pfn_t take_from_pageblock(struct hvo_machine *m, struct zone *z, uint64_t nr,
+static hvo_pfn_t take_from_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb,
 				     unsigned int order)
 {
-	struct pageblock *b = &m->pageblocks[nr];
-	hvo_pfn_t base = pageblock_pfn(nr);
+	struct pageblock *b = pb_data(m, pb);
+	hvo_pfn_t base = pb_pfn(pb);
 	unsigned int have = (unsigned int)__builtin_ctz(b->orders & ~((1u << order) - 1u));
 	unsigned int idx = b->free_head[have] - 1u;
 	struct update u = update_begin(m, z, b);
@@ -230,29 +235,31 @@ bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
 {
 	struct bins *bins = &z->bins[type];
 	unsigned int bin, orders;
+	pb_t pb;
 
 	lock_assert_held(m, &z->lock);
 	for (bin = 0; bin < NR_BINS; bin++) {
 		orders = bins->orders[bin] & ~((1u << order) - 1u);
 		if (!orders)
 			continue;
-		*ret = take_from_pageblock(m, z, bins->head[bin][__builtin_ctz(orders)] - 1, order);
+		pb = pb_of_link(bins->head[bin][__builtin_ctz(orders)]);
+		*ret = take_from_pageblock(m, z, pb, order);
 		return true;
 	}
 	return false;
 }
 
-bool zone_take_from(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int order,
+bool zone_take_from(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int order,
 		    hvo_pfn_t *ret)
 {
 	lock_assert_held(m, &z->lock);
-	if (m->pageblocks[block].isolation || !(m->pageblocks[block].orders >> order))
+	if (pb_data(m, pb)->isolation || !(pb_data(m, pb)->orders >> order))
 		return false;
-	*ret = take_from_pageblock(m, z, block, order);
+	*ret = take_from_pageblock(m, z, pb, order);
 	return true;
 }
 
-/* The emptiest block of a type: that pollutes the fewest neighbours. */
+/* Take a block from the emptiest pageblock of a type: that pollutes the fewest neighbours. */
 static bool take_emptiest(struct hvo_machine *m, struct zone *z, unsigned int order,
 			  enum migratetype from, enum migratetype to, hvo_pfn_t *ret)
 {
@@ -260,21 +267,21 @@ static bool take_emptiest(struct hvo_machine *m, struct zone *z, unsigned int or
 	unsigned int bin, orders;
 	struct update u;
 	struct pageblock *b;
-	uint64_t nr;
+	pb_t pb;
 
 	for (bin = NR_BINS; bin-- > 0;) {
 		orders = bins->orders[bin] & ~((1u << order) - 1u);
 		if (!orders)
 			continue;
-		nr = bins->head[bin][__builtin_ctz(orders)] - 1;
-		b = &m->pageblocks[nr];
-		/* One that is mostly free changes its type with it. */
+		pb = pb_of_link(bins->head[bin][__builtin_ctz(orders)]);
+		b = pb_data(m, pb);
+		/* A pageblock that is mostly free takes the type of the block. */
 		if (b->nr_free >= HVO_PAGEBLOCK_FRAMES / 2 && from != MIGRATE_HOSTED) {
 			u = update_begin(m, z, b);
 			b->migratetype = to & 0xf;
 			update_end(&u);
 		}
-		*ret = take_from_pageblock(m, z, nr, order);
+		*ret = take_from_pageblock(m, z, pb, order);
 		return true;
 	}
 	return false;
@@ -341,7 +348,7 @@ static void forget_cut(struct hvo_machine *m, struct zone *z, struct pageblock *
 /* Make a pageblock of Linux mode, all of it free, a whole one in the caller's hands. */
 static hvo_pfn_t make_whole(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 {
-	hvo_pfn_t base = pageblock_pfn((uint64_t)(b - m->pageblocks));
+	hvo_pfn_t base = pb_pfn(number_of(m, b));
 	struct update u = update_begin(m, z, b);
 
 	frags_drop(m, b, base);
@@ -399,19 +406,18 @@ void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 		return;
 	}
 	u = update_begin(m, z, b);
-	free_into_pageblock(m, b, pb_start(pfn), pfn & (HVO_PAGEBLOCK_FRAMES - 1), order);
+	free_into_pageblock(m, b, pb_start(pfn), pb_index(pfn), order);
 	update_end(&u);
 	settle(m, z, b);
 }
 
 /* ---- isolation ------------------------------------------------------------------------------ */
 
-void zone_isolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block,
-			    enum isolation by)
+void zone_isolate_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, enum isolation by)
 {
-	enum pageblock_place place = pageblock_place(m, block);
-	struct pageblock *b = &m->pageblocks[block];
-	hvo_pfn_t pfn = pageblock_pfn(block);
+	enum pageblock_place place = pageblock_place(m, pb);
+	struct pageblock *b = pb_data(m, pb);
+	hvo_pfn_t pfn = pb_pfn(pb);
 	struct update u;
 
 	lock_assert_held(m, &z->lock);
@@ -426,11 +432,11 @@ void zone_isolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t bloc
 	z->nr_isolated_by_user += by == ISOLATED_BY_USER;
 }
 
-void zone_unisolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block)
+void zone_unisolate_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb)
 {
-	enum pageblock_place place = pageblock_place(m, block);
-	struct pageblock *b = &m->pageblocks[block];
-	hvo_pfn_t pfn = pageblock_pfn(block);
+	enum pageblock_place place = pageblock_place(m, pb);
+	struct pageblock *b = pb_data(m, pb);
+	hvo_pfn_t pfn = pb_pfn(pb);
 	struct update u = update_begin(m, z, b);
 
 	lock_assert_held(m, &z->lock);
@@ -458,17 +464,17 @@ static void set_busy(struct hvo_machine *m, struct zone *z, struct pageblock *b,
 	update_end(&u);
 }
 
-bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block, bool *ret_busy)
+bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, pb_t pb, bool *ret_busy)
 {
-	struct pageblock *b = &m->pageblocks[block];
+	struct pageblock *b = pb_data(m, pb);
 	enum pageblock_place place;
 
 	lock_assert_held(m, &z->lock);
-	HVO_ASSERT(m, b->isolation, ZONE_4, "block is not isolated", pageblock_pfn(block));
+	HVO_ASSERT(m, b->isolation, ZONE_4, "block is not isolated", pb_pfn(pb));
 	*ret_busy = false;
-	place = pageblock_place(m, block);
+	place = pageblock_place(m, pb);
 	if (place == PLACE_WHOLE)
-		return hvo_page_state(page_ro(m, pageblock_pfn(block))) == HVO_PAGE_ISOLATED;
+		return hvo_page_state(page_ro(m, pb_pfn(pb))) == HVO_PAGE_ISOLATED;
 	if (place != PLACE_CUT)
 		return false;
 	if (all_free(m, b)) {
@@ -488,11 +494,11 @@ static unsigned int largest_order(hvo_pfn_t pfn, uint64_t nr)
 	return fitting_order(pfn, pfn + nr, SMALL_ORDERS - 1);
 }
 
-void zone_open_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int first,
+void zone_open_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int first,
 			 enum migratetype type, unsigned int flags)
 {
-	struct pageblock *b = &m->pageblocks[block];
-	hvo_pfn_t base = pageblock_pfn(block);
+	struct pageblock *b = pb_data(m, pb);
+	hvo_pfn_t base = pb_pfn(pb);
 	unsigned int idx, order;
 	struct update u;
 
@@ -513,21 +519,21 @@ void zone_open_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block, 
 	update_end(&u);
 }
 
-void zone_open_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, unsigned int at,
+void zone_open_around(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int at,
 		      enum migratetype type)
 {
+	hvo_pfn_t base = pb_pfn(pb);
 	bool self = at < HVO_PAGEBLOCK_FRAMES;
 	unsigned int behind = self ? at + HVO_PAGEBLOCK_TAILS : HVO_PAGEBLOCK_FRAMES;
 
 	lock_assert_held(m, &z->lock);
 	if (!self) {
-		page_set_state(m, block, page_rw(m, block), HVO_PAGE_TAIL, 0);
-		fold_set(m, block, HVO_PAGEBLOCK_ORDER, 0);
+		page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
+		fold_set(m, base, HVO_PAGEBLOCK_ORDER, 0);
 	}
-	zone_open_pageblock(m, z, pageblock_of(block), HVO_PAGEBLOCK_FRAMES, type,
-			    self ? PB_SELF : 0);
-	zone_put_range(m, z, block, at);
-	zone_put_range(m, z, block + behind, HVO_PAGEBLOCK_FRAMES - behind);
+	zone_open_pageblock(m, z, pb, HVO_PAGEBLOCK_FRAMES, type, self ? PB_SELF : 0);
+	zone_put_range(m, z, base, at);
+	zone_put_range(m, z, base + behind, HVO_PAGEBLOCK_FRAMES - behind);
 }
 
 void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
@@ -553,7 +559,7 @@ void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64
 static bool frag_find(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int *ret_idx,
 		      unsigned int *ret_order)
 {
-	unsigned int idx = pfn & (HVO_PAGEBLOCK_FRAMES - 1), order;
+	unsigned int idx = pb_index(pfn), order;
 	hvo_pfn_t base = pfn - idx;
 
 	for (order = 0; order < SMALL_ORDERS; order++) {
@@ -579,7 +585,7 @@ static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, 
 
 	while (pfn < end) {
 		unsigned int order = fold_order(m, pfn);
-		hvo_pfn_t head = pfn & ~((UINT64_C(1) << order) - 1);
+		hvo_pfn_t head = order_start(pfn, order);
 		unsigned int idx, o;
 
 		if (!zone_has(m, z, pfn))
@@ -604,10 +610,10 @@ static void open_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t
 	unsigned int order = fold_order(m, pfn);
 	hvo_pfn_t base = pb_start(pfn);
 
-	zone_take_out(m, z, pfn & ~((UINT64_C(1) << order) - 1), order, base, HVO_PAGEBLOCK_ORDER);
+	zone_take_out(m, z, order_start(pfn, order), order, base, HVO_PAGEBLOCK_ORDER);
 	page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
 	fold_set(m, base, HVO_PAGEBLOCK_ORDER, 0);
-	zone_open_pageblock(m, z, pageblock_of(pfn), 0, MIGRATE_UNMOVABLE, 0);
+	zone_open_pageblock(m, z, pb_of(pfn), 0, MIGRATE_UNMOVABLE, 0);
 }
 
 /* Take free frames of a cut pageblock: blocks in state USED, or single frames in state MEMMAP. */
@@ -646,7 +652,7 @@ bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	unsigned int head, have;
 
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
-	if (pageblock_place(m, pageblock_of(pfn)) != PLACE_CUT)
+	if (pageblock_place(m, pb_of(pfn)) != PLACE_CUT)
 		return false;
 	while (p < end) {
 		if (!frag_find(m, p, &head, &have))
@@ -663,15 +669,13 @@ bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint6
 	if (!range_is_free(m, z, pfn, nr, false))
 		return false;
 	while (nr) {
-		uint64_t in_block = HVO_PAGEBLOCK_FRAMES - (pfn & (HVO_PAGEBLOCK_FRAMES - 1));
+		uint64_t in_pb = min_u64(pb_end(pfn) - pfn, nr);
 
-		if (in_block > nr)
-			in_block = nr;
 		if (fold_byte(m, pb_of(pfn)))
 			open_free_pageblock(m, z, pfn);
-		take_range_in_pageblock(m, z, pfn, in_block);
-		pfn += in_block;
-		nr -= in_block;
+		take_range_in_pageblock(m, z, pfn, in_pb);
+		pfn += in_pb;
+		nr -= in_pb;
 	}
 	return true;
 }
@@ -679,42 +683,42 @@ bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint6
 bool zone_take_reported(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr,
 			hvo_pfn_t *ret)
 {
-	hvo_pfn_t block = pb_start(pfn), end = pfn + nr;
+	hvo_pfn_t end = pfn + nr;
 
 	lock_assert_held(m, &z->lock);
 	if (!range_is_free(m, z, pfn, nr, true))
 		return false;
-	for (; block < end; block += HVO_PAGEBLOCK_FRAMES) {
-		if (!(pb_data(m, pb_of(block))->flags & PB_REPORTED))
+	for (; pfn < end; pfn = pb_end(pfn)) {
+		if (!(pb_data(m, pb_of(pfn))->flags & PB_REPORTED))
 			continue;
-		*ret = block;
-		return zone_take_free_pageblock(m, z, block);
+		*ret = pb_start(pfn);
+		return zone_take_free_pageblock(m, z, pfn);
 	}
 	return false;
 }
 
-bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, hvo_pfn_t *ret)
+bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, pb_t pb, hvo_pfn_t *ret)
 {
 	struct hvo_page *page;
 
 	lock_assert_held(m, &z->lock);
-	if (pageblock_place(m, block) != PLACE_CUT || !m->pageblocks[block].orders)
+	if (pageblock_place(m, pb) != PLACE_CUT || !pb_data(m, pb)->orders)
 		return false;
-	*ret = take_from_pageblock(m, z, block, 0);
+	*ret = take_from_pageblock(m, z, pb, 0);
 	page = page_rw(m, *ret);
 	page_set_state(m, *ret, page, HVO_PAGE_MEMMAP, 0);
 	page_set_flags(page, 0);
 	return true;
 }
 
-bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool self)
+bool zone_set_self(struct hvo_machine *m, struct zone *z, pb_t pb, bool self)
 {
-	struct pageblock *b = &m->pageblocks[block];
+	struct pageblock *b = pb_data(m, pb);
 	bool is = b->flags & PB_SELF;
 	struct update u;
 
 	lock_assert_held(m, &z->lock);
-	if (pageblock_place(m, block) != PLACE_CUT || is == self)
+	if (pageblock_place(m, pb) != PLACE_CUT || is == self)
 		return false;
 	u = update_begin(m, z, b);
 	b->flags ^= PB_SELF;
@@ -727,10 +731,9 @@ static enum bad_place bad_place(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	enum hvo_page_state state;
 
-	switch (pageblock_place(m, pageblock_of(pfn))) {
+	switch (pageblock_place(m, pb_of(pfn))) {
 	case PLACE_WHOLE:
-		return zone_whole_state(m, pageblock_of(pfn), &state) &&
-				       state == HVO_PAGE_POISONED ?
+		return zone_whole_state(m, pb_of(pfn), &state) && state == HVO_PAGE_POISONED ?
 			       BAD_ASIDE :
 			       BAD_IN_USE;
 	case PLACE_MEMMAP:
@@ -750,14 +753,14 @@ static void frag_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsig
 	struct pageblock *b = pb_data(m, pb_of(pfn));
 	struct update u = update_begin(m, z, b);
 
-	frag_split(m, b, pb_start(pfn), head, have, pfn & (HVO_PAGEBLOCK_FRAMES - 1), 0);
+	frag_split(m, b, pb_start(pfn), head, have, pb_index(pfn), 0);
 	frame_out(m, pfn);
 	update_end(&u);
 }
 
 enum bad_place zone_take_bad(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 {
-	enum pageblock_place place = pageblock_place(m, pageblock_of(pfn));
+	enum pageblock_place place = pageblock_place(m, pb_of(pfn));
 	hvo_pfn_t base = pb_start(pfn);
 	unsigned int head, have;
 
@@ -766,13 +769,13 @@ enum bad_place zone_take_bad(struct hvo_machine *m, struct zone *z, hvo_pfn_t pf
 		frag_out(m, z, pfn, head, have);
 	else if (place == PLACE_WHOLE && (zone_take_free_pageblock(m, z, base) ||
 					  hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED))
-		zone_set_aside(m, pageblock_of(pfn));
+		zone_set_aside(m, pb_of(pfn));
 	return bad_place(m, pfn);
 }
 
 /* ---- collapse ------------------------------------------------------------------------------- */
 
-unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64_t *blocks,
+unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, pb_t *pbs,
 				   unsigned int max)
 {
 	unsigned int type, order, nr = 0;
@@ -783,20 +786,20 @@ unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64
 			uint32_t *head = &z->bins[type].head[BIN_COLLAPSIBLE][order];
 
 			while (*head && nr < max) {
-				blocks[nr] = *head - 1;
-				set_busy(m, z, &m->pageblocks[blocks[nr++]], true);
+				pbs[nr] = pb_of_link(*head);
+				set_busy(m, z, pb_data(m, pbs[nr++]), true);
 			}
 		}
 	}
 	return nr;
 }
 
-void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
+void zone_put_collapsible(struct hvo_machine *m, struct zone *z, pb_t pb)
 {
-	hvo_pfn_t pfn = pageblock_pfn(block), end = pfn + HVO_PAGEBLOCK_FRAMES;
+	hvo_pfn_t pfn = pb_pfn(pb), end = pfn + HVO_PAGEBLOCK_FRAMES;
 
 	lock_assert_held(m, &z->lock);
-	set_busy(m, z, &m->pageblocks[block], false);
+	set_busy(m, z, pb_data(m, pb), false);
 	/* What failed meanwhile was out of reach. */
 	while (badframe_in(m, pfn, end)) {
 		pfn = badframe_next(m, pfn, end);
@@ -804,27 +807,27 @@ void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
 	}
 }
 
-void zone_collapsed(struct hvo_machine *m, struct zone *z, uint64_t block)
+void zone_collapsed(struct hvo_machine *m, struct zone *z, pb_t pb)
 {
-	struct pageblock *b = &m->pageblocks[block];
+	struct pageblock *b = pb_data(m, pb);
 
 	forget_cut(m, z, b);
 	b->nr_free = 0;
 	b->orders = 0;
 	zone_end_flight(m, z);
-	zone_put_whole(m, z, pageblock_pfn(block), HVO_PAGEBLOCK_ORDER);
+	zone_put_whole(m, z, pb_pfn(pb), HVO_PAGEBLOCK_ORDER);
 }
 
 /* ---- hot-plug ------------------------------------------------------------------------------- */
 
-bool zone_can_close(struct hvo_machine *m, uint64_t block)
+bool zone_can_close(struct hvo_machine *m, pb_t pb)
 {
-	hvo_pfn_t base = pageblock_pfn(block);
+	hvo_pfn_t base = pb_pfn(pb);
 	enum pageblock_place place;
 	unsigned int idx, order;
 
 	lock_assert_held(m, &zone_of(m, base)->lock);
-	place = pageblock_place(m, block);
+	place = pageblock_place(m, pb);
 	if (place == PLACE_WHOLE) {
 		enum hvo_page_state state = hvo_page_state(page_ro(m, base));
 
@@ -854,11 +857,11 @@ bool zone_can_close(struct hvo_machine *m, uint64_t block)
 	return true;
 }
 
-void zone_close_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block)
+void zone_close_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb)
 {
 	unsigned int stays = PB_SELF | PB_CUT | PB_REPORTED;
-	struct pageblock *b = &m->pageblocks[block];
-	hvo_pfn_t base = pageblock_pfn(block);
+	struct pageblock *b = pb_data(m, pb);
+	hvo_pfn_t base = pb_pfn(pb);
 
 	lock_assert_held(m, &z->lock);
 	stays &= b->flags;
@@ -875,15 +878,15 @@ void zone_close_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block)
 	z->nr_isolated--;
 }
 
-void zone_reopen_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block)
+void zone_reopen_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb)
 {
-	unsigned int flags = m->pageblocks[block].flags & PB_SELF;
-	hvo_pfn_t base = pageblock_pfn(block), pfn, end;
+	unsigned int flags = pb_data(m, pb)->flags & PB_SELF;
+	hvo_pfn_t base = pb_pfn(pb), pfn, end;
 
 	lock_assert_held(m, &z->lock);
 	if (flags)
 		counter_add(&m->memmap, HVO_PAGEBLOCK_TAILS);
-	zone_open_pageblock(m, z, block, HVO_PAGEBLOCK_FRAMES, MIGRATE_MOVABLE, flags);
+	zone_open_pageblock(m, z, pb, HVO_PAGEBLOCK_FRAMES, MIGRATE_MOVABLE, flags);
 	for (pfn = base; pfn < base + HVO_PAGEBLOCK_FRAMES; pfn = end + 1) {
 		for (end = pfn; end < base + HVO_PAGEBLOCK_FRAMES &&
 				hvo_page_state(page_ro(m, end)) == HVO_PAGE_TAIL;)

@@ -20,8 +20,8 @@ bool pageblock_collapsible(struct hvo_machine *m, const struct pageblock *b);
 bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
 		     enum migratetype type, hvo_pfn_t *ret);
 
-/* Take a block from pageblock @block, just opened; false: isolated, or without such a block. */
-bool zone_take_from(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int order,
+/* Take a block from a pageblock just opened; false: isolated, or without such a block. */
+bool zone_take_from(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int order,
 		    hvo_pfn_t *ret);
 
 /* Take a block from a cut pageblock of another type; @split: of MIGRATE_HOSTED too. */
@@ -35,31 +35,30 @@ void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
  * Isolate a pageblock, so that it can be emptied: no allocation takes frames of it, frames freed in
  * it stay there, and its free frames are not counted.
  */
-void zone_isolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block,
-			    enum isolation by);
+void zone_isolate_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, enum isolation by);
 
 /* End the isolation of a pageblock; an empty one becomes whole or collapsible. */
-void zone_unisolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block);
+void zone_unisolate_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb);
 
 /*
  * Is an isolated pageblock free as a whole? In Linux mode an empty one becomes whole. *@ret_busy:
  * the pageblock is BUSY and in flight, and the caller has to collapse it.
  */
-bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block, bool *ret_busy);
+bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, pb_t pb, bool *ret_busy);
 
 /*
  * Make a pageblock that the caller owns, with its descriptors present, a cut one. Its frames with
  * indices [first, HVO_PAGEBLOCK_FRAMES) are free from now on.
  */
-void zone_open_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int first,
+void zone_open_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int first,
 			 enum migratetype type, unsigned int flags);
 
 /*
- * Make the pageblock that begins at frame @block a cut one of which all is free but for its tails,
- * in the frames from index @at on. @at is HVO_PAGEBLOCK_FRAMES: the tails lie elsewhere, and the
- * pageblock is in state USED.
+ * Make a pageblock that the caller owns a cut one of which all is free but for its tails, in the
+ * frames from index @at on. @at is HVO_PAGEBLOCK_FRAMES: the tails lie elsewhere, and the pageblock
+ * is in state USED.
  */
-void zone_open_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, unsigned int at,
+void zone_open_around(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int at,
 		      enum migratetype type);
 
 /* Free the frames [pfn, pfn + nr) of cut pageblocks, each in state MEMMAP. */
@@ -86,37 +85,37 @@ bool zone_take_reported(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, ui
 			hvo_pfn_t *ret);
 
 /* Take any free frame of a cut pageblock, isolated or not: state MEMMAP. False: there is none. */
-bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, hvo_pfn_t *ret);
+bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, pb_t pb, hvo_pfn_t *ret);
 
 /*
  * Set or clear PB_SELF of a cut pageblock whose tails are all in its own frames. Cleared, a tail
  * can go elsewhere. False: the pageblock is changing, or nothing is to be done.
  */
-bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool self);
+bool zone_set_self(struct hvo_machine *m, struct zone *z, pb_t pb, bool self);
 
 /* Take a failed frame out of use, if it is free, and say where the frame is now. */
 enum bad_place zone_take_bad(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
 
 /* Take up to @max collapsible pageblocks off the bins: BUSY, in flight. Returns how many. */
-unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64_t *blocks,
+unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, pb_t *pbs,
 				   unsigned int max);
 
 /* Make a BUSY pageblock, whose tails are folded now, a free whole block. */
-void zone_collapsed(struct hvo_machine *m, struct zone *z, uint64_t block);
+void zone_collapsed(struct hvo_machine *m, struct zone *z, pb_t pb);
 
 /* Put a pageblock that zone_take_collapsible() gave back: it stays cut. */
-void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block);
+void zone_put_collapsible(struct hvo_machine *m, struct zone *z, pb_t pb);
 
 /*
  * Can an isolated pageblock leave its zone? Each frame is free, failed, or holds descriptors of the
  * pageblock or, in a section that hosts its own, of the section.
  */
-bool zone_can_close(struct hvo_machine *m, uint64_t block);
+bool zone_can_close(struct hvo_machine *m, pb_t pb);
 
 /* Take a pageblock out of its zone: no frame of it is free or isolated any more. */
-void zone_close_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block);
+void zone_close_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb);
 
 /* Put a cut pageblock that was closed back into its zone, and count its free frames again. */
-void zone_reopen_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block);
+void zone_reopen_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb);
 
 #endif

@@ -32,42 +32,39 @@ void zone_free_sub(struct hvo_machine *m, struct zone *z, uint64_t nr)
 
 #define CUT_ONLY (PB_SELF | PB_BUSY | PB_CARVED)
 
-bool zone_whole_state(struct hvo_machine *m, uint64_t block, enum hvo_page_state *ret)
+bool zone_whole_state(struct hvo_machine *m, pb_t pb, enum hvo_page_state *ret)
 {
 	unsigned int order;
 	uint8_t byte;
 
-	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
+	lock_assert_held(m, &zone_of(m, pb_pfn(pb))->lock);
 	do {
-		byte = hvo_fold_byte(&m->mm, block);
+		byte = fold_byte(m, pb);
 		order = byte & HVO_FOLD_ORDER;
-		*ret = hvo_page_state(
-			page_ro(m, pageblock_pfn(block) & ~((UINT64_C(1) << order) - 1)));
-	} while (byte != hvo_fold_byte(&m->mm, block));
+		*ret = hvo_page_state(page_ro(m, order_start(pb_pfn(pb), order)));
+	} while (byte != fold_byte(m, pb));
 	return byte;
 }
 
-enum pageblock_place pageblock_place(struct hvo_machine *m, uint64_t block)
+enum pageblock_place pageblock_place(struct hvo_machine *m, pb_t pb)
 {
-	unsigned int flags = m->pageblocks[block].flags;
+	unsigned int flags = pb_data(m, pb)->flags;
 	enum hvo_page_state state;
 
-	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
+	lock_assert_held(m, &zone_of(m, pb_pfn(pb))->lock);
 	if (flags & PB_CUT) {
-		HVO_ASSERT(m, !(flags & PB_REPORTED), BLOCK_4, "cut, with the system",
-			   pageblock_pfn(block));
-		HVO_ASSERT(m, !hvo_fold_byte(&m->mm, block) || flags & PB_BUSY, BLOCK_4,
-			   "cut and whole", pageblock_pfn(block));
+		HVO_ASSERT(m, !(flags & PB_REPORTED), BLOCK_4, "cut, with the system", pb_pfn(pb));
+		HVO_ASSERT(m, !fold_byte(m, pb) || flags & PB_BUSY, BLOCK_4, "cut and whole",
+			   pb_pfn(pb));
 		return flags & PB_BUSY ? PLACE_COLLAPSING : PLACE_CUT;
 	}
-	HVO_ASSERT(m, !(flags & CUT_ONLY), BLOCK_4, "flags of a block that is not cut",
-		   pageblock_pfn(block));
-	if (!zone_whole_state(m, block, &state))
+	HVO_ASSERT(m, !(flags & CUT_ONLY), BLOCK_4, "flags of a block that is not cut", pb_pfn(pb));
+	if (!zone_whole_state(m, pb, &state))
 		return PLACE_CUTTING;
 	if (state != HVO_PAGE_MEMMAP)
 		return PLACE_WHOLE;
-	HVO_ASSERT(m, vmemmap_described_at_start(m, pageblock_pfn(block)), BLOCK_4,
-		   "descriptors in a whole block", pageblock_pfn(block));
+	HVO_ASSERT(m, vmemmap_described_at_start(m, pb_pfn(pb)), BLOCK_4,
+		   "descriptors in a whole block", pb_pfn(pb));
 	return PLACE_MEMMAP;
 }
 
@@ -145,7 +142,7 @@ bool zone_heads_free(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 unsigned int zone_free_order(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	unsigned int order = fold_order(m, pfn);
-	hvo_pfn_t head = pfn & ~((UINT64_C(1) << order) - 1);
+	hvo_pfn_t head = order_start(pfn, order);
 
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
 	return order && zone_heads_free(m, head, order) ? order : 0;
@@ -156,7 +153,7 @@ void zone_take_part(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 	unsigned int have = zone_free_order(m, pfn);
 
 	lock_assert_held(m, &z->lock);
-	zone_take_out(m, z, pfn & ~((UINT64_C(1) << have) - 1), have, pfn, order);
+	zone_take_out(m, z, order_start(pfn, have), have, pfn, order);
 }
 
 bool zone_take_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
@@ -177,21 +174,21 @@ void zone_set_isolated(struct hvo_machine *m, hvo_pfn_t pfn)
 
 /* ---- set aside, isolated, and what is around ------------------------------------------------ */
 
-void zone_set_aside(struct hvo_machine *m, uint64_t block)
+void zone_set_aside(struct hvo_machine *m, pb_t pb)
 {
-	hvo_pfn_t pfn = pageblock_pfn(block);
+	hvo_pfn_t pfn = pb_pfn(pb);
 
-	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
+	lock_assert_held(m, &zone_of(m, pb_pfn(pb))->lock);
 	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, whole_byte(m, HVO_PAGEBLOCK_ORDER));
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_POISONED, HVO_PAGEBLOCK_ORDER);
 }
 
-bool zone_take_aside(struct hvo_machine *m, uint64_t block)
+bool zone_take_aside(struct hvo_machine *m, pb_t pb)
 {
-	hvo_pfn_t pfn = pageblock_pfn(block);
+	hvo_pfn_t pfn = pb_pfn(pb);
 
-	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
-	if (pageblock_place(m, block) != PLACE_WHOLE ||
+	lock_assert_held(m, &zone_of(m, pb_pfn(pb))->lock);
+	if (pageblock_place(m, pb) != PLACE_WHOLE ||
 	    hvo_page_state(page_ro(m, pfn)) != HVO_PAGE_POISONED)
 		return false;
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, HVO_PAGEBLOCK_ORDER);
@@ -216,7 +213,7 @@ static bool put_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uns
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 	for (p = pfn; p < end; p += HVO_PAGEBLOCK_FRAMES) {
 		if (badframe_in_block(m, p, HVO_PAGEBLOCK_ORDER)) {
-			zone_set_aside(m, pageblock_of(p));
+			zone_set_aside(m, pb_of(p));
 			work_wanted(m);
 		} else if (pb_data(m, pb_of(p))->isolation) {
 			zone_set_isolated(m, p);

@@ -64,7 +64,7 @@ void zone_free_sub(struct hvo_machine *m, struct zone *z, uint64_t nr);
  * What the head of the whole block around says; false: it is cut. Who changes that without the
  * lock writes all bytes first, and then the descriptors.
  */
-bool zone_whole_state(struct hvo_machine *m, uint64_t block, enum hvo_page_state *ret);
+bool zone_whole_state(struct hvo_machine *m, pb_t pb, enum hvo_page_state *ret);
 
 /* Is a pageblock cut, not about to change, and open to everybody? Zone lock held. */
 static inline bool pageblock_serves(const struct pageblock *b)
@@ -73,7 +73,7 @@ static inline bool pageblock_serves(const struct pageblock *b)
 }
 
 /* Where a pageblock is, by the table above. */
-enum pageblock_place pageblock_place(struct hvo_machine *m, uint64_t block);
+enum pageblock_place pageblock_place(struct hvo_machine *m, pb_t pb);
 
 void zone_take_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int have,
 		   hvo_pfn_t want, unsigned int order);
@@ -99,10 +99,10 @@ bool zone_take_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t p
 void zone_set_isolated(struct hvo_machine *m, hvo_pfn_t pfn);
 
 /* Set a pageblock in the caller's hands aside: POISONED as a whole, until it can be cut. */
-void zone_set_aside(struct hvo_machine *m, uint64_t block);
+void zone_set_aside(struct hvo_machine *m, pb_t pb);
 
 /* Take a pageblock that was set aside: state USED; false: it is not set aside. */
-bool zone_take_aside(struct hvo_machine *m, uint64_t block);
+bool zone_take_aside(struct hvo_machine *m, pb_t pb);
 
 /* Free a whole block: merge it with its free neighbours and set the fold bytes. */
 void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order);

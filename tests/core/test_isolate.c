@@ -47,7 +47,7 @@ static void isolate_in(enum hvo_mode mode)
 	rig_audit(&r);
 	expect_apart(&r, start, end);
 	for (i = 0; i < 40; i++)
-		assert_true(isolated_pageblock_free(r.m, start + (hvo_pfn_t)i * 512));
+		assert_true(isolated_pageblock_free(r.m, pb_of(start + (hvo_pfn_t)i * 512)));
 	assert_int_equal(hvo_unisolate_range(r.m, start, end), 0);
 	after = rig_zone(&r, 0, HVO_ZONE_NORMAL);
 	assert_memory_equal(&before, &after, sizeof(before));
@@ -74,7 +74,7 @@ static void isolate_in(enum hvo_mode mode)
 	rig_audit(&r);
 	expect_apart(&r, start, end);
 	for (small = start; small < end; small += 512)
-		(void)isolated_pageblock_free(r.m, small);
+		(void)isolated_pageblock_free(r.m, pb_of(small));
 	rig_audit(&r);
 	assert_int_equal(hvo_unisolate_range(r.m, start, end), 0);
 	hvo_collapse(r.m, UINT64_MAX, NULL);

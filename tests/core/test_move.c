@@ -351,7 +351,8 @@ static void test_not_movable_whole(void **state)
 static void test_busy(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 256);
-	uint64_t tails, blocks[8];
+	uint64_t tails;
+	pb_t pbs[8];
 	hvo_pfn_t pfn, part = 0;
 	struct zone *z;
 	unsigned int k;
@@ -387,13 +388,13 @@ static void test_busy(void **state)
 	put_parts(&r, pfn, pfn + 64, 0);
 	put_parts(&r, pfn + 256, pfn + 512, 0);
 	lock_acquire(r.m, &z->lock);
-	assert_int_equal(zone_take_collapsible(r.m, z, blocks, 8), 1);
+	assert_int_equal(zone_take_collapsible(r.m, z, pbs, 8), 1);
 	lock_release(r.m, &z->lock);
-	assert_int_equal(blocks[0], pfn >> 9);
+	assert_true(pb_same(pbs[0], pb_of(pfn)));
 	for (k = 0; k < 7; k++)
 		assert_int_equal(hvo_move_memmap(r.m, backing(&r, tails + k)), -HVO_EBUSY);
 	lock_acquire(r.m, &z->lock);
-	zone_put_collapsible(r.m, z, blocks[0]);
+	zone_put_collapsible(r.m, z, pbs[0]);
 	lock_release(r.m, &z->lock);
 	move(&r, tails);
 	rig_close(&r);
@@ -786,13 +787,14 @@ static void test_threads_late_writers(void **state)
 
 static void isolate(struct rig *r, uint64_t block, bool on)
 {
-	struct zone *z = zone_of(r->m, block << 9);
+	pb_t pb = { block };
+	struct zone *z = zone_of(r->m, pb_pfn(pb));
 
 	lock_acquire(r->m, &z->lock);
 	if (on)
-		zone_isolate_pageblock(r->m, z, block, ISOLATED_BY_LIBRARY);
+		zone_isolate_pageblock(r->m, z, pb, ISOLATED_BY_LIBRARY);
 	else
-		zone_unisolate_pageblock(r->m, z, block);
+		zone_unisolate_pageblock(r->m, z, pb);
 	lock_release(r->m, &z->lock);
 	rig_audit(r);
 }
@@ -858,15 +860,15 @@ static void test_isolation(void **state)
 /* Putting back what is not isolated; isolating twice. */
 static void isolate_wrongly(struct rig *r, bool twice)
 {
-	uint64_t block = rig_alloc(r, HVO_GFP_KERNEL, 0) >> HVO_PAGEBLOCK_ORDER;
-	struct zone *z = zone_of(r->m, pageblock_pfn(block));
+	pb_t pb = pb_of(rig_alloc(r, HVO_GFP_KERNEL, 0));
+	struct zone *z = zone_of(r->m, pb_pfn(pb));
 
 	lock_acquire(r->m, &z->lock);
 	if (twice) {
-		zone_isolate_pageblock(r->m, z, block, ISOLATED_BY_LIBRARY);
-		zone_isolate_pageblock(r->m, z, block, ISOLATED_BY_LIBRARY);
+		zone_isolate_pageblock(r->m, z, pb, ISOLATED_BY_LIBRARY);
+		zone_isolate_pageblock(r->m, z, pb, ISOLATED_BY_LIBRARY);
 	}
-	zone_unisolate_pageblock(r->m, z, block);
+	zone_unisolate_pageblock(r->m, z, pb);
 }
 
 static void test_isolation_panics(void **state)

@@ -43,7 +43,7 @@ static void expect(struct audit *a, const char *rule, const char *what, uint64_t
 }
 
 /* On-demand mode: find the page for which a frame of a whole block of descriptors was set aside. */
-static uint64_t page_of_boot_frame(struct hvo_machine *m, hvo_pfn_t pfn)
+static slot_t slot_of_boot_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	const struct node *n = m->nodes;
 	uint32_t i;
@@ -51,7 +51,7 @@ static uint64_t page_of_boot_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 	for (i = 0; i < m->cfg.nr_nodes; i++)
 		if (pfn - m->nodes[i].memmap_pfn < m->nodes[i].memmap_frames)
 			n = &m->nodes[i];
-	return hvo_pageblock_head_page(pb_of(n->start).nr + (pfn - n->memmap_pfn));
+	return slot_of(n->start + (pfn - n->memmap_pfn) * HVO_PAGEBLOCK_FRAMES);
 }
 
 /* Head of the whole block around a frame; the frame itself in a cut one. */
@@ -68,29 +68,29 @@ static bool in_whole_memmap(struct hvo_machine *m, hvo_pfn_t pfn)
 }
 
 /* Check that a page of descriptors is shared or, as it has to be, backed by a descriptor frame. */
-static void check_page(struct audit *a, const char *rule, const char *what, uint64_t page,
+static void check_page(struct audit *a, const char *rule, const char *what, slot_t slot,
 		       bool shared)
 {
 	struct hvo_machine *m = a->m;
-	hvo_pfn_t pfn = m->ops->backing(m->ctx, page);
+	hvo_pfn_t pfn = slot_backing(m, slot);
 
-	expect(a, rule, what, hvo_memmap_group(page) >> 3, shared, pfn == HVO_SHARED_TAIL);
+	expect(a, rule, what, pb_of(slot_pfn(slot)).nr, shared, pfn == HVO_SHARED_TAIL);
 	if (pfn == HVO_SHARED_TAIL)
 		return;
 	expect(a, RULE_MEMMAP_2, "state of a backing frame", pfn, HVO_PAGE_MEMMAP,
 	       whole_head(m, pfn)->state);
 	if (in_whole_memmap(m, pfn))
 		expect(a, RULE_MEMMAP_5, "page that a frame was set aside for", pfn,
-		       page_of_boot_frame(m, pfn), page);
+		       slot_of_boot_frame(m, pfn).nr, slot.nr);
 }
 
 static void check_pages(struct audit *a, const char *rule, pb_t pb, bool folded, bool own_head)
 {
-	uint64_t page = hvo_pageblock_tail_page(pb.nr), k;
+	uint64_t k;
 
 	for (k = 0; k < HVO_PAGEBLOCK_TAILS; k++)
-		check_page(a, rule, "tail page is shared", page + k, folded);
-	check_page(a, rule, "head page is shared", hvo_pageblock_head_page(pb.nr), !own_head);
+		check_page(a, rule, "tail page is shared", slot_add(tail_slot(pb), k), folded);
+	check_page(a, rule, "head page is shared", slot_of(pb_pfn(pb)), !own_head);
 }
 
 static bool bit_of(const struct hvo_machine *m, hvo_pfn_t pfn)
@@ -149,7 +149,7 @@ static void count_boot_frames(struct audit *a, hvo_pfn_t pfn, hvo_pfn_t end, str
 	struct hvo_machine *m = a->m;
 
 	for (; pfn < end; pfn++) {
-		bool backs = m->ops->backing(m->ctx, page_of_boot_frame(m, pfn)) == pfn;
+		bool backs = slot_backing(m, slot_of_boot_frame(m, pfn)) == pfn;
 
 		c->memmap += backs;
 		c->boot += backs;
@@ -248,15 +248,15 @@ static void audit_bin(struct audit *a, struct zone *z, pb_t pb)
 	       z->bins[b->migratetype].orders[bin] >> order & 1);
 }
 
-static void expect_backs(struct audit *a, hvo_pfn_t pfn, uint64_t page)
+static void expect_backs(struct audit *a, hvo_pfn_t pfn, slot_t slot)
 {
 	struct hvo_machine *m = a->m;
-	bool valid = page < hvo_memmap_pages(m->mm.nr_frames << HVO_FRAME_SHIFT);
+	bool valid = slot.nr < hvo_memmap_pages(m->mm.nr_frames << HVO_FRAME_SHIFT);
 
 	expect(a, RULE_MEMMAP_3, "page that a frame backs is one", pfn, 1, valid);
 	if (valid)
-		expect(a, RULE_MEMMAP_3, "frame behind the page that it backs", page, pfn,
-		       m->ops->backing(m->ctx, page));
+		expect(a, RULE_MEMMAP_3, "frame behind the page that it backs", slot.nr, pfn,
+		       slot_backing(m, slot));
 }
 
 /* Check that a pageblock with PB_SELF holds all its tails. */
@@ -266,8 +266,7 @@ static void check_own(struct audit *a, pb_t pb)
 	uint64_t own = 0, k;
 
 	for (k = 0; k < HVO_PAGEBLOCK_TAILS; k++)
-		own += pb_same(pb_of(m->ops->backing(m->ctx, hvo_pageblock_tail_page(pb.nr) + k)),
-			       pb);
+		own += pb_same(pb_of(slot_backing(m, slot_add(tail_slot(pb), k))), pb);
 	expect(a, RULE_BLOCK_1, "tails in frames of their own block", pb.nr, HVO_PAGEBLOCK_TAILS,
 	       own);
 }
@@ -292,7 +291,7 @@ static void audit_cut(struct audit *a, struct zone *z, pb_t pb, struct count *c)
 		if (page->state == HVO_PAGE_MEMMAP) {
 			c->memmap++;
 			c->boot += page_flags(page) & HVO_PF_BOOT;
-			expect_backs(a, base + idx, page->private_data[0]);
+			expect_backs(a, base + idx, page_backs(page));
 			order = 0;
 		} else if (page->state == HVO_PAGE_POISONED) {
 			c->poisoned++;
@@ -471,14 +470,14 @@ static void check_offline_frame(struct audit *a, hvo_pfn_t pfn, struct count *su
 		sum->poisoned++;
 		break;
 	case HVO_PAGE_MEMMAP:
-		expect_backs(a, pfn, page->private_data[0]);
+		expect_backs(a, pfn, page_backs(page));
 		if (page_flags(page) & HVO_PF_BOOT)
 			expect(a, RULE_OFFLINE_1, "the section hosts itself", pfn, 1,
 			       section_of(m, pfn)->self_hosted);
 		else
 			expect(a, RULE_OFFLINE_1, "block that a frame has tails of", pfn, pb.nr,
 			       pb_data(m, pb)->flags & PB_SELF ?
-				       hvo_memmap_group(page->private_data[0]) >> 3 :
+				       pb_of(slot_pfn(page_backs(page))).nr :
 				       UINT64_MAX);
 		break;
 	default:
@@ -562,7 +561,7 @@ static uint64_t audit_failed_frame(struct audit *a, hvo_pfn_t pfn)
 		expect(a, RULE_POISON_3, "its holder's head is marked", pfn, HVO_PF_POISONED,
 		       page_flags(holder(m, pfn)) & HVO_PF_POISONED);
 	if (in_whole_memmap(m, pfn))
-		return m->ops->backing(m->ctx, page_of_boot_frame(m, pfn)) != pfn;
+		return slot_backing(m, slot_of_boot_frame(m, pfn)) != pfn;
 	return !fold_byte(m, pb_of(pfn)) && page_ro(m, pfn)->state == HVO_PAGE_POISONED;
 }
 

@@ -13,14 +13,9 @@ static inline uint64_t min_u64(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static inline uint64_t pageblock_of(hvo_pfn_t pfn)
+static inline uint64_t max_u64(uint64_t a, uint64_t b)
 {
-	return pfn >> HVO_PAGEBLOCK_ORDER;
-}
-
-static inline hvo_pfn_t pageblock_pfn(uint64_t block)
-{
-	return block << HVO_PAGEBLOCK_ORDER;
+	return a > b ? a : b;
 }
 
 static inline pb_t pb_of(hvo_pfn_t pfn)
@@ -82,6 +77,34 @@ static inline struct pageblock *pb_data(const struct hvo_machine *m, pb_t pb)
 static inline uint64_t align_up(uint64_t n, uint64_t align)
 {
 	return (n + align - 1) & ~(align - 1);
+}
+
+/* Page of the array that has the descriptor of a frame, and the first frame described in a page. */
+static inline slot_t slot_of(hvo_pfn_t pfn)
+{
+	return (slot_t){ hvo_memmap_slot(pfn / HVO_PAGES_PER_FRAME) };
+}
+
+static inline hvo_pfn_t slot_pfn(slot_t slot)
+{
+	return hvo_memmap_group(slot.nr) * HVO_PAGES_PER_FRAME;
+}
+
+static inline slot_t slot_add(slot_t slot, uint64_t nr)
+{
+	return (slot_t){ slot.nr + nr };
+}
+
+/* First of the tail pages of a pageblock. */
+static inline slot_t tail_slot(pb_t pb)
+{
+	return slot_of(pb_pfn(pb) + HVO_PAGES_PER_FRAME);
+}
+
+/* Frame that backs a page of the array, or HVO_SHARED_TAIL. */
+static inline hvo_pfn_t slot_backing(const struct hvo_machine *m, slot_t slot)
+{
+	return m->ops->backing(m->ctx, slot.nr);
 }
 
 static inline struct section *section_of(const struct hvo_machine *m, hvo_pfn_t pfn)

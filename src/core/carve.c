@@ -41,8 +41,8 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 
 	lock_assert_held(m, &m->memmap_lock);
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
-	vmemmap_back(m, pfn, t.page[0], t.nr[0]);
-	vmemmap_back(m, pfn + t.nr[0], t.page[1], t.nr[1]);
+	vmemmap_back(m, pfn, t.slot[0], t.nr[0]);
+	vmemmap_back(m, pfn + t.nr[0], t.slot[1], t.nr[1]);
 	note_carved(m, pfn, pfn + align_up(keep, HVO_PAGEBLOCK_FRAMES));
 	/* All bytes first: no block may seem to be whole with a head that holds descriptors. */
 	for (first = 0; first < nr; first += HVO_PAGEBLOCK_FRAMES)

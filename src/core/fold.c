@@ -118,7 +118,7 @@ void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l)
 int vmemmap_cut(struct hvo_machine *m, pb_t pb, unsigned int at)
 {
 	hvo_pfn_t pfn = pb_pfn(pb), i;
-	struct hvo_remap run = { hvo_pageblock_tail_page(pb.nr), pfn + at, HVO_PAGEBLOCK_TAILS };
+	struct hvo_remap run = { tail_slot(pb).nr, pfn + at, HVO_PAGEBLOCK_TAILS };
 	unsigned int done;
 	int rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 }, &done);
 
@@ -131,7 +131,7 @@ int vmemmap_cut(struct hvo_machine *m, pb_t pb, unsigned int at)
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 	for (i = at; i < at + HVO_PAGEBLOCK_TAILS; i++)
 		page_set_state(m, pfn + i, page_rw(m, pfn + i), HVO_PAGE_MEMMAP, 0);
-	vmemmap_back(m, pfn + at, run.page, HVO_PAGEBLOCK_TAILS);
+	vmemmap_back(m, pfn + at, tail_slot(pb), HVO_PAGEBLOCK_TAILS);
 	counter_add(&m->cuts, 1);
 	counter_add(&m->restored, 1);
 	trace(m, HVO_EVENT_CUT, pfn, 0, 0);
@@ -248,29 +248,29 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, pb_t *
 
 	sort_ascending((uint64_t *)(void *)pbs, nr);
 	for (i = 0; i < nr; i++) {
-		uint64_t page = hvo_pageblock_tail_page(pbs[i].nr);
+		slot_t slot = tail_slot(pbs[i]);
 
 		fold_set(m, pb_pfn(pbs[i]), HVO_PAGEBLOCK_ORDER, HVO_PAGEBLOCK_ORDER | HVO_FOLDED);
 		/* One whose old backing is asked for below starts a run of its own. */
 		if (describes_itself(m, z, pbs[i]))
-			run_add(&l, page, HVO_SHARED_TAIL, HVO_PAGEBLOCK_TAILS);
+			run_add(&l, slot, HVO_SHARED_TAIL, HVO_PAGEBLOCK_TAILS);
 		else
 			runs[l.nr++] =
-				(struct hvo_remap){ page, HVO_SHARED_TAIL, HVO_PAGEBLOCK_TAILS };
-		own[i] = clear ? m->ops->backing(m->ctx, page) : HVO_PFN_NONE;
+				(struct hvo_remap){ slot.nr, HVO_SHARED_TAIL, HVO_PAGEBLOCK_TAILS };
+		own[i] = clear ? slot_backing(m, slot) : HVO_PFN_NONE;
 	}
 	m->ops->quiesce(m->ctx);
 	for (i = 0; i < nr; i++) {
 		struct hvo_remap old[HVO_PAGEBLOCK_TAILS];
 		struct run_list ol = { old, 0, HVO_PAGEBLOCK_TAILS };
-		uint64_t page = hvo_pageblock_tail_page(pbs[i].nr);
+		slot_t slot = tail_slot(pbs[i]);
 
 		if (!describes_itself(m, z, pbs[i]))
-			run_add_backing(m, &ol, page, HVO_PAGEBLOCK_TAILS);
+			run_add_backing(m, &ol, slot, HVO_PAGEBLOCK_TAILS);
 		else if (clear)
-			run_add(&ol, page, own[i], HVO_PAGEBLOCK_TAILS);
+			run_add(&ol, slot, own[i], HVO_PAGEBLOCK_TAILS);
 		/* The run that this block is in, with its neighbours, at its first block. */
-		if (done < l.nr && runs[done].page == page) {
+		if (done < l.nr && runs[done].page == slot.nr) {
 			unsigned int n = 0;
 
 			rc = m->ops->remap(m->ctx, &runs[done], 1, &n);
@@ -281,7 +281,7 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, pb_t *
 				m->ops->flush(m->ctx);
 			done++;
 		}
-		if (m->ops->backing(m->ctx, page) == HVO_SHARED_TAIL) {
+		if (slot_backing(m, slot) == HVO_SHARED_TAIL) {
 			finish_collapse(m, z, pbs[i], old, ol.nr);
 			whole++;
 			continue;

@@ -27,7 +27,7 @@
  * Make the first @keep frames of an allocated block descriptor frames, for the pages of the array
  * from @page on, and free the other frames.
  */
-static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint64_t page,
+static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, slot_t slot,
 			uint64_t keep)
 {
 	uint64_t nr = UINT64_C(1) << order, i;
@@ -53,7 +53,7 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 		page_set_state(m, pfn + i, p, HVO_PAGE_MEMMAP, 0);
 		page_set_flags(p, 0);
 	}
-	vmemmap_back(m, pfn, page, keep);
+	vmemmap_back(m, pfn, slot, keep);
 	if (keep < nr) {
 		lock_acquire(m, &z->lock);
 		zone_count_freed(z, nr - keep);
@@ -62,7 +62,7 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 	}
 }
 
-uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint64_t page,
+uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, slot_t slot,
 			uint64_t want, struct run_list *l)
 {
 	lock_assert_held(m, &m->memmap_lock);
@@ -88,12 +88,12 @@ uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint6
 			order--;
 			continue;
 		}
-		claim_block(m, pfn, order, page, keep);
-		if (!run_add(l, page, pfn, keep)) {
+		claim_block(m, pfn, order, slot, keep);
+		if (!run_add(l, slot, pfn, keep)) {
 			vmemmap_put_unused(m, pfn, keep);
 			return want;
 		}
-		page += keep;
+		slot = slot_add(slot, keep);
 		want -= keep;
 	}
 	return 0;
@@ -127,11 +127,11 @@ static bool alloc_exactly(struct hvo_machine *m, struct zone *z, uint64_t mark, 
 	}
 }
 
-/* Allocate the frames that backed the pages [page, page + nr) at the start, if all are free. */
-static bool alloc_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, uint64_t nr,
+/* Allocate the frames that backed the pages [slot, slot + nr) at the start, if all are free. */
+static bool alloc_home(struct hvo_machine *m, unsigned int gfp, slot_t slot, uint64_t nr,
 		       const struct node *n, hvo_pfn_t *ret)
 {
-	hvo_pfn_t pfn = vmemmap_home(n, page);
+	hvo_pfn_t pfn = vmemmap_home(n, slot);
 	struct zone *z;
 	bool ok;
 
@@ -148,20 +148,20 @@ static bool alloc_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, u
 	lock_release(m, &z->lock);
 	if (!ok)
 		return false;
-	vmemmap_back(m, pfn, page, nr);
+	vmemmap_back(m, pfn, slot, nr);
 	*ret = pfn;
 	return true;
 }
 
-bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, uint64_t nr,
+bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, slot_t slot, uint64_t nr,
 			 const struct node *n, struct run_list *l)
 {
 	hvo_pfn_t pfn;
 
 	lock_assert_held(m, &m->memmap_lock);
-	if (!alloc_home(m, gfp, page, nr, n, &pfn))
+	if (!alloc_home(m, gfp, slot, nr, n, &pfn))
 		return false;
-	if (run_add(l, page, pfn, nr))
+	if (run_add(l, slot, pfn, nr))
 		return true;
 	vmemmap_put_unused(m, pfn, nr);
 	return false;
@@ -173,14 +173,14 @@ bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page,
  */
 static bool waits_for(struct hvo_machine *m, pb_t pb, pb_t target, unsigned int *steps)
 {
-	uint64_t page = hvo_pageblock_tail_page(pb.nr);
+	slot_t slot = tail_slot(pb);
 	pb_t last = pb;
 	unsigned int k;
 
 	if (pb_same(pb, target) || ++*steps > WAITS_STEPS)
 		return true;
 	for (k = 0; k < HVO_PAGEBLOCK_TAILS; k++) {
-		hvo_pfn_t pfn = m->ops->backing(m->ctx, page + k);
+		hvo_pfn_t pfn = slot_backing(m, slot_add(slot, k));
 
 		if (pfn == HVO_SHARED_TAIL || pb_same(pb_of(pfn), pb) || pb_same(pb_of(pfn), last))
 			continue;
@@ -239,9 +239,9 @@ static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, 
 	return try_not_waiting(m, gfp, node, target, ret);
 }
 
-int vmemmap_alloc_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
+int vmemmap_alloc_any_frame(struct hvo_machine *m, unsigned int gfp, slot_t slot, hvo_pfn_t *ret)
 {
-	hvo_pfn_t described = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME, pfn = 0;
+	hvo_pfn_t described = slot_pfn(slot), pfn = 0;
 	int rc;
 
 	lock_assert_held(m, &m->memmap_lock);
@@ -249,7 +249,7 @@ int vmemmap_alloc_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t pa
 			 &pfn);
 	if (rc)
 		return rc;
-	claim_block(m, pfn, 0, page, 1);
+	claim_block(m, pfn, 0, slot, 1);
 	*ret = pfn;
 	return 0;
 }
@@ -258,33 +258,33 @@ int vmemmap_alloc_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t pa
  * Does the frame that backed a page at the start depend on the described pageblock? The frame may
  * lie in a huge page by now, with descriptors in that pageblock.
  */
-static bool home_waits(struct hvo_machine *m, uint64_t page, hvo_pfn_t described)
+static bool home_waits(struct hvo_machine *m, slot_t slot, hvo_pfn_t described)
 {
-	hvo_pfn_t home = vmemmap_home(node_of(m, described), page);
+	hvo_pfn_t home = vmemmap_home(node_of(m, described), slot);
 	unsigned int steps = 0;
 
 	return home != HVO_PFN_NONE && waits_for(m, pb_of(home), pb_of(described), &steps);
 }
 
-int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
+int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, slot_t slot, hvo_pfn_t *ret)
 {
-	hvo_pfn_t described = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME, pfn = 0;
+	hvo_pfn_t described = slot_pfn(slot), pfn = 0;
 	int rc;
 
 	lock_assert_held(m, &m->memmap_lock);
-	if (!on_demand(m) && !home_waits(m, page, described) &&
-	    alloc_home(m, gfp, page, 1, node_of(m, described), ret))
+	if (!on_demand(m) && !home_waits(m, slot, described) &&
+	    alloc_home(m, gfp, slot, 1, node_of(m, described), ret))
 		return 0;
 	rc = alloc_not_waiting(m, gfp | GFP_MEMMAP | GFP_ISOLATING, section_of(m, described)->node,
 			       pb_of(described), &pfn);
 	if (rc)
 		return rc;
-	claim_block(m, pfn, 0, page, 1);
+	claim_block(m, pfn, 0, slot, 1);
 	*ret = pfn;
 	return 0;
 }
 
-bool vmemmap_alloc_frame_of(struct hvo_machine *m, pb_t pb, uint64_t page, hvo_pfn_t *ret)
+bool vmemmap_alloc_frame_of(struct hvo_machine *m, pb_t pb, slot_t slot, hvo_pfn_t *ret)
 {
 	struct zone *z = zone_of(m, pb_pfn(pb));
 	bool taken;
@@ -294,7 +294,7 @@ bool vmemmap_alloc_frame_of(struct hvo_machine *m, pb_t pb, uint64_t page, hvo_p
 	taken = zone_take_any_frame(m, z, pb, ret);
 	if (taken) {
 		zone_count_allocated(z, 1);
-		vmemmap_back(m, *ret, page, 1);
+		vmemmap_back(m, *ret, slot, 1);
 	}
 	lock_release(m, &z->lock);
 	return taken;

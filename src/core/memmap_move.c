@@ -169,29 +169,29 @@ enum kind {
 	KIND_WHOLE,    /* set aside so, in a whole block of such frames: moves when it fails */
 };
 
-static enum kind kind_in_whole(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
+static enum kind kind_in_whole(struct hvo_machine *m, hvo_pfn_t pfn, slot_t *ret_slot)
 {
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
-	*ret_page = vmemmap_page_at_start(m, pfn);
+	*ret_slot = vmemmap_slot_at_start(m, pfn);
 	/* A page leaves a frame that failed once and for all. */
-	return m->ops->backing(m->ctx, *ret_page) == pfn ? KIND_WHOLE : KIND_NONE;
+	return slot_backing(m, *ret_slot) == pfn ? KIND_WHOLE : KIND_NONE;
 }
 
-static enum kind kind_in_cut(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
+static enum kind kind_in_cut(struct hvo_machine *m, hvo_pfn_t pfn, slot_t *ret_slot)
 {
 	const struct hvo_page *page = page_ro(m, pfn);
 
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
 	if (hvo_page_state(page) != HVO_PAGE_MEMMAP)
 		return KIND_NONE;
-	*ret_page = page->private_data[0];
+	*ret_slot = page_backs(page);
 	if (page_flags(page) & HVO_PF_BOOT)
 		return KIND_BOOT;
 	return page_describes_itself(m, pfn) ? KIND_OWN : KIND_ANY;
 }
 
 /* Find the kind of a frame, and the page of the array that the frame backs. */
-static enum kind kind_of(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
+static enum kind kind_of(struct hvo_machine *m, hvo_pfn_t pfn, slot_t *ret_slot)
 {
 	struct zone *z = zone_of(m, pfn);
 	enum kind kind = KIND_CHANGING;
@@ -202,10 +202,10 @@ static enum kind kind_of(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_pag
 		kind = KIND_NONE;
 		break;
 	case PLACE_MEMMAP:
-		kind = kind_in_whole(m, pfn, ret_page);
+		kind = kind_in_whole(m, pfn, ret_slot);
 		break;
 	case PLACE_CUT:
-		kind = kind_in_cut(m, pfn, ret_page);
+		kind = kind_in_cut(m, pfn, ret_slot);
 		break;
 	default:
 		break;
@@ -215,9 +215,9 @@ static enum kind kind_of(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_pag
 }
 
 /* Steps 3 and 4, with the locks of step 2. */
-static int replace_backing(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, hvo_pfn_t new)
+static int replace_backing(struct hvo_machine *m, slot_t slot, hvo_pfn_t old, hvo_pfn_t new)
 {
-	struct hvo_remap run = { page, new, 1 };
+	struct hvo_remap run = { slot.nr, new, 1 };
 	uint32_t seq = m->move_seq;
 	unsigned int done;
 	int rc;
@@ -233,9 +233,9 @@ static int replace_backing(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, 
 	return rc;
 }
 
-static int hold_and_replace(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, hvo_pfn_t new)
+static int hold_and_replace(struct hvo_machine *m, slot_t slot, hvo_pfn_t old, hvo_pfn_t new)
 {
-	hvo_pfn_t first = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME;
+	hvo_pfn_t first = slot_pfn(slot);
 	unsigned int order = fold_order(m, first);
 	struct hvo_pool *pool = pool_of_order(m, order);
 	/* Descriptors of offline memory are at rest: nobody but the memmap lock's holder writes. */
@@ -249,9 +249,9 @@ static int hold_and_replace(struct hvo_machine *m, uint64_t page, hvo_pfn_t old,
 	if (z)
 		lock_acquire(m, &z->lock);
 	/* If @old does not back the page any more, a collapse has just folded the page. */
-	if (fold_order(m, first) == order && m->ops->backing(m->ctx, page) == old &&
+	if (fold_order(m, first) == order && slot_backing(m, slot) == old &&
 	    (!z || hold_page(m, &h, first, order)))
-		rc = replace_backing(m, page, old, new);
+		rc = replace_backing(m, slot, old, new);
 	let_go(m, &h);
 	if (z)
 		lock_release(m, &z->lock);
@@ -263,7 +263,7 @@ static int hold_and_replace(struct hvo_machine *m, uint64_t page, hvo_pfn_t old,
 /*
  * Move a page from frame @old to frame @new. After an error @new is free, and @old backs the page.
  */
-static int move_page(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, hvo_pfn_t new)
+static int move_page(struct hvo_machine *m, slot_t slot, hvo_pfn_t old, hvo_pfn_t new)
 {
 	int rc = m->ops->populate(m->ctx, new, 1);
 
@@ -271,7 +271,7 @@ static int move_page(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, hvo_pf
 		vmemmap_put_unused(m, new, 1);
 		return rc;
 	}
-	rc = hold_and_replace(m, page, old, new);
+	rc = hold_and_replace(m, slot, old, new);
 	if (rc) {
 		vmemmap_put_frames(m, new, 1);
 		return rc;
@@ -285,16 +285,16 @@ static int move_page(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, hvo_pf
 int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	hvo_pfn_t new = 0;
-	uint64_t page = 0;
-	enum kind kind = frame_online(m, pfn) ? kind_of(m, pfn, &page) : KIND_NONE;
+	slot_t slot = { 0 };
+	enum kind kind = frame_online(m, pfn) ? kind_of(m, pfn, &slot) : KIND_NONE;
 	int rc;
 
 	lock_assert_held(m, &m->memmap_lock);
 	if (kind != KIND_ANY)
 		return kind == KIND_CHANGING ? -HVO_EBUSY : -HVO_EINVAL;
-	rc = vmemmap_alloc_frame(m, GFP_MOVE, page, &new);
+	rc = vmemmap_alloc_frame(m, GFP_MOVE, slot, &new);
 	if (!rc)
-		rc = move_page(m, page, pfn, new);
+		rc = move_page(m, slot, pfn, new);
 	if (!rc)
 		vmemmap_put_frames(m, pfn, 1);
 	return rc;
@@ -304,11 +304,11 @@ int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn)
  * Allocate a frame for a page whose frame failed, even one that depends on the described pageblock.
  * In Linux mode many pageblocks depend on those with frames that were set aside.
  */
-static int alloc_anywhere(struct hvo_machine *m, uint64_t page, unsigned int gfp, hvo_pfn_t *ret)
+static int alloc_anywhere(struct hvo_machine *m, slot_t slot, unsigned int gfp, hvo_pfn_t *ret)
 {
-	if (!vmemmap_alloc_frame(m, gfp, page, ret))
+	if (!vmemmap_alloc_frame(m, gfp, slot, ret))
 		return 0;
-	return vmemmap_alloc_any_frame(m, gfp, page, ret);
+	return vmemmap_alloc_any_frame(m, gfp, slot, ret);
 }
 
 static bool set_self(struct hvo_machine *m, pb_t pb, bool self)
@@ -322,12 +322,12 @@ static bool set_self(struct hvo_machine *m, pb_t pb, bool self)
 	return done;
 }
 
-static int replace_anywhere(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn, unsigned int gfp)
+static int replace_anywhere(struct hvo_machine *m, slot_t slot, hvo_pfn_t pfn, unsigned int gfp)
 {
 	hvo_pfn_t new = 0;
-	int rc = alloc_anywhere(m, page, gfp, &new);
+	int rc = alloc_anywhere(m, slot, gfp, &new);
 
-	return rc ? rc : move_page(m, page, pfn, new);
+	return rc ? rc : move_page(m, slot, pfn, new);
 }
 
 /*
@@ -335,17 +335,17 @@ static int replace_anywhere(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn,
  * page leaves the pageblock: with all other frames free the pageblock would seem to hold nothing
  * but its own tails, and collapse.
  */
-static int replace_own(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn, unsigned int gfp)
+static int replace_own(struct hvo_machine *m, slot_t slot, hvo_pfn_t pfn, unsigned int gfp)
 {
 	pb_t pb = pb_of(pfn);
 	hvo_pfn_t new = 0;
 	int rc;
 
-	if (vmemmap_alloc_frame_of(m, pb, page, &new))
-		return move_page(m, page, pfn, new);
+	if (vmemmap_alloc_frame_of(m, pb, slot, &new))
+		return move_page(m, slot, pfn, new);
 	if (!set_self(m, pb, false))
 		return -HVO_EBUSY;
-	rc = replace_anywhere(m, page, pfn, gfp);
+	rc = replace_anywhere(m, slot, pfn, gfp);
 	if (rc && !set_self(m, pb, true))
 		HVO_PANIC(m, BLOCK_1, "not cut any more", pfn);
 	return rc;
@@ -353,16 +353,16 @@ static int replace_own(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn, unsi
 
 int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp)
 {
-	uint64_t page = 0;
+	slot_t slot = { 0 };
 	enum kind kind;
 	int rc;
 
 	lock_assert_held(m, &m->memmap_lock);
-	kind = frame_online(m, pfn) ? kind_of(m, pfn, &page) : KIND_NONE;
+	kind = frame_online(m, pfn) ? kind_of(m, pfn, &slot) : KIND_NONE;
 	if (kind == KIND_NONE || kind == KIND_CHANGING)
 		return kind == KIND_CHANGING ? -HVO_EBUSY : -HVO_EINVAL;
-	rc = kind == KIND_OWN ? replace_own(m, page, pfn, gfp) :
-				replace_anywhere(m, page, pfn, gfp);
+	rc = kind == KIND_OWN ? replace_own(m, slot, pfn, gfp) :
+				replace_anywhere(m, slot, pfn, gfp);
 	if (rc)
 		return rc;
 	/* Record now, if the frame is only about to fail, so that it is never free. */

@@ -35,31 +35,39 @@ hvo_pfn_t vmemmap_boot_gigantic(struct hvo_machine *m, hvo_pfn_t pfn)
 	return pfn + (UINT64_C(1) << HVO_GIGA_ORDER);
 }
 
-/* Map the descriptor pages of the node's part of one GiB: heads, and in Linux mode tails. */
-static int online_gib(struct hvo_machine *m, const struct node *n, uint64_t from, uint64_t to)
+/*
+ * The pages of the descriptors of [pfn, end), in one GiB: heads, and the tails of all pageblocks.
+ */
+static struct tails part_pages(hvo_pfn_t pfn, hvo_pfn_t end)
 {
-	uint64_t first = pageblock_of(n->start);
-	struct hvo_remap runs[2];
-	unsigned int done, nr = 1;
+	uint64_t nr = (end - pfn) / HVO_PAGEBLOCK_FRAMES;
 
-	runs[0] = (struct hvo_remap){ hvo_pageblock_head_page(from), n->memmap_pfn + (from - first),
-				      to - from };
-	if (!on_demand(m)) {
-		runs[0].pfn = vmemmap_home(n, runs[0].page);
-		if (pageblock_pfn(from) >= n->boot_start && pageblock_pfn(from) < n->boot_end) {
-			runs[0].nr = 1;
-			return m->ops->remap(m->ctx, runs, 1, &done);
-		}
-		runs[1].page = hvo_pageblock_tail_page(from);
-		runs[1].pfn = vmemmap_home(n, runs[1].page);
-		runs[1].nr = (to - from) * HVO_PAGEBLOCK_TAILS;
-		nr = 2;
-		if (runs[0].page + runs[0].nr == runs[1].page) {
-			runs[0].nr += runs[1].nr;
-			nr = 1;
-		}
-	}
-	return m->ops->remap(m->ctx, runs, nr, &done);
+	return (struct tails){ { slot_of(pfn), tail_slot(pb_of(pfn)) },
+			       { nr, nr * HVO_PAGEBLOCK_TAILS } };
+}
+
+/* The frame that is set aside for a page at the start; HVO_PFN_NONE: none. */
+static hvo_pfn_t home_of(const struct hvo_machine *m, const struct node *n, slot_t slot)
+{
+	if (on_demand(m))
+		return n->memmap_pfn + (slot_pfn(slot) - n->start) / HVO_PAGEBLOCK_FRAMES;
+	return vmemmap_home(n, slot);
+}
+
+/* Map the descriptor pages of the node's part of one GiB: heads, and in Linux mode tails. */
+static int online_gib(struct hvo_machine *m, const struct node *n, hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	struct tails t = part_pages(pfn, end);
+	struct hvo_remap runs[2];
+	struct run_list l = { runs, 0, 2 };
+	unsigned int done;
+
+	if (pfn >= n->boot_start && pfn < n->boot_end)
+		t = (struct tails){ { t.slot[0] }, { 1 } };
+	run_add(&l, t.slot[0], home_of(m, n, t.slot[0]), t.nr[0]);
+	if (!on_demand(m))
+		run_add(&l, t.slot[1], home_of(m, n, t.slot[1]), t.nr[1]);
+	return m->ops->remap(m->ctx, l.runs, l.nr, &done);
 }
 
 static void online_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
@@ -95,8 +103,8 @@ static int online_memmap_pageblocks(struct hvo_machine *m, const struct node *n)
 			continue;
 		}
 		if (on_demand(m)) {
-			struct hvo_remap run = { hvo_pageblock_tail_page(pageblock_of(pfn)),
-						 pfn + used, HVO_PAGEBLOCK_TAILS };
+			struct hvo_remap run = { tail_slot(pb_of(pfn)).nr, pfn + used,
+						 HVO_PAGEBLOCK_TAILS };
 			unsigned int done;
 
 			tails = HVO_PAGEBLOCK_TAILS;
@@ -105,7 +113,7 @@ static int online_memmap_pageblocks(struct hvo_machine *m, const struct node *n)
 				return rc;
 		}
 		online_frames(m, pfn, used + tails);
-		vmemmap_set_backs(m, pfn + used, hvo_pageblock_tail_page(pageblock_of(pfn)), tails);
+		vmemmap_set_backs(m, pfn + used, tail_slot(pb_of(pfn)), tails);
 		fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
 		counter_add(&m->memmap_boot, tails);
 		lock_acquire(m, &z->lock);
@@ -124,28 +132,24 @@ static int online_memmap_pageblocks(struct hvo_machine *m, const struct node *n)
  */
 static void online_backs(struct hvo_machine *m, const struct node *n)
 {
-	uint64_t first = pageblock_of(n->start), block, k, page;
-	hvo_pfn_t pfn;
+	uint64_t step = on_demand(m) ? HVO_PAGEBLOCK_FRAMES : HVO_PAGES_PER_FRAME;
+	hvo_pfn_t described, pfn;
 
-	for (block = first; block < pageblock_of(n->end); block++) {
-		for (k = 0; k < (on_demand(m) ? 1 : HVO_PAGEBLOCK_MEMMAP); k++) {
-			page = hvo_memmap_slot(block * HVO_PAGEBLOCK_MEMMAP + k);
-			pfn = on_demand(m) ? n->memmap_pfn + (block - first) :
-					     vmemmap_home(n, page);
-			if (pfn != HVO_PFN_NONE && !fold_byte(m, pb_of(pfn)))
-				vmemmap_set_backs(m, pfn, page, 1);
-		}
+	for (described = n->start; described < n->end; described += step) {
+		pfn = home_of(m, n, slot_of(described));
+		if (pfn != HVO_PFN_NONE && !fold_byte(m, pb_of(pfn)))
+			vmemmap_set_backs(m, pfn, slot_of(described), 1);
 	}
 }
 
 int vmemmap_map_node(struct hvo_machine *m, const struct node *n)
 {
-	uint64_t block = pageblock_of(n->start), last = pageblock_of(n->end), to;
+	hvo_pfn_t pfn = n->start, end;
 	int rc = 0;
 
-	for (; block < last && !rc; block = to) {
-		to = min_u64((block & ~UINT64_C(511)) + 512, last);
-		rc = online_gib(m, n, block, to);
+	for (; pfn < n->end && !rc; pfn = end) {
+		end = vmemmap_part_end(pfn, n->end);
+		rc = online_gib(m, n, pfn, end);
 	}
 	return rc;
 }
@@ -172,39 +176,18 @@ uint64_t vmemmap_self_hosted(const struct hvo_machine *m)
 	       (on_demand(m) ? HVO_PAGEBLOCK_TAILS : 0);
 }
 
-/* End of the part of [pfn, end) that lies in one GiB, and so has its pages together. */
-static hvo_pfn_t part_end(hvo_pfn_t pfn, hvo_pfn_t end)
-{
-	return min_u64((pfn | ((UINT64_C(1) << HVO_GIGA_ORDER) - 1)) + 1, end);
-}
-
-/*
- * The pages of the descriptors of [pfn, end), in one GiB: heads, and the tails of all pageblocks.
- */
-static struct tails part_pages(hvo_pfn_t pfn, hvo_pfn_t end)
-{
-	uint64_t nr = pageblock_of(end) - pageblock_of(pfn);
-
-	return (struct tails){ { hvo_pageblock_head_page(pageblock_of(pfn)),
-				 hvo_pageblock_tail_page(pageblock_of(pfn)) },
-			       { nr, nr * HVO_PAGEBLOCK_TAILS } };
-}
-
-/* Allocate frames for those of the pages [page, page + nr) that show the shared tail. */
-static bool gather_missing(struct hvo_machine *m, int node, uint64_t page, uint64_t nr,
+/* Allocate frames for those of the pages [slot, slot + nr) that show the shared tail. */
+static bool gather_missing(struct hvo_machine *m, int node, slot_t slot, uint64_t nr,
 			   struct run_list *l)
 {
-	uint64_t end = page + nr, from;
+	uint64_t n, end = slot.nr + nr;
 
-	while (page < end) {
-		if (m->ops->backing(m->ctx, page) != HVO_SHARED_TAIL) {
-			page++;
-			continue;
-		}
-		for (from = page; page < end && m->ops->backing(m->ctx, page) == HVO_SHARED_TAIL;)
-			page++;
+	for (; slot.nr < end; slot = slot_add(slot, n + 1)) {
+		for (n = 0;
+		     slot.nr + n < end && slot_backing(m, slot_add(slot, n)) == HVO_SHARED_TAIL;)
+			n++;
 		if (vmemmap_gather(m, HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN, node,
-				   from, page - from, l))
+				   slot, n, l))
 			return false;
 	}
 	return true;
@@ -213,11 +196,11 @@ static bool gather_missing(struct hvo_machine *m, int node, uint64_t page, uint6
 static bool gather_range(struct hvo_machine *m, int node, hvo_pfn_t pfn, hvo_pfn_t end,
 			 struct run_list *l)
 {
-	for (; pfn < end; pfn = part_end(pfn, end)) {
-		struct tails t = part_pages(pfn, part_end(pfn, end));
+	for (; pfn < end; pfn = vmemmap_part_end(pfn, end)) {
+		struct tails t = part_pages(pfn, vmemmap_part_end(pfn, end));
 
-		if (!gather_missing(m, node, t.page[0], t.nr[0], l) ||
-		    (!on_demand(m) && !gather_missing(m, node, t.page[1], t.nr[1], l)))
+		if (!gather_missing(m, node, t.slot[0], t.nr[0], l) ||
+		    (!on_demand(m) && !gather_missing(m, node, t.slot[1], t.nr[1], l)))
 			return false;
 	}
 	return true;
@@ -229,8 +212,8 @@ static bool host_range(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, stru
 	for (; pfn < end; pfn += HVO_SECTION_FRAMES) {
 		struct tails t = part_pages(pfn, pfn + HVO_SECTION_FRAMES);
 
-		if (!run_add(l, t.page[0], pfn, t.nr[0]) ||
-		    !run_add(l, t.page[1], pfn + t.nr[0],
+		if (!run_add(l, t.slot[0], pfn, t.nr[0]) ||
+		    !run_add(l, t.slot[1], pfn + t.nr[0],
 			     on_demand(m) ? HVO_PAGEBLOCK_TAILS : t.nr[1]))
 			return false;
 	}
@@ -243,8 +226,8 @@ static void host_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 	struct tails t = part_pages(pfn, pfn + HVO_SECTION_FRAMES);
 
 	online_frames(m, pfn, vmemmap_self_hosted(m));
-	vmemmap_set_backs(m, pfn, t.page[0], t.nr[0]);
-	vmemmap_set_backs(m, pfn + t.nr[0], t.page[1], vmemmap_self_hosted(m) - t.nr[0]);
+	vmemmap_set_backs(m, pfn, t.slot[0], t.nr[0]);
+	vmemmap_set_backs(m, pfn + t.nr[0], t.slot[1], vmemmap_self_hosted(m) - t.nr[0]);
 	pb_data(m, pb_of(pfn))->flags = PB_CUT;
 	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
 }
@@ -287,15 +270,15 @@ static bool stays(struct hvo_machine *m, hvo_pfn_t frame)
 }
 
 /* List the pages to fold (@l) and their backing (@old). False: no room. */
-static bool collect_backing(struct hvo_machine *m, uint64_t page, uint64_t nr, struct run_list *l,
+static bool collect_backing(struct hvo_machine *m, slot_t slot, uint64_t nr, struct run_list *l,
 			    struct run_list *old)
 {
-	for (; nr; page++, nr--) {
-		hvo_pfn_t frame = m->ops->backing(m->ctx, page);
+	for (; nr; slot = slot_add(slot, 1), nr--) {
+		hvo_pfn_t frame = slot_backing(m, slot);
 
 		if (frame == HVO_SHARED_TAIL || stays(m, frame))
 			continue;
-		if (!run_add(old, page, frame, 1) || !run_add(l, page, HVO_SHARED_TAIL, 1))
+		if (!run_add(old, slot, frame, 1) || !run_add(l, slot, HVO_SHARED_TAIL, 1))
 			return false;
 	}
 	return true;
@@ -326,8 +309,7 @@ static void undo_remove(struct hvo_machine *m, const struct run_list *l, unsigne
 static void clear_staying(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
 {
 	for (; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
-		hvo_pfn_t frame =
-			m->ops->backing(m->ctx, hvo_pageblock_head_page(pageblock_of(pfn)));
+		hvo_pfn_t frame = slot_backing(m, slot_of(pfn));
 
 		if (frame != HVO_SHARED_TAIL)
 			m->ops->zero(m->ctx, frame, 1);
@@ -354,11 +336,11 @@ int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	int rc = 0;
 
 	lock_assert_held(m, &m->memmap_lock);
-	for (pfn = start; pfn < end; pfn = part_end(pfn, end)) {
-		struct tails t = part_pages(pfn, part_end(pfn, end));
+	for (pfn = start; pfn < end; pfn = vmemmap_part_end(pfn, end)) {
+		struct tails t = part_pages(pfn, vmemmap_part_end(pfn, end));
 
-		if (!collect_backing(m, t.page[0], t.nr[0], &l, &old) ||
-		    !collect_backing(m, t.page[1], t.nr[1], &l, &old))
+		if (!collect_backing(m, t.slot[0], t.nr[0], &l, &old) ||
+		    !collect_backing(m, t.slot[1], t.nr[1], &l, &old))
 			return -HVO_ENOMEM;
 	}
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)

@@ -29,13 +29,13 @@
 int vmemmap_restore_elsewhere(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	uint64_t nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER), want = nr * HVO_PAGEBLOCK_TAILS;
-	uint64_t page = hvo_pageblock_tail_page(pageblock_of(pfn));
+	slot_t tails = tail_slot(pb_of(pfn));
 	struct run_list l = { m->runs, 0, NR_RUNS };
 	unsigned int done;
 	int rc = -HVO_ENOMEM;
 
 	lock_acquire(m, &m->memmap_lock);
-	if (!vmemmap_gather(m, HVO_GFP_KERNEL, zone_of(m, pfn)->node, page, want, &l))
+	if (!vmemmap_gather(m, HVO_GFP_KERNEL, zone_of(m, pfn)->node, tails, want, &l))
 		rc = vmemmap_map_runs(m, &l, &done);
 	if (rc) {
 		vmemmap_put_unused_runs(m, &l);
@@ -51,8 +51,8 @@ int vmemmap_restore_elsewhere(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int
 
 static bool page_folded_in_part(struct hvo_machine *m, const struct tails *t)
 {
-	return (t->nr[0] && m->ops->backing(m->ctx, t->page[0]) == HVO_SHARED_TAIL) ||
-	       m->ops->backing(m->ctx, t->page[1]) == HVO_SHARED_TAIL;
+	return (t->nr[0] && slot_backing(m, t->slot[0]) == HVO_SHARED_TAIL) ||
+	       slot_backing(m, t->slot[1]) == HVO_SHARED_TAIL;
 }
 
 /*
@@ -61,7 +61,7 @@ static bool page_folded_in_part(struct hvo_machine *m, const struct tails *t)
  */
 static void retag_head_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	hvo_pfn_t frame = m->ops->backing(m->ctx, hvo_pageblock_head_page(pageblock_of(pfn)));
+	hvo_pfn_t frame = slot_backing(m, slot_of(pfn));
 	struct hvo_page *page = page_rw(m, frame);
 	struct zone *z;
 
@@ -90,7 +90,7 @@ static void put_folded_backing(struct hvo_machine *m, const struct run_list *old
 			continue;
 		}
 		for (k = 0; k < r->nr; k++)
-			if (m->ops->backing(m->ctx, r->page + k) == HVO_SHARED_TAIL)
+			if (slot_backing(m, slot_add(run_slot(r), k)) == HVO_SHARED_TAIL)
 				vmemmap_put_frames(m, r->pfn + k, 1);
 	}
 }
@@ -104,15 +104,14 @@ static void undo_partial_fold(struct hvo_machine *m, const struct tails *t,
 
 	for (j = 0; j < 2; j++) {
 		for (i = 0; i < old->nr && t->nr[j]; i++) {
-			uint64_t start = old->runs[i].page, end = start + old->runs[i].nr;
+			uint64_t first = t->slot[j].nr, start = old->runs[i].page;
+			uint64_t end = min_u64(start + old->runs[i].nr, first + t->nr[j]);
 
-			if (end <= t->page[j] || start >= t->page[j] + t->nr[j])
+			r.page = max_u64(start, first);
+			if (end <= r.page || slot_backing(m, run_slot(&r)) != HVO_SHARED_TAIL)
 				continue;
-			r.page = start > t->page[j] ? start : t->page[j];
-			r.nr = min_u64(end, t->page[j] + t->nr[j]) - r.page;
+			r.nr = end - r.page;
 			r.pfn = old->runs[i].pfn + (r.page - start);
-			if (m->ops->backing(m->ctx, r.page) != HVO_SHARED_TAIL)
-				continue;
 			if (m->ops->remap(m->ctx, &r, 1, &n))
 				HVO_PANIC(m, MEMMAP_6, "undo failed", r.pfn);
 		}
@@ -121,8 +120,8 @@ static void undo_partial_fold(struct hvo_machine *m, const struct tails *t,
 
 static bool page_folded_whole(struct hvo_machine *m, const struct tails *t)
 {
-	return (!t->nr[0] || m->ops->backing(m->ctx, t->page[0]) == HVO_SHARED_TAIL) &&
-	       m->ops->backing(m->ctx, t->page[1]) == HVO_SHARED_TAIL;
+	return (!t->nr[0] || slot_backing(m, t->slot[0]) == HVO_SHARED_TAIL) &&
+	       slot_backing(m, t->slot[1]) == HVO_SHARED_TAIL;
 }
 
 static unsigned int finish_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsigned int nr,
@@ -163,10 +162,10 @@ unsigned int vmemmap_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsi
 		struct tails t = tails_of(pfns[taken], order);
 		struct run_list l_before = l, old_before = old;
 
-		if (!run_add_backing(m, &old, t.page[0], t.nr[0]) ||
-		    !run_add_backing(m, &old, t.page[1], t.nr[1]) ||
-		    !run_add(&l, t.page[0], HVO_SHARED_TAIL, t.nr[0]) ||
-		    !run_add(&l, t.page[1], HVO_SHARED_TAIL, t.nr[1])) {
+		if (!run_add_backing(m, &old, t.slot[0], t.nr[0]) ||
+		    !run_add_backing(m, &old, t.slot[1], t.nr[1]) ||
+		    !run_add(&l, t.slot[0], HVO_SHARED_TAIL, t.nr[0]) ||
+		    !run_add(&l, t.slot[1], HVO_SHARED_TAIL, t.nr[1])) {
 			/* Not for the first page: the arrays have room for a 1 GiB page. */
 			l.nr = l_before.nr;
 			old.nr = old_before.nr;
@@ -201,14 +200,14 @@ static uint64_t gather_page(struct hvo_machine *m, hvo_pfn_t pfn, const struct t
 		if (!t->nr[j])
 			continue;
 		if (step->source == HVO_RESTORE_CARVE) {
-			if (!run_add(l, t->page[j], own, t->nr[j]))
+			if (!run_add(l, t->slot[j], own, t->nr[j]))
 				return nr_tails(t);
 			own += t->nr[j];
 			continue;
 		}
-		if (vmemmap_gather_home(m, step->gfp, t->page[j], t->nr[j], n, l))
+		if (vmemmap_gather_home(m, step->gfp, t->slot[j], t->nr[j], n, l))
 			continue;
-		missing = vmemmap_gather(m, step->gfp, zone_of(m, pfn)->node, t->page[j], t->nr[j],
+		missing = vmemmap_gather(m, step->gfp, zone_of(m, pfn)->node, t->slot[j], t->nr[j],
 					 l);
 		if (missing)
 			return missing;
@@ -241,12 +240,12 @@ static void undo_partial_restore(struct hvo_machine *m, const struct tails *t)
 
 	for (j = 0; j < 2; j++) {
 		for (i = 0; i < t->nr[j]; i++) {
-			struct hvo_remap r = { t->page[j] + i, HVO_SHARED_TAIL, 1 };
+			struct hvo_remap r = { t->slot[j].nr + i, HVO_SHARED_TAIL, 1 };
 
-			if (m->ops->backing(m->ctx, r.page) == HVO_SHARED_TAIL)
+			if (slot_backing(m, run_slot(&r)) == HVO_SHARED_TAIL)
 				continue;
 			while (i + r.nr < t->nr[j] &&
-			       m->ops->backing(m->ctx, r.page + r.nr) != HVO_SHARED_TAIL)
+			       slot_backing(m, slot_add(run_slot(&r), r.nr)) != HVO_SHARED_TAIL)
 				r.nr++;
 			if (m->ops->remap(m->ctx, &r, 1, &n))
 				HVO_PANIC(m, MEMMAP_6, "undo failed", r.page);
@@ -262,7 +261,7 @@ static bool page_present(struct hvo_machine *m, const struct tails *t)
 
 	for (j = 0; j < 2; j++)
 		for (i = 0; i < t->nr[j]; i++)
-			if (m->ops->backing(m->ctx, t->page[j] + i) == HVO_SHARED_TAIL)
+			if (slot_backing(m, slot_add(t->slot[j], i)) == HVO_SHARED_TAIL)
 				return false;
 	return true;
 }
@@ -290,7 +289,7 @@ static unsigned int keep_complete(struct hvo_machine *m, const hvo_pfn_t *pfns, 
 	m->ops->flush(m->ctx);
 	for (i = 0; i < l->nr && put; i++)
 		for (k = 0; k < l->runs[i].nr; k++)
-			if (m->ops->backing(m->ctx, l->runs[i].page + k) == HVO_SHARED_TAIL)
+			if (slot_backing(m, slot_add(run_slot(&l->runs[i]), k)) == HVO_SHARED_TAIL)
 				vmemmap_put_unused(m, l->runs[i].pfn + k, 1);
 	return complete;
 }
@@ -353,7 +352,7 @@ bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int or
 {
 	uint64_t stride = UINT64_C(1) << (part_order - HVO_PAGEBLOCK_ORDER), i;
 	uint64_t nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER);
-	uint64_t page = hvo_pageblock_head_page(pageblock_of(pfn));
+	slot_t heads = slot_of(pfn);
 	uint64_t each = stride == 1 ? nr - 1 : 1;
 	struct run_list l = { m->runs, 0, NR_RUNS };
 	unsigned int done;
@@ -362,10 +361,11 @@ bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int or
 	lock_assert_held(m, &m->memmap_lock);
 	*ret_missing = 0;
 	for (i = stride; i < nr; i += each == 1 ? stride : each) {
-		if (vmemmap_gather_home(m, step->gfp, page + i, each, node_of(m, pfn), &l))
+		if (vmemmap_gather_home(m, step->gfp, slot_add(heads, i), each, node_of(m, pfn),
+					&l))
 			continue;
-		*ret_missing =
-			vmemmap_gather(m, step->gfp, zone_of(m, pfn)->node, page + i, each, &l);
+		*ret_missing = vmemmap_gather(m, step->gfp, zone_of(m, pfn)->node,
+					      slot_add(heads, i), each, &l);
 		if (*ret_missing) {
 			vmemmap_put_unused_runs(m, &l);
 			return false;

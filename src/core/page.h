@@ -149,6 +149,12 @@ static inline bool page_stays(const struct hvo_page *page)
 	}
 }
 
+/* Page of the array that a frame in state MEMMAP of a cut pageblock backs. */
+static inline slot_t page_backs(const struct hvo_page *page)
+{
+	return (slot_t){ page->private_data[0] };
+}
+
 /*
  * Does a frame in state MEMMAP hold tails of the pageblock that the frame lies in? The head page is
  * no tail: the page stays when the pageblock becomes whole. The zone's lock is held and the
@@ -156,10 +162,11 @@ static inline bool page_stays(const struct hvo_page *page)
  */
 static inline bool page_describes_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	uint64_t q = hvo_memmap_group(page_ro(m, pfn)->private_data[0]);
+	hvo_pfn_t first = slot_pfn(page_backs(page_ro(m, pfn)));
 
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
-	return pb_data(m, pb_of(pfn))->flags & PB_SELF && q >> 3 == pb_of(pfn).nr && q & 7;
+	return pb_data(m, pb_of(pfn))->flags & PB_SELF && pb_same(pb_of(first), pb_of(pfn)) &&
+	       pb_index(first);
 }
 
 /*

@@ -737,8 +737,7 @@ static enum bad_place bad_place(struct hvo_machine *m, hvo_pfn_t pfn)
 			       BAD_ASIDE :
 			       BAD_IN_USE;
 	case PLACE_MEMMAP:
-		return m->ops->backing(m->ctx, vmemmap_page_at_start(m, pfn)) == pfn ? BAD_IN_USE :
-										       BAD_OUT;
+		return slot_backing(m, vmemmap_slot_at_start(m, pfn)) == pfn ? BAD_IN_USE : BAD_OUT;
 	case PLACE_CUT:
 		return hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_POISONED ? BAD_OUT : BAD_IN_USE;
 	default:

@@ -44,7 +44,6 @@ enum hvo_page_state {
 #define HVO_PF_OPTIMIZED 0x02u /* HUGETLB: folded by Linux mode */
 #define HVO_PF_POISONED 0x04u  /* a frame of the block that this heads failed */
 #define HVO_PF_CMA 0x20u       /* USED: by hvo_cma_alloc(), or a huge page from an area */
-#define HVO_PF_CMA_FIRST 0x40u /* and where one piece of it begins */
 #define HVO_PF_DEFERRED 0x10u  /* USED: a huge page that left its pool, waits for hvo_work() */
 #define HVO_PF_AT_BOOT 0x100u  /* HUGETLB: reserved at boot */
 

@@ -104,13 +104,11 @@ int contig_clear(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned
 
 void contig_publish(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool cma)
 {
-	uint16_t flags = cma ? HVO_PF_CMA | HVO_PF_CMA_FIRST : 0;
 	unsigned int order;
 
 	for (; start < end; start += UINT64_C(1) << order) {
 		order = block_order(m, start);
-		publish_block(m, start, order, 0, flags);
-		flags &= HVO_PF_CMA;
+		publish_block(m, start, order, 0, cma ? HVO_PF_CMA : 0);
 	}
 }
 
@@ -162,14 +160,12 @@ static hvo_pfn_t held_end(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t *ret_fl
 
 bool contig_held(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool cma)
 {
-	hvo_pfn_t first = start, next;
 	uint16_t flags = 0;
+	hvo_pfn_t next;
 
 	for (; start < end; start = next) {
 		next = held_end(m, start, &flags);
-		if (next == start || next > end)
-			return false;
-		if (cma && (!(flags & HVO_PF_CMA) || (start > first && flags & HVO_PF_CMA_FIRST)))
+		if (next == start || next > end || (cma && !(flags & HVO_PF_CMA)))
 			return false;
 	}
 	return true;

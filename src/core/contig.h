@@ -26,12 +26,10 @@ struct contig_want {
 HVO_MUST_CHECK int contig_clear(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end,
 				unsigned int gfp);
 
-/*
- * Give each block of [start, end) its first reference; @cma: the range is one piece of a CMA area.
- */
+/* Give each block of [start, end) its first reference; @cma: the range is of a CMA area. */
 void contig_publish(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool cma);
 
-/* Is [start, end) covered by blocks in use? @cma: and part of one piece of hvo_cma_alloc()? */
+/* Is [start, end) covered by blocks in use? @cma: by blocks of hvo_cma_alloc()? */
 bool contig_held(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool cma);
 
 /*

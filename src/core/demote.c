@@ -55,7 +55,7 @@ static void split_huge(struct demote *d, hvo_pfn_t pfn)
 	struct hvo_machine *m = d->pool->m;
 	uint8_t folded = hvo_fold_byte(&m->mm, pageblock_of(pfn)) & HVO_FOLDED;
 	uint16_t flags = page_flags(page_ro(m, pfn)) &
-			 (HVO_PF_OPTIMIZED | HVO_PF_AT_BOOT | HVO_PF_CMA | HVO_PF_CMA_FIRST);
+			 (HVO_PF_OPTIMIZED | HVO_PF_AT_BOOT | HVO_PF_CMA);
 	hvo_pfn_t end = pfn + (UINT64_C(1) << d->pool->order);
 	struct hvo_pool *target = d->target;
 	unsigned int nr = 0;

@@ -8,7 +8,7 @@
  * part that is wanted is emptied as a whole: then the pageblock collapses, and is cut again with
  * its tails elsewhere.
  *
- * States: what is found is USED with refcount 0 until it is published.
+ * States: what is found is TAKEN until it is published.
  * Locks: none held while anything moves. Places are looked over under the zone's lock, and the
  * result is a guess: moving decides.
  * Linux: mm/page_alloc.c, alloc_contig_range_noprof(), alloc_contig_pages_noprof(),
@@ -69,7 +69,7 @@ static int claim_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bo
 }
 
 /*
- * Claim one place: state USED, no reference. @one: as one block, aligned to its size. *@ret_behind:
+ * Claim one place: state TAKEN. @one: as one block, aligned to its size. *@ret_behind:
  * after an error, the lowest frame from which trying again may be of use; 0: not known.
  */
 static int claim_place(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool one,

@@ -33,7 +33,7 @@ void contig_publish(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool 
 bool contig_held(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool cma);
 
 /*
- * Claim the lowest place that can be emptied: state USED, no reference.
+ * Claim the lowest place that can be emptied: state TAKEN.
  *
  * -HVO_EBUSY: something in each place could not be moved;
  * -HVO_ENOMEM: there is no place.
@@ -45,7 +45,7 @@ HVO_MUST_CHECK int contig_search(struct hvo_machine *m, struct zone *z, const st
 HVO_MUST_CHECK int contig_search_on(struct hvo_machine *m, struct zone *z, struct contig_want *w,
 				    hvo_pfn_t *tried, hvo_pfn_t *ret);
 
-/* Claim one block of any order up to 18, state USED, in the zones of one node that @gfp allows. */
+/* Claim one block of any order up to 18, state TAKEN, in the zones of one node that @gfp allows. */
 HVO_MUST_CHECK int contig_alloc_one(struct hvo_machine *m, unsigned int gfp, int node,
 				    unsigned int order, hvo_pfn_t *tried, hvo_pfn_t *ret);
 

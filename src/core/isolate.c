@@ -95,7 +95,7 @@ static bool claim_whole(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, u
 		fold_set(m, pfn, order,
 			 (uint8_t)(order |
 				   (hvo_fold_byte(&m->mm, pageblock_of(pfn)) & HVO_FOLDED)));
-		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
+		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAKEN, order);
 	}
 	lock_release(m, &z->lock);
 	return free;
@@ -113,7 +113,7 @@ bool isolated_claim_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 
 /* ---- blocks that are wanted in part --------------------------------------------------------- */
 
-/* Make a pageblock in state USED a cut one, all of it free. */
+/* Make a pageblock in state TAKEN a cut one, all of it free. */
 static int cut_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, hvo_pfn_t start,
 			hvo_pfn_t end)
 {
@@ -145,7 +145,7 @@ static int open_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block,
 	whole = hvo_fold_byte(&m->mm, pageblock_of(block));
 	free = whole && hvo_page_state(page_ro(m, block)) == HVO_PAGE_ISOLATED;
 	if (free)
-		page_set_state(m, block, page_rw(m, block), HVO_PAGE_USED, HVO_PAGEBLOCK_ORDER);
+		page_set_state(m, block, page_rw(m, block), HVO_PAGE_TAKEN, HVO_PAGEBLOCK_ORDER);
 	lock_release(m, &z->lock);
 	if (!free)
 		return whole ? -HVO_EBUSY : 0;

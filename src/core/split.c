@@ -21,10 +21,8 @@
 static void split_into(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, unsigned int order,
 		       uint32_t owner, uint16_t flags)
 {
-	for (; pfn < end; pfn += UINT64_C(1) << order) {
-		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
+	for (; pfn < end; pfn += UINT64_C(1) << order)
 		publish_block(m, pfn, order, owner, flags);
-	}
 }
 
 static void split_below_pageblock(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have,

@@ -36,6 +36,7 @@ enum hvo_page_state {
 	HVO_PAGE_MEMMAP = 5,	   /* holds descriptors; private_data[0]: which page of the array */
 	HVO_PAGE_POISONED = 6,	   /* failed: a frame, or a block that could not be cut around it */
 	HVO_PAGE_ISOLATED = 7,	   /* free, 2 MiB, in an isolated range: on no list */
+	HVO_PAGE_TAKEN = 8,	   /* head of a block in the library's hands, on no free list */
 	HVO_PAGE_NR_STATES
 };
 
@@ -44,8 +45,7 @@ enum hvo_page_state {
 #define HVO_PF_OPTIMIZED 0x02u /* HUGETLB: folded by Linux mode */
 #define HVO_PF_POISONED 0x04u  /* a frame of the block that this heads failed */
 #define HVO_PF_CMA 0x20u       /* USED: by hvo_cma_alloc(), or a huge page from an area */
-#define HVO_PF_CMA_FIRST 0x40u /* and where one piece of it begins */
-#define HVO_PF_DEFERRED 0x10u  /* USED: a huge page that left its pool, waits for hvo_work() */
+#define HVO_PF_DEFERRED 0x10u  /* TAKEN: a huge page that left its pool, waits for hvo_work() */
 #define HVO_PF_AT_BOOT 0x100u  /* HUGETLB: reserved at boot */
 
 /*

@@ -3,7 +3,7 @@
  * Allocation: the order of nodes and zones, and cutting a pageblock when no cut one can serve. From
  * here on up code may need memory; no file below calls this one.
  *
- * States: a block comes from a zone in state USED with no reference.
+ * States: a block comes from a zone in state TAKEN.
  * Locks: takes the zone lock, drops it around every remapping. Pageblocks in transition are
  * counted in zone->in_flight, so that another thread waits for them instead of failing. A thread
  * that may reclaim also waits for pageblocks that the library isolated.

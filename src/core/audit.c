@@ -130,7 +130,7 @@ static void count_huge(struct audit *a, hvo_pfn_t pfn, const struct hvo_page *pa
 		expect(a, RULE_POOL_1, "huge page without a pool", pfn, 0, 1);
 		return;
 	}
-	if (page->state == HVO_PAGE_USED) {
+	if (page->state == HVO_PAGE_TAKEN) {
 		a->deferred[i]++;
 		return;
 	}
@@ -155,6 +155,15 @@ static void count_boot_frames(struct audit *a, hvo_pfn_t pfn, hvo_pfn_t end, str
 		c->boot += backs;
 		c->poisoned += !backs;
 	}
+}
+
+/* Check a block in use: while nobody is at work somebody holds it, and none is lost. */
+static void expect_used(struct audit *a, hvo_pfn_t pfn, const struct hvo_page *page)
+{
+	expect(a, RULE_PAGE_1, "state of a block in use", pfn, HVO_PAGE_USED, page->state);
+	if (page->state == HVO_PAGE_USED)
+		expect(a, RULE_PAGE_2, "somebody holds a block in use", pfn, true,
+		       page->refcount > 0);
 }
 
 /* Check and count one whole block: free, allocated, in a pool, or full of descriptors. */
@@ -190,10 +199,10 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		count_boot_frames(a, pfn, pfn + (UINT64_C(1) << order), c);
 		break;
 	default:
-		expect(a, RULE_PAGE_1, "state of a whole block's head", pfn, HVO_PAGE_USED,
-		       page->state);
-		if (page_flags(page) & HVO_PF_DEFERRED)
+		if (page->state == HVO_PAGE_TAKEN && page_flags(page) & HVO_PF_DEFERRED)
 			count_huge(a, pfn, page);
+		else
+			expect_used(a, pfn, page);
 	}
 	if (page->state == HVO_PAGE_FREE || page->state == HVO_PAGE_HUGETLB_FREE)
 		expect(a, RULE_PAGE_1, "references of a free block", pfn, 0, page->refcount);
@@ -305,8 +314,7 @@ static void audit_cut(struct audit *a, struct zone *z, pb_t pb, struct count *c)
 			if (serves && order < SMALL_ORDERS)
 				c->frags[b->migratetype][order]++;
 		} else {
-			expect(a, RULE_PAGE_1, "state of a frame in a cut block", base + idx,
-			       HVO_PAGE_USED, page->state);
+			expect_used(a, base + idx, page);
 			if (page_flags(page) & HVO_PF_CMA)
 				c->cma += UINT64_C(1) << order;
 		}

@@ -5,7 +5,7 @@
 #include "machine.h"
 
 /*
- * Allocate one block of any order up to 18 from the CMA areas of a node: state USED, HVO_PF_CMA. No
+ * Allocate one block of any order up to 18 from the CMA areas of a node: state TAKEN, HVO_PF_CMA. No
  * lock held. @tried: where to go on in each area, moved on. Errors: as contig_search().
  */
 HVO_MUST_CHECK int cma_alloc_one(struct hvo_machine *m, int node, unsigned int order,

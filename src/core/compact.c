@@ -59,6 +59,7 @@ static void count_head(const struct hvo_page *page, struct census *c, uint64_t *
 	c->hopeless |= page_stays(page);
 	switch (hvo_page_state(page)) {
 	case HVO_PAGE_USED:
+	case HVO_PAGE_TAKEN:
 	case HVO_PAGE_HUGETLB_USED:
 	case HVO_PAGE_HUGETLB_FREE:
 	case HVO_PAGE_MEMMAP:

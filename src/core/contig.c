@@ -8,7 +8,7 @@
  * part that is wanted is emptied as a whole: then the pageblock collapses, and is cut again with
  * its tails elsewhere.
  *
- * States: what is found is USED with refcount 0 until it is published.
+ * States: what is found is TAKEN until it is published.
  * Locks: none held while anything moves. Places are looked over under the zone's lock, and the
  * result is a guess: moving decides.
  * Linux: mm/page_alloc.c, alloc_contig_range_noprof(), alloc_contig_pages_noprof(),
@@ -69,7 +69,7 @@ static int claim_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bo
 }
 
 /*
- * Claim one place: state USED, no reference. @one: as one block, aligned to its size. *@ret_behind:
+ * Claim one place: state TAKEN. @one: as one block, aligned to its size. *@ret_behind:
  * after an error, the lowest frame from which trying again may be of use; 0: not known.
  */
 static int claim_place(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool one,
@@ -104,13 +104,11 @@ int contig_clear(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned
 
 void contig_publish(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool cma)
 {
-	uint16_t flags = cma ? HVO_PF_CMA | HVO_PF_CMA_FIRST : 0;
 	unsigned int order;
 
 	for (; start < end; start += UINT64_C(1) << order) {
 		order = block_order(m, start);
-		publish_block(m, start, order, 0, flags);
-		flags &= HVO_PF_CMA;
+		publish_block(m, start, order, 0, cma ? HVO_PF_CMA : 0);
 	}
 }
 
@@ -162,14 +160,12 @@ static hvo_pfn_t held_end(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t *ret_fl
 
 bool contig_held(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool cma)
 {
-	hvo_pfn_t first = start, next;
 	uint16_t flags = 0;
+	hvo_pfn_t next;
 
 	for (; start < end; start = next) {
 		next = held_end(m, start, &flags);
-		if (next == start || next > end)
-			return false;
-		if (cma && (!(flags & HVO_PF_CMA) || (start > first && flags & HVO_PF_CMA_FIRST)))
+		if (next == start || next > end || (cma && !(flags & HVO_PF_CMA)))
 			return false;
 	}
 	return true;

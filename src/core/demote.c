@@ -8,7 +8,7 @@
  * 1 GiB page); or, by HVO_POLICY_DEMOTE_HEADS, just the head pages that the parts need
  * (511), and what was folded stays folded.
  *
- * States: HUGETLB_FREE -> USED, parts TAIL -> USED -> HUGETLB_FREE of the other pool.
+ * States: HUGETLB_FREE -> TAKEN, parts TAIL -> TAKEN -> HUGETLB_FREE of the other pool.
  * Nobody holds a reference on any of them meanwhile, so readers find none to take.
  * Locks: the memmap lock throughout; each pool's lock for its own list, never both.
  * Linux: mm/hugetlb.c, demote_pool_huge_page(), demote_free_hugetlb_folios().
@@ -49,13 +49,13 @@ static struct hvo_pool *demote_target(struct hvo_pool *pool)
 	return best;
 }
 
-/* Split a page in state USED, and let its parts join the target pool. */
+/* Split a page in state TAKEN, and let its parts join the target pool. */
 static void split_huge(struct demote *d, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = d->pool->m;
 	uint8_t folded = fold_byte(m, pb_of(pfn)) & HVO_FOLDED;
-	uint16_t flags = page_flags(page_ro(m, pfn)) &
-			 (HVO_PF_OPTIMIZED | HVO_PF_AT_BOOT | HVO_PF_CMA | HVO_PF_CMA_FIRST);
+	uint16_t flags =
+		page_flags(page_ro(m, pfn)) & (HVO_PF_OPTIMIZED | HVO_PF_AT_BOOT | HVO_PF_CMA);
 	hvo_pfn_t end = pfn + (UINT64_C(1) << d->pool->order);
 	struct hvo_pool *target = d->target;
 	unsigned int nr = 0;
@@ -64,7 +64,7 @@ static void split_huge(struct demote *d, hvo_pfn_t pfn)
 	for (; pfn < end; pfn += UINT64_C(1) << target->order) {
 		struct hvo_page *page = page_rw(m, pfn);
 
-		page_set_state(m, pfn, page, HVO_PAGE_USED, target->order);
+		page_set_state(m, pfn, page, HVO_PAGE_TAKEN, target->order);
 		page_set_flags(page, flags);
 		fold_set(m, pfn, target->order, (uint8_t)(target->order | folded));
 		target->batch[nr++] = pfn;

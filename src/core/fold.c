@@ -11,7 +11,7 @@
  * The point of no return is the step after the flush; all that can fail comes before. When the
  * remapping of a collapse fails the byte is set back, and the pageblock stays cut.
  *
- * States: USED -> cut; cut and BUSY -> whole; a pageblock that was set aside -> cut around the
+ * States: TAKEN -> cut; cut and BUSY -> whole; a pageblock that was set aside -> cut around the
  * frames that failed. MEMMAP -> FREE for frames of descriptors.
  * Locks: none for a pageblock that is the caller's own; the zone's lock where it enters a zone.
  * Linux: mm/page_alloc.c, __free_pages_ok(); nothing else is like it.

@@ -26,7 +26,7 @@ void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsig
 void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l);
 
 /*
- * Restore the tails of a pageblock that the caller owns (state USED, order 9) to the frames of the
+ * Restore the tails of a pageblock that the caller owns (state TAKEN, order 9) to the frames of the
  * pageblock from index @at on. On-demand mode; no spin lock held. After an error the
  * pageblock is folded as before.
  */
@@ -50,13 +50,13 @@ bool vmemmap_collapse_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb);
 /* Make up to @max collapsible blocks of a zone whole; returns how many. */
 uint64_t vmemmap_collapse(struct hvo_machine *m, struct zone *z, uint64_t max);
 
-/* Free a block in state USED with no reference. Clear a user's frames before. No spin lock held. */
+/* Free a block that nobody holds. Clear a user's frames before. No spin lock held. */
 void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
-/* Free all blocks that [start, end) consists of, in state USED with no reference. */
+/* Free all blocks that [start, end) consists of, in state TAKEN. */
 void free_blocks(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
-/* Free a block in state USED if a frame failed since the block was taken; true: it was freed. */
+/* Free a block in state TAKEN if a frame failed since the block was taken; true: it was freed. */
 bool gave_up_bad(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
 #endif

@@ -49,7 +49,7 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 	for (i = 0; i < nr; i++) {
 		struct hvo_page *p = page_rw(m, pfn + i);
 
-		HVO_ASSERT(m, !i || p->state != HVO_PAGE_USED, ZONE_7, "frame in use", pfn + i);
+		HVO_ASSERT(m, !i || p->state == HVO_PAGE_TAIL, ZONE_7, "frame in use", pfn + i);
 		page_set_state(m, pfn + i, p, HVO_PAGE_MEMMAP, 0);
 		page_set_flags(p, 0);
 	}

@@ -3,7 +3,7 @@
  * Huge pages in users' hands: taking one from a pool, giving it back, and folding those that were
  * present.
  *
- * States: HUGETLB_FREE -> HUGETLB_USED and back; a surplus page comes in state USED.
+ * States: HUGETLB_FREE -> HUGETLB_USED and back; a surplus page comes in state TAKEN.
  * Locks: the pool's lock; the memmap lock where a new page is wanted, or pages are folded.
  * Linux: mm/hugetlb.c, alloc_hugetlb_folio(), hugetlb_reserve_pages().
  */
@@ -193,7 +193,7 @@ static unsigned int fold_collected(struct hvo_pool *pool, unsigned int nr)
 		struct pool_node *n = hugetlb_node(pool, pool->batch[i]);
 
 		n->optimized += page_optimized(m, pool->batch[i]);
-		if (hvo_page_state(page_ro(m, pool->batch[i])) != HVO_PAGE_USED)
+		if (hvo_page_state(page_ro(m, pool->batch[i])) != HVO_PAGE_TAKEN)
 			continue;
 		hugetlb_unhide(pool, pool->batch[i]);
 		pool->batch[i] = HVO_PFN_NONE;

@@ -93,7 +93,7 @@ static bool claim_whole(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, u
 		for (p = pfn; p < pfn + (UINT64_C(1) << order); p += HVO_PAGEBLOCK_FRAMES)
 			page_set_state(m, p, page_rw(m, p), HVO_PAGE_TAIL, 0);
 		fold_set(m, pfn, order, (uint8_t)(order | (fold_byte(m, pb_of(pfn)) & HVO_FOLDED)));
-		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
+		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAKEN, order);
 	}
 	lock_release(m, &z->lock);
 	return free;
@@ -111,7 +111,7 @@ bool isolated_claim_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 
 /* ---- blocks that are wanted in part --------------------------------------------------------- */
 
-/* Make a pageblock in state USED a cut one, all of it free. */
+/* Make a pageblock in state TAKEN a cut one, all of it free. */
 static int cut_isolated(struct hvo_machine *m, struct zone *z, pb_t pb, hvo_pfn_t start,
 			hvo_pfn_t end)
 {
@@ -144,7 +144,7 @@ static int open_isolated(struct hvo_machine *m, struct zone *z, pb_t pb, hvo_pfn
 	whole = fold_byte(m, pb);
 	free = whole && hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED;
 	if (free)
-		page_set_state(m, base, page_rw(m, base), HVO_PAGE_USED, HVO_PAGEBLOCK_ORDER);
+		page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAKEN, HVO_PAGEBLOCK_ORDER);
 	lock_release(m, &z->lock);
 	if (!free)
 		return whole ? -HVO_EBUSY : 0;

@@ -175,7 +175,7 @@ struct pool_node {
 	hvo_pfn_t tried[HVO_NR_ZONES];
 };
 
-/* Huge pages that left their pool: state USED, linked by @next of their heads. */
+/* Huge pages that left their pool: state TAKEN, linked by @next of their heads. */
 struct page_list {
 	uint32_t first; /* pageblock + 1 */
 	uint64_t nr;

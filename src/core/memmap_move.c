@@ -27,7 +27,7 @@
  *    memmap lock: step 2.
  *  - an owner without a lock: of a block between the zone and its first reference, or
  *    between its last one and the zone; who splits a frozen block, cuts or collapses
- *    one. Then the head's state is USED or HUGETLB_USED and its refcount 0, or it is no
+ *    one. Then the head is TAKEN, or USED or HUGETLB_USED with refcount 0, or it is no
  *    head, or the block is BUSY, or not CUT yet: not at rest. The owner gets it and
  *    gives it back under the zone's lock, so this does not begin after step 3. The
  *    head may lie in another page of descriptors than the tails that its owner writes:

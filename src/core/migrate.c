@@ -141,8 +141,10 @@ static void publish_target(struct migration *g)
 	for (i = 0; i < HVO_PAGE_PRIVATE; i++)
 		page_set_word(dst, i, words[i]);
 	set_tails(g->m, g->dst, g->order);
-	if (!g->pool)
+	if (!g->pool) {
+		page_set_state(g->m, g->dst, dst, HVO_PAGE_USED, g->order);
 		page_set_flags(dst, 0);
+	}
 	__atomic_store_n(&dst->mapcount, src->mapcount, __ATOMIC_RELAXED);
 	page_set_owner(dst, g->id);
 	page_set_refs(dst, g->refs);

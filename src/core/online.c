@@ -30,7 +30,7 @@ hvo_pfn_t vmemmap_boot_gigantic(struct hvo_machine *m, hvo_pfn_t pfn)
 	struct hvo_page *page = page_rw(m, pfn);
 
 	fold_set(m, pfn, HVO_GIGA_ORDER, HVO_GIGA_ORDER | HVO_FOLDED);
-	page_set_state(m, pfn, page, HVO_PAGE_USED, HVO_GIGA_ORDER);
+	page_set_state(m, pfn, page, HVO_PAGE_TAKEN, HVO_GIGA_ORDER);
 	page_set_flags(page, HVO_PF_OPTIMIZED | HVO_PF_AT_BOOT);
 	return pfn + (UINT64_C(1) << HVO_GIGA_ORDER);
 }

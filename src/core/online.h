@@ -4,7 +4,7 @@
 
 #include "machine.h"
 
-/* Make the 1 GiB at @pfn a huge page reserved at boot: folded, state USED. Returns its end. */
+/* Make the 1 GiB at @pfn a huge page reserved at boot: folded, state TAKEN. Returns its end. */
 hvo_pfn_t vmemmap_boot_gigantic(struct hvo_machine *m, hvo_pfn_t pfn);
 
 /* Map the descriptors of a node's memory to the frames set aside for them. At the start only. */

@@ -20,7 +20,7 @@ static inline const struct hvo_page *page_ro(struct hvo_machine *m, hvo_pfn_t pf
 }
 
 /* bit s of page_transitions[t]: a frame may go from state s to state t */
-extern const uint8_t page_transitions[HVO_PAGE_NR_STATES];
+extern const uint16_t page_transitions[HVO_PAGE_NR_STATES];
 
 /* Change the state of a frame, here and nowhere else. The caller owns the frame. */
 static inline void page_set_state(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_page *page,
@@ -128,7 +128,7 @@ static inline void page_hand_out(struct hvo_page *page, uint32_t owner)
  */
 static inline uint64_t page_cut_frames(enum hvo_page_state state, unsigned int order)
 {
-	bool head = state == HVO_PAGE_FREE || state == HVO_PAGE_USED;
+	bool head = state == HVO_PAGE_FREE || state == HVO_PAGE_USED || state == HVO_PAGE_TAKEN;
 
 	return head && order < SMALL_ORDERS ? UINT64_C(1) << order : 1;
 }
@@ -143,6 +143,7 @@ static inline bool page_stays(const struct hvo_page *page)
 	case HVO_PAGE_MEMMAP:
 		return page_flags(page) & HVO_PF_BOOT;
 	case HVO_PAGE_POISONED:
+	case HVO_PAGE_TAKEN:
 		return true;
 	default:
 		return false;

@@ -3,7 +3,7 @@
  * Pools of huge pages: their free lists and counters, new pages, and which pools there are.
  *
  * States of a huge page: HUGETLB_FREE on a pool's free list (refcount 0), HUGETLB_USED in a user's
- * hands, USED on its way in or out. HVO_PF_OPTIMIZED says that Linux mode folded it; in on-demand
+ * hands, TAKEN on its way in or out. HVO_PF_OPTIMIZED says that Linux mode folded it; in on-demand
  * mode every whole block is folded anyway, and joining or leaving a pool costs nothing.
  *
  * Counters, as in Linux: total - surplus is the persistent number; free - reserved is what somebody
@@ -164,7 +164,7 @@ void hugetlb_remove_used(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus)
 		   pfn);
 	account(pool, n, pfn, UINT64_MAX);
 	n->surplus -= surplus;
-	page_set_state(pool->m, pfn, page_rw(pool->m, pfn), HVO_PAGE_USED, pool->order);
+	page_set_state(pool->m, pfn, page_rw(pool->m, pfn), HVO_PAGE_TAKEN, pool->order);
 }
 
 void hugetlb_remove(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus)
@@ -193,7 +193,7 @@ void hugetlb_hide(struct hvo_pool *pool, hvo_pfn_t pfn)
 	lock_assert_held(pool->m, &pool->lock);
 	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	hugetlb_dequeue(pool, n, pfn);
-	page_set_state(pool->m, pfn, page_rw(pool->m, pfn), HVO_PAGE_USED, pool->order);
+	page_set_state(pool->m, pfn, page_rw(pool->m, pfn), HVO_PAGE_TAKEN, pool->order);
 	n->free++;
 	n->poisoned_free += page_poisoned(pool->m, pfn);
 	pool->in_flight++;
@@ -211,7 +211,7 @@ void hugetlb_unhide(struct hvo_pool *pool, hvo_pfn_t pfn)
 	hugetlb_enqueue(pool, pfn);
 }
 
-/* Pages join and leave pools under the memmap lock, or in state USED. */
+/* Pages join and leave pools under the memmap lock, or in state TAKEN. */
 struct hvo_pool *hugetlb_lock_pool_of(struct hvo_machine *m, hvo_pfn_t *pfn, bool *ret_used)
 {
 	unsigned int i;

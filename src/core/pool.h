@@ -36,24 +36,24 @@ uint64_t hugetlb_sound_free(const struct hvo_pool *pool);
 /* Count the free pages that may leave so that all promises can be kept. Pool lock held. */
 uint64_t hugetlb_spare(const struct hvo_pool *pool);
 
-/* Count a page in state USED in; @surplus: 1 if the page is surplus, else 0. Pool lock held. */
+/* Count a page in state TAKEN in; @surplus: 1 if the page is surplus, else 0. Pool lock held. */
 void hugetlb_account(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus);
 
-/* Count a page that was in use, and that nobody holds, out: state USED. Pool lock held. */
+/* Count a page that was in use, and that nobody holds, out: state TAKEN. Pool lock held. */
 void hugetlb_remove_used(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus);
 
 /*
- * Take a free page off list and counters: state USED. @surplus: 1 if one surplus goes too. Pool
+ * Take a free page off list and counters: state TAKEN. @surplus: 1 if one surplus goes too. Pool
  * lock held.
  */
 void hugetlb_remove(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus);
 
-/* Move the newest free page of node @n, which has one, to @list: state USED. Pool lock held. */
+/* Move the newest free page of node @n, which has one, to @list: state TAKEN. Pool lock held. */
 void hugetlb_remove_to(struct hvo_pool *pool, struct pool_node *n, uint64_t surplus,
 		       struct page_list *list);
 
 /*
- * Take a free page off the list, to fold or restore the page: state USED, still counted as free.
+ * Take a free page off the list, to fold or restore the page: state TAKEN, still counted as free.
  * Memmap lock and pool lock held.
  */
 void hugetlb_hide(struct hvo_pool *pool, hvo_pfn_t pfn);
@@ -105,7 +105,7 @@ void hugetlb_add_batch(struct hvo_pool *pool, unsigned int nr);
 unsigned int hugetlb_movable_gfp(const struct hvo_pool *pool);
 
 /*
- * Allocate a page for the pool from a node: state USED, not folded, in no counter. Memmap lock
+ * Allocate a page for the pool from a node: state TAKEN, not folded, in no counter. Memmap lock
  * held.
  */
 HVO_MUST_CHECK int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node,

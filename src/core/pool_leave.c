@@ -11,7 +11,7 @@
  * Pages are restored in the order of the list, the last page that left first. As in Linux that
  * order decides which pages get the free frames, and which pages give frames to the next ones.
  *
- * States: HUGETLB_* -> USED on the list; USED -> FREE, or back to HUGETLB_FREE.
+ * States: HUGETLB_* -> TAKEN on the list; TAKEN -> FREE, or back to HUGETLB_FREE.
  * HVO_PF_DEFERRED while a page is on its pool's deferred list.
  * Locks: the memmap lock throughout, but for hugetlb_put(): whoever frees takes the pool's lock,
  * no other, and never waits; what has to be restored is deferred.

@@ -130,6 +130,7 @@ void publish_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uin
 
 	HVO_ASSERT(m, !hvo_page_refs(page), PAGE_2, "handed out while somebody holds it", pfn);
 	set_tails(m, pfn, order);
+	page_set_state(m, pfn, page, HVO_PAGE_USED, order);
 	flags &= (uint16_t)~HVO_PF_POISONED;
 	/* Mark frames that failed when nobody could be told; with an owner, when the owner is. */
 	page_set_flags(page, bad && known ? flags | HVO_PF_POISONED : flags);

@@ -68,7 +68,7 @@ struct report {
 };
 
 /*
- * Take a part of a free block from @pfn on: state USED, of order *@ret_order. *@ret_next: the frame
+ * Take a part of a free block from @pfn on: state TAKEN, of order *@ret_order. *@ret_next: the frame
  * to go on at, also after false.
  */
 static bool take_chunk(struct report *r, hvo_pfn_t pfn, unsigned int *ret_order,

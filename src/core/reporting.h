@@ -5,7 +5,7 @@
 #include "machine.h"
 
 /*
- * Populate frames [pfn, pfn + nr) of whole blocks that the caller owns, state USED, if the system
+ * Populate frames [pfn, pfn + nr) of whole blocks that the caller owns, state TAKEN, if the system
  * has their content. May sleep; takes the zone's lock itself. -HVO_ENOMEM: nothing changed.
  */
 HVO_MUST_CHECK int reported_populate(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);

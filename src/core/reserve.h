@@ -5,7 +5,7 @@
 #include "machine.h"
 
 /*
- * Allocate a surplus page: state USED, no reference, accounted. Memmap lock held.
+ * Allocate a surplus page: state TAKEN, accounted. Memmap lock held.
  * -HVO_ENOMEM: the overcommit limit is reached, or there is no memory.
  */
 HVO_MUST_CHECK int hugetlb_alloc_surplus(struct hvo_pool *pool, unsigned int gfp, int node,

@@ -6,7 +6,7 @@
  *	descriptors	replace the frame as one that failed
  *	other frames	isolate the pageblock, evacuate the frame, claim it, free it
  *
- * States: the failure is recorded only when the frame is empty and claimed (USED, no reference), so
+ * States: the failure is recorded only when the frame is empty and claimed (TAKEN), so
  * a refusal leaves no trace. Freed as a frame that failed it stays out of use (badframe.c).
  * Locks: none held while anything moves; the memmap lock for descriptors.
  * Linux: mm/memory-failure.c, soft_offline_page(), soft_offline_in_use_page(),
@@ -31,7 +31,7 @@ static int replace_descriptors(struct hvo_machine *m, hvo_pfn_t pfn)
 	return rc;
 }
 
-/* Empty and claim a frame of an isolated pageblock: state USED, refcount 0. */
+/* Empty and claim a frame of an isolated pageblock: state TAKEN. */
 static int empty_and_take(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	int rc = evacuate(m, pfn, pfn + 1, EVACUATE_SOFT, UINT64_MAX, NULL);

@@ -17,16 +17,12 @@
 /*
  * Make each part of [pfn, end) a block of its own, with cleared words and the owner of the whole.
  * The owner may move a part as soon as the part has its reference, so the head is complete before.
- * A piece of CMA begins where it did.
  */
 static void split_into(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, unsigned int order,
 		       uint32_t owner, uint16_t flags)
 {
-	for (; pfn < end; pfn += UINT64_C(1) << order) {
-		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
+	for (; pfn < end; pfn += UINT64_C(1) << order)
 		publish_block(m, pfn, order, owner, flags);
-		flags &= (uint16_t)~HVO_PF_CMA_FIRST;
-	}
 }
 
 static void split_below_pageblock(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have,
@@ -43,7 +39,6 @@ static void split_below_pageblock(struct hvo_machine *m, hvo_pfn_t pfn, unsigned
 		zone_open_pageblock(m, z, pb_of(pfn), HVO_PAGEBLOCK_FRAMES,
 				    on_demand(m) ? MIGRATE_HOSTED : MIGRATE_MOVABLE, 0);
 		lock_release(m, &z->lock);
-		flags &= (uint16_t)~HVO_PF_CMA_FIRST;
 	}
 }
 
@@ -83,7 +78,6 @@ static int split_frozen(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have,
 	for (; pfn < end; pfn += UINT64_C(1) << order) {
 		fold_set(m, pfn, order, (uint8_t)(order | folded));
 		split_into(m, pfn, pfn + (UINT64_C(1) << order), order, owner, flags);
-		flags &= (uint16_t)~HVO_PF_CMA_FIRST;
 	}
 	return 0;
 }
@@ -101,8 +95,7 @@ int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	if (rc)
 		return rc;
 	rc = split_frozen(m, pfn, have, order, page_owner(page_ro(m, pfn)),
-			  page_flags(page_ro(m, pfn)) &
-				  (HVO_PF_CMA | HVO_PF_CMA_FIRST | HVO_PF_POISONED));
+			  page_flags(page_ro(m, pfn)) & (HVO_PF_CMA | HVO_PF_POISONED));
 	if (rc) {
 		page_set_refs(page_rw(m, pfn), 1);
 		/* A frame failed when nobody could be told: hvo_work() tells the owner. */

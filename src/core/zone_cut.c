@@ -197,13 +197,11 @@ static struct hvo_page *frag_del(struct hvo_machine *m, struct pageblock *b, hvo
 	return page;
 }
 
-/* Cut a free fragment down to the part of @order at @idx; the rest is free again. */
+/* Cut a free fragment down to the part of @order at @idx, TAIL or FREE; the rest is free again. */
 static void frag_split(struct hvo_machine *m, struct pageblock *b, hvo_pfn_t base,
 		       unsigned int head, unsigned int have, unsigned int idx, unsigned int order)
 {
-	struct hvo_page *page = frag_del(m, b, base, head, have);
-
-	page_set_state(m, base + head, page, HVO_PAGE_TAIL, 0);
+	(void)frag_del(m, b, base, head, have);
 	while (have > order) {
 		have--;
 		if (idx >= head + (1u << have)) {
@@ -225,7 +223,7 @@ static hvo_pfn_t take_from_pageblock(struct hvo_machine *m, struct zone *z, pb_t
 	struct update u = update_begin(m, z, b);
 
 	frag_split(m, b, base, idx, have, idx, order);
-	page_set_state(m, base + idx, page_rw(m, base + idx), HVO_PAGE_USED, order);
+	page_set_state(m, base + idx, page_rw(m, base + idx), HVO_PAGE_TAKEN, order);
 	update_end(&u);
 	return base + idx;
 }
@@ -616,7 +614,7 @@ static void open_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t
 	zone_open_pageblock(m, z, pb_of(pfn), 0, MIGRATE_UNMOVABLE, 0);
 }
 
-/* Take free frames of a cut pageblock: blocks in state USED, or single frames in state MEMMAP. */
+/* Take free frames of a cut pageblock: blocks in state TAKEN, or single frames in state MEMMAP. */
 static void frags_take(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, enum hvo_page_state state)
 {
 	struct pageblock *b = pb_data(m, pb_of(pfn));
@@ -630,7 +628,7 @@ static void frags_take(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, enum h
 		if (order > have)
 			order = have;
 		frag_split(m, b, base, head, have, (unsigned int)(pfn - base), order);
-		each = state == HVO_PAGE_USED ? order : 0;
+		each = state == HVO_PAGE_TAKEN ? order : 0;
 		for (i = 0; i < 1u << order; i += 1u << each)
 			page_set_state(m, pfn + i, page_rw(m, pfn + i), state, each);
 		pfn += 1u << order;
@@ -659,7 +657,7 @@ bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 			return false;
 		p = pb_start(pfn) + head + (1u << have);
 	}
-	frags_take(m, pfn, nr, HVO_PAGE_USED);
+	frags_take(m, pfn, nr, HVO_PAGE_TAKEN);
 	return true;
 }
 

@@ -4,7 +4,7 @@
 
 #include "machine.h"
 
-/* All functions need the zone's lock. Blocks handed out are in state USED, refcount 0. */
+/* All functions need the zone's lock. Blocks handed out are in state TAKEN. */
 
 /* The place of a failed frame. */
 enum bad_place {
@@ -56,7 +56,7 @@ void zone_open_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, unsigne
 /*
  * Make a pageblock that the caller owns a cut one of which all is free but for its tails, in the
  * frames from index @at on. @at is HVO_PAGEBLOCK_FRAMES: the tails lie elsewhere, and the pageblock
- * is in state USED.
+ * is in state TAKEN.
  */
 void zone_open_around(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int at,
 		      enum migratetype type);
@@ -66,7 +66,7 @@ void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64
 
 /*
  * Take exactly the frames [pfn, pfn + nr) of one isolated pageblock that is cut, if all are free,
- * as blocks in state USED, as large as fit. False: nothing has changed.
+ * as blocks in state TAKEN, as large as fit. False: nothing has changed.
  */
 bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 
@@ -77,7 +77,7 @@ bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr);
 
 /*
- * Take a pageblock whose content the system has, state USED, if nothing else keeps
+ * Take a pageblock whose content the system has, state TAKEN, if nothing else keeps
  * zone_take_range() from taking [pfn, pfn + nr): the caller asks the system for the memory. False:
  * something else does.
  */

@@ -110,7 +110,7 @@ void zone_take_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigne
 		pfn = want >= high ? high : low;
 	}
 	fold_set(m, pfn, order, whole_byte(m, order));
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAKEN, order);
 	zone_free_sub(m, z, UINT64_C(1) << order);
 }
 
@@ -191,7 +191,7 @@ bool zone_take_aside(struct hvo_machine *m, pb_t pb)
 	if (pageblock_place(m, pb) != PLACE_WHOLE ||
 	    hvo_page_state(page_ro(m, pfn)) != HVO_PAGE_POISONED)
 		return false;
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, HVO_PAGEBLOCK_ORDER);
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAKEN, HVO_PAGEBLOCK_ORDER);
 	return true;
 }
 

@@ -6,22 +6,22 @@
 #include "lock.h"
 
 /*
- * All with the zone's lock held. Blocks handed out are in state USED, refcount 0.
+ * All with the zone's lock held. Blocks handed out are in state TAKEN.
  *
  * What is between two steps of another thread can be seen under the lock; this is all of it, and
  * pageblock_place() stops at anything else:
  *
  *	place	    fold byte	  CUT BUSY  head of the pageblock
  *	WHOLE	    order|FOLDED   -   -    FREE, ISOLATED, HUGETLB_*, POISONED (set aside); TAIL of a
- *		    or order		    larger block; USED: in somebody's hands, or on the way from
- *					    one to the next (folding and restoring too)
+ *		    or order		    larger block; USED, TAKEN: in a user's hands, or the
+ *					    library's (folding and restoring too)
  *	MEMMAP	    as WHOLE	   -   -    MEMMAP: all of it holds descriptors, since the start
  *	CUTTING	    0		   -   -    anything: its descriptors are the cutter's alone
  *	CUT	    0		  CUT  -    anything: what the frames say
  *	COLLAPSING  0, then	  CUT BUSY  anything: its frames are the collapser's alone, and the
  *		    order|FOLDED	    byte does not say which step it is at
  *
- *	whole -> cut: USED, CUTTING, CUT	cut -> whole: CUT, COLLAPSING, then whole, or CUT again
+ *	whole -> cut: TAKEN, CUTTING, CUT	cut -> whole: CUT, COLLAPSING, then whole, or CUT again
  *
  * Isolation goes with each of them; a free whole block is isolated exactly if its state is ISOLATED
  * or it is set aside. CARVED and SELF go with CUT only, REPORTED only with WHOLE and CUTTING.
@@ -87,10 +87,10 @@ bool zone_heads_free(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 /* Order of the free block of 2 MiB and above that a frame is in; 0: in none. */
 unsigned int zone_free_order(struct hvo_machine *m, hvo_pfn_t pfn);
 
-/* Take the part of @order of a free block, at least as large, that begins at @pfn: state USED. */
+/* Take the part of @order of a free block, at least as large, that begins at @pfn: state TAKEN. */
 void zone_take_part(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order);
 
-/* Take the pageblock of a frame, if it is free as part of a whole block: state USED. */
+/* Take the pageblock of a frame, if it is free as part of a whole block: state TAKEN. */
 bool zone_take_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
 
 /*
@@ -101,7 +101,7 @@ void zone_set_isolated(struct hvo_machine *m, hvo_pfn_t pfn);
 /* Set a pageblock in the caller's hands aside: POISONED as a whole, until it can be cut. */
 void zone_set_aside(struct hvo_machine *m, pb_t pb);
 
-/* Take a pageblock that was set aside: state USED; false: it is not set aside. */
+/* Take a pageblock that was set aside: state TAKEN; false: it is not set aside. */
 bool zone_take_aside(struct hvo_machine *m, pb_t pb);
 
 /* Free a whole block: merge it with its free neighbours and set the fold bytes. */

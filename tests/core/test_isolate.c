@@ -9,6 +9,7 @@
 #include <hvo/migrate.h>
 
 #include "core/base.h"
+#include "core/fold.h"
 #include "core/isolate.h"
 
 #define ANY HVO_NODE_ANY
@@ -107,8 +108,12 @@ static void take_in(enum hvo_mode mode)
 	assert_int_equal(hvo_unisolate_range(r.m, start, end), 0);
 	assert_int_equal(rig_page(&r, start)->order, 10);
 	assert_int_equal(rig_page(&r, 262144)->order, 18);
-	assert_int_equal(rig_page(&r, 262144)->state, HVO_PAGE_USED);
+	assert_int_equal(rig_page(&r, 262144)->state, HVO_PAGE_TAKEN);
 	assert_int_equal(rig_free(&r), before - (end - start));
+	/* Nobody holds the two blocks, and no list has them. */
+	assert_int_equal(rig_findings(&r), 2);
+	free_blocks(r.m, start, end);
+	assert_int_equal(rig_free(&r), before);
 	rig_audit(&r);
 	rig_close(&r);
 }

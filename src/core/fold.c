@@ -138,11 +138,7 @@ int vmemmap_cut(struct hvo_machine *m, pb_t pb, unsigned int at)
 	return 0;
 }
 
-/*
- * Do what may fail, and wait. *ret_at: the index of the frames that hold the tails then, or
- * HVO_PAGEBLOCK_FRAMES: none does.
- */
-static bool prepare_cut(struct hvo_machine *m, pb_t pb, unsigned int *ret_at)
+bool prepare_cut(struct hvo_machine *m, pb_t pb, unsigned int *ret_at)
 {
 	if (reported_populate(m, pb_pfn(pb), HVO_PAGEBLOCK_FRAMES))
 		return false;

@@ -33,6 +33,13 @@ void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l);
 HVO_MUST_CHECK int vmemmap_cut(struct hvo_machine *m, pb_t pb, unsigned int at);
 
 /*
+ * Do what may fail before a pageblock that the caller owns is cut, around what failed in it. No
+ * spin lock held. False: the pageblock is whole as before. *@ret_at: the index of the frames that
+ * hold the tails now, or HVO_PAGEBLOCK_FRAMES: none does.
+ */
+HVO_MUST_CHECK bool prepare_cut(struct hvo_machine *m, pb_t pb, unsigned int *ret_at);
+
+/*
  * Cut one pageblock that was set aside around what failed in it; false: not set aside, or it cannot
  * be.
  */

@@ -522,16 +522,16 @@ void zone_open_around(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned i
 {
 	hvo_pfn_t base = pb_pfn(pb);
 	bool self = at < HVO_PAGEBLOCK_FRAMES;
-	unsigned int behind = self ? at + HVO_PAGEBLOCK_TAILS : HVO_PAGEBLOCK_FRAMES;
 
 	lock_assert_held(m, &z->lock);
 	if (!self) {
 		page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
 		fold_set(m, base, HVO_PAGEBLOCK_ORDER, 0);
 	}
-	zone_open_pageblock(m, z, pb, HVO_PAGEBLOCK_FRAMES, type, self ? PB_SELF : 0);
-	zone_put_range(m, z, base, at);
-	zone_put_range(m, z, base + behind, HVO_PAGEBLOCK_FRAMES - behind);
+	zone_open_pageblock(m, z, pb, self ? at + HVO_PAGEBLOCK_TAILS : 0, type,
+			    self ? PB_SELF : 0);
+	if (self)
+		zone_put_range(m, z, base, at);
 }
 
 void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
@@ -602,18 +602,6 @@ static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, 
 	return true;
 }
 
-/* Linux mode: make a pageblock of a free whole block a cut one, all of it free. */
-static void open_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
-{
-	unsigned int order = fold_order(m, pfn);
-	hvo_pfn_t base = pb_start(pfn);
-
-	zone_take_out(m, z, order_start(pfn, order), order, base, HVO_PAGEBLOCK_ORDER);
-	page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
-	fold_set(m, base, HVO_PAGEBLOCK_ORDER, 0);
-	zone_open_pageblock(m, z, pb_of(pfn), 0, MIGRATE_UNMOVABLE, 0);
-}
-
 /* Take free frames of a cut pageblock: blocks in state TAKEN, or single frames in state MEMMAP. */
 static void frags_take(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, enum hvo_page_state state)
 {
@@ -669,8 +657,9 @@ bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint6
 	while (nr) {
 		uint64_t in_pb = min_u64(pb_end(pfn) - pfn, nr);
 
-		if (fold_byte(m, pb_of(pfn)))
-			open_free_pageblock(m, z, pfn);
+		/* Linux mode: a pageblock of a free whole block. */
+		if (zone_take_free_pageblock(m, z, pfn))
+			zone_open_around(m, z, pb_of(pfn), HVO_PAGEBLOCK_FRAMES, MIGRATE_UNMOVABLE);
 		take_range_in_pageblock(m, z, pfn, in_pb);
 		pfn += in_pb;
 		nr -= in_pb;

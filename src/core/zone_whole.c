@@ -90,8 +90,12 @@ static uint8_t whole_byte(const struct hvo_machine *m, unsigned int order)
 	return (uint8_t)(order | (on_demand(m) ? HVO_FOLDED : 0));
 }
 
-void zone_take_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int have,
-		   hvo_pfn_t want, unsigned int order)
+/*
+ * Take the part of @order at @want out of the free block of order @have at @pfn: state TAKEN. The
+ * rest stays free.
+ */
+static void take_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int have,
+		     hvo_pfn_t want, unsigned int order)
 {
 	struct hvo_page *page = page_rw(m, pfn);
 	unsigned int o = have;
@@ -125,7 +129,7 @@ bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, 
 			continue;
 		pfn = pb_pfn(pb_of_link(z->whole[o - HVO_PAGEBLOCK_ORDER]));
 		*ret = pfn;
-		zone_take_out(m, z, pfn, o, pfn, order);
+		take_out(m, z, pfn, o, pfn, order);
 		return true;
 	}
 	return false;
@@ -153,7 +157,7 @@ void zone_take_part(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 	unsigned int have = zone_free_order(m, pfn);
 
 	lock_assert_held(m, &z->lock);
-	zone_take_out(m, z, order_start(pfn, have), have, pfn, order);
+	take_out(m, z, order_start(pfn, have), have, pfn, order);
 }
 
 bool zone_take_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)

@@ -75,9 +75,6 @@ static inline bool pageblock_serves(const struct pageblock *b)
 /* Where a pageblock is, by the table above. */
 enum pageblock_place pageblock_place(struct hvo_machine *m, pb_t pb);
 
-void zone_take_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int have,
-		   hvo_pfn_t want, unsigned int order);
-
 /* Take a block of order 9 and above off the free lists; false if there is none. */
 bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, hvo_pfn_t *ret);
 

@@ -57,6 +57,12 @@ static inline hvo_pfn_t order_start(hvo_pfn_t pfn, unsigned int order)
 	return pfn & ~((UINT64_C(1) << order) - 1);
 }
 
+/* First frame of the buddy of the block of @order around a frame. */
+static inline hvo_pfn_t buddy_of(hvo_pfn_t pfn, unsigned int order)
+{
+	return (pfn >> order ^ 1) << order;
+}
+
 /* Link to a pageblock, or to the block that its first frame heads; 0 is no link. */
 static inline uint32_t link_of_pb(pb_t pb)
 {

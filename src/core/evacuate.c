@@ -56,7 +56,7 @@ static unsigned int look_at(struct hvo_machine *m, hvo_pfn_t pfn, struct look *r
 	whole = fold_order(m, pfn);
 	page = page_ro(m, order_start(pfn, whole));
 	ret->state = hvo_page_state(page);
-	ret->order = __atomic_load_n(&page->order, __ATOMIC_RELAXED) & HVO_FOLD_ORDER;
+	ret->order = page_order(page) & HVO_FOLD_ORDER;
 	ret->flags = page_flags(page);
 	m->ops->read_unlock(m->ctx);
 	return whole;

@@ -119,7 +119,7 @@ static uint64_t hold_block(struct hvo_machine *m, struct held *h, hvo_pfn_t head
 	default:
 		return 0;
 	}
-	return UINT64_C(1) << (__atomic_load_n(&page->order, __ATOMIC_RELAXED) & HVO_FOLD_ORDER);
+	return UINT64_C(1) << (page_order(page) & HVO_FOLD_ORDER);
 }
 
 /* Guess the head of the block that a frame of a cut pageblock lies in, by the descriptors. */

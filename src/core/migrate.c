@@ -290,7 +290,7 @@ static bool migration_init(struct migration *g, struct hvo_machine *m, hvo_pfn_t
 	m->ops->read_lock(m->ctx);
 	page = page_ro(m, head);
 	state = hvo_page_state(page);
-	g->order = __atomic_load_n(&page->order, __ATOMIC_RELAXED);
+	g->order = page_order(page);
 	g->id = page_owner(page);
 	m->ops->read_unlock(m->ctx);
 	if (state != HVO_PAGE_USED && state != HVO_PAGE_HUGETLB_USED)

@@ -194,7 +194,7 @@ void tell_owner(struct hvo_machine *m, hvo_pfn_t frame, hvo_pfn_t head)
 
 	m->ops->read_lock(m->ctx);
 	id = page_owner(page_ro(m, head));
-	order = __atomic_load_n(&page_ro(m, head)->order, __ATOMIC_RELAXED);
+	order = page_order(page_ro(m, head));
 	m->ops->read_unlock(m->ctx);
 	owner = owner_get(m, id);
 	if (!owner)

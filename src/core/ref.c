@@ -35,7 +35,7 @@ bool ref_covers(struct hvo_machine *m, hvo_pfn_t head, hvo_pfn_t pfn)
 {
 	const struct hvo_page *page = page_ro(m, head);
 
-	return pfn - head < UINT64_C(1) << __atomic_load_n(&page->order, __ATOMIC_RELAXED);
+	return pfn - head < UINT64_C(1) << page_order(page);
 }
 
 hvo_pfn_t held_head(struct hvo_machine *m, hvo_pfn_t pfn)
@@ -244,7 +244,7 @@ unsigned int block_order(struct hvo_machine *m, hvo_pfn_t pfn)
 	unsigned int order;
 
 	m->ops->read_lock(m->ctx);
-	order = __atomic_load_n(&page_ro(m, pfn)->order, __ATOMIC_RELAXED);
+	order = page_order(page_ro(m, pfn));
 	m->ops->read_unlock(m->ctx);
 	return order;
 }

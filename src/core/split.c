@@ -51,7 +51,7 @@ static int freeze_for_split(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int o
 	if (!heads_held(m, pfn))
 		return -HVO_EINVAL;
 	page = page_ro(m, pfn);
-	*ret_have = __atomic_load_n(&page->order, __ATOMIC_RELAXED);
+	*ret_have = page_order(page);
 	if (hvo_page_state(page) != HVO_PAGE_USED || order >= *ret_have)
 		return -HVO_EINVAL;
 	return page_count(m, pfn, PAGE_MAPCOUNT) || !page_freeze(m, pfn, 1) ? -HVO_EBUSY : 0;

@@ -202,15 +202,8 @@ static void frag_split(struct hvo_machine *m, struct pageblock *b, hvo_pfn_t bas
 		       unsigned int head, unsigned int have, unsigned int idx, unsigned int order)
 {
 	(void)frag_del(m, b, base, head, have);
-	while (have > order) {
-		have--;
-		if (idx >= head + (1u << have)) {
-			frag_add(m, b, base, head, have);
-			head += 1u << have;
-		} else {
-			frag_add(m, b, base, head + (1u << have), have);
-		}
-	}
+	while (have-- > order)
+		frag_add(m, b, base, (unsigned int)buddy_of(idx, have), have);
 }
 
 static hvo_pfn_t take_from_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb,
@@ -310,7 +303,7 @@ static void free_into_pageblock(struct hvo_machine *m, struct pageblock *b, hvo_
 
 	page_set_state(m, base + idx, page_rw(m, base + idx), HVO_PAGE_FREE, order);
 	for (; order < SMALL_ORDERS - 1; order++) {
-		buddy = idx ^ (1u << order);
+		buddy = (unsigned int)buddy_of(idx, order);
 		if (!zone_heads_free(m, base + buddy, order))
 			break;
 		page = frag_del(m, b, base, buddy, order);

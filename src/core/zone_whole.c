@@ -90,28 +90,21 @@ static uint8_t whole_byte(const struct hvo_machine *m, unsigned int order)
 	return (uint8_t)(order | (on_demand(m) ? HVO_FOLDED : 0));
 }
 
-/*
- * Take the part of @order at @want out of the free block of order @have at @pfn: state TAKEN. The
- * rest stays free.
- */
+/* Take the part of @order at @pfn out of a free block of order @have: state TAKEN. */
 static void take_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int have,
-		     hvo_pfn_t want, unsigned int order)
+		     unsigned int order)
 {
-	struct hvo_page *page = page_rw(m, pfn);
+	hvo_pfn_t head = order_start(pfn, have);
+	struct hvo_page *page = page_rw(m, head);
 	unsigned int o = have;
 
 	lock_assert_held(m, &z->lock);
 	HVO_ASSERT(m, have >= order && page->state == HVO_PAGE_FREE, ZONE_7, "block not free", pfn);
 	whole_del(m, z, page, have);
-	page_set_state(m, pfn, page, HVO_PAGE_TAIL, 0);
-	while (o > order) {
-		hvo_pfn_t low = pfn, high = pfn + (UINT64_C(1) << (o - 1));
-		hvo_pfn_t other = want >= high ? low : high;
-
-		o--;
-		fold_set(m, other, o, whole_byte(m, o));
-		whole_add(m, z, other, o);
-		pfn = want >= high ? high : low;
+	page_set_state(m, head, page, HVO_PAGE_TAIL, 0);
+	while (o-- > order) {
+		fold_set(m, buddy_of(pfn, o), o, whole_byte(m, o));
+		whole_add(m, z, buddy_of(pfn, o), o);
 	}
 	fold_set(m, pfn, order, whole_byte(m, order));
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAKEN, order);
@@ -121,15 +114,13 @@ static void take_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsig
 bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, hvo_pfn_t *ret)
 {
 	unsigned int o;
-	hvo_pfn_t pfn;
 
 	lock_assert_held(m, &z->lock);
 	for (o = order; o <= m->cfg.max_order; o++) {
 		if (!z->whole[o - HVO_PAGEBLOCK_ORDER])
 			continue;
-		pfn = pb_pfn(pb_of_link(z->whole[o - HVO_PAGEBLOCK_ORDER]));
-		*ret = pfn;
-		take_out(m, z, pfn, o, pfn, order);
+		*ret = pb_pfn(pb_of_link(z->whole[o - HVO_PAGEBLOCK_ORDER]));
+		take_out(m, z, *ret, o, order);
 		return true;
 	}
 	return false;
@@ -139,25 +130,20 @@ bool zone_heads_free(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	const struct hvo_page *page = page_ro(m, pfn);
 
-	return hvo_page_state(page) == HVO_PAGE_FREE &&
-	       __atomic_load_n(&page->order, __ATOMIC_RELAXED) == order;
+	return hvo_page_state(page) == HVO_PAGE_FREE && page_order(page) == order;
 }
 
 unsigned int zone_free_order(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	unsigned int order = fold_order(m, pfn);
-	hvo_pfn_t head = order_start(pfn, order);
 
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
-	return order && zone_heads_free(m, head, order) ? order : 0;
+	return order && zone_heads_free(m, order_start(pfn, order), order) ? order : 0;
 }
 
 void zone_take_part(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
-	unsigned int have = zone_free_order(m, pfn);
-
-	lock_assert_held(m, &z->lock);
-	take_out(m, z, order_start(pfn, have), have, pfn, order);
+	take_out(m, z, pfn, zone_free_order(m, pfn), order);
 }
 
 bool zone_take_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
@@ -261,7 +247,7 @@ void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 	for (; o < m->cfg.max_order; o++) {
 		uint8_t byte;
 
-		buddy = pfn ^ (UINT64_C(1) << o);
+		buddy = buddy_of(pfn, o);
 		/* No block lies in two zones: where a free one begins is enough. */
 		if (!zone_has(m, z, buddy))
 			break;
@@ -272,7 +258,7 @@ void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 		page = page_rw(m, buddy);
 		whole_del(m, z, page, o);
 		page_set_state(m, buddy, page, HVO_PAGE_TAIL, 0);
-		pfn &= ~(UINT64_C(1) << o);
+		pfn = min_u64(pfn, buddy);
 	}
 	fold_set(m, pfn, o, whole_byte(m, o));
 	whole_add(m, z, pfn, o);

@@ -63,7 +63,6 @@ static inline hvo_pfn_t buddy_of(hvo_pfn_t pfn, unsigned int order)
 	return (pfn >> order ^ 1) << order;
 }
 
-/* Link to a pageblock, or to the block that its first frame heads; 0 is no link. */
 static inline uint32_t link_of_pb(pb_t pb)
 {
 	return (uint32_t)pb.nr + 1;

@@ -151,7 +151,6 @@ static struct census look_over(struct compaction *k, hvo_pfn_t start, hvo_pfn_t 
 {
 	struct hvo_machine *m = k->m;
 	struct census c = { 0 };
-
 	hvo_pfn_t first = start;
 
 	lock_acquire(m, &k->z->lock);
@@ -235,12 +234,12 @@ static bool compact_pass(struct compaction *k, uint64_t limit)
 {
 	uint64_t size = UINT64_C(1) << k->order, left;
 	struct zone *z = k->z;
-	hvo_pfn_t first = (k->lo + size - 1) & ~(size - 1), pfn, next;
+	hvo_pfn_t first = align_up(k->lo, size), pfn, next;
 
 	if (first >= k->hi || k->hi - first < size)
 		return true;
 	left = (k->hi - first) / size;
-	next = counter_read(&z->compact_next) & ~(size - 1);
+	next = order_start(counter_read(&z->compact_next), k->order);
 	for (; left; left--) {
 		struct census c;
 		bool more = true;

@@ -198,10 +198,10 @@ static bool describes_itself(struct hvo_machine *m, struct zone *z, pb_t pb)
 }
 
 /*
- * A folded block's frames are all free: clean its head page, drop the frames that
- * held its tails, and give it to the zone as a whole one. @old are these frames; of its
- * own ones only where they are to be cleared. They are neighbours: had one been replaced, there
- * would be a frame in the block that failed, and it would not get here.
+ * Clean the head page of a pageblock whose tails are folded, drop the frames that held the tails,
+ * and give the pageblock to the zone as a whole one. @old are these frames; frames of the pageblock
+ * itself only where they are to be cleared. Those are neighbours: had one been replaced, the
+ * pageblock would have a failed frame, and would not collapse.
  */
 static void finish_collapse(struct hvo_machine *m, struct zone *z, pb_t pb,
 			    const struct hvo_remap *old, unsigned int nr_old)
@@ -247,7 +247,7 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, pb_t *
 		slot_t slot = tail_slot(pbs[i]);
 
 		fold_set(m, pb_pfn(pbs[i]), HVO_PAGEBLOCK_ORDER, HVO_PAGEBLOCK_ORDER | HVO_FOLDED);
-		/* One whose old backing is asked for below starts a run of its own. */
+		/* A pageblock whose old backing is asked for below starts a run of its own. */
 		if (describes_itself(m, z, pbs[i]))
 			run_add(&l, slot, HVO_SHARED_TAIL, HVO_PAGEBLOCK_TAILS);
 		else
@@ -265,7 +265,7 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, pb_t *
 			run_add_backing(m, &ol, slot, HVO_PAGEBLOCK_TAILS);
 		else if (clear)
 			run_add(&ol, slot, own[i], HVO_PAGEBLOCK_TAILS);
-		/* The run that this block is in, with its neighbours, at its first block. */
+		/* Fold a run, with all its pageblocks, at the first of these. */
 		if (done < l.nr && runs[done].page == slot.nr) {
 			unsigned int n = 0;
 

@@ -54,7 +54,7 @@ uint64_t cut_all_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, ui
 /* Collapse a pageblock that is BUSY and in flight; false: the pageblock stays cut. */
 bool vmemmap_collapse_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb);
 
-/* Make up to @max collapsible blocks of a zone whole; returns how many. */
+/* Make up to @max collapsible pageblocks of a zone whole; returns how many. */
 uint64_t vmemmap_collapse(struct hvo_machine *m, struct zone *z, uint64_t max);
 
 /* Free a block that nobody holds. Clear a user's frames before. No spin lock held. */

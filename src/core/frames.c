@@ -241,17 +241,13 @@ static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, 
 
 int vmemmap_alloc_any_frame(struct hvo_machine *m, unsigned int gfp, slot_t slot, hvo_pfn_t *ret)
 {
-	hvo_pfn_t described = slot_pfn(slot), pfn = 0;
-	int rc;
+	int node = section_of(m, slot_pfn(slot))->node, rc;
 
 	lock_assert_held(m, &m->memmap_lock);
-	rc = alloc_block(m, gfp | GFP_MEMMAP | GFP_ISOLATING, 0, section_of(m, described)->node,
-			 &pfn);
-	if (rc)
-		return rc;
-	claim_block(m, pfn, 0, slot, 1);
-	*ret = pfn;
-	return 0;
+	rc = alloc_block(m, gfp | GFP_MEMMAP | GFP_ISOLATING, 0, node, ret);
+	if (!rc)
+		claim_block(m, *ret, 0, slot, 1);
+	return rc;
 }
 
 /*
@@ -268,7 +264,7 @@ static bool home_waits(struct hvo_machine *m, slot_t slot, hvo_pfn_t described)
 
 int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, slot_t slot, hvo_pfn_t *ret)
 {
-	hvo_pfn_t described = slot_pfn(slot), pfn = 0;
+	hvo_pfn_t described = slot_pfn(slot);
 	int rc;
 
 	lock_assert_held(m, &m->memmap_lock);
@@ -276,12 +272,10 @@ int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, slot_t slot, hv
 	    alloc_home(m, gfp, slot, 1, node_of(m, described), ret))
 		return 0;
 	rc = alloc_not_waiting(m, gfp | GFP_MEMMAP | GFP_ISOLATING, section_of(m, described)->node,
-			       pb_of(described), &pfn);
-	if (rc)
-		return rc;
-	claim_block(m, pfn, 0, slot, 1);
-	*ret = pfn;
-	return 0;
+			       pb_of(described), ret);
+	if (!rc)
+		claim_block(m, *ret, 0, slot, 1);
+	return rc;
 }
 
 bool vmemmap_alloc_frame_of(struct hvo_machine *m, pb_t pb, slot_t slot, hvo_pfn_t *ret)

@@ -7,7 +7,7 @@
  *
  * States of a pageblock that is isolated: whole and free: ISOLATED, on no list, not counted;
  * cut: in no bin, its free frames not counted; anything else as before, until it is freed.
- * Locks: the memmap lock, so that nobody else isolates; the zone's lock for each block.
+ * Locks: the memmap lock, so that nobody else isolates; the zone's lock for each pageblock.
  * Linux: mm/page_isolation.c, start_isolate_page_range(), undo_isolate_page_range(),
  * test_pages_isolated().
  */

@@ -27,12 +27,12 @@
  *    memmap lock: step 2.
  *  - an owner without a lock: of a block between the zone and its first reference, or
  *    between its last one and the zone; who splits a frozen block, cuts or collapses
- *    one. Then the head is TAKEN, or USED or HUGETLB_USED with refcount 0, or it is no
- *    head, or the block is BUSY, or not CUT yet: not at rest. The owner gets it and
- *    gives it back under the zone's lock, so this does not begin after step 3. The
- *    head may lie in another page of descriptors than the tails that its owner writes:
+ *    a pageblock. Then the head is TAKEN, or USED or HUGETLB_USED with refcount 0, or is no
+ *    head, or the pageblock is BUSY, or not CUT yet: not at rest. The owner gets the block and
+ *    gives it back under the zone's lock, so none of that begins after step 3. The
+ *    head may lie in another page of descriptors than the tails that the owner writes:
  *    step 3 starts from the head of the block that reaches into this page. All of that is
- *    said by the fold byte, the block and the head's own page, so it holds for head pages too.
+ *    said by the fold byte, the pageblock and the head's own page: also for head pages.
  *  - whoever has a reference, on refcount and mapcount, by compare-and-swap: HVO_HOLD is
  *    set in both, so all that was read before does not compare any more, and who reads
  *    now waits (page_count()). This also keeps the owner of a held block from
@@ -193,10 +193,13 @@ static enum kind kind_in_cut(struct hvo_machine *m, hvo_pfn_t pfn, slot_t *ret_s
 /* Find the kind of a frame, and the page of the array that the frame backs. */
 static enum kind kind_of(struct hvo_machine *m, hvo_pfn_t pfn, slot_t *ret_slot)
 {
-	struct zone *z = zone_of(m, pfn);
 	enum kind kind = KIND_CHANGING;
+	struct zone *z;
 
-	lock_acquire(m, &z->lock);
+	lock_assert_held(m, &m->memmap_lock);
+	z = zone_lock_of(m, pfn);
+	if (!z)
+		return KIND_NONE;
 	switch (pageblock_place(m, pb_of(pfn))) {
 	case PLACE_WHOLE:
 		kind = KIND_NONE;
@@ -286,10 +289,9 @@ int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	hvo_pfn_t new = 0;
 	slot_t slot = { 0 };
-	enum kind kind = frame_online(m, pfn) ? kind_of(m, pfn, &slot) : KIND_NONE;
+	enum kind kind = kind_of(m, pfn, &slot);
 	int rc;
 
-	lock_assert_held(m, &m->memmap_lock);
 	if (kind != KIND_ANY)
 		return kind == KIND_CHANGING ? -HVO_EBUSY : -HVO_EINVAL;
 	rc = vmemmap_alloc_frame(m, GFP_MOVE, slot, &new);
@@ -298,17 +300,6 @@ int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 	if (!rc)
 		vmemmap_put_frames(m, pfn, 1);
 	return rc;
-}
-
-/*
- * Allocate a frame for a page whose frame failed, even one that depends on the described pageblock.
- * In Linux mode many pageblocks depend on those with frames that were set aside.
- */
-static int alloc_anywhere(struct hvo_machine *m, slot_t slot, unsigned int gfp, hvo_pfn_t *ret)
-{
-	if (!vmemmap_alloc_frame(m, gfp, slot, ret))
-		return 0;
-	return vmemmap_alloc_any_frame(m, gfp, slot, ret);
 }
 
 static bool set_self(struct hvo_machine *m, pb_t pb, bool self)
@@ -325,8 +316,11 @@ static bool set_self(struct hvo_machine *m, pb_t pb, bool self)
 static int replace_anywhere(struct hvo_machine *m, slot_t slot, hvo_pfn_t pfn, unsigned int gfp)
 {
 	hvo_pfn_t new = 0;
-	int rc = alloc_anywhere(m, slot, gfp, &new);
+	int rc = vmemmap_alloc_frame(m, gfp, slot, &new);
 
+	/* In Linux mode many pageblocks depend on those with frames that were set aside. */
+	if (rc)
+		rc = vmemmap_alloc_any_frame(m, gfp, slot, &new);
 	return rc ? rc : move_page(m, slot, pfn, new);
 }
 
@@ -354,11 +348,9 @@ static int replace_own(struct hvo_machine *m, slot_t slot, hvo_pfn_t pfn, unsign
 int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp)
 {
 	slot_t slot = { 0 };
-	enum kind kind;
+	enum kind kind = kind_of(m, pfn, &slot);
 	int rc;
 
-	lock_assert_held(m, &m->memmap_lock);
-	kind = frame_online(m, pfn) ? kind_of(m, pfn, &slot) : KIND_NONE;
 	if (kind == KIND_NONE || kind == KIND_CHANGING)
 		return kind == KIND_CHANGING ? -HVO_EBUSY : -HVO_EINVAL;
 	rc = kind == KIND_OWN ? replace_own(m, slot, pfn, gfp) :

@@ -5,7 +5,7 @@
  *	TAIL <-> FREE		merging and splitting of free blocks
  *	FREE -> TAKEN -> USED -> FREE	allocation; TAKEN -> FREE: nobody got it
  *	TAIL -> TAKEN, USED	a part of a block that is split gets a head of its own
- *	TAKEN, USED -> TAIL	a block is cut, or collapses: its head is no head any more
+ *	TAKEN, USED -> TAIL	a pageblock is cut, or collapses: its head is none any more
  *	TAKEN -> HUGETLB_FREE <-> HUGETLB_USED	in a pool; TAKEN -> HUGETLB_USED: a surplus page
  *	HUGETLB_* -> TAKEN	out of it
  *	FREE, TAKEN, TAIL -> MEMMAP -> FREE, TAIL	frames that hold descriptors

@@ -252,7 +252,7 @@ void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 		if (!zone_has(m, z, buddy))
 			break;
 		byte = fold_byte(m, pb_of(buddy));
-		/* The order too: a block that is just collapsing has its byte already. */
+		/* The order too: a pageblock that is just collapsing has its byte already. */
 		if (byte != whole_byte(m, o) || !zone_heads_free(m, buddy, o))
 			break;
 		page = page_rw(m, buddy);

@@ -25,7 +25,7 @@
 
 /*
  * Make the first @keep frames of an allocated block descriptor frames, for the pages of the array
- * from @page on, and free the other frames.
+ * from @slot on, and free the other frames.
  */
 static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, slot_t slot,
 			uint64_t keep)

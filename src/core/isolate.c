@@ -66,15 +66,16 @@ void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	lock_release(m, &m->memmap_lock);
 }
 
-bool isolated_pageblock_free(struct hvo_machine *m, hvo_pfn_t block)
+void isolated_collapse(struct hvo_machine *m, hvo_pfn_t block)
 {
 	struct zone *z = zone_of(m, block);
-	bool busy, free;
+	bool busy;
 
 	lock_acquire(m, &z->lock);
-	free = zone_settle_isolated(m, z, pageblock_of(block), &busy);
+	busy = zone_settle_isolated(m, z, pageblock_of(block));
 	lock_release(m, &z->lock);
-	return busy ? vmemmap_collapse_pageblock(m, z, pageblock_of(block)) : free;
+	if (busy)
+		(void)vmemmap_collapse_pageblock(m, z, pageblock_of(block));
 }
 
 static bool claim_whole(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned int max)

@@ -19,10 +19,10 @@ HVO_MUST_CHECK int isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn
 void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
 /*
- * Is the isolated pageblock that begins at frame @block free as a whole (state ISOLATED)? Collapses
- * one that holds nothing but its own tails. Takes the zone's lock itself.
+ * Make the isolated pageblock that begins at frame @block whole, state ISOLATED, if it holds nothing
+ * but its own tails. Takes the zone's lock itself.
  */
-bool isolated_pageblock_free(struct hvo_machine *m, hvo_pfn_t block);
+void isolated_collapse(struct hvo_machine *m, hvo_pfn_t block);
 
 /*
  * Claim the pageblocks [start, end) of an isolated range, all of them free: blocks in state TAKEN,

@@ -170,21 +170,73 @@ int vmemmap_map_some(struct hvo_machine *m, const struct run_list *l, unsigned i
 	return rc || !l->nr ? rc : m->ops->remap(m->ctx, l->runs, l->nr, ret_done);
 }
 
-int vmemmap_map_runs(struct hvo_machine *m, const struct run_list *l, unsigned int *ret_done)
+/* The first @done of the runs are mapped: map their pages to @was again, in one call. */
+static void map_back(struct hvo_machine *m, const struct run_list *l, unsigned int done,
+		     const struct run_list *was)
 {
-	int rc = vmemmap_map_some(m, l, ret_done);
-	struct run_list back = { m->undo, 0, NR_RUNS };
-	unsigned int i, n;
+	unsigned int i, nr = 0, n;
+	uint64_t pages = 0;
 
+	for (i = 0; i < done; i++)
+		pages += l->runs[i].nr;
+	for (; pages; nr++)
+		pages -= was->runs[nr].nr;
+	if (nr && m->ops->remap(m->ctx, was->runs, nr, &n))
+		HVO_PANIC(m, MEMMAP_6, "undo failed", l->runs[0].pfn);
+}
+
+int vmemmap_map_or_undo(struct hvo_machine *m, const struct run_list *l, const struct run_list *was)
+{
+	unsigned int done = 0;
+	int rc = l->nr ? m->ops->remap(m->ctx, l->runs, l->nr, &done) : 0;
+
+	if (rc)
+		map_back(m, l, done, was);
+	if (done)
+		m->ops->flush(m->ctx);
+	return rc;
+}
+
+int vmemmap_map_runs(struct hvo_machine *m, const struct run_list *l)
+{
+	struct run_list was = { m->undo, 0, NR_RUNS };
+	int rc = clear_runs(m, l->runs, l->nr);
+
+	if (rc)
+		return rc;
+	/* One run is mapped or not, and needs no undo. */
 	if (l->nr > 1)
 		lock_assert_held(m, &m->memmap_lock);
-	if (!*ret_done)
-		return rc;
-	for (i = 0; rc && i < *ret_done; i++)
-		run_add(&back, l->runs[i].page, HVO_SHARED_TAIL, l->runs[i].nr);
-	/* One call that folds everything again does not fail. */
-	if (rc && m->ops->remap(m->ctx, back.runs, back.nr, &n))
-		HVO_PANIC(m, MEMMAP_6, "undo failed", l->runs[0].pfn);
-	m->ops->flush(m->ctx);
-	return rc;
+	for (; l->nr > 1 && was.nr < l->nr; was.nr++)
+		was.runs[was.nr] = (struct hvo_remap){ l->runs[was.nr].page, HVO_SHARED_TAIL,
+						       l->runs[was.nr].nr };
+	return vmemmap_map_or_undo(m, l, &was);
+}
+
+uint64_t vmemmap_part(struct hvo_machine *m, uint64_t page, uint64_t nr, bool *ret_shared)
+{
+	uint64_t n = 1;
+
+	*ret_shared = m->ops->backing(m->ctx, page) == HVO_SHARED_TAIL;
+	while (n < nr && (m->ops->backing(m->ctx, page + n) == HVO_SHARED_TAIL) == *ret_shared)
+		n++;
+	return n;
+}
+
+void vmemmap_undo(struct hvo_machine *m, const struct hvo_remap *was)
+{
+	struct hvo_remap part = *was;
+	uint64_t end = was->page + was->nr;
+	unsigned int done;
+	bool shared;
+
+	for (; part.page < end; part.page += part.nr) {
+		part.nr = vmemmap_part(m, part.page, end - part.page, &shared);
+		if (was->pfn != HVO_SHARED_TAIL)
+			part.pfn = was->pfn + (part.page - was->page);
+		if (shared == (was->pfn == HVO_SHARED_TAIL))
+			continue;
+		if (m->ops->remap(m->ctx, &part, 1, &done))
+			HVO_PANIC(m, MEMMAP_6, "undo failed", part.page);
+	}
 }

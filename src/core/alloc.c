@@ -95,10 +95,10 @@ static bool may_wait_for_isolated(struct hvo_machine *m, const struct zone *z, u
 	       (gfp & (HVO_GFP_RECLAIM | GFP_ISOLATING)) == HVO_GFP_RECLAIM;
 }
 
-/* Check that there is memory behind a block that its zone has just given; if not, put it back. */
+/* Check that there is memory behind a whole block that was just taken; if not, put it back. */
 static int check_allocated(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
-	int rc = order < HVO_PAGEBLOCK_ORDER ? 0 : reported_populate(m, pfn, UINT64_C(1) << order);
+	int rc = reported_populate(m, pfn, UINT64_C(1) << order);
 
 	if (!rc)
 		return 0;
@@ -110,38 +110,42 @@ static int check_allocated(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn,
 	return rc;
 }
 
-/*
- * Allocate from one zone. -HVO_EAGAIN: no block now, but a pageblock of the zone is in transition.
- */
-static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, unsigned int order,
-		      uint64_t mark, hvo_pfn_t *ret)
+/* Take a block from the lists of a zone. -HVO_EAGAIN: none now, but a pageblock is in transition. */
+static int zone_take(struct hvo_machine *m, struct zone *z, unsigned int gfp, unsigned int order,
+		     uint64_t mark, hvo_pfn_t *ret)
 {
 	uint64_t want = UINT64_C(1) << order;
 	int rc = -HVO_ENOMEM;
 
-	if (!counter_read(&z->present))
-		return rc;
-	for (;;) {
-		lock_acquire(m, &z->lock);
-		if (z->nr_free >= want + mark) {
-			if (order >= HVO_PAGEBLOCK_ORDER)
-				rc = zone_take_whole(m, z, order, ret) ? 0 : -HVO_ENOMEM;
-			else
-				rc = alloc_small(m, z, gfp, order, ret);
-		}
-		if (rc && (z->in_flight || may_wait_for_isolated(m, z, gfp)))
-			rc = -HVO_EAGAIN;
-		z->nr_allocs += !rc;
-		zone_count_allocated(z, rc ? 0 : want);
-		lock_release(m, &z->lock);
-		if (!rc)
-			return check_allocated(m, z, *ret, order);
-		if (rc != -HVO_ENOMEM || order < HVO_PAGEBLOCK_ORDER ||
-		    !counter_read(&z->nr_collapsible))
-			return rc;
-		if (!vmemmap_collapse(m, z, UINT64_MAX))
-			return rc;
+	lock_acquire(m, &z->lock);
+	if (z->nr_free >= want + mark) {
+		if (order < HVO_PAGEBLOCK_ORDER)
+			rc = alloc_small(m, z, gfp, order, ret);
+		else
+			rc = zone_take_whole(m, z, order, ret) ? 0 : -HVO_ENOMEM;
 	}
+	if (!rc) {
+		z->nr_allocs++;
+		zone_count_allocated(z, want);
+	} else if (z->in_flight || may_wait_for_isolated(m, z, gfp)) {
+		rc = -HVO_EAGAIN;
+	}
+	lock_release(m, &z->lock);
+	return rc;
+}
+
+/* Allocate from one zone, where empty cut pageblocks become whole if nothing else will do. */
+static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, unsigned int order,
+		      uint64_t mark, hvo_pfn_t *ret)
+{
+	int rc = counter_read(&z->present) ? zone_take(m, z, gfp, order, mark, ret) : -HVO_ENOMEM;
+
+	if (order < HVO_PAGEBLOCK_ORDER)
+		return rc;
+	while (rc == -HVO_ENOMEM && counter_read(&z->nr_collapsible) &&
+	       vmemmap_collapse(m, z, UINT64_MAX))
+		rc = zone_take(m, z, gfp, order, mark, ret);
+	return rc ? rc : check_allocated(m, z, *ret, order);
 }
 
 /* Movable memory comes first from zones where no other memory may lie. */

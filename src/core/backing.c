@@ -62,7 +62,7 @@ bool run_add_backing(struct hvo_machine *m, struct run_list *l, slot_t slot, uin
 	return true;
 }
 
-hvo_pfn_t vmemmap_part_end(hvo_pfn_t pfn, hvo_pfn_t end)
+hvo_pfn_t vmemmap_gib_end(hvo_pfn_t pfn, hvo_pfn_t end)
 {
 	return min_u64(order_start(pfn, HVO_GIGA_ORDER) + (UINT64_C(1) << HVO_GIGA_ORDER), end);
 }
@@ -120,7 +120,7 @@ hvo_pfn_t vmemmap_home(const struct node *n, slot_t slot)
 		return HVO_PFN_NONE;
 	/* The part of this GiB that belongs to the node: heads first, then tails. */
 	from = max_u64(order_start(pfn, HVO_GIGA_ORDER), n->start);
-	to = vmemmap_part_end(pfn, n->end);
+	to = vmemmap_gib_end(pfn, n->end);
 	base = n->memmap_pfn + (from - n->start) / HVO_PAGES_PER_FRAME - boot_saved(n, from);
 	if (from >= n->boot_start && from < n->boot_end)
 		return pfn == from ? base : HVO_PFN_NONE;
@@ -167,21 +167,73 @@ int vmemmap_map_some(struct hvo_machine *m, const struct run_list *l, unsigned i
 	return rc || !l->nr ? rc : m->ops->remap(m->ctx, l->runs, l->nr, ret_done);
 }
 
-int vmemmap_map_runs(struct hvo_machine *m, const struct run_list *l, unsigned int *ret_done)
+/* The first @done of the runs are mapped: map their pages to @was again, in one call. */
+static void map_back(struct hvo_machine *m, const struct run_list *l, unsigned int done,
+		     const struct run_list *was)
 {
-	int rc = vmemmap_map_some(m, l, ret_done);
-	struct run_list back = { m->undo, 0, NR_RUNS };
-	unsigned int i, n;
+	unsigned int i, nr = 0, n;
+	uint64_t pages = 0;
 
+	for (i = 0; i < done; i++)
+		pages += l->runs[i].nr;
+	for (; pages; nr++)
+		pages -= was->runs[nr].nr;
+	if (nr && m->ops->remap(m->ctx, was->runs, nr, &n))
+		HVO_PANIC(m, MEMMAP_6, "undo failed", l->runs[0].pfn);
+}
+
+int vmemmap_map_or_undo(struct hvo_machine *m, const struct run_list *l, const struct run_list *was)
+{
+	unsigned int done = 0;
+	int rc = l->nr ? m->ops->remap(m->ctx, l->runs, l->nr, &done) : 0;
+
+	if (rc)
+		map_back(m, l, done, was);
+	if (done)
+		m->ops->flush(m->ctx);
+	return rc;
+}
+
+int vmemmap_map_runs(struct hvo_machine *m, const struct run_list *l)
+{
+	struct run_list was = { m->undo, 0, NR_RUNS };
+	int rc = clear_runs(m, l->runs, l->nr);
+
+	if (rc)
+		return rc;
+	/* One run is mapped or not, and needs no undo. */
 	if (l->nr > 1)
 		lock_assert_held(m, &m->memmap_lock);
-	if (!*ret_done)
-		return rc;
-	for (i = 0; rc && i < *ret_done; i++)
-		run_add(&back, run_slot(&l->runs[i]), HVO_SHARED_TAIL, l->runs[i].nr);
-	/* One call that folds everything again does not fail. */
-	if (rc && m->ops->remap(m->ctx, back.runs, back.nr, &n))
-		HVO_PANIC(m, MEMMAP_6, "undo failed", l->runs[0].pfn);
-	m->ops->flush(m->ctx);
-	return rc;
+	for (; l->nr > 1 && was.nr < l->nr; was.nr++)
+		was.runs[was.nr] = (struct hvo_remap){ l->runs[was.nr].page, HVO_SHARED_TAIL,
+						       l->runs[was.nr].nr };
+	return vmemmap_map_or_undo(m, l, &was);
+}
+
+uint64_t vmemmap_part(struct hvo_machine *m, slot_t slot, uint64_t nr, bool *ret_shared)
+{
+	uint64_t n = 1;
+
+	*ret_shared = slot_backing(m, slot) == HVO_SHARED_TAIL;
+	while (n < nr && (slot_backing(m, slot_add(slot, n)) == HVO_SHARED_TAIL) == *ret_shared)
+		n++;
+	return n;
+}
+
+void vmemmap_undo(struct hvo_machine *m, const struct hvo_remap *was)
+{
+	struct hvo_remap part = *was;
+	uint64_t end = was->page + was->nr;
+	unsigned int done;
+	bool shared;
+
+	for (; part.page < end; part.page += part.nr) {
+		part.nr = vmemmap_part(m, run_slot(&part), end - part.page, &shared);
+		if (was->pfn != HVO_SHARED_TAIL)
+			part.pfn = was->pfn + (part.page - was->page);
+		if (shared == (was->pfn == HVO_SHARED_TAIL))
+			continue;
+		if (m->ops->remap(m->ctx, &part, 1, &done))
+			HVO_PANIC(m, MEMMAP_6, "undo failed", part.page);
+	}
 }

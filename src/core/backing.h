@@ -30,7 +30,7 @@ void run_sort(struct run_list *l);
 bool run_add_backing(struct hvo_machine *m, struct run_list *l, slot_t slot, uint64_t nr);
 
 /* End of the part of [pfn, end) that lies in one GiB, and so has its pages together. */
-hvo_pfn_t vmemmap_part_end(hvo_pfn_t pfn, hvo_pfn_t end);
+hvo_pfn_t vmemmap_gib_end(hvo_pfn_t pfn, hvo_pfn_t end);
 
 /* The pages of the array that a folded huge page of this order has no frames for. */
 struct tails tails_of(hvo_pfn_t pfn, unsigned int order);
@@ -63,9 +63,24 @@ HVO_MUST_CHECK int vmemmap_map_some(struct hvo_machine *m, const struct run_list
 /*
  * Clear the frames of the runs, map the runs, whose pages all show the shared tail, and flush.
  * Memmap lock held if there is more than one run. After an error all pages show the shared tail
- * again, and *@ret_done says only how many runs could be mapped.
+ * again.
  */
-HVO_MUST_CHECK int vmemmap_map_runs(struct hvo_machine *m, const struct run_list *l,
-				    unsigned int *ret_done);
+HVO_MUST_CHECK int vmemmap_map_runs(struct hvo_machine *m, const struct run_list *l);
+
+/*
+ * Map the runs, whose pages show @was now, and flush. The pages of both lists are equal and in equal
+ * order, and no run of @was reaches over two of @l. After an error all pages show @was again.
+ */
+HVO_MUST_CHECK int vmemmap_map_or_undo(struct hvo_machine *m, const struct run_list *l,
+				       const struct run_list *was);
+
+/* Map those pages of a run that a call which failed half-way changed back to what they showed. */
+void vmemmap_undo(struct hvo_machine *m, const struct hvo_remap *was);
+
+/*
+ * Number of pages from @slot on, of at most @nr, that all show the shared tail (*@ret_shared), or
+ * that all have frames.
+ */
+uint64_t vmemmap_part(struct hvo_machine *m, slot_t slot, uint64_t nr, bool *ret_shared);
 
 #endif

@@ -119,8 +119,7 @@ int vmemmap_cut(struct hvo_machine *m, pb_t pb, unsigned int at)
 {
 	hvo_pfn_t pfn = pb_pfn(pb), i;
 	struct hvo_remap run = { tail_slot(pb).nr, pfn + at, HVO_PAGEBLOCK_TAILS };
-	unsigned int done;
-	int rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 }, &done);
+	int rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 });
 
 	if (rc) {
 		counter_add(&m->cut_failures, 1);

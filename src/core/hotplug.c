@@ -248,6 +248,18 @@ int hvo_memory_online(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end,
 	return rc;
 }
 
+/* Is nothing left of an isolated section but the frames that host its descriptors? */
+static bool section_is_empty(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	hvo_pfn_t start = pfn + set_aside(m, pfn), end = pfn + HVO_SECTION_FRAMES;
+	struct in_way b;
+
+	for (pfn = pb_start(start); pfn < end;)
+		if (zone_next_in_way(m, &pfn, start, end, &b))
+			return false;
+	return true;
+}
+
 /* Take the range out of its zone, if all pageblocks can leave. */
 static bool leave_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, hvo_pfn_t end)
 {
@@ -256,8 +268,8 @@ static bool leave_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, h
 	lock_assert_held(m, &m->memmap_lock);
 	lock_assert_held(m, &z->lock);
 	HVO_ASSERT(m, z->present >= end - start, MANAGED_1, "more leaves than is there", start);
-	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
-		if (!zone_can_close(m, pb_of(pfn)))
+	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
+		if (!section_is_empty(m, pfn))
 			return false;
 	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
 		zone_close_pageblock(m, z, pb_of(pfn));
@@ -282,8 +294,6 @@ static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	for (pfn = start; pfn < end && !rc; pfn += HVO_SECTION_FRAMES)
 		rc = evacuate(m, pfn + set_aside(m, pfn), pfn + HVO_SECTION_FRAMES,
 			      EVACUATE_OFFLINE, UINT64_MAX, NULL);
-	for (pfn = start; pfn < end && !rc; pfn += HVO_PAGEBLOCK_FRAMES)
-		(void)isolated_pageblock_free(m, pb_of(pfn));
 	return rc;
 }
 

@@ -66,15 +66,16 @@ void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	lock_release(m, &m->memmap_lock);
 }
 
-bool isolated_pageblock_free(struct hvo_machine *m, pb_t pb)
+void isolated_collapse(struct hvo_machine *m, pb_t pb)
 {
 	struct zone *z = zone_of(m, pb_pfn(pb));
-	bool busy, free;
+	bool busy;
 
 	lock_acquire(m, &z->lock);
-	free = zone_settle_isolated(m, z, pb, &busy);
+	busy = zone_settle_isolated(m, z, pb);
 	lock_release(m, &z->lock);
-	return busy ? vmemmap_collapse_pageblock(m, z, pb) : free;
+	if (busy)
+		(void)vmemmap_collapse_pageblock(m, z, pb);
 }
 
 static bool claim_whole(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned int max)

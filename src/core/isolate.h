@@ -19,10 +19,10 @@ HVO_MUST_CHECK int isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn
 void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
 /*
- * Is an isolated pageblock free as a whole (state ISOLATED)? Collapses a pageblock that holds
- * nothing but its own tails. Takes the zone's lock itself.
+ * Make an isolated pageblock that holds nothing but its own tails whole, state ISOLATED.
+ * Takes the zone's lock itself.
  */
-bool isolated_pageblock_free(struct hvo_machine *m, pb_t pb);
+void isolated_collapse(struct hvo_machine *m, pb_t pb);
 
 /*
  * Claim the pageblocks [start, end) of an isolated range, all of them free: blocks in state TAKEN,

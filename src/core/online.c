@@ -105,10 +105,9 @@ static int online_memmap_pageblocks(struct hvo_machine *m, const struct node *n)
 		if (on_demand(m)) {
 			struct hvo_remap run = { tail_slot(pb_of(pfn)).nr, pfn + used,
 						 HVO_PAGEBLOCK_TAILS };
-			unsigned int done;
 
 			tails = HVO_PAGEBLOCK_TAILS;
-			rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 }, &done);
+			rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 });
 			if (rc)
 				return rc;
 		}
@@ -148,7 +147,7 @@ int vmemmap_map_node(struct hvo_machine *m, const struct node *n)
 	int rc = 0;
 
 	for (; pfn < n->end && !rc; pfn = end) {
-		end = vmemmap_part_end(pfn, n->end);
+		end = vmemmap_gib_end(pfn, n->end);
 		rc = online_gib(m, n, pfn, end);
 	}
 	return rc;
@@ -180,14 +179,13 @@ uint64_t vmemmap_self_hosted(const struct hvo_machine *m)
 static bool gather_missing(struct hvo_machine *m, int node, slot_t slot, uint64_t nr,
 			   struct run_list *l)
 {
-	uint64_t n, end = slot.nr + nr;
+	unsigned int gfp = HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN;
+	uint64_t end = slot.nr + nr;
+	bool shared;
 
-	for (; slot.nr < end; slot = slot_add(slot, n + 1)) {
-		for (n = 0;
-		     slot.nr + n < end && slot_backing(m, slot_add(slot, n)) == HVO_SHARED_TAIL;)
-			n++;
-		if (vmemmap_gather(m, HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN, node,
-				   slot, n, l))
+	for (; slot.nr < end; slot = slot_add(slot, nr)) {
+		nr = vmemmap_part(m, slot, end - slot.nr, &shared);
+		if (shared && vmemmap_gather(m, gfp, node, slot, nr, l))
 			return false;
 	}
 	return true;
@@ -196,8 +194,8 @@ static bool gather_missing(struct hvo_machine *m, int node, slot_t slot, uint64_
 static bool gather_range(struct hvo_machine *m, int node, hvo_pfn_t pfn, hvo_pfn_t end,
 			 struct run_list *l)
 {
-	for (; pfn < end; pfn = vmemmap_part_end(pfn, end)) {
-		struct tails t = part_pages(pfn, vmemmap_part_end(pfn, end));
+	for (; pfn < end; pfn = vmemmap_gib_end(pfn, end)) {
+		struct tails t = part_pages(pfn, vmemmap_gib_end(pfn, end));
 
 		if (!gather_missing(m, node, t.slot[0], t.nr[0], l) ||
 		    (!on_demand(m) && !gather_missing(m, node, t.slot[1], t.nr[1], l)))
@@ -245,13 +243,12 @@ static void fold_bytes_offline(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t e
 int vmemmap_add_range(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_t end, bool self)
 {
 	struct run_list l = { m->runs, 0, NR_RUNS };
-	unsigned int done;
 	hvo_pfn_t pfn;
 	int rc = -HVO_ENOMEM;
 
 	lock_assert_held(m, &m->memmap_lock);
 	if (self ? host_range(m, start, end, &l) : gather_range(m, node, start, end, &l))
-		rc = vmemmap_map_runs(m, &l, &done);
+		rc = vmemmap_map_runs(m, &l);
 	if (rc) {
 		if (!self)
 			vmemmap_put_unused_runs(m, &l);
@@ -284,27 +281,6 @@ static bool collect_backing(struct hvo_machine *m, slot_t slot, uint64_t nr, str
 	return true;
 }
 
-/*
- * Map the pages of the first @done runs to their old frames, in one call, which does not fail. Both
- * lists have equal pages in equal order.
- */
-static void undo_remove(struct hvo_machine *m, const struct run_list *l, unsigned int done,
-			const struct run_list *old)
-{
-	unsigned int i, nr = 0, n;
-	uint64_t pages = 0;
-
-	for (i = 0; i < done; i++)
-		pages += l->runs[i].nr;
-	for (; pages; nr++)
-		pages -= old->runs[nr].nr;
-	if (!nr)
-		return;
-	if (m->ops->remap(m->ctx, old->runs, nr, &n))
-		HVO_PANIC(m, MEMMAP_6, "undo failed", old->runs[0].pfn);
-	m->ops->flush(m->ctx);
-}
-
 /* Clear the head pages that keep their frames. */
 static void clear_staying(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
 {
@@ -331,13 +307,13 @@ static void put_outside(struct hvo_machine *m, const struct hvo_remap *run, hvo_
 int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	struct run_list old = { m->undo, 0, NR_RUNS }, l = { m->runs, 0, NR_RUNS };
-	unsigned int done = 0, i;
 	hvo_pfn_t pfn;
-	int rc = 0;
+	unsigned int i;
+	int rc;
 
 	lock_assert_held(m, &m->memmap_lock);
-	for (pfn = start; pfn < end; pfn = vmemmap_part_end(pfn, end)) {
-		struct tails t = part_pages(pfn, vmemmap_part_end(pfn, end));
+	for (pfn = start; pfn < end; pfn = vmemmap_gib_end(pfn, end)) {
+		struct tails t = part_pages(pfn, vmemmap_gib_end(pfn, end));
 
 		if (!collect_backing(m, t.slot[0], t.nr[0], &l, &old) ||
 		    !collect_backing(m, t.slot[1], t.nr[1], &l, &old))
@@ -346,14 +322,11 @@ int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
 		fold_set(m, pfn, HVO_SECTION_ORDER, HVO_PAGEBLOCK_ORDER | HVO_FOLDED);
 	m->ops->quiesce(m->ctx);
-	if (l.nr)
-		rc = m->ops->remap(m->ctx, l.runs, l.nr, &done);
+	rc = vmemmap_map_or_undo(m, &l, &old);
 	if (rc) {
-		undo_remove(m, &l, done, &old);
 		fold_bytes_offline(m, start, end);
 		return rc;
 	}
-	m->ops->flush(m->ctx);
 	clear_staying(m, start, end);
 	for (i = 0; i < old.nr; i++)
 		put_outside(m, &old.runs[i], start, end);

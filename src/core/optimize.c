@@ -31,12 +31,11 @@ int vmemmap_restore_elsewhere(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int
 	uint64_t nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER), want = nr * HVO_PAGEBLOCK_TAILS;
 	slot_t tails = tail_slot(pb_of(pfn));
 	struct run_list l = { m->runs, 0, NR_RUNS };
-	unsigned int done;
 	int rc = -HVO_ENOMEM;
 
 	lock_acquire(m, &m->memmap_lock);
 	if (!vmemmap_gather(m, HVO_GFP_KERNEL, zone_of(m, pfn)->node, tails, want, &l))
-		rc = vmemmap_map_runs(m, &l, &done);
+		rc = vmemmap_map_runs(m, &l);
 	if (rc) {
 		vmemmap_put_unused_runs(m, &l);
 		trace(m, HVO_EVENT_RESTORE_FAILED, pfn, nr, (uint64_t)-rc);
@@ -49,10 +48,39 @@ int vmemmap_restore_elsewhere(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int
 
 /* ---- Linux mode: optimize ------------------------------------------------------------------- */
 
-static bool page_folded_in_part(struct hvo_machine *m, const struct tails *t)
+/* Number of the pages that show the shared tail. */
+static uint64_t nr_shared(struct hvo_machine *m, const struct tails *t)
 {
-	return (t->nr[0] && slot_backing(m, t->slot[0]) == HVO_SHARED_TAIL) ||
-	       slot_backing(m, t->slot[1]) == HVO_SHARED_TAIL;
+	uint64_t nr = 0, i, n;
+	unsigned int j;
+	bool shared;
+
+	for (j = 0; j < 2; j++) {
+		for (i = 0; i < t->nr[j]; i += n) {
+			n = vmemmap_part(m, slot_add(t->slot[j], i), t->nr[j] - i, &shared);
+			nr += shared ? n : 0;
+		}
+	}
+	return nr;
+}
+
+/* Put the frames of those pages of a list that show the shared tail. */
+static void put_shared(struct hvo_machine *m, const struct run_list *l,
+		       void (*put)(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr))
+{
+	unsigned int i;
+	uint64_t k, n;
+	bool shared;
+
+	for (i = 0; i < l->nr; i++) {
+		const struct hvo_remap *r = &l->runs[i];
+
+		for (k = 0; k < r->nr; k += n) {
+			n = vmemmap_part(m, slot_add(run_slot(r), k), r->nr - k, &shared);
+			if (shared)
+				put(m, r->pfn + k, n);
+		}
+	}
 }
 
 /*
@@ -76,73 +104,43 @@ static void retag_head_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 	lock_release(m, &z->lock);
 }
 
-/* Free the frames of the recorded backing that no page of the array shows any more. */
-static void put_folded_backing(struct hvo_machine *m, const struct run_list *old, bool all)
-{
-	unsigned int i;
-	uint64_t k;
-
-	for (i = 0; i < old->nr; i++) {
-		const struct hvo_remap *r = &old->runs[i];
-
-		if (all) {
-			vmemmap_put_frames(m, r->pfn, r->nr);
-			continue;
-		}
-		for (k = 0; k < r->nr; k++)
-			if (slot_backing(m, slot_add(run_slot(r), k)) == HVO_SHARED_TAIL)
-				vmemmap_put_frames(m, r->pfn + k, 1);
-	}
-}
-
 /* Map the runs of a page of which a fold remapped only a part to their old frames. */
-static void undo_partial_fold(struct hvo_machine *m, const struct tails *t,
-			      const struct run_list *old)
+static void undo_fold(struct hvo_machine *m, const struct tails *t, const struct run_list *old)
 {
-	struct hvo_remap r;
-	unsigned int i, j, n;
+	unsigned int i, j;
 
 	for (j = 0; j < 2; j++) {
 		for (i = 0; i < old->nr && t->nr[j]; i++) {
-			uint64_t first = t->slot[j].nr, start = old->runs[i].page;
-			uint64_t end = min_u64(start + old->runs[i].nr, first + t->nr[j]);
+			const struct hvo_remap *r = &old->runs[i];
+			uint64_t from = max_u64(r->page, t->slot[j].nr);
+			uint64_t to = min_u64(r->page + r->nr, t->slot[j].nr + t->nr[j]);
 
-			r.page = max_u64(start, first);
-			if (end <= r.page || slot_backing(m, run_slot(&r)) != HVO_SHARED_TAIL)
-				continue;
-			r.nr = end - r.page;
-			r.pfn = old->runs[i].pfn + (r.page - start);
-			if (m->ops->remap(m->ctx, &r, 1, &n))
-				HVO_PANIC(m, MEMMAP_6, "undo failed", r.pfn);
+			if (from < to)
+				vmemmap_undo(m,
+					     &(struct hvo_remap){ from, r->pfn + (from - r->page),
+								  to - from });
 		}
 	}
 }
 
-static bool page_folded_whole(struct hvo_machine *m, const struct tails *t)
-{
-	return (!t->nr[0] || slot_backing(m, t->slot[0]) == HVO_SHARED_TAIL) &&
-	       slot_backing(m, t->slot[1]) == HVO_SHARED_TAIL;
-}
-
 static unsigned int finish_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsigned int nr,
-				    unsigned int order, const struct run_list *old, bool all)
+				    unsigned int order, const struct run_list *old)
 {
 	unsigned int i, folded = 0;
 
 	for (i = 0; i < nr; i++) {
 		struct tails t = tails_of(pfns[i], order);
 
-		if (all || page_folded_whole(m, &t)) {
+		if (nr_shared(m, &t) == nr_tails(&t)) {
 			page_add_flags(page_rw(m, pfns[i]), HVO_PF_OPTIMIZED);
 			folded++;
 			continue;
 		}
-		if (page_folded_in_part(m, &t))
-			undo_partial_fold(m, &t, old);
+		undo_fold(m, &t, old);
 		fold_set(m, pfns[i], order, (uint8_t)order);
 	}
 	m->ops->flush(m->ctx);
-	put_folded_backing(m, old, all);
+	put_shared(m, old, vmemmap_put_frames);
 	for (i = 0; i < nr; i++)
 		if (page_flags(page_ro(m, pfns[i])) & HVO_PF_OPTIMIZED)
 			retag_head_frame(m, pfns[i]);
@@ -177,7 +175,7 @@ unsigned int vmemmap_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsi
 		return 0;
 	m->ops->quiesce(m->ctx);
 	rc = m->ops->remap(m->ctx, l.runs, l.nr, &done);
-	folded = finish_optimize(m, pfns, taken, order, &old, !rc);
+	folded = finish_optimize(m, pfns, taken, order, &old);
 	if (rc)
 		trace(m, HVO_EVENT_FOLD_FAILED, pfns[0],
 		      (uint64_t)(taken - folded) << (order - HVO_PAGEBLOCK_ORDER), (uint64_t)-rc);
@@ -232,65 +230,23 @@ static void truncate_runs(struct hvo_machine *m, struct run_list *l, unsigned in
 	}
 }
 
-/* Fold the pages of one huge page again that a failed restore had mapped already. */
-static void undo_partial_restore(struct hvo_machine *m, const struct tails *t)
-{
-	unsigned int j, n;
-	uint64_t i;
-
-	for (j = 0; j < 2; j++) {
-		for (i = 0; i < t->nr[j]; i++) {
-			struct hvo_remap r = { t->slot[j].nr + i, HVO_SHARED_TAIL, 1 };
-
-			if (slot_backing(m, run_slot(&r)) == HVO_SHARED_TAIL)
-				continue;
-			while (i + r.nr < t->nr[j] &&
-			       slot_backing(m, slot_add(run_slot(&r), r.nr)) != HVO_SHARED_TAIL)
-				r.nr++;
-			if (m->ops->remap(m->ctx, &r, 1, &n))
-				HVO_PANIC(m, MEMMAP_6, "undo failed", r.page);
-			i += r.nr - 1;
-		}
-	}
-}
-
-static bool page_present(struct hvo_machine *m, const struct tails *t)
-{
-	unsigned int j;
-	uint64_t i;
-
-	for (j = 0; j < 2; j++)
-		for (i = 0; i < t->nr[j]; i++)
-			if (slot_backing(m, slot_add(t->slot[j], i)) == HVO_SHARED_TAIL)
-				return false;
-	return true;
-}
-
 /* After a mapping failed: keep the pages that are complete, undo the one that is not. */
 static unsigned int keep_complete(struct hvo_machine *m, const hvo_pfn_t *pfns, unsigned int nr,
-				  unsigned int order, const struct run_list *l, bool put)
+				  unsigned int order)
 {
-	unsigned int complete = 0, i;
-	uint64_t k;
+	unsigned int complete = nr, i, j;
 
-	while (complete < nr) {
-		struct tails t = tails_of(pfns[complete], order);
-
-		if (!page_present(m, &t))
-			break;
-		complete++;
-	}
-	for (i = complete; i < nr; i++) {
+	for (i = nr; i--;) {
 		struct tails t = tails_of(pfns[i], order);
 
-		if (page_optimized(m, pfns[i]))
-			undo_partial_restore(m, &t);
+		if (!nr_shared(m, &t))
+			continue;
+		complete = i;
+		for (j = 0; j < 2; j++)
+			vmemmap_undo(m,
+				     &(struct hvo_remap){ t.slot[j].nr, HVO_SHARED_TAIL, t.nr[j] });
 	}
 	m->ops->flush(m->ctx);
-	for (i = 0; i < l->nr && put; i++)
-		for (k = 0; k < l->runs[i].nr; k++)
-			if (slot_backing(m, slot_add(run_slot(&l->runs[i]), k)) == HVO_SHARED_TAIL)
-				vmemmap_put_unused(m, l->runs[i].pfn + k, 1);
 	return complete;
 }
 
@@ -326,8 +282,10 @@ unsigned int vmemmap_restore(struct hvo_machine *m, hvo_pfn_t *pfns, unsigned in
 	run_sort(&l);
 	rc = vmemmap_map_some(m, &l, &done);
 	if (rc) {
-		unsigned int complete = keep_complete(m, pfns, taken, order, &l, put);
+		unsigned int complete = keep_complete(m, pfns, taken, order);
 
+		if (put)
+			put_shared(m, &l, vmemmap_put_unused);
 		trace(m, HVO_EVENT_RESTORE_FAILED, pfns[complete],
 		      (uint64_t)(taken - complete) << (order - HVO_PAGEBLOCK_ORDER), (uint64_t)-rc);
 		taken = complete;
@@ -355,7 +313,6 @@ bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int or
 	slot_t heads = slot_of(pfn);
 	uint64_t each = stride == 1 ? nr - 1 : 1;
 	struct run_list l = { m->runs, 0, NR_RUNS };
-	unsigned int done;
 	int rc;
 
 	lock_assert_held(m, &m->memmap_lock);
@@ -371,7 +328,7 @@ bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int or
 			return false;
 		}
 	}
-	rc = vmemmap_map_runs(m, &l, &done);
+	rc = vmemmap_map_runs(m, &l);
 	if (rc) {
 		trace(m, HVO_EVENT_RESTORE_FAILED, pfn, nr / stride - 1, (uint64_t)-rc);
 		vmemmap_put_unused_runs(m, &l);

@@ -210,6 +210,8 @@ void hugetlb_leave_list(struct hvo_pool *pool, struct page_list *list,
 	unsigned int nr, i, done;
 
 	lock_assert_held(pool->m, &pool->m->memmap_lock);
+	for (; on_demand(pool->m) && list->nr; res->done++)
+		hugetlb_free_page(pool, page_list_pop(pool->m, list));
 	while (list->nr) {
 		for (nr = 0; nr < BATCH && list->nr; nr++)
 			pool->batch[nr] = page_list_pop(pool->m, list);

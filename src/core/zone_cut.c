@@ -455,27 +455,19 @@ static void set_busy(struct hvo_machine *m, struct zone *z, struct pageblock *b,
 	update_end(&u);
 }
 
-bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, pb_t pb, bool *ret_busy)
+bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, pb_t pb)
 {
 	struct pageblock *b = pb_data(m, pb);
-	enum pageblock_place place;
 
 	lock_assert_held(m, &z->lock);
 	HVO_ASSERT(m, b->isolation, ZONE_4, "block is not isolated", pb_pfn(pb));
-	*ret_busy = false;
-	place = pageblock_place(m, pb);
-	if (place == PLACE_WHOLE)
-		return hvo_page_state(page_ro(m, pb_pfn(pb))) == HVO_PAGE_ISOLATED;
-	if (place != PLACE_CUT)
+	if (pageblock_place(m, pb) != PLACE_CUT)
 		return false;
-	if (all_free(m, b)) {
+	if (all_free(m, b))
 		zone_set_isolated(m, make_whole(m, z, b));
-		return true;
-	}
-	*ret_busy = pageblock_collapsible(m, b);
-	if (*ret_busy)
+	else if (pageblock_collapsible(m, b))
 		set_busy(m, z, b, true);
-	return false;
+	return b->flags & PB_BUSY;
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */
@@ -797,44 +789,48 @@ void zone_collapsed(struct hvo_machine *m, struct zone *z, pb_t pb)
 	zone_put_whole(m, z, pb_pfn(pb), HVO_PAGEBLOCK_ORDER);
 }
 
-/* ---- hot-plug ------------------------------------------------------------------------------- */
+/* ---- what an isolated range still holds ------------------------------------------------------ */
 
-bool zone_can_close(struct hvo_machine *m, pb_t pb)
+/* Find the next block of a cut pageblock, from *@pfn up to @end, that is in the way. */
+static bool next_in_cut(struct hvo_machine *m, hvo_pfn_t *pfn, hvo_pfn_t start, hvo_pfn_t end,
+			struct in_way *ret)
 {
-	hvo_pfn_t base = pb_pfn(pb);
-	enum pageblock_place place;
-	unsigned int idx, order;
+	bool bad = badframe_in_block(m, pb_start(*pfn), HVO_PAGEBLOCK_ORDER);
 
-	lock_assert_held(m, &zone_of(m, base)->lock);
-	place = pageblock_place(m, pb);
-	if (place == PLACE_WHOLE) {
-		enum hvo_page_state state = hvo_page_state(page_ro(m, base));
+	while (*pfn < end) {
+		const struct hvo_page *page = page_ro(m, *pfn);
 
-		return state == HVO_PAGE_ISOLATED || state == HVO_PAGE_POISONED;
+		*ret = (struct in_way){ *pfn, hvo_page_state(page), page_flags(page), false };
+		*pfn += page_cut_frames(ret->state, page_order(page));
+		if (*pfn <= start || ret->state == HVO_PAGE_FREE || ret->state == HVO_PAGE_POISONED)
+			continue;
+		ret->own = ret->state == HVO_PAGE_MEMMAP && page_describes_itself(m, ret->head);
+		if (!ret->own || !bad)
+			return true;
 	}
-	if (place != PLACE_CUT)
-		return false;
-	for (idx = 0; idx < HVO_PAGEBLOCK_FRAMES; idx += 1u << order) {
-		const struct hvo_page *page = page_ro(m, base + idx);
-
-		order = 0;
-		switch (hvo_page_state(page)) {
-		case HVO_PAGE_FREE:
-			order = page->order;
-			break;
-		case HVO_PAGE_POISONED:
-			break;
-		case HVO_PAGE_MEMMAP:
-			if (page_flags(page) & HVO_PF_BOOT ? !section_of(m, base)->self_hosted :
-							     !page_describes_itself(m, base + idx))
-				return false;
-			break;
-		default:
-			return false;
-		}
-	}
-	return true;
+	return false;
 }
+
+bool zone_next_in_way(struct hvo_machine *m, hvo_pfn_t *pfn, hvo_pfn_t start, hvo_pfn_t end,
+		      struct in_way *ret)
+{
+	enum pageblock_place place = pageblock_place(m, pb_of(*pfn));
+	hvo_pfn_t next = pb_end(*pfn), head;
+
+	if (place == PLACE_CUT)
+		return next_in_cut(m, pfn, start, min_u64(end, next), ret);
+	*ret = (struct in_way){ *pfn, HVO_PAGE_TAIL, 0, place == PLACE_COLLAPSING };
+	if (place == PLACE_WHOLE || place == PLACE_MEMMAP) {
+		head = order_start(*pfn, fold_order(m, *pfn));
+		next = head + (UINT64_C(1) << fold_order(m, *pfn));
+		*ret = (struct in_way){ head, hvo_page_state(page_ro(m, head)),
+					page_flags(page_ro(m, head)), false };
+	}
+	*pfn = next;
+	return ret->state != HVO_PAGE_ISOLATED && ret->state != HVO_PAGE_POISONED;
+}
+
+/* ---- hot-plug ------------------------------------------------------------------------------- */
 
 void zone_close_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb)
 {

@@ -41,10 +41,10 @@ void zone_isolate_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, enum
 void zone_unisolate_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb);
 
 /*
- * Is an isolated pageblock free as a whole? In Linux mode an empty one becomes whole. *@ret_busy:
- * the pageblock is BUSY and in flight, and the caller has to collapse it.
+ * Make an isolated pageblock that is free but for its own tails whole, in Linux mode. True: the
+ * pageblock is BUSY and in flight, and the caller has to collapse it.
  */
-bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, pb_t pb, bool *ret_busy);
+bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, pb_t pb);
 
 /*
  * Make a pageblock that the caller owns, with its descriptors present, a cut one. Its frames with
@@ -106,11 +106,22 @@ void zone_collapsed(struct hvo_machine *m, struct zone *z, pb_t pb);
 /* Put a pageblock that zone_take_collapsible() gave back: it stays cut. */
 void zone_put_collapsible(struct hvo_machine *m, struct zone *z, pb_t pb);
 
+/* A block that keeps an isolated range from being empty. */
+struct in_way {
+	hvo_pfn_t head;
+	enum hvo_page_state state; /* TAIL: its pageblock is changing */
+	uint16_t flags;
+	bool own; /* tails of the pageblock that the frame lies in, which vanish when that collapses */
+};
+
 /*
- * Can an isolated pageblock leave its zone? Each frame is free, failed, or holds descriptors of the
- * pageblock or, in a section that hosts its own, of the section.
+ * Find the next block, from *@pfn on in one pageblock, that is in the way of the isolated range
+ * [start, end): all that is neither free nor failed. Tails stay in a pageblock that can not
+ * collapse since a frame of it failed. *@pfn moves behind the block; false: none is left, and *@pfn
+ * is behind the pageblock. The first time *@pfn begins a pageblock.
  */
-bool zone_can_close(struct hvo_machine *m, pb_t pb);
+bool zone_next_in_way(struct hvo_machine *m, hvo_pfn_t *pfn, hvo_pfn_t start, hvo_pfn_t end,
+		      struct in_way *ret);
 
 /* Take a pageblock out of its zone: no frame of it is free or isolated any more. */
 void zone_close_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb);

@@ -47,8 +47,11 @@ static void isolate_in(enum hvo_mode mode)
 	assert_int_equal(hvo_isolate_range(r.m, end - 512, end + 512), -HVO_EBUSY);
 	rig_audit(&r);
 	expect_apart(&r, start, end);
-	for (i = 0; i < 40; i++)
-		assert_true(isolated_pageblock_free(r.m, pb_of(start + (hvo_pfn_t)i * 512)));
+	for (i = 0; i < 40; i++) {
+		isolated_collapse(r.m, pb_of(start + (hvo_pfn_t)i * 512));
+		assert_int_equal(rig_page(&r, start + (hvo_pfn_t)i * 512)->state,
+				 HVO_PAGE_ISOLATED);
+	}
 	assert_int_equal(hvo_unisolate_range(r.m, start, end), 0);
 	after = rig_zone(&r, 0, HVO_ZONE_NORMAL);
 	assert_memory_equal(&before, &after, sizeof(before));
@@ -75,7 +78,7 @@ static void isolate_in(enum hvo_mode mode)
 	rig_audit(&r);
 	expect_apart(&r, start, end);
 	for (small = start; small < end; small += 512)
-		(void)isolated_pageblock_free(r.m, pb_of(small));
+		isolated_collapse(r.m, pb_of(small));
 	rig_audit(&r);
 	assert_int_equal(hvo_unisolate_range(r.m, start, end), 0);
 	hvo_collapse(r.m, UINT64_MAX, NULL);

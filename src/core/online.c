@@ -113,7 +113,6 @@ static int online_memmap_pageblocks(struct hvo_machine *m, const struct node *n)
 		}
 		online_frames(m, pfn, used + tails);
 		vmemmap_set_backs(m, pfn + used, tail_slot(pb_of(pfn)), tails);
-		fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
 		counter_add(&m->memmap_boot, tails);
 		lock_acquire(m, &z->lock);
 		z->managed -= tails;

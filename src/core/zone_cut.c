@@ -486,6 +486,7 @@ void zone_open_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, unsigne
 	struct update u;
 
 	lock_assert_held(m, &z->lock);
+	fold_set(m, base, HVO_PAGEBLOCK_ORDER, 0);
 	*b = (struct pageblock){ .migratetype = type & 0xf, .isolation = b->isolation };
 	u = update_begin(m, z, b);
 	for (idx = first; idx < HVO_PAGEBLOCK_FRAMES; idx += 1u << order) {
@@ -509,10 +510,8 @@ void zone_open_around(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned i
 	bool self = at < HVO_PAGEBLOCK_FRAMES;
 
 	lock_assert_held(m, &z->lock);
-	if (!self) {
+	if (!self)
 		page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
-		fold_set(m, base, HVO_PAGEBLOCK_ORDER, 0);
-	}
 	zone_open_pageblock(m, z, pb, self ? at + HVO_PAGEBLOCK_TAILS : 0, type,
 			    self ? PB_SELF : 0);
 	if (self)

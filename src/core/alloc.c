@@ -33,26 +33,6 @@ static enum migratetype gfp_type(unsigned int gfp)
 	return gfp & HVO_GFP_RECLAIMABLE ? MIGRATE_RECLAIMABLE : MIGRATE_UNMOVABLE;
 }
 
-/* Do what may wait for the platform before the frames of a pageblock can be used singly. */
-static int prepare_cut(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	int rc = reported_populate(m, pfn, HVO_PAGEBLOCK_FRAMES);
-
-	return rc || !on_demand(m) ? rc : vmemmap_cut(m, pageblock_of(pfn), 0);
-}
-
-static void open_cut(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, enum migratetype type)
-{
-	lock_assert_held(m, &z->lock);
-	if (on_demand(m)) {
-		zone_open_pageblock(m, z, pageblock_of(pfn), HVO_PAGEBLOCK_TAILS, type, PB_SELF);
-		return;
-	}
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
-	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
-	zone_open_pageblock(m, z, pageblock_of(pfn), 0, type, 0);
-}
-
 /*
  * Cut a whole pageblock and take a block of @order of it under the same lock, so that no cut
  * pageblock is ever left entirely free (Linux mode). Called and returns with the zone's lock; drops
@@ -64,18 +44,19 @@ static bool alloc_from_cut(struct hvo_machine *m, struct zone *z, enum migratety
 {
 	hvo_pfn_t failed[CUT_ATTEMPTS], pfn = 0;
 	unsigned int nr_failed = 0;
-	bool taken = false;
+	bool taken = false, self = on_demand(m);
 	int rc;
 
 	lock_assert_held(m, &z->lock);
 	while (nr_failed < CUT_ATTEMPTS && zone_take_whole(m, z, HVO_PAGEBLOCK_ORDER, &pfn)) {
 		z->in_flight++;
 		lock_release(m, &z->lock);
-		rc = prepare_cut(m, pfn);
+		rc = vmemmap_cut(m, pageblock_of(pfn), self ? 0 : HVO_PAGEBLOCK_FRAMES);
 		lock_acquire(m, &z->lock);
 		zone_end_flight(m, z);
 		if (!rc) {
-			open_cut(m, z, pfn, type);
+			zone_open_pageblock(m, z, pageblock_of(pfn), self ? HVO_PAGEBLOCK_TAILS : 0,
+					    type, self ? PB_SELF : 0);
 			taken = zone_take_from(m, z, pageblock_of(pfn), order, ret);
 			break;
 		}

@@ -39,6 +39,12 @@ uint64_t vmemmap_page_at_start(struct hvo_machine *m, hvo_pfn_t pfn);
 /* Linux mode: the frame that backs a page of the array at the start; HVO_PFN_NONE: none. */
 hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page);
 
+/*
+ * Count frames that begin to hold descriptors, or cease to (negative numbers): @nr ordinary ones, and
+ * @boot that are set aside, which zone @z does not manage; its lock is held if there are any.
+ */
+void vmemmap_count(struct hvo_machine *m, struct zone *z, int64_t nr, int64_t boot);
+
 /* Note in frames [pfn, pfn + nr) of cut pageblocks that they back pages [page, page + nr). */
 void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint64_t nr);
 

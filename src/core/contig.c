@@ -218,10 +218,9 @@ static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, const struct
 			       0;
 	}
 	while (p < end) {
-		const struct hvo_page *page = page_ro(m, p);
+		bool stays = page_stays(page_step(m, &p));
 
-		p += page_cut_frames(hvo_page_state(page), page_order(page));
-		if (p > pfn && page_stays(page))
+		if (p > pfn && stays)
 			found = p;
 	}
 	return found;

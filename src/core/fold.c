@@ -70,12 +70,10 @@ void vmemmap_put_unused(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 		/* All under the lock: a collapse does this while descriptors may be moved. */
 		lock_acquire(m, &z->lock);
 		boot = clear_backs(m, pfn, n);
-		counter_set(&z->managed, z->managed + boot);
+		vmemmap_count(m, z, (int64_t)boot - (int64_t)n, -(int64_t)boot);
 		zone_count_freed(z, n);
 		zone_put_range(m, z, pfn, n);
 		lock_release(m, &z->lock);
-		counter_sub(&m->memmap_boot, boot);
-		counter_sub(&m->memmap, n - boot);
 		pfn += n;
 		nr -= n;
 	}
@@ -93,9 +91,8 @@ void vmemmap_leave_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 
 	/* Its descriptor is folded: that nobody uses it, only its bit can say. */
 	lock_acquire(m, &z->lock);
-	counter_set(&z->managed, z->managed + 1);
+	vmemmap_count(m, z, 0, -1);
 	lock_release(m, &z->lock);
-	counter_sub(&m->memmap_boot, 1);
 	trace(m, HVO_EVENT_POISONED, pfn, 0, 0);
 }
 
@@ -119,8 +116,11 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 {
 	hvo_pfn_t pfn = pageblock_pfn(block), i;
 	struct hvo_remap run = { hvo_pageblock_tail_page(block), pfn + at, HVO_PAGEBLOCK_TAILS };
-	int rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 });
+	int rc = reported_populate(m, pfn, HVO_PAGEBLOCK_FRAMES);
 
+	if (rc || at == HVO_PAGEBLOCK_FRAMES)
+		return rc;
+	rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 });
 	if (rc) {
 		counter_add(&m->cut_failures, 1);
 		trace(m, HVO_EVENT_RESTORE_FAILED, pfn, 1, (uint64_t)-rc);
@@ -137,25 +137,10 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 	return 0;
 }
 
-/*
- * Do what may fail, and wait. *ret_at: the index of the frames that hold the tails then, or
- * HVO_PAGEBLOCK_FRAMES: none does.
- */
-static bool prepare_cut(struct hvo_machine *m, hvo_pfn_t block, unsigned int *ret_at)
-{
-	if (reported_populate(m, block, HVO_PAGEBLOCK_FRAMES))
-		return false;
-	*ret_at = HVO_PAGEBLOCK_FRAMES;
-	if (!on_demand(m))
-		return true;
-	*ret_at = badframe_sound_group(m, block, block, block);
-	return *ret_at < HVO_PAGEBLOCK_FRAMES && !vmemmap_cut(m, pageblock_of(block), *ret_at);
-}
-
 bool cut_aside(struct hvo_machine *m, hvo_pfn_t block)
 {
 	struct zone *z = zone_lock_of(m, block);
-	unsigned int at = 0;
+	unsigned int at = HVO_PAGEBLOCK_FRAMES;
 	bool taken, cut;
 
 	if (!z)
@@ -165,7 +150,10 @@ bool cut_aside(struct hvo_machine *m, hvo_pfn_t block)
 	lock_release(m, &z->lock);
 	if (!taken)
 		return false;
-	cut = prepare_cut(m, block, &at);
+	if (on_demand(m))
+		at = badframe_sound_group(m, block, block, block);
+	cut = on_demand(m) == (at < HVO_PAGEBLOCK_FRAMES) &&
+	      !vmemmap_cut(m, pageblock_of(block), at);
 	lock_acquire(m, &z->lock);
 	zone_end_flight(m, z);
 	if (cut)
@@ -230,7 +218,7 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 	if (badframe_in_block(m, pfn, HVO_PAGEBLOCK_ORDER))
 		(void)cut_all_aside(m, pfn, pfn + HVO_PAGEBLOCK_FRAMES, UINT64_MAX);
 	if (self)
-		counter_sub(&m->memmap, HVO_PAGEBLOCK_TAILS);
+		vmemmap_count(m, NULL, -(int64_t)HVO_PAGEBLOCK_TAILS, 0);
 	else
 		vmemmap_put_runs(m, old, nr_old);
 }

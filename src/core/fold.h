@@ -26,9 +26,9 @@ void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsig
 void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l);
 
 /*
- * Restore the tails of pageblock @block, which the caller owns (state TAKEN, order 9), to the frames
- * of the pageblock from index @at on. On-demand mode; no spin lock held. After an error the
- * pageblock is folded as before.
+ * Prepare pageblock @block, which the caller owns (state TAKEN, order 9), to be cut: ask the system for
+ * its memory, and restore its tails to the frames of the pageblock from index @at on;
+ * HVO_PAGEBLOCK_FRAMES: to none. No spin lock held. After an error the pageblock is folded as before.
  */
 HVO_MUST_CHECK int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at);
 

@@ -19,7 +19,6 @@
 #include "lock.h"
 #include "optimize.h"
 #include "page.h"
-#include "reporting.h"
 #include "zone_cut.h"
 
 static int isolate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum isolation by)
@@ -121,11 +120,9 @@ static int cut_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, 
 	unsigned int at =
 		on_demand(m) ? badframe_sound_group(m, block, start, end) : HVO_PAGEBLOCK_FRAMES;
 	bool self = at < HVO_PAGEBLOCK_FRAMES;
-	int rc = reported_populate(m, block, HVO_PAGEBLOCK_FRAMES);
+	int rc = vmemmap_cut(m, pageblock_of(block), at);
 
-	if (!rc && self)
-		rc = vmemmap_cut(m, pageblock_of(block), at);
-	else if (!rc && on_demand(m))
+	if (!rc && !self && on_demand(m))
 		rc = vmemmap_restore_elsewhere(m, block, HVO_PAGEBLOCK_ORDER);
 	if (rc)
 		return rc;

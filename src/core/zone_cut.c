@@ -488,6 +488,10 @@ void zone_open_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block, 
 	struct update u;
 
 	lock_assert_held(m, &z->lock);
+	if (hvo_page_state(page_ro(m, base)) == HVO_PAGE_TAKEN)
+		page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
+	if (hvo_fold_byte(&m->mm, block))
+		fold_set(m, base, HVO_PAGEBLOCK_ORDER, 0);
 	*b = (struct pageblock){ .migratetype = type & 0xf, .isolation = b->isolation };
 	u = update_begin(m, z, b);
 	for (idx = first; idx < HVO_PAGEBLOCK_FRAMES; idx += 1u << order) {
@@ -511,10 +515,6 @@ void zone_open_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, un
 	unsigned int behind = self ? at + HVO_PAGEBLOCK_TAILS : HVO_PAGEBLOCK_FRAMES;
 
 	lock_assert_held(m, &z->lock);
-	if (!self) {
-		page_set_state(m, block, page_rw(m, block), HVO_PAGE_TAIL, 0);
-		fold_set(m, block, HVO_PAGEBLOCK_ORDER, 0);
-	}
 	zone_open_pageblock(m, z, pageblock_of(block), HVO_PAGEBLOCK_FRAMES, type,
 			    self ? PB_SELF : 0);
 	zone_put_range(m, z, block, at);
@@ -597,8 +597,6 @@ static void open_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t
 	hvo_pfn_t base = pageblock_pfn(pageblock_of(pfn));
 
 	zone_take_out(m, z, pfn & ~((UINT64_C(1) << order) - 1), order, base, HVO_PAGEBLOCK_ORDER);
-	page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
-	fold_set(m, base, HVO_PAGEBLOCK_ORDER, 0);
 	zone_open_pageblock(m, z, pageblock_of(pfn), 0, MIGRATE_UNMOVABLE, 0);
 }
 
@@ -817,10 +815,10 @@ static bool next_in_cut(struct hvo_machine *m, hvo_pfn_t *pfn, hvo_pfn_t start, 
 	bool bad = badframe_in_block(m, pageblock_pfn(pageblock_of(*pfn)), HVO_PAGEBLOCK_ORDER);
 
 	while (*pfn < end) {
-		const struct hvo_page *page = page_ro(m, *pfn);
+		hvo_pfn_t head = *pfn;
+		const struct hvo_page *page = page_step(m, pfn);
 
-		*ret = (struct in_way){ *pfn, hvo_page_state(page), page_flags(page), false };
-		*pfn += page_cut_frames(ret->state, page_order(page));
+		*ret = (struct in_way){ head, hvo_page_state(page), page_flags(page), false };
 		if (*pfn <= start || ret->state == HVO_PAGE_FREE || ret->state == HVO_PAGE_POISONED)
 			continue;
 		ret->own = ret->state == HVO_PAGE_MEMMAP && page_describes_itself(m, ret->head);
@@ -864,7 +862,7 @@ void zone_close_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block)
 	if (stays & PB_CUT) {
 		frags_drop(m, b, base);
 		if (stays & PB_SELF)
-			counter_sub(&m->memmap, HVO_PAGEBLOCK_TAILS);
+			vmemmap_count(m, NULL, -(int64_t)HVO_PAGEBLOCK_TAILS, 0);
 		forget_cut(m, z, b);
 	} else if (hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED) {
 		page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
@@ -881,7 +879,7 @@ void zone_reopen_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block
 
 	lock_assert_held(m, &z->lock);
 	if (flags)
-		counter_add(&m->memmap, HVO_PAGEBLOCK_TAILS);
+		vmemmap_count(m, NULL, HVO_PAGEBLOCK_TAILS, 0);
 	zone_open_pageblock(m, z, block, HVO_PAGEBLOCK_FRAMES, MIGRATE_MOVABLE, flags);
 	for (pfn = base; pfn < base + HVO_PAGEBLOCK_FRAMES; pfn = end + 1) {
 		for (end = pfn; end < base + HVO_PAGEBLOCK_FRAMES &&

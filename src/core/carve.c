@@ -20,7 +20,7 @@
 
 /* ---- what it spoiled ------------------------------------------------------------------------ */
 
-void vmemmap_note_carved(struct hvo_machine *m, uint64_t block, uint64_t nr)
+static void note_carved(struct hvo_machine *m, uint64_t block, uint64_t nr)
 {
 	lock_assert_held(m, &m->memmap_lock);
 	if (!counter_read(&m->carved_blocks)) {
@@ -44,8 +44,7 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 	vmemmap_back(m, pfn, t.page[0], t.nr[0]);
 	vmemmap_back(m, pfn + t.nr[0], t.page[1], t.nr[1]);
-	vmemmap_note_carved(m, pageblock_of(pfn),
-			    (keep + HVO_PAGEBLOCK_FRAMES - 1) / HVO_PAGEBLOCK_FRAMES);
+	note_carved(m, pageblock_of(pfn), (keep + HVO_PAGEBLOCK_FRAMES - 1) / HVO_PAGEBLOCK_FRAMES);
 	/* All bytes first: no block may seem to be whole with a head that holds descriptors. */
 	for (first = 0; first < nr; first += HVO_PAGEBLOCK_FRAMES)
 		fold_set(m, pfn + first, HVO_PAGEBLOCK_ORDER,

@@ -4,12 +4,6 @@
 
 #include "machine.h"
 
-/*
- * Count pageblocks [block, block + nr), in which policy carve keeps frames, as carved. Memmap lock
- * held.
- */
-void vmemmap_note_carved(struct hvo_machine *m, uint64_t block, uint64_t nr);
-
 /* Free a page that HVO_RESTORE_CARVE restored, but for the frames that back its descriptors. */
 void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 

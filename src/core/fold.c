@@ -96,7 +96,7 @@ void vmemmap_leave_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 	trace(m, HVO_EVENT_POISONED, pfn, 0, 0);
 }
 
-void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr)
+static void put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr)
 {
 	while (nr--)
 		vmemmap_put_frames(m, runs[nr].pfn, runs[nr].nr);
@@ -220,7 +220,7 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 	if (self)
 		vmemmap_count(m, NULL, -(int64_t)HVO_PAGEBLOCK_TAILS, 0);
 	else
-		vmemmap_put_runs(m, old, nr_old);
+		put_runs(m, old, nr_old);
 }
 
 static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64_t *blocks,

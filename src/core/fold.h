@@ -19,9 +19,6 @@ void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 /* Put a failed frame of a whole block of descriptors, which backs no page any more, out of use. */
 void vmemmap_leave_frame(struct hvo_machine *m, hvo_pfn_t pfn);
 
-/* Give the frames of runs that back no page any more to their zones. No spin lock held. */
-void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr);
-
 /* Give the frames of a list, in which nothing was ever written, to their zones, after an error. */
 void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l);
 

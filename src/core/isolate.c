@@ -52,16 +52,28 @@ int isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	return isolate(m, start, end, ISOLATED_BY_LIBRARY);
 }
 
-void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+/* End the isolation of a range; false: part of the range is not so isolated. */
+static bool unisolate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum isolation by)
 {
 	struct zone *z = zone_of(m, start);
+	bool is = true;
 	hvo_pfn_t pfn;
 
-	lock_acquire(m, &m->memmap_lock);
+	lock_assert_held(m, &m->memmap_lock);
 	lock_acquire(m, &z->lock);
-	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
+	for (pfn = start; pfn < end && is; pfn += HVO_PAGEBLOCK_FRAMES)
+		is = m->pageblocks[pageblock_of(pfn)].isolation == by;
+	for (pfn = start; pfn < end && is; pfn += HVO_PAGEBLOCK_FRAMES)
 		zone_unisolate_pageblock(m, z, pageblock_of(pfn));
 	lock_release(m, &z->lock);
+	return is;
+}
+
+void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	lock_acquire(m, &m->memmap_lock);
+	if (!unisolate(m, start, end, ISOLATED_BY_LIBRARY))
+		HVO_PANIC(m, ZONE_4, "block is not isolated", start);
 	lock_release(m, &m->memmap_lock);
 }
 
@@ -77,6 +89,7 @@ void isolated_collapse(struct hvo_machine *m, hvo_pfn_t block)
 		(void)vmemmap_collapse_pageblock(m, z, pageblock_of(block));
 }
 
+/* Claim pageblocks that are all free, as blocks as large as fit. */
 static bool claim_whole(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned int max)
 {
 	struct zone *z = zone_of(m, start);
@@ -99,11 +112,6 @@ static bool claim_whole(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, u
 	}
 	lock_release(m, &z->lock);
 	return free;
-}
-
-bool isolated_claim(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
-{
-	return claim_whole(m, start, end, m->cfg.max_order);
 }
 
 bool isolated_claim_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
@@ -182,7 +190,7 @@ int isolated_claim_frames(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	for (; pfn < end && !rc; pfn = rc ? pfn : to) {
 		to = end & ~(hvo_pfn_t)(HVO_PAGEBLOCK_FRAMES - 1);
 		if (!(pfn & (HVO_PAGEBLOCK_FRAMES - 1)) && to > pfn) {
-			rc = isolated_claim(m, pfn, to) ? 0 : -HVO_EBUSY;
+			rc = claim_whole(m, pfn, to, m->cfg.max_order) ? 0 : -HVO_EBUSY;
 			continue;
 		}
 		to = (pfn | (HVO_PAGEBLOCK_FRAMES - 1)) + 1;
@@ -217,23 +225,6 @@ int hvo_isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 						    -HVO_EINVAL;
 }
 
-/* End a user's isolation; false: part of the range is not so isolated. */
-static bool unkeep_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
-{
-	struct zone *z = zone_of(m, start);
-	bool kept = true;
-	hvo_pfn_t pfn;
-
-	lock_assert_held(m, &m->memmap_lock);
-	lock_acquire(m, &z->lock);
-	for (pfn = start; pfn < end && kept; pfn += HVO_PAGEBLOCK_FRAMES)
-		kept = m->pageblocks[pageblock_of(pfn)].isolation == ISOLATED_BY_USER;
-	for (pfn = start; pfn < end && kept; pfn += HVO_PAGEBLOCK_FRAMES)
-		zone_unisolate_pageblock(m, z, pageblock_of(pfn));
-	lock_release(m, &z->lock);
-	return kept;
-}
-
 int hvo_unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	int rc = -HVO_EINVAL;
@@ -241,7 +232,7 @@ int hvo_unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	if (machine_gone(m))
 		return -HVO_ENODEV;
 	lock_acquire(m, &m->memmap_lock);
-	if (isolate_range_valid(m, start, end) && unkeep_range(m, start, end))
+	if (isolate_range_valid(m, start, end) && unisolate(m, start, end, ISOLATED_BY_USER))
 		rc = 0;
 	lock_release(m, &m->memmap_lock);
 	return rc;

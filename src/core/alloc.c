@@ -42,17 +42,18 @@ static bool alloc_from_cut(struct hvo_machine *m, struct zone *z, enum migratety
 			   unsigned int order, hvo_pfn_t *ret)
 {
 	hvo_pfn_t failed[CUT_ATTEMPTS], pfn = 0;
-	unsigned int nr_failed = 0, at = 0;
-	bool taken = false, cut;
+	unsigned int nr_failed = 0, at = on_demand(m) ? 0 : HVO_PAGEBLOCK_FRAMES;
+	bool taken = false;
+	int rc;
 
 	lock_assert_held(m, &z->lock);
 	while (nr_failed < CUT_ATTEMPTS && zone_take_whole(m, z, HVO_PAGEBLOCK_ORDER, &pfn)) {
 		z->in_flight++;
 		lock_release(m, &z->lock);
-		cut = prepare_cut(m, pb_of(pfn), &at);
+		rc = vmemmap_cut(m, pb_of(pfn), at);
 		lock_acquire(m, &z->lock);
 		zone_end_flight(m, z);
-		if (cut) {
+		if (!rc) {
 			zone_open_around(m, z, pb_of(pfn), at, type);
 			taken = zone_take_from(m, z, pb_of(pfn), order, ret);
 			break;

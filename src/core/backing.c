@@ -136,10 +136,20 @@ void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, slot_t slot, uint64
 		page_set_word(page_rw(m, pfn++), 0, slot.nr++);
 }
 
+void vmemmap_count(struct hvo_machine *m, struct zone *z, int64_t nr, int64_t boot)
+{
+	counter_add(&m->memmap, (uint64_t)nr);
+	if (!boot)
+		return;
+	lock_assert_held(m, &z->lock);
+	counter_add(&m->memmap_boot, (uint64_t)boot);
+	counter_set(&z->managed, z->managed - (uint64_t)boot);
+}
+
 void vmemmap_back(struct hvo_machine *m, hvo_pfn_t pfn, slot_t slot, uint64_t nr)
 {
 	vmemmap_set_backs(m, pfn, slot, nr);
-	counter_add(&m->memmap, nr);
+	vmemmap_count(m, NULL, (int64_t)nr, 0);
 }
 
 /* ---- mapping -------------------------------------------------------------------------------- */

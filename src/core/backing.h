@@ -47,6 +47,12 @@ slot_t vmemmap_slot_at_start(struct hvo_machine *m, hvo_pfn_t pfn);
 /* Linux mode: the frame that backs a page of the array at the start; HVO_PFN_NONE: none. */
 hvo_pfn_t vmemmap_home(const struct node *n, slot_t slot);
 
+/*
+ * Count frames that begin to hold descriptors, or cease to (negative numbers): @nr ordinary ones, and
+ * @boot that are set aside, which zone @z does not manage; its lock is held if there are any.
+ */
+void vmemmap_count(struct hvo_machine *m, struct zone *z, int64_t nr, int64_t boot);
+
 /* Note in frames [pfn, pfn + nr) of cut pageblocks that they back pages [slot, slot + nr). */
 void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, slot_t slot, uint64_t nr);
 

@@ -84,11 +84,10 @@ static void count_cut(struct hvo_machine *m, hvo_pfn_t base, struct census *c)
 	if (pb_data(m, pb_of(base))->flags & PB_BUSY)
 		c->hopeless = true;
 	while (pfn < end && !c->hopeless) {
-		const struct hvo_page *page = page_ro(m, pfn);
-		uint64_t nr = page_cut_frames(hvo_page_state(page), page_order(page));
+		hvo_pfn_t head = pfn;
+		const struct hvo_page *page = page_step(m, &pfn);
 
-		count_head(page, c, &c->small, &c->free_small, nr);
-		pfn += nr;
+		count_head(page, c, &c->small, &c->free_small, pfn - head);
 	}
 	if (self && c->small >= HVO_PAGEBLOCK_TAILS)
 		c->small -= HVO_PAGEBLOCK_TAILS;

@@ -218,10 +218,9 @@ static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, const struct
 			       0;
 	}
 	while (p < end) {
-		const struct hvo_page *page = page_ro(m, p);
+		bool stays = page_stays(page_step(m, &p));
 
-		p += page_cut_frames(hvo_page_state(page), page_order(page));
-		if (p > pfn && page_stays(page))
+		if (p > pfn && stays)
 			found = p;
 	}
 	return found;
@@ -242,7 +241,7 @@ static hvo_pfn_t obstacle(struct hvo_machine *m, struct zone *z, const struct co
 	return found;
 }
 
-int contig_search(struct hvo_machine *m, struct zone *z, const struct contig_want *w,
+static int search(struct hvo_machine *m, struct zone *z, const struct contig_want *w,
 		  hvo_pfn_t *ret)
 {
 	hvo_pfn_t pfn = align_up(w->lo, w->align), behind;
@@ -272,7 +271,7 @@ int contig_search_on(struct hvo_machine *m, struct zone *z, struct contig_want *
 
 	if (tried && *tried > w->lo)
 		w->lo = *tried;
-	rc = contig_search(m, z, w, ret);
+	rc = search(m, z, w, ret);
 	if (tried)
 		*tried = rc ? w->hi : *ret + w->nr;
 	return rc;

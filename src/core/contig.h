@@ -20,7 +20,7 @@ struct contig_want {
 };
 
 /*
- * Clear frames that contig_search() found, if @gfp asks for that. After an error the frames are
+ * Clear frames that contig_search_on() found, if @gfp asks for that. After an error the frames are
  * free. -HVO_EAGAIN: a frame failed meanwhile.
  */
 HVO_MUST_CHECK int contig_clear(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end,
@@ -33,15 +33,12 @@ void contig_publish(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool 
 bool contig_held(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool cma);
 
 /*
- * Claim the lowest place that can be emptied: state TAKEN.
+ * Claim the lowest place that can be emptied, from *@tried on (NULL: from the start), which is moved
+ * on: state TAKEN.
  *
  * -HVO_EBUSY: something in each place could not be moved;
  * -HVO_ENOMEM: there is no place.
  */
-HVO_MUST_CHECK int contig_search(struct hvo_machine *m, struct zone *z, const struct contig_want *w,
-				 hvo_pfn_t *ret);
-
-/* Search as contig_search(), but from *@tried on (NULL: from the start), which is moved on. */
 HVO_MUST_CHECK int contig_search_on(struct hvo_machine *m, struct zone *z, struct contig_want *w,
 				    hvo_pfn_t *tried, hvo_pfn_t *ret);
 

@@ -124,70 +124,53 @@ static int move_descriptors(struct evacuation *e, hvo_pfn_t pfn)
 	return rc == -HVO_ENOMEM ? rc : 0;
 }
 
-/* Let another page take the place of a free huge page. Pool lock held, dropped. */
-static int replace_huge(struct evacuation *e, struct hvo_pool *pool, hvo_pfn_t pfn)
+/* How a free huge page goes: out of its pool, or replaced by one from where it should come. */
+enum go { GO_LEAVE, GO_REPLACE, GO_REPLACE_ANYWHERE };
+
+/* Try one way. -HVO_EAGAIN: the page is in use, or gone, by now. */
+static int try_to_go(struct evacuation *e, enum go how, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = e->m;
 	bool used = false;
-	int rc;
-
-	lock_assert_held(m, &pool->lock);
-	lock_assert_held(m, &m->memmap_lock);
-	rc = hugetlb_replace_locked(pool, e->where.huge, pfn);
-	if (rc != -HVO_ENOMEM || !migrate_may_stay(m, e->where.huge))
-		return rc;
-	pool = hugetlb_lock_pool_of(m, &pfn, &used);
-	if (pool && !used)
-		return hugetlb_replace_locked(pool, migrate_anywhere.huge, pfn);
-	if (pool)
-		lock_release(m, &pool->lock);
-	return -HVO_EAGAIN;
-}
-
-/* Remove a free huge page from the range. */
-static int remove_huge(struct evacuation *e, hvo_pfn_t pfn)
-{
-	struct hvo_machine *m = e->m;
 	struct hvo_pool *pool;
-	bool used = false;
-	int rc = -HVO_EBUSY;
 
 	lock_assert_held(m, &m->memmap_lock);
 	pool = hugetlb_lock_pool_of(m, &pfn, &used);
 	if (!pool)
-		return 0;
+		return -HVO_EAGAIN;
 	if (used) {
 		lock_release(m, &pool->lock);
 		return -HVO_EAGAIN;
 	}
-	if (e->purpose == EVACUATE_OFFLINE || e->purpose == EVACUATE_SOFT) {
-		rc = hugetlb_dissolve_locked(pool, pfn, false);
-		if (rc != -HVO_EBUSY)
-			return rc;
-		/* The page is reserved, so another one takes its place. */
-		pool = hugetlb_lock_pool_of(m, &pfn, &used);
-		if (pool && !used)
-			return replace_huge(e, pool, pfn);
-	} else {
-		rc = replace_huge(e, pool, pfn);
-		if (rc != -HVO_ENOMEM || !on_demand(m))
-			return rc;
-		pool = hugetlb_lock_pool_of(m, &pfn, &used);
-		if (pool && !used)
-			return hugetlb_dissolve_locked(pool, pfn, false);
-	}
-	if (pool)
-		lock_release(m, &pool->lock);
-	return -HVO_EAGAIN;
+	if (how == GO_LEAVE)
+		return hugetlb_dissolve_locked(pool, pfn, false);
+	return hugetlb_replace_locked(
+		pool, how == GO_REPLACE ? e->where.huge : migrate_anywhere.huge, pfn);
 }
 
+/*
+ * Remove a free huge page from the range: let the pool get smaller, and replace what is reserved; or
+ * replace all, and on-demand mode lets a page leave for which there is no other.
+ */
 static int remove_free_huge(struct evacuation *e, hvo_pfn_t pfn)
 {
+	static const enum go ways[2][3] = { { GO_REPLACE, GO_REPLACE_ANYWHERE, GO_LEAVE },
+					    { GO_LEAVE, GO_REPLACE, GO_REPLACE_ANYWHERE } };
+	bool smaller = e->purpose == EVACUATE_OFFLINE || e->purpose == EVACUATE_SOFT, next = true;
 	struct hvo_machine *m = e->m;
-	int rc;
+	unsigned int i;
+	int rc = 0;
 
 	lock_acquire(m, &m->memmap_lock);
-	rc = remove_huge(e, pfn);
+	for (i = 0; i < 3 && next; i++) {
+		enum go how = ways[smaller][i];
+
+		if ((how == GO_REPLACE_ANYWHERE && !migrate_may_stay(m, e->where.huge)) ||
+		    (how == GO_LEAVE && !smaller && !on_demand(m)))
+			continue;
+		rc = try_to_go(e, how, pfn);
+		next = rc == (how == GO_LEAVE ? -HVO_EBUSY : -HVO_ENOMEM);
+	}
 	lock_release(m, &m->memmap_lock);
 	return rc == -HVO_EAGAIN ? 0 : rc;
 }

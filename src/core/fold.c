@@ -70,12 +70,10 @@ void vmemmap_put_unused(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 		/* All under the lock: a collapse does this while descriptors may be moved. */
 		lock_acquire(m, &z->lock);
 		boot = clear_backs(m, pfn, n);
-		counter_set(&z->managed, z->managed + boot);
+		vmemmap_count(m, z, (int64_t)boot - (int64_t)n, -(int64_t)boot);
 		zone_count_freed(z, n);
 		zone_put_range(m, z, pfn, n);
 		lock_release(m, &z->lock);
-		counter_sub(&m->memmap_boot, boot);
-		counter_sub(&m->memmap, n - boot);
 		pfn += n;
 		nr -= n;
 	}
@@ -93,13 +91,12 @@ void vmemmap_leave_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 
 	/* Its descriptor is folded: that nobody uses it, only its bit can say. */
 	lock_acquire(m, &z->lock);
-	counter_set(&z->managed, z->managed + 1);
+	vmemmap_count(m, z, 0, -1);
 	lock_release(m, &z->lock);
-	counter_sub(&m->memmap_boot, 1);
 	trace(m, HVO_EVENT_POISONED, pfn, 0, 0);
 }
 
-void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr)
+static void put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr)
 {
 	while (nr--)
 		vmemmap_put_frames(m, runs[nr].pfn, runs[nr].nr);
@@ -119,8 +116,11 @@ int vmemmap_cut(struct hvo_machine *m, pb_t pb, unsigned int at)
 {
 	hvo_pfn_t pfn = pb_pfn(pb), i;
 	struct hvo_remap run = { tail_slot(pb).nr, pfn + at, HVO_PAGEBLOCK_TAILS };
-	int rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 });
+	int rc = reported_populate(m, pfn, HVO_PAGEBLOCK_FRAMES);
 
+	if (rc || at == HVO_PAGEBLOCK_FRAMES)
+		return rc;
+	rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 });
 	if (rc) {
 		counter_add(&m->cut_failures, 1);
 		trace(m, HVO_EVENT_RESTORE_FAILED, pfn, 1, (uint64_t)-rc);
@@ -137,21 +137,10 @@ int vmemmap_cut(struct hvo_machine *m, pb_t pb, unsigned int at)
 	return 0;
 }
 
-bool prepare_cut(struct hvo_machine *m, pb_t pb, unsigned int *ret_at)
-{
-	if (reported_populate(m, pb_pfn(pb), HVO_PAGEBLOCK_FRAMES))
-		return false;
-	*ret_at = HVO_PAGEBLOCK_FRAMES;
-	if (!on_demand(m))
-		return true;
-	*ret_at = badframe_sound_group(m, pb, 0, 0);
-	return *ret_at < HVO_PAGEBLOCK_FRAMES && !vmemmap_cut(m, pb, *ret_at);
-}
-
 bool cut_aside(struct hvo_machine *m, pb_t pb)
 {
 	struct zone *z = zone_lock_of(m, pb_pfn(pb));
-	unsigned int at = 0;
+	unsigned int at = HVO_PAGEBLOCK_FRAMES;
 	bool taken, cut;
 
 	if (!z)
@@ -161,7 +150,9 @@ bool cut_aside(struct hvo_machine *m, pb_t pb)
 	lock_release(m, &z->lock);
 	if (!taken)
 		return false;
-	cut = prepare_cut(m, pb, &at);
+	if (on_demand(m))
+		at = badframe_sound_group(m, pb, 0, 0);
+	cut = on_demand(m) == (at < HVO_PAGEBLOCK_FRAMES) && !vmemmap_cut(m, pb, at);
 	lock_acquire(m, &z->lock);
 	zone_end_flight(m, z);
 	if (cut)
@@ -226,9 +217,9 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, pb_t pb,
 	if (badframe_in_block(m, pfn, HVO_PAGEBLOCK_ORDER))
 		(void)cut_all_aside(m, pfn, pfn + HVO_PAGEBLOCK_FRAMES, UINT64_MAX);
 	if (self)
-		counter_sub(&m->memmap, HVO_PAGEBLOCK_TAILS);
+		vmemmap_count(m, NULL, -(int64_t)HVO_PAGEBLOCK_TAILS, 0);
 	else
-		vmemmap_put_runs(m, old, nr_old);
+		put_runs(m, old, nr_old);
 }
 
 static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, pb_t *pbs,

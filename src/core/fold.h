@@ -19,25 +19,15 @@ void vmemmap_put_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 /* Put a failed frame of a whole block of descriptors, which backs no page any more, out of use. */
 void vmemmap_leave_frame(struct hvo_machine *m, hvo_pfn_t pfn);
 
-/* Give the frames of runs that back no page any more to their zones. No spin lock held. */
-void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr);
-
 /* Give the frames of a list, in which nothing was ever written, to their zones, after an error. */
 void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l);
 
 /*
- * Restore the tails of a pageblock that the caller owns (state TAKEN, order 9) to the frames of the
- * pageblock from index @at on. On-demand mode; no spin lock held. After an error the
- * pageblock is folded as before.
+ * Prepare a pageblock that the caller owns (state TAKEN, order 9) to be cut: ask the system for its
+ * memory, and restore its tails to the frames of the pageblock from index @at on;
+ * HVO_PAGEBLOCK_FRAMES: to none. No spin lock held. After an error the pageblock is folded as before.
  */
 HVO_MUST_CHECK int vmemmap_cut(struct hvo_machine *m, pb_t pb, unsigned int at);
-
-/*
- * Do what may fail before a pageblock that the caller owns is cut, around what failed in it. No
- * spin lock held. False: the pageblock is whole as before. *@ret_at: the index of the frames that
- * hold the tails now, or HVO_PAGEBLOCK_FRAMES: none does.
- */
-HVO_MUST_CHECK bool prepare_cut(struct hvo_machine *m, pb_t pb, unsigned int *ret_at);
 
 /*
  * Cut one pageblock that was set aside around what failed in it; false: not set aside, or it cannot

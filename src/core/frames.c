@@ -37,7 +37,6 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 		/* Cut the pageblocks of a whole block, so that each frame can be freed alone. */
 		hvo_pfn_t p;
 
-		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 		lock_acquire(m, &z->lock);
 		for (p = pfn; p < pfn + nr; p += HVO_PAGEBLOCK_FRAMES)
 			zone_open_pageblock(m, z, pb_of(p), HVO_PAGEBLOCK_FRAMES, MIGRATE_UNMOVABLE,

@@ -17,6 +17,7 @@
  * Linux: mm/memory_hotplug.c, add_memory_resource(), online_pages(), offline_pages(),
  * try_remove_memory(); mm/sparse-vmemmap.c.
  */
+#include "backing.h"
 #include "badframe.h"
 #include "base.h"
 #include "evacuate.h"
@@ -216,10 +217,8 @@ static void join_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, hv
 		z->end = end;
 	counter_set(&z->present, z->present + (end - start));
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
-		uint64_t hosts = hosting(m, pfn);
-
-		counter_set(&z->managed, z->managed + HVO_SECTION_FRAMES - hosts);
-		counter_add(&m->memmap_boot, hosts);
+		counter_set(&z->managed, z->managed + HVO_SECTION_FRAMES);
+		vmemmap_count(m, z, 0, (int64_t)hosting(m, pfn));
 		__atomic_store_n(&section_of(m, pfn)->zone, z->id, __ATOMIC_RELAXED);
 		set_state(section_of(m, pfn), HVO_SECTION_ONLINE);
 	}
@@ -275,10 +274,8 @@ static bool leave_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, h
 		zone_close_pageblock(m, z, pb_of(pfn));
 	counter_set(&z->present, z->present - (end - start));
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
-		uint64_t hosts = hosting(m, pfn);
-
-		counter_set(&z->managed, z->managed - (HVO_SECTION_FRAMES - hosts));
-		counter_sub(&m->memmap_boot, hosts);
+		vmemmap_count(m, z, 0, -(int64_t)hosting(m, pfn));
+		counter_set(&z->managed, z->managed - HVO_SECTION_FRAMES);
 		__atomic_store_n(&section_of(m, pfn)->zone, ZONE_NONE, __ATOMIC_RELAXED);
 		set_state(section_of(m, pfn), HVO_SECTION_OFFLINE);
 	}

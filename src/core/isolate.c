@@ -19,7 +19,6 @@
 #include "lock.h"
 #include "optimize.h"
 #include "page.h"
-#include "reporting.h"
 #include "zone_cut.h"
 
 static int isolate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum isolation by)
@@ -53,16 +52,28 @@ int isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	return isolate(m, start, end, ISOLATED_BY_LIBRARY);
 }
 
-void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+/* End the isolation of a range; false: part of the range is not so isolated. */
+static bool unisolate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum isolation by)
 {
 	struct zone *z = zone_of(m, start);
+	bool is = true;
 	hvo_pfn_t pfn;
 
-	lock_acquire(m, &m->memmap_lock);
+	lock_assert_held(m, &m->memmap_lock);
 	lock_acquire(m, &z->lock);
-	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
+	for (pfn = start; pfn < end && is; pfn += HVO_PAGEBLOCK_FRAMES)
+		is = pb_data(m, pb_of(pfn))->isolation == by;
+	for (pfn = start; pfn < end && is; pfn += HVO_PAGEBLOCK_FRAMES)
 		zone_unisolate_pageblock(m, z, pb_of(pfn));
 	lock_release(m, &z->lock);
+	return is;
+}
+
+void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	lock_acquire(m, &m->memmap_lock);
+	if (!unisolate(m, start, end, ISOLATED_BY_LIBRARY))
+		HVO_PANIC(m, ZONE_4, "block is not isolated", start);
 	lock_release(m, &m->memmap_lock);
 }
 
@@ -78,6 +89,7 @@ void isolated_collapse(struct hvo_machine *m, pb_t pb)
 		(void)vmemmap_collapse_pageblock(m, z, pb);
 }
 
+/* Claim pageblocks that are all free, as blocks as large as fit. */
 static bool claim_whole(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned int max)
 {
 	struct zone *z = zone_of(m, start);
@@ -100,11 +112,6 @@ static bool claim_whole(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, u
 	return free;
 }
 
-bool isolated_claim(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
-{
-	return claim_whole(m, start, end, m->cfg.max_order);
-}
-
 bool isolated_claim_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	return claim_whole(m, pfn, pfn + (UINT64_C(1) << order), order);
@@ -119,11 +126,9 @@ static int cut_isolated(struct hvo_machine *m, struct zone *z, pb_t pb, hvo_pfn_
 	unsigned int at =
 		on_demand(m) ? badframe_sound_group(m, pb, start, end) : HVO_PAGEBLOCK_FRAMES;
 	bool self = at < HVO_PAGEBLOCK_FRAMES;
-	int rc = reported_populate(m, pb_pfn(pb), HVO_PAGEBLOCK_FRAMES);
+	int rc = vmemmap_cut(m, pb, at);
 
-	if (!rc && self)
-		rc = vmemmap_cut(m, pb, at);
-	else if (!rc && on_demand(m))
+	if (!rc && !self && on_demand(m))
 		rc = vmemmap_restore_elsewhere(m, pb_pfn(pb), HVO_PAGEBLOCK_ORDER);
 	if (rc)
 		return rc;
@@ -183,7 +188,7 @@ int isolated_claim_frames(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	for (; pfn < end && !rc; pfn = rc ? pfn : to) {
 		to = pb_start(end);
 		if (!pb_index(pfn) && to > pfn) {
-			rc = isolated_claim(m, pfn, to) ? 0 : -HVO_EBUSY;
+			rc = claim_whole(m, pfn, to, m->cfg.max_order) ? 0 : -HVO_EBUSY;
 			continue;
 		}
 		to = pb_end(pfn);
@@ -218,23 +223,6 @@ int hvo_isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 						    -HVO_EINVAL;
 }
 
-/* End a user's isolation; false: part of the range is not so isolated. */
-static bool unkeep_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
-{
-	struct zone *z = zone_of(m, start);
-	bool kept = true;
-	hvo_pfn_t pfn;
-
-	lock_assert_held(m, &m->memmap_lock);
-	lock_acquire(m, &z->lock);
-	for (pfn = start; pfn < end && kept; pfn += HVO_PAGEBLOCK_FRAMES)
-		kept = pb_data(m, pb_of(pfn))->isolation == ISOLATED_BY_USER;
-	for (pfn = start; pfn < end && kept; pfn += HVO_PAGEBLOCK_FRAMES)
-		zone_unisolate_pageblock(m, z, pb_of(pfn));
-	lock_release(m, &z->lock);
-	return kept;
-}
-
 int hvo_unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	int rc = -HVO_EINVAL;
@@ -242,7 +230,7 @@ int hvo_unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	if (machine_gone(m))
 		return -HVO_ENODEV;
 	lock_acquire(m, &m->memmap_lock);
-	if (isolate_range_valid(m, start, end) && unkeep_range(m, start, end))
+	if (isolate_range_valid(m, start, end) && unisolate(m, start, end, ISOLATED_BY_USER))
 		rc = 0;
 	lock_release(m, &m->memmap_lock);
 	return rc;

@@ -25,12 +25,6 @@ void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 void isolated_collapse(struct hvo_machine *m, pb_t pb);
 
 /*
- * Claim the pageblocks [start, end) of an isolated range, all of them free: blocks in state TAKEN,
- * as large as fit. Takes the zone's lock itself. False and nothing changed: not all are free.
- */
-bool isolated_claim(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
-
-/*
  * Claim one free block of an isolated range as a whole, whatever max_order is: state TAKEN.
  * Takes the zone's lock itself. False and nothing changed: not all of it is free.
  */

@@ -330,23 +330,17 @@ int migrate_try(struct hvo_machine *m, hvo_pfn_t pfn, int node, const struct whe
 	return rc;
 }
 
-int migrate_block(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_dst)
-{
-	struct migration g;
-	int rc = migrate_try(m, pfn, node, &migrate_anywhere, &g);
-
-	if (rc)
-		return rc > 0 ? -HVO_EINVAL : rc;
-	if (ret_dst)
-		*ret_dst = g.dst;
-	return 0;
-}
-
 int hvo_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_dst)
 {
+	struct migration g;
+	int rc;
+
 	if (machine_gone(m))
 		return -HVO_ENODEV;
 	if (pfn >= m->mm.nr_frames || !node_valid(m, node))
 		return -HVO_EINVAL;
-	return migrate_block(m, pfn, node, ret_dst);
+	rc = migrate_try(m, pfn, node, &migrate_anywhere, &g);
+	if (!rc && ret_dst)
+		*ret_dst = g.dst;
+	return rc > 0 ? -HVO_EINVAL : rc;
 }

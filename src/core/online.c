@@ -113,9 +113,8 @@ static int online_memmap_pageblocks(struct hvo_machine *m, const struct node *n)
 		}
 		online_frames(m, pfn, used + tails);
 		vmemmap_set_backs(m, pfn + used, tail_slot(pb_of(pfn)), tails);
-		counter_add(&m->memmap_boot, tails);
 		lock_acquire(m, &z->lock);
-		z->managed -= tails;
+		vmemmap_count(m, z, 0, (int64_t)tails);
 		zone_count_freed(z, HVO_PAGEBLOCK_FRAMES - used - tails);
 		zone_open_pageblock(m, z, pb_of(pfn), (unsigned int)(used + tails),
 				    MIGRATE_UNMOVABLE, 0);
@@ -154,10 +153,12 @@ int vmemmap_map_node(struct hvo_machine *m, const struct node *n)
 
 int vmemmap_online_node(struct hvo_machine *m, const struct node *n)
 {
+	struct zone *z = zone_of(m, n->memmap_pfn);
 	int rc;
 
-	counter_add(&m->memmap_boot, n->memmap_frames);
-	zone_of(m, n->memmap_pfn)->managed -= n->memmap_frames;
+	lock_acquire(m, &z->lock);
+	vmemmap_count(m, z, 0, (int64_t)n->memmap_frames);
+	lock_release(m, &z->lock);
 	rc = online_memmap_pageblocks(m, n);
 	if (!rc)
 		online_backs(m, n);

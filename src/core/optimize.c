@@ -96,11 +96,9 @@ static void retag_head_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 	if (!(page_flags(page) & HVO_PF_BOOT))
 		return;
 	page_clear_flags(page, HVO_PF_BOOT);
-	counter_sub(&m->memmap_boot, 1);
-	counter_add(&m->memmap, 1);
 	z = zone_of(m, frame);
 	lock_acquire(m, &z->lock);
-	counter_set(&z->managed, z->managed + 1);
+	vmemmap_count(m, z, 1, -1);
 	lock_release(m, &z->lock);
 }
 

@@ -133,6 +133,15 @@ static inline uint64_t page_cut_frames(enum hvo_page_state state, unsigned int o
 	return head && order < SMALL_ORDERS ? UINT64_C(1) << order : 1;
 }
 
+/* The descriptor at *@pfn of a cut pageblock; *@pfn moves behind the block that it heads. */
+static inline const struct hvo_page *page_step(struct hvo_machine *m, hvo_pfn_t *pfn)
+{
+	const struct hvo_page *page = page_ro(m, *pfn);
+
+	*pfn += page_cut_frames(hvo_page_state(page), page_order(page));
+	return page;
+}
+
 /* True if the block that this descriptor heads, or the single frame, can never be moved. */
 static inline bool page_stays(const struct hvo_page *page)
 {

@@ -140,12 +140,6 @@ static unsigned int leave_bulk(struct hvo_pool *pool, hvo_pfn_t *pfns, unsigned 
 	return done;
 }
 
-bool hugetlb_restore_quietly(struct hvo_pool *pool, hvo_pfn_t pfn)
-{
-	lock_assert_held(pool->m, &pool->m->memmap_lock);
-	return leave_bulk(pool, &pfn, 1);
-}
-
 /* Restore and free one page by the policy, or make the page surplus, as Linux. */
 static void leave_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res)
 {
@@ -343,8 +337,7 @@ int hugetlb_dissolve_locked(struct hvo_pool *pool, hvo_pfn_t pfn, bool quietly)
 	surplus = hugetlb_node(pool, pfn)->surplus > 0;
 	hugetlb_remove(pool, pfn, surplus);
 	lock_release(m, &pool->lock);
-	if (quietly ? hugetlb_restore_quietly(pool, pfn) :
-		      hugetlb_restore_one(pool, pfn, &res, &missing))
+	if (quietly ? leave_bulk(pool, &pfn, 1) : hugetlb_restore_one(pool, pfn, &res, &missing))
 		return 0;
 	/* Undo: a refused dissolve makes no surplus page. */
 	if (!quietly) {

@@ -21,12 +21,6 @@ bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize
 			 uint64_t *ret_missing);
 
 /*
- * Restore and free one page that left with the memory that there is, without policy and reclaim.
- * Memmap lock held. False: the page is as before.
- */
-bool hugetlb_restore_quietly(struct hvo_pool *pool, hvo_pfn_t pfn);
-
-/*
  * Restore and free the pages of a list that left, in its order. Memmap lock held. Pages that cannot
  * be restored go back into the pool as surplus.
  */

@@ -19,12 +19,6 @@ HVO_MUST_CHECK int hugetlb_scope_move(struct hvo_pool *pool, hvo_pfn_t dst, hvo_
 				      bool fresh, bool *ret_restored);
 
 /*
- * Bring a free page, and the new page that is to take its place, in line with the scope. Memmap
- * lock held. -HVO_ENOMEM: nothing changed.
- */
-HVO_MUST_CHECK int hugetlb_scope_replace(struct hvo_pool *pool, hvo_pfn_t fresh, hvo_pfn_t pfn);
-
-/*
  * Get a page to which a page in use can migrate: state HUGETLB_USED, populated, no reference. A
  * free page that nobody reserved, else a new one (*@ret_fresh), which makes the pool one larger
  * until the migration ends. @where: 0, HVO_GFP_THISNODE or GFP_OTHER_NODES. Memmap lock held.

@@ -486,6 +486,8 @@ void zone_open_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, unsigne
 	struct update u;
 
 	lock_assert_held(m, &z->lock);
+	if (hvo_page_state(page_ro(m, base)) == HVO_PAGE_TAKEN)
+		page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
 	fold_set(m, base, HVO_PAGEBLOCK_ORDER, 0);
 	*b = (struct pageblock){ .migratetype = type & 0xf, .isolation = b->isolation };
 	u = update_begin(m, z, b);
@@ -510,8 +512,6 @@ void zone_open_around(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned i
 	bool self = at < HVO_PAGEBLOCK_FRAMES;
 
 	lock_assert_held(m, &z->lock);
-	if (!self)
-		page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
 	zone_open_pageblock(m, z, pb, self ? at + HVO_PAGEBLOCK_TAILS : 0, type,
 			    self ? PB_SELF : 0);
 	if (self)
@@ -797,10 +797,10 @@ static bool next_in_cut(struct hvo_machine *m, hvo_pfn_t *pfn, hvo_pfn_t start, 
 	bool bad = badframe_in_block(m, pb_start(*pfn), HVO_PAGEBLOCK_ORDER);
 
 	while (*pfn < end) {
-		const struct hvo_page *page = page_ro(m, *pfn);
+		hvo_pfn_t head = *pfn;
+		const struct hvo_page *page = page_step(m, pfn);
 
-		*ret = (struct in_way){ *pfn, hvo_page_state(page), page_flags(page), false };
-		*pfn += page_cut_frames(ret->state, page_order(page));
+		*ret = (struct in_way){ head, hvo_page_state(page), page_flags(page), false };
 		if (*pfn <= start || ret->state == HVO_PAGE_FREE || ret->state == HVO_PAGE_POISONED)
 			continue;
 		ret->own = ret->state == HVO_PAGE_MEMMAP && page_describes_itself(m, ret->head);
@@ -842,7 +842,7 @@ void zone_close_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb)
 	if (stays & PB_CUT) {
 		frags_drop(m, b, base);
 		if (stays & PB_SELF)
-			counter_sub(&m->memmap, HVO_PAGEBLOCK_TAILS);
+			vmemmap_count(m, NULL, -(int64_t)HVO_PAGEBLOCK_TAILS, 0);
 		forget_cut(m, z, b);
 	} else if (hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED) {
 		page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
@@ -859,7 +859,7 @@ void zone_reopen_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb)
 
 	lock_assert_held(m, &z->lock);
 	if (flags)
-		counter_add(&m->memmap, HVO_PAGEBLOCK_TAILS);
+		vmemmap_count(m, NULL, HVO_PAGEBLOCK_TAILS, 0);
 	zone_open_pageblock(m, z, pb, HVO_PAGEBLOCK_FRAMES, MIGRATE_MOVABLE, flags);
 	for (pfn = base; pfn < base + HVO_PAGEBLOCK_FRAMES; pfn = end + 1) {
 		for (end = pfn; end < base + HVO_PAGEBLOCK_FRAMES &&

@@ -107,7 +107,7 @@ static void take_in(enum hvo_mode mode)
 	rig_open(&r, RIG_SIM, &cfg);
 	before = rig_free(&r);
 	assert_int_equal(hvo_isolate_range(r.m, start, end), 0);
-	assert_true(isolated_claim(r.m, start, end));
+	assert_int_equal(isolated_claim_frames(r.m, start, end), 0);
 	assert_int_equal(hvo_unisolate_range(r.m, start, end), 0);
 	assert_int_equal(rig_page(&r, start)->order, 10);
 	assert_int_equal(rig_page(&r, 262144)->order, 18);

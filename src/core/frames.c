@@ -236,21 +236,6 @@ static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, 
 	return try_not_waiting(m, gfp, node, target, ret);
 }
 
-int vmemmap_alloc_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
-{
-	hvo_pfn_t described = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME, pfn = 0;
-	int rc;
-
-	lock_assert_held(m, &m->memmap_lock);
-	rc = alloc_block(m, gfp | GFP_MEMMAP | GFP_ISOLATING, 0, section_of(m, described)->node,
-			 &pfn);
-	if (rc)
-		return rc;
-	claim_block(m, pfn, 0, page, 1);
-	*ret = pfn;
-	return 0;
-}
-
 /*
  * Does the frame that backed a page at the start depend on the described pageblock? The frame may
  * lie in a huge page by now, with descriptors in that pageblock.
@@ -264,22 +249,23 @@ static bool home_waits(struct hvo_machine *m, uint64_t page, hvo_pfn_t described
 	       waits_for(m, pageblock_of(home), pageblock_of(described), &steps);
 }
 
-int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
+int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, bool any,
+			hvo_pfn_t *ret)
 {
-	hvo_pfn_t described = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME, pfn = 0;
-	int rc;
+	hvo_pfn_t described = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME;
+	int node = section_of(m, described)->node, rc;
 
 	lock_assert_held(m, &m->memmap_lock);
 	if (!on_demand(m) && !home_waits(m, page, described) &&
 	    alloc_home(m, gfp, page, 1, node_of(m, described), ret))
 		return 0;
-	rc = alloc_not_waiting(m, gfp | GFP_MEMMAP | GFP_ISOLATING, section_of(m, described)->node,
-			       pageblock_of(described), &pfn);
-	if (rc)
-		return rc;
-	claim_block(m, pfn, 0, page, 1);
-	*ret = pfn;
-	return 0;
+	gfp |= GFP_MEMMAP | GFP_ISOLATING;
+	rc = alloc_not_waiting(m, gfp, node, pageblock_of(described), ret);
+	if (rc && any)
+		rc = alloc_block(m, gfp, 0, node, ret);
+	if (!rc)
+		claim_block(m, *ret, 0, page, 1);
+	return rc;
 }
 
 bool vmemmap_alloc_frame_of(struct hvo_machine *m, uint64_t block, uint64_t page, hvo_pfn_t *ret)

@@ -20,18 +20,12 @@ bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page,
 			 const struct node *n, struct run_list *l);
 
 /*
- * Allocate any frame for one page of the array, state MEMMAP, even in a pageblock that becomes
- * whole only after the described one. -HVO_ENOMEM: there is none.
- */
-HVO_MUST_CHECK int vmemmap_alloc_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page,
-					   hvo_pfn_t *ret);
-
-/*
  * Allocate a frame for one page of the array, state MEMMAP: the frame of the start if that is free,
- * else one in a pageblock that does not wait for the described one. -HVO_ENOMEM: there is none.
+ * else one in a pageblock that does not wait for the described one; with @any, one that does will do.
+ * -HVO_ENOMEM: there is none.
  */
 HVO_MUST_CHECK int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page,
-				       hvo_pfn_t *ret);
+				       bool any, hvo_pfn_t *ret);
 
 /*
  * Allocate a free frame of cut pageblock @block for one page of the array, state MEMMAP, whatever

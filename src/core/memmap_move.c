@@ -293,23 +293,12 @@ int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 	lock_assert_held(m, &m->memmap_lock);
 	if (kind != KIND_ANY)
 		return kind == KIND_CHANGING ? -HVO_EBUSY : -HVO_EINVAL;
-	rc = vmemmap_alloc_frame(m, GFP_MOVE, page, &new);
+	rc = vmemmap_alloc_frame(m, GFP_MOVE, page, false, &new);
 	if (!rc)
 		rc = move_page(m, page, pfn, new);
 	if (!rc)
 		vmemmap_put_frames(m, pfn, 1);
 	return rc;
-}
-
-/*
- * Allocate a frame for a page whose frame failed, even one that depends on the described pageblock.
- * In Linux mode many pageblocks depend on those with frames that were set aside.
- */
-static int alloc_anywhere(struct hvo_machine *m, uint64_t page, unsigned int gfp, hvo_pfn_t *ret)
-{
-	if (!vmemmap_alloc_frame(m, gfp, page, ret))
-		return 0;
-	return vmemmap_alloc_any_frame(m, gfp, page, ret);
 }
 
 static bool set_self(struct hvo_machine *m, uint64_t block, bool self)
@@ -323,10 +312,14 @@ static bool set_self(struct hvo_machine *m, uint64_t block, bool self)
 	return done;
 }
 
+/*
+ * Move a page whose frame failed, even to a frame that depends on the described pageblock: in Linux
+ * mode many pageblocks depend on those with frames that were set aside.
+ */
 static int replace_anywhere(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn, unsigned int gfp)
 {
 	hvo_pfn_t new = 0;
-	int rc = alloc_anywhere(m, page, gfp, &new);
+	int rc = vmemmap_alloc_frame(m, gfp, page, true, &new);
 
 	return rc ? rc : move_page(m, page, pfn, new);
 }

@@ -49,7 +49,7 @@ struct census {
 	bool hopeless;
 };
 
-/* ---- looking; zone lock held ---------------------------------------------------------------- */
+/* ---- looking -------------------------------------------------------------------------------- */
 
 static void count_head(const struct hvo_page *page, struct census *c, uint64_t *used,
 		       uint64_t *free, uint64_t nr)

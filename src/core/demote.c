@@ -118,29 +118,16 @@ static bool restore(struct demote *d, hvo_pfn_t pfn, uint64_t *ret_missing)
 static int demote_list(struct demote *d, struct page_list *list)
 {
 	struct hvo_machine *m = d->pool->m;
-	struct page_list ready = { 0 }, restored = { 0 };
-	uint64_t missing = 0;
-	hvo_pfn_t pfn;
-	int rc = 0;
+	uint64_t missing = 0, ready = 0;
+	uint32_t at = list->first;
 
 	lock_assert_held(m, &m->memmap_lock);
-	while ((pfn = page_list_pop(m, list)) != HVO_PFN_NONE) {
-		if (!restore(d, pfn, &missing)) {
-			page_list_add(m, list, pfn);
-			rc = -HVO_ENOMEM;
-			break;
-		}
-		page_list_add(m, &restored, pfn);
-	}
-	/*
-	 * In the order in which they were restored, so that the last one's parts go to users first.
-	 */
-	while ((pfn = page_list_pop(m, &restored)) != HVO_PFN_NONE)
-		page_list_add(m, &ready, pfn);
-	while ((pfn = page_list_pop(m, &ready)) != HVO_PFN_NONE)
-		split_huge(d, pfn);
+	for (; at && restore(d, pb_pfn(pb_of_link(at)), &missing); ready++)
+		at = page_ro(m, pb_pfn(pb_of_link(at)))->next;
+	while (ready--)
+		split_huge(d, page_list_pop(m, list));
 	put_back(d, list, missing);
-	return rc;
+	return at ? -HVO_ENOMEM : 0;
 }
 
 /* Sound free pages of one node leave the pool. */

@@ -236,17 +236,6 @@ static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, 
 	return try_not_waiting(m, gfp, node, target, ret);
 }
 
-int vmemmap_alloc_any_frame(struct hvo_machine *m, unsigned int gfp, slot_t slot, hvo_pfn_t *ret)
-{
-	int node = section_of(m, slot_pfn(slot))->node, rc;
-
-	lock_assert_held(m, &m->memmap_lock);
-	rc = alloc_block(m, gfp | GFP_MEMMAP | GFP_ISOLATING, 0, node, ret);
-	if (!rc)
-		claim_block(m, *ret, 0, slot, 1);
-	return rc;
-}
-
 /*
  * Does the frame that backed a page at the start depend on the described pageblock? The frame may
  * lie in a huge page by now, with descriptors in that pageblock.
@@ -259,17 +248,20 @@ static bool home_waits(struct hvo_machine *m, slot_t slot, hvo_pfn_t described)
 	return home != HVO_PFN_NONE && waits_for(m, pb_of(home), pb_of(described), &steps);
 }
 
-int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, slot_t slot, hvo_pfn_t *ret)
+int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, slot_t slot, bool any,
+			hvo_pfn_t *ret)
 {
 	hvo_pfn_t described = slot_pfn(slot);
-	int rc;
+	int node = section_of(m, described)->node, rc;
 
 	lock_assert_held(m, &m->memmap_lock);
 	if (!on_demand(m) && !home_waits(m, slot, described) &&
 	    alloc_home(m, gfp, slot, 1, node_of(m, described), ret))
 		return 0;
-	rc = alloc_not_waiting(m, gfp | GFP_MEMMAP | GFP_ISOLATING, section_of(m, described)->node,
-			       pb_of(described), ret);
+	gfp |= GFP_MEMMAP | GFP_ISOLATING;
+	rc = alloc_not_waiting(m, gfp, node, pb_of(described), ret);
+	if (rc && any)
+		rc = alloc_block(m, gfp, 0, node, ret);
 	if (!rc)
 		claim_block(m, *ret, 0, slot, 1);
 	return rc;

@@ -6,7 +6,7 @@
 
 /*
  * Isolate the pageblocks [start, end) of one zone, as hvo_isolate_range() without its checks of the
- * arguments. Memmap lock held; takes the zone's lock itself.
+ * arguments. No lock held.
  *
  * -HVO_EINVAL: a part went offline;
  * -HVO_EBUSY: a part is isolated already.
@@ -14,8 +14,7 @@
  */
 HVO_MUST_CHECK int isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
-/* End the isolation of [start, end). Memmap lock held; takes the zone's lock itself. */
-
+/* End an isolation of isolate_range(). No lock held. */
 void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
 /*

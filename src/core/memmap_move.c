@@ -294,7 +294,7 @@ int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 
 	if (kind != KIND_ANY)
 		return kind == KIND_CHANGING ? -HVO_EBUSY : -HVO_EINVAL;
-	rc = vmemmap_alloc_frame(m, GFP_MOVE, slot, &new);
+	rc = vmemmap_alloc_frame(m, GFP_MOVE, slot, false, &new);
 	if (!rc)
 		rc = move_page(m, slot, pfn, new);
 	if (!rc)
@@ -313,14 +313,15 @@ static bool set_self(struct hvo_machine *m, pb_t pb, bool self)
 	return done;
 }
 
+/*
+ * Move a page whose frame failed, even to a frame that depends on the described pageblock: in Linux
+ * mode many pageblocks depend on those with frames that were set aside.
+ */
 static int replace_anywhere(struct hvo_machine *m, slot_t slot, hvo_pfn_t pfn, unsigned int gfp)
 {
 	hvo_pfn_t new = 0;
-	int rc = vmemmap_alloc_frame(m, gfp, slot, &new);
+	int rc = vmemmap_alloc_frame(m, gfp, slot, true, &new);
 
-	/* In Linux mode many pageblocks depend on those with frames that were set aside. */
-	if (rc)
-		rc = vmemmap_alloc_any_frame(m, gfp, slot, &new);
 	return rc ? rc : move_page(m, slot, pfn, new);
 }
 

@@ -76,7 +76,7 @@ unsigned int page_list_peek(struct hvo_machine *m, const struct page_list *list,
 	return nr;
 }
 
-/* ---- lists and counters; pool lock held ----------------------------------------------------- */
+/* ---- lists and counters --------------------------------------------------------------------- */
 
 void hugetlb_mark_bad(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
@@ -204,6 +204,7 @@ void hugetlb_unhide(struct hvo_pool *pool, hvo_pfn_t pfn)
 	struct pool_node *n = hugetlb_node(pool, pfn);
 
 	lock_assert_held(pool->m, &pool->lock);
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	HVO_ASSERT(pool->m, n->free && pool->in_flight, POOL_6, "not in flight", pfn);
 	n->free--;
 	n->poisoned_free -= page_poisoned(pool->m, pfn);
@@ -432,6 +433,7 @@ int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_p
 {
 	int rc;
 
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	if (pool->order > pool->m->cfg.max_order)
 		return -HVO_ENOMEM;
 	gfp &= HVO_GFP_THISNODE | GFP_OTHER_NODES;
@@ -473,17 +475,19 @@ int hvo_pool_create(struct hvo_machine *m, unsigned int order, struct hvo_pool *
 	return rc;
 }
 
-/* Nobody has anything of it, nor a promise. Pool lock held. */
+/* Has a pool no page, nor anybody the promise of one? */
 static bool is_empty(struct hvo_pool *pool)
 {
+	lock_assert_held(pool->m, &pool->lock);
 	return !POOL_SUM(pool, total) && !pool->reserved && !pool->deferred.nr;
 }
 
-/* Other pools that demoted to one that is gone. Memmap lock held. */
+/* Let the pools that demoted to one of this order, which goes, choose another. */
 static void forget_target(struct hvo_machine *m, unsigned int order)
 {
 	int i;
 
+	lock_assert_held(m, &m->memmap_lock);
 	for (i = 0; i < HVO_MAX_POOLS; i++)
 		if (m->pools[i].demote_order == order)
 			m->pools[i].demote_order = 0;

@@ -45,7 +45,7 @@ static uint64_t set_reported(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, 
 	return changed;
 }
 
-/* Count the frames whose content the system has. Zone lock held. */
+/* Count the frames, in whole pageblocks, whose content the system has. */
 static uint64_t nr_reported(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 {
 	hvo_pfn_t end = pfn + nr;

@@ -10,9 +10,7 @@
  */
 HVO_MUST_CHECK int reported_populate(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 
-/*
- * Forget that the system has the content of [start, end), memory that is removed. Memmap lock held.
- */
+/* Forget that the system has the content of [start, end), memory that is removed. */
 void reported_forget(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
 #endif

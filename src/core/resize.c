@@ -96,7 +96,7 @@ static bool alloc_in_turn(struct hvo_pool *pool, uint64_t nodes, hvo_pfn_t *ret)
 	return false;
 }
 
-/* ---- resizing; memmap lock held ------------------------------------------------------------- */
+/* ---- resizing ------------------------------------------------------------------------------- */
 
 struct resize {
 	struct hvo_pool *pool;

@@ -25,7 +25,8 @@ void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l);
 /*
  * Prepare a pageblock that the caller owns (state TAKEN, order 9) to be cut: ask the system for its
  * memory, and restore its tails to the frames of the pageblock from index @at on;
- * HVO_PAGEBLOCK_FRAMES: to none. No spin lock held. After an error the pageblock is folded as before.
+ * HVO_PAGEBLOCK_FRAMES: to none. No spin lock held. After an error the pageblock is folded as
+ * before.
  */
 HVO_MUST_CHECK int vmemmap_cut(struct hvo_machine *m, pb_t pb, unsigned int at);
 

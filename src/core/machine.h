@@ -30,8 +30,8 @@
  * the shrinker may hold that lock. Readers hold no lock: the platform's read_lock() begins a
  * section that may be inside any lock.
  *
- * In every link 0 is "none" and n is element n - 1, so that zeroed memory is a valid empty state and
- * a machine of many TiB need not be written to come up. Links to a pageblock, and to a block of
+ * In every link 0 is "none" and n is element n - 1, so that zeroed memory is a valid empty state,
+ * and a machine of many TiB need not be written to come up. Links to a pageblock, and to a block of
  * 2 MiB and above by its first pageblock: link_of_pb(), pb_of_link().
  */
 

@@ -48,15 +48,14 @@ static void take_out(struct hvo_machine *m, hvo_pfn_t pfn)
 
 static int move_and_take_out(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	hvo_pfn_t block = pb_start(pfn);
-	int rc = isolate_range(m, block, block + HVO_PAGEBLOCK_FRAMES);
+	int rc = isolate_range(m, pb_start(pfn), pb_end(pfn));
 
 	if (rc)
 		return rc;
 	rc = empty_and_take(m, pfn);
 	if (!rc)
 		take_out(m, pfn);
-	unisolate_range(m, block, block + HVO_PAGEBLOCK_FRAMES);
+	unisolate_range(m, pb_start(pfn), pb_end(pfn));
 	return rc;
 }
 

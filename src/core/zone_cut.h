@@ -47,8 +47,9 @@ void zone_unisolate_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb);
 bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, pb_t pb);
 
 /*
- * Make a pageblock that the caller owns, whole (TAKEN, or part of such a block) or at PLACE_CUTTING,
- * with its descriptors present, a cut one. Its frames with indices [first, HVO_PAGEBLOCK_FRAMES) are free from now on.
+ * Make a pageblock that the caller owns, whole (TAKEN, or part of such a block) or at
+ * PLACE_CUTTING, with its descriptors present, a cut one. Its frames with indices
+ * [first, HVO_PAGEBLOCK_FRAMES) are free from now on.
  */
 void zone_open_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int first,
 			 enum migratetype type, unsigned int flags);

@@ -34,6 +34,13 @@ static inline bool badframe_in_block(const struct hvo_machine *m, hvo_pfn_t pfn,
 	return badframe_in(m, pfn, pfn + (UINT64_C(1) << order));
 }
 
+/* Let hvo_work() tell the owner of a block of frames that failed while nobody could be told. */
+static inline void badframe_tell_later(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	if (badframe_in_block(m, pfn, order))
+		work_wanted(m);
+}
+
 /* Count the frames from @pfn on before the first failed one, up to @end. */
 uint64_t badframe_sound(const struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end);
 

@@ -195,13 +195,6 @@ static bool freeze_source(struct migration *g)
 	return false;
 }
 
-/* Let hvo_work() tell the owner of frames that failed while nobody could take a reference. */
-static void tell_later(struct migration *g, hvo_pfn_t pfn)
-{
-	if (badframe_in_block(g->m, pfn, g->order))
-		work_wanted(g->m);
-}
-
 static void free_source(struct migration *g)
 {
 	struct hvo_page *src = page_rw(g->m, g->src);
@@ -236,13 +229,13 @@ static int move_over(struct migration *g, bool *ret_frozen)
 	publish_target(g);
 	rc = g->owner->move(g->owner, m, g->dst, g->src, g->order);
 	if (!rc) {
-		tell_later(g, g->dst);
+		badframe_tell_later(m, g->dst, g->order);
 		free_source(g);
 		return 0;
 	}
 	unpublish_target(g);
 	page_set_refs(page_rw(m, g->src), g->refs);
-	tell_later(g, g->src);
+	badframe_tell_later(m, g->src, g->order);
 	return rc;
 }
 

@@ -84,11 +84,19 @@ void hugetlb_mark_bad(struct hvo_pool *pool, hvo_pfn_t pfn)
 	struct hvo_page *page = page_rw(pool->m, pfn);
 
 	lock_assert_held(pool->m, &pool->lock);
-	if (page_flags(page) & HVO_PF_POISONED)
+	if (page_flags(page) & HVO_PF_POISONED || !badframe_in_block(pool->m, pfn, pool->order))
 		return;
 	page_add_flags(page, HVO_PF_POISONED);
 	n->poisoned++;
 	n->poisoned_free += hvo_page_state(page) == HVO_PAGE_HUGETLB_FREE;
+}
+
+/* Count a page as free (@one: 1), or as free no more (@one: -1). */
+static void count_free(struct hvo_pool *pool, struct pool_node *n, hvo_pfn_t pfn, uint64_t one)
+{
+	n->free += one;
+	if (page_poisoned(pool->m, pfn))
+		n->poisoned_free += one;
 }
 
 void hugetlb_enqueue(struct hvo_pool *pool, hvo_pfn_t pfn)
@@ -99,11 +107,9 @@ void hugetlb_enqueue(struct hvo_pool *pool, hvo_pfn_t pfn)
 	lock_assert_held(m, &pool->lock);
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_HUGETLB_FREE, pool->order);
 	head_list_add(m, &n->free_list, pfn);
-	n->free++;
-	n->poisoned_free += page_poisoned(m, pfn);
+	count_free(pool, n, pfn, 1);
 	/* A frame may have failed while the page was on no list. */
-	if (badframe_in_block(m, pfn, pool->order))
-		hugetlb_mark_bad(pool, pfn);
+	hugetlb_mark_bad(pool, pfn);
 }
 
 /* Take a page off the free list. The state stays HUGETLB_FREE until the caller changes it. */
@@ -111,8 +117,7 @@ static void hugetlb_dequeue(struct hvo_pool *pool, struct pool_node *n, hvo_pfn_
 {
 	lock_assert_held(pool->m, &pool->lock);
 	head_list_del(pool->m, &n->free_list, page_rw(pool->m, pfn));
-	n->free--;
-	n->poisoned_free -= page_poisoned(pool->m, pfn);
+	count_free(pool, n, pfn, UINT64_MAX);
 }
 
 uint64_t hugetlb_sound_free(const struct hvo_pool *pool)
@@ -151,8 +156,7 @@ void hugetlb_account(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus)
 	lock_assert_held(pool->m, &pool->lock);
 	account(pool, n, pfn, 1);
 	n->surplus += surplus;
-	if (badframe_in_block(pool->m, pfn, pool->order))
-		hugetlb_mark_bad(pool, pfn);
+	hugetlb_mark_bad(pool, pfn);
 }
 
 void hugetlb_remove_used(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus)
@@ -194,8 +198,7 @@ void hugetlb_hide(struct hvo_pool *pool, hvo_pfn_t pfn)
 	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	hugetlb_dequeue(pool, n, pfn);
 	page_set_state(pool->m, pfn, page_rw(pool->m, pfn), HVO_PAGE_TAKEN, pool->order);
-	n->free++;
-	n->poisoned_free += page_poisoned(pool->m, pfn);
+	count_free(pool, n, pfn, 1);
 	pool->in_flight++;
 }
 
@@ -206,8 +209,7 @@ void hugetlb_unhide(struct hvo_pool *pool, hvo_pfn_t pfn)
 	lock_assert_held(pool->m, &pool->lock);
 	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	HVO_ASSERT(pool->m, n->free && pool->in_flight, POOL_6, "not in flight", pfn);
-	n->free--;
-	n->poisoned_free -= page_poisoned(pool->m, pfn);
+	count_free(pool, n, pfn, UINT64_MAX);
 	pool->in_flight--;
 	hugetlb_enqueue(pool, pfn);
 }

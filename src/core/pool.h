@@ -22,7 +22,7 @@ hvo_pfn_t page_list_pop(struct hvo_machine *m, struct page_list *list);
 unsigned int page_list_peek(struct hvo_machine *m, const struct page_list *list, hvo_pfn_t *pfns,
 			    unsigned int max);
 
-/* Mark a page of the pool, of which a frame failed, so that nobody gets the page. */
+/* Mark a page of the pool if a frame of the page failed, so that nobody gets the page. */
 void hugetlb_mark_bad(struct hvo_pool *pool, hvo_pfn_t pfn);
 
 /* Put a page that is accounted on the free list. */

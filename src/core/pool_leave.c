@@ -280,8 +280,7 @@ void hugetlb_put(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve,
 	bool direct = false, poisoned;
 
 	lock_acquire(m, &pool->lock);
-	if (badframe_in_block(m, pfn, pool->order))
-		hugetlb_mark_bad(pool, pfn);
+	hugetlb_mark_bad(pool, pfn);
 	pool->reserved += restore_reserve;
 	if (replaced) {
 		HVO_ASSERT(m, replaced->incoming, POOL_6, "none is incoming", pfn);

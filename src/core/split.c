@@ -97,9 +97,7 @@ int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 			  page_flags(page_ro(m, pfn)) & (HVO_PF_CMA | HVO_PF_POISONED));
 	if (rc) {
 		page_set_refs(page_rw(m, pfn), 1);
-		/* A frame failed when nobody could be told: hvo_work() tells the owner. */
-		if (badframe_in_block(m, pfn, have))
-			work_wanted(m);
+		badframe_tell_later(m, pfn, have);
 	}
 	return rc;
 }

@@ -139,14 +139,15 @@ static int zone_take(struct hvo_machine *m, struct zone *z, unsigned int gfp, un
 static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, unsigned int order,
 		      uint64_t mark, hvo_pfn_t *ret)
 {
-	int rc = counter_read(&z->present) ? zone_take(m, z, gfp, order, mark, ret) : -HVO_ENOMEM;
+	int rc;
 
-	if (order < HVO_PAGEBLOCK_ORDER)
-		return rc;
-	while (rc == -HVO_ENOMEM && counter_read(&z->nr_collapsible) &&
-	       vmemmap_collapse(m, z, UINT64_MAX))
+	if (!counter_read(&z->present))
+		return -HVO_ENOMEM;
+	do
 		rc = zone_take(m, z, gfp, order, mark, ret);
-	return rc ? rc : check_allocated(m, z, *ret, order);
+	while (rc == -HVO_ENOMEM && order >= HVO_PAGEBLOCK_ORDER &&
+	       counter_read(&z->nr_collapsible) && vmemmap_collapse(m, z, UINT64_MAX));
+	return rc || order < HVO_PAGEBLOCK_ORDER ? rc : check_allocated(m, z, *ret, order);
 }
 
 /* Movable memory comes first from zones where no other memory may lie. */

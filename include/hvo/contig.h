@@ -95,7 +95,15 @@ int hvo_cma_destroy(struct hvo_cma *cma);
  */
 HVO_MUST_CHECK int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order,
 				 hvo_pfn_t *ret);
-/* 0; -HVO_EINVAL: not allocated from it as one piece or part of one. */
+
+/**
+ * hvo_cma_release() - give frames back to their area
+ * @nr: frames; the range may be a part of what hvo_cma_alloc() gave, or several such parts
+ *
+ * Context: may wait; not from a shrinker, nor from an owner's functions.
+ * Return: 0; -HVO_ENODEV; -HVO_EINVAL: hvo_cma_alloc() gave not all of the range, which must begin
+ * and end where blocks do, or parts are free or mapped. After an error nothing has changed.
+ */
 int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr);
 
 /**

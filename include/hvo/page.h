@@ -10,18 +10,18 @@
  * compound_head().
  *
  * Layout of the array, for each GiB of frames: the 512 head pages first, one a
- * block, then the 7 tail pages of block 0, of block 1, and so on. The tails of
- * neighbouring blocks touch, so a run of folded blocks is one mapping.
+ * pageblock, then the 7 tail pages of pageblock 0, of pageblock 1, and so on. The tails
+ * of neighbours touch, so a run of folded pageblocks is one mapping.
  *
  *	 page 0        511 512       518 519       525           4095
  *	+------ - - - ----+-------------+-------------+-- - - - ----+
  *	| heads of 512    | tails of    | tails of    |             |
- *	| blocks          | block 0     | block 1     |             |
+ *	| pageblocks      | pageblock 0 | pageblock 1 |             |
  *	+------ - - - ----+-------------+-------------+-- - - - ----+
  *
- * The fold map has one byte a block. Its low bits are the order (9 and above) of
- * the one block that covers this 2 MiB, or 0 where the block is cut into smaller
- * ones; HVO_FOLDED is set while the tail pages have no frames of their own. The
+ * The fold map has one byte a pageblock. Its low bits are the order (9 and above) of
+ * the one block that covers this 2 MiB, or 0 where the pageblock is cut into smaller
+ * blocks; HVO_FOLDED is set while the tail pages have no frames of their own. The
  * head of any frame in a covered block is found from the byte alone: a folded
  * tail is never read.
  */
@@ -36,6 +36,7 @@ enum hvo_page_state {
 	HVO_PAGE_MEMMAP = 5,	   /* holds descriptors; private_data[0]: which page of the array */
 	HVO_PAGE_POISONED = 6,	   /* failed: a frame, or a block that could not be cut around it */
 	HVO_PAGE_ISOLATED = 7,	   /* free, 2 MiB, in an isolated range: on no list */
+	HVO_PAGE_TAKEN = 8,	   /* head of a block in the library's hands, on no free list */
 	HVO_PAGE_NR_STATES
 };
 
@@ -44,8 +45,7 @@ enum hvo_page_state {
 #define HVO_PF_OPTIMIZED 0x02u /* HUGETLB: folded by Linux mode */
 #define HVO_PF_POISONED 0x04u  /* a frame of the block that this heads failed */
 #define HVO_PF_CMA 0x20u       /* USED: by hvo_cma_alloc(), or a huge page from an area */
-#define HVO_PF_CMA_FIRST 0x40u /* and where one piece of it begins */
-#define HVO_PF_DEFERRED 0x10u  /* USED: a huge page that left its pool, waits for hvo_work() */
+#define HVO_PF_DEFERRED 0x10u  /* TAKEN: a huge page that left its pool, waits for hvo_work() */
 #define HVO_PF_AT_BOOT 0x100u  /* HUGETLB: reserved at boot */
 
 /*
@@ -129,15 +129,15 @@ static inline uint64_t hvo_memmap_group(uint64_t page)
 	return (page & ~UINT64_C(4095)) | r;
 }
 
-/* First head page and first tail page of a block, as pages of the array. */
-static inline uint64_t hvo_pageblock_head_page(uint64_t block)
+/* First head page and first tail page of a pageblock, as pages of the array. */
+static inline uint64_t hvo_pageblock_head_page(uint64_t pb)
 {
-	return hvo_memmap_slot(block << 3);
+	return hvo_memmap_slot(pb << 3);
 }
 
-static inline uint64_t hvo_pageblock_tail_page(uint64_t block)
+static inline uint64_t hvo_pageblock_tail_page(uint64_t pb)
 {
-	return hvo_memmap_slot((block << 3) + 1);
+	return hvo_memmap_slot((pb << 3) + 1);
 }
 
 /* The descriptor's address in the array; dereference it through hvo_page_ro(). */
@@ -172,9 +172,9 @@ static inline uint32_t hvo_page_refs(const struct hvo_page *page)
 	return __atomic_load_n(&page->refcount, __ATOMIC_RELAXED) & ~HVO_HOLD;
 }
 
-static inline uint8_t hvo_fold_byte(const struct hvo_memmap *mm, uint64_t block)
+static inline uint8_t hvo_fold_byte(const struct hvo_memmap *mm, uint64_t pb)
 {
-	return __atomic_load_n(&mm->fold[block], __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&mm->fold[pb], __ATOMIC_ACQUIRE);
 }
 
 /**

@@ -3,7 +3,7 @@
  * Allocation: the order of nodes and zones, and cutting a pageblock when no cut one can serve. From
  * here on up code may need memory; no file below calls this one.
  *
- * States: a block comes from a zone in state USED with no reference.
+ * States: a block comes from a zone in state TAKEN.
  * Locks: takes the zone lock, drops it around every remapping. Pageblocks in transition are
  * counted in zone->in_flight, so that another thread waits for them instead of failing. A thread
  * that may reclaim also waits for pageblocks that the library isolated.
@@ -15,7 +15,6 @@
 #include "base.h"
 #include "fold.h"
 #include "lock.h"
-#include "page.h"
 #include "reclaim.h"
 #include "ref.h"
 #include "reporting.h"
@@ -33,26 +32,6 @@ static enum migratetype gfp_type(unsigned int gfp)
 	return gfp & HVO_GFP_RECLAIMABLE ? MIGRATE_RECLAIMABLE : MIGRATE_UNMOVABLE;
 }
 
-/* Do what may wait for the platform before the frames of a pageblock can be used singly. */
-static int prepare_cut(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	int rc = reported_populate(m, pfn, HVO_PAGEBLOCK_FRAMES);
-
-	return rc || !on_demand(m) ? rc : vmemmap_cut(m, pageblock_of(pfn), 0);
-}
-
-static void open_cut(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, enum migratetype type)
-{
-	lock_assert_held(m, &z->lock);
-	if (on_demand(m)) {
-		zone_open_pageblock(m, z, pageblock_of(pfn), HVO_PAGEBLOCK_TAILS, type, PB_SELF);
-		return;
-	}
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
-	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
-	zone_open_pageblock(m, z, pageblock_of(pfn), 0, type, 0);
-}
-
 /*
  * Cut a whole pageblock and take a block of @order of it under the same lock, so that no cut
  * pageblock is ever left entirely free (Linux mode). Called and returns with the zone's lock; drops
@@ -63,7 +42,7 @@ static bool alloc_from_cut(struct hvo_machine *m, struct zone *z, enum migratety
 			   unsigned int order, hvo_pfn_t *ret)
 {
 	hvo_pfn_t failed[CUT_ATTEMPTS], pfn = 0;
-	unsigned int nr_failed = 0;
+	unsigned int nr_failed = 0, at = on_demand(m) ? 0 : HVO_PAGEBLOCK_FRAMES;
 	bool taken = false;
 	int rc;
 
@@ -71,12 +50,12 @@ static bool alloc_from_cut(struct hvo_machine *m, struct zone *z, enum migratety
 	while (nr_failed < CUT_ATTEMPTS && zone_take_whole(m, z, HVO_PAGEBLOCK_ORDER, &pfn)) {
 		z->in_flight++;
 		lock_release(m, &z->lock);
-		rc = prepare_cut(m, pfn);
+		rc = vmemmap_cut(m, pb_of(pfn), at);
 		lock_acquire(m, &z->lock);
 		zone_end_flight(m, z);
 		if (!rc) {
-			open_cut(m, z, pfn, type);
-			taken = zone_take_from(m, z, pageblock_of(pfn), order, ret);
+			zone_open_around(m, z, pb_of(pfn), at, type);
+			taken = zone_take_from(m, z, pb_of(pfn), order, ret);
 			break;
 		}
 		failed[nr_failed++] = pfn;
@@ -117,10 +96,10 @@ static bool may_wait_for_isolated(struct hvo_machine *m, const struct zone *z, u
 	       (gfp & (HVO_GFP_RECLAIM | GFP_ISOLATING)) == HVO_GFP_RECLAIM;
 }
 
-/* Check that there is memory behind a block that its zone has just given; if not, put it back. */
+/* Check that there is memory behind a whole block that was just taken; if not, put it back. */
 static int check_allocated(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
-	int rc = order < HVO_PAGEBLOCK_ORDER ? 0 : reported_populate(m, pfn, UINT64_C(1) << order);
+	int rc = reported_populate(m, pfn, UINT64_C(1) << order);
 
 	if (!rc)
 		return 0;
@@ -132,38 +111,43 @@ static int check_allocated(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn,
 	return rc;
 }
 
-/*
- * Allocate from one zone. -HVO_EAGAIN: no block now, but a pageblock of the zone is in transition.
- */
-static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, unsigned int order,
-		      uint64_t mark, hvo_pfn_t *ret)
+/* Take a block from the lists of a zone. -HVO_EAGAIN: none now, but a pageblock is in transition. */
+static int zone_take(struct hvo_machine *m, struct zone *z, unsigned int gfp, unsigned int order,
+		     uint64_t mark, hvo_pfn_t *ret)
 {
 	uint64_t want = UINT64_C(1) << order;
 	int rc = -HVO_ENOMEM;
 
-	if (!counter_read(&z->present))
-		return rc;
-	for (;;) {
-		lock_acquire(m, &z->lock);
-		if (z->nr_free >= want + mark) {
-			if (order >= HVO_PAGEBLOCK_ORDER)
-				rc = zone_take_whole(m, z, order, ret) ? 0 : -HVO_ENOMEM;
-			else
-				rc = alloc_small(m, z, gfp, order, ret);
-		}
-		if (rc && (z->in_flight || may_wait_for_isolated(m, z, gfp)))
-			rc = -HVO_EAGAIN;
-		z->nr_allocs += !rc;
-		zone_count_allocated(z, rc ? 0 : want);
-		lock_release(m, &z->lock);
-		if (!rc)
-			return check_allocated(m, z, *ret, order);
-		if (rc != -HVO_ENOMEM || order < HVO_PAGEBLOCK_ORDER ||
-		    !counter_read(&z->nr_collapsible))
-			return rc;
-		if (!vmemmap_collapse(m, z, UINT64_MAX))
-			return rc;
+	lock_acquire(m, &z->lock);
+	if (z->nr_free >= want + mark) {
+		if (order < HVO_PAGEBLOCK_ORDER)
+			rc = alloc_small(m, z, gfp, order, ret);
+		else
+			rc = zone_take_whole(m, z, order, ret) ? 0 : -HVO_ENOMEM;
 	}
+	if (!rc) {
+		z->nr_allocs++;
+		zone_count_allocated(z, want);
+	} else if (z->in_flight || may_wait_for_isolated(m, z, gfp)) {
+		rc = -HVO_EAGAIN;
+	}
+	lock_release(m, &z->lock);
+	return rc;
+}
+
+/* Allocate from one zone, where empty cut pageblocks become whole if nothing else will do. */
+static int zone_alloc(struct hvo_machine *m, struct zone *z, unsigned int gfp, unsigned int order,
+		      uint64_t mark, hvo_pfn_t *ret)
+{
+	int rc;
+
+	if (!counter_read(&z->present))
+		return -HVO_ENOMEM;
+	do
+		rc = zone_take(m, z, gfp, order, mark, ret);
+	while (rc == -HVO_ENOMEM && order >= HVO_PAGEBLOCK_ORDER &&
+	       counter_read(&z->nr_collapsible) && vmemmap_collapse(m, z, UINT64_MAX));
+	return rc || order < HVO_PAGEBLOCK_ORDER ? rc : check_allocated(m, z, *ret, order);
 }
 
 /* Movable memory comes first from zones where no other memory may lie. */

@@ -41,7 +41,7 @@ static inline unsigned int zonelist_start(unsigned int gfp)
 extern const uint8_t zonelist[HVO_NR_ZONES];
 
 /*
- * Allocate a block as hvo_alloc_pages(), without clearing and without a reference: state USED. No
+ * Allocate a block as hvo_alloc_pages(), without clearing and without a reference: state TAKEN. No
  * spin lock held. Errors: as hvo_alloc_pages().
  */
 int alloc_block(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node,

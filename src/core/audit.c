@@ -43,7 +43,7 @@ static void expect(struct audit *a, const char *rule, const char *what, uint64_t
 }
 
 /* On-demand mode: find the page for which a frame of a whole block of descriptors was set aside. */
-static uint64_t page_of_boot_frame(struct hvo_machine *m, hvo_pfn_t pfn)
+static slot_t slot_of_boot_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	const struct node *n = m->nodes;
 	uint32_t i;
@@ -51,7 +51,7 @@ static uint64_t page_of_boot_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 	for (i = 0; i < m->cfg.nr_nodes; i++)
 		if (pfn - m->nodes[i].memmap_pfn < m->nodes[i].memmap_frames)
 			n = &m->nodes[i];
-	return hvo_pageblock_head_page(pageblock_of(n->start) + (pfn - n->memmap_pfn));
+	return slot_of(n->start + (pfn - n->memmap_pfn) * HVO_PAGEBLOCK_FRAMES);
 }
 
 /* Head of the whole block around a frame; the frame itself in a cut one. */
@@ -59,40 +59,38 @@ static const struct hvo_page *whole_head(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	unsigned int order = fold_order(m, pfn);
 
-	return page_ro(m, pfn & ~((UINT64_C(1) << order) - 1));
+	return page_ro(m, order_start(pfn, order));
 }
 
 static bool in_whole_memmap(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	return hvo_fold_byte(&m->mm, pageblock_of(pfn)) &&
-	       whole_head(m, pfn)->state == HVO_PAGE_MEMMAP;
+	return fold_byte(m, pb_of(pfn)) && whole_head(m, pfn)->state == HVO_PAGE_MEMMAP;
 }
 
 /* Check that a page of descriptors is shared or, as it has to be, backed by a descriptor frame. */
-static void check_page(struct audit *a, const char *rule, const char *what, uint64_t page,
+static void check_page(struct audit *a, const char *rule, const char *what, slot_t slot,
 		       bool shared)
 {
 	struct hvo_machine *m = a->m;
-	hvo_pfn_t pfn = m->ops->backing(m->ctx, page);
+	hvo_pfn_t pfn = slot_backing(m, slot);
 
-	expect(a, rule, what, hvo_memmap_group(page) >> 3, shared, pfn == HVO_SHARED_TAIL);
+	expect(a, rule, what, pb_of(slot_pfn(slot)).nr, shared, pfn == HVO_SHARED_TAIL);
 	if (pfn == HVO_SHARED_TAIL)
 		return;
 	expect(a, RULE_MEMMAP_2, "state of a backing frame", pfn, HVO_PAGE_MEMMAP,
 	       whole_head(m, pfn)->state);
 	if (in_whole_memmap(m, pfn))
 		expect(a, RULE_MEMMAP_5, "page that a frame was set aside for", pfn,
-		       page_of_boot_frame(m, pfn), page);
+		       slot_of_boot_frame(m, pfn).nr, slot.nr);
 }
 
-static void check_pages(struct audit *a, const char *rule, uint64_t block, bool folded,
-			bool own_head)
+static void check_pages(struct audit *a, const char *rule, pb_t pb, bool folded, bool own_head)
 {
-	uint64_t page = hvo_pageblock_tail_page(block), k;
+	uint64_t k;
 
 	for (k = 0; k < HVO_PAGEBLOCK_TAILS; k++)
-		check_page(a, rule, "tail page is shared", page + k, folded);
-	check_page(a, rule, "head page is shared", hvo_pageblock_head_page(block), !own_head);
+		check_page(a, rule, "tail page is shared", slot_add(tail_slot(pb), k), folded);
+	check_page(a, rule, "head page is shared", slot_of(pb_pfn(pb)), !own_head);
 }
 
 static bool bit_of(const struct hvo_machine *m, hvo_pfn_t pfn)
@@ -132,7 +130,7 @@ static void count_huge(struct audit *a, hvo_pfn_t pfn, const struct hvo_page *pa
 		expect(a, RULE_POOL_1, "huge page without a pool", pfn, 0, 1);
 		return;
 	}
-	if (page->state == HVO_PAGE_USED) {
+	if (page->state == HVO_PAGE_TAKEN) {
 		a->deferred[i]++;
 		return;
 	}
@@ -151,7 +149,7 @@ static void count_boot_frames(struct audit *a, hvo_pfn_t pfn, hvo_pfn_t end, str
 	struct hvo_machine *m = a->m;
 
 	for (; pfn < end; pfn++) {
-		bool backs = m->ops->backing(m->ctx, page_of_boot_frame(m, pfn)) == pfn;
+		bool backs = slot_backing(m, slot_of_boot_frame(m, pfn)) == pfn;
 
 		c->memmap += backs;
 		c->boot += backs;
@@ -159,11 +157,20 @@ static void count_boot_frames(struct audit *a, hvo_pfn_t pfn, hvo_pfn_t end, str
 	}
 }
 
+/* Check a block in use: while nobody is at work somebody holds it, and none is lost. */
+static void expect_used(struct audit *a, hvo_pfn_t pfn, const struct hvo_page *page)
+{
+	expect(a, RULE_PAGE_1, "state of a block in use", pfn, HVO_PAGE_USED, page->state);
+	if (page->state == HVO_PAGE_USED)
+		expect(a, RULE_PAGE_2, "somebody holds a block in use", pfn, true,
+		       page->refcount > 0);
+}
+
 /* Check and count one whole block: free, allocated, in a pool, or full of descriptors. */
 static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, struct count *c)
 {
 	struct hvo_machine *m = a->m;
-	uint8_t byte = hvo_fold_byte(&m->mm, pageblock_of(pfn));
+	uint8_t byte = fold_byte(m, pb_of(pfn));
 	const struct hvo_page *page = page_ro(m, pfn);
 	uint64_t nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER), i, k;
 	bool folded = byte & HVO_FOLDED;
@@ -184,55 +191,54 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		break;
 	case HVO_PAGE_ISOLATED:
 		expect(a, RULE_ZONE_4, "a free block apart is isolated", pfn, true,
-		       m->pageblocks[pageblock_of(pfn)].isolation != NOT_ISOLATED);
+		       pb_data(m, pb_of(pfn))->isolation != NOT_ISOLATED);
 		expect(a, RULE_ZONE_4, "flags of a free block apart", pfn, 0,
-		       m->pageblocks[pageblock_of(pfn)].flags & ~PB_REPORTED);
+		       pb_data(m, pb_of(pfn))->flags & ~PB_REPORTED);
 		break;
 	case HVO_PAGE_MEMMAP:
 		count_boot_frames(a, pfn, pfn + (UINT64_C(1) << order), c);
 		break;
 	default:
-		expect(a, RULE_PAGE_1, "state of a whole block's head", pfn, HVO_PAGE_USED,
-		       page->state);
-		if (page_flags(page) & HVO_PF_DEFERRED)
+		if (page->state == HVO_PAGE_TAKEN && page_flags(page) & HVO_PF_DEFERRED)
 			count_huge(a, pfn, page);
+		else
+			expect_used(a, pfn, page);
 	}
 	if (page->state == HVO_PAGE_FREE || page->state == HVO_PAGE_HUGETLB_FREE)
 		expect(a, RULE_PAGE_1, "references of a free block", pfn, 0, page->refcount);
 	if (page_flags(page) & HVO_PF_CMA)
 		c->cma += UINT64_C(1) << order;
 	for (i = 0; i < nr; i++) {
-		uint64_t block = pageblock_of(pfn) + i;
-		bool isolated = m->pageblocks[block].isolation;
+		pb_t pb = pb_of(pfn + i * HVO_PAGEBLOCK_FRAMES);
+		bool isolated = pb_data(m, pb)->isolation;
 
 		c->isolated += isolated;
-		c->kept += m->pageblocks[block].isolation == ISOLATED_BY_USER;
-		expect(a, RULE_ZONE_4, "free memory is not isolated", block, 0,
+		c->kept += pb_data(m, pb)->isolation == ISOLATED_BY_USER;
+		expect(a, RULE_ZONE_4, "free memory is not isolated", pb.nr, 0,
 		       isolated && page->state == HVO_PAGE_FREE);
-		expect(a, RULE_FOLD_2, "fold byte", block, byte, hvo_fold_byte(&m->mm, block));
-		check_pages(a, RULE_FOLD_1, block, folded, on_demand(m) || !folded || !i);
+		expect(a, RULE_FOLD_2, "fold byte", pb.nr, byte, fold_byte(m, pb));
+		check_pages(a, RULE_FOLD_1, pb, folded, on_demand(m) || !folded || !i);
 		for (k = i ? 0 : 1; k < (folded ? HVO_PAGES_PER_FRAME : HVO_PAGEBLOCK_FRAMES); k++)
-			expect(a, RULE_PAGE_1, "state inside a whole block",
-			       pageblock_pfn(block) + k, HVO_PAGE_TAIL,
-			       page_ro(m, pageblock_pfn(block) + k)->state);
+			expect(a, RULE_PAGE_1, "state inside a whole block", pb_pfn(pb) + k,
+			       HVO_PAGE_TAIL, page_ro(m, pb_pfn(pb) + k)->state);
 	}
 }
 
 /* Is the fragment on its block's list? */
-static bool on_list(struct hvo_machine *m, uint64_t block, unsigned int idx, unsigned int order)
+static bool on_list(struct hvo_machine *m, pb_t pb, unsigned int idx, unsigned int order)
 {
-	uint32_t at = m->pageblocks[block].free_head[order];
+	uint32_t at = pb_data(m, pb)->free_head[order];
 	unsigned int guard = HVO_PAGEBLOCK_FRAMES;
 
-	for (; at && guard--; at = page_ro(m, pageblock_pfn(block) + at - 1)->next)
+	for (; at && guard--; at = page_ro(m, pb_pfn(pb) + at - 1)->next)
 		if (at == idx + 1)
 			return true;
 	return false;
 }
 
-static void audit_bin(struct audit *a, struct zone *z, uint64_t block)
+static void audit_bin(struct audit *a, struct zone *z, pb_t pb)
 {
-	const struct pageblock *b = &a->m->pageblocks[block];
+	const struct pageblock *b = pb_data(a->m, pb);
 	unsigned int bin, order;
 	uint32_t at;
 
@@ -241,54 +247,52 @@ static void audit_bin(struct audit *a, struct zone *z, uint64_t block)
 	bin = pageblock_collapsible(a->m, b) ? BIN_COLLAPSIBLE : b->nr_free >> BIN_SHIFT;
 	order = 31 - (unsigned int)__builtin_clz(b->orders);
 	/* Walking the list for every block would be quadratic: its links must agree. */
-	at = b->prev ? a->m->pageblocks[b->prev - 1].next :
+	at = b->prev ? pb_data(a->m, pb_of_link(b->prev))->next :
 		       z->bins[b->migratetype].head[bin][order];
-	expect(a, RULE_BIN_1, "link to a block in its bin", block, block + 1, at);
+	expect(a, RULE_BIN_1, "link to a block in its bin", pb.nr, link_of_pb(pb), at);
 	if (b->next)
-		expect(a, RULE_BIN_1, "link back", block, block + 1,
-		       a->m->pageblocks[b->next - 1].prev);
-	expect(a, RULE_BIN_1, "bin is marked", block, 1,
+		expect(a, RULE_BIN_1, "link back", pb.nr, link_of_pb(pb),
+		       pb_data(a->m, pb_of_link(b->next))->prev);
+	expect(a, RULE_BIN_1, "bin is marked", pb.nr, 1,
 	       z->bins[b->migratetype].orders[bin] >> order & 1);
 }
 
-static void expect_backs(struct audit *a, hvo_pfn_t pfn, uint64_t page)
+static void expect_backs(struct audit *a, hvo_pfn_t pfn, slot_t slot)
 {
 	struct hvo_machine *m = a->m;
-	bool valid = page < hvo_memmap_pages(m->mm.nr_frames << HVO_FRAME_SHIFT);
+	bool valid = slot.nr < hvo_memmap_pages(m->mm.nr_frames << HVO_FRAME_SHIFT);
 
 	expect(a, RULE_MEMMAP_3, "page that a frame backs is one", pfn, 1, valid);
 	if (valid)
-		expect(a, RULE_MEMMAP_3, "frame behind the page that it backs", page, pfn,
-		       m->ops->backing(m->ctx, page));
+		expect(a, RULE_MEMMAP_3, "frame behind the page that it backs", slot.nr, pfn,
+		       slot_backing(m, slot));
 }
 
 /* Check that a pageblock with PB_SELF holds all its tails. */
-static void check_own(struct audit *a, uint64_t block)
+static void check_own(struct audit *a, pb_t pb)
 {
 	struct hvo_machine *m = a->m;
 	uint64_t own = 0, k;
 
 	for (k = 0; k < HVO_PAGEBLOCK_TAILS; k++)
-		own += m->ops->backing(m->ctx, hvo_pageblock_tail_page(block) + k) >>
-			       HVO_PAGEBLOCK_ORDER ==
-		       block;
-	expect(a, RULE_BLOCK_1, "tails in frames of their own block", block, HVO_PAGEBLOCK_TAILS,
+		own += pb_same(pb_of(slot_backing(m, slot_add(tail_slot(pb), k))), pb);
+	expect(a, RULE_BLOCK_1, "tails in frames of their own block", pb.nr, HVO_PAGEBLOCK_TAILS,
 	       own);
 }
 
-static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct count *c)
+static void audit_cut(struct audit *a, struct zone *z, pb_t pb, struct count *c)
 {
 	struct hvo_machine *m = a->m;
-	const struct pageblock *b = &m->pageblocks[block];
+	const struct pageblock *b = pb_data(m, pb);
 	bool serves = !b->isolation;
-	hvo_pfn_t base = pageblock_pfn(block);
+	hvo_pfn_t base = pb_pfn(pb);
 	unsigned int idx = 0, nr_free = 0;
 
-	check_pages(a, RULE_FOLD_1, block, false, true);
-	expect(a, RULE_BLOCK_1, "flags of a cut block", block, PB_CUT,
+	check_pages(a, RULE_FOLD_1, pb, false, true);
+	expect(a, RULE_BLOCK_1, "flags of a cut block", pb.nr, PB_CUT,
 	       b->flags & (PB_CUT | PB_BUSY));
 	if (b->flags & PB_SELF)
-		check_own(a, block);
+		check_own(a, pb);
 	while (idx < HVO_PAGEBLOCK_FRAMES) {
 		const struct hvo_page *page = page_ro(m, base + idx);
 		unsigned int order = page->order;
@@ -296,22 +300,21 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 		if (page->state == HVO_PAGE_MEMMAP) {
 			c->memmap++;
 			c->boot += page_flags(page) & HVO_PF_BOOT;
-			expect_backs(a, base + idx, page->private_data[0]);
+			expect_backs(a, base + idx, page_backs(page));
 			order = 0;
 		} else if (page->state == HVO_PAGE_POISONED) {
 			c->poisoned++;
 			order = 0;
 		} else if (page->state == HVO_PAGE_FREE) {
 			expect(a, RULE_BLOCK_2, "free fragment on its list", base + idx, 1,
-			       order < SMALL_ORDERS && on_list(m, block, idx, order));
+			       order < SMALL_ORDERS && on_list(m, pb, idx, order));
 			expect(a, RULE_PAGE_1, "references of a free block", base + idx, 0,
 			       page->refcount);
 			nr_free += 1u << order;
 			if (serves && order < SMALL_ORDERS)
 				c->frags[b->migratetype][order]++;
 		} else {
-			expect(a, RULE_PAGE_1, "state of a frame in a cut block", base + idx,
-			       HVO_PAGE_USED, page->state);
+			expect_used(a, base + idx, page);
 			if (page_flags(page) & HVO_PF_CMA)
 				c->cma += UINT64_C(1) << order;
 		}
@@ -321,18 +324,18 @@ static void audit_cut(struct audit *a, struct zone *z, uint64_t block, struct co
 		}
 		idx += 1u << order;
 	}
-	expect(a, RULE_BLOCK_1, "free frames of a cut block", block, nr_free, b->nr_free);
-	expect(a, RULE_BLOCK_3, "a cut block is free as a whole", block, 0,
+	expect(a, RULE_BLOCK_1, "free frames of a cut block", pb.nr, nr_free, b->nr_free);
+	expect(a, RULE_BLOCK_3, "a cut block is free as a whole", pb.nr, 0,
 	       !on_demand(m) && nr_free == HVO_PAGEBLOCK_FRAMES && !b->isolation);
 	c->cut++;
 	c->carved += !!(b->flags & PB_CARVED);
 	if (!serves) {
 		c->isolated++;
 		c->kept += b->isolation == ISOLATED_BY_USER;
-		expect(a, RULE_ZONE_4, "links of an isolated block", block, 0, b->next | b->prev);
+		expect(a, RULE_ZONE_4, "links of an isolated block", pb.nr, 0, b->next | b->prev);
 		return;
 	}
-	audit_bin(a, z, block);
+	audit_bin(a, z, pb);
 	c->free += nr_free;
 	c->serving[b->migratetype]++;
 }
@@ -366,7 +369,7 @@ static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
 		}
 		order = fold_order(m, pfn);
 		if (!order) {
-			audit_cut(a, z, pageblock_of(pfn), &c);
+			audit_cut(a, z, pb_of(pfn), &c);
 			pfn += HVO_PAGEBLOCK_FRAMES;
 			continue;
 		}
@@ -389,7 +392,7 @@ static void audit_zone(struct audit *a, struct zone *z, struct count *sum)
 		uint64_t nr = 0, guard = c.whole[o] + 1;
 		uint32_t at = z->whole[o];
 
-		for (; at && nr < guard; at = page_ro(m, pageblock_pfn(at - 1))->next)
+		for (; at && nr < guard; at = page_ro(m, pb_pfn(pb_of_link(at)))->next)
 			nr++;
 		expect(a, RULE_ZONE_3, "blocks on a free list", o + HVO_PAGEBLOCK_ORDER, c.whole[o],
 		       nr);
@@ -413,7 +416,7 @@ static void audit_pool_node(struct audit *a, unsigned int i, uint32_t node)
 	uint32_t at;
 
 	for (at = n->free_list; at && nr <= n->free;
-	     at = page_ro(a->m, pageblock_pfn(at - 1))->next)
+	     at = page_ro(a->m, pb_pfn(pb_of_link(at)))->next)
 		nr++;
 	expect(a, RULE_POOL_1, "pages of a pool", pool->order, c->total, n->total);
 	expect(a, RULE_POOL_2, "free pages of a pool", pool->order, c->free, n->free);
@@ -436,7 +439,7 @@ static void audit_pool(struct audit *a, unsigned int i)
 		poisoned += pool->nodes[n].poisoned;
 	}
 	for (at = pool->deferred.first; at && nr <= pool->deferred.nr;
-	     at = page_ro(a->m, pageblock_pfn(at - 1))->next)
+	     at = page_ro(a->m, pb_pfn(pb_of_link(at)))->next)
 		nr++;
 	expect(a, RULE_POOL_5, "pages that wait to be freed", pool->order, a->deferred[i],
 	       pool->deferred.nr);
@@ -468,21 +471,21 @@ static void check_offline_frame(struct audit *a, hvo_pfn_t pfn, struct count *su
 {
 	struct hvo_machine *m = a->m;
 	const struct hvo_page *page = page_ro(m, pfn);
-	uint64_t block = pageblock_of(pfn);
+	pb_t pb = pb_of(pfn);
 
 	switch (page->state) {
 	case HVO_PAGE_POISONED:
 		sum->poisoned++;
 		break;
 	case HVO_PAGE_MEMMAP:
-		expect_backs(a, pfn, page->private_data[0]);
+		expect_backs(a, pfn, page_backs(page));
 		if (page_flags(page) & HVO_PF_BOOT)
 			expect(a, RULE_OFFLINE_1, "the section hosts itself", pfn, 1,
 			       section_of(m, pfn)->self_hosted);
 		else
-			expect(a, RULE_OFFLINE_1, "block that a frame has tails of", pfn, block,
-			       m->pageblocks[block].flags & PB_SELF ?
-				       hvo_memmap_group(page->private_data[0]) >> 3 :
+			expect(a, RULE_OFFLINE_1, "block that a frame has tails of", pfn, pb.nr,
+			       pb_data(m, pb)->flags & PB_SELF ?
+				       pb_of(slot_pfn(page_backs(page))).nr :
 				       UINT64_MAX);
 		break;
 	default:
@@ -490,21 +493,20 @@ static void check_offline_frame(struct audit *a, hvo_pfn_t pfn, struct count *su
 	}
 }
 
-static void audit_offline_pageblock(struct audit *a, uint64_t block, struct count *sum)
+static void audit_offline_pageblock(struct audit *a, pb_t pb, struct count *sum)
 {
 	struct hvo_machine *m = a->m;
-	const struct pageblock *b = &m->pageblocks[block];
+	const struct pageblock *b = pb_data(m, pb);
 	bool cut = b->flags & PB_CUT, folded = on_demand(m) && !cut;
-	hvo_pfn_t pfn = pageblock_pfn(block), end = pfn + HVO_PAGEBLOCK_FRAMES;
+	hvo_pfn_t pfn = pb_pfn(pb), end = pfn + HVO_PAGEBLOCK_FRAMES;
 
-	expect(a, RULE_OFFLINE_1, "fold byte", block,
-	       cut ? 0 : HVO_PAGEBLOCK_ORDER | (folded ? HVO_FOLDED : 0),
-	       hvo_fold_byte(&m->mm, block));
-	expect(a, RULE_OFFLINE_1, "flags of a block", block, 0,
+	expect(a, RULE_OFFLINE_1, "fold byte", pb.nr,
+	       cut ? 0 : HVO_PAGEBLOCK_ORDER | (folded ? HVO_FOLDED : 0), fold_byte(m, pb));
+	expect(a, RULE_OFFLINE_1, "flags of a block", pb.nr, 0,
 	       b->flags & ~(PB_CUT | (cut ? PB_SELF : PB_REPORTED)));
-	expect(a, RULE_OFFLINE_1, "isolation of a block", block, NOT_ISOLATED, b->isolation);
-	expect(a, RULE_OFFLINE_1, "free frames of a block", block, 0, cut ? b->nr_free : 0);
-	check_pages(a, RULE_OFFLINE_1, block, folded, true);
+	expect(a, RULE_OFFLINE_1, "isolation of a block", pb.nr, NOT_ISOLATED, b->isolation);
+	expect(a, RULE_OFFLINE_1, "free frames of a block", pb.nr, 0, cut ? b->nr_free : 0);
+	check_pages(a, RULE_OFFLINE_1, pb, folded, true);
 	if (cut) {
 		for (; pfn < end; pfn++)
 			check_offline_frame(a, pfn, sum);
@@ -527,7 +529,7 @@ static void audit_offline(struct audit *a, struct count *sum)
 
 	for (pfn = 0; pfn < m->mm.nr_frames; pfn += HVO_PAGEBLOCK_FRAMES)
 		if (section_of(m, pfn)->state == HVO_SECTION_OFFLINE)
-			audit_offline_pageblock(a, pageblock_of(pfn), sum);
+			audit_offline_pageblock(a, pb_of(pfn), sum);
 }
 
 /* Is a frame free, for anybody, by what its descriptors say? */
@@ -536,10 +538,10 @@ static bool frame_is_free(struct hvo_machine *m, hvo_pfn_t pfn)
 	enum hvo_page_state state = whole_head(m, pfn)->state;
 	unsigned int order;
 
-	if (hvo_fold_byte(&m->mm, pageblock_of(pfn)))
+	if (fold_byte(m, pb_of(pfn)))
 		return state == HVO_PAGE_FREE || state == HVO_PAGE_ISOLATED;
 	for (order = 0; order < SMALL_ORDERS; order++) {
-		const struct hvo_page *head = page_ro(m, pfn & ~((UINT64_C(1) << order) - 1));
+		const struct hvo_page *head = page_ro(m, order_start(pfn, order));
 
 		if (head->state != HVO_PAGE_TAIL)
 			return head->state == HVO_PAGE_FREE && head->order >= order;
@@ -567,9 +569,8 @@ static uint64_t audit_failed_frame(struct audit *a, hvo_pfn_t pfn)
 		expect(a, RULE_POISON_3, "its holder's head is marked", pfn, HVO_PF_POISONED,
 		       page_flags(holder(m, pfn)) & HVO_PF_POISONED);
 	if (in_whole_memmap(m, pfn))
-		return m->ops->backing(m->ctx, page_of_boot_frame(m, pfn)) != pfn;
-	return !hvo_fold_byte(&m->mm, pageblock_of(pfn)) &&
-	       page_ro(m, pfn)->state == HVO_PAGE_POISONED;
+		return slot_backing(m, slot_of_boot_frame(m, pfn)) != pfn;
+	return !fold_byte(m, pb_of(pfn)) && page_ro(m, pfn)->state == HVO_PAGE_POISONED;
 }
 
 static void audit_poison(struct audit *a, const struct count *sum)
@@ -596,29 +597,29 @@ static void audit_poison(struct audit *a, const struct count *sum)
 }
 
 /* May the system have the content of a pageblock: is it whole and unused, or offline? */
-static bool may_be_reported(struct hvo_machine *m, uint64_t block)
+static bool may_be_reported(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	unsigned int order = hvo_fold_byte(&m->mm, block) & HVO_FOLD_ORDER;
-	hvo_pfn_t head = pageblock_pfn(block) & ~((UINT64_C(1) << order) - 1);
+	unsigned int order = fold_order(m, pfn);
 	enum hvo_page_state state;
 
-	if (!order || !frame_online(m, pageblock_pfn(block)))
+	if (!order || !frame_online(m, pfn))
 		return order;
-	state = hvo_page_state(page_ro(m, head));
+	state = hvo_page_state(whole_head(m, pfn));
 	return state == HVO_PAGE_FREE || state == HVO_PAGE_ISOLATED || state == HVO_PAGE_POISONED;
 }
 
 static void audit_reported(struct audit *a)
 {
 	struct hvo_machine *m = a->m;
-	uint64_t block, frames = 0;
+	uint64_t frames = 0;
+	hvo_pfn_t pfn;
 
-	for (block = 0; block < pageblock_of(m->mm.nr_frames); block++) {
-		if (!(m->pageblocks[block].flags & PB_REPORTED))
+	for (pfn = 0; pfn < m->mm.nr_frames; pfn += HVO_PAGEBLOCK_FRAMES) {
+		if (!(pb_data(m, pb_of(pfn))->flags & PB_REPORTED))
 			continue;
 		frames += HVO_PAGEBLOCK_FRAMES;
-		expect(a, RULE_REPORT_1, "nobody uses what is with the system", block, true,
-		       may_be_reported(m, block));
+		expect(a, RULE_REPORT_1, "nobody uses what is with the system", pb_of(pfn).nr, true,
+		       may_be_reported(m, pfn));
 	}
 	expect(a, RULE_REPORT_1, "frames that are with the system", 0, frames, m->reported);
 }

@@ -19,13 +19,13 @@
 
 /* ---- lists of runs -------------------------------------------------------------------------- */
 
-bool run_add(struct run_list *l, uint64_t page, hvo_pfn_t pfn, uint64_t nr)
+bool run_add(struct run_list *l, slot_t slot, hvo_pfn_t pfn, uint64_t nr)
 {
 	struct hvo_remap *last = l->nr ? &l->runs[l->nr - 1] : NULL;
 
 	if (!nr)
 		return true;
-	if (last && last->page + last->nr == page &&
+	if (last && last->page + last->nr == slot.nr &&
 	    (pfn == HVO_SHARED_TAIL ?
 		     last->pfn == HVO_SHARED_TAIL :
 		     last->pfn != HVO_SHARED_TAIL && last->pfn + last->nr == pfn)) {
@@ -34,7 +34,7 @@ bool run_add(struct run_list *l, uint64_t page, hvo_pfn_t pfn, uint64_t nr)
 	}
 	if (l->nr == l->max)
 		return false;
-	l->runs[l->nr++] = (struct hvo_remap){ page, pfn, nr };
+	l->runs[l->nr++] = (struct hvo_remap){ slot.nr, pfn, nr };
 	return true;
 }
 
@@ -50,27 +50,29 @@ void run_sort(struct run_list *l)
 	for (i = 0; i < nr; i++) {
 		struct hvo_remap r = l->runs[i];
 
-		run_add(l, r.page, r.pfn, r.nr);
+		run_add(l, run_slot(&r), r.pfn, r.nr);
 	}
 }
 
-bool run_add_backing(struct hvo_machine *m, struct run_list *l, uint64_t page, uint64_t nr)
+bool run_add_backing(struct hvo_machine *m, struct run_list *l, slot_t slot, uint64_t nr)
 {
-	uint64_t i;
-
-	for (i = 0; i < nr; i++)
-		if (!run_add(l, page + i, m->ops->backing(m->ctx, page + i), 1))
+	for (; nr; nr--, slot = slot_add(slot, 1))
+		if (!run_add(l, slot, slot_backing(m, slot), 1))
 			return false;
 	return true;
 }
 
+hvo_pfn_t vmemmap_gib_end(hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	return min_u64(order_start(pfn, HVO_GIGA_ORDER) + (UINT64_C(1) << HVO_GIGA_ORDER), end);
+}
+
 struct tails tails_of(hvo_pfn_t pfn, unsigned int order)
 {
-	uint64_t block = pageblock_of(pfn), nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER);
+	uint64_t nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER);
 
-	/* The heads of the other blocks, and the tails of all: neighbours in a 1 GiB page. */
-	return (struct tails){ { hvo_pageblock_head_page(block) + 1,
-				 hvo_pageblock_tail_page(block) },
+	/* The heads of the other pageblocks, and the tails of all: neighbours in a 1 GiB page. */
+	return (struct tails){ { slot_add(slot_of(pfn), 1), tail_slot(pb_of(pfn)) },
 			       { nr - 1, nr * HVO_PAGEBLOCK_TAILS } };
 }
 
@@ -81,11 +83,9 @@ uint64_t nr_tails(const struct tails *t)
 
 /* ---- which frame backs what ----------------------------------------------------------------- */
 
-/* Frames that the 1 GiB pages reserved at boot below a pageblock of the node saved. */
-static uint64_t boot_saved(const struct node *n, uint64_t block)
+/* Frames that the 1 GiB pages reserved at boot below a frame of the node saved. */
+static uint64_t boot_saved(const struct node *n, hvo_pfn_t pfn)
 {
-	hvo_pfn_t pfn = pageblock_pfn(block);
-
 	if (pfn <= n->boot_start)
 		return 0;
 	pfn = min_u64(pfn, n->boot_end);
@@ -103,46 +103,53 @@ const struct node *vmemmap_described_at_start(const struct hvo_machine *m, hvo_p
 	return NULL;
 }
 
-uint64_t vmemmap_page_at_start(struct hvo_machine *m, hvo_pfn_t pfn)
+slot_t vmemmap_slot_at_start(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	const struct node *n = vmemmap_described_at_start(m, pfn);
 
-	/* No frame was set aside for this page. */
-	if (!n)
-		return 0;
-	return hvo_pageblock_head_page(pageblock_of(n->start) + (pfn - n->memmap_pfn));
+	return slot_of(n ? n->start + (pfn - n->memmap_pfn) * HVO_PAGEBLOCK_FRAMES : 0);
 }
 
-hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page)
+hvo_pfn_t vmemmap_home(const struct node *n, slot_t slot)
 {
-	uint64_t q = hvo_memmap_group(page), block = q >> 3, k = q & 7;
-	uint64_t first = pageblock_of(n->start), last = pageblock_of(n->end);
-	uint64_t from = block & ~UINT64_C(511), to = from + 512, base;
+	hvo_pfn_t pfn = slot_pfn(slot), from, to, base;
+	uint64_t nr, k = pb_index(pfn) / HVO_PAGES_PER_FRAME;
 
 	/* Memory that was added later has no frames of the start. */
-	if (block < first || block >= last)
+	if (pfn < n->start || pfn >= n->end)
 		return HVO_PFN_NONE;
 	/* The part of this GiB that belongs to the node: heads first, then tails. */
-	from = from < first ? first : from;
-	to = min_u64(to, last);
-	base = n->memmap_pfn + (from - first) * HVO_PAGEBLOCK_MEMMAP - boot_saved(n, from);
-	if (pageblock_pfn(from) >= n->boot_start && pageblock_pfn(from) < n->boot_end)
-		return block == from && !k ? base : HVO_PFN_NONE;
+	from = max_u64(order_start(pfn, HVO_GIGA_ORDER), n->start);
+	to = vmemmap_gib_end(pfn, n->end);
+	base = n->memmap_pfn + (from - n->start) / HVO_PAGES_PER_FRAME - boot_saved(n, from);
+	if (from >= n->boot_start && from < n->boot_end)
+		return pfn == from ? base : HVO_PFN_NONE;
+	nr = (pfn - from) / HVO_PAGEBLOCK_FRAMES;
 	if (!k)
-		return base + (block - from);
-	return base + (to - from) + (block - from) * HVO_PAGEBLOCK_TAILS + k - 1;
+		return base + nr;
+	return base + (to - from) / HVO_PAGEBLOCK_FRAMES + nr * HVO_PAGEBLOCK_TAILS + k - 1;
 }
 
-void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint64_t nr)
+void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, slot_t slot, uint64_t nr)
 {
 	while (nr--)
-		page_set_word(page_rw(m, pfn++), 0, page++);
+		page_set_word(page_rw(m, pfn++), 0, slot.nr++);
 }
 
-void vmemmap_back(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint64_t nr)
+void vmemmap_count(struct hvo_machine *m, struct zone *z, int64_t nr, int64_t boot)
 {
-	vmemmap_set_backs(m, pfn, page, nr);
-	counter_add(&m->memmap, nr);
+	counter_add(&m->memmap, (uint64_t)nr);
+	if (!boot)
+		return;
+	lock_assert_held(m, &z->lock);
+	counter_add(&m->memmap_boot, (uint64_t)boot);
+	counter_set(&z->managed, z->managed - (uint64_t)boot);
+}
+
+void vmemmap_back(struct hvo_machine *m, hvo_pfn_t pfn, slot_t slot, uint64_t nr)
+{
+	vmemmap_set_backs(m, pfn, slot, nr);
+	vmemmap_count(m, NULL, (int64_t)nr, 0);
 }
 
 /* ---- mapping -------------------------------------------------------------------------------- */
@@ -170,21 +177,73 @@ int vmemmap_map_some(struct hvo_machine *m, const struct run_list *l, unsigned i
 	return rc || !l->nr ? rc : m->ops->remap(m->ctx, l->runs, l->nr, ret_done);
 }
 
-int vmemmap_map_runs(struct hvo_machine *m, const struct run_list *l, unsigned int *ret_done)
+/* The first @done of the runs are mapped: map their pages to @was again, in one call. */
+static void map_back(struct hvo_machine *m, const struct run_list *l, unsigned int done,
+		     const struct run_list *was)
 {
-	int rc = vmemmap_map_some(m, l, ret_done);
-	struct run_list back = { m->undo, 0, NR_RUNS };
-	unsigned int i, n;
+	unsigned int i, nr = 0, n;
+	uint64_t pages = 0;
 
+	for (i = 0; i < done; i++)
+		pages += l->runs[i].nr;
+	for (; pages; nr++)
+		pages -= was->runs[nr].nr;
+	if (nr && m->ops->remap(m->ctx, was->runs, nr, &n))
+		HVO_PANIC(m, MEMMAP_6, "undo failed", l->runs[0].pfn);
+}
+
+int vmemmap_map_or_undo(struct hvo_machine *m, const struct run_list *l, const struct run_list *was)
+{
+	unsigned int done = 0;
+	int rc = l->nr ? m->ops->remap(m->ctx, l->runs, l->nr, &done) : 0;
+
+	if (rc)
+		map_back(m, l, done, was);
+	if (done)
+		m->ops->flush(m->ctx);
+	return rc;
+}
+
+int vmemmap_map_runs(struct hvo_machine *m, const struct run_list *l)
+{
+	struct run_list was = { m->undo, 0, NR_RUNS };
+	int rc = clear_runs(m, l->runs, l->nr);
+
+	if (rc)
+		return rc;
+	/* One run is mapped or not, and needs no undo. */
 	if (l->nr > 1)
 		lock_assert_held(m, &m->memmap_lock);
-	if (!*ret_done)
-		return rc;
-	for (i = 0; rc && i < *ret_done; i++)
-		run_add(&back, l->runs[i].page, HVO_SHARED_TAIL, l->runs[i].nr);
-	/* One call that folds everything again does not fail. */
-	if (rc && m->ops->remap(m->ctx, back.runs, back.nr, &n))
-		HVO_PANIC(m, MEMMAP_6, "undo failed", l->runs[0].pfn);
-	m->ops->flush(m->ctx);
-	return rc;
+	for (; l->nr > 1 && was.nr < l->nr; was.nr++)
+		was.runs[was.nr] = (struct hvo_remap){ l->runs[was.nr].page, HVO_SHARED_TAIL,
+						       l->runs[was.nr].nr };
+	return vmemmap_map_or_undo(m, l, &was);
+}
+
+uint64_t vmemmap_part(struct hvo_machine *m, slot_t slot, uint64_t nr, bool *ret_shared)
+{
+	uint64_t n = 1;
+
+	*ret_shared = slot_backing(m, slot) == HVO_SHARED_TAIL;
+	while (n < nr && (slot_backing(m, slot_add(slot, n)) == HVO_SHARED_TAIL) == *ret_shared)
+		n++;
+	return n;
+}
+
+void vmemmap_undo(struct hvo_machine *m, const struct hvo_remap *was)
+{
+	struct hvo_remap part = *was;
+	uint64_t end = was->page + was->nr;
+	unsigned int done;
+	bool shared;
+
+	for (; part.page < end; part.page += part.nr) {
+		part.nr = vmemmap_part(m, run_slot(&part), end - part.page, &shared);
+		if (was->pfn != HVO_SHARED_TAIL)
+			part.pfn = was->pfn + (part.page - was->page);
+		if (shared == (was->pfn == HVO_SHARED_TAIL))
+			continue;
+		if (m->ops->remap(m->ctx, &part, 1, &done))
+			HVO_PANIC(m, MEMMAP_6, "undo failed", part.page);
+	}
 }

@@ -11,18 +11,26 @@ struct run_list {
 
 /* Pages of the array that describe some memory, in up to two runs. */
 struct tails {
-	uint64_t page[2]; /* first page of each run */
-	uint64_t nr[2];	  /* 0: no such run */
+	slot_t slot[2]; /* first page of each run */
+	uint64_t nr[2]; /* 0: no such run */
 };
 
+static inline slot_t run_slot(const struct hvo_remap *run)
+{
+	return (slot_t){ run->page };
+}
+
 /* Append a run, merged with the last one if page and frame continue that. False: no room. */
-bool run_add(struct run_list *l, uint64_t page, hvo_pfn_t pfn, uint64_t nr);
+bool run_add(struct run_list *l, slot_t slot, hvo_pfn_t pfn, uint64_t nr);
 
 /* Sort the runs of a list by page and merge neighbours. */
 void run_sort(struct run_list *l);
 
-/* Append the runs that back the pages [page, page + nr) now. False: no room. */
-bool run_add_backing(struct hvo_machine *m, struct run_list *l, uint64_t page, uint64_t nr);
+/* Append the runs that back the pages [slot, slot + nr) now. False: no room. */
+bool run_add_backing(struct hvo_machine *m, struct run_list *l, slot_t slot, uint64_t nr);
+
+/* End of the part of [pfn, end) that lies in one GiB, and so has its pages together. */
+hvo_pfn_t vmemmap_gib_end(hvo_pfn_t pfn, hvo_pfn_t end);
 
 /* The pages of the array that a folded huge page of this order has no frames for. */
 struct tails tails_of(hvo_pfn_t pfn, unsigned int order);
@@ -34,16 +42,22 @@ uint64_t nr_tails(const struct tails *t);
 const struct node *vmemmap_described_at_start(const struct hvo_machine *m, hvo_pfn_t pfn);
 
 /* On-demand mode: the page that a frame in a whole block of descriptors was set aside for. */
-uint64_t vmemmap_page_at_start(struct hvo_machine *m, hvo_pfn_t pfn);
+slot_t vmemmap_slot_at_start(struct hvo_machine *m, hvo_pfn_t pfn);
 
 /* Linux mode: the frame that backs a page of the array at the start; HVO_PFN_NONE: none. */
-hvo_pfn_t vmemmap_home(const struct node *n, uint64_t page);
+hvo_pfn_t vmemmap_home(const struct node *n, slot_t slot);
 
-/* Note in frames [pfn, pfn + nr) of cut pageblocks that they back pages [page, page + nr). */
-void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint64_t nr);
+/*
+ * Count frames that begin to hold descriptors, or cease to (negative numbers): @nr ordinary ones, and
+ * @boot that are set aside, which zone @z does not manage; its lock is held if there are any.
+ */
+void vmemmap_count(struct hvo_machine *m, struct zone *z, int64_t nr, int64_t boot);
+
+/* Note in frames [pfn, pfn + nr) of cut pageblocks that they back pages [slot, slot + nr). */
+void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, slot_t slot, uint64_t nr);
 
 /* Note that in frames which were not set aside at the start, and count the frames. */
-void vmemmap_back(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t page, uint64_t nr);
+void vmemmap_back(struct hvo_machine *m, hvo_pfn_t pfn, slot_t slot, uint64_t nr);
 
 /*
  * Clear the frames of the runs, then map the runs, without a flush. After an error the first
@@ -55,9 +69,24 @@ HVO_MUST_CHECK int vmemmap_map_some(struct hvo_machine *m, const struct run_list
 /*
  * Clear the frames of the runs, map the runs, whose pages all show the shared tail, and flush.
  * Memmap lock held if there is more than one run. After an error all pages show the shared tail
- * again, and *@ret_done says only how many runs could be mapped.
+ * again.
  */
-HVO_MUST_CHECK int vmemmap_map_runs(struct hvo_machine *m, const struct run_list *l,
-				    unsigned int *ret_done);
+HVO_MUST_CHECK int vmemmap_map_runs(struct hvo_machine *m, const struct run_list *l);
+
+/*
+ * Map the runs, whose pages show @was now, and flush. The pages of both lists are equal and in equal
+ * order, and no run of @was reaches over two of @l. After an error all pages show @was again.
+ */
+HVO_MUST_CHECK int vmemmap_map_or_undo(struct hvo_machine *m, const struct run_list *l,
+				       const struct run_list *was);
+
+/* Map those pages of a run that a call which failed half-way changed back to what they showed. */
+void vmemmap_undo(struct hvo_machine *m, const struct hvo_remap *was);
+
+/*
+ * Number of pages from @slot on, of at most @nr, that all show the shared tail (*@ret_shared), or
+ * that all have frames.
+ */
+uint64_t vmemmap_part(struct hvo_machine *m, slot_t slot, uint64_t nr, bool *ret_shared);
 
 #endif

@@ -89,13 +89,13 @@ uint64_t badframe_sound(const struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t en
 	return min_u64(bad, end) - pfn;
 }
 
-unsigned int badframe_sound_group(const struct hvo_machine *m, hvo_pfn_t block, hvo_pfn_t start,
+unsigned int badframe_sound_group(const struct hvo_machine *m, pb_t pb, hvo_pfn_t start,
 				  hvo_pfn_t end)
 {
 	unsigned int at;
 
 	for (at = 0; at < HVO_PAGEBLOCK_FRAMES; at += HVO_PAGEBLOCK_MEMMAP) {
-		hvo_pfn_t pfn = block + at;
+		hvo_pfn_t pfn = pb_pfn(pb) + at;
 
 		if ((pfn + HVO_PAGEBLOCK_MEMMAP <= start || pfn >= end) &&
 		    !badframe_in(m, pfn, pfn + HVO_PAGEBLOCK_MEMMAP))

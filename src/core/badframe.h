@@ -34,14 +34,21 @@ static inline bool badframe_in_block(const struct hvo_machine *m, hvo_pfn_t pfn,
 	return badframe_in(m, pfn, pfn + (UINT64_C(1) << order));
 }
 
+/* Let hvo_work() tell the owner of a block of frames that failed while nobody could be told. */
+static inline void badframe_tell_later(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
+	if (badframe_in_block(m, pfn, order))
+		work_wanted(m);
+}
+
 /* Count the frames from @pfn on before the first failed one, up to @end. */
 uint64_t badframe_sound(const struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end);
 
 /*
- * Find 8 aligned frames for the tails of the pageblock that begins at frame @block: all sound, none
- * in [start, end). Returns the index of the first in the pageblock; HVO_PAGEBLOCK_FRAMES: none.
+ * Find 8 aligned frames of a pageblock for its tails: all sound, none in [start, end). Returns the
+ * index of the first in the pageblock; HVO_PAGEBLOCK_FRAMES: none.
  */
-unsigned int badframe_sound_group(const struct hvo_machine *m, hvo_pfn_t block, hvo_pfn_t start,
+unsigned int badframe_sound_group(const struct hvo_machine *m, pb_t pb, hvo_pfn_t start,
 				  hvo_pfn_t end);
 
 #endif

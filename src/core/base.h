@@ -13,20 +13,103 @@ static inline uint64_t min_u64(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static inline uint64_t pageblock_of(hvo_pfn_t pfn)
+static inline uint64_t max_u64(uint64_t a, uint64_t b)
 {
-	return pfn >> HVO_PAGEBLOCK_ORDER;
+	return a > b ? a : b;
 }
 
-static inline hvo_pfn_t pageblock_pfn(uint64_t block)
+static inline pb_t pb_of(hvo_pfn_t pfn)
 {
-	return block << HVO_PAGEBLOCK_ORDER;
+	return (pb_t){ pfn >> HVO_PAGEBLOCK_ORDER };
+}
+
+/* First frame of a pageblock. */
+static inline hvo_pfn_t pb_pfn(pb_t pb)
+{
+	return pb.nr << HVO_PAGEBLOCK_ORDER;
+}
+
+static inline bool pb_same(pb_t a, pb_t b)
+{
+	return a.nr == b.nr;
+}
+
+/* First frame of the pageblock around a frame, and first one of the next pageblock. */
+static inline hvo_pfn_t pb_start(hvo_pfn_t pfn)
+{
+	return pb_pfn(pb_of(pfn));
+}
+
+static inline hvo_pfn_t pb_end(hvo_pfn_t pfn)
+{
+	return pb_start(pfn) + HVO_PAGEBLOCK_FRAMES;
+}
+
+/* Index of a frame in its pageblock. */
+static inline unsigned int pb_index(hvo_pfn_t pfn)
+{
+	return pfn & (HVO_PAGEBLOCK_FRAMES - 1);
+}
+
+/* First frame of the block of @order around a frame. */
+static inline hvo_pfn_t order_start(hvo_pfn_t pfn, unsigned int order)
+{
+	return pfn & ~((UINT64_C(1) << order) - 1);
+}
+
+/* First frame of the buddy of the block of @order around a frame. */
+static inline hvo_pfn_t buddy_of(hvo_pfn_t pfn, unsigned int order)
+{
+	return (pfn >> order ^ 1) << order;
+}
+
+static inline uint32_t link_of_pb(pb_t pb)
+{
+	return (uint32_t)pb.nr + 1;
+}
+
+static inline pb_t pb_of_link(uint32_t link)
+{
+	return (pb_t){ link - 1 };
+}
+
+static inline struct pageblock *pb_data(const struct hvo_machine *m, pb_t pb)
+{
+	return &m->pageblocks[pb.nr];
 }
 
 /* @align: a power of two. */
 static inline uint64_t align_up(uint64_t n, uint64_t align)
 {
 	return (n + align - 1) & ~(align - 1);
+}
+
+/* Page of the array that has the descriptor of a frame, and the first frame described in a page. */
+static inline slot_t slot_of(hvo_pfn_t pfn)
+{
+	return (slot_t){ hvo_memmap_slot(pfn / HVO_PAGES_PER_FRAME) };
+}
+
+static inline hvo_pfn_t slot_pfn(slot_t slot)
+{
+	return hvo_memmap_group(slot.nr) * HVO_PAGES_PER_FRAME;
+}
+
+static inline slot_t slot_add(slot_t slot, uint64_t nr)
+{
+	return (slot_t){ slot.nr + nr };
+}
+
+/* First of the tail pages of a pageblock. */
+static inline slot_t tail_slot(pb_t pb)
+{
+	return slot_of(pb_pfn(pb) + HVO_PAGES_PER_FRAME);
+}
+
+/* Frame that backs a page of the array, or HVO_SHARED_TAIL. */
+static inline hvo_pfn_t slot_backing(const struct hvo_machine *m, slot_t slot)
+{
+	return m->ops->backing(m->ctx, slot.nr);
 }
 
 static inline struct section *section_of(const struct hvo_machine *m, hvo_pfn_t pfn)

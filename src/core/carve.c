@@ -20,18 +20,17 @@
 
 /* ---- what it spoiled ------------------------------------------------------------------------ */
 
-void vmemmap_note_carved(struct hvo_machine *m, uint64_t block, uint64_t nr)
+/* Count pageblocks [start, end), in which frames of descriptors stay, as carved. */
+static void note_carved(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
+	bool first = !counter_read(&m->carved_blocks);
+
 	lock_assert_held(m, &m->memmap_lock);
-	if (!counter_read(&m->carved_blocks)) {
-		m->carved_lo = block;
-		m->carved_hi = block;
-	}
-	if (block < m->carved_lo)
-		m->carved_lo = block;
-	if (block + nr > m->carved_hi)
-		m->carved_hi = block + nr;
-	counter_add(&m->carved_blocks, nr);
+	if (first || start < m->carved_lo)
+		m->carved_lo = start;
+	if (first || end > m->carved_hi)
+		m->carved_hi = end;
+	counter_add(&m->carved_blocks, (end - start) / HVO_PAGEBLOCK_FRAMES);
 }
 
 void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
@@ -42,38 +41,37 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 
 	lock_assert_held(m, &m->memmap_lock);
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
-	vmemmap_back(m, pfn, t.page[0], t.nr[0]);
-	vmemmap_back(m, pfn + t.nr[0], t.page[1], t.nr[1]);
-	vmemmap_note_carved(m, pageblock_of(pfn),
-			    (keep + HVO_PAGEBLOCK_FRAMES - 1) / HVO_PAGEBLOCK_FRAMES);
+	vmemmap_back(m, pfn, t.slot[0], t.nr[0]);
+	vmemmap_back(m, pfn + t.nr[0], t.slot[1], t.nr[1]);
+	note_carved(m, pfn, pfn + align_up(keep, HVO_PAGEBLOCK_FRAMES));
 	/* All bytes first: no block may seem to be whole with a head that holds descriptors. */
 	for (first = 0; first < nr; first += HVO_PAGEBLOCK_FRAMES)
 		fold_set(m, pfn + first, HVO_PAGEBLOCK_ORDER,
 			 keep > first ? 0 : HVO_PAGEBLOCK_ORDER);
 	for (first = 0; first < nr; first += HVO_PAGEBLOCK_FRAMES) {
 		uint64_t used = keep > first ? min_u64(keep - first, HVO_PAGEBLOCK_FRAMES) : 0;
-		hvo_pfn_t block = pfn + first;
+		hvo_pfn_t base = pfn + first;
 
 		for (i = 0; i < used; i++)
-			page_set_state(m, block + i, page_rw(m, block + i), HVO_PAGE_MEMMAP, 0);
+			page_set_state(m, base + i, page_rw(m, base + i), HVO_PAGE_MEMMAP, 0);
 		lock_acquire(m, &z->lock);
 		zone_count_freed(z, HVO_PAGEBLOCK_FRAMES - used);
 		if (used)
-			zone_open_pageblock(m, z, pageblock_of(block), (unsigned int)used,
+			zone_open_pageblock(m, z, pb_of(base), (unsigned int)used,
 					    MIGRATE_UNMOVABLE, PB_CARVED);
 		else
-			zone_put_whole(m, z, block, HVO_PAGEBLOCK_ORDER);
+			zone_put_whole(m, z, base, HVO_PAGEBLOCK_ORDER);
 		lock_release(m, &z->lock);
 	}
 }
 
 /* ---- healing -------------------------------------------------------------------------------- */
 
-/* Lock the zone of a cut pageblock; NULL: it is not cut, or offline. No lock is taken for that. */
-static struct zone *lock_cut(struct hvo_machine *m, uint64_t block)
+/* Lock the zone of a cut pageblock; NULL and no lock: the pageblock is not cut, or offline. */
+static struct zone *lock_cut(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	/* Offline memory in between may be cut, too. */
-	return fold_order(m, pageblock_pfn(block)) ? NULL : zone_lock_of(m, pageblock_pfn(block));
+	return fold_order(m, pfn) ? NULL : zone_lock_of(m, pfn);
 }
 
 /*
@@ -82,17 +80,17 @@ static struct zone *lock_cut(struct hvo_machine *m, uint64_t block)
  */
 static void isolate_carved(struct hvo_machine *m)
 {
-	uint64_t block;
+	hvo_pfn_t pfn;
 
 	lock_assert_held(m, &m->memmap_lock);
-	for (block = m->carved_lo; block < m->carved_hi; block++) {
-		const struct pageblock *b = &m->pageblocks[block];
-		struct zone *z = lock_cut(m, block);
+	for (pfn = m->carved_lo; pfn < m->carved_hi; pfn += HVO_PAGEBLOCK_FRAMES) {
+		const struct pageblock *b = pb_data(m, pb_of(pfn));
+		struct zone *z = lock_cut(m, pfn);
 
 		if (!z)
 			continue;
 		if (pageblock_serves(b) && b->flags & PB_CARVED)
-			zone_isolate_pageblock(m, z, block, ISOLATED_BY_HEALING);
+			zone_isolate_pageblock(m, z, pb_of(pfn), ISOLATED_BY_HEALING);
 		lock_release(m, &z->lock);
 	}
 }
@@ -100,20 +98,20 @@ static void isolate_carved(struct hvo_machine *m)
 /* End these isolations, and narrow [carved_lo, carved_hi) to what is still carved. */
 static void unisolate_carved(struct hvo_machine *m)
 {
-	uint64_t block, lo = m->carved_hi, hi = m->carved_lo;
+	hvo_pfn_t pfn, lo = m->carved_hi, hi = m->carved_lo;
 
 	lock_assert_held(m, &m->memmap_lock);
-	for (block = m->carved_lo; block < m->carved_hi; block++) {
-		const struct pageblock *b = &m->pageblocks[block];
-		struct zone *z = lock_cut(m, block);
+	for (pfn = m->carved_lo; pfn < m->carved_hi; pfn += HVO_PAGEBLOCK_FRAMES) {
+		const struct pageblock *b = pb_data(m, pb_of(pfn));
+		struct zone *z = lock_cut(m, pfn);
 
 		if (!z)
 			continue;
 		if (b->isolation == ISOLATED_BY_HEALING)
-			zone_unisolate_pageblock(m, z, block);
+			zone_unisolate_pageblock(m, z, pb_of(pfn));
 		if (b->flags & PB_CARVED) {
-			lo = min_u64(lo, block);
-			hi = block + 1;
+			lo = min_u64(lo, pfn);
+			hi = pfn + HVO_PAGEBLOCK_FRAMES;
 		}
 		lock_release(m, &z->lock);
 	}
@@ -121,35 +119,34 @@ static void unisolate_carved(struct hvo_machine *m)
 	m->carved_hi = hi;
 }
 
-static bool is_healing(struct hvo_machine *m, uint64_t block)
+static bool is_healing(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	struct zone *z = lock_cut(m, block);
+	struct zone *z = lock_cut(m, pfn);
 	bool healing;
 
 	if (!z)
 		return false;
-	healing = m->pageblocks[block].isolation == ISOLATED_BY_HEALING;
+	healing = pb_data(m, pb_of(pfn))->isolation == ISOLATED_BY_HEALING;
 	lock_release(m, &z->lock);
 	return healing;
 }
 
-static void pageblock_healed(struct hvo_machine *m, uint64_t block)
+static void pageblock_healed(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	struct zone *z = zone_of(m, pageblock_pfn(block));
+	struct zone *z = zone_of(m, pfn);
 
 	lock_acquire(m, &z->lock);
-	m->pageblocks[block].flags &= (uint8_t)~PB_CARVED;
+	pb_data(m, pb_of(pfn))->flags &= (uint8_t)~PB_CARVED;
 	lock_release(m, &z->lock);
-	HVO_ASSERT(m, counter_read(&m->carved_blocks), MEMMAP_4, "none is carved",
-		   pageblock_pfn(block));
+	HVO_ASSERT(m, counter_read(&m->carved_blocks), MEMMAP_4, "none is carved", pfn);
 	counter_sub(&m->carved_blocks, 1);
-	trace(m, HVO_EVENT_HEALED, pageblock_pfn(block), 0, 0);
+	trace(m, HVO_EVENT_HEALED, pfn, 0, 0);
 }
 
 /* Empty an isolated pageblock of descriptors. -HVO_ENOMEM: there is no frame for the next one. */
-static int heal_pageblock(struct hvo_machine *m, uint64_t block, uint64_t max, uint64_t *moved)
+static int heal_pageblock(struct hvo_machine *m, hvo_pfn_t base, uint64_t max, uint64_t *moved)
 {
-	hvo_pfn_t pfn = pageblock_pfn(block), end = pfn + HVO_PAGEBLOCK_FRAMES;
+	hvo_pfn_t pfn = base, end = base + HVO_PAGEBLOCK_FRAMES;
 	bool left = false;
 	int rc;
 
@@ -171,27 +168,28 @@ static int heal_pageblock(struct hvo_machine *m, uint64_t block, uint64_t max, u
 		left = true;
 	}
 	if (!left)
-		pageblock_healed(m, block);
+		pageblock_healed(m, base);
 	return 0;
 }
 
 uint64_t vmemmap_heal(struct hvo_machine *m, uint64_t max)
 {
-	uint64_t moved = 0, nr, block;
+	uint64_t moved = 0, nr;
+	hvo_pfn_t pfn;
 
 	lock_assert_held(m, &m->memmap_lock);
 	if (!max || !counter_read(&m->carved_blocks))
 		return 0;
 	isolate_carved(m);
 	/* Round the range once, from where the last healing stopped. */
-	block = m->heal_next;
-	for (nr = m->carved_hi - m->carved_lo; nr; nr--, block++) {
-		if (block < m->carved_lo || block >= m->carved_hi)
-			block = m->carved_lo;
-		m->heal_next = block;
-		if (!is_healing(m, block))
+	nr = (m->carved_hi - m->carved_lo) / HVO_PAGEBLOCK_FRAMES;
+	for (pfn = m->heal_next; nr; nr--, pfn += HVO_PAGEBLOCK_FRAMES) {
+		if (pfn < m->carved_lo || pfn >= m->carved_hi)
+			pfn = m->carved_lo;
+		m->heal_next = pfn;
+		if (!is_healing(m, pfn))
 			continue;
-		if (heal_pageblock(m, block, max, &moved) || moved == max)
+		if (heal_pageblock(m, pfn, max, &moved) || moved == max)
 			break;
 	}
 	unisolate_carved(m);

@@ -4,18 +4,12 @@
 
 #include "machine.h"
 
-/*
- * Count pageblocks [block, block + nr), in which policy carve keeps frames, as carved. Memmap lock
- * held.
- */
-void vmemmap_note_carved(struct hvo_machine *m, uint64_t block, uint64_t nr);
-
 /* Free a page that HVO_RESTORE_CARVE restored, but for the frames that back its descriptors. */
 void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
 /*
- * Move descriptors out of pageblocks that policy carve spoiled, at most @max frames. Memmap lock
- * held. Returns the number of frames moved: fewer than @max if there are no more, or no memory.
+ * Move descriptors out of pageblocks that policy carve spoiled, at most @max frames. Returns the
+ * number of frames moved: fewer than @max if there are no more, or no memory.
  */
 uint64_t vmemmap_heal(struct hvo_machine *m, uint64_t max);
 

@@ -3,9 +3,9 @@
  * CMA areas: parts of a node's CMA zone, lent to movable allocations until they are wanted.
  *
  * There is no map of an area: what hvo_cma_alloc() has is blocks in use like any others, with
- * HVO_PF_CMA in their heads from their first reference to the last, and
- * HVO_PF_CMA_FIRST where one piece begins. The huge pages that a pool has of an area carry both
- * from the moment they are taken until they are free; only the pool can give them back.
+ * HVO_PF_CMA in their heads from their first reference to the last. The huge pages that a pool has
+ * of an area carry the flag from the moment they are taken until they are free; only the pool can
+ * give them back.
  *
  * Locks: an area's own lock, so that two who look for a place do not get in each other's
  * way; the memmap lock for new areas.
@@ -18,7 +18,6 @@
 #include "contig.h"
 #include "lock.h"
 #include "page.h"
-#include "ref.h"
 
 /* Nobody else looks for a place meanwhile, nor removes the area; it may be gone by then. */
 static int area_alloc(struct hvo_cma *cma, struct contig_want *w, hvo_pfn_t *tried, hvo_pfn_t *ret)
@@ -68,22 +67,6 @@ int hvo_cma_alloc(struct hvo_cma *cma, uint64_t nr, unsigned int align_order, hv
 	return 0;
 }
 
-/* Make the rest of a piece, behind a part that is released, a piece of its own. */
-static void begin_rest(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	uint16_t flags = 0;
-
-	/* The descriptor must not move meanwhile. */
-	lock_acquire(m, &m->memmap_lock);
-	m->ops->read_lock(m->ctx);
-	if (heads_held(m, pfn))
-		flags = page_flags(page_ro(m, pfn));
-	m->ops->read_unlock(m->ctx);
-	if ((flags & (HVO_PF_CMA | HVO_PF_CMA_FIRST)) == HVO_PF_CMA)
-		page_add_flags(page_rw(m, pfn), HVO_PF_CMA_FIRST);
-	lock_release(m, &m->memmap_lock);
-}
-
 int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr)
 {
 	int rc = cma_check(cma);
@@ -93,7 +76,6 @@ int hvo_cma_release(struct hvo_cma *cma, hvo_pfn_t pfn, uint64_t nr)
 	if (!nr || pfn < cma->start || nr > cma->nr || pfn - cma->start > cma->nr - nr ||
 	    !contig_held(cma->m, pfn, pfn + nr, true))
 		return -HVO_EINVAL;
-	begin_rest(cma->m, pfn + nr);
 	return hvo_free_contig_range(cma->m, pfn, pfn + nr);
 }
 
@@ -114,7 +96,7 @@ int cma_alloc_one(struct hvo_machine *m, int node, unsigned int order, hvo_pfn_t
 		if (zone_of(m, cma->start)->node != node || area_alloc(cma, &w, &tried[i], ret))
 			continue;
 		counter_add(&cma->allocated, w.nr);
-		page_set_flags(page_rw(m, *ret), HVO_PF_CMA | HVO_PF_CMA_FIRST);
+		page_set_flags(page_rw(m, *ret), HVO_PF_CMA);
 		return 0;
 	}
 	return -HVO_ENOMEM;

@@ -125,7 +125,7 @@ void cma_freed(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 			counter_sub(&m->cmas[i].used, UINT64_C(1) << order);
 			counter_add(&m->cmas[i].released, UINT64_C(1) << order);
 		}
-	page_clear_flags(page_rw(m, pfn), HVO_PF_CMA | HVO_PF_CMA_FIRST);
+	page_clear_flags(page_rw(m, pfn), HVO_PF_CMA);
 }
 
 struct hvo_cma *hvo_cma_get(struct hvo_machine *m, unsigned int index)

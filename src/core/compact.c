@@ -49,7 +49,7 @@ struct census {
 	bool hopeless;
 };
 
-/* ---- looking; zone lock held ---------------------------------------------------------------- */
+/* ---- looking -------------------------------------------------------------------------------- */
 
 static void count_head(const struct hvo_page *page, struct census *c, uint64_t *used,
 		       uint64_t *free, uint64_t nr)
@@ -59,6 +59,7 @@ static void count_head(const struct hvo_page *page, struct census *c, uint64_t *
 	c->hopeless |= page_stays(page);
 	switch (hvo_page_state(page)) {
 	case HVO_PAGE_USED:
+	case HVO_PAGE_TAKEN:
 	case HVO_PAGE_HUGETLB_USED:
 	case HVO_PAGE_HUGETLB_FREE:
 	case HVO_PAGE_MEMMAP:
@@ -77,17 +78,16 @@ static void count_head(const struct hvo_page *page, struct census *c, uint64_t *
 /* Count the frames of a cut pageblock, but for its own tails, which vanish with a collapse. */
 static void count_cut(struct hvo_machine *m, hvo_pfn_t base, struct census *c)
 {
-	bool self = m->pageblocks[pageblock_of(base)].flags & PB_SELF;
+	bool self = pb_data(m, pb_of(base))->flags & PB_SELF;
 	hvo_pfn_t pfn = base, end = base + HVO_PAGEBLOCK_FRAMES;
 
-	if (m->pageblocks[pageblock_of(base)].flags & PB_BUSY)
+	if (pb_data(m, pb_of(base))->flags & PB_BUSY)
 		c->hopeless = true;
 	while (pfn < end && !c->hopeless) {
-		const struct hvo_page *page = page_ro(m, pfn);
-		uint64_t nr = page_cut_frames(hvo_page_state(page), page_order(page));
+		hvo_pfn_t head = pfn;
+		const struct hvo_page *page = page_step(m, &pfn);
 
-		count_head(page, c, &c->small, &c->free_small, nr);
-		pfn += nr;
+		count_head(page, c, &c->small, &c->free_small, pfn - head);
 	}
 	if (self && c->small >= HVO_PAGEBLOCK_TAILS)
 		c->small -= HVO_PAGEBLOCK_TAILS;
@@ -111,7 +111,7 @@ static hvo_pfn_t count_block(struct compaction *k, hvo_pfn_t pfn, struct census 
 	unsigned int whole;
 
 	lock_assert_held(m, &k->z->lock);
-	if (!zone_has(m, k->z, pfn) || m->pageblocks[pageblock_of(pfn)].isolation) {
+	if (!zone_has(m, k->z, pfn) || pb_data(m, pb_of(pfn))->isolation) {
 		c->hopeless = true;
 		return pfn;
 	}
@@ -150,7 +150,6 @@ static struct census look_over(struct compaction *k, hvo_pfn_t start, hvo_pfn_t 
 {
 	struct hvo_machine *m = k->m;
 	struct census c = { 0 };
-
 	hvo_pfn_t first = start;
 
 	lock_acquire(m, &k->z->lock);
@@ -166,17 +165,17 @@ static struct census look_over(struct compaction *k, hvo_pfn_t start, hvo_pfn_t 
 static uint64_t room_in(const struct compaction *k)
 {
 	struct hvo_machine *m = k->m;
-	uint64_t room = 0, block, end;
+	hvo_pfn_t section, pfn, end;
 	struct zone *z = k->z;
-	hvo_pfn_t pfn;
+	uint64_t room = 0;
 
-	for (pfn = k->lo; pfn < k->hi; pfn += HVO_SECTION_FRAMES) {
+	for (section = k->lo; section < k->hi; section += HVO_SECTION_FRAMES) {
 		lock_acquire(m, &z->lock);
-		end = zone_has(m, z, pfn) ? pageblock_of(pfn + HVO_SECTION_FRAMES) : 0;
-		for (block = pageblock_of(pfn); block < end; block++) {
-			const struct pageblock *b = &m->pageblocks[block];
+		end = zone_has(m, z, section) ? section + HVO_SECTION_FRAMES : 0;
+		for (pfn = section; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
+			const struct pageblock *b = pb_data(m, pb_of(pfn));
 
-			if (!hvo_fold_byte(&m->mm, block) && pageblock_serves(b) &&
+			if (!fold_order(m, pfn) && pageblock_serves(b) &&
 			    (b->migratetype == MIGRATE_MOVABLE || b->migratetype == MIGRATE_HOSTED))
 				room += b->nr_free;
 		}
@@ -234,12 +233,12 @@ static bool compact_pass(struct compaction *k, uint64_t limit)
 {
 	uint64_t size = UINT64_C(1) << k->order, left;
 	struct zone *z = k->z;
-	hvo_pfn_t first = (k->lo + size - 1) & ~(size - 1), pfn, next;
+	hvo_pfn_t first = align_up(k->lo, size), pfn, next;
 
 	if (first >= k->hi || k->hi - first < size)
 		return true;
 	left = (k->hi - first) / size;
-	next = counter_read(&z->compact_next) & ~(size - 1);
+	next = order_start(counter_read(&z->compact_next), k->order);
 	for (; left; left--) {
 		struct census c;
 		bool more = true;

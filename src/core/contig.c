@@ -8,7 +8,7 @@
  * part that is wanted is emptied as a whole: then the pageblock collapses, and is cut again with
  * its tails elsewhere.
  *
- * States: what is found is USED with refcount 0 until it is published.
+ * States: what is found is TAKEN until it is published.
  * Locks: none held while anything moves. Places are looked over under the zone's lock, and the
  * result is a guess: moving decides.
  * Linux: mm/page_alloc.c, alloc_contig_range_noprof(), alloc_contig_pages_noprof(),
@@ -69,7 +69,7 @@ static int claim_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bo
 }
 
 /*
- * Claim one place: state USED, no reference. @one: as one block, aligned to its size. *@ret_behind:
+ * Claim one place: state TAKEN. @one: as one block, aligned to its size. *@ret_behind:
  * after an error, the lowest frame from which trying again may be of use; 0: not known.
  */
 static int claim_place(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool one,
@@ -104,13 +104,11 @@ int contig_clear(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned
 
 void contig_publish(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool cma)
 {
-	uint16_t flags = cma ? HVO_PF_CMA | HVO_PF_CMA_FIRST : 0;
 	unsigned int order;
 
 	for (; start < end; start += UINT64_C(1) << order) {
 		order = block_order(m, start);
-		publish_block(m, start, order, 0, flags);
-		flags &= HVO_PF_CMA;
+		publish_block(m, start, order, 0, cma ? HVO_PF_CMA : 0);
 	}
 }
 
@@ -162,14 +160,12 @@ static hvo_pfn_t held_end(struct hvo_machine *m, hvo_pfn_t pfn, uint16_t *ret_fl
 
 bool contig_held(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool cma)
 {
-	hvo_pfn_t first = start, next;
 	uint16_t flags = 0;
+	hvo_pfn_t next;
 
 	for (; start < end; start = next) {
 		next = held_end(m, start, &flags);
-		if (next == start || next > end)
-			return false;
-		if (cma && (!(flags & HVO_PF_CMA) || (start > first && flags & HVO_PF_CMA_FIRST)))
+		if (next == start || next > end || (cma && !(flags & HVO_PF_CMA)))
 			return false;
 	}
 	return true;
@@ -211,21 +207,20 @@ static hvo_pfn_t obstacle_in(struct hvo_machine *m, struct zone *z, const struct
 	lock_assert_held(m, &z->lock);
 	if (!zone_has(m, z, base))
 		return (base | (HVO_SECTION_FRAMES - 1)) + 1;
-	if (m->pageblocks[pageblock_of(base)].isolation)
+	if (pb_data(m, pb_of(base))->isolation)
 		return base + HVO_PAGEBLOCK_FRAMES;
 	whole = fold_order(m, base);
 	if (whole) {
-		p = base & ~((UINT64_C(1) << whole) - 1);
+		p = order_start(base, whole);
 		return page_stays(page_ro(m, p)) || huge_stays(w, page_ro(m, p), whole) ||
 				       hugetlb_page_stays(m, page_ro(m, p), whole) ?
 			       p + (UINT64_C(1) << whole) :
 			       0;
 	}
 	while (p < end) {
-		const struct hvo_page *page = page_ro(m, p);
+		bool stays = page_stays(page_step(m, &p));
 
-		p += page_cut_frames(hvo_page_state(page), page_order(page));
-		if (p > pfn && page_stays(page))
+		if (p > pfn && stays)
 			found = p;
 	}
 	return found;
@@ -246,7 +241,7 @@ static hvo_pfn_t obstacle(struct hvo_machine *m, struct zone *z, const struct co
 	return found;
 }
 
-int contig_search(struct hvo_machine *m, struct zone *z, const struct contig_want *w,
+static int search(struct hvo_machine *m, struct zone *z, const struct contig_want *w,
 		  hvo_pfn_t *ret)
 {
 	hvo_pfn_t pfn = align_up(w->lo, w->align), behind;
@@ -276,7 +271,7 @@ int contig_search_on(struct hvo_machine *m, struct zone *z, struct contig_want *
 
 	if (tried && *tried > w->lo)
 		w->lo = *tried;
-	rc = contig_search(m, z, w, ret);
+	rc = search(m, z, w, ret);
 	if (tried)
 		*tried = rc ? w->hi : *ret + w->nr;
 	return rc;

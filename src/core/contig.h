@@ -20,34 +20,29 @@ struct contig_want {
 };
 
 /*
- * Clear frames that contig_search() found, if @gfp asks for that. After an error the frames are
+ * Clear frames that contig_search_on() found, if @gfp asks for that. After an error the frames are
  * free. -HVO_EAGAIN: a frame failed meanwhile.
  */
 HVO_MUST_CHECK int contig_clear(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end,
 				unsigned int gfp);
 
-/*
- * Give each block of [start, end) its first reference; @cma: the range is one piece of a CMA area.
- */
+/* Give each block of [start, end) its first reference; @cma: the range is of a CMA area. */
 void contig_publish(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool cma);
 
-/* Is [start, end) covered by blocks in use? @cma: and part of one piece of hvo_cma_alloc()? */
+/* Is [start, end) covered by blocks in use? @cma: by blocks of hvo_cma_alloc()? */
 bool contig_held(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, bool cma);
 
 /*
- * Claim the lowest place that can be emptied: state USED, no reference.
+ * Claim the lowest place that can be emptied, from *@tried on (NULL: from the start), which is moved
+ * on: state TAKEN.
  *
  * -HVO_EBUSY: something in each place could not be moved;
  * -HVO_ENOMEM: there is no place.
  */
-HVO_MUST_CHECK int contig_search(struct hvo_machine *m, struct zone *z, const struct contig_want *w,
-				 hvo_pfn_t *ret);
-
-/* Search as contig_search(), but from *@tried on (NULL: from the start), which is moved on. */
 HVO_MUST_CHECK int contig_search_on(struct hvo_machine *m, struct zone *z, struct contig_want *w,
 				    hvo_pfn_t *tried, hvo_pfn_t *ret);
 
-/* Claim one block of any order up to 18, state USED, in the zones of one node that @gfp allows. */
+/* Claim one block of any order up to 18, state TAKEN, in the zones of one node that @gfp allows. */
 HVO_MUST_CHECK int contig_alloc_one(struct hvo_machine *m, unsigned int gfp, int node,
 				    unsigned int order, hvo_pfn_t *tried, hvo_pfn_t *ret);
 

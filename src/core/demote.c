@@ -8,7 +8,7 @@
  * 1 GiB page); or, by HVO_POLICY_DEMOTE_HEADS, just the head pages that the parts need
  * (511), and what was folded stays folded.
  *
- * States: HUGETLB_FREE -> USED, parts TAIL -> USED -> HUGETLB_FREE of the other pool.
+ * States: HUGETLB_FREE -> TAKEN, parts TAIL -> TAKEN -> HUGETLB_FREE of the other pool.
  * Nobody holds a reference on any of them meanwhile, so readers find none to take.
  * Locks: the memmap lock throughout; each pool's lock for its own list, never both.
  * Linux: mm/hugetlb.c, demote_pool_huge_page(), demote_free_hugetlb_folios().
@@ -49,13 +49,13 @@ static struct hvo_pool *demote_target(struct hvo_pool *pool)
 	return best;
 }
 
-/* Split a page in state USED, and let its parts join the target pool. */
+/* Split a page in state TAKEN, and let its parts join the target pool. */
 static void split_huge(struct demote *d, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = d->pool->m;
-	uint8_t folded = hvo_fold_byte(&m->mm, pageblock_of(pfn)) & HVO_FOLDED;
-	uint16_t flags = page_flags(page_ro(m, pfn)) &
-			 (HVO_PF_OPTIMIZED | HVO_PF_AT_BOOT | HVO_PF_CMA | HVO_PF_CMA_FIRST);
+	uint8_t folded = fold_byte(m, pb_of(pfn)) & HVO_FOLDED;
+	uint16_t flags =
+		page_flags(page_ro(m, pfn)) & (HVO_PF_OPTIMIZED | HVO_PF_AT_BOOT | HVO_PF_CMA);
 	hvo_pfn_t end = pfn + (UINT64_C(1) << d->pool->order);
 	struct hvo_pool *target = d->target;
 	unsigned int nr = 0;
@@ -64,7 +64,7 @@ static void split_huge(struct demote *d, hvo_pfn_t pfn)
 	for (; pfn < end; pfn += UINT64_C(1) << target->order) {
 		struct hvo_page *page = page_rw(m, pfn);
 
-		page_set_state(m, pfn, page, HVO_PAGE_USED, target->order);
+		page_set_state(m, pfn, page, HVO_PAGE_TAKEN, target->order);
 		page_set_flags(page, flags);
 		fold_set(m, pfn, target->order, (uint8_t)(target->order | folded));
 		target->batch[nr++] = pfn;
@@ -118,29 +118,16 @@ static bool restore(struct demote *d, hvo_pfn_t pfn, uint64_t *ret_missing)
 static int demote_list(struct demote *d, struct page_list *list)
 {
 	struct hvo_machine *m = d->pool->m;
-	struct page_list ready = { 0 }, restored = { 0 };
-	uint64_t missing = 0;
-	hvo_pfn_t pfn;
-	int rc = 0;
+	uint64_t missing = 0, ready = 0;
+	uint32_t at = list->first;
 
 	lock_assert_held(m, &m->memmap_lock);
-	while ((pfn = page_list_pop(m, list)) != HVO_PFN_NONE) {
-		if (!restore(d, pfn, &missing)) {
-			page_list_add(m, list, pfn);
-			rc = -HVO_ENOMEM;
-			break;
-		}
-		page_list_add(m, &restored, pfn);
-	}
-	/*
-	 * In the order in which they were restored, so that the last one's parts go to users first.
-	 */
-	while ((pfn = page_list_pop(m, &restored)) != HVO_PFN_NONE)
-		page_list_add(m, &ready, pfn);
-	while ((pfn = page_list_pop(m, &ready)) != HVO_PFN_NONE)
-		split_huge(d, pfn);
+	for (; at && restore(d, pb_pfn(pb_of_link(at)), &missing); ready++)
+		at = page_ro(m, pb_pfn(pb_of_link(at)))->next;
+	while (ready--)
+		split_huge(d, page_list_pop(m, list));
 	put_back(d, list, missing);
-	return rc;
+	return at ? -HVO_ENOMEM : 0;
 }
 
 /* Sound free pages of one node leave the pool. */
@@ -152,7 +139,7 @@ static void dequeue_sound(struct demote *d, struct pool_node *n, uint64_t max,
 
 	lock_assert_held(m, &d->pool->lock);
 	for (; at && list->nr < max; at = next) {
-		hvo_pfn_t pfn = pageblock_pfn(at - 1);
+		hvo_pfn_t pfn = pb_pfn(pb_of_link(at));
 
 		next = page_ro(m, pfn)->next;
 		if (page_poisoned(m, pfn))

@@ -3,7 +3,7 @@
  * Emptying a range: everything that is in use there moves, free huge pages are replaced or leave
  * their pool, descriptors move, and what holds nothing but its own descriptors collapses.
  *
- * Looking at a frame takes no lock and gives a guess; the function that moves it looks again.
+ * Looking for what is in the way gives a guess; the function that moves a block looks again.
  *
  * Locks: none while an owner is called; the memmap lock for what changes pools and descriptors.
  * Linux: mm/memory_hotplug.c, do_migrate_range(); mm/page_alloc.c, __alloc_contig_migrate_range().
@@ -20,7 +20,7 @@
 #include "pool.h"
 #include "pool_leave.h"
 #include "pool_move.h"
-#include "zone_whole.h"
+#include "zone_cut.h"
 
 #define ROUNDS 5
 #define WAIT_NS 1000
@@ -36,31 +36,6 @@ struct evacuation {
 	hvo_pfn_t behind; /* end of the last block that stays */
 	bool own_only;
 };
-
-/* State of a frame a moment ago. */
-struct look {
-	enum hvo_page_state state;
-	unsigned int order; /* of the block that the frame heads */
-	uint16_t flags;
-};
-
-/*
- * Look at a frame: fill @ret, and return the order of the whole block around; 0: a cut pageblock.
- */
-static unsigned int look_at(struct hvo_machine *m, hvo_pfn_t pfn, struct look *ret)
-{
-	const struct hvo_page *page;
-	unsigned int whole;
-
-	m->ops->read_lock(m->ctx);
-	whole = fold_order(m, pfn);
-	page = page_ro(m, pfn & ~((UINT64_C(1) << whole) - 1));
-	ret->state = hvo_page_state(page);
-	ret->order = __atomic_load_n(&page->order, __ATOMIC_RELAXED) & HVO_FOLD_ORDER;
-	ret->flags = page_flags(page);
-	m->ops->read_unlock(m->ctx);
-	return whole;
-}
 
 /* Is there memory on a node but this one? */
 static bool others_have_memory(struct hvo_machine *m, uint32_t node)
@@ -146,216 +121,116 @@ static int move_descriptors(struct evacuation *e, hvo_pfn_t pfn)
 	if (!rc)
 		e->moved++;
 	e->stuck = e->stuck || rc == -HVO_EBUSY;
-	/* Tails of this pageblock vanish when it collapses, which the last look checks. */
 	return rc == -HVO_ENOMEM ? rc : 0;
 }
 
-/* Let another page take the place of a free huge page. Pool lock held, dropped. */
-static int replace_huge(struct evacuation *e, struct hvo_pool *pool, hvo_pfn_t pfn)
+/* How a free huge page goes: out of its pool, or replaced by one from where it should come. */
+enum go { GO_LEAVE, GO_REPLACE, GO_REPLACE_ANYWHERE };
+
+/* Try one way. -HVO_EAGAIN: the page is in use, or gone, by now. */
+static int try_to_go(struct evacuation *e, enum go how, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = e->m;
 	bool used = false;
-	int rc;
-
-	lock_assert_held(m, &pool->lock);
-	lock_assert_held(m, &m->memmap_lock);
-	rc = hugetlb_replace_locked(pool, e->where.huge, pfn);
-	if (rc != -HVO_ENOMEM || !migrate_may_stay(m, e->where.huge))
-		return rc;
-	pool = hugetlb_lock_pool_of(m, &pfn, &used);
-	if (pool && !used)
-		return hugetlb_replace_locked(pool, migrate_anywhere.huge, pfn);
-	if (pool)
-		lock_release(m, &pool->lock);
-	return -HVO_EAGAIN;
-}
-
-/* Remove a free huge page from the range. */
-static int remove_huge(struct evacuation *e, hvo_pfn_t pfn)
-{
-	struct hvo_machine *m = e->m;
 	struct hvo_pool *pool;
-	bool used = false;
-	int rc = -HVO_EBUSY;
 
 	lock_assert_held(m, &m->memmap_lock);
 	pool = hugetlb_lock_pool_of(m, &pfn, &used);
 	if (!pool)
-		return 0;
+		return -HVO_EAGAIN;
 	if (used) {
 		lock_release(m, &pool->lock);
 		return -HVO_EAGAIN;
 	}
-	if (e->purpose == EVACUATE_OFFLINE || e->purpose == EVACUATE_SOFT) {
-		rc = hugetlb_dissolve_locked(pool, pfn, false);
-		if (rc != -HVO_EBUSY)
-			return rc;
-		/* The page is reserved, so another one takes its place. */
-		pool = hugetlb_lock_pool_of(m, &pfn, &used);
-		if (pool && !used)
-			return replace_huge(e, pool, pfn);
-	} else {
-		rc = replace_huge(e, pool, pfn);
-		if (rc != -HVO_ENOMEM || !on_demand(m))
-			return rc;
-		pool = hugetlb_lock_pool_of(m, &pfn, &used);
-		if (pool && !used)
-			return hugetlb_dissolve_locked(pool, pfn, false);
-	}
-	if (pool)
-		lock_release(m, &pool->lock);
-	return -HVO_EAGAIN;
+	if (how == GO_LEAVE)
+		return hugetlb_dissolve_locked(pool, pfn, false);
+	return hugetlb_replace_locked(
+		pool, how == GO_REPLACE ? e->where.huge : migrate_anywhere.huge, pfn);
 }
 
+/*
+ * Remove a free huge page from the range: let the pool get smaller, and replace what is reserved; or
+ * replace all, and on-demand mode lets a page leave for which there is no other.
+ */
 static int remove_free_huge(struct evacuation *e, hvo_pfn_t pfn)
 {
+	static const enum go ways[2][3] = { { GO_REPLACE, GO_REPLACE_ANYWHERE, GO_LEAVE },
+					    { GO_LEAVE, GO_REPLACE, GO_REPLACE_ANYWHERE } };
+	bool smaller = e->purpose == EVACUATE_OFFLINE || e->purpose == EVACUATE_SOFT, next = true;
 	struct hvo_machine *m = e->m;
-	int rc;
+	unsigned int i;
+	int rc = 0;
 
 	lock_acquire(m, &m->memmap_lock);
-	rc = remove_huge(e, pfn);
+	for (i = 0; i < 3 && next; i++) {
+		enum go how = ways[smaller][i];
+
+		if ((how == GO_REPLACE_ANYWHERE && !migrate_may_stay(m, e->where.huge)) ||
+		    (how == GO_LEAVE && !smaller && !on_demand(m)))
+			continue;
+		rc = try_to_go(e, how, pfn);
+		next = rc == (how == GO_LEAVE ? -HVO_EBUSY : -HVO_ENOMEM);
+	}
 	lock_release(m, &m->memmap_lock);
 	return rc == -HVO_EAGAIN ? 0 : rc;
 }
 
 /* ---- block by block ------------------------------------------------------------------------- */
 
-/* Empty a cut pageblock, block by block. */
-static int empty_cut(struct evacuation *e, hvo_pfn_t base)
+/* Find the next block from *@pfn on that is in the way, a moment ago; false: look again at *@pfn. */
+static bool next_in_way(struct evacuation *e, hvo_pfn_t *pfn, struct in_way *ret)
 {
-	hvo_pfn_t pfn = base, end = base + HVO_PAGEBLOCK_FRAMES;
-	struct look at;
-	int rc = 0;
+	struct zone *z = zone_of(e->m, e->start);
+	bool found;
 
-	while (pfn < end && pfn < e->end && !rc) {
-		uint64_t nr;
-
-		/* The pageblock is whole by now: leave it to the next round. */
-		if (look_at(e->m, pfn, &at))
-			return 0;
-		nr = page_cut_frames(at.state, at.order);
-		if (pfn + nr <= e->start || at.state == HVO_PAGE_FREE) {
-			pfn += nr;
-			continue;
-		}
-		if (at.state == HVO_PAGE_USED)
-			rc = move_used(e, pfn);
-		else if (at.state == HVO_PAGE_MEMMAP)
-			rc = at.flags & HVO_PF_BOOT ? -HVO_EBUSY : move_descriptors(e, pfn);
-		pfn += nr;
-		if (rc)
-			e->behind = pfn;
-	}
-	return rc;
+	lock_acquire(e->m, &z->lock);
+	found = zone_next_in_way(e->m, pfn, e->start, e->end, ret);
+	lock_release(e->m, &z->lock);
+	return found;
 }
 
-static int empty_whole(struct evacuation *e, hvo_pfn_t pfn, enum hvo_page_state state)
+/* Move a block out of the way. What cannot be seen, or is in the library's hands, may be later. */
+static int empty_block(struct evacuation *e, const struct in_way *b)
 {
-	switch (state) {
+	switch (b->state) {
 	case HVO_PAGE_USED:
 	case HVO_PAGE_HUGETLB_USED:
-		return move_used(e, pfn);
+		return move_used(e, b->head);
 	case HVO_PAGE_HUGETLB_FREE:
-		return remove_free_huge(e, pfn);
+		return remove_free_huge(e, b->head);
 	case HVO_PAGE_MEMMAP:
-		return -HVO_EBUSY;
+		if (b->flags & HVO_PF_BOOT)
+			return -HVO_EBUSY;
+		return b->own ? 0 : move_descriptors(e, b->head);
 	default:
 		return 0;
 	}
 }
 
-/* Empty one whole block, or one cut pageblock; *@ret_end is where the next one begins. */
-static int empty_one(struct evacuation *e, hvo_pfn_t pfn, hvo_pfn_t *ret_end)
-{
-	struct look at;
-	unsigned int whole = look_at(e->m, pfn, &at);
-	int rc;
-
-	if (!whole) {
-		*ret_end = (pfn | (HVO_PAGEBLOCK_FRAMES - 1)) + 1;
-		return empty_cut(e, pfn & ~(hvo_pfn_t)(HVO_PAGEBLOCK_FRAMES - 1));
-	}
-	*ret_end = (pfn | ((UINT64_C(1) << whole) - 1)) + 1;
-	rc = empty_whole(e, pfn, at.state);
-	if (rc)
-		e->behind = *ret_end;
-	return rc;
-}
-
-/*
- * Does a frame hold tails of its own pageblock? Only at PLACE_CUT may the descriptors be read; a
- * pageblock that is being collapsed holds nothing but its own tails.
- */
-static bool holds_own_tails(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	struct zone *z = zone_of(m, pfn);
-	enum pageblock_place place;
-	bool own;
-
-	lock_acquire(m, &z->lock);
-	place = pageblock_place(m, pageblock_of(pfn));
-	own = place == PLACE_COLLAPSING || (place == PLACE_CUT && page_describes_itself(m, pfn));
-	lock_release(m, &z->lock);
-	return own;
-}
-
-/*
- * Is a pageblock free but for frames that failed? One that holds nothing but its own tails
- * collapses, unless a frame failed, or a part outside of the range is in use.
- */
-static bool pageblock_is_empty(struct evacuation *e, hvo_pfn_t base)
-{
-	hvo_pfn_t pfn, next, end = min_u64(base + HVO_PAGEBLOCK_FRAMES, e->end), own = 0, stays = 0;
-	bool bad = false;
-	struct look at;
-	unsigned int whole;
-
-	if (isolated_pageblock_free(e->m, base))
-		return true;
-	for (pfn = base; pfn < end; pfn = next) {
-		whole = look_at(e->m, pfn, &at);
-		if (whole) {
-			/* A pageblock set aside could not be cut around a failed frame. */
-			if (at.state == HVO_PAGE_POISONED)
-				return true;
-			stays = (pfn | ((UINT64_C(1) << whole) - 1)) + 1;
-			break;
-		}
-		next = pfn + page_cut_frames(at.state, at.order);
-		if (at.state == HVO_PAGE_POISONED)
-			bad = true;
-		else if (next <= e->start || at.state == HVO_PAGE_FREE)
-			continue;
-		else if (at.state == HVO_PAGE_MEMMAP && holds_own_tails(e->m, pfn))
-			own = next;
-		else
-			stays = next;
-	}
-	if (stays)
-		e->own_only = false;
-	if (!bad && own > stays)
-		stays = own;
-	if (stays > e->behind)
-		e->behind = stays;
-	return !stays;
-}
-
+/* Is nothing left in the way, once pageblocks with nothing but their own tails are collapsed? */
 static bool range_is_empty(struct evacuation *e)
 {
-	hvo_pfn_t pfn = e->start & ~(hvo_pfn_t)(HVO_PAGEBLOCK_FRAMES - 1);
-	bool empty = true;
+	hvo_pfn_t pfn = pb_start(e->start);
+	struct in_way b;
 
 	e->behind = 0;
 	e->own_only = true;
-	for (; pfn < e->end; pfn += HVO_PAGEBLOCK_FRAMES)
-		empty = pageblock_is_empty(e, pfn) && empty;
-	return empty;
+	while (pfn < e->end) {
+		if (!pb_index(pfn))
+			isolated_collapse(e->m, pb_of(pfn));
+		if (!next_in_way(e, &pfn, &b))
+			continue;
+		e->behind = pfn;
+		e->own_only = e->own_only && b.own;
+	}
+	return !e->behind;
 }
 
 static int evacuate_round(struct evacuation *e)
 {
+	hvo_pfn_t pfn = pb_start(e->start);
 	struct hvo_machine *m = e->m;
-	hvo_pfn_t pfn = e->start;
+	struct in_way b;
 	int rc = 0;
 
 	e->crowded = e->stuck = false;
@@ -364,8 +239,12 @@ static int evacuate_round(struct evacuation *e)
 	lock_acquire(m, &m->memmap_lock);
 	hugetlb_flush_all(m);
 	lock_release(m, &m->memmap_lock);
-	while (pfn < e->end && !rc)
-		rc = empty_one(e, pfn, &pfn);
+	while (pfn < e->end && !rc) {
+		if (next_in_way(e, &pfn, &b))
+			rc = empty_block(e, &b);
+		if (rc)
+			e->behind = pfn;
+	}
 	return rc;
 }
 

@@ -133,7 +133,7 @@ static int result(struct failure *f)
 	case BAD_OUT:
 		return 0;
 	case BAD_ASIDE:
-		return cut_aside(f->m, pageblock_pfn(pageblock_of(f->pfn))) ? 0 : -HVO_ENOMEM;
+		return cut_aside(f->m, pb_of(f->pfn)) ? 0 : -HVO_ENOMEM;
 	default:
 		return f->rc ? f->rc : -HVO_EBUSY;
 	}

@@ -11,7 +11,7 @@
  * The point of no return is the step after the flush; all that can fail comes before. When the
  * remapping of a collapse fails the byte is set back, and the pageblock stays cut.
  *
- * States: USED -> cut; cut and BUSY -> whole; a pageblock that was set aside -> cut around the
+ * States: TAKEN -> cut; cut and BUSY -> whole; a pageblock that was set aside -> cut around the
  * frames that failed. MEMMAP -> FREE for frames of descriptors.
  * Locks: none for a pageblock that is the caller's own; the zone's lock where it enters a zone.
  * Linux: mm/page_alloc.c, __free_pages_ok(); nothing else is like it.
@@ -70,12 +70,10 @@ void vmemmap_put_unused(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 		/* All under the lock: a collapse does this while descriptors may be moved. */
 		lock_acquire(m, &z->lock);
 		boot = clear_backs(m, pfn, n);
-		counter_set(&z->managed, z->managed + boot);
+		vmemmap_count(m, z, (int64_t)boot - (int64_t)n, -(int64_t)boot);
 		zone_count_freed(z, n);
 		zone_put_range(m, z, pfn, n);
 		lock_release(m, &z->lock);
-		counter_sub(&m->memmap_boot, boot);
-		counter_sub(&m->memmap, n - boot);
 		pfn += n;
 		nr -= n;
 	}
@@ -93,13 +91,12 @@ void vmemmap_leave_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 
 	/* Its descriptor is folded: that nobody uses it, only its bit can say. */
 	lock_acquire(m, &z->lock);
-	counter_set(&z->managed, z->managed + 1);
+	vmemmap_count(m, z, 0, -1);
 	lock_release(m, &z->lock);
-	counter_sub(&m->memmap_boot, 1);
 	trace(m, HVO_EVENT_POISONED, pfn, 0, 0);
 }
 
-void vmemmap_put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr)
+static void put_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr)
 {
 	while (nr--)
 		vmemmap_put_frames(m, runs[nr].pfn, runs[nr].nr);
@@ -115,13 +112,15 @@ void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l)
 
 /* ---- cut ------------------------------------------------------------------------------------ */
 
-int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
+int vmemmap_cut(struct hvo_machine *m, pb_t pb, unsigned int at)
 {
-	hvo_pfn_t pfn = pageblock_pfn(block), i;
-	struct hvo_remap run = { hvo_pageblock_tail_page(block), pfn + at, HVO_PAGEBLOCK_TAILS };
-	unsigned int done;
-	int rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 }, &done);
+	hvo_pfn_t pfn = pb_pfn(pb), i;
+	struct hvo_remap run = { tail_slot(pb).nr, pfn + at, HVO_PAGEBLOCK_TAILS };
+	int rc = reported_populate(m, pfn, HVO_PAGEBLOCK_FRAMES);
 
+	if (rc || at == HVO_PAGEBLOCK_FRAMES)
+		return rc;
+	rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 });
 	if (rc) {
 		counter_add(&m->cut_failures, 1);
 		trace(m, HVO_EVENT_RESTORE_FAILED, pfn, 1, (uint64_t)-rc);
@@ -131,48 +130,35 @@ int vmemmap_cut(struct hvo_machine *m, uint64_t block, unsigned int at)
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 	for (i = at; i < at + HVO_PAGEBLOCK_TAILS; i++)
 		page_set_state(m, pfn + i, page_rw(m, pfn + i), HVO_PAGE_MEMMAP, 0);
-	vmemmap_back(m, pfn + at, run.page, HVO_PAGEBLOCK_TAILS);
+	vmemmap_back(m, pfn + at, tail_slot(pb), HVO_PAGEBLOCK_TAILS);
 	counter_add(&m->cuts, 1);
 	counter_add(&m->restored, 1);
 	trace(m, HVO_EVENT_CUT, pfn, 0, 0);
 	return 0;
 }
 
-/*
- * Do what may fail, and wait. *ret_at: the index of the frames that hold the tails then, or
- * HVO_PAGEBLOCK_FRAMES: none does.
- */
-static bool prepare_cut(struct hvo_machine *m, hvo_pfn_t block, unsigned int *ret_at)
+bool cut_aside(struct hvo_machine *m, pb_t pb)
 {
-	if (reported_populate(m, block, HVO_PAGEBLOCK_FRAMES))
-		return false;
-	*ret_at = HVO_PAGEBLOCK_FRAMES;
-	if (!on_demand(m))
-		return true;
-	*ret_at = badframe_sound_group(m, block, block, block);
-	return *ret_at < HVO_PAGEBLOCK_FRAMES && !vmemmap_cut(m, pageblock_of(block), *ret_at);
-}
-
-bool cut_aside(struct hvo_machine *m, hvo_pfn_t block)
-{
-	struct zone *z = zone_lock_of(m, block);
-	unsigned int at = 0;
+	struct zone *z = zone_lock_of(m, pb_pfn(pb));
+	unsigned int at = HVO_PAGEBLOCK_FRAMES;
 	bool taken, cut;
 
 	if (!z)
 		return false;
-	taken = zone_take_aside(m, pageblock_of(block));
+	taken = zone_take_aside(m, pb);
 	z->in_flight += taken;
 	lock_release(m, &z->lock);
 	if (!taken)
 		return false;
-	cut = prepare_cut(m, block, &at);
+	if (on_demand(m))
+		at = badframe_sound_group(m, pb, 0, 0);
+	cut = on_demand(m) == (at < HVO_PAGEBLOCK_FRAMES) && !vmemmap_cut(m, pb, at);
 	lock_acquire(m, &z->lock);
 	zone_end_flight(m, z);
 	if (cut)
-		zone_open_around(m, z, block, at, MIGRATE_MOVABLE);
+		zone_open_around(m, z, pb, at, MIGRATE_MOVABLE);
 	else
-		zone_set_aside(m, pageblock_of(block));
+		zone_set_aside(m, pb);
 	lock_release(m, &z->lock);
 	return cut;
 }
@@ -182,8 +168,8 @@ uint64_t cut_all_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, ui
 	uint64_t done = 0;
 
 	while (done < max && (start = badframe_next(m, start, end)) != HVO_PFN_NONE) {
-		done += cut_aside(m, pageblock_pfn(pageblock_of(start)));
-		start = pageblock_pfn(pageblock_of(start) + 1);
+		done += cut_aside(m, pb_of(start));
+		start = pb_end(start);
 	}
 	return done;
 }
@@ -191,27 +177,27 @@ uint64_t cut_all_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, ui
 /* ---- collapse ------------------------------------------------------------------------------- */
 
 /* Does a BUSY pageblock hold its own tails? The lock is for who isolates it meanwhile. */
-static bool describes_itself(struct hvo_machine *m, struct zone *z, uint64_t block)
+static bool describes_itself(struct hvo_machine *m, struct zone *z, pb_t pb)
 {
 	bool self;
 
 	lock_acquire(m, &z->lock);
-	self = m->pageblocks[block].flags & PB_SELF;
+	self = pb_data(m, pb)->flags & PB_SELF;
 	lock_release(m, &z->lock);
 	return self;
 }
 
 /*
- * A folded block's frames are all free: clean its head page, drop the frames that
- * held its tails, and give it to the zone as a whole one. @old are these frames; of its
- * own ones only where they are to be cleared. They are neighbours: had one been replaced, there
- * would be a frame in the block that failed, and it would not get here.
+ * Clean the head page of a pageblock whose tails are folded, drop the frames that held the tails,
+ * and give the pageblock to the zone as a whole one. @old are these frames; frames of the pageblock
+ * itself only where they are to be cleared. Those are neighbours: had one been replaced, the
+ * pageblock would have a failed frame, and would not collapse.
  */
-static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t block,
+static void finish_collapse(struct hvo_machine *m, struct zone *z, pb_t pb,
 			    const struct hvo_remap *old, unsigned int nr_old)
 {
-	hvo_pfn_t pfn = pageblock_pfn(block);
-	bool self = describes_itself(m, z, block);
+	hvo_pfn_t pfn = pb_pfn(pb);
+	bool self = describes_itself(m, z, pb);
 	unsigned int i;
 
 	if (self && nr_old)
@@ -226,17 +212,17 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, uint64_t bloc
 		page_set_word(page, 0, 0);
 	}
 	lock_acquire(m, &z->lock);
-	zone_collapsed(m, z, block);
+	zone_collapsed(m, z, pb);
 	lock_release(m, &z->lock);
 	if (badframe_in_block(m, pfn, HVO_PAGEBLOCK_ORDER))
 		(void)cut_all_aside(m, pfn, pfn + HVO_PAGEBLOCK_FRAMES, UINT64_MAX);
 	if (self)
-		counter_sub(&m->memmap, HVO_PAGEBLOCK_TAILS);
+		vmemmap_count(m, NULL, -(int64_t)HVO_PAGEBLOCK_TAILS, 0);
 	else
-		vmemmap_put_runs(m, old, nr_old);
+		put_runs(m, old, nr_old);
 }
 
-static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64_t *blocks,
+static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, pb_t *pbs,
 				   unsigned int nr)
 {
 	struct hvo_remap runs[COLLAPSE_BATCH];
@@ -246,50 +232,49 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64
 	hvo_pfn_t own[COLLAPSE_BATCH];
 	int rc;
 
-	sort_ascending(blocks, nr);
+	sort_ascending((uint64_t *)(void *)pbs, nr);
 	for (i = 0; i < nr; i++) {
-		uint64_t page = hvo_pageblock_tail_page(blocks[i]);
+		slot_t slot = tail_slot(pbs[i]);
 
-		fold_set(m, pageblock_pfn(blocks[i]), HVO_PAGEBLOCK_ORDER,
-			 HVO_PAGEBLOCK_ORDER | HVO_FOLDED);
-		/* One whose old backing is asked for below starts a run of its own. */
-		if (describes_itself(m, z, blocks[i]))
-			run_add(&l, page, HVO_SHARED_TAIL, HVO_PAGEBLOCK_TAILS);
+		fold_set(m, pb_pfn(pbs[i]), HVO_PAGEBLOCK_ORDER, HVO_PAGEBLOCK_ORDER | HVO_FOLDED);
+		/* A pageblock whose old backing is asked for below starts a run of its own. */
+		if (describes_itself(m, z, pbs[i]))
+			run_add(&l, slot, HVO_SHARED_TAIL, HVO_PAGEBLOCK_TAILS);
 		else
 			runs[l.nr++] =
-				(struct hvo_remap){ page, HVO_SHARED_TAIL, HVO_PAGEBLOCK_TAILS };
-		own[i] = clear ? m->ops->backing(m->ctx, page) : HVO_PFN_NONE;
+				(struct hvo_remap){ slot.nr, HVO_SHARED_TAIL, HVO_PAGEBLOCK_TAILS };
+		own[i] = clear ? slot_backing(m, slot) : HVO_PFN_NONE;
 	}
 	m->ops->quiesce(m->ctx);
 	for (i = 0; i < nr; i++) {
 		struct hvo_remap old[HVO_PAGEBLOCK_TAILS];
 		struct run_list ol = { old, 0, HVO_PAGEBLOCK_TAILS };
-		uint64_t page = hvo_pageblock_tail_page(blocks[i]);
+		slot_t slot = tail_slot(pbs[i]);
 
-		if (!describes_itself(m, z, blocks[i]))
-			run_add_backing(m, &ol, page, HVO_PAGEBLOCK_TAILS);
+		if (!describes_itself(m, z, pbs[i]))
+			run_add_backing(m, &ol, slot, HVO_PAGEBLOCK_TAILS);
 		else if (clear)
-			run_add(&ol, page, own[i], HVO_PAGEBLOCK_TAILS);
-		/* The run that this block is in, with its neighbours, at its first block. */
-		if (done < l.nr && runs[done].page == page) {
+			run_add(&ol, slot, own[i], HVO_PAGEBLOCK_TAILS);
+		/* Fold a run, with all its pageblocks, at the first of these. */
+		if (done < l.nr && runs[done].page == slot.nr) {
 			unsigned int n = 0;
 
 			rc = m->ops->remap(m->ctx, &runs[done], 1, &n);
 			if (rc)
-				trace(m, HVO_EVENT_FOLD_FAILED, pageblock_pfn(blocks[i]),
+				trace(m, HVO_EVENT_FOLD_FAILED, pb_pfn(pbs[i]),
 				      runs[done].nr / HVO_PAGEBLOCK_TAILS, (uint64_t)-rc);
 			else
 				m->ops->flush(m->ctx);
 			done++;
 		}
-		if (m->ops->backing(m->ctx, page) == HVO_SHARED_TAIL) {
-			finish_collapse(m, z, blocks[i], old, ol.nr);
+		if (slot_backing(m, slot) == HVO_SHARED_TAIL) {
+			finish_collapse(m, z, pbs[i], old, ol.nr);
 			whole++;
 			continue;
 		}
-		fold_set(m, pageblock_pfn(blocks[i]), HVO_PAGEBLOCK_ORDER, 0);
+		fold_set(m, pb_pfn(pbs[i]), HVO_PAGEBLOCK_ORDER, 0);
 		lock_acquire(m, &z->lock);
-		zone_put_collapsible(m, z, blocks[i]);
+		zone_put_collapsible(m, z, pbs[i]);
 		lock_release(m, &z->lock);
 	}
 	counter_add(&m->collapse_failures, nr - whole);
@@ -300,25 +285,26 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, uint64
 	return whole;
 }
 
-bool vmemmap_collapse_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block)
+bool vmemmap_collapse_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb)
 {
-	return collapse_batch(m, z, &block, 1);
+	return collapse_batch(m, z, &pb, 1);
 }
 
 uint64_t vmemmap_collapse(struct hvo_machine *m, struct zone *z, uint64_t max)
 {
-	uint64_t blocks[COLLAPSE_BATCH], total = 0;
+	pb_t pbs[COLLAPSE_BATCH];
+	uint64_t total = 0;
 
 	while (total < max) {
 		unsigned int nr, whole;
 
 		lock_acquire(m, &z->lock);
-		nr = zone_take_collapsible(m, z, blocks,
+		nr = zone_take_collapsible(m, z, pbs,
 					   (unsigned int)min_u64(max - total, COLLAPSE_BATCH));
 		lock_release(m, &z->lock);
 		if (!nr)
 			break;
-		whole = collapse_batch(m, z, blocks, nr);
+		whole = collapse_batch(m, z, pbs, nr);
 		total += whole;
 		if (whole < nr)
 			break;

@@ -25,9 +25,9 @@
 
 /*
  * Make the first @keep frames of an allocated block descriptor frames, for the pages of the array
- * from @page on, and free the other frames.
+ * from @slot on, and free the other frames.
  */
-static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint64_t page,
+static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, slot_t slot,
 			uint64_t keep)
 {
 	uint64_t nr = UINT64_C(1) << order, i;
@@ -37,23 +37,20 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 		/* Cut the pageblocks of a whole block, so that each frame can be freed alone. */
 		hvo_pfn_t p;
 
-		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 		lock_acquire(m, &z->lock);
-		for (p = pfn; p < pfn + nr; p += HVO_PAGEBLOCK_FRAMES) {
-			fold_set(m, p, HVO_PAGEBLOCK_ORDER, 0);
-			zone_open_pageblock(m, z, pageblock_of(p), HVO_PAGEBLOCK_FRAMES,
-					    MIGRATE_UNMOVABLE, 0);
-		}
+		for (p = pfn; p < pfn + nr; p += HVO_PAGEBLOCK_FRAMES)
+			zone_open_pageblock(m, z, pb_of(p), HVO_PAGEBLOCK_FRAMES, MIGRATE_UNMOVABLE,
+					    0);
 		lock_release(m, &z->lock);
 	}
 	for (i = 0; i < nr; i++) {
 		struct hvo_page *p = page_rw(m, pfn + i);
 
-		HVO_ASSERT(m, !i || p->state != HVO_PAGE_USED, ZONE_7, "frame in use", pfn + i);
+		HVO_ASSERT(m, !i || p->state == HVO_PAGE_TAIL, ZONE_7, "frame in use", pfn + i);
 		page_set_state(m, pfn + i, p, HVO_PAGE_MEMMAP, 0);
 		page_set_flags(p, 0);
 	}
-	vmemmap_back(m, pfn, page, keep);
+	vmemmap_back(m, pfn, slot, keep);
 	if (keep < nr) {
 		lock_acquire(m, &z->lock);
 		zone_count_freed(z, nr - keep);
@@ -62,7 +59,7 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 	}
 }
 
-uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint64_t page,
+uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, slot_t slot,
 			uint64_t want, struct run_list *l)
 {
 	lock_assert_held(m, &m->memmap_lock);
@@ -88,12 +85,12 @@ uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint6
 			order--;
 			continue;
 		}
-		claim_block(m, pfn, order, page, keep);
-		if (!run_add(l, page, pfn, keep)) {
+		claim_block(m, pfn, order, slot, keep);
+		if (!run_add(l, slot, pfn, keep)) {
 			vmemmap_put_unused(m, pfn, keep);
 			return want;
 		}
-		page += keep;
+		slot = slot_add(slot, keep);
 		want -= keep;
 	}
 	return 0;
@@ -107,7 +104,7 @@ uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint6
 static bool alloc_exactly(struct hvo_machine *m, struct zone *z, uint64_t mark, hvo_pfn_t pfn,
 			  uint64_t nr)
 {
-	hvo_pfn_t block = 0;
+	hvo_pfn_t reported = 0;
 	int rc = 0;
 
 	lock_assert_held(m, &z->lock);
@@ -116,22 +113,22 @@ static bool alloc_exactly(struct hvo_machine *m, struct zone *z, uint64_t mark, 
 			return false;
 		if (zone_take_range(m, z, pfn, nr))
 			return true;
-		if (!zone_take_reported(m, z, pfn, nr, &block))
+		if (!zone_take_reported(m, z, pfn, nr, &reported))
 			return false;
 		z->in_flight++;
 		lock_release(m, &z->lock);
-		rc = reported_populate(m, block, HVO_PAGEBLOCK_FRAMES);
+		rc = reported_populate(m, reported, HVO_PAGEBLOCK_FRAMES);
 		lock_acquire(m, &z->lock);
 		zone_end_flight(m, z);
-		zone_put_whole(m, z, block, HVO_PAGEBLOCK_ORDER);
+		zone_put_whole(m, z, reported, HVO_PAGEBLOCK_ORDER);
 	}
 }
 
-/* Allocate the frames that backed the pages [page, page + nr) at the start, if all are free. */
-static bool alloc_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, uint64_t nr,
+/* Allocate the frames that backed the pages [slot, slot + nr) at the start, if all are free. */
+static bool alloc_home(struct hvo_machine *m, unsigned int gfp, slot_t slot, uint64_t nr,
 		       const struct node *n, hvo_pfn_t *ret)
 {
-	hvo_pfn_t pfn = vmemmap_home(n, page);
+	hvo_pfn_t pfn = vmemmap_home(n, slot);
 	struct zone *z;
 	bool ok;
 
@@ -148,43 +145,43 @@ static bool alloc_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, u
 	lock_release(m, &z->lock);
 	if (!ok)
 		return false;
-	vmemmap_back(m, pfn, page, nr);
+	vmemmap_back(m, pfn, slot, nr);
 	*ret = pfn;
 	return true;
 }
 
-bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, uint64_t nr,
+bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, slot_t slot, uint64_t nr,
 			 const struct node *n, struct run_list *l)
 {
 	hvo_pfn_t pfn;
 
 	lock_assert_held(m, &m->memmap_lock);
-	if (!alloc_home(m, gfp, page, nr, n, &pfn))
+	if (!alloc_home(m, gfp, slot, nr, n, &pfn))
 		return false;
-	if (run_add(l, page, pfn, nr))
+	if (run_add(l, slot, pfn, nr))
 		return true;
 	vmemmap_put_unused(m, pfn, nr);
 	return false;
 }
 
 /*
- * Does pageblock @block depend on pageblock @target (Linux mode): does a frame of its descriptors
- * lie in @target, or in a pageblock that depends on @target? Gives up after some steps with yes.
+ * Does pageblock @pb depend on pageblock @target (Linux mode): does a frame of its descriptors lie
+ * in @target, or in a pageblock that depends on @target? Gives up after some steps with yes.
  */
-static bool waits_for(struct hvo_machine *m, uint64_t block, uint64_t target, unsigned int *steps)
+static bool waits_for(struct hvo_machine *m, pb_t pb, pb_t target, unsigned int *steps)
 {
-	uint64_t page = hvo_pageblock_tail_page(block), last = block;
+	slot_t slot = tail_slot(pb);
+	pb_t last = pb;
 	unsigned int k;
 
-	if (block == target || ++*steps > WAITS_STEPS)
+	if (pb_same(pb, target) || ++*steps > WAITS_STEPS)
 		return true;
 	for (k = 0; k < HVO_PAGEBLOCK_TAILS; k++) {
-		hvo_pfn_t pfn = m->ops->backing(m->ctx, page + k);
+		hvo_pfn_t pfn = slot_backing(m, slot_add(slot, k));
 
-		if (pfn == HVO_SHARED_TAIL || pageblock_of(pfn) == block ||
-		    pageblock_of(pfn) == last)
+		if (pfn == HVO_SHARED_TAIL || pb_same(pb_of(pfn), pb) || pb_same(pb_of(pfn), last))
 			continue;
-		last = pageblock_of(pfn);
+		last = pb_of(pfn);
 		if (waits_for(m, last, target, steps))
 			return true;
 	}
@@ -192,21 +189,21 @@ static bool waits_for(struct hvo_machine *m, uint64_t block, uint64_t target, un
 }
 
 /* Allocate a frame for descriptors of @target in a pageblock that does not depend on @target. */
-static int try_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, uint64_t target,
+static int try_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, pb_t target,
 			   hvo_pfn_t *ret)
 {
-	uint64_t avoided[WAITS_AVOIDED];
+	pb_t avoided[WAITS_AVOIDED];
 	unsigned int nr = 0, steps = 0;
 	struct zone *z;
 	int rc;
 
 	while (!(rc = alloc_block(m, gfp, 0, node, ret)) && !on_demand(m) &&
-	       waits_for(m, pageblock_of(*ret), target, &steps)) {
+	       waits_for(m, pb_of(*ret), target, &steps)) {
 		z = zone_of(m, *ret);
 		if (nr < WAITS_AVOIDED) {
-			avoided[nr++] = pageblock_of(*ret);
+			avoided[nr++] = pb_of(*ret);
 			lock_acquire(m, &z->lock);
-			zone_isolate_pageblock(m, z, pageblock_of(*ret), ISOLATED_BY_LIBRARY);
+			zone_isolate_pageblock(m, z, pb_of(*ret), ISOLATED_BY_LIBRARY);
 			lock_release(m, &z->lock);
 		} else {
 			rc = -HVO_ENOMEM;
@@ -217,7 +214,7 @@ static int try_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, ui
 		steps = 0;
 	}
 	while (nr) {
-		z = zone_of(m, pageblock_pfn(avoided[--nr]));
+		z = zone_of(m, pb_pfn(avoided[--nr]));
 		lock_acquire(m, &z->lock);
 		zone_unisolate_pageblock(m, z, avoided[nr]);
 		lock_release(m, &z->lock);
@@ -229,7 +226,7 @@ static int try_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, ui
  * Allocate a frame that does not depend on @target, best in a cut pageblock: a whole one may well
  * depend on others itself, and only so many frames are tried.
  */
-static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, uint64_t target,
+static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, pb_t target,
 			     hvo_pfn_t *ret)
 {
 	unsigned int uncut = (gfp & ~HVO_GFP_RECLAIM) | GFP_UNCUT | HVO_GFP_NOWARN;
@@ -239,63 +236,48 @@ static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, 
 	return try_not_waiting(m, gfp, node, target, ret);
 }
 
-int vmemmap_alloc_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
-{
-	hvo_pfn_t described = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME, pfn = 0;
-	int rc;
-
-	lock_assert_held(m, &m->memmap_lock);
-	rc = alloc_block(m, gfp | GFP_MEMMAP | GFP_ISOLATING, 0, section_of(m, described)->node,
-			 &pfn);
-	if (rc)
-		return rc;
-	claim_block(m, pfn, 0, page, 1);
-	*ret = pfn;
-	return 0;
-}
-
 /*
  * Does the frame that backed a page at the start depend on the described pageblock? The frame may
  * lie in a huge page by now, with descriptors in that pageblock.
  */
-static bool home_waits(struct hvo_machine *m, uint64_t page, hvo_pfn_t described)
+static bool home_waits(struct hvo_machine *m, slot_t slot, hvo_pfn_t described)
 {
-	hvo_pfn_t home = vmemmap_home(node_of(m, described), page);
+	hvo_pfn_t home = vmemmap_home(node_of(m, described), slot);
 	unsigned int steps = 0;
 
-	return home != HVO_PFN_NONE &&
-	       waits_for(m, pageblock_of(home), pageblock_of(described), &steps);
+	return home != HVO_PFN_NONE && waits_for(m, pb_of(home), pb_of(described), &steps);
 }
 
-int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page, hvo_pfn_t *ret)
+int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, slot_t slot, bool any,
+			hvo_pfn_t *ret)
 {
-	hvo_pfn_t described = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME, pfn = 0;
-	int rc;
+	hvo_pfn_t described = slot_pfn(slot);
+	int node = section_of(m, described)->node, rc;
 
 	lock_assert_held(m, &m->memmap_lock);
-	if (!on_demand(m) && !home_waits(m, page, described) &&
-	    alloc_home(m, gfp, page, 1, node_of(m, described), ret))
+	if (!on_demand(m) && !home_waits(m, slot, described) &&
+	    alloc_home(m, gfp, slot, 1, node_of(m, described), ret))
 		return 0;
-	rc = alloc_not_waiting(m, gfp | GFP_MEMMAP | GFP_ISOLATING, section_of(m, described)->node,
-			       pageblock_of(described), &pfn);
-	if (rc)
-		return rc;
-	claim_block(m, pfn, 0, page, 1);
-	*ret = pfn;
-	return 0;
+	gfp |= GFP_MEMMAP | GFP_ISOLATING;
+	rc = alloc_not_waiting(m, gfp, node, pb_of(described), ret);
+	if (rc && any)
+		rc = alloc_block(m, gfp, 0, node, ret);
+	if (!rc)
+		claim_block(m, *ret, 0, slot, 1);
+	return rc;
 }
 
-bool vmemmap_alloc_frame_of(struct hvo_machine *m, uint64_t block, uint64_t page, hvo_pfn_t *ret)
+bool vmemmap_alloc_frame_of(struct hvo_machine *m, pb_t pb, slot_t slot, hvo_pfn_t *ret)
 {
-	struct zone *z = zone_of(m, pageblock_pfn(block));
+	struct zone *z = zone_of(m, pb_pfn(pb));
 	bool taken;
 
 	lock_assert_held(m, &m->memmap_lock);
 	lock_acquire(m, &z->lock);
-	taken = zone_take_any_frame(m, z, block, ret);
+	taken = zone_take_any_frame(m, z, pb, ret);
 	if (taken) {
 		zone_count_allocated(z, 1);
-		vmemmap_back(m, *ret, page, 1);
+		vmemmap_back(m, *ret, slot, 1);
 	}
 	lock_release(m, &z->lock);
 	return taken;

@@ -5,39 +5,32 @@
 #include "backing.h"
 
 /*
- * Allocate frames for the pages [page, page + want) of the array, in as few runs as can be had, and
- * append them to @l. Memmap lock held. Returns how many frames are missing; frames that were
- * appended before one was missing stay on @l.
+ * Allocate frames for the pages [slot, slot + want) of the array, in as few runs as can be had, and
+ * append them to @l. Returns how many frames are missing; frames that were appended before one was
+ * missing stay on @l.
  */
-uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, uint64_t page,
+uint64_t vmemmap_gather(struct hvo_machine *m, unsigned int gfp, int node, slot_t slot,
 			uint64_t want, struct run_list *l);
 
 /*
- * Append to @l the frames that backed the pages [page, page + nr) of node @n at the start. Memmap
- * lock held. False: not all of them are free, and nothing changed.
+ * Append to @l the frames that backed the pages [slot, slot + nr) of node @n at the start. False:
+ * not all of them are free, and nothing changed.
  */
-bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, uint64_t page, uint64_t nr,
+bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, slot_t slot, uint64_t nr,
 			 const struct node *n, struct run_list *l);
 
 /*
- * Allocate any frame for one page of the array, state MEMMAP, even in a pageblock that becomes
- * whole only after the described one. Memmap lock held. -HVO_ENOMEM: there is none.
- */
-HVO_MUST_CHECK int vmemmap_alloc_any_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page,
-					   hvo_pfn_t *ret);
-
-/*
  * Allocate a frame for one page of the array, state MEMMAP: the frame of the start if that is free,
- * else one in a pageblock that does not wait for the described one. Memmap lock held.
+ * else one in a pageblock that does not wait for the described one; with @any, one that does will do.
  * -HVO_ENOMEM: there is none.
  */
-HVO_MUST_CHECK int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, uint64_t page,
-				       hvo_pfn_t *ret);
+HVO_MUST_CHECK int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, slot_t slot,
+				       bool any, hvo_pfn_t *ret);
 
 /*
- * Allocate a free frame of cut pageblock @block for one page of the array, state MEMMAP, whatever
- * the watermarks say. Memmap lock held. False: there is none.
+ * Allocate a free frame of a cut pageblock for one page of the array, state MEMMAP, whatever
+ * the watermarks say. False: there is none.
  */
-bool vmemmap_alloc_frame_of(struct hvo_machine *m, uint64_t block, uint64_t page, hvo_pfn_t *ret);
+bool vmemmap_alloc_frame_of(struct hvo_machine *m, pb_t pb, slot_t slot, hvo_pfn_t *ret);
 
 #endif

@@ -17,6 +17,7 @@
  * Linux: mm/memory_hotplug.c, add_memory_resource(), online_pages(), offline_pages(),
  * try_remove_memory(); mm/sparse-vmemmap.c.
  */
+#include "backing.h"
 #include "badframe.h"
 #include "base.h"
 #include "evacuate.h"
@@ -174,14 +175,14 @@ static void free_section(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 
 	lock_assert_held(m, &z->lock);
 	for (from = pfn; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
-		bool whole = hvo_fold_byte(&m->mm, pageblock_of(pfn));
+		bool whole = fold_byte(m, pb_of(pfn));
 
 		if (whole && hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_TAIL)
 			continue;
 		zone_put_free(m, z, from, pfn);
 		from = pfn + HVO_PAGEBLOCK_FRAMES;
 		if (!whole)
-			zone_reopen_pageblock(m, z, pageblock_of(pfn));
+			zone_reopen_pageblock(m, z, pb_of(pfn));
 	}
 	zone_put_free(m, z, from, end);
 }
@@ -216,10 +217,8 @@ static void join_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, hv
 		z->end = end;
 	counter_set(&z->present, z->present + (end - start));
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
-		uint64_t hosts = hosting(m, pfn);
-
-		counter_set(&z->managed, z->managed + HVO_SECTION_FRAMES - hosts);
-		counter_add(&m->memmap_boot, hosts);
+		counter_set(&z->managed, z->managed + HVO_SECTION_FRAMES);
+		vmemmap_count(m, z, 0, (int64_t)hosting(m, pfn));
 		__atomic_store_n(&section_of(m, pfn)->zone, z->id, __ATOMIC_RELAXED);
 		set_state(section_of(m, pfn), HVO_SECTION_ONLINE);
 	}
@@ -248,6 +247,18 @@ int hvo_memory_online(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end,
 	return rc;
 }
 
+/* Is nothing left of an isolated section but the frames that host its descriptors? */
+static bool section_is_empty(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	hvo_pfn_t start = pfn + set_aside(m, pfn), end = pfn + HVO_SECTION_FRAMES;
+	struct in_way b;
+
+	for (pfn = pb_start(start); pfn < end;)
+		if (zone_next_in_way(m, &pfn, start, end, &b))
+			return false;
+	return true;
+}
+
 /* Take the range out of its zone, if all pageblocks can leave. */
 static bool leave_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, hvo_pfn_t end)
 {
@@ -256,17 +267,15 @@ static bool leave_zone(struct hvo_machine *m, struct zone *z, hvo_pfn_t start, h
 	lock_assert_held(m, &m->memmap_lock);
 	lock_assert_held(m, &z->lock);
 	HVO_ASSERT(m, z->present >= end - start, MANAGED_1, "more leaves than is there", start);
-	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
-		if (!zone_can_close(m, pageblock_of(pfn)))
+	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
+		if (!section_is_empty(m, pfn))
 			return false;
 	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
-		zone_close_pageblock(m, z, pageblock_of(pfn));
+		zone_close_pageblock(m, z, pb_of(pfn));
 	counter_set(&z->present, z->present - (end - start));
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES) {
-		uint64_t hosts = hosting(m, pfn);
-
-		counter_set(&z->managed, z->managed - (HVO_SECTION_FRAMES - hosts));
-		counter_sub(&m->memmap_boot, hosts);
+		vmemmap_count(m, z, 0, -(int64_t)hosting(m, pfn));
+		counter_set(&z->managed, z->managed - HVO_SECTION_FRAMES);
 		__atomic_store_n(&section_of(m, pfn)->zone, ZONE_NONE, __ATOMIC_RELAXED);
 		set_state(section_of(m, pfn), HVO_SECTION_OFFLINE);
 	}
@@ -282,8 +291,6 @@ static int empty_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	for (pfn = start; pfn < end && !rc; pfn += HVO_SECTION_FRAMES)
 		rc = evacuate(m, pfn + set_aside(m, pfn), pfn + HVO_SECTION_FRAMES,
 			      EVACUATE_OFFLINE, UINT64_MAX, NULL);
-	for (pfn = start; pfn < end && !rc; pfn += HVO_PAGEBLOCK_FRAMES)
-		(void)isolated_pageblock_free(m, pfn);
 	return rc;
 }
 

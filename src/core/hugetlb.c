@@ -3,7 +3,7 @@
  * Huge pages in users' hands: taking one from a pool, giving it back, and folding those that were
  * present.
  *
- * States: HUGETLB_FREE -> HUGETLB_USED and back; a surplus page comes in state USED.
+ * States: HUGETLB_FREE -> HUGETLB_USED and back; a surplus page comes in state TAKEN.
  * Locks: the pool's lock; the memmap lock where a new page is wanted, or pages are folded.
  * Linux: mm/hugetlb.c, alloc_hugetlb_folio(), hugetlb_reserve_pages().
  */
@@ -167,8 +167,7 @@ static unsigned int collect_present(struct hvo_pool *pool, hvo_pfn_t *pfn)
 	for (; *pfn < m->mm.nr_frames && nr < BATCH; *pfn += size) {
 		const struct hvo_page *page = page_ro(m, *pfn);
 
-		if (!frame_online(m, *pfn) ||
-		    hvo_fold_byte(&m->mm, pageblock_of(*pfn)) != pool->order ||
+		if (!frame_online(m, *pfn) || fold_byte(m, pb_of(*pfn)) != pool->order ||
 		    section_of(m, *pfn)->self_hosted || !hugetlb_in_scope(pool, *pfn))
 			continue;
 		if (hvo_page_state(page) == HVO_PAGE_HUGETLB_FREE)
@@ -194,7 +193,7 @@ static unsigned int fold_collected(struct hvo_pool *pool, unsigned int nr)
 		struct pool_node *n = hugetlb_node(pool, pool->batch[i]);
 
 		n->optimized += page_optimized(m, pool->batch[i]);
-		if (hvo_page_state(page_ro(m, pool->batch[i])) != HVO_PAGE_USED)
+		if (hvo_page_state(page_ro(m, pool->batch[i])) != HVO_PAGE_TAKEN)
 			continue;
 		hugetlb_unhide(pool, pool->batch[i]);
 		pool->batch[i] = HVO_PFN_NONE;

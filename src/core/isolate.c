@@ -7,7 +7,7 @@
  *
  * States of a pageblock that is isolated: whole and free: ISOLATED, on no list, not counted;
  * cut: in no bin, its free frames not counted; anything else as before, until it is freed.
- * Locks: the memmap lock, so that nobody else isolates; the zone's lock for each block.
+ * Locks: the memmap lock, so that nobody else isolates; the zone's lock for each pageblock.
  * Linux: mm/page_isolation.c, start_isolate_page_range(), undo_isolate_page_range(),
  * test_pages_isolated().
  */
@@ -19,7 +19,6 @@
 #include "lock.h"
 #include "optimize.h"
 #include "page.h"
-#include "reporting.h"
 #include "zone_cut.h"
 
 static int isolate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum isolation by)
@@ -38,11 +37,11 @@ static int isolate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum i
 		/* It may have gone offline since the caller looked. */
 		if (!zone_has(m, z, pfn))
 			rc = -HVO_EINVAL;
-		else if (m->pageblocks[pageblock_of(pfn)].isolation)
+		else if (pb_data(m, pb_of(pfn))->isolation)
 			rc = -HVO_EBUSY;
 	}
 	for (pfn = start; pfn < end && !rc; pfn += HVO_PAGEBLOCK_FRAMES)
-		zone_isolate_pageblock(m, z, pageblock_of(pfn), by);
+		zone_isolate_pageblock(m, z, pb_of(pfn), by);
 	lock_release(m, &z->lock);
 	lock_release(m, &m->memmap_lock);
 	return rc;
@@ -53,30 +52,44 @@ int isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	return isolate(m, start, end, ISOLATED_BY_LIBRARY);
 }
 
-void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+/* End the isolation of a range; false: part of the range is not so isolated. */
+static bool unisolate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum isolation by)
 {
 	struct zone *z = zone_of(m, start);
+	bool is = true;
 	hvo_pfn_t pfn;
 
-	lock_acquire(m, &m->memmap_lock);
+	lock_assert_held(m, &m->memmap_lock);
 	lock_acquire(m, &z->lock);
-	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
-		zone_unisolate_pageblock(m, z, pageblock_of(pfn));
+	for (pfn = start; pfn < end && is; pfn += HVO_PAGEBLOCK_FRAMES)
+		is = pb_data(m, pb_of(pfn))->isolation == by;
+	for (pfn = start; pfn < end && is; pfn += HVO_PAGEBLOCK_FRAMES)
+		zone_unisolate_pageblock(m, z, pb_of(pfn));
 	lock_release(m, &z->lock);
+	return is;
+}
+
+void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
+{
+	lock_acquire(m, &m->memmap_lock);
+	if (!unisolate(m, start, end, ISOLATED_BY_LIBRARY))
+		HVO_PANIC(m, ZONE_4, "block is not isolated", start);
 	lock_release(m, &m->memmap_lock);
 }
 
-bool isolated_pageblock_free(struct hvo_machine *m, hvo_pfn_t block)
+void isolated_collapse(struct hvo_machine *m, pb_t pb)
 {
-	struct zone *z = zone_of(m, block);
-	bool busy, free;
+	struct zone *z = zone_of(m, pb_pfn(pb));
+	bool busy;
 
 	lock_acquire(m, &z->lock);
-	free = zone_settle_isolated(m, z, pageblock_of(block), &busy);
+	busy = zone_settle_isolated(m, z, pb);
 	lock_release(m, &z->lock);
-	return busy ? vmemmap_collapse_pageblock(m, z, pageblock_of(block)) : free;
+	if (busy)
+		(void)vmemmap_collapse_pageblock(m, z, pb);
 }
 
+/* Claim pageblocks that are all free, as blocks as large as fit. */
 static bool claim_whole(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, unsigned int max)
 {
 	struct zone *z = zone_of(m, start);
@@ -86,24 +99,17 @@ static bool claim_whole(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, u
 
 	lock_acquire(m, &z->lock);
 	for (pfn = start; pfn < end && free; pfn += HVO_PAGEBLOCK_FRAMES)
-		free = hvo_fold_byte(&m->mm, pageblock_of(pfn)) &&
+		free = fold_byte(m, pb_of(pfn)) &&
 		       hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_ISOLATED;
 	for (pfn = start; pfn < end && free; pfn += UINT64_C(1) << order) {
 		order = fitting_order(pfn, end, max);
 		for (p = pfn; p < pfn + (UINT64_C(1) << order); p += HVO_PAGEBLOCK_FRAMES)
 			page_set_state(m, p, page_rw(m, p), HVO_PAGE_TAIL, 0);
-		fold_set(m, pfn, order,
-			 (uint8_t)(order |
-				   (hvo_fold_byte(&m->mm, pageblock_of(pfn)) & HVO_FOLDED)));
-		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
+		fold_set(m, pfn, order, (uint8_t)(order | (fold_byte(m, pb_of(pfn)) & HVO_FOLDED)));
+		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAKEN, order);
 	}
 	lock_release(m, &z->lock);
 	return free;
-}
-
-bool isolated_claim(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
-{
-	return claim_whole(m, start, end, m->cfg.max_order);
 }
 
 bool isolated_claim_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
@@ -113,47 +119,46 @@ bool isolated_claim_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 
 /* ---- blocks that are wanted in part --------------------------------------------------------- */
 
-/* Make a pageblock in state USED a cut one, all of it free. */
-static int cut_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, hvo_pfn_t start,
+/* Make a pageblock in state TAKEN a cut one, all of it free. */
+static int cut_isolated(struct hvo_machine *m, struct zone *z, pb_t pb, hvo_pfn_t start,
 			hvo_pfn_t end)
 {
 	unsigned int at =
-		on_demand(m) ? badframe_sound_group(m, block, start, end) : HVO_PAGEBLOCK_FRAMES;
+		on_demand(m) ? badframe_sound_group(m, pb, start, end) : HVO_PAGEBLOCK_FRAMES;
 	bool self = at < HVO_PAGEBLOCK_FRAMES;
-	int rc = reported_populate(m, block, HVO_PAGEBLOCK_FRAMES);
+	int rc = vmemmap_cut(m, pb, at);
 
-	if (!rc && self)
-		rc = vmemmap_cut(m, pageblock_of(block), at);
-	else if (!rc && on_demand(m))
-		rc = vmemmap_restore_elsewhere(m, block, HVO_PAGEBLOCK_ORDER);
+	if (!rc && !self && on_demand(m))
+		rc = vmemmap_restore_elsewhere(m, pb_pfn(pb), HVO_PAGEBLOCK_ORDER);
 	if (rc)
 		return rc;
 	lock_acquire(m, &z->lock);
-	zone_open_around(m, z, block, at, self || !on_demand(m) ? MIGRATE_MOVABLE : MIGRATE_HOSTED);
+	zone_open_around(m, z, pb, at, self || !on_demand(m) ? MIGRATE_MOVABLE : MIGRATE_HOSTED);
 	lock_release(m, &z->lock);
 	return 0;
 }
 
 /* Cut an isolated pageblock, so that single frames of it can be taken. 0: it is cut, or was. */
-static int open_isolated(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, hvo_pfn_t start,
+static int open_isolated(struct hvo_machine *m, struct zone *z, pb_t pb, hvo_pfn_t start,
 			 hvo_pfn_t end)
 {
+	hvo_pfn_t base = pb_pfn(pb);
 	bool whole, free;
 	int rc;
 
 	lock_acquire(m, &z->lock);
-	whole = hvo_fold_byte(&m->mm, pageblock_of(block));
-	free = whole && hvo_page_state(page_ro(m, block)) == HVO_PAGE_ISOLATED;
+	whole = fold_byte(m, pb);
+	free = whole && hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED;
 	if (free)
-		page_set_state(m, block, page_rw(m, block), HVO_PAGE_USED, HVO_PAGEBLOCK_ORDER);
+		page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAKEN, HVO_PAGEBLOCK_ORDER);
 	lock_release(m, &z->lock);
 	if (!free)
 		return whole ? -HVO_EBUSY : 0;
-	rc = cut_isolated(m, z, block, start, end);
+	rc = cut_isolated(m, z, pb, start, end);
 	if (!rc)
 		return 0;
 	lock_acquire(m, &z->lock);
-	page_set_state(m, block, page_rw(m, block), HVO_PAGE_ISOLATED, HVO_PAGEBLOCK_ORDER);
+	page_set_state(m, base, page_rw(m, base), HVO_PAGE_ISOLATED, HVO_PAGEBLOCK_ORDER);
 	lock_release(m, &z->lock);
 	return rc;
 }
@@ -164,9 +169,8 @@ static int claim_part(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	int rc;
 
 	/* What failed in the other part is no obstacle. */
-	(void)cut_all_aside(m, pageblock_pfn(pageblock_of(start)),
-			    pageblock_pfn(pageblock_of(start) + 1), UINT64_MAX);
-	rc = open_isolated(m, z, pageblock_pfn(pageblock_of(start)), start, end);
+	(void)cut_all_aside(m, pb_start(start), pb_end(start), UINT64_MAX);
+	rc = open_isolated(m, z, pb_of(start), start, end);
 	if (rc)
 		return rc;
 	lock_acquire(m, &z->lock);
@@ -182,12 +186,12 @@ int isolated_claim_frames(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	int rc = 0;
 
 	for (; pfn < end && !rc; pfn = rc ? pfn : to) {
-		to = end & ~(hvo_pfn_t)(HVO_PAGEBLOCK_FRAMES - 1);
-		if (!(pfn & (HVO_PAGEBLOCK_FRAMES - 1)) && to > pfn) {
-			rc = isolated_claim(m, pfn, to) ? 0 : -HVO_EBUSY;
+		to = pb_start(end);
+		if (!pb_index(pfn) && to > pfn) {
+			rc = claim_whole(m, pfn, to, m->cfg.max_order) ? 0 : -HVO_EBUSY;
 			continue;
 		}
-		to = (pfn | (HVO_PAGEBLOCK_FRAMES - 1)) + 1;
+		to = pb_end(pfn);
 		to = to < end ? to : end;
 		rc = claim_part(m, pfn, to);
 	}
@@ -219,23 +223,6 @@ int hvo_isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 						    -HVO_EINVAL;
 }
 
-/* End a user's isolation; false: part of the range is not so isolated. */
-static bool unkeep_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
-{
-	struct zone *z = zone_of(m, start);
-	bool kept = true;
-	hvo_pfn_t pfn;
-
-	lock_assert_held(m, &m->memmap_lock);
-	lock_acquire(m, &z->lock);
-	for (pfn = start; pfn < end && kept; pfn += HVO_PAGEBLOCK_FRAMES)
-		kept = m->pageblocks[pageblock_of(pfn)].isolation == ISOLATED_BY_USER;
-	for (pfn = start; pfn < end && kept; pfn += HVO_PAGEBLOCK_FRAMES)
-		zone_unisolate_pageblock(m, z, pageblock_of(pfn));
-	lock_release(m, &z->lock);
-	return kept;
-}
-
 int hvo_unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	int rc = -HVO_EINVAL;
@@ -243,7 +230,7 @@ int hvo_unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	if (machine_gone(m))
 		return -HVO_ENODEV;
 	lock_acquire(m, &m->memmap_lock);
-	if (isolate_range_valid(m, start, end) && unkeep_range(m, start, end))
+	if (isolate_range_valid(m, start, end) && unisolate(m, start, end, ISOLATED_BY_USER))
 		rc = 0;
 	lock_release(m, &m->memmap_lock);
 	return rc;

@@ -6,7 +6,7 @@
 
 /*
  * Isolate the pageblocks [start, end) of one zone, as hvo_isolate_range() without its checks of the
- * arguments. Memmap lock held; takes the zone's lock itself.
+ * arguments. No lock held.
  *
  * -HVO_EINVAL: a part went offline;
  * -HVO_EBUSY: a part is isolated already.
@@ -14,32 +14,24 @@
  */
 HVO_MUST_CHECK int isolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
-/* End the isolation of [start, end). Memmap lock held; takes the zone's lock itself. */
-
+/* End an isolation of isolate_range(). No lock held. */
 void unisolate_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 
 /*
- * Is the isolated pageblock that begins at frame @block free as a whole (state ISOLATED)? Collapses
- * one that holds nothing but its own tails. Takes the zone's lock itself.
+ * Make an isolated pageblock that holds nothing but its own tails whole, state ISOLATED.
+ * Takes the zone's lock itself.
  */
-bool isolated_pageblock_free(struct hvo_machine *m, hvo_pfn_t block);
+void isolated_collapse(struct hvo_machine *m, pb_t pb);
 
 /*
- * Claim the pageblocks [start, end) of an isolated range, all of them free: blocks in state USED,
- * refcount 0, as large as fit. Takes the zone's lock itself. False and nothing changed: not all are
- * free.
- */
-bool isolated_claim(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
-
-/*
- * Claim one free block of an isolated range as a whole, whatever max_order is: state USED, refcount
- * 0. Takes the zone's lock itself. False and nothing changed: not all of it is free.
+ * Claim one free block of an isolated range as a whole, whatever max_order is: state TAKEN.
+ * Takes the zone's lock itself. False and nothing changed: not all of it is free.
  */
 bool isolated_claim_one(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
 /*
- * Claim any free frames [start, end) of an isolated range: blocks in state USED, refcount 0, as
- * large as fit. A whole pageblock that is wanted in part is cut, with its tails in frames that are
+ * Claim any free frames [start, end) of an isolated range: blocks in state TAKEN, as large as
+ * fit. A whole pageblock that is wanted in part is cut, with its tails in frames that are
  * not wanted, or elsewhere. No lock held.
  *
  * -HVO_EBUSY: not all frames are free;

@@ -30,9 +30,21 @@
  * the shrinker may hold that lock. Readers hold no lock: the platform's read_lock() begins a
  * section that may be inside any lock.
  *
- * In every link 0 is "none" and n is element n - 1, so that zeroed memory is a
- * valid empty state and a machine of many TiB need not be written to come up.
+ * In every link 0 is "none" and n is element n - 1, so that zeroed memory is a valid empty state,
+ * and a machine of many TiB need not be written to come up. Links to a pageblock, and to a block of
+ * 2 MiB and above by its first pageblock: link_of_pb(), pb_of_link().
  */
+
+/*
+ * Numbers of a pageblock, and of a page of the descriptor array. Frame numbers, hvo_pfn_t, are the
+ * third kind. These are structs, so that no kind is taken for another.
+ */
+typedef struct {
+	uint64_t nr;
+} pb_t;
+typedef struct {
+	uint64_t nr;
+} slot_t;
 
 /* 0 free, 1 held, 2 held and somebody waits. */
 struct hvo_lock {
@@ -56,7 +68,7 @@ enum migratetype {
 
 /* The buddy allocator of one cut pageblock. Meaningful only while the pageblock is cut. All (z). */
 struct pageblock {
-	uint32_t next, prev;		  /* bin list: pageblock number in the machine + 1 */
+	uint32_t next, prev;		  /* bin list: pageblocks */
 	uint16_t nr_free;		  /* frames */
 	uint16_t orders;		  /* bit o: free_head[o] is not empty */
 	uint16_t free_head[SMALL_ORDERS]; /* index of a frame in the pageblock + 1 */
@@ -106,7 +118,7 @@ struct zone {
 	uint64_t managed;		 /* (z), read (a) */
 	uint64_t nr_free;		 /* (z), read (a) */
 	uint64_t min, low, high;	 /* (v), read (a): watermarks, in frames */
-	uint32_t whole[WHOLE_ORDERS];	 /* (z) free blocks by order: pageblock + 1 */
+	uint32_t whole[WHOLE_ORDERS];	 /* (z) first free block of each order */
 	uint64_t nr_whole[WHOLE_ORDERS]; /* (z) */
 	struct bins bins[MIGRATE_TYPES]; /* (z) */
 	uint64_t nr_cut;		 /* (z) */
@@ -155,7 +167,7 @@ struct node {
 #define COLLAPSE_KEEP 64u  /* pageblocks of a zone that stay cut for small allocations */
 
 struct pool_node {
-	uint32_t free_list;				    /* (p) pageblock + 1, newest first */
+	uint32_t free_list;				    /* (p) newest first */
 	uint64_t total, free, surplus, optimized, poisoned; /* (p) */
 	uint64_t poisoned_free;				    /* (p) part of free: nobody gets them */
 	/* (p) part of total: new pages that others move to, surplus until those others left */
@@ -164,9 +176,9 @@ struct pool_node {
 	hvo_pfn_t tried[HVO_NR_ZONES];
 };
 
-/* Huge pages that left their pool: state USED, linked by @next of their heads. */
+/* Huge pages that left their pool: state TAKEN, linked by @next of their heads. */
 struct page_list {
-	uint32_t first; /* pageblock + 1 */
+	uint32_t first;
 	uint64_t nr;
 };
 
@@ -238,8 +250,8 @@ struct hvo_machine {
 	struct hvo_remap *runs;	     /* (v) NR_RUNS */
 	struct hvo_remap *undo;	     /* (v) NR_RUNS */
 	uint32_t move_seq;	     /* (a), written (v): odd while a frame of descriptors moves */
-	uint64_t carved_lo, carved_hi; /* (v) all carved pageblocks are in [lo, hi) */
-	uint64_t heal_next;	       /* (v) pageblock where healing goes on */
+	hvo_pfn_t carved_lo, carved_hi; /* (v) all carved pageblocks are in [lo, hi) */
+	hvo_pfn_t heal_next;		/* (v) frame where healing goes on */
 
 	struct hvo_lock shrinker_lock;
 	struct hvo_shrinker *shrinkers;					       /* (s) */

@@ -27,12 +27,12 @@
  *    memmap lock: step 2.
  *  - an owner without a lock: of a block between the zone and its first reference, or
  *    between its last one and the zone; who splits a frozen block, cuts or collapses
- *    one. Then the head's state is USED or HUGETLB_USED and its refcount 0, or it is no
- *    head, or the block is BUSY, or not CUT yet: not at rest. The owner gets it and
- *    gives it back under the zone's lock, so this does not begin after step 3. The
- *    head may lie in another page of descriptors than the tails that its owner writes:
+ *    a pageblock. Then the head is TAKEN, or USED or HUGETLB_USED with refcount 0, or is no
+ *    head, or the pageblock is BUSY, or not CUT yet: not at rest. The owner gets the block and
+ *    gives it back under the zone's lock, so none of that begins after step 3. The
+ *    head may lie in another page of descriptors than the tails that the owner writes:
  *    step 3 starts from the head of the block that reaches into this page. All of that is
- *    said by the fold byte, the block and the head's own page, so it holds for head pages too.
+ *    said by the fold byte, the pageblock and the head's own page: also for head pages.
  *  - whoever has a reference, on refcount and mapcount, by compare-and-swap: HVO_HOLD is
  *    set in both, so all that was read before does not compare any more, and who reads
  *    now waits (page_count()). This also keeps the owner of a held block from
@@ -119,7 +119,7 @@ static uint64_t hold_block(struct hvo_machine *m, struct held *h, hvo_pfn_t head
 	default:
 		return 0;
 	}
-	return UINT64_C(1) << (__atomic_load_n(&page->order, __ATOMIC_RELAXED) & HVO_FOLD_ORDER);
+	return UINT64_C(1) << (page_order(page) & HVO_FOLD_ORDER);
 }
 
 /* Guess the head of the block that a frame of a cut pageblock lies in, by the descriptors. */
@@ -129,7 +129,7 @@ static hvo_pfn_t small_head(struct hvo_machine *m, hvo_pfn_t pfn)
 	hvo_pfn_t head;
 
 	for (order = 0; order < SMALL_ORDERS; order++) {
-		head = pfn & ~((UINT64_C(1) << order) - 1);
+		head = order_start(pfn, order);
 		if (hvo_page_state(page_ro(m, head)) != HVO_PAGE_TAIL)
 			return head;
 	}
@@ -139,15 +139,14 @@ static hvo_pfn_t small_head(struct hvo_machine *m, hvo_pfn_t pfn)
 /* Hold all 64 descriptors from the one of @first on; false: one of them is changing. */
 static bool hold_page(struct hvo_machine *m, struct held *h, hvo_pfn_t first, unsigned int order)
 {
-	const struct pageblock *b = &m->pageblocks[pageblock_of(first)];
+	const struct pageblock *b = pb_data(m, pb_of(first));
 	hvo_pfn_t pfn, end = first + HVO_PAGES_PER_FRAME;
 	uint64_t nr;
 
 	if (b->flags & PB_BUSY)
 		return false;
 	if (order)
-		return hold_block(m, h, first & ~((UINT64_C(1) << order) - 1)) == UINT64_C(1)
-											  << order;
+		return hold_block(m, h, order_start(first, order)) == UINT64_C(1) << order;
 	if (!(b->flags & PB_CUT))
 		return false;
 	for (pfn = small_head(m, first); pfn < end; pfn += nr) {
@@ -170,43 +169,46 @@ enum kind {
 	KIND_WHOLE,    /* set aside so, in a whole block of such frames: moves when it fails */
 };
 
-static enum kind kind_in_whole(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
+static enum kind kind_in_whole(struct hvo_machine *m, hvo_pfn_t pfn, slot_t *ret_slot)
 {
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
-	*ret_page = vmemmap_page_at_start(m, pfn);
+	*ret_slot = vmemmap_slot_at_start(m, pfn);
 	/* A page leaves a frame that failed once and for all. */
-	return m->ops->backing(m->ctx, *ret_page) == pfn ? KIND_WHOLE : KIND_NONE;
+	return slot_backing(m, *ret_slot) == pfn ? KIND_WHOLE : KIND_NONE;
 }
 
-static enum kind kind_in_cut(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
+static enum kind kind_in_cut(struct hvo_machine *m, hvo_pfn_t pfn, slot_t *ret_slot)
 {
 	const struct hvo_page *page = page_ro(m, pfn);
 
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
 	if (hvo_page_state(page) != HVO_PAGE_MEMMAP)
 		return KIND_NONE;
-	*ret_page = page->private_data[0];
+	*ret_slot = page_backs(page);
 	if (page_flags(page) & HVO_PF_BOOT)
 		return KIND_BOOT;
 	return page_describes_itself(m, pfn) ? KIND_OWN : KIND_ANY;
 }
 
 /* Find the kind of a frame, and the page of the array that the frame backs. */
-static enum kind kind_of(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_page)
+static enum kind kind_of(struct hvo_machine *m, hvo_pfn_t pfn, slot_t *ret_slot)
 {
-	struct zone *z = zone_of(m, pfn);
 	enum kind kind = KIND_CHANGING;
+	struct zone *z;
 
-	lock_acquire(m, &z->lock);
-	switch (pageblock_place(m, pageblock_of(pfn))) {
+	lock_assert_held(m, &m->memmap_lock);
+	z = zone_lock_of(m, pfn);
+	if (!z)
+		return KIND_NONE;
+	switch (pageblock_place(m, pb_of(pfn))) {
 	case PLACE_WHOLE:
 		kind = KIND_NONE;
 		break;
 	case PLACE_MEMMAP:
-		kind = kind_in_whole(m, pfn, ret_page);
+		kind = kind_in_whole(m, pfn, ret_slot);
 		break;
 	case PLACE_CUT:
-		kind = kind_in_cut(m, pfn, ret_page);
+		kind = kind_in_cut(m, pfn, ret_slot);
 		break;
 	default:
 		break;
@@ -216,9 +218,9 @@ static enum kind kind_of(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t *ret_pag
 }
 
 /* Steps 3 and 4, with the locks of step 2. */
-static int replace_backing(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, hvo_pfn_t new)
+static int replace_backing(struct hvo_machine *m, slot_t slot, hvo_pfn_t old, hvo_pfn_t new)
 {
-	struct hvo_remap run = { page, new, 1 };
+	struct hvo_remap run = { slot.nr, new, 1 };
 	uint32_t seq = m->move_seq;
 	unsigned int done;
 	int rc;
@@ -234,9 +236,9 @@ static int replace_backing(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, 
 	return rc;
 }
 
-static int hold_and_replace(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, hvo_pfn_t new)
+static int hold_and_replace(struct hvo_machine *m, slot_t slot, hvo_pfn_t old, hvo_pfn_t new)
 {
-	hvo_pfn_t first = hvo_memmap_group(page) * HVO_PAGES_PER_FRAME;
+	hvo_pfn_t first = slot_pfn(slot);
 	unsigned int order = fold_order(m, first);
 	struct hvo_pool *pool = pool_of_order(m, order);
 	/* Descriptors of offline memory are at rest: nobody but the memmap lock's holder writes. */
@@ -250,9 +252,9 @@ static int hold_and_replace(struct hvo_machine *m, uint64_t page, hvo_pfn_t old,
 	if (z)
 		lock_acquire(m, &z->lock);
 	/* If @old does not back the page any more, a collapse has just folded the page. */
-	if (fold_order(m, first) == order && m->ops->backing(m->ctx, page) == old &&
+	if (fold_order(m, first) == order && slot_backing(m, slot) == old &&
 	    (!z || hold_page(m, &h, first, order)))
-		rc = replace_backing(m, page, old, new);
+		rc = replace_backing(m, slot, old, new);
 	let_go(m, &h);
 	if (z)
 		lock_release(m, &z->lock);
@@ -264,7 +266,7 @@ static int hold_and_replace(struct hvo_machine *m, uint64_t page, hvo_pfn_t old,
 /*
  * Move a page from frame @old to frame @new. After an error @new is free, and @old backs the page.
  */
-static int move_page(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, hvo_pfn_t new)
+static int move_page(struct hvo_machine *m, slot_t slot, hvo_pfn_t old, hvo_pfn_t new)
 {
 	int rc = m->ops->populate(m->ctx, new, 1);
 
@@ -272,7 +274,7 @@ static int move_page(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, hvo_pf
 		vmemmap_put_unused(m, new, 1);
 		return rc;
 	}
-	rc = hold_and_replace(m, page, old, new);
+	rc = hold_and_replace(m, slot, old, new);
 	if (rc) {
 		vmemmap_put_frames(m, new, 1);
 		return rc;
@@ -286,49 +288,41 @@ static int move_page(struct hvo_machine *m, uint64_t page, hvo_pfn_t old, hvo_pf
 int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	hvo_pfn_t new = 0;
-	uint64_t page = 0;
-	enum kind kind = frame_online(m, pfn) ? kind_of(m, pfn, &page) : KIND_NONE;
+	slot_t slot = { 0 };
+	enum kind kind = kind_of(m, pfn, &slot);
 	int rc;
 
-	lock_assert_held(m, &m->memmap_lock);
 	if (kind != KIND_ANY)
 		return kind == KIND_CHANGING ? -HVO_EBUSY : -HVO_EINVAL;
-	rc = vmemmap_alloc_frame(m, GFP_MOVE, page, &new);
+	rc = vmemmap_alloc_frame(m, GFP_MOVE, slot, false, &new);
 	if (!rc)
-		rc = move_page(m, page, pfn, new);
+		rc = move_page(m, slot, pfn, new);
 	if (!rc)
 		vmemmap_put_frames(m, pfn, 1);
 	return rc;
 }
 
-/*
- * Allocate a frame for a page whose frame failed, even one that depends on the described pageblock.
- * In Linux mode many pageblocks depend on those with frames that were set aside.
- */
-static int alloc_anywhere(struct hvo_machine *m, uint64_t page, unsigned int gfp, hvo_pfn_t *ret)
+static bool set_self(struct hvo_machine *m, pb_t pb, bool self)
 {
-	if (!vmemmap_alloc_frame(m, gfp, page, ret))
-		return 0;
-	return vmemmap_alloc_any_frame(m, gfp, page, ret);
-}
-
-static bool set_self(struct hvo_machine *m, uint64_t block, bool self)
-{
-	struct zone *z = zone_of(m, pageblock_pfn(block));
+	struct zone *z = zone_of(m, pb_pfn(pb));
 	bool done;
 
 	lock_acquire(m, &z->lock);
-	done = zone_set_self(m, z, block, self);
+	done = zone_set_self(m, z, pb, self);
 	lock_release(m, &z->lock);
 	return done;
 }
 
-static int replace_anywhere(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn, unsigned int gfp)
+/*
+ * Move a page whose frame failed, even to a frame that depends on the described pageblock: in Linux
+ * mode many pageblocks depend on those with frames that were set aside.
+ */
+static int replace_anywhere(struct hvo_machine *m, slot_t slot, hvo_pfn_t pfn, unsigned int gfp)
 {
 	hvo_pfn_t new = 0;
-	int rc = alloc_anywhere(m, page, gfp, &new);
+	int rc = vmemmap_alloc_frame(m, gfp, slot, true, &new);
 
-	return rc ? rc : move_page(m, page, pfn, new);
+	return rc ? rc : move_page(m, slot, pfn, new);
 }
 
 /*
@@ -336,34 +330,32 @@ static int replace_anywhere(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn,
  * page leaves the pageblock: with all other frames free the pageblock would seem to hold nothing
  * but its own tails, and collapse.
  */
-static int replace_own(struct hvo_machine *m, uint64_t page, hvo_pfn_t pfn, unsigned int gfp)
+static int replace_own(struct hvo_machine *m, slot_t slot, hvo_pfn_t pfn, unsigned int gfp)
 {
-	uint64_t block = pageblock_of(pfn);
+	pb_t pb = pb_of(pfn);
 	hvo_pfn_t new = 0;
 	int rc;
 
-	if (vmemmap_alloc_frame_of(m, block, page, &new))
-		return move_page(m, page, pfn, new);
-	if (!set_self(m, block, false))
+	if (vmemmap_alloc_frame_of(m, pb, slot, &new))
+		return move_page(m, slot, pfn, new);
+	if (!set_self(m, pb, false))
 		return -HVO_EBUSY;
-	rc = replace_anywhere(m, page, pfn, gfp);
-	if (rc && !set_self(m, block, true))
+	rc = replace_anywhere(m, slot, pfn, gfp);
+	if (rc && !set_self(m, pb, true))
 		HVO_PANIC(m, BLOCK_1, "not cut any more", pfn);
 	return rc;
 }
 
 int vmemmap_replace_frame(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int gfp)
 {
-	uint64_t page = 0;
-	enum kind kind;
+	slot_t slot = { 0 };
+	enum kind kind = kind_of(m, pfn, &slot);
 	int rc;
 
-	lock_assert_held(m, &m->memmap_lock);
-	kind = frame_online(m, pfn) ? kind_of(m, pfn, &page) : KIND_NONE;
 	if (kind == KIND_NONE || kind == KIND_CHANGING)
 		return kind == KIND_CHANGING ? -HVO_EBUSY : -HVO_EINVAL;
-	rc = kind == KIND_OWN ? replace_own(m, page, pfn, gfp) :
-				replace_anywhere(m, page, pfn, gfp);
+	rc = kind == KIND_OWN ? replace_own(m, slot, pfn, gfp) :
+				replace_anywhere(m, slot, pfn, gfp);
 	if (rc)
 		return rc;
 	/* Record now, if the frame is only about to fail, so that it is never free. */

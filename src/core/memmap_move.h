@@ -12,7 +12,6 @@ HVO_MUST_CHECK int vmemmap_move_frame(struct hvo_machine *m, hvo_pfn_t pfn);
 
 /*
  * Move the descriptors in a frame that failed or is about to, even those that never move otherwise.
- * Memmap lock held.
  *
  * 0: the frame is out of use;
  * -HVO_EINVAL: the frame holds no descriptors;

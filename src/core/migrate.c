@@ -141,8 +141,10 @@ static void publish_target(struct migration *g)
 	for (i = 0; i < HVO_PAGE_PRIVATE; i++)
 		page_set_word(dst, i, words[i]);
 	set_tails(g->m, g->dst, g->order);
-	if (!g->pool)
+	if (!g->pool) {
+		page_set_state(g->m, g->dst, dst, HVO_PAGE_USED, g->order);
 		page_set_flags(dst, 0);
+	}
 	__atomic_store_n(&dst->mapcount, src->mapcount, __ATOMIC_RELAXED);
 	page_set_owner(dst, g->id);
 	page_set_refs(dst, g->refs);
@@ -193,13 +195,6 @@ static bool freeze_source(struct migration *g)
 	return false;
 }
 
-/* Let hvo_work() tell the owner of frames that failed while nobody could take a reference. */
-static void tell_later(struct migration *g, hvo_pfn_t pfn)
-{
-	if (badframe_in_block(g->m, pfn, g->order))
-		work_wanted(g->m);
-}
-
 static void free_source(struct migration *g)
 {
 	struct hvo_page *src = page_rw(g->m, g->src);
@@ -234,13 +229,13 @@ static int move_over(struct migration *g, bool *ret_frozen)
 	publish_target(g);
 	rc = g->owner->move(g->owner, m, g->dst, g->src, g->order);
 	if (!rc) {
-		tell_later(g, g->dst);
+		badframe_tell_later(m, g->dst, g->order);
 		free_source(g);
 		return 0;
 	}
 	unpublish_target(g);
 	page_set_refs(page_rw(m, g->src), g->refs);
-	tell_later(g, g->src);
+	badframe_tell_later(m, g->src, g->order);
 	return rc;
 }
 
@@ -288,7 +283,7 @@ static bool migration_init(struct migration *g, struct hvo_machine *m, hvo_pfn_t
 	m->ops->read_lock(m->ctx);
 	page = page_ro(m, head);
 	state = hvo_page_state(page);
-	g->order = __atomic_load_n(&page->order, __ATOMIC_RELAXED);
+	g->order = page_order(page);
 	g->id = page_owner(page);
 	m->ops->read_unlock(m->ctx);
 	if (state != HVO_PAGE_USED && state != HVO_PAGE_HUGETLB_USED)
@@ -328,23 +323,17 @@ int migrate_try(struct hvo_machine *m, hvo_pfn_t pfn, int node, const struct whe
 	return rc;
 }
 
-int migrate_block(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_dst)
-{
-	struct migration g;
-	int rc = migrate_try(m, pfn, node, &migrate_anywhere, &g);
-
-	if (rc)
-		return rc > 0 ? -HVO_EINVAL : rc;
-	if (ret_dst)
-		*ret_dst = g.dst;
-	return 0;
-}
-
 int hvo_migrate(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_dst)
 {
+	struct migration g;
+	int rc;
+
 	if (machine_gone(m))
 		return -HVO_ENODEV;
 	if (pfn >= m->mm.nr_frames || !node_valid(m, node))
 		return -HVO_EINVAL;
-	return migrate_block(m, pfn, node, ret_dst);
+	rc = migrate_try(m, pfn, node, &migrate_anywhere, &g);
+	if (!rc && ret_dst)
+		*ret_dst = g.dst;
+	return rc > 0 ? -HVO_EINVAL : rc;
 }

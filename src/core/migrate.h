@@ -45,7 +45,4 @@ bool migrate_may_stay(const struct hvo_machine *m, unsigned int where);
 int migrate_try(struct hvo_machine *m, hvo_pfn_t pfn, int node, const struct where *where,
 		struct migration *g);
 
-/* Migrate the block or huge page in use that covers a frame, and say where to. No lock held. */
-int migrate_block(struct hvo_machine *m, hvo_pfn_t pfn, int node, hvo_pfn_t *ret_dst);
-
 #endif

@@ -30,36 +30,44 @@ hvo_pfn_t vmemmap_boot_gigantic(struct hvo_machine *m, hvo_pfn_t pfn)
 	struct hvo_page *page = page_rw(m, pfn);
 
 	fold_set(m, pfn, HVO_GIGA_ORDER, HVO_GIGA_ORDER | HVO_FOLDED);
-	page_set_state(m, pfn, page, HVO_PAGE_USED, HVO_GIGA_ORDER);
+	page_set_state(m, pfn, page, HVO_PAGE_TAKEN, HVO_GIGA_ORDER);
 	page_set_flags(page, HVO_PF_OPTIMIZED | HVO_PF_AT_BOOT);
 	return pfn + (UINT64_C(1) << HVO_GIGA_ORDER);
 }
 
-/* Map the descriptor pages of the node's part of one GiB: heads, and in Linux mode tails. */
-static int online_gib(struct hvo_machine *m, const struct node *n, uint64_t from, uint64_t to)
+/*
+ * The pages of the descriptors of [pfn, end), in one GiB: heads, and the tails of all pageblocks.
+ */
+static struct tails part_pages(hvo_pfn_t pfn, hvo_pfn_t end)
 {
-	uint64_t first = pageblock_of(n->start);
-	struct hvo_remap runs[2];
-	unsigned int done, nr = 1;
+	uint64_t nr = (end - pfn) / HVO_PAGEBLOCK_FRAMES;
 
-	runs[0] = (struct hvo_remap){ hvo_pageblock_head_page(from), n->memmap_pfn + (from - first),
-				      to - from };
-	if (!on_demand(m)) {
-		runs[0].pfn = vmemmap_home(n, runs[0].page);
-		if (pageblock_pfn(from) >= n->boot_start && pageblock_pfn(from) < n->boot_end) {
-			runs[0].nr = 1;
-			return m->ops->remap(m->ctx, runs, 1, &done);
-		}
-		runs[1].page = hvo_pageblock_tail_page(from);
-		runs[1].pfn = vmemmap_home(n, runs[1].page);
-		runs[1].nr = (to - from) * HVO_PAGEBLOCK_TAILS;
-		nr = 2;
-		if (runs[0].page + runs[0].nr == runs[1].page) {
-			runs[0].nr += runs[1].nr;
-			nr = 1;
-		}
-	}
-	return m->ops->remap(m->ctx, runs, nr, &done);
+	return (struct tails){ { slot_of(pfn), tail_slot(pb_of(pfn)) },
+			       { nr, nr * HVO_PAGEBLOCK_TAILS } };
+}
+
+/* The frame that is set aside for a page at the start; HVO_PFN_NONE: none. */
+static hvo_pfn_t home_of(const struct hvo_machine *m, const struct node *n, slot_t slot)
+{
+	if (on_demand(m))
+		return n->memmap_pfn + (slot_pfn(slot) - n->start) / HVO_PAGEBLOCK_FRAMES;
+	return vmemmap_home(n, slot);
+}
+
+/* Map the descriptor pages of the node's part of one GiB: heads, and in Linux mode tails. */
+static int online_gib(struct hvo_machine *m, const struct node *n, hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	struct tails t = part_pages(pfn, end);
+	struct hvo_remap runs[2];
+	struct run_list l = { runs, 0, 2 };
+	unsigned int done;
+
+	if (pfn >= n->boot_start && pfn < n->boot_end)
+		t = (struct tails){ { t.slot[0] }, { 1 } };
+	run_add(&l, t.slot[0], home_of(m, n, t.slot[0]), t.nr[0]);
+	if (!on_demand(m))
+		run_add(&l, t.slot[1], home_of(m, n, t.slot[1]), t.nr[1]);
+	return m->ops->remap(m->ctx, l.runs, l.nr, &done);
 }
 
 static void online_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
@@ -95,23 +103,20 @@ static int online_memmap_pageblocks(struct hvo_machine *m, const struct node *n)
 			continue;
 		}
 		if (on_demand(m)) {
-			struct hvo_remap run = { hvo_pageblock_tail_page(pageblock_of(pfn)),
-						 pfn + used, HVO_PAGEBLOCK_TAILS };
-			unsigned int done;
+			struct hvo_remap run = { tail_slot(pb_of(pfn)).nr, pfn + used,
+						 HVO_PAGEBLOCK_TAILS };
 
 			tails = HVO_PAGEBLOCK_TAILS;
-			rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 }, &done);
+			rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 });
 			if (rc)
 				return rc;
 		}
 		online_frames(m, pfn, used + tails);
-		vmemmap_set_backs(m, pfn + used, hvo_pageblock_tail_page(pageblock_of(pfn)), tails);
-		fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
-		counter_add(&m->memmap_boot, tails);
+		vmemmap_set_backs(m, pfn + used, tail_slot(pb_of(pfn)), tails);
 		lock_acquire(m, &z->lock);
-		z->managed -= tails;
+		vmemmap_count(m, z, 0, (int64_t)tails);
 		zone_count_freed(z, HVO_PAGEBLOCK_FRAMES - used - tails);
-		zone_open_pageblock(m, z, pageblock_of(pfn), (unsigned int)(used + tails),
+		zone_open_pageblock(m, z, pb_of(pfn), (unsigned int)(used + tails),
 				    MIGRATE_UNMOVABLE, 0);
 		lock_release(m, &z->lock);
 	}
@@ -124,38 +129,36 @@ static int online_memmap_pageblocks(struct hvo_machine *m, const struct node *n)
  */
 static void online_backs(struct hvo_machine *m, const struct node *n)
 {
-	uint64_t first = pageblock_of(n->start), block, k, page;
-	hvo_pfn_t pfn;
+	uint64_t step = on_demand(m) ? HVO_PAGEBLOCK_FRAMES : HVO_PAGES_PER_FRAME;
+	hvo_pfn_t described, pfn;
 
-	for (block = first; block < pageblock_of(n->end); block++) {
-		for (k = 0; k < (on_demand(m) ? 1 : HVO_PAGEBLOCK_MEMMAP); k++) {
-			page = hvo_memmap_slot(block * HVO_PAGEBLOCK_MEMMAP + k);
-			pfn = on_demand(m) ? n->memmap_pfn + (block - first) :
-					     vmemmap_home(n, page);
-			if (pfn != HVO_PFN_NONE && !hvo_fold_byte(&m->mm, pageblock_of(pfn)))
-				vmemmap_set_backs(m, pfn, page, 1);
-		}
+	for (described = n->start; described < n->end; described += step) {
+		pfn = home_of(m, n, slot_of(described));
+		if (pfn != HVO_PFN_NONE && !fold_byte(m, pb_of(pfn)))
+			vmemmap_set_backs(m, pfn, slot_of(described), 1);
 	}
 }
 
 int vmemmap_map_node(struct hvo_machine *m, const struct node *n)
 {
-	uint64_t block = pageblock_of(n->start), last = pageblock_of(n->end), to;
+	hvo_pfn_t pfn = n->start, end;
 	int rc = 0;
 
-	for (; block < last && !rc; block = to) {
-		to = min_u64((block & ~UINT64_C(511)) + 512, last);
-		rc = online_gib(m, n, block, to);
+	for (; pfn < n->end && !rc; pfn = end) {
+		end = vmemmap_gib_end(pfn, n->end);
+		rc = online_gib(m, n, pfn, end);
 	}
 	return rc;
 }
 
 int vmemmap_online_node(struct hvo_machine *m, const struct node *n)
 {
+	struct zone *z = zone_of(m, n->memmap_pfn);
 	int rc;
 
-	counter_add(&m->memmap_boot, n->memmap_frames);
-	zone_of(m, n->memmap_pfn)->managed -= n->memmap_frames;
+	lock_acquire(m, &z->lock);
+	vmemmap_count(m, z, 0, (int64_t)n->memmap_frames);
+	lock_release(m, &z->lock);
 	rc = online_memmap_pageblocks(m, n);
 	if (!rc)
 		online_backs(m, n);
@@ -172,39 +175,17 @@ uint64_t vmemmap_self_hosted(const struct hvo_machine *m)
 	       (on_demand(m) ? HVO_PAGEBLOCK_TAILS : 0);
 }
 
-/* End of the part of [pfn, end) that lies in one GiB, and so has its pages together. */
-static hvo_pfn_t part_end(hvo_pfn_t pfn, hvo_pfn_t end)
-{
-	return min_u64((pfn | ((UINT64_C(1) << HVO_GIGA_ORDER) - 1)) + 1, end);
-}
-
-/*
- * The pages of the descriptors of [pfn, end), in one GiB: heads, and the tails of all pageblocks.
- */
-static struct tails part_pages(hvo_pfn_t pfn, hvo_pfn_t end)
-{
-	uint64_t nr = pageblock_of(end) - pageblock_of(pfn);
-
-	return (struct tails){ { hvo_pageblock_head_page(pageblock_of(pfn)),
-				 hvo_pageblock_tail_page(pageblock_of(pfn)) },
-			       { nr, nr * HVO_PAGEBLOCK_TAILS } };
-}
-
-/* Allocate frames for those of the pages [page, page + nr) that show the shared tail. */
-static bool gather_missing(struct hvo_machine *m, int node, uint64_t page, uint64_t nr,
+/* Allocate frames for those of the pages [slot, slot + nr) that show the shared tail. */
+static bool gather_missing(struct hvo_machine *m, int node, slot_t slot, uint64_t nr,
 			   struct run_list *l)
 {
-	uint64_t end = page + nr, from;
+	unsigned int gfp = HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN;
+	uint64_t end = slot.nr + nr;
+	bool shared;
 
-	while (page < end) {
-		if (m->ops->backing(m->ctx, page) != HVO_SHARED_TAIL) {
-			page++;
-			continue;
-		}
-		for (from = page; page < end && m->ops->backing(m->ctx, page) == HVO_SHARED_TAIL;)
-			page++;
-		if (vmemmap_gather(m, HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN, node,
-				   from, page - from, l))
+	for (; slot.nr < end; slot = slot_add(slot, nr)) {
+		nr = vmemmap_part(m, slot, end - slot.nr, &shared);
+		if (shared && vmemmap_gather(m, gfp, node, slot, nr, l))
 			return false;
 	}
 	return true;
@@ -213,11 +194,11 @@ static bool gather_missing(struct hvo_machine *m, int node, uint64_t page, uint6
 static bool gather_range(struct hvo_machine *m, int node, hvo_pfn_t pfn, hvo_pfn_t end,
 			 struct run_list *l)
 {
-	for (; pfn < end; pfn = part_end(pfn, end)) {
-		struct tails t = part_pages(pfn, part_end(pfn, end));
+	for (; pfn < end; pfn = vmemmap_gib_end(pfn, end)) {
+		struct tails t = part_pages(pfn, vmemmap_gib_end(pfn, end));
 
-		if (!gather_missing(m, node, t.page[0], t.nr[0], l) ||
-		    (!on_demand(m) && !gather_missing(m, node, t.page[1], t.nr[1], l)))
+		if (!gather_missing(m, node, t.slot[0], t.nr[0], l) ||
+		    (!on_demand(m) && !gather_missing(m, node, t.slot[1], t.nr[1], l)))
 			return false;
 	}
 	return true;
@@ -229,8 +210,8 @@ static bool host_range(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, stru
 	for (; pfn < end; pfn += HVO_SECTION_FRAMES) {
 		struct tails t = part_pages(pfn, pfn + HVO_SECTION_FRAMES);
 
-		if (!run_add(l, t.page[0], pfn, t.nr[0]) ||
-		    !run_add(l, t.page[1], pfn + t.nr[0],
+		if (!run_add(l, t.slot[0], pfn, t.nr[0]) ||
+		    !run_add(l, t.slot[1], pfn + t.nr[0],
 			     on_demand(m) ? HVO_PAGEBLOCK_TAILS : t.nr[1]))
 			return false;
 	}
@@ -243,9 +224,9 @@ static void host_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 	struct tails t = part_pages(pfn, pfn + HVO_SECTION_FRAMES);
 
 	online_frames(m, pfn, vmemmap_self_hosted(m));
-	vmemmap_set_backs(m, pfn, t.page[0], t.nr[0]);
-	vmemmap_set_backs(m, pfn + t.nr[0], t.page[1], vmemmap_self_hosted(m) - t.nr[0]);
-	m->pageblocks[pageblock_of(pfn)].flags = PB_CUT;
+	vmemmap_set_backs(m, pfn, t.slot[0], t.nr[0]);
+	vmemmap_set_backs(m, pfn + t.nr[0], t.slot[1], vmemmap_self_hosted(m) - t.nr[0]);
+	pb_data(m, pb_of(pfn))->flags = PB_CUT;
 	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
 }
 
@@ -256,19 +237,18 @@ static void fold_bytes_offline(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t e
 
 	for (; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES)
 		fold_set(m, pfn, HVO_PAGEBLOCK_ORDER,
-			 m->pageblocks[pageblock_of(pfn)].flags & PB_CUT ? 0 : whole);
+			 pb_data(m, pb_of(pfn))->flags & PB_CUT ? 0 : whole);
 }
 
 int vmemmap_add_range(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_t end, bool self)
 {
 	struct run_list l = { m->runs, 0, NR_RUNS };
-	unsigned int done;
 	hvo_pfn_t pfn;
 	int rc = -HVO_ENOMEM;
 
 	lock_assert_held(m, &m->memmap_lock);
 	if (self ? host_range(m, start, end, &l) : gather_range(m, node, start, end, &l))
-		rc = vmemmap_map_runs(m, &l, &done);
+		rc = vmemmap_map_runs(m, &l);
 	if (rc) {
 		if (!self)
 			vmemmap_put_unused_runs(m, &l);
@@ -283,51 +263,29 @@ int vmemmap_add_range(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_
 /* Does a frame stay when its page goes? Frames of a whole block cannot be freed alone. */
 static bool stays(struct hvo_machine *m, hvo_pfn_t frame)
 {
-	return hvo_fold_byte(&m->mm, pageblock_of(frame));
+	return fold_byte(m, pb_of(frame));
 }
 
 /* List the pages to fold (@l) and their backing (@old). False: no room. */
-static bool collect_backing(struct hvo_machine *m, uint64_t page, uint64_t nr, struct run_list *l,
+static bool collect_backing(struct hvo_machine *m, slot_t slot, uint64_t nr, struct run_list *l,
 			    struct run_list *old)
 {
-	for (; nr; page++, nr--) {
-		hvo_pfn_t frame = m->ops->backing(m->ctx, page);
+	for (; nr; slot = slot_add(slot, 1), nr--) {
+		hvo_pfn_t frame = slot_backing(m, slot);
 
 		if (frame == HVO_SHARED_TAIL || stays(m, frame))
 			continue;
-		if (!run_add(old, page, frame, 1) || !run_add(l, page, HVO_SHARED_TAIL, 1))
+		if (!run_add(old, slot, frame, 1) || !run_add(l, slot, HVO_SHARED_TAIL, 1))
 			return false;
 	}
 	return true;
-}
-
-/*
- * Map the pages of the first @done runs to their old frames, in one call, which does not fail. Both
- * lists have equal pages in equal order.
- */
-static void undo_remove(struct hvo_machine *m, const struct run_list *l, unsigned int done,
-			const struct run_list *old)
-{
-	unsigned int i, nr = 0, n;
-	uint64_t pages = 0;
-
-	for (i = 0; i < done; i++)
-		pages += l->runs[i].nr;
-	for (; pages; nr++)
-		pages -= old->runs[nr].nr;
-	if (!nr)
-		return;
-	if (m->ops->remap(m->ctx, old->runs, nr, &n))
-		HVO_PANIC(m, MEMMAP_6, "undo failed", old->runs[0].pfn);
-	m->ops->flush(m->ctx);
 }
 
 /* Clear the head pages that keep their frames. */
 static void clear_staying(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
 {
 	for (; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
-		hvo_pfn_t frame =
-			m->ops->backing(m->ctx, hvo_pageblock_head_page(pageblock_of(pfn)));
+		hvo_pfn_t frame = slot_backing(m, slot_of(pfn));
 
 		if (frame != HVO_SHARED_TAIL)
 			m->ops->zero(m->ctx, frame, 1);
@@ -349,35 +307,32 @@ static void put_outside(struct hvo_machine *m, const struct hvo_remap *run, hvo_
 int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	struct run_list old = { m->undo, 0, NR_RUNS }, l = { m->runs, 0, NR_RUNS };
-	unsigned int done = 0, i;
 	hvo_pfn_t pfn;
-	int rc = 0;
+	unsigned int i;
+	int rc;
 
 	lock_assert_held(m, &m->memmap_lock);
-	for (pfn = start; pfn < end; pfn = part_end(pfn, end)) {
-		struct tails t = part_pages(pfn, part_end(pfn, end));
+	for (pfn = start; pfn < end; pfn = vmemmap_gib_end(pfn, end)) {
+		struct tails t = part_pages(pfn, vmemmap_gib_end(pfn, end));
 
-		if (!collect_backing(m, t.page[0], t.nr[0], &l, &old) ||
-		    !collect_backing(m, t.page[1], t.nr[1], &l, &old))
+		if (!collect_backing(m, t.slot[0], t.nr[0], &l, &old) ||
+		    !collect_backing(m, t.slot[1], t.nr[1], &l, &old))
 			return -HVO_ENOMEM;
 	}
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
 		fold_set(m, pfn, HVO_SECTION_ORDER, HVO_PAGEBLOCK_ORDER | HVO_FOLDED);
 	m->ops->quiesce(m->ctx);
-	if (l.nr)
-		rc = m->ops->remap(m->ctx, l.runs, l.nr, &done);
+	rc = vmemmap_map_or_undo(m, &l, &old);
 	if (rc) {
-		undo_remove(m, &l, done, &old);
 		fold_bytes_offline(m, start, end);
 		return rc;
 	}
-	m->ops->flush(m->ctx);
 	clear_staying(m, start, end);
 	for (i = 0; i < old.nr; i++)
 		put_outside(m, &old.runs[i], start, end);
 	/* PB_REPORTED stays until the memory goes, too. */
 	for (pfn = start; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
-		struct pageblock *b = &m->pageblocks[pageblock_of(pfn)];
+		struct pageblock *b = pb_data(m, pb_of(pfn));
 
 		*b = (struct pageblock){ .flags = b->flags & PB_REPORTED };
 	}

@@ -4,7 +4,7 @@
 
 #include "machine.h"
 
-/* Make the 1 GiB at @pfn a huge page reserved at boot: folded, state USED. Returns its end. */
+/* Make the 1 GiB at @pfn a huge page reserved at boot: folded, state TAKEN. Returns its end. */
 hvo_pfn_t vmemmap_boot_gigantic(struct hvo_machine *m, hvo_pfn_t pfn);
 
 /* Map the descriptors of a node's memory to the frames set aside for them. At the start only. */
@@ -21,7 +21,7 @@ uint64_t vmemmap_self_hosted(const struct hvo_machine *m);
 
 /*
  * Back the descriptors of the sections [start, end), which have none: in frames of NORMAL, or with
- * @self in the first frames of each section. Memmap lock held.
+ * @self in the first frames of each section.
  *
  * -HVO_ENOMEM: no frames, or more runs than there is room for;
  * other errors: the platform's. Nothing changed then.
@@ -31,8 +31,8 @@ HVO_MUST_CHECK int vmemmap_add_range(struct hvo_machine *m, int node, hvo_pfn_t 
 
 /*
  * Take the descriptors of the sections [start, end), of which nothing is in use, away. Waits for
- * readers. Memmap lock held. -HVO_ENOMEM: more runs than there is room for; other errors: the
- * platform's. Nothing changed then.
+ * readers. -HVO_ENOMEM: more runs than there is room for; other errors: the platform's. Nothing
+ * changed then.
  */
 HVO_MUST_CHECK int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 

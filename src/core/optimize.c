@@ -29,14 +29,13 @@
 int vmemmap_restore_elsewhere(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	uint64_t nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER), want = nr * HVO_PAGEBLOCK_TAILS;
-	uint64_t page = hvo_pageblock_tail_page(pageblock_of(pfn));
+	slot_t tails = tail_slot(pb_of(pfn));
 	struct run_list l = { m->runs, 0, NR_RUNS };
-	unsigned int done;
 	int rc = -HVO_ENOMEM;
 
 	lock_acquire(m, &m->memmap_lock);
-	if (!vmemmap_gather(m, HVO_GFP_KERNEL, zone_of(m, pfn)->node, page, want, &l))
-		rc = vmemmap_map_runs(m, &l, &done);
+	if (!vmemmap_gather(m, HVO_GFP_KERNEL, zone_of(m, pfn)->node, tails, want, &l))
+		rc = vmemmap_map_runs(m, &l);
 	if (rc) {
 		vmemmap_put_unused_runs(m, &l);
 		trace(m, HVO_EVENT_RESTORE_FAILED, pfn, nr, (uint64_t)-rc);
@@ -49,10 +48,39 @@ int vmemmap_restore_elsewhere(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int
 
 /* ---- Linux mode: optimize ------------------------------------------------------------------- */
 
-static bool page_folded_in_part(struct hvo_machine *m, const struct tails *t)
+/* Number of the pages that show the shared tail. */
+static uint64_t nr_shared(struct hvo_machine *m, const struct tails *t)
 {
-	return (t->nr[0] && m->ops->backing(m->ctx, t->page[0]) == HVO_SHARED_TAIL) ||
-	       m->ops->backing(m->ctx, t->page[1]) == HVO_SHARED_TAIL;
+	uint64_t nr = 0, i, n;
+	unsigned int j;
+	bool shared;
+
+	for (j = 0; j < 2; j++) {
+		for (i = 0; i < t->nr[j]; i += n) {
+			n = vmemmap_part(m, slot_add(t->slot[j], i), t->nr[j] - i, &shared);
+			nr += shared ? n : 0;
+		}
+	}
+	return nr;
+}
+
+/* Put the frames of those pages of a list that show the shared tail. */
+static void put_shared(struct hvo_machine *m, const struct run_list *l,
+		       void (*put)(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr))
+{
+	unsigned int i;
+	uint64_t k, n;
+	bool shared;
+
+	for (i = 0; i < l->nr; i++) {
+		const struct hvo_remap *r = &l->runs[i];
+
+		for (k = 0; k < r->nr; k += n) {
+			n = vmemmap_part(m, slot_add(run_slot(r), k), r->nr - k, &shared);
+			if (shared)
+				put(m, r->pfn + k, n);
+		}
+	}
 }
 
 /*
@@ -61,89 +89,56 @@ static bool page_folded_in_part(struct hvo_machine *m, const struct tails *t)
  */
 static void retag_head_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	hvo_pfn_t frame = m->ops->backing(m->ctx, hvo_pageblock_head_page(pageblock_of(pfn)));
+	hvo_pfn_t frame = slot_backing(m, slot_of(pfn));
 	struct hvo_page *page = page_rw(m, frame);
 	struct zone *z;
 
 	if (!(page_flags(page) & HVO_PF_BOOT))
 		return;
 	page_clear_flags(page, HVO_PF_BOOT);
-	counter_sub(&m->memmap_boot, 1);
-	counter_add(&m->memmap, 1);
 	z = zone_of(m, frame);
 	lock_acquire(m, &z->lock);
-	counter_set(&z->managed, z->managed + 1);
+	vmemmap_count(m, z, 1, -1);
 	lock_release(m, &z->lock);
 }
 
-/* Free the frames of the recorded backing that no page of the array shows any more. */
-static void put_folded_backing(struct hvo_machine *m, const struct run_list *old, bool all)
-{
-	unsigned int i;
-	uint64_t k;
-
-	for (i = 0; i < old->nr; i++) {
-		const struct hvo_remap *r = &old->runs[i];
-
-		if (all) {
-			vmemmap_put_frames(m, r->pfn, r->nr);
-			continue;
-		}
-		for (k = 0; k < r->nr; k++)
-			if (m->ops->backing(m->ctx, r->page + k) == HVO_SHARED_TAIL)
-				vmemmap_put_frames(m, r->pfn + k, 1);
-	}
-}
-
 /* Map the runs of a page of which a fold remapped only a part to their old frames. */
-static void undo_partial_fold(struct hvo_machine *m, const struct tails *t,
-			      const struct run_list *old)
+static void undo_fold(struct hvo_machine *m, const struct tails *t, const struct run_list *old)
 {
-	struct hvo_remap r;
-	unsigned int i, j, n;
+	unsigned int i, j;
 
 	for (j = 0; j < 2; j++) {
 		for (i = 0; i < old->nr && t->nr[j]; i++) {
-			uint64_t start = old->runs[i].page, end = start + old->runs[i].nr;
+			const struct hvo_remap *r = &old->runs[i];
+			uint64_t from = max_u64(r->page, t->slot[j].nr);
+			uint64_t to = min_u64(r->page + r->nr, t->slot[j].nr + t->nr[j]);
 
-			if (end <= t->page[j] || start >= t->page[j] + t->nr[j])
-				continue;
-			r.page = start > t->page[j] ? start : t->page[j];
-			r.nr = min_u64(end, t->page[j] + t->nr[j]) - r.page;
-			r.pfn = old->runs[i].pfn + (r.page - start);
-			if (m->ops->backing(m->ctx, r.page) != HVO_SHARED_TAIL)
-				continue;
-			if (m->ops->remap(m->ctx, &r, 1, &n))
-				HVO_PANIC(m, MEMMAP_6, "undo failed", r.pfn);
+			if (from < to)
+				vmemmap_undo(m,
+					     &(struct hvo_remap){ from, r->pfn + (from - r->page),
+								  to - from });
 		}
 	}
 }
 
-static bool page_folded_whole(struct hvo_machine *m, const struct tails *t)
-{
-	return (!t->nr[0] || m->ops->backing(m->ctx, t->page[0]) == HVO_SHARED_TAIL) &&
-	       m->ops->backing(m->ctx, t->page[1]) == HVO_SHARED_TAIL;
-}
-
 static unsigned int finish_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsigned int nr,
-				    unsigned int order, const struct run_list *old, bool all)
+				    unsigned int order, const struct run_list *old)
 {
 	unsigned int i, folded = 0;
 
 	for (i = 0; i < nr; i++) {
 		struct tails t = tails_of(pfns[i], order);
 
-		if (all || page_folded_whole(m, &t)) {
+		if (nr_shared(m, &t) == nr_tails(&t)) {
 			page_add_flags(page_rw(m, pfns[i]), HVO_PF_OPTIMIZED);
 			folded++;
 			continue;
 		}
-		if (page_folded_in_part(m, &t))
-			undo_partial_fold(m, &t, old);
+		undo_fold(m, &t, old);
 		fold_set(m, pfns[i], order, (uint8_t)order);
 	}
 	m->ops->flush(m->ctx);
-	put_folded_backing(m, old, all);
+	put_shared(m, old, vmemmap_put_frames);
 	for (i = 0; i < nr; i++)
 		if (page_flags(page_ro(m, pfns[i])) & HVO_PF_OPTIMIZED)
 			retag_head_frame(m, pfns[i]);
@@ -163,10 +158,10 @@ unsigned int vmemmap_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsi
 		struct tails t = tails_of(pfns[taken], order);
 		struct run_list l_before = l, old_before = old;
 
-		if (!run_add_backing(m, &old, t.page[0], t.nr[0]) ||
-		    !run_add_backing(m, &old, t.page[1], t.nr[1]) ||
-		    !run_add(&l, t.page[0], HVO_SHARED_TAIL, t.nr[0]) ||
-		    !run_add(&l, t.page[1], HVO_SHARED_TAIL, t.nr[1])) {
+		if (!run_add_backing(m, &old, t.slot[0], t.nr[0]) ||
+		    !run_add_backing(m, &old, t.slot[1], t.nr[1]) ||
+		    !run_add(&l, t.slot[0], HVO_SHARED_TAIL, t.nr[0]) ||
+		    !run_add(&l, t.slot[1], HVO_SHARED_TAIL, t.nr[1])) {
 			/* Not for the first page: the arrays have room for a 1 GiB page. */
 			l.nr = l_before.nr;
 			old.nr = old_before.nr;
@@ -178,7 +173,7 @@ unsigned int vmemmap_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsi
 		return 0;
 	m->ops->quiesce(m->ctx);
 	rc = m->ops->remap(m->ctx, l.runs, l.nr, &done);
-	folded = finish_optimize(m, pfns, taken, order, &old, !rc);
+	folded = finish_optimize(m, pfns, taken, order, &old);
 	if (rc)
 		trace(m, HVO_EVENT_FOLD_FAILED, pfns[0],
 		      (uint64_t)(taken - folded) << (order - HVO_PAGEBLOCK_ORDER), (uint64_t)-rc);
@@ -201,14 +196,14 @@ static uint64_t gather_page(struct hvo_machine *m, hvo_pfn_t pfn, const struct t
 		if (!t->nr[j])
 			continue;
 		if (step->source == HVO_RESTORE_CARVE) {
-			if (!run_add(l, t->page[j], own, t->nr[j]))
+			if (!run_add(l, t->slot[j], own, t->nr[j]))
 				return nr_tails(t);
 			own += t->nr[j];
 			continue;
 		}
-		if (vmemmap_gather_home(m, step->gfp, t->page[j], t->nr[j], n, l))
+		if (vmemmap_gather_home(m, step->gfp, t->slot[j], t->nr[j], n, l))
 			continue;
-		missing = vmemmap_gather(m, step->gfp, zone_of(m, pfn)->node, t->page[j], t->nr[j],
+		missing = vmemmap_gather(m, step->gfp, zone_of(m, pfn)->node, t->slot[j], t->nr[j],
 					 l);
 		if (missing)
 			return missing;
@@ -233,65 +228,23 @@ static void truncate_runs(struct hvo_machine *m, struct run_list *l, unsigned in
 	}
 }
 
-/* Fold the pages of one huge page again that a failed restore had mapped already. */
-static void undo_partial_restore(struct hvo_machine *m, const struct tails *t)
-{
-	unsigned int j, n;
-	uint64_t i;
-
-	for (j = 0; j < 2; j++) {
-		for (i = 0; i < t->nr[j]; i++) {
-			struct hvo_remap r = { t->page[j] + i, HVO_SHARED_TAIL, 1 };
-
-			if (m->ops->backing(m->ctx, r.page) == HVO_SHARED_TAIL)
-				continue;
-			while (i + r.nr < t->nr[j] &&
-			       m->ops->backing(m->ctx, r.page + r.nr) != HVO_SHARED_TAIL)
-				r.nr++;
-			if (m->ops->remap(m->ctx, &r, 1, &n))
-				HVO_PANIC(m, MEMMAP_6, "undo failed", r.page);
-			i += r.nr - 1;
-		}
-	}
-}
-
-static bool page_present(struct hvo_machine *m, const struct tails *t)
-{
-	unsigned int j;
-	uint64_t i;
-
-	for (j = 0; j < 2; j++)
-		for (i = 0; i < t->nr[j]; i++)
-			if (m->ops->backing(m->ctx, t->page[j] + i) == HVO_SHARED_TAIL)
-				return false;
-	return true;
-}
-
 /* After a mapping failed: keep the pages that are complete, undo the one that is not. */
 static unsigned int keep_complete(struct hvo_machine *m, const hvo_pfn_t *pfns, unsigned int nr,
-				  unsigned int order, const struct run_list *l, bool put)
+				  unsigned int order)
 {
-	unsigned int complete = 0, i;
-	uint64_t k;
+	unsigned int complete = nr, i, j;
 
-	while (complete < nr) {
-		struct tails t = tails_of(pfns[complete], order);
-
-		if (!page_present(m, &t))
-			break;
-		complete++;
-	}
-	for (i = complete; i < nr; i++) {
+	for (i = nr; i--;) {
 		struct tails t = tails_of(pfns[i], order);
 
-		if (page_optimized(m, pfns[i]))
-			undo_partial_restore(m, &t);
+		if (!nr_shared(m, &t))
+			continue;
+		complete = i;
+		for (j = 0; j < 2; j++)
+			vmemmap_undo(m,
+				     &(struct hvo_remap){ t.slot[j].nr, HVO_SHARED_TAIL, t.nr[j] });
 	}
 	m->ops->flush(m->ctx);
-	for (i = 0; i < l->nr && put; i++)
-		for (k = 0; k < l->runs[i].nr; k++)
-			if (m->ops->backing(m->ctx, l->runs[i].page + k) == HVO_SHARED_TAIL)
-				vmemmap_put_unused(m, l->runs[i].pfn + k, 1);
 	return complete;
 }
 
@@ -327,8 +280,10 @@ unsigned int vmemmap_restore(struct hvo_machine *m, hvo_pfn_t *pfns, unsigned in
 	run_sort(&l);
 	rc = vmemmap_map_some(m, &l, &done);
 	if (rc) {
-		unsigned int complete = keep_complete(m, pfns, taken, order, &l, put);
+		unsigned int complete = keep_complete(m, pfns, taken, order);
 
+		if (put)
+			put_shared(m, &l, vmemmap_put_unused);
 		trace(m, HVO_EVENT_RESTORE_FAILED, pfns[complete],
 		      (uint64_t)(taken - complete) << (order - HVO_PAGEBLOCK_ORDER), (uint64_t)-rc);
 		taken = complete;
@@ -353,25 +308,25 @@ bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int or
 {
 	uint64_t stride = UINT64_C(1) << (part_order - HVO_PAGEBLOCK_ORDER), i;
 	uint64_t nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER);
-	uint64_t page = hvo_pageblock_head_page(pageblock_of(pfn));
+	slot_t heads = slot_of(pfn);
 	uint64_t each = stride == 1 ? nr - 1 : 1;
 	struct run_list l = { m->runs, 0, NR_RUNS };
-	unsigned int done;
 	int rc;
 
 	lock_assert_held(m, &m->memmap_lock);
 	*ret_missing = 0;
 	for (i = stride; i < nr; i += each == 1 ? stride : each) {
-		if (vmemmap_gather_home(m, step->gfp, page + i, each, node_of(m, pfn), &l))
+		if (vmemmap_gather_home(m, step->gfp, slot_add(heads, i), each, node_of(m, pfn),
+					&l))
 			continue;
-		*ret_missing =
-			vmemmap_gather(m, step->gfp, zone_of(m, pfn)->node, page + i, each, &l);
+		*ret_missing = vmemmap_gather(m, step->gfp, zone_of(m, pfn)->node,
+					      slot_add(heads, i), each, &l);
 		if (*ret_missing) {
 			vmemmap_put_unused_runs(m, &l);
 			return false;
 		}
 	}
-	rc = vmemmap_map_runs(m, &l, &done);
+	rc = vmemmap_map_runs(m, &l);
 	if (rc) {
 		trace(m, HVO_EVENT_RESTORE_FAILED, pfn, nr / stride - 1, (uint64_t)-rc);
 		vmemmap_put_unused_runs(m, &l);

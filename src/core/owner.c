@@ -46,7 +46,7 @@ int hvo_owner_register(struct hvo_machine *m, struct hvo_owner *owner, uint32_t 
 	return rc;
 }
 
-static struct owner_slot *slot_of(struct hvo_machine *m, uint32_t id)
+static struct owner_slot *registered(struct hvo_machine *m, uint32_t id)
 {
 	struct owner_slot *slot;
 
@@ -64,7 +64,7 @@ int hvo_owner_unregister(struct hvo_machine *m, uint32_t id)
 	if (machine_gone(m))
 		return -HVO_ENODEV;
 	lock_acquire(m, &m->owner_lock);
-	slot = slot_of(m, id);
+	slot = registered(m, id);
 	if (!slot) {
 		lock_release(m, &m->owner_lock);
 		return -HVO_EINVAL;
@@ -86,7 +86,7 @@ struct hvo_owner *owner_get(struct hvo_machine *m, uint32_t id)
 	struct owner_slot *slot;
 
 	lock_acquire(m, &m->owner_lock);
-	slot = slot_of(m, id);
+	slot = registered(m, id);
 	if (slot) {
 		slot->calls++;
 		owner = slot->owner;
@@ -114,12 +114,12 @@ void owner_set(struct hvo_machine *m, hvo_pfn_t head, uint32_t id)
 
 static bool is_registered(struct hvo_machine *m, uint32_t id)
 {
-	bool registered;
+	bool is;
 
 	lock_acquire(m, &m->owner_lock);
-	registered = slot_of(m, id);
+	is = registered(m, id);
 	lock_release(m, &m->owner_lock);
-	return registered;
+	return is;
 }
 
 /* Does a block in use that is not of a CMA area begin at @pfn? Inside a reader's section. */
@@ -194,7 +194,7 @@ void tell_owner(struct hvo_machine *m, hvo_pfn_t frame, hvo_pfn_t head)
 
 	m->ops->read_lock(m->ctx);
 	id = page_owner(page_ro(m, head));
-	order = __atomic_load_n(&page_ro(m, head)->order, __ATOMIC_RELAXED);
+	order = page_order(page_ro(m, head));
 	m->ops->read_unlock(m->ctx);
 	owner = owner_get(m, id);
 	if (!owner)

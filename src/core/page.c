@@ -3,15 +3,18 @@
  * Descriptors: which state may follow which, and the fold map.
  *
  *	TAIL <-> FREE		merging and splitting of free blocks
- *	FREE -> USED -> FREE	allocation
- *	TAIL -> USED		a part of a split allocation gets a head of its own
- *	USED -> TAIL		a block is cut, or collapses: its head is no head any more
- *	USED -> HUGETLB_FREE <-> HUGETLB_USED	in a pool; USED -> HUGETLB_USED: a surplus page
- *	HUGETLB_* -> USED	out of it
- *	USED, TAIL -> MEMMAP -> FREE, TAIL	frames that hold descriptors
- *	TAIL, USED -> ISOLATED -> USED, TAIL	free memory of an isolated range
- *	TAIL, USED -> POISONED	for good; a whole pageblock, free or ISOLATED too, until it can
- *				be cut: -> USED
+ *	FREE -> TAKEN -> USED -> FREE	allocation; TAKEN -> FREE: nobody got it
+ *	TAIL -> TAKEN, USED	a part of a block that is split gets a head of its own
+ *	TAKEN, USED -> TAIL	a pageblock is cut, or collapses: its head is none any more
+ *	TAKEN -> HUGETLB_FREE <-> HUGETLB_USED	in a pool; TAKEN -> HUGETLB_USED: a surplus page
+ *	HUGETLB_* -> TAKEN	out of it
+ *	FREE, TAKEN, TAIL -> MEMMAP -> FREE, TAIL	frames that hold descriptors
+ *	TAIL, TAKEN -> ISOLATED -> TAKEN, TAIL	free memory of an isolated range
+ *	FREE, TAIL, TAKEN -> POISONED	for good; a whole pageblock, ISOLATED too, until it can be
+ *				cut: -> TAKEN
+ *
+ * USED or HUGETLB_USED with no reference: a user's block that is frozen (split, moved), or on its way
+ * back.
  *
  * The owner of a frame changes its state: the holder of the zone lock for free frames, else the
  * thread that took the frame off the free lists. Readers without a lock see single bytes change,
@@ -26,18 +29,20 @@
 
 #define WAIT_TURNS 64
 #define WAIT_NS 1000
-#define FROM(state) (uint8_t)(1u << HVO_PAGE_##state)
+#define FROM(state) (uint16_t)(1u << HVO_PAGE_##state)
 
-const uint8_t page_transitions[HVO_PAGE_NR_STATES] = {
-	[HVO_PAGE_TAIL] = FROM(TAIL) | FROM(FREE) | FROM(USED) | FROM(MEMMAP) | FROM(ISOLATED),
-	[HVO_PAGE_FREE] = FROM(TAIL) | FROM(FREE) | FROM(USED) | FROM(MEMMAP),
-	[HVO_PAGE_USED] = FROM(TAIL) | FROM(FREE) | FROM(USED) | FROM(HUGETLB_FREE) |
-			  FROM(HUGETLB_USED) | FROM(POISONED) | FROM(ISOLATED),
-	[HVO_PAGE_HUGETLB_FREE] = FROM(USED) | FROM(HUGETLB_USED),
-	[HVO_PAGE_HUGETLB_USED] = FROM(HUGETLB_FREE) | FROM(USED),
-	[HVO_PAGE_MEMMAP] = FROM(TAIL) | FROM(USED),
-	[HVO_PAGE_ISOLATED] = FROM(TAIL) | FROM(USED),
-	[HVO_PAGE_POISONED] = FROM(TAIL) | FROM(USED) | FROM(ISOLATED),
+const uint16_t page_transitions[HVO_PAGE_NR_STATES] = {
+	[HVO_PAGE_TAIL] =
+		FROM(TAIL) | FROM(FREE) | FROM(USED) | FROM(MEMMAP) | FROM(ISOLATED) | FROM(TAKEN),
+	[HVO_PAGE_FREE] = FROM(TAIL) | FROM(FREE) | FROM(USED) | FROM(MEMMAP) | FROM(TAKEN),
+	[HVO_PAGE_USED] = FROM(TAIL) | FROM(USED) | FROM(TAKEN),
+	[HVO_PAGE_HUGETLB_FREE] = FROM(HUGETLB_USED) | FROM(TAKEN),
+	[HVO_PAGE_HUGETLB_USED] = FROM(HUGETLB_FREE) | FROM(TAKEN),
+	[HVO_PAGE_MEMMAP] = FROM(TAIL) | FROM(FREE) | FROM(TAKEN),
+	[HVO_PAGE_POISONED] = FROM(TAIL) | FROM(FREE) | FROM(ISOLATED) | FROM(TAKEN),
+	[HVO_PAGE_ISOLATED] = FROM(TAIL) | FROM(TAKEN),
+	[HVO_PAGE_TAKEN] = FROM(TAIL) | FROM(FREE) | FROM(HUGETLB_FREE) | FROM(HUGETLB_USED) |
+			   FROM(POISONED) | FROM(ISOLATED) | FROM(TAKEN),
 };
 
 void page_wait(struct hvo_machine *m, unsigned int *turns)
@@ -85,7 +90,7 @@ bool page_freeze(struct hvo_machine *m, hvo_pfn_t pfn, uint32_t refs)
 void fold_set(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint8_t byte)
 {
 	uint64_t nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER);
-	uint8_t *p = m->fold + pageblock_of(pfn);
+	uint8_t *p = m->fold + pb_of(pfn).nr;
 	uint64_t word = UINT64_C(0x0101010101010101) * byte;
 
 	if (nr < sizeof(word)) {

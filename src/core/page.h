@@ -20,7 +20,7 @@ static inline const struct hvo_page *page_ro(struct hvo_machine *m, hvo_pfn_t pf
 }
 
 /* bit s of page_transitions[t]: a frame may go from state s to state t */
-extern const uint8_t page_transitions[HVO_PAGE_NR_STATES];
+extern const uint16_t page_transitions[HVO_PAGE_NR_STATES];
 
 /* Change the state of a frame, here and nowhere else. The caller owns the frame. */
 static inline void page_set_state(struct hvo_machine *m, hvo_pfn_t pfn, struct hvo_page *page,
@@ -128,9 +128,18 @@ static inline void page_hand_out(struct hvo_page *page, uint32_t owner)
  */
 static inline uint64_t page_cut_frames(enum hvo_page_state state, unsigned int order)
 {
-	bool head = state == HVO_PAGE_FREE || state == HVO_PAGE_USED;
+	bool head = state == HVO_PAGE_FREE || state == HVO_PAGE_USED || state == HVO_PAGE_TAKEN;
 
 	return head && order < SMALL_ORDERS ? UINT64_C(1) << order : 1;
+}
+
+/* The descriptor at *@pfn of a cut pageblock; *@pfn moves behind the block that it heads. */
+static inline const struct hvo_page *page_step(struct hvo_machine *m, hvo_pfn_t *pfn)
+{
+	const struct hvo_page *page = page_ro(m, *pfn);
+
+	*pfn += page_cut_frames(hvo_page_state(page), page_order(page));
+	return page;
 }
 
 /* True if the block that this descriptor heads, or the single frame, can never be moved. */
@@ -143,10 +152,17 @@ static inline bool page_stays(const struct hvo_page *page)
 	case HVO_PAGE_MEMMAP:
 		return page_flags(page) & HVO_PF_BOOT;
 	case HVO_PAGE_POISONED:
+	case HVO_PAGE_TAKEN:
 		return true;
 	default:
 		return false;
 	}
+}
+
+/* Page of the array that a frame in state MEMMAP of a cut pageblock backs. */
+static inline slot_t page_backs(const struct hvo_page *page)
+{
+	return (slot_t){ page->private_data[0] };
 }
 
 /*
@@ -156,16 +172,16 @@ static inline bool page_stays(const struct hvo_page *page)
  */
 static inline bool page_describes_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	uint64_t q = hvo_memmap_group(page_ro(m, pfn)->private_data[0]);
+	hvo_pfn_t first = slot_pfn(page_backs(page_ro(m, pfn)));
 
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
-	return m->pageblocks[pageblock_of(pfn)].flags & PB_SELF && q >> 3 == pageblock_of(pfn) &&
-	       q & 7;
+	return pb_data(m, pb_of(pfn))->flags & PB_SELF && pb_same(pb_of(first), pb_of(pfn)) &&
+	       pb_index(first);
 }
 
 /*
- * Lists of blocks of 2 MiB and above, through their heads; @list is 0, or the number of the first
- * one's pageblock + 1. Under whatever lock the list is.
+ * Lists of blocks of 2 MiB and above, through their heads; @list links to the first block. Under
+ * whatever lock the list is.
  */
 static inline void head_list_add(struct hvo_machine *m, uint32_t *list, hvo_pfn_t pfn)
 {
@@ -174,26 +190,31 @@ static inline void head_list_add(struct hvo_machine *m, uint32_t *list, hvo_pfn_
 	page->prev = 0;
 	page->next = *list;
 	if (*list)
-		page_rw(m, pageblock_pfn(*list - 1))->prev = (uint32_t)pageblock_of(pfn) + 1;
-	*list = (uint32_t)pageblock_of(pfn) + 1;
+		page_rw(m, pb_pfn(pb_of_link(*list)))->prev = link_of_pb(pb_of(pfn));
+	*list = link_of_pb(pb_of(pfn));
 }
 
 static inline void head_list_del(struct hvo_machine *m, uint32_t *list, struct hvo_page *page)
 {
 	if (page->next)
-		page_rw(m, pageblock_pfn(page->next - 1))->prev = page->prev;
+		page_rw(m, pb_pfn(pb_of_link(page->next)))->prev = page->prev;
 	if (page->prev)
-		page_rw(m, pageblock_pfn(page->prev - 1))->next = page->next;
+		page_rw(m, pb_pfn(pb_of_link(page->prev)))->next = page->next;
 	else
 		*list = page->next;
 	page->next = 0;
 	page->prev = 0;
 }
 
+static inline uint8_t fold_byte(const struct hvo_machine *m, pb_t pb)
+{
+	return hvo_fold_byte(&m->mm, pb.nr);
+}
+
 /* Order of the whole block around a frame; 0: the pageblock is cut. */
 static inline unsigned int fold_order(const struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	return hvo_fold_byte(&m->mm, pageblock_of(pfn)) & HVO_FOLD_ORDER;
+	return fold_byte(m, pb_of(pfn)) & HVO_FOLD_ORDER;
 }
 
 /* Set the fold byte of each pageblock of one whole block of @order, free or allocated. */

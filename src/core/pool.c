@@ -3,7 +3,7 @@
  * Pools of huge pages: their free lists and counters, new pages, and which pools there are.
  *
  * States of a huge page: HUGETLB_FREE on a pool's free list (refcount 0), HUGETLB_USED in a user's
- * hands, USED on its way in or out. HVO_PF_OPTIMIZED says that Linux mode folded it; in on-demand
+ * hands, TAKEN on its way in or out. HVO_PF_OPTIMIZED says that Linux mode folded it; in on-demand
  * mode every whole block is folded anyway, and joining or leaving a pool costs nothing.
  *
  * Counters, as in Linux: total - surplus is the persistent number; free - reserved is what somebody
@@ -57,7 +57,7 @@ hvo_pfn_t page_list_pop(struct hvo_machine *m, struct page_list *list)
 
 	if (!list->first)
 		return HVO_PFN_NONE;
-	pfn = pageblock_pfn(list->first - 1);
+	pfn = pb_pfn(pb_of_link(list->first));
 	head_list_del(m, &list->first, page_rw(m, pfn));
 	list->nr--;
 	return pfn;
@@ -70,13 +70,13 @@ unsigned int page_list_peek(struct hvo_machine *m, const struct page_list *list,
 	unsigned int nr;
 
 	for (nr = 0; nr < max && at; nr++) {
-		pfns[nr] = pageblock_pfn(at - 1);
+		pfns[nr] = pb_pfn(pb_of_link(at));
 		at = page_ro(m, pfns[nr])->next;
 	}
 	return nr;
 }
 
-/* ---- lists and counters; pool lock held ----------------------------------------------------- */
+/* ---- lists and counters --------------------------------------------------------------------- */
 
 void hugetlb_mark_bad(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
@@ -84,11 +84,19 @@ void hugetlb_mark_bad(struct hvo_pool *pool, hvo_pfn_t pfn)
 	struct hvo_page *page = page_rw(pool->m, pfn);
 
 	lock_assert_held(pool->m, &pool->lock);
-	if (page_flags(page) & HVO_PF_POISONED)
+	if (page_flags(page) & HVO_PF_POISONED || !badframe_in_block(pool->m, pfn, pool->order))
 		return;
 	page_add_flags(page, HVO_PF_POISONED);
 	n->poisoned++;
 	n->poisoned_free += hvo_page_state(page) == HVO_PAGE_HUGETLB_FREE;
+}
+
+/* Count a page as free (@one: 1), or as free no more (@one: -1). */
+static void count_free(struct hvo_pool *pool, struct pool_node *n, hvo_pfn_t pfn, uint64_t one)
+{
+	n->free += one;
+	if (page_poisoned(pool->m, pfn))
+		n->poisoned_free += one;
 }
 
 void hugetlb_enqueue(struct hvo_pool *pool, hvo_pfn_t pfn)
@@ -99,11 +107,9 @@ void hugetlb_enqueue(struct hvo_pool *pool, hvo_pfn_t pfn)
 	lock_assert_held(m, &pool->lock);
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_HUGETLB_FREE, pool->order);
 	head_list_add(m, &n->free_list, pfn);
-	n->free++;
-	n->poisoned_free += page_poisoned(m, pfn);
+	count_free(pool, n, pfn, 1);
 	/* A frame may have failed while the page was on no list. */
-	if (badframe_in_block(m, pfn, pool->order))
-		hugetlb_mark_bad(pool, pfn);
+	hugetlb_mark_bad(pool, pfn);
 }
 
 /* Take a page off the free list. The state stays HUGETLB_FREE until the caller changes it. */
@@ -111,8 +117,7 @@ static void hugetlb_dequeue(struct hvo_pool *pool, struct pool_node *n, hvo_pfn_
 {
 	lock_assert_held(pool->m, &pool->lock);
 	head_list_del(pool->m, &n->free_list, page_rw(pool->m, pfn));
-	n->free--;
-	n->poisoned_free -= page_poisoned(pool->m, pfn);
+	count_free(pool, n, pfn, UINT64_MAX);
 }
 
 uint64_t hugetlb_sound_free(const struct hvo_pool *pool)
@@ -151,8 +156,7 @@ void hugetlb_account(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus)
 	lock_assert_held(pool->m, &pool->lock);
 	account(pool, n, pfn, 1);
 	n->surplus += surplus;
-	if (badframe_in_block(pool->m, pfn, pool->order))
-		hugetlb_mark_bad(pool, pfn);
+	hugetlb_mark_bad(pool, pfn);
 }
 
 void hugetlb_remove_used(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus)
@@ -164,7 +168,7 @@ void hugetlb_remove_used(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus)
 		   pfn);
 	account(pool, n, pfn, UINT64_MAX);
 	n->surplus -= surplus;
-	page_set_state(pool->m, pfn, page_rw(pool->m, pfn), HVO_PAGE_USED, pool->order);
+	page_set_state(pool->m, pfn, page_rw(pool->m, pfn), HVO_PAGE_TAKEN, pool->order);
 }
 
 void hugetlb_remove(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus)
@@ -181,7 +185,7 @@ void hugetlb_remove_to(struct hvo_pool *pool, struct pool_node *n, uint64_t surp
 
 	lock_assert_held(pool->m, &pool->lock);
 	HVO_ASSERT(pool->m, n->free_list, POOL_3, "list is empty", HVO_PFN_NONE);
-	pfn = pageblock_pfn(n->free_list - 1);
+	pfn = pb_pfn(pb_of_link(n->free_list));
 	hugetlb_remove(pool, pfn, surplus);
 	page_list_add(pool->m, list, pfn);
 }
@@ -193,9 +197,8 @@ void hugetlb_hide(struct hvo_pool *pool, hvo_pfn_t pfn)
 	lock_assert_held(pool->m, &pool->lock);
 	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	hugetlb_dequeue(pool, n, pfn);
-	page_set_state(pool->m, pfn, page_rw(pool->m, pfn), HVO_PAGE_USED, pool->order);
-	n->free++;
-	n->poisoned_free += page_poisoned(pool->m, pfn);
+	page_set_state(pool->m, pfn, page_rw(pool->m, pfn), HVO_PAGE_TAKEN, pool->order);
+	count_free(pool, n, pfn, 1);
 	pool->in_flight++;
 }
 
@@ -204,14 +207,14 @@ void hugetlb_unhide(struct hvo_pool *pool, hvo_pfn_t pfn)
 	struct pool_node *n = hugetlb_node(pool, pfn);
 
 	lock_assert_held(pool->m, &pool->lock);
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	HVO_ASSERT(pool->m, n->free && pool->in_flight, POOL_6, "not in flight", pfn);
-	n->free--;
-	n->poisoned_free -= page_poisoned(pool->m, pfn);
+	count_free(pool, n, pfn, UINT64_MAX);
 	pool->in_flight--;
 	hugetlb_enqueue(pool, pfn);
 }
 
-/* Pages join and leave pools under the memmap lock, or in state USED. */
+/* Pages join and leave pools under the memmap lock, or in state TAKEN. */
 struct hvo_pool *hugetlb_lock_pool_of(struct hvo_machine *m, hvo_pfn_t *pfn, bool *ret_used)
 {
 	unsigned int i;
@@ -242,19 +245,20 @@ struct hvo_pool *hugetlb_lock_pool_of(struct hvo_machine *m, hvo_pfn_t *pfn, boo
 }
 
 /*
- * Is a page in a range that is to be emptied? As in Linux nobody gets it then. The strongest
- * isolation of any of it.
+ * The strongest isolation of any part of a page: as in Linux nobody gets a page of a range that is
+ * to be emptied.
  */
 static enum isolation page_isolation(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
-	uint64_t block = pageblock_of(pfn), end = pageblock_of(pfn + (UINT64_C(1) << pool->order));
+	hvo_pfn_t end = pfn + (UINT64_C(1) << pool->order);
 	struct zone *z = zone_of(pool->m, pfn);
-	enum isolation most = NOT_ISOLATED;
+	enum isolation most = NOT_ISOLATED, by;
 
 	lock_acquire(pool->m, &z->lock);
-	for (; z->nr_isolated && block < end; block++)
-		if (pool->m->pageblocks[block].isolation > most)
-			most = pool->m->pageblocks[block].isolation;
+	for (; z->nr_isolated && pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
+		by = pb_data(pool->m, pb_of(pfn))->isolation;
+		most = by > most ? by : most;
+	}
 	lock_release(pool->m, &z->lock);
 	return most;
 }
@@ -271,7 +275,7 @@ static hvo_pfn_t newest(struct hvo_pool *pool, const struct pool_node *n, bool *
 
 	lock_assert_held(pool->m, &pool->lock);
 	for (at = n->free_list; at; at = page_ro(pool->m, pfn)->next) {
-		pfn = pageblock_pfn(at - 1);
+		pfn = pb_pfn(pb_of_link(at));
 		if (page_poisoned(pool->m, pfn))
 			continue;
 		by = page_isolation(pool, pfn);
@@ -431,6 +435,7 @@ int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_p
 {
 	int rc;
 
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	if (pool->order > pool->m->cfg.max_order)
 		return -HVO_ENOMEM;
 	gfp &= HVO_GFP_THISNODE | GFP_OTHER_NODES;
@@ -472,17 +477,19 @@ int hvo_pool_create(struct hvo_machine *m, unsigned int order, struct hvo_pool *
 	return rc;
 }
 
-/* Nobody has anything of it, nor a promise. Pool lock held. */
+/* Has a pool no page, nor anybody the promise of one? */
 static bool is_empty(struct hvo_pool *pool)
 {
+	lock_assert_held(pool->m, &pool->lock);
 	return !POOL_SUM(pool, total) && !pool->reserved && !pool->deferred.nr;
 }
 
-/* Other pools that demoted to one that is gone. Memmap lock held. */
+/* Let the pools that demoted to one of this order, which goes, choose another. */
 static void forget_target(struct hvo_machine *m, unsigned int order)
 {
 	int i;
 
+	lock_assert_held(m, &m->memmap_lock);
 	for (i = 0; i < HVO_MAX_POOLS; i++)
 		if (m->pools[i].demote_order == order)
 			m->pools[i].demote_order = 0;

@@ -22,57 +22,50 @@ hvo_pfn_t page_list_pop(struct hvo_machine *m, struct page_list *list);
 unsigned int page_list_peek(struct hvo_machine *m, const struct page_list *list, hvo_pfn_t *pfns,
 			    unsigned int max);
 
-/*
- * Mark a page of the pool, of which a frame failed, so that nobody gets the page. Pool lock held.
- */
+/* Mark a page of the pool if a frame of the page failed, so that nobody gets the page. */
 void hugetlb_mark_bad(struct hvo_pool *pool, hvo_pfn_t pfn);
 
-/* Put a page that is accounted on the free list. Pool lock held. */
+/* Put a page that is accounted on the free list. */
 void hugetlb_enqueue(struct hvo_pool *pool, hvo_pfn_t pfn);
 
-/* Count the free pages that can be handed out, and so be promised. Pool lock held. */
+/* Count the free pages that can be handed out, and so be promised. */
 uint64_t hugetlb_sound_free(const struct hvo_pool *pool);
 
-/* Count the free pages that may leave so that all promises can be kept. Pool lock held. */
+/* Count the free pages that may leave so that all promises can be kept. */
 uint64_t hugetlb_spare(const struct hvo_pool *pool);
 
-/* Count a page in state USED in; @surplus: 1 if the page is surplus, else 0. Pool lock held. */
+/* Count a page in state TAKEN in; @surplus: 1 if the page is surplus, else 0. */
 void hugetlb_account(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus);
 
-/* Count a page that was in use, and that nobody holds, out: state USED. Pool lock held. */
+/* Count a page that was in use, and that nobody holds, out: state TAKEN. */
 void hugetlb_remove_used(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus);
 
-/*
- * Take a free page off list and counters: state USED. @surplus: 1 if one surplus goes too. Pool
- * lock held.
- */
+/* Take a free page off list and counters: state TAKEN. @surplus: 1 if one surplus goes too. */
 void hugetlb_remove(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t surplus);
 
-/* Move the newest free page of node @n, which has one, to @list: state USED. Pool lock held. */
+/* Move the newest free page of node @n, which has one, to @list: state TAKEN. */
 void hugetlb_remove_to(struct hvo_pool *pool, struct pool_node *n, uint64_t surplus,
 		       struct page_list *list);
 
 /*
- * Take a free page off the list, to fold or restore the page: state USED, still counted as free.
- * Memmap lock and pool lock held.
+ * Take a free page off the list, to fold or restore the page: state TAKEN, still counted as free.
  */
 void hugetlb_hide(struct hvo_pool *pool, hvo_pfn_t pfn);
 
-/* Put a page that hugetlb_hide() took off the list back. Memmap lock and pool lock held. */
-
+/* Put a page that hugetlb_hide() took off the list back. */
 void hugetlb_unhide(struct hvo_pool *pool, hvo_pfn_t pfn);
 
 /*
  * Find and lock the pool whose huge page covers a frame; *@pfn becomes the head of the page, and
- * *@ret_used says whether a user has the page. Memmap lock held. NULL, and nothing locked: no huge
- * page covers the frame.
+ * *@ret_used says whether a user has the page. NULL, and nothing locked: no huge page covers the
+ * frame.
  */
 struct hvo_pool *hugetlb_lock_pool_of(struct hvo_machine *m, hvo_pfn_t *pfn, bool *ret_used);
 
 /*
  * Take a free page, sound and not isolated, off the list of a node that @gfp allows: state
- * HUGETLB_USED. Pool lock held. HVO_PFN_NONE: there is none; *@ret_soon says whether the library
- * keeps one isolated for a moment.
+ * HUGETLB_USED. HVO_PFN_NONE: there is none; *@ret_soon says whether the library keeps one isolated
+ * for a moment.
  */
 hvo_pfn_t hugetlb_dequeue_sound(struct hvo_pool *pool, unsigned int gfp, int node, bool *ret_soon);
 
@@ -89,12 +82,12 @@ struct pool_node *hugetlb_next_node(struct hvo_pool *pool, uint32_t *turn, uint6
 /* Has a node free pages and surplus ones, so that a free page can leave as surplus? */
 bool hugetlb_has_free_surplus(const struct pool_node *n);
 
-/* Fold the first @nr pages of pool->batch, if folding is on, and reorder them. Memmap lock held. */
+/* Fold the first @nr pages of pool->batch, if folding is on, and reorder them. */
 void hugetlb_fold_batch(struct hvo_pool *pool, unsigned int nr);
 
 /*
  * Add the first @nr pages of pool->batch to the pool, free, the last one first: so the first one is
- * handed out first, as in Linux. Memmap lock held.
+ * handed out first, as in Linux.
  */
 void hugetlb_add_batch(struct hvo_pool *pool, unsigned int nr);
 
@@ -104,10 +97,7 @@ void hugetlb_add_batch(struct hvo_pool *pool, unsigned int nr);
  */
 unsigned int hugetlb_movable_gfp(const struct hvo_pool *pool);
 
-/*
- * Allocate a page for the pool from a node: state USED, not folded, in no counter. Memmap lock
- * held.
- */
+/* Allocate a page for the pool from a node: state TAKEN, not folded, in no counter. */
 HVO_MUST_CHECK int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node,
 				       hvo_pfn_t *ret);
 

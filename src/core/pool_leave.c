@@ -11,7 +11,7 @@
  * Pages are restored in the order of the list, the last page that left first. As in Linux that
  * order decides which pages get the free frames, and which pages give frames to the next ones.
  *
- * States: HUGETLB_* -> USED on the list; USED -> FREE, or back to HUGETLB_FREE.
+ * States: HUGETLB_* -> TAKEN on the list; TAKEN -> FREE, or back to HUGETLB_FREE.
  * HVO_PF_DEFERRED while a page is on its pool's deferred list.
  * Locks: the memmap lock throughout, but for hugetlb_put(): whoever frees takes the pool's lock,
  * no other, and never waits; what has to be restored is deferred.
@@ -140,12 +140,6 @@ static unsigned int leave_bulk(struct hvo_pool *pool, hvo_pfn_t *pfns, unsigned 
 	return done;
 }
 
-bool hugetlb_restore_quietly(struct hvo_pool *pool, hvo_pfn_t pfn)
-{
-	lock_assert_held(pool->m, &pool->m->memmap_lock);
-	return leave_bulk(pool, &pfn, 1);
-}
-
 /* Restore and free one page by the policy, or make the page surplus, as Linux. */
 static void leave_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res)
 {
@@ -210,6 +204,8 @@ void hugetlb_leave_list(struct hvo_pool *pool, struct page_list *list,
 	unsigned int nr, i, done;
 
 	lock_assert_held(pool->m, &pool->m->memmap_lock);
+	for (; on_demand(pool->m) && list->nr; res->done++)
+		hugetlb_free_page(pool, page_list_pop(pool->m, list));
 	while (list->nr) {
 		for (nr = 0; nr < BATCH && list->nr; nr++)
 			pool->batch[nr] = page_list_pop(pool->m, list);
@@ -284,8 +280,7 @@ void hugetlb_put(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve,
 	bool direct = false, poisoned;
 
 	lock_acquire(m, &pool->lock);
-	if (badframe_in_block(m, pfn, pool->order))
-		hugetlb_mark_bad(pool, pfn);
+	hugetlb_mark_bad(pool, pfn);
 	pool->reserved += restore_reserve;
 	if (replaced) {
 		HVO_ASSERT(m, replaced->incoming, POOL_6, "none is incoming", pfn);
@@ -341,8 +336,7 @@ int hugetlb_dissolve_locked(struct hvo_pool *pool, hvo_pfn_t pfn, bool quietly)
 	surplus = hugetlb_node(pool, pfn)->surplus > 0;
 	hugetlb_remove(pool, pfn, surplus);
 	lock_release(m, &pool->lock);
-	if (quietly ? hugetlb_restore_quietly(pool, pfn) :
-		      hugetlb_restore_one(pool, pfn, &res, &missing))
+	if (quietly ? leave_bulk(pool, &pfn, 1) : hugetlb_restore_one(pool, pfn, &res, &missing))
 		return 0;
 	/* Undo: a refused dissolve makes no surplus page. */
 	if (!quietly) {

@@ -14,31 +14,23 @@ void hugetlb_free_page(struct hvo_pool *pool, hvo_pfn_t pfn);
 void hugetlb_refuse(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t missing, uint64_t surplus);
 
 /*
- * Restore and free one page that left, by the pool's policy. Memmap lock held. False: the page is
- * as before, and *@ret_missing frames were missing.
+ * Restore and free one page that left, by the pool's policy. False: the page is as before, and
+ * *@ret_missing frames were missing.
  */
 bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize_result *res,
 			 uint64_t *ret_missing);
 
 /*
- * Restore and free one page that left with the memory that there is, without policy and reclaim.
- * Memmap lock held. False: the page is as before.
- */
-bool hugetlb_restore_quietly(struct hvo_pool *pool, hvo_pfn_t pfn);
-
-/*
- * Restore and free the pages of a list that left, in its order. Memmap lock held. Pages that cannot
- * be restored go back into the pool as surplus.
+ * Restore and free the pages of a list that left, in its order. Pages that cannot be restored go
+ * back into the pool as surplus.
  */
 void hugetlb_leave_list(struct hvo_pool *pool, struct page_list *list,
 			struct hvo_resize_result *res);
 
-/*
- * Finish deferred frees of a pool, up to @max pages; returns how many were tried. Memmap lock held.
- */
+/* Finish deferred frees of a pool, up to @max pages; returns how many were tried. */
 uint64_t hugetlb_flush(struct hvo_pool *pool, uint64_t max);
 
-/* Finish all deferred frees of all pools, before a pool is changed. Memmap lock held. */
+/* Finish all deferred frees of all pools, before a pool is changed. */
 void hugetlb_flush_all(struct hvo_machine *m);
 
 /*
@@ -58,9 +50,9 @@ void hugetlb_put(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve,
 void hugetlb_leave(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
 /*
- * Dissolve a free page that hugetlb_lock_pool_of() found. Memmap lock held; drops the pool's lock.
- * @quietly: without the policy, and without a trace if the tails cannot be restored.
- * After an error the page is free in the pool, as before.
+ * Dissolve a free page that hugetlb_lock_pool_of() found. Drops the pool's lock. @quietly: without
+ * the policy, and without a trace if the tails cannot be restored. After an error the page is free
+ * in the pool, as before.
  */
 HVO_MUST_CHECK int hugetlb_dissolve_locked(struct hvo_pool *pool, hvo_pfn_t pfn, bool quietly);
 

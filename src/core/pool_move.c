@@ -88,7 +88,11 @@ int hugetlb_scope_move(struct hvo_pool *pool, hvo_pfn_t dst, hvo_pfn_t src, bool
 	return rc;
 }
 
-int hugetlb_scope_replace(struct hvo_pool *pool, hvo_pfn_t fresh, hvo_pfn_t pfn)
+/*
+ * Bring a free page, and the new page that is to take its place, in line with the scope. Memmap
+ * lock held. -HVO_ENOMEM: nothing changed.
+ */
+static int scope_replace(struct hvo_pool *pool, hvo_pfn_t fresh, hvo_pfn_t pfn)
 {
 	struct hvo_machine *m = pool->m;
 	bool free;
@@ -233,7 +237,7 @@ int hugetlb_replace_locked(struct hvo_pool *pool, unsigned int where, hvo_pfn_t 
 	rc = fresh_page(pool, where, zone_of(m, pfn)->node, false, &fresh);
 	if (rc)
 		return rc;
-	rc = hugetlb_scope_replace(pool, fresh, pfn);
+	rc = scope_replace(pool, fresh, pfn);
 	if (rc) {
 		give_fresh_back(pool, fresh);
 		return rc;

@@ -35,7 +35,7 @@ bool ref_covers(struct hvo_machine *m, hvo_pfn_t head, hvo_pfn_t pfn)
 {
 	const struct hvo_page *page = page_ro(m, head);
 
-	return pfn - head < UINT64_C(1) << __atomic_load_n(&page->order, __ATOMIC_RELAXED);
+	return pfn - head < UINT64_C(1) << page_order(page);
 }
 
 hvo_pfn_t held_head(struct hvo_machine *m, hvo_pfn_t pfn)
@@ -130,6 +130,7 @@ void publish_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uin
 
 	HVO_ASSERT(m, !hvo_page_refs(page), PAGE_2, "handed out while somebody holds it", pfn);
 	set_tails(m, pfn, order);
+	page_set_state(m, pfn, page, HVO_PAGE_USED, order);
 	flags &= (uint16_t)~HVO_PF_POISONED;
 	/* Mark frames that failed when nobody could be told; with an owner, when the owner is. */
 	page_set_flags(page, bad && known ? flags | HVO_PF_POISONED : flags);
@@ -243,7 +244,7 @@ unsigned int block_order(struct hvo_machine *m, hvo_pfn_t pfn)
 	unsigned int order;
 
 	m->ops->read_lock(m->ctx);
-	order = __atomic_load_n(&page_ro(m, pfn)->order, __ATOMIC_RELAXED);
+	order = page_order(page_ro(m, pfn));
 	m->ops->read_unlock(m->ctx);
 	return order;
 }

@@ -30,8 +30,9 @@ HVO_MUST_CHECK int freeze_page(struct hvo_machine *m, hvo_pfn_t head);
 void set_tails(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
 /*
- * Give a block in state USED, which nobody holds, its first reference. @flags: with HVO_PF_POISONED
- * the owner knows of the frames that failed; of others hvo_work() tells the owner.
+ * Give a block that nobody holds its first reference: TAKEN -> USED, or a part that is split off.
+ * @flags: with HVO_PF_POISONED the owner knows of the frames that failed; of others hvo_work()
+ * tells the owner.
  */
 void publish_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uint32_t owner,
 		   uint16_t flags);

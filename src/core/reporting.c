@@ -24,13 +24,13 @@
 /* Set or clear PB_REPORTED; returns the frames that changed. Zone lock held, or memory offline. */
 static uint64_t set_reported(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, bool reported)
 {
-	uint64_t block, changed = 0;
+	hvo_pfn_t end = pfn + nr;
+	uint64_t changed = 0;
 
 	if (frame_online(m, pfn))
 		lock_assert_held(m, &zone_of(m, pfn)->lock);
-	for (block = pageblock_of(pfn); block < pageblock_of(pfn + nr + HVO_PAGEBLOCK_FRAMES - 1);
-	     block++) {
-		struct pageblock *b = &m->pageblocks[block];
+	for (; pfn < end; pfn = pb_end(pfn)) {
+		struct pageblock *b = pb_data(m, pb_of(pfn));
 
 		if (!(b->flags & PB_REPORTED) == !reported)
 			continue;
@@ -41,19 +41,19 @@ static uint64_t set_reported(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, 
 		counter_add(&m->reported, changed);
 	else
 		counter_sub(&m->reported, changed);
-	HVO_ASSERT(m, counter_read(&m->reported) <= m->mm.nr_frames, REPORT_1, "out of range", pfn);
+	HVO_ASSERT(m, counter_read(&m->reported) <= m->mm.nr_frames, REPORT_1, "out of range", end);
 	return changed;
 }
 
-/* Zone lock held. */
+/* Count the frames, in whole pageblocks, whose content the system has. */
 static uint64_t nr_reported(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 {
-	uint64_t block, frames = 0;
+	hvo_pfn_t end = pfn + nr;
+	uint64_t frames = 0;
 
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
-	for (block = pageblock_of(pfn); block < pageblock_of(pfn + nr + HVO_PAGEBLOCK_FRAMES - 1);
-	     block++)
-		if (m->pageblocks[block].flags & PB_REPORTED)
+	for (; pfn < end; pfn = pb_end(pfn))
+		if (pb_data(m, pb_of(pfn))->flags & PB_REPORTED)
 			frames += HVO_PAGEBLOCK_FRAMES;
 	return frames;
 }
@@ -68,7 +68,7 @@ struct report {
 };
 
 /*
- * Take a part of a free block from @pfn on: state USED, of order *@ret_order. *@ret_next: the frame
+ * Take a part of a free block from @pfn on: state TAKEN, of order *@ret_order. *@ret_next: the frame
  * to go on at, also after false.
  */
 static bool take_chunk(struct report *r, hvo_pfn_t pfn, unsigned int *ret_order,
@@ -188,7 +188,7 @@ bool hvo_reported(struct hvo_machine *m, hvo_pfn_t pfn)
 
 	if (!z)
 		return false;
-	reported = m->pageblocks[pageblock_of(pfn)].flags & PB_REPORTED;
+	reported = pb_data(m, pb_of(pfn))->flags & PB_REPORTED;
 	lock_release(m, &z->lock);
 	return reported;
 }

@@ -8,7 +8,7 @@
  *
  * free >= reserved holds throughout, but for pages whose memory failed meanwhile.
  *
- * States: FREE -> USED, accounted and on nobody's list, -> HUGETLB_FREE or _USED.
+ * States: FREE -> TAKEN, accounted and on nobody's list, -> HUGETLB_FREE or _USED.
  * Locks: the memmap lock while pages come or go; the pool's lock for the counters.
  * Linux: mm/hugetlb.c, hugetlb_acct_memory(), gather_surplus_pages(),
  * return_unused_surplus_pages(), alloc_surplus_hugetlb_folio().

@@ -6,7 +6,7 @@
  * pages are allocated and folded in batches; free pages that nobody reserved leave, one
  * node after the other; what is still too much becomes surplus.
  *
- * States: FREE -> USED -> HUGETLB_FREE on the way in.
+ * States: FREE -> TAKEN -> HUGETLB_FREE on the way in.
  * Locks: the memmap lock throughout; the pool's lock for lists and counters.
  * Linux: mm/hugetlb.c, set_max_huge_pages(), adjust_pool_surplus(),
  * alloc_pool_huge_folio(), remove_pool_hugetlb_folio(), hstate_next_node_to_alloc().
@@ -96,7 +96,7 @@ static bool alloc_in_turn(struct hvo_pool *pool, uint64_t nodes, hvo_pfn_t *ret)
 	return false;
 }
 
-/* ---- resizing; memmap lock held ------------------------------------------------------------- */
+/* ---- resizing ------------------------------------------------------------------------------- */
 
 struct resize {
 	struct hvo_pool *pool;

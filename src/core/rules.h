@@ -17,7 +17,10 @@
 
 /* A frame's state fits its place and its last state; the inside of a whole block is TAIL. */
 #define RULE_PAGE_1 "PAGE-1"
-/* Nobody puts a reference that he does not hold, and nothing that is free has one. */
+/*
+ * Nobody puts a reference that he does not hold, and nothing that is free has one. While nobody is
+ * at work a block in use has one, and a block is TAKEN only if it waits to be freed.
+ */
 #define RULE_PAGE_2 "PAGE-2"
 
 /* A cut pageblock's free count is what its descriptors say; with PB_SELF all its tails are in it. */

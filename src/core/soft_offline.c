@@ -6,7 +6,7 @@
  *	descriptors	replace the frame as one that failed
  *	other frames	isolate the pageblock, evacuate the frame, claim it, free it
  *
- * States: the failure is recorded only when the frame is empty and claimed (USED, no reference), so
+ * States: the failure is recorded only when the frame is empty and claimed (TAKEN), so
  * a refusal leaves no trace. Freed as a frame that failed it stays out of use (badframe.c).
  * Locks: none held while anything moves; the memmap lock for descriptors.
  * Linux: mm/memory-failure.c, soft_offline_page(), soft_offline_in_use_page(),
@@ -31,7 +31,7 @@ static int replace_descriptors(struct hvo_machine *m, hvo_pfn_t pfn)
 	return rc;
 }
 
-/* Empty and claim a frame of an isolated pageblock: state USED, refcount 0. */
+/* Empty and claim a frame of an isolated pageblock: state TAKEN. */
 static int empty_and_take(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	int rc = evacuate(m, pfn, pfn + 1, EVACUATE_SOFT, UINT64_MAX, NULL);
@@ -48,15 +48,14 @@ static void take_out(struct hvo_machine *m, hvo_pfn_t pfn)
 
 static int move_and_take_out(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	hvo_pfn_t block = pageblock_pfn(pageblock_of(pfn));
-	int rc = isolate_range(m, block, block + HVO_PAGEBLOCK_FRAMES);
+	int rc = isolate_range(m, pb_start(pfn), pb_end(pfn));
 
 	if (rc)
 		return rc;
 	rc = empty_and_take(m, pfn);
 	if (!rc)
 		take_out(m, pfn);
-	unisolate_range(m, block, block + HVO_PAGEBLOCK_FRAMES);
+	unisolate_range(m, pb_start(pfn), pb_end(pfn));
 	return rc;
 }
 

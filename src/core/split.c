@@ -17,16 +17,12 @@
 /*
  * Make each part of [pfn, end) a block of its own, with cleared words and the owner of the whole.
  * The owner may move a part as soon as the part has its reference, so the head is complete before.
- * A piece of CMA begins where it did.
  */
 static void split_into(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, unsigned int order,
 		       uint32_t owner, uint16_t flags)
 {
-	for (; pfn < end; pfn += UINT64_C(1) << order) {
-		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
+	for (; pfn < end; pfn += UINT64_C(1) << order)
 		publish_block(m, pfn, order, owner, flags);
-		flags &= (uint16_t)~HVO_PF_CMA_FIRST;
-	}
 }
 
 static void split_below_pageblock(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have,
@@ -39,11 +35,9 @@ static void split_below_pageblock(struct hvo_machine *m, hvo_pfn_t pfn, unsigned
 	for (; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
 		split_into(m, pfn, pfn + HVO_PAGEBLOCK_FRAMES, order, owner, flags);
 		lock_acquire(m, &z->lock);
-		fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
-		zone_open_pageblock(m, z, pageblock_of(pfn), HVO_PAGEBLOCK_FRAMES,
+		zone_open_pageblock(m, z, pb_of(pfn), HVO_PAGEBLOCK_FRAMES,
 				    on_demand(m) ? MIGRATE_HOSTED : MIGRATE_MOVABLE, 0);
 		lock_release(m, &z->lock);
-		flags &= (uint16_t)~HVO_PF_CMA_FIRST;
 	}
 }
 
@@ -56,7 +50,7 @@ static int freeze_for_split(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int o
 	if (!heads_held(m, pfn))
 		return -HVO_EINVAL;
 	page = page_ro(m, pfn);
-	*ret_have = __atomic_load_n(&page->order, __ATOMIC_RELAXED);
+	*ret_have = page_order(page);
 	if (hvo_page_state(page) != HVO_PAGE_USED || order >= *ret_have)
 		return -HVO_EINVAL;
 	return page_count(m, pfn, PAGE_MAPCOUNT) || !page_freeze(m, pfn, 1) ? -HVO_EBUSY : 0;
@@ -79,11 +73,10 @@ static int split_frozen(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have,
 			split_below_pageblock(m, pfn, have, order, owner, flags);
 		return rc;
 	}
-	folded = hvo_fold_byte(&m->mm, pageblock_of(pfn)) & HVO_FOLDED;
+	folded = fold_byte(m, pb_of(pfn)) & HVO_FOLDED;
 	for (; pfn < end; pfn += UINT64_C(1) << order) {
 		fold_set(m, pfn, order, (uint8_t)(order | folded));
 		split_into(m, pfn, pfn + (UINT64_C(1) << order), order, owner, flags);
-		flags &= (uint16_t)~HVO_PF_CMA_FIRST;
 	}
 	return 0;
 }
@@ -101,13 +94,10 @@ int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	if (rc)
 		return rc;
 	rc = split_frozen(m, pfn, have, order, page_owner(page_ro(m, pfn)),
-			  page_flags(page_ro(m, pfn)) &
-				  (HVO_PF_CMA | HVO_PF_CMA_FIRST | HVO_PF_POISONED));
+			  page_flags(page_ro(m, pfn)) & (HVO_PF_CMA | HVO_PF_POISONED));
 	if (rc) {
 		page_set_refs(page_rw(m, pfn), 1);
-		/* A frame failed when nobody could be told: hvo_work() tells the owner. */
-		if (badframe_in_block(m, pfn, have))
-			work_wanted(m);
+		badframe_tell_later(m, pfn, have);
 	}
 	return rc;
 }

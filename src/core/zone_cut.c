@@ -36,6 +36,11 @@ bool pageblock_collapsible(struct hvo_machine *m, const struct pageblock *b)
 	return on_demand(m) && b->nr_free + pageblock_used_by_itself(b) == HVO_PAGEBLOCK_FRAMES;
 }
 
+static pb_t number_of(const struct hvo_machine *m, const struct pageblock *b)
+{
+	return (pb_t){ (uint64_t)(b - m->pageblocks) };
+}
+
 static uint32_t *bin_of(struct hvo_machine *m, struct zone *z, const struct pageblock *b,
 			unsigned int *ret_bin, unsigned int *ret_order)
 {
@@ -56,9 +61,9 @@ static void bin_del(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 		return;
 	head = bin_of(m, z, b, &bin, &order);
 	if (b->next)
-		m->pageblocks[b->next - 1].prev = b->prev;
+		pb_data(m, pb_of_link(b->next))->prev = b->prev;
 	if (b->prev)
-		m->pageblocks[b->prev - 1].next = b->next;
+		pb_data(m, pb_of_link(b->prev))->next = b->next;
 	else
 		*head = b->next;
 	if (!*head)
@@ -71,7 +76,7 @@ static void bin_del(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 
 static void bin_add(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 {
-	uint32_t nr = (uint32_t)(b - m->pageblocks) + 1;
+	uint32_t link = link_of_pb(number_of(m, b));
 	unsigned int bin, order;
 	uint32_t *head;
 
@@ -81,8 +86,8 @@ static void bin_add(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 	b->prev = 0;
 	b->next = *head;
 	if (*head)
-		m->pageblocks[*head - 1].prev = nr;
-	*head = nr;
+		pb_data(m, pb_of_link(*head))->prev = link;
+	*head = link;
 	z->bins[b->migratetype].orders[bin] |= (uint16_t)(1u << order);
 	if (bin == BIN_COLLAPSIBLE)
 		counter_set(&z->nr_collapsible, z->nr_collapsible + 1);
@@ -90,7 +95,7 @@ static void bin_add(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 
 /* ---- what cut pageblocks serve -------------------------------------------------------------- */
 
-/* One fragment more, or less, of a block; those of a block that serves nobody are not counted. */
+/* Count one fragment more, or less, of a pageblock, unless the pageblock serves nobody. */
 static void count_frag(struct hvo_machine *m, const struct pageblock *b, hvo_pfn_t base,
 		       unsigned int order, int by)
 {
@@ -102,7 +107,7 @@ static void count_frag(struct hvo_machine *m, const struct pageblock *b, hvo_pfn
 static void count_serving(struct hvo_machine *m, struct zone *z, const struct pageblock *b,
 			  unsigned int type, int by)
 {
-	hvo_pfn_t base = pageblock_pfn((uint64_t)(b - m->pageblocks));
+	hvo_pfn_t base = pb_pfn(number_of(m, b));
 	unsigned int order;
 	uint32_t at;
 
@@ -192,35 +197,26 @@ static struct hvo_page *frag_del(struct hvo_machine *m, struct pageblock *b, hvo
 	return page;
 }
 
-/* Cut a free fragment down to the part of @order at @idx; the rest is free again. */
+/* Cut a free fragment down to the part of @order at @idx, TAIL or FREE; the rest is free again. */
 static void frag_split(struct hvo_machine *m, struct pageblock *b, hvo_pfn_t base,
 		       unsigned int head, unsigned int have, unsigned int idx, unsigned int order)
 {
-	struct hvo_page *page = frag_del(m, b, base, head, have);
-
-	page_set_state(m, base + head, page, HVO_PAGE_TAIL, 0);
-	while (have > order) {
-		have--;
-		if (idx >= head + (1u << have)) {
-			frag_add(m, b, base, head, have);
-			head += 1u << have;
-		} else {
-			frag_add(m, b, base, head + (1u << have), have);
-		}
-	}
+	(void)frag_del(m, b, base, head, have);
+	while (have-- > order)
+		frag_add(m, b, base, (unsigned int)buddy_of(idx, have), have);
 }
 
-static hvo_pfn_t take_from_pageblock(struct hvo_machine *m, struct zone *z, uint64_t nr,
+static hvo_pfn_t take_from_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb,
 				     unsigned int order)
 {
-	struct pageblock *b = &m->pageblocks[nr];
-	hvo_pfn_t base = pageblock_pfn(nr);
+	struct pageblock *b = pb_data(m, pb);
+	hvo_pfn_t base = pb_pfn(pb);
 	unsigned int have = (unsigned int)__builtin_ctz(b->orders & ~((1u << order) - 1u));
 	unsigned int idx = b->free_head[have] - 1u;
 	struct update u = update_begin(m, z, b);
 
 	frag_split(m, b, base, idx, have, idx, order);
-	page_set_state(m, base + idx, page_rw(m, base + idx), HVO_PAGE_USED, order);
+	page_set_state(m, base + idx, page_rw(m, base + idx), HVO_PAGE_TAKEN, order);
 	update_end(&u);
 	return base + idx;
 }
@@ -230,29 +226,31 @@ bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
 {
 	struct bins *bins = &z->bins[type];
 	unsigned int bin, orders;
+	pb_t pb;
 
 	lock_assert_held(m, &z->lock);
 	for (bin = 0; bin < NR_BINS; bin++) {
 		orders = bins->orders[bin] & ~((1u << order) - 1u);
 		if (!orders)
 			continue;
-		*ret = take_from_pageblock(m, z, bins->head[bin][__builtin_ctz(orders)] - 1, order);
+		pb = pb_of_link(bins->head[bin][__builtin_ctz(orders)]);
+		*ret = take_from_pageblock(m, z, pb, order);
 		return true;
 	}
 	return false;
 }
 
-bool zone_take_from(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int order,
+bool zone_take_from(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int order,
 		    hvo_pfn_t *ret)
 {
 	lock_assert_held(m, &z->lock);
-	if (m->pageblocks[block].isolation || !(m->pageblocks[block].orders >> order))
+	if (pb_data(m, pb)->isolation || !(pb_data(m, pb)->orders >> order))
 		return false;
-	*ret = take_from_pageblock(m, z, block, order);
+	*ret = take_from_pageblock(m, z, pb, order);
 	return true;
 }
 
-/* The emptiest block of a type: that pollutes the fewest neighbours. */
+/* Take a block from the emptiest pageblock of a type: that pollutes the fewest neighbours. */
 static bool take_emptiest(struct hvo_machine *m, struct zone *z, unsigned int order,
 			  enum migratetype from, enum migratetype to, hvo_pfn_t *ret)
 {
@@ -260,21 +258,21 @@ static bool take_emptiest(struct hvo_machine *m, struct zone *z, unsigned int or
 	unsigned int bin, orders;
 	struct update u;
 	struct pageblock *b;
-	uint64_t nr;
+	pb_t pb;
 
 	for (bin = NR_BINS; bin-- > 0;) {
 		orders = bins->orders[bin] & ~((1u << order) - 1u);
 		if (!orders)
 			continue;
-		nr = bins->head[bin][__builtin_ctz(orders)] - 1;
-		b = &m->pageblocks[nr];
-		/* One that is mostly free changes its type with it. */
+		pb = pb_of_link(bins->head[bin][__builtin_ctz(orders)]);
+		b = pb_data(m, pb);
+		/* A pageblock that is mostly free takes the type of the block. */
 		if (b->nr_free >= HVO_PAGEBLOCK_FRAMES / 2 && from != MIGRATE_HOSTED) {
 			u = update_begin(m, z, b);
 			b->migratetype = to & 0xf;
 			update_end(&u);
 		}
-		*ret = take_from_pageblock(m, z, nr, order);
+		*ret = take_from_pageblock(m, z, pb, order);
 		return true;
 	}
 	return false;
@@ -305,7 +303,7 @@ static void free_into_pageblock(struct hvo_machine *m, struct pageblock *b, hvo_
 
 	page_set_state(m, base + idx, page_rw(m, base + idx), HVO_PAGE_FREE, order);
 	for (; order < SMALL_ORDERS - 1; order++) {
-		buddy = idx ^ (1u << order);
+		buddy = (unsigned int)buddy_of(idx, order);
 		if (!zone_heads_free(m, base + buddy, order))
 			break;
 		page = frag_del(m, b, base, buddy, order);
@@ -341,7 +339,7 @@ static void forget_cut(struct hvo_machine *m, struct zone *z, struct pageblock *
 /* Make a pageblock of Linux mode, all of it free, a whole one in the caller's hands. */
 static hvo_pfn_t make_whole(struct hvo_machine *m, struct zone *z, struct pageblock *b)
 {
-	hvo_pfn_t base = pageblock_pfn((uint64_t)(b - m->pageblocks));
+	hvo_pfn_t base = pb_pfn(number_of(m, b));
 	struct update u = update_begin(m, z, b);
 
 	frags_drop(m, b, base);
@@ -390,7 +388,7 @@ static void put_sound(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsi
 
 void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
-	struct pageblock *b = &m->pageblocks[pageblock_of(pfn)];
+	struct pageblock *b = pb_data(m, pb_of(pfn));
 	struct update u;
 
 	lock_assert_held(m, &z->lock);
@@ -399,20 +397,18 @@ void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 		return;
 	}
 	u = update_begin(m, z, b);
-	free_into_pageblock(m, b, pageblock_pfn(pageblock_of(pfn)),
-			    pfn & (HVO_PAGEBLOCK_FRAMES - 1), order);
+	free_into_pageblock(m, b, pb_start(pfn), pb_index(pfn), order);
 	update_end(&u);
 	settle(m, z, b);
 }
 
 /* ---- isolation ------------------------------------------------------------------------------ */
 
-void zone_isolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block,
-			    enum isolation by)
+void zone_isolate_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, enum isolation by)
 {
-	enum pageblock_place place = pageblock_place(m, block);
-	struct pageblock *b = &m->pageblocks[block];
-	hvo_pfn_t pfn = pageblock_pfn(block);
+	enum pageblock_place place = pageblock_place(m, pb);
+	struct pageblock *b = pb_data(m, pb);
+	hvo_pfn_t pfn = pb_pfn(pb);
 	struct update u;
 
 	lock_assert_held(m, &z->lock);
@@ -427,11 +423,11 @@ void zone_isolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t bloc
 	z->nr_isolated_by_user += by == ISOLATED_BY_USER;
 }
 
-void zone_unisolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block)
+void zone_unisolate_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb)
 {
-	enum pageblock_place place = pageblock_place(m, block);
-	struct pageblock *b = &m->pageblocks[block];
-	hvo_pfn_t pfn = pageblock_pfn(block);
+	enum pageblock_place place = pageblock_place(m, pb);
+	struct pageblock *b = pb_data(m, pb);
+	hvo_pfn_t pfn = pb_pfn(pb);
 	struct update u = update_begin(m, z, b);
 
 	lock_assert_held(m, &z->lock);
@@ -459,27 +455,19 @@ static void set_busy(struct hvo_machine *m, struct zone *z, struct pageblock *b,
 	update_end(&u);
 }
 
-bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block, bool *ret_busy)
+bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, pb_t pb)
 {
-	struct pageblock *b = &m->pageblocks[block];
-	enum pageblock_place place;
+	struct pageblock *b = pb_data(m, pb);
 
 	lock_assert_held(m, &z->lock);
-	HVO_ASSERT(m, b->isolation, ZONE_4, "block is not isolated", pageblock_pfn(block));
-	*ret_busy = false;
-	place = pageblock_place(m, block);
-	if (place == PLACE_WHOLE)
-		return hvo_page_state(page_ro(m, pageblock_pfn(block))) == HVO_PAGE_ISOLATED;
-	if (place != PLACE_CUT)
+	HVO_ASSERT(m, b->isolation, ZONE_4, "block is not isolated", pb_pfn(pb));
+	if (pageblock_place(m, pb) != PLACE_CUT)
 		return false;
-	if (all_free(m, b)) {
+	if (all_free(m, b))
 		zone_set_isolated(m, make_whole(m, z, b));
-		return true;
-	}
-	*ret_busy = pageblock_collapsible(m, b);
-	if (*ret_busy)
+	else if (pageblock_collapsible(m, b))
 		set_busy(m, z, b, true);
-	return false;
+	return b->flags & PB_BUSY;
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */
@@ -489,15 +477,18 @@ static unsigned int largest_order(hvo_pfn_t pfn, uint64_t nr)
 	return fitting_order(pfn, pfn + nr, SMALL_ORDERS - 1);
 }
 
-void zone_open_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int first,
+void zone_open_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int first,
 			 enum migratetype type, unsigned int flags)
 {
-	struct pageblock *b = &m->pageblocks[block];
-	hvo_pfn_t base = pageblock_pfn(block);
+	struct pageblock *b = pb_data(m, pb);
+	hvo_pfn_t base = pb_pfn(pb);
 	unsigned int idx, order;
 	struct update u;
 
 	lock_assert_held(m, &z->lock);
+	if (hvo_page_state(page_ro(m, base)) == HVO_PAGE_TAKEN)
+		page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
+	fold_set(m, base, HVO_PAGEBLOCK_ORDER, 0);
 	*b = (struct pageblock){ .migratetype = type & 0xf, .isolation = b->isolation };
 	u = update_begin(m, z, b);
 	for (idx = first; idx < HVO_PAGEBLOCK_FRAMES; idx += 1u << order) {
@@ -514,21 +505,17 @@ void zone_open_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block, 
 	update_end(&u);
 }
 
-void zone_open_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, unsigned int at,
+void zone_open_around(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int at,
 		      enum migratetype type)
 {
+	hvo_pfn_t base = pb_pfn(pb);
 	bool self = at < HVO_PAGEBLOCK_FRAMES;
-	unsigned int behind = self ? at + HVO_PAGEBLOCK_TAILS : HVO_PAGEBLOCK_FRAMES;
 
 	lock_assert_held(m, &z->lock);
-	if (!self) {
-		page_set_state(m, block, page_rw(m, block), HVO_PAGE_TAIL, 0);
-		fold_set(m, block, HVO_PAGEBLOCK_ORDER, 0);
-	}
-	zone_open_pageblock(m, z, pageblock_of(block), HVO_PAGEBLOCK_FRAMES, type,
+	zone_open_pageblock(m, z, pb, self ? at + HVO_PAGEBLOCK_TAILS : 0, type,
 			    self ? PB_SELF : 0);
-	zone_put_range(m, z, block, at);
-	zone_put_range(m, z, block + behind, HVO_PAGEBLOCK_FRAMES - behind);
+	if (self)
+		zone_put_range(m, z, base, at);
 }
 
 void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
@@ -554,7 +541,7 @@ void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64
 static bool frag_find(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int *ret_idx,
 		      unsigned int *ret_order)
 {
-	unsigned int idx = pfn & (HVO_PAGEBLOCK_FRAMES - 1), order;
+	unsigned int idx = pb_index(pfn), order;
 	hvo_pfn_t base = pfn - idx;
 
 	for (order = 0; order < SMALL_ORDERS; order++) {
@@ -580,43 +567,30 @@ static bool range_is_free(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, 
 
 	while (pfn < end) {
 		unsigned int order = fold_order(m, pfn);
-		hvo_pfn_t head = pfn & ~((UINT64_C(1) << order) - 1);
+		hvo_pfn_t head = order_start(pfn, order);
 		unsigned int idx, o;
 
 		if (!zone_has(m, z, pfn))
 			return false;
 		if (order) {
 			if (hvo_page_state(page_ro(m, head)) != HVO_PAGE_FREE ||
-			    (!reported && m->pageblocks[pageblock_of(pfn)].flags & PB_REPORTED))
+			    (!reported && pb_data(m, pb_of(pfn))->flags & PB_REPORTED))
 				return false;
-			pfn = pageblock_pfn(pageblock_of(pfn) + 1);
+			pfn = pb_end(pfn);
 			continue;
 		}
-		if (!pageblock_serves(&m->pageblocks[pageblock_of(pfn)]) ||
-		    !frag_find(m, pfn, &idx, &o))
+		if (!pageblock_serves(pb_data(m, pb_of(pfn))) || !frag_find(m, pfn, &idx, &o))
 			return false;
-		pfn = pageblock_pfn(pageblock_of(pfn)) + idx + (1u << o);
+		pfn = pb_start(pfn) + idx + (1u << o);
 	}
 	return true;
 }
 
-/* Linux mode: make a pageblock of a free whole block a cut one, all of it free. */
-static void open_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
-{
-	unsigned int order = fold_order(m, pfn);
-	hvo_pfn_t base = pageblock_pfn(pageblock_of(pfn));
-
-	zone_take_out(m, z, pfn & ~((UINT64_C(1) << order) - 1), order, base, HVO_PAGEBLOCK_ORDER);
-	page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
-	fold_set(m, base, HVO_PAGEBLOCK_ORDER, 0);
-	zone_open_pageblock(m, z, pageblock_of(pfn), 0, MIGRATE_UNMOVABLE, 0);
-}
-
-/* Take free frames of a cut pageblock: blocks in state USED, or single frames in state MEMMAP. */
+/* Take free frames of a cut pageblock: blocks in state TAKEN, or single frames in state MEMMAP. */
 static void frags_take(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, enum hvo_page_state state)
 {
-	struct pageblock *b = &m->pageblocks[pageblock_of(pfn)];
-	hvo_pfn_t base = pageblock_pfn(pageblock_of(pfn)), end = pfn + nr;
+	struct pageblock *b = pb_data(m, pb_of(pfn));
+	hvo_pfn_t base = pb_start(pfn), end = pfn + nr;
 	unsigned int head, have;
 
 	while (pfn < end) {
@@ -626,7 +600,7 @@ static void frags_take(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, enum h
 		if (order > have)
 			order = have;
 		frag_split(m, b, base, head, have, (unsigned int)(pfn - base), order);
-		each = state == HVO_PAGE_USED ? order : 0;
+		each = state == HVO_PAGE_TAKEN ? order : 0;
 		for (i = 0; i < 1u << order; i += 1u << each)
 			page_set_state(m, pfn + i, page_rw(m, pfn + i), state, each);
 		pfn += 1u << order;
@@ -636,7 +610,7 @@ static void frags_take(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, enum h
 static void take_range_in_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn,
 				    uint64_t nr)
 {
-	struct update u = update_begin(m, z, &m->pageblocks[pageblock_of(pfn)]);
+	struct update u = update_begin(m, z, pb_data(m, pb_of(pfn)));
 
 	frags_take(m, pfn, nr, HVO_PAGE_MEMMAP);
 	update_end(&u);
@@ -648,14 +622,14 @@ bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 	unsigned int head, have;
 
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
-	if (pageblock_place(m, pageblock_of(pfn)) != PLACE_CUT)
+	if (pageblock_place(m, pb_of(pfn)) != PLACE_CUT)
 		return false;
 	while (p < end) {
 		if (!frag_find(m, p, &head, &have))
 			return false;
-		p = pageblock_pfn(pageblock_of(pfn)) + head + (1u << have);
+		p = pb_start(pfn) + head + (1u << have);
 	}
-	frags_take(m, pfn, nr, HVO_PAGE_USED);
+	frags_take(m, pfn, nr, HVO_PAGE_TAKEN);
 	return true;
 }
 
@@ -665,15 +639,14 @@ bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint6
 	if (!range_is_free(m, z, pfn, nr, false))
 		return false;
 	while (nr) {
-		uint64_t in_block = HVO_PAGEBLOCK_FRAMES - (pfn & (HVO_PAGEBLOCK_FRAMES - 1));
+		uint64_t in_pb = min_u64(pb_end(pfn) - pfn, nr);
 
-		if (in_block > nr)
-			in_block = nr;
-		if (hvo_fold_byte(&m->mm, pageblock_of(pfn)))
-			open_free_pageblock(m, z, pfn);
-		take_range_in_pageblock(m, z, pfn, in_block);
-		pfn += in_block;
-		nr -= in_block;
+		/* Linux mode: a pageblock of a free whole block. */
+		if (zone_take_free_pageblock(m, z, pfn))
+			zone_open_around(m, z, pb_of(pfn), HVO_PAGEBLOCK_FRAMES, MIGRATE_UNMOVABLE);
+		take_range_in_pageblock(m, z, pfn, in_pb);
+		pfn += in_pb;
+		nr -= in_pb;
 	}
 	return true;
 }
@@ -681,42 +654,42 @@ bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint6
 bool zone_take_reported(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr,
 			hvo_pfn_t *ret)
 {
-	hvo_pfn_t block = pageblock_pfn(pageblock_of(pfn)), end = pfn + nr;
+	hvo_pfn_t end = pfn + nr;
 
 	lock_assert_held(m, &z->lock);
 	if (!range_is_free(m, z, pfn, nr, true))
 		return false;
-	for (; block < end; block += HVO_PAGEBLOCK_FRAMES) {
-		if (!(m->pageblocks[pageblock_of(block)].flags & PB_REPORTED))
+	for (; pfn < end; pfn = pb_end(pfn)) {
+		if (!(pb_data(m, pb_of(pfn))->flags & PB_REPORTED))
 			continue;
-		*ret = block;
-		return zone_take_free_pageblock(m, z, block);
+		*ret = pb_start(pfn);
+		return zone_take_free_pageblock(m, z, pfn);
 	}
 	return false;
 }
 
-bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, hvo_pfn_t *ret)
+bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, pb_t pb, hvo_pfn_t *ret)
 {
 	struct hvo_page *page;
 
 	lock_assert_held(m, &z->lock);
-	if (pageblock_place(m, block) != PLACE_CUT || !m->pageblocks[block].orders)
+	if (pageblock_place(m, pb) != PLACE_CUT || !pb_data(m, pb)->orders)
 		return false;
-	*ret = take_from_pageblock(m, z, block, 0);
+	*ret = take_from_pageblock(m, z, pb, 0);
 	page = page_rw(m, *ret);
 	page_set_state(m, *ret, page, HVO_PAGE_MEMMAP, 0);
 	page_set_flags(page, 0);
 	return true;
 }
 
-bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool self)
+bool zone_set_self(struct hvo_machine *m, struct zone *z, pb_t pb, bool self)
 {
-	struct pageblock *b = &m->pageblocks[block];
+	struct pageblock *b = pb_data(m, pb);
 	bool is = b->flags & PB_SELF;
 	struct update u;
 
 	lock_assert_held(m, &z->lock);
-	if (pageblock_place(m, block) != PLACE_CUT || is == self)
+	if (pageblock_place(m, pb) != PLACE_CUT || is == self)
 		return false;
 	u = update_begin(m, z, b);
 	b->flags ^= PB_SELF;
@@ -729,15 +702,13 @@ static enum bad_place bad_place(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	enum hvo_page_state state;
 
-	switch (pageblock_place(m, pageblock_of(pfn))) {
+	switch (pageblock_place(m, pb_of(pfn))) {
 	case PLACE_WHOLE:
-		return zone_whole_state(m, pageblock_of(pfn), &state) &&
-				       state == HVO_PAGE_POISONED ?
+		return zone_whole_state(m, pb_of(pfn), &state) && state == HVO_PAGE_POISONED ?
 			       BAD_ASIDE :
 			       BAD_IN_USE;
 	case PLACE_MEMMAP:
-		return m->ops->backing(m->ctx, vmemmap_page_at_start(m, pfn)) == pfn ? BAD_IN_USE :
-										       BAD_OUT;
+		return slot_backing(m, vmemmap_slot_at_start(m, pfn)) == pfn ? BAD_IN_USE : BAD_OUT;
 	case PLACE_CUT:
 		return hvo_page_state(page_ro(m, pfn)) == HVO_PAGE_POISONED ? BAD_OUT : BAD_IN_USE;
 	default:
@@ -749,19 +720,18 @@ static enum bad_place bad_place(struct hvo_machine *m, hvo_pfn_t pfn)
 static void frag_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int head,
 		     unsigned int have)
 {
-	struct pageblock *b = &m->pageblocks[pageblock_of(pfn)];
+	struct pageblock *b = pb_data(m, pb_of(pfn));
 	struct update u = update_begin(m, z, b);
 
-	frag_split(m, b, pageblock_pfn(pageblock_of(pfn)), head, have,
-		   pfn & (HVO_PAGEBLOCK_FRAMES - 1), 0);
+	frag_split(m, b, pb_start(pfn), head, have, pb_index(pfn), 0);
 	frame_out(m, pfn);
 	update_end(&u);
 }
 
 enum bad_place zone_take_bad(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
 {
-	enum pageblock_place place = pageblock_place(m, pageblock_of(pfn));
-	hvo_pfn_t base = pageblock_pfn(pageblock_of(pfn));
+	enum pageblock_place place = pageblock_place(m, pb_of(pfn));
+	hvo_pfn_t base = pb_start(pfn);
 	unsigned int head, have;
 
 	lock_assert_held(m, &z->lock);
@@ -769,13 +739,13 @@ enum bad_place zone_take_bad(struct hvo_machine *m, struct zone *z, hvo_pfn_t pf
 		frag_out(m, z, pfn, head, have);
 	else if (place == PLACE_WHOLE && (zone_take_free_pageblock(m, z, base) ||
 					  hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED))
-		zone_set_aside(m, pageblock_of(pfn));
+		zone_set_aside(m, pb_of(pfn));
 	return bad_place(m, pfn);
 }
 
 /* ---- collapse ------------------------------------------------------------------------------- */
 
-unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64_t *blocks,
+unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, pb_t *pbs,
 				   unsigned int max)
 {
 	unsigned int type, order, nr = 0;
@@ -786,20 +756,20 @@ unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64
 			uint32_t *head = &z->bins[type].head[BIN_COLLAPSIBLE][order];
 
 			while (*head && nr < max) {
-				blocks[nr] = *head - 1;
-				set_busy(m, z, &m->pageblocks[blocks[nr++]], true);
+				pbs[nr] = pb_of_link(*head);
+				set_busy(m, z, pb_data(m, pbs[nr++]), true);
 			}
 		}
 	}
 	return nr;
 }
 
-void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
+void zone_put_collapsible(struct hvo_machine *m, struct zone *z, pb_t pb)
 {
-	hvo_pfn_t pfn = pageblock_pfn(block), end = pfn + HVO_PAGEBLOCK_FRAMES;
+	hvo_pfn_t pfn = pb_pfn(pb), end = pfn + HVO_PAGEBLOCK_FRAMES;
 
 	lock_assert_held(m, &z->lock);
-	set_busy(m, z, &m->pageblocks[block], false);
+	set_busy(m, z, pb_data(m, pb), false);
 	/* What failed meanwhile was out of reach. */
 	while (badframe_in(m, pfn, end)) {
 		pfn = badframe_next(m, pfn, end);
@@ -807,68 +777,72 @@ void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block)
 	}
 }
 
-void zone_collapsed(struct hvo_machine *m, struct zone *z, uint64_t block)
+void zone_collapsed(struct hvo_machine *m, struct zone *z, pb_t pb)
 {
-	struct pageblock *b = &m->pageblocks[block];
+	struct pageblock *b = pb_data(m, pb);
 
 	forget_cut(m, z, b);
 	b->nr_free = 0;
 	b->orders = 0;
 	zone_end_flight(m, z);
-	zone_put_whole(m, z, pageblock_pfn(block), HVO_PAGEBLOCK_ORDER);
+	zone_put_whole(m, z, pb_pfn(pb), HVO_PAGEBLOCK_ORDER);
+}
+
+/* ---- what an isolated range still holds ------------------------------------------------------ */
+
+/* Find the next block of a cut pageblock, from *@pfn up to @end, that is in the way. */
+static bool next_in_cut(struct hvo_machine *m, hvo_pfn_t *pfn, hvo_pfn_t start, hvo_pfn_t end,
+			struct in_way *ret)
+{
+	bool bad = badframe_in_block(m, pb_start(*pfn), HVO_PAGEBLOCK_ORDER);
+
+	while (*pfn < end) {
+		hvo_pfn_t head = *pfn;
+		const struct hvo_page *page = page_step(m, pfn);
+
+		*ret = (struct in_way){ head, hvo_page_state(page), page_flags(page), false };
+		if (*pfn <= start || ret->state == HVO_PAGE_FREE || ret->state == HVO_PAGE_POISONED)
+			continue;
+		ret->own = ret->state == HVO_PAGE_MEMMAP && page_describes_itself(m, ret->head);
+		if (!ret->own || !bad)
+			return true;
+	}
+	return false;
+}
+
+bool zone_next_in_way(struct hvo_machine *m, hvo_pfn_t *pfn, hvo_pfn_t start, hvo_pfn_t end,
+		      struct in_way *ret)
+{
+	enum pageblock_place place = pageblock_place(m, pb_of(*pfn));
+	hvo_pfn_t next = pb_end(*pfn), head;
+
+	if (place == PLACE_CUT)
+		return next_in_cut(m, pfn, start, min_u64(end, next), ret);
+	*ret = (struct in_way){ *pfn, HVO_PAGE_TAIL, 0, place == PLACE_COLLAPSING };
+	if (place == PLACE_WHOLE || place == PLACE_MEMMAP) {
+		head = order_start(*pfn, fold_order(m, *pfn));
+		next = head + (UINT64_C(1) << fold_order(m, *pfn));
+		*ret = (struct in_way){ head, hvo_page_state(page_ro(m, head)),
+					page_flags(page_ro(m, head)), false };
+	}
+	*pfn = next;
+	return ret->state != HVO_PAGE_ISOLATED && ret->state != HVO_PAGE_POISONED;
 }
 
 /* ---- hot-plug ------------------------------------------------------------------------------- */
 
-bool zone_can_close(struct hvo_machine *m, uint64_t block)
-{
-	hvo_pfn_t base = pageblock_pfn(block);
-	enum pageblock_place place;
-	unsigned int idx, order;
-
-	lock_assert_held(m, &zone_of(m, base)->lock);
-	place = pageblock_place(m, block);
-	if (place == PLACE_WHOLE) {
-		enum hvo_page_state state = hvo_page_state(page_ro(m, base));
-
-		return state == HVO_PAGE_ISOLATED || state == HVO_PAGE_POISONED;
-	}
-	if (place != PLACE_CUT)
-		return false;
-	for (idx = 0; idx < HVO_PAGEBLOCK_FRAMES; idx += 1u << order) {
-		const struct hvo_page *page = page_ro(m, base + idx);
-
-		order = 0;
-		switch (hvo_page_state(page)) {
-		case HVO_PAGE_FREE:
-			order = page->order;
-			break;
-		case HVO_PAGE_POISONED:
-			break;
-		case HVO_PAGE_MEMMAP:
-			if (page_flags(page) & HVO_PF_BOOT ? !section_of(m, base)->self_hosted :
-							     !page_describes_itself(m, base + idx))
-				return false;
-			break;
-		default:
-			return false;
-		}
-	}
-	return true;
-}
-
-void zone_close_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block)
+void zone_close_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb)
 {
 	unsigned int stays = PB_SELF | PB_CUT | PB_REPORTED;
-	struct pageblock *b = &m->pageblocks[block];
-	hvo_pfn_t base = pageblock_pfn(block);
+	struct pageblock *b = pb_data(m, pb);
+	hvo_pfn_t base = pb_pfn(pb);
 
 	lock_assert_held(m, &z->lock);
 	stays &= b->flags;
 	if (stays & PB_CUT) {
 		frags_drop(m, b, base);
 		if (stays & PB_SELF)
-			counter_sub(&m->memmap, HVO_PAGEBLOCK_TAILS);
+			vmemmap_count(m, NULL, -(int64_t)HVO_PAGEBLOCK_TAILS, 0);
 		forget_cut(m, z, b);
 	} else if (hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED) {
 		page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
@@ -878,15 +852,15 @@ void zone_close_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block)
 	z->nr_isolated--;
 }
 
-void zone_reopen_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block)
+void zone_reopen_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb)
 {
-	unsigned int flags = m->pageblocks[block].flags & PB_SELF;
-	hvo_pfn_t base = pageblock_pfn(block), pfn, end;
+	unsigned int flags = pb_data(m, pb)->flags & PB_SELF;
+	hvo_pfn_t base = pb_pfn(pb), pfn, end;
 
 	lock_assert_held(m, &z->lock);
 	if (flags)
-		counter_add(&m->memmap, HVO_PAGEBLOCK_TAILS);
-	zone_open_pageblock(m, z, block, HVO_PAGEBLOCK_FRAMES, MIGRATE_MOVABLE, flags);
+		vmemmap_count(m, NULL, HVO_PAGEBLOCK_TAILS, 0);
+	zone_open_pageblock(m, z, pb, HVO_PAGEBLOCK_FRAMES, MIGRATE_MOVABLE, flags);
 	for (pfn = base; pfn < base + HVO_PAGEBLOCK_FRAMES; pfn = end + 1) {
 		for (end = pfn; end < base + HVO_PAGEBLOCK_FRAMES &&
 				hvo_page_state(page_ro(m, end)) == HVO_PAGE_TAIL;)

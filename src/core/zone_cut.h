@@ -4,7 +4,7 @@
 
 #include "machine.h"
 
-/* All functions need the zone's lock. Blocks handed out are in state USED, refcount 0. */
+/* All functions need the zone's lock. Blocks handed out are in state TAKEN. */
 
 /* The place of a failed frame. */
 enum bad_place {
@@ -20,8 +20,8 @@ bool pageblock_collapsible(struct hvo_machine *m, const struct pageblock *b);
 bool zone_take_small(struct hvo_machine *m, struct zone *z, unsigned int order,
 		     enum migratetype type, hvo_pfn_t *ret);
 
-/* Take a block from pageblock @block, just opened; false: isolated, or without such a block. */
-bool zone_take_from(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int order,
+/* Take a block from a pageblock just opened; false: isolated, or without such a block. */
+bool zone_take_from(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int order,
 		    hvo_pfn_t *ret);
 
 /* Take a block from a cut pageblock of another type; @split: of MIGRATE_HOSTED too. */
@@ -35,31 +35,31 @@ void zone_put_small(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
  * Isolate a pageblock, so that it can be emptied: no allocation takes frames of it, frames freed in
  * it stay there, and its free frames are not counted.
  */
-void zone_isolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block,
-			    enum isolation by);
+void zone_isolate_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, enum isolation by);
 
 /* End the isolation of a pageblock; an empty one becomes whole or collapsible. */
-void zone_unisolate_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block);
+void zone_unisolate_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb);
 
 /*
- * Is an isolated pageblock free as a whole? In Linux mode an empty one becomes whole. *@ret_busy:
- * the pageblock is BUSY and in flight, and the caller has to collapse it.
+ * Make an isolated pageblock that is free but for its own tails whole, in Linux mode. True: the
+ * pageblock is BUSY and in flight, and the caller has to collapse it.
  */
-bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, uint64_t block, bool *ret_busy);
+bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, pb_t pb);
 
 /*
- * Make a pageblock that the caller owns, with its descriptors present, a cut one. Its frames with
- * indices [first, HVO_PAGEBLOCK_FRAMES) are free from now on.
+ * Make a pageblock that the caller owns, whole (TAKEN, or part of such a block) or at
+ * PLACE_CUTTING, with its descriptors present, a cut one. Its frames with indices
+ * [first, HVO_PAGEBLOCK_FRAMES) are free from now on.
  */
-void zone_open_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block, unsigned int first,
+void zone_open_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int first,
 			 enum migratetype type, unsigned int flags);
 
 /*
- * Make the pageblock that begins at frame @block a cut one of which all is free but for its tails,
- * in the frames from index @at on. @at is HVO_PAGEBLOCK_FRAMES: the tails lie elsewhere, and the
- * pageblock is in state USED.
+ * Make a pageblock that the caller owns a cut one of which all is free but for its tails, in the
+ * frames from index @at on. @at is HVO_PAGEBLOCK_FRAMES: the tails lie elsewhere, and the pageblock
+ * is in state TAKEN.
  */
-void zone_open_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t block, unsigned int at,
+void zone_open_around(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int at,
 		      enum migratetype type);
 
 /* Free the frames [pfn, pfn + nr) of cut pageblocks, each in state MEMMAP. */
@@ -67,7 +67,7 @@ void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64
 
 /*
  * Take exactly the frames [pfn, pfn + nr) of one isolated pageblock that is cut, if all are free,
- * as blocks in state USED, as large as fit. False: nothing has changed.
+ * as blocks in state TAKEN, as large as fit. False: nothing has changed.
  */
 bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 
@@ -78,7 +78,7 @@ bool zone_take_isolated(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 bool zone_take_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr);
 
 /*
- * Take a pageblock whose content the system has, state USED, if nothing else keeps
+ * Take a pageblock whose content the system has, state TAKEN, if nothing else keeps
  * zone_take_range() from taking [pfn, pfn + nr): the caller asks the system for the memory. False:
  * something else does.
  */
@@ -86,37 +86,48 @@ bool zone_take_reported(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, ui
 			hvo_pfn_t *ret);
 
 /* Take any free frame of a cut pageblock, isolated or not: state MEMMAP. False: there is none. */
-bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, uint64_t block, hvo_pfn_t *ret);
+bool zone_take_any_frame(struct hvo_machine *m, struct zone *z, pb_t pb, hvo_pfn_t *ret);
 
 /*
  * Set or clear PB_SELF of a cut pageblock whose tails are all in its own frames. Cleared, a tail
  * can go elsewhere. False: the pageblock is changing, or nothing is to be done.
  */
-bool zone_set_self(struct hvo_machine *m, struct zone *z, uint64_t block, bool self);
+bool zone_set_self(struct hvo_machine *m, struct zone *z, pb_t pb, bool self);
 
 /* Take a failed frame out of use, if it is free, and say where the frame is now. */
 enum bad_place zone_take_bad(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
 
 /* Take up to @max collapsible pageblocks off the bins: BUSY, in flight. Returns how many. */
-unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, uint64_t *blocks,
+unsigned int zone_take_collapsible(struct hvo_machine *m, struct zone *z, pb_t *pbs,
 				   unsigned int max);
 
 /* Make a BUSY pageblock, whose tails are folded now, a free whole block. */
-void zone_collapsed(struct hvo_machine *m, struct zone *z, uint64_t block);
+void zone_collapsed(struct hvo_machine *m, struct zone *z, pb_t pb);
 
 /* Put a pageblock that zone_take_collapsible() gave back: it stays cut. */
-void zone_put_collapsible(struct hvo_machine *m, struct zone *z, uint64_t block);
+void zone_put_collapsible(struct hvo_machine *m, struct zone *z, pb_t pb);
+
+/* A block that keeps an isolated range from being empty. */
+struct in_way {
+	hvo_pfn_t head;
+	enum hvo_page_state state; /* TAIL: its pageblock is changing */
+	uint16_t flags;
+	bool own; /* tails of the pageblock that the frame lies in, which vanish when that collapses */
+};
 
 /*
- * Can an isolated pageblock leave its zone? Each frame is free, failed, or holds descriptors of the
- * pageblock or, in a section that hosts its own, of the section.
+ * Find the next block, from *@pfn on in one pageblock, that is in the way of the isolated range
+ * [start, end): all that is neither free nor failed. Tails stay in a pageblock that can not
+ * collapse since a frame of it failed. *@pfn moves behind the block; false: none is left, and *@pfn
+ * is behind the pageblock. The first time *@pfn begins a pageblock.
  */
-bool zone_can_close(struct hvo_machine *m, uint64_t block);
+bool zone_next_in_way(struct hvo_machine *m, hvo_pfn_t *pfn, hvo_pfn_t start, hvo_pfn_t end,
+		      struct in_way *ret);
 
 /* Take a pageblock out of its zone: no frame of it is free or isolated any more. */
-void zone_close_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block);
+void zone_close_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb);
 
 /* Put a cut pageblock that was closed back into its zone, and count its free frames again. */
-void zone_reopen_pageblock(struct hvo_machine *m, struct zone *z, uint64_t block);
+void zone_reopen_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb);
 
 #endif

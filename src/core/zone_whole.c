@@ -32,42 +32,39 @@ void zone_free_sub(struct hvo_machine *m, struct zone *z, uint64_t nr)
 
 #define CUT_ONLY (PB_SELF | PB_BUSY | PB_CARVED)
 
-bool zone_whole_state(struct hvo_machine *m, uint64_t block, enum hvo_page_state *ret)
+bool zone_whole_state(struct hvo_machine *m, pb_t pb, enum hvo_page_state *ret)
 {
 	unsigned int order;
 	uint8_t byte;
 
-	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
+	lock_assert_held(m, &zone_of(m, pb_pfn(pb))->lock);
 	do {
-		byte = hvo_fold_byte(&m->mm, block);
+		byte = fold_byte(m, pb);
 		order = byte & HVO_FOLD_ORDER;
-		*ret = hvo_page_state(
-			page_ro(m, pageblock_pfn(block) & ~((UINT64_C(1) << order) - 1)));
-	} while (byte != hvo_fold_byte(&m->mm, block));
+		*ret = hvo_page_state(page_ro(m, order_start(pb_pfn(pb), order)));
+	} while (byte != fold_byte(m, pb));
 	return byte;
 }
 
-enum pageblock_place pageblock_place(struct hvo_machine *m, uint64_t block)
+enum pageblock_place pageblock_place(struct hvo_machine *m, pb_t pb)
 {
-	unsigned int flags = m->pageblocks[block].flags;
+	unsigned int flags = pb_data(m, pb)->flags;
 	enum hvo_page_state state;
 
-	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
+	lock_assert_held(m, &zone_of(m, pb_pfn(pb))->lock);
 	if (flags & PB_CUT) {
-		HVO_ASSERT(m, !(flags & PB_REPORTED), BLOCK_4, "cut, with the system",
-			   pageblock_pfn(block));
-		HVO_ASSERT(m, !hvo_fold_byte(&m->mm, block) || flags & PB_BUSY, BLOCK_4,
-			   "cut and whole", pageblock_pfn(block));
+		HVO_ASSERT(m, !(flags & PB_REPORTED), BLOCK_4, "cut, with the system", pb_pfn(pb));
+		HVO_ASSERT(m, !fold_byte(m, pb) || flags & PB_BUSY, BLOCK_4, "cut and whole",
+			   pb_pfn(pb));
 		return flags & PB_BUSY ? PLACE_COLLAPSING : PLACE_CUT;
 	}
-	HVO_ASSERT(m, !(flags & CUT_ONLY), BLOCK_4, "flags of a block that is not cut",
-		   pageblock_pfn(block));
-	if (!zone_whole_state(m, block, &state))
+	HVO_ASSERT(m, !(flags & CUT_ONLY), BLOCK_4, "flags of a block that is not cut", pb_pfn(pb));
+	if (!zone_whole_state(m, pb, &state))
 		return PLACE_CUTTING;
 	if (state != HVO_PAGE_MEMMAP)
 		return PLACE_WHOLE;
-	HVO_ASSERT(m, vmemmap_described_at_start(m, pageblock_pfn(block)), BLOCK_4,
-		   "descriptors in a whole block", pageblock_pfn(block));
+	HVO_ASSERT(m, vmemmap_described_at_start(m, pb_pfn(pb)), BLOCK_4,
+		   "descriptors in a whole block", pb_pfn(pb));
 	return PLACE_MEMMAP;
 }
 
@@ -93,42 +90,37 @@ static uint8_t whole_byte(const struct hvo_machine *m, unsigned int order)
 	return (uint8_t)(order | (on_demand(m) ? HVO_FOLDED : 0));
 }
 
-void zone_take_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int have,
-		   hvo_pfn_t want, unsigned int order)
+/* Take the part of @order at @pfn out of a free block of order @have: state TAKEN. */
+static void take_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int have,
+		     unsigned int order)
 {
-	struct hvo_page *page = page_rw(m, pfn);
+	hvo_pfn_t head = order_start(pfn, have);
+	struct hvo_page *page = page_rw(m, head);
 	unsigned int o = have;
 
 	lock_assert_held(m, &z->lock);
 	HVO_ASSERT(m, have >= order && page->state == HVO_PAGE_FREE, ZONE_7, "block not free", pfn);
 	whole_del(m, z, page, have);
-	page_set_state(m, pfn, page, HVO_PAGE_TAIL, 0);
-	while (o > order) {
-		hvo_pfn_t low = pfn, high = pfn + (UINT64_C(1) << (o - 1));
-		hvo_pfn_t other = want >= high ? low : high;
-
-		o--;
-		fold_set(m, other, o, whole_byte(m, o));
-		whole_add(m, z, other, o);
-		pfn = want >= high ? high : low;
+	page_set_state(m, head, page, HVO_PAGE_TAIL, 0);
+	while (o-- > order) {
+		fold_set(m, buddy_of(pfn, o), o, whole_byte(m, o));
+		whole_add(m, z, buddy_of(pfn, o), o);
 	}
 	fold_set(m, pfn, order, whole_byte(m, order));
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, order);
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAKEN, order);
 	zone_free_sub(m, z, UINT64_C(1) << order);
 }
 
 bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, hvo_pfn_t *ret)
 {
 	unsigned int o;
-	hvo_pfn_t pfn;
 
 	lock_assert_held(m, &z->lock);
 	for (o = order; o <= m->cfg.max_order; o++) {
 		if (!z->whole[o - HVO_PAGEBLOCK_ORDER])
 			continue;
-		pfn = pageblock_pfn(z->whole[o - HVO_PAGEBLOCK_ORDER] - 1);
-		*ret = pfn;
-		zone_take_out(m, z, pfn, o, pfn, order);
+		*ret = pb_pfn(pb_of_link(z->whole[o - HVO_PAGEBLOCK_ORDER]));
+		take_out(m, z, *ret, o, order);
 		return true;
 	}
 	return false;
@@ -138,25 +130,20 @@ bool zone_heads_free(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	const struct hvo_page *page = page_ro(m, pfn);
 
-	return hvo_page_state(page) == HVO_PAGE_FREE &&
-	       __atomic_load_n(&page->order, __ATOMIC_RELAXED) == order;
+	return hvo_page_state(page) == HVO_PAGE_FREE && page_order(page) == order;
 }
 
 unsigned int zone_free_order(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	unsigned int order = fold_order(m, pfn);
-	hvo_pfn_t head = pfn & ~((UINT64_C(1) << order) - 1);
 
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
-	return order && zone_heads_free(m, head, order) ? order : 0;
+	return order && zone_heads_free(m, order_start(pfn, order), order) ? order : 0;
 }
 
 void zone_take_part(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order)
 {
-	unsigned int have = zone_free_order(m, pfn);
-
-	lock_assert_held(m, &z->lock);
-	zone_take_out(m, z, pfn & ~((UINT64_C(1) << have) - 1), have, pfn, order);
+	take_out(m, z, pfn, zone_free_order(m, pfn), order);
 }
 
 bool zone_take_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn)
@@ -164,7 +151,7 @@ bool zone_take_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t p
 	lock_assert_held(m, &z->lock);
 	if (!zone_free_order(m, pfn))
 		return false;
-	zone_take_part(m, z, pageblock_pfn(pageblock_of(pfn)), HVO_PAGEBLOCK_ORDER);
+	zone_take_part(m, z, pb_start(pfn), HVO_PAGEBLOCK_ORDER);
 	return true;
 }
 
@@ -177,32 +164,31 @@ void zone_set_isolated(struct hvo_machine *m, hvo_pfn_t pfn)
 
 /* ---- set aside, isolated, and what is around ------------------------------------------------ */
 
-void zone_set_aside(struct hvo_machine *m, uint64_t block)
+void zone_set_aside(struct hvo_machine *m, pb_t pb)
 {
-	hvo_pfn_t pfn = pageblock_pfn(block);
+	hvo_pfn_t pfn = pb_pfn(pb);
 
-	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
+	lock_assert_held(m, &zone_of(m, pb_pfn(pb))->lock);
 	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, whole_byte(m, HVO_PAGEBLOCK_ORDER));
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_POISONED, HVO_PAGEBLOCK_ORDER);
 }
 
-bool zone_take_aside(struct hvo_machine *m, uint64_t block)
+bool zone_take_aside(struct hvo_machine *m, pb_t pb)
 {
-	hvo_pfn_t pfn = pageblock_pfn(block);
+	hvo_pfn_t pfn = pb_pfn(pb);
 
-	lock_assert_held(m, &zone_of(m, pageblock_pfn(block))->lock);
-	if (pageblock_place(m, block) != PLACE_WHOLE ||
+	lock_assert_held(m, &zone_of(m, pb_pfn(pb))->lock);
+	if (pageblock_place(m, pb) != PLACE_WHOLE ||
 	    hvo_page_state(page_ro(m, pfn)) != HVO_PAGE_POISONED)
 		return false;
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_USED, HVO_PAGEBLOCK_ORDER);
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAKEN, HVO_PAGEBLOCK_ORDER);
 	return true;
 }
 
 /* Does a pageblock serve nobody when it is free: is it isolated, or did a frame fail? */
 static bool stays_apart(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	return m->pageblocks[pageblock_of(pfn)].isolation ||
-	       badframe_in_block(m, pfn, HVO_PAGEBLOCK_ORDER);
+	return pb_data(m, pb_of(pfn))->isolation || badframe_in_block(m, pfn, HVO_PAGEBLOCK_ORDER);
 }
 
 /* Free a block around the pageblocks that are isolated or failed; false: there are none. */
@@ -217,9 +203,9 @@ static bool put_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uns
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 	for (p = pfn; p < end; p += HVO_PAGEBLOCK_FRAMES) {
 		if (badframe_in_block(m, p, HVO_PAGEBLOCK_ORDER)) {
-			zone_set_aside(m, pageblock_of(p));
+			zone_set_aside(m, pb_of(p));
 			work_wanted(m);
-		} else if (m->pageblocks[pageblock_of(p)].isolation) {
+		} else if (pb_data(m, pb_of(p))->isolation) {
 			zone_set_isolated(m, p);
 		} else {
 			zone_put_whole(m, z, p, HVO_PAGEBLOCK_ORDER);
@@ -261,18 +247,18 @@ void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsign
 	for (; o < m->cfg.max_order; o++) {
 		uint8_t byte;
 
-		buddy = pfn ^ (UINT64_C(1) << o);
+		buddy = buddy_of(pfn, o);
 		/* No block lies in two zones: where a free one begins is enough. */
 		if (!zone_has(m, z, buddy))
 			break;
-		byte = hvo_fold_byte(&m->mm, pageblock_of(buddy));
-		/* The order too: a block that is just collapsing has its byte already. */
+		byte = fold_byte(m, pb_of(buddy));
+		/* The order too: a pageblock that is just collapsing has its byte already. */
 		if (byte != whole_byte(m, o) || !zone_heads_free(m, buddy, o))
 			break;
 		page = page_rw(m, buddy);
 		whole_del(m, z, page, o);
 		page_set_state(m, buddy, page, HVO_PAGE_TAIL, 0);
-		pfn &= ~(UINT64_C(1) << o);
+		pfn = min_u64(pfn, buddy);
 	}
 	fold_set(m, pfn, o, whole_byte(m, o));
 	whole_add(m, z, pfn, o);

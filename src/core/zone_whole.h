@@ -6,28 +6,28 @@
 #include "lock.h"
 
 /*
- * All with the zone's lock held. Blocks handed out are in state USED, refcount 0.
+ * All with the zone's lock held. Blocks handed out are in state TAKEN.
  *
  * What is between two steps of another thread can be seen under the lock; this is all of it, and
  * pageblock_place() stops at anything else:
  *
  *	place	    fold byte	  CUT BUSY  head of the pageblock
  *	WHOLE	    order|FOLDED   -   -    FREE, ISOLATED, HUGETLB_*, POISONED (set aside); TAIL of a
- *		    or order		    larger block; USED: in somebody's hands, or on the way from
- *					    one to the next (folding and restoring too)
+ *		    or order		    larger block; USED, TAKEN: in a user's hands, or the
+ *					    library's (folding and restoring too)
  *	MEMMAP	    as WHOLE	   -   -    MEMMAP: all of it holds descriptors, since the start
  *	CUTTING	    0		   -   -    anything: its descriptors are the cutter's alone
  *	CUT	    0		  CUT  -    anything: what the frames say
  *	COLLAPSING  0, then	  CUT BUSY  anything: its frames are the collapser's alone, and the
  *		    order|FOLDED	    byte does not say which step it is at
  *
- *	whole -> cut: USED, CUTTING, CUT	cut -> whole: CUT, COLLAPSING, then whole, or CUT again
+ *	whole -> cut: TAKEN, CUTTING, CUT	cut -> whole: CUT, COLLAPSING, then whole, or CUT again
  *
  * Isolation goes with each of them; a free whole block is isolated exactly if its state is ISOLATED
  * or it is set aside. CARVED and SELF go with CUT only, REPORTED only with WHOLE and CUTTING.
  * Moving changes what backs a page, and never the place. Who owes what: a cutter or collapser owes
- * the zone the block (in_flight), a fold owes a wait for readers and a flush before its frames are
- * free, a frame that failed owes its departure to whoever brings it back.
+ * the zone the pageblock (in_flight), a fold owes a wait for readers and a flush before its frames
+ * are free, a frame that failed owes its departure to whoever brings it back.
  */
 enum pageblock_place { PLACE_WHOLE, PLACE_MEMMAP, PLACE_CUTTING, PLACE_CUT, PLACE_COLLAPSING };
 
@@ -64,7 +64,7 @@ void zone_free_sub(struct hvo_machine *m, struct zone *z, uint64_t nr);
  * What the head of the whole block around says; false: it is cut. Who changes that without the
  * lock writes all bytes first, and then the descriptors.
  */
-bool zone_whole_state(struct hvo_machine *m, uint64_t block, enum hvo_page_state *ret);
+bool zone_whole_state(struct hvo_machine *m, pb_t pb, enum hvo_page_state *ret);
 
 /* Is a pageblock cut, not about to change, and open to everybody? Zone lock held. */
 static inline bool pageblock_serves(const struct pageblock *b)
@@ -73,10 +73,7 @@ static inline bool pageblock_serves(const struct pageblock *b)
 }
 
 /* Where a pageblock is, by the table above. */
-enum pageblock_place pageblock_place(struct hvo_machine *m, uint64_t block);
-
-void zone_take_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int have,
-		   hvo_pfn_t want, unsigned int order);
+enum pageblock_place pageblock_place(struct hvo_machine *m, pb_t pb);
 
 /* Take a block of order 9 and above off the free lists; false if there is none. */
 bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, hvo_pfn_t *ret);
@@ -87,10 +84,10 @@ bool zone_heads_free(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 /* Order of the free block of 2 MiB and above that a frame is in; 0: in none. */
 unsigned int zone_free_order(struct hvo_machine *m, hvo_pfn_t pfn);
 
-/* Take the part of @order of a free block, at least as large, that begins at @pfn: state USED. */
+/* Take the part of @order of a free block, at least as large, that begins at @pfn: state TAKEN. */
 void zone_take_part(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order);
 
-/* Take the pageblock of a frame, if it is free as part of a whole block: state USED. */
+/* Take the pageblock of a frame, if it is free as part of a whole block: state TAKEN. */
 bool zone_take_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn);
 
 /*
@@ -99,10 +96,10 @@ bool zone_take_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t p
 void zone_set_isolated(struct hvo_machine *m, hvo_pfn_t pfn);
 
 /* Set a pageblock in the caller's hands aside: POISONED as a whole, until it can be cut. */
-void zone_set_aside(struct hvo_machine *m, uint64_t block);
+void zone_set_aside(struct hvo_machine *m, pb_t pb);
 
-/* Take a pageblock that was set aside: state USED; false: it is not set aside. */
-bool zone_take_aside(struct hvo_machine *m, uint64_t block);
+/* Take a pageblock that was set aside: state TAKEN; false: it is not set aside. */
+bool zone_take_aside(struct hvo_machine *m, pb_t pb);
 
 /* Free a whole block: merge it with its free neighbours and set the fold bytes. */
 void zone_put_whole(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsigned int order);

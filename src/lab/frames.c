@@ -145,6 +145,7 @@ static const char *state_name(unsigned int state)
 		[HVO_PAGE_MEMMAP] = "memmap",
 		[HVO_PAGE_POISONED] = "poisoned",
 		[HVO_PAGE_ISOLATED] = "isolated",
+		[HVO_PAGE_TAKEN] = "taken",
 	};
 
 	return state < HVO_PAGE_NR_STATES ? names[state] : "unknown";

@@ -221,7 +221,7 @@ unsigned int cut_frames(const struct hvo_page *page)
 {
 	unsigned int order = __atomic_load_n(&page->order, __ATOMIC_RELAXED) & HVO_FOLD_ORDER;
 	enum hvo_page_state state = hvo_page_state(page);
-	bool head = state == HVO_PAGE_FREE || state == HVO_PAGE_USED;
+	bool head = state == HVO_PAGE_FREE || state == HVO_PAGE_USED || state == HVO_PAGE_TAKEN;
 
 	return head && order < HVO_PAGEBLOCK_ORDER ? 1u << order : 1;
 }

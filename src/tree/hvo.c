@@ -67,6 +67,7 @@ static void look_at(const struct hvo_page *page, uint64_t block, struct found *f
 {
 	switch (hvo_page_state(page)) {
 	case HVO_PAGE_USED:
+	case HVO_PAGE_TAKEN:
 		f->used = true;
 		break;
 	case HVO_PAGE_MEMMAP:

@@ -45,6 +45,7 @@ static uint64_t flags_of(const struct hvo_page *head, bool first)
 	case HVO_PAGE_ISOLATED:
 		return KPF_BUDDY;
 	case HVO_PAGE_USED:
+	case HVO_PAGE_TAKEN:
 		return flags_of_used(head, first);
 	case HVO_PAGE_HUGETLB_FREE:
 	case HVO_PAGE_HUGETLB_USED:

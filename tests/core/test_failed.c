@@ -1151,17 +1151,17 @@ static void *look_at_places(void *arg)
 {
 	struct watch *w = arg;
 	struct hvo_machine *m = w->m;
-	uint64_t block = 0, nr = m->mm.nr_frames >> HVO_PAGEBLOCK_ORDER;
+	hvo_pfn_t pfn = 0;
 
 	while (!__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE)) {
-		struct zone *z = zone_lock_of(m, block << HVO_PAGEBLOCK_ORDER);
+		struct zone *z = zone_lock_of(m, pfn);
 
 		if (z) {
-			(void)pageblock_place(m, block);
+			(void)pageblock_place(m, pb_of(pfn));
 			lock_release(m, &z->lock);
 			w->looks++;
 		}
-		block = (block + 1) % nr;
+		pfn = (pfn + HVO_PAGEBLOCK_FRAMES) % m->mm.nr_frames;
 	}
 	return NULL;
 }

@@ -32,9 +32,9 @@ static void move_offline(enum hvo_mode mode)
 
 	rig_open(&r, RIG_SIM, &cfg);
 	assert_int_equal(hvo_memory_add(r.m, 0, FIRST, FIRST + SECTION, 0), 0);
-	frame = r.m->ops->backing(r.m->ctx, hvo_pageblock_head_page(pageblock_of(FIRST)));
+	frame = r.m->ops->backing(r.m->ctx, hvo_pageblock_head_page(pb_of(FIRST).nr));
 	assert_int_equal(hvo_move_memmap(r.m, frame), 0);
-	to = r.m->ops->backing(r.m->ctx, hvo_pageblock_head_page(pageblock_of(FIRST)));
+	to = r.m->ops->backing(r.m->ctx, hvo_pageblock_head_page(pb_of(FIRST).nr));
 	assert_int_not_equal(to, frame);
 	rig_audit(&r);
 	assert_int_equal(hvo_memory_online(r.m, FIRST, FIRST + SECTION, HVO_ZONE_NORMAL), 0);
@@ -65,7 +65,7 @@ static void offline_together(enum hvo_mode mode)
 	hog_all(&r, &hog, 0, false);
 	assert_int_equal(hvo_memory_online(r.m, FIRST, FIRST + SECTION, HVO_ZONE_NORMAL), 0);
 	assert_int_equal(hvo_memory_add(r.m, 0, FIRST + SECTION, end, 0), 0);
-	frame = r.m->ops->backing(r.m->ctx, hvo_pageblock_head_page(pageblock_of(FIRST + SECTION)));
+	frame = r.m->ops->backing(r.m->ctx, hvo_pageblock_head_page(pb_of(FIRST + SECTION).nr));
 	assert_true(frame >= FIRST && frame < FIRST + SECTION);
 	assert_int_equal(hvo_memory_online(r.m, FIRST + SECTION, end, HVO_ZONE_NORMAL), 0);
 	hog_release(&r, &hog, UINT64_MAX);
@@ -291,7 +291,7 @@ static void expect_counts(struct rig *r, const struct hvo_machine_stat *was)
  */
 static void self_hosted_fails(enum hvo_mode mode, bool inside)
 {
-	uint64_t head = hvo_pageblock_head_page(pageblock_of(FIRST)), pages[4], hosts, i;
+	uint64_t head = hvo_pageblock_head_page(pb_of(FIRST).nr), pages[4], hosts, i;
 	struct hvo_config cfg = config(mode);
 	hvo_pfn_t end = FIRST + SECTION, frame;
 	struct hvo_machine_stat empty = { .size = sizeof(empty) }, full = { .size = sizeof(full) };
@@ -301,8 +301,8 @@ static void self_hosted_fails(enum hvo_mode mode, bool inside)
 	hosts = mode == HVO_LINUX ? 512 : 71;
 	pages[0] = head;
 	pages[1] = head + 63;
-	pages[2] = hvo_pageblock_tail_page(pageblock_of(FIRST));
-	pages[3] = hvo_pageblock_tail_page(pageblock_of(FIRST)) + 6;
+	pages[2] = hvo_pageblock_tail_page(pb_of(FIRST).nr);
+	pages[3] = hvo_pageblock_tail_page(pb_of(FIRST).nr) + 6;
 	rig_open(&r, RIG_SIM, &cfg);
 	empty = rig_stat(&r);
 	if (inside)
@@ -353,7 +353,7 @@ static void test_self_hosted_fails(void **state)
 /* The same where each call on the way fails once. */
 static void self_hosted_faults(enum hvo_mode mode)
 {
-	uint64_t page = hvo_pageblock_head_page(pageblock_of(FIRST)) + 3, at;
+	uint64_t page = hvo_pageblock_head_page(pb_of(FIRST).nr) + 3, at;
 	struct hvo_config cfg = config(mode);
 	hvo_pfn_t end = FIRST + SECTION;
 	struct hvo_machine_stat empty = { .size = sizeof(empty) };
@@ -413,10 +413,10 @@ static void test_own_frames_offline(void **state)
 	held[nr++] = rig_alloc(&r, HVO_GFP_USER, 0);
 	assert_true(held[0] >= FIRST);
 	base = held[0] & ~UINT64_C(511);
-	tails = hvo_pageblock_tail_page(pageblock_of(base));
+	tails = hvo_pageblock_tail_page(pb_of(base).nr);
 	bad[0] = backing(&r, tails + 1);
-	assert_int_equal(pageblock_of(fail_backing(&r, tails + 1)), pageblock_of(base));
-	while (r.m->pageblocks[pageblock_of(base)].nr_free)
+	assert_int_equal(pb_of(fail_backing(&r, tails + 1)).nr, pb_of(base).nr);
+	while (pb_data(r.m, pb_of(base))->nr_free)
 		held[nr++] = rig_alloc(&r, HVO_GFP_USER, 0);
 	for (i = 2; i < 4; i++) {
 		bad[i - 1] = backing(&r, tails + i);
@@ -456,7 +456,7 @@ static void test_whole_boot_frames(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 2048);
 	hvo_pfn_t end = 524288, start = end - SECTION, frame[3];
-	uint64_t page = hvo_pageblock_head_page(pageblock_of(start));
+	uint64_t page = hvo_pageblock_head_page(pb_of(start).nr);
 	struct hvo_machine_stat empty = { .size = sizeof(empty) };
 	struct hog hog = { 0 };
 	struct rig r;
@@ -548,7 +548,7 @@ static void expect_found(struct rig *r)
 
 static void audit_offline(enum hvo_mode mode, unsigned int flags)
 {
-	uint64_t page = hvo_pageblock_head_page(pageblock_of(FIRST)) + 5;
+	uint64_t page = hvo_pageblock_head_page(pb_of(FIRST).nr) + 5;
 	struct hvo_config cfg = config(mode);
 	struct hvo_remap run = { page, HVO_SHARED_TAIL, 1 };
 	hvo_pfn_t end = FIRST + SECTION, pfn = FIRST + 10 * 512, frame;
@@ -558,12 +558,12 @@ static void audit_offline(enum hvo_mode mode, unsigned int flags)
 	rig_open(&r, RIG_SIM, &cfg);
 	assert_int_equal(hvo_memory_add(r.m, 0, FIRST, end, flags), 0);
 	rig_audit(&r);
-	r.m->fold[pageblock_of(pfn)] ^= HVO_FOLDED;
+	r.m->fold[pb_of(pfn).nr] ^= HVO_FOLDED;
 	expect_found(&r);
-	r.m->fold[pageblock_of(pfn)] ^= HVO_FOLDED;
-	r.m->pageblocks[pageblock_of(pfn)].isolation = ISOLATED_BY_LIBRARY;
+	r.m->fold[pb_of(pfn).nr] ^= HVO_FOLDED;
+	pb_data(r.m, pb_of(pfn))->isolation = ISOLATED_BY_LIBRARY;
 	expect_found(&r);
-	r.m->pageblocks[pageblock_of(pfn)].isolation = NOT_ISOLATED;
+	pb_data(r.m, pb_of(pfn))->isolation = NOT_ISOLATED;
 	page_rw(r.m, pfn)->state = HVO_PAGE_FREE;
 	expect_found(&r);
 	page_rw(r.m, pfn)->state = HVO_PAGE_USED;

@@ -9,6 +9,7 @@
 #include <hvo/migrate.h>
 
 #include "core/base.h"
+#include "core/fold.h"
 #include "core/isolate.h"
 
 #define ANY HVO_NODE_ANY
@@ -46,8 +47,11 @@ static void isolate_in(enum hvo_mode mode)
 	assert_int_equal(hvo_isolate_range(r.m, end - 512, end + 512), -HVO_EBUSY);
 	rig_audit(&r);
 	expect_apart(&r, start, end);
-	for (i = 0; i < 40; i++)
-		assert_true(isolated_pageblock_free(r.m, start + (hvo_pfn_t)i * 512));
+	for (i = 0; i < 40; i++) {
+		isolated_collapse(r.m, pb_of(start + (hvo_pfn_t)i * 512));
+		assert_int_equal(rig_page(&r, start + (hvo_pfn_t)i * 512)->state,
+				 HVO_PAGE_ISOLATED);
+	}
 	assert_int_equal(hvo_unisolate_range(r.m, start, end), 0);
 	after = rig_zone(&r, 0, HVO_ZONE_NORMAL);
 	assert_memory_equal(&before, &after, sizeof(before));
@@ -74,7 +78,7 @@ static void isolate_in(enum hvo_mode mode)
 	rig_audit(&r);
 	expect_apart(&r, start, end);
 	for (small = start; small < end; small += 512)
-		(void)isolated_pageblock_free(r.m, small);
+		isolated_collapse(r.m, pb_of(small));
 	rig_audit(&r);
 	assert_int_equal(hvo_unisolate_range(r.m, start, end), 0);
 	hvo_collapse(r.m, UINT64_MAX, NULL);
@@ -103,12 +107,16 @@ static void take_in(enum hvo_mode mode)
 	rig_open(&r, RIG_SIM, &cfg);
 	before = rig_free(&r);
 	assert_int_equal(hvo_isolate_range(r.m, start, end), 0);
-	assert_true(isolated_claim(r.m, start, end));
+	assert_int_equal(isolated_claim_frames(r.m, start, end), 0);
 	assert_int_equal(hvo_unisolate_range(r.m, start, end), 0);
 	assert_int_equal(rig_page(&r, start)->order, 10);
 	assert_int_equal(rig_page(&r, 262144)->order, 18);
-	assert_int_equal(rig_page(&r, 262144)->state, HVO_PAGE_USED);
+	assert_int_equal(rig_page(&r, 262144)->state, HVO_PAGE_TAKEN);
 	assert_int_equal(rig_free(&r), before - (end - start));
+	/* Nobody holds the two blocks, and no list has them. */
+	assert_int_equal(rig_findings(&r), 2);
+	free_blocks(r.m, start, end);
+	assert_int_equal(rig_free(&r), before);
 	rig_audit(&r);
 	rig_close(&r);
 }

@@ -704,7 +704,7 @@ static void huge_in(enum rig_platform platform, enum hvo_mode mode, bool optimiz
 	assert_int_equal(rig_pool(pool, ANY).reserved, 3);
 	assert_int_equal(rig_pool(pool, ANY).deferred, folded);
 	assert_int_equal(rig_pool(pool, ANY).optimized, mode == HVO_LINUX ? 4 * folded : 4);
-	assert_int_equal(rig_page(&r, was)->state, folded ? HVO_PAGE_USED : HVO_PAGE_FREE);
+	assert_int_equal(rig_page(&r, was)->state, folded ? HVO_PAGE_TAKEN : HVO_PAGE_FREE);
 	check_table(t);
 	rig_audit(&r);
 	work_all(&r);

@@ -99,7 +99,8 @@ static void assert_same(struct rig *r, const struct hvo_machine_stat *was)
 }
 
 /* Move what backs a page of the array, and describes frames of one block; the new frame. */
-static hvo_pfn_t move(struct rig *r, uint64_t page)
+/* @findings: blocks that the library has in its hands meanwhile. */
+static hvo_pfn_t move_while(struct rig *r, uint64_t page, uint64_t findings)
 {
 	struct hvo_machine_stat was = rig_stat(r);
 	struct shot *shot = shot_take(r, hvo_memmap_group(page) / 8 * 512, 512);
@@ -115,8 +116,13 @@ static hvo_pfn_t move(struct rig *r, uint64_t page)
 	assert_int_equal(rig_stat(r).moved, was.moved + 1);
 	assert_same(r, &was);
 	shot_check(r, shot, old, new);
-	rig_audit(r);
+	assert_int_equal(rig_findings(r), findings);
 	return new;
+}
+
+static hvo_pfn_t move(struct rig *r, uint64_t page)
+{
+	return move_while(r, page, 0);
 }
 
 /* An allocated block of 2 MiB, split; its tails are in frames from elsewhere. */
@@ -212,7 +218,7 @@ static uint64_t move_all(struct rig *r, uint64_t first, bool home, uint64_t kind
 				continue;
 			kinds[kind_of(r, block)]++;
 			new = move(r, page);
-			assert_int_equal(new == vmemmap_home(&r->m->nodes[0], page), home);
+			assert_int_equal(new == vmemmap_home(&r->m->nodes[0], (slot_t){ page }), home);
 			moved++;
 		}
 	}
@@ -293,7 +299,7 @@ EACH_PLATFORM(restored)
 
 /* ---- errors ------------------------------------------------------------------------------- */
 
-static void refuse(struct rig *r, hvo_pfn_t pfn, int rc)
+static void refuse_while(struct rig *r, hvo_pfn_t pfn, int rc, uint64_t findings)
 {
 	struct hvo_machine_stat was = rig_stat(r);
 	struct shot *shot = shot_all(r);
@@ -302,7 +308,12 @@ static void refuse(struct rig *r, hvo_pfn_t pfn, int rc)
 	assert_int_equal(rig_stat(r).moved, was.moved);
 	assert_same(r, &was);
 	shot_check(r, shot, HVO_PFN_NONE, HVO_PFN_NONE);
-	rig_audit(r);
+	assert_int_equal(rig_findings(r), findings);
+}
+
+static void refuse(struct rig *r, hvo_pfn_t pfn, int rc)
+{
+	refuse_while(r, pfn, rc, 0);
 }
 
 static void test_not_movable(void **state)
@@ -351,7 +362,8 @@ static void test_not_movable_whole(void **state)
 static void test_busy(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 256);
-	uint64_t tails, blocks[8];
+	uint64_t tails;
+	pb_t pbs[8];
 	hvo_pfn_t pfn, part = 0;
 	struct zone *z;
 	unsigned int k;
@@ -366,34 +378,34 @@ static void test_busy(void **state)
 	put_parts(&r, pfn + 64, pfn + 128, 0);
 	assert_int_equal(alloc_block(r.m, HVO_GFP_USER, 6, ANY, &part), 0);
 	assert_int_equal(part, pfn + 64);
-	refuse(&r, backing(&r, tails), -HVO_EBUSY);
-	move(&r, tails + 1);
+	refuse_while(&r, backing(&r, tails), -HVO_EBUSY, 1);
+	move_while(&r, tails + 1, 1);
 	free_block(r.m, part, 6);
 	move(&r, tails);
 	put_parts(&r, pfn + 128, pfn + 256, 0);
 	assert_int_equal(alloc_block(r.m, HVO_GFP_USER, 7, ANY, &part), 0);
 	assert_int_equal(part, pfn + 128);
-	refuse(&r, backing(&r, tails + 1), -HVO_EBUSY);
-	refuse(&r, backing(&r, tails + 2), -HVO_EBUSY);
-	move(&r, tails + 3);
+	refuse_while(&r, backing(&r, tails + 1), -HVO_EBUSY, 1);
+	refuse_while(&r, backing(&r, tails + 2), -HVO_EBUSY, 1);
+	move_while(&r, tails + 3, 1);
 	free_block(r.m, part, 7);
 	move(&r, tails + 2);
 	/* Frozen by who is about to split it. */
 	assert_true(page_freeze(r.m, pfn + 300, 1));
 	assert_false(page_freeze(r.m, pfn + 300, 1));
-	refuse(&r, backing(&r, tails + 3), -HVO_EBUSY);
+	refuse_while(&r, backing(&r, tails + 3), -HVO_EBUSY, 1);
 	page_set_refs(page_rw(r.m, pfn + 300), 1);
 	/* Being collapsed. */
 	put_parts(&r, pfn, pfn + 64, 0);
 	put_parts(&r, pfn + 256, pfn + 512, 0);
 	lock_acquire(r.m, &z->lock);
-	assert_int_equal(zone_take_collapsible(r.m, z, blocks, 8), 1);
+	assert_int_equal(zone_take_collapsible(r.m, z, pbs, 8), 1);
 	lock_release(r.m, &z->lock);
-	assert_int_equal(blocks[0], pfn >> 9);
+	assert_true(pb_same(pbs[0], pb_of(pfn)));
 	for (k = 0; k < 7; k++)
 		assert_int_equal(hvo_move_memmap(r.m, backing(&r, tails + k)), -HVO_EBUSY);
 	lock_acquire(r.m, &z->lock);
-	zone_put_collapsible(r.m, z, blocks[0]);
+	zone_put_collapsible(r.m, z, pbs[0]);
 	lock_release(r.m, &z->lock);
 	move(&r, tails);
 	rig_close(&r);
@@ -786,13 +798,14 @@ static void test_threads_late_writers(void **state)
 
 static void isolate(struct rig *r, uint64_t block, bool on)
 {
-	struct zone *z = zone_of(r->m, block << 9);
+	pb_t pb = { block };
+	struct zone *z = zone_of(r->m, pb_pfn(pb));
 
 	lock_acquire(r->m, &z->lock);
 	if (on)
-		zone_isolate_pageblock(r->m, z, block, ISOLATED_BY_LIBRARY);
+		zone_isolate_pageblock(r->m, z, pb, ISOLATED_BY_LIBRARY);
 	else
-		zone_unisolate_pageblock(r->m, z, block);
+		zone_unisolate_pageblock(r->m, z, pb);
 	lock_release(r->m, &z->lock);
 	rig_audit(r);
 }
@@ -858,15 +871,15 @@ static void test_isolation(void **state)
 /* Putting back what is not isolated; isolating twice. */
 static void isolate_wrongly(struct rig *r, bool twice)
 {
-	uint64_t block = rig_alloc(r, HVO_GFP_KERNEL, 0) >> HVO_PAGEBLOCK_ORDER;
-	struct zone *z = zone_of(r->m, pageblock_pfn(block));
+	pb_t pb = pb_of(rig_alloc(r, HVO_GFP_KERNEL, 0));
+	struct zone *z = zone_of(r->m, pb_pfn(pb));
 
 	lock_acquire(r->m, &z->lock);
 	if (twice) {
-		zone_isolate_pageblock(r->m, z, block, ISOLATED_BY_LIBRARY);
-		zone_isolate_pageblock(r->m, z, block, ISOLATED_BY_LIBRARY);
+		zone_isolate_pageblock(r->m, z, pb, ISOLATED_BY_LIBRARY);
+		zone_isolate_pageblock(r->m, z, pb, ISOLATED_BY_LIBRARY);
 	}
-	zone_unisolate_pageblock(r->m, z, block);
+	zone_unisolate_pageblock(r->m, z, pb);
 }
 
 static void test_isolation_panics(void **state)

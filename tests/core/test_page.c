@@ -85,15 +85,16 @@ static void test_zero_is_a_tail(void **state)
 
 static const char *const names[HVO_PAGE_NR_STATES] = { "tail",	    "free",	 "used",
 						       "huge free", "huge used", "memmap",
-						       "poisoned",  "isolated" };
+						       "poisoned",  "isolated",	 "taken" };
 
 /* legal[from][to], in the order of the names */
 static const char *const legal[HVO_PAGE_NR_STATES] = {
-	/*		 tfuHUmpi */
-	[HVO_PAGE_TAIL] = "yyy--yyy",	      [HVO_PAGE_FREE] = "yyy-----",
-	[HVO_PAGE_USED] = "yyyyyyyy",	      [HVO_PAGE_HUGETLB_FREE] = "--y-y---",
-	[HVO_PAGE_HUGETLB_USED] = "--yy----", [HVO_PAGE_MEMMAP] = "yy------",
-	[HVO_PAGE_POISONED] = "--y-----",     [HVO_PAGE_ISOLATED] = "y-y---y-",
+	/*		 tfuHUmpiT */
+	[HVO_PAGE_TAIL] = "yyy--yyyy",	       [HVO_PAGE_FREE] = "yy---yy-y",
+	[HVO_PAGE_USED] = "yyy------",	       [HVO_PAGE_HUGETLB_FREE] = "----y---y",
+	[HVO_PAGE_HUGETLB_USED] = "---y----y", [HVO_PAGE_MEMMAP] = "yy-------",
+	[HVO_PAGE_POISONED] = "--------y",     [HVO_PAGE_ISOLATED] = "y-----y-y",
+	[HVO_PAGE_TAKEN] = "yyyyyyyyy",
 };
 
 static void test_transitions(void **state)

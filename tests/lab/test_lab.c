@@ -143,6 +143,10 @@ static void test_bindings(void **state)
 		"for i = 1, 8 do assert(p:free(o[i])) end assert(p:stat().total == 4)",
 		"t, n = p:shrink_each(100) assert(#t == 4 and n == 4 and p:stat().total == 0)",
 		"assert(m:dissolve(0) and g:resize(0).done == 3)",
+		"l = hvo.machine{memory='128M', mode='linux'} q = l:pool{} q:set_overcommit(1)",
+		"e = assert(q:alloc()) assert(l:page(e).state == 'hugetlb_used' and l:page(e).folded)",
+		"assert(q:free(e) and l:page(e).state == 'taken' and l:audit() == 0)",
+		"l:work() assert(l:page(e).state ~= 'taken' and l:audit() == 0) l:close()",
 		/* ranges */
 		"s = assert(m:contig_pages(1000)) assert(m:free_contig(s, s + 1000))",
 		"assert(m:contig(1 << 15, (1 << 15) + 77) and m:free_contig(1 << 15, (1 << 15) + 77))",

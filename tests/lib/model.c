@@ -309,8 +309,8 @@ static void each_block(struct model *mo, enum hvo_section_state state,
 	hvo_pfn_t pfn = 0;
 
 	while (pfn < mo->nr_frames) {
-		unsigned int order = hvo_fold_byte(hvo_machine_memmap(mo->r.m), pageblock_of(pfn)) &
-				     HVO_FOLD_ORDER;
+		unsigned int order =
+			hvo_fold_byte(hvo_machine_memmap(mo->r.m), pb_of(pfn).nr) & HVO_FOLD_ORDER;
 
 		if (section_at(mo, pfn)->state == state)
 			visit(mo, pfn, order, sum);
@@ -364,7 +364,7 @@ static void count_deferred(struct model *mo, hvo_pfn_t pfn, unsigned int order, 
 /* Tails of blocks that stayed cut when they went offline, in frames that did not. */
 static void count_offline_cut(struct model *mo, hvo_pfn_t pfn, unsigned int order, uint64_t *sum)
 {
-	uint64_t page = hvo_pageblock_tail_page(pageblock_of(pfn)), k;
+	uint64_t page = hvo_pageblock_tail_page(pb_of(pfn).nr), k;
 
 	for (k = 0; !order && k < HVO_PAGEBLOCK_TAILS; k++)
 		*sum += is_online(mo, mo->r.m->ops->backing(mo->r.m->ctx, page + k));
@@ -466,7 +466,7 @@ static uint64_t check_failed(struct model *mo)
 	for (i = 0; i < nr; i++) {
 		must(mo, mo->failed[pfns[i]] && (!i || pfns[i] > pfns[i - 1]));
 		if (!is_online(mo, pfns[i]) ||
-		    hvo_fold_byte(hvo_machine_memmap(mo->r.m), pageblock_of(pfns[i])) ||
+		    hvo_fold_byte(hvo_machine_memmap(mo->r.m), pb_of(pfns[i]).nr) ||
 		    rig_page(&mo->r, pfns[i])->state != HVO_PAGE_POISONED)
 			continue;
 		must(mo, !mo->owned[pfns[i]]);
@@ -483,7 +483,7 @@ static uint64_t taken_by_pools(struct model *mo, hvo_pfn_t pfn, uint64_t nr)
 	for (; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
 		const struct hvo_page *page = rig_page(&mo->r, pfn);
 
-		if (hvo_fold_byte(hvo_machine_memmap(mo->r.m), pageblock_of(pfn)) &&
+		if (hvo_fold_byte(hvo_machine_memmap(mo->r.m), pb_of(pfn).nr) &&
 		    page->flags & HVO_PF_CMA &&
 		    (page->state == HVO_PAGE_HUGETLB_FREE || page->state == HVO_PAGE_HUGETLB_USED ||
 		     page->flags & HVO_PF_DEFERRED))

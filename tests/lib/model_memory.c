@@ -439,6 +439,16 @@ void op_cma_alloc(struct model *mo)
 	rig_fill(&mo->r, pfn, nr, mo->tags);
 }
 
+static bool begins_piece(const struct model *mo, hvo_pfn_t pfn)
+{
+	unsigned int i;
+
+	for (i = 0; i < mo->nr_pieces; i++)
+		if (mo->piece[i].pfn == pfn)
+			return true;
+	return false;
+}
+
 /* All of a piece, or its first block. */
 void op_cma_release(struct model *mo)
 {
@@ -446,6 +456,7 @@ void op_cma_release(struct model *mo)
 	struct hvo_cma *area;
 	struct piece *p;
 	uint64_t nr;
+	bool lone;
 
 	if (!mo->nr_pieces)
 		return;
@@ -454,9 +465,11 @@ void op_cma_release(struct model *mo)
 	nr = pick(mo, 3) ? p->nr : UINT64_C(1) << rig_page(&mo->r, p->pfn)->order;
 	must(mo, any_set(mo->failed, p->pfn, p->pfn + p->nr) ||
 			 rig_intact(&mo->r, p->pfn, p->nr, p->tag));
-	must(mo, hvo_cma_release(area, p->pfn, p->nr + 1) == -HVO_EINVAL);
+	/* One frame more is no error if a piece that begins there has a block of one frame. */
+	lone = !begins_piece(mo, p->pfn + p->nr);
+	must(mo, !lone || hvo_cma_release(area, p->pfn, p->nr + 1) == -HVO_EINVAL);
 	must(mo, hvo_cma_release(area, p->pfn, 0) == -HVO_EINVAL);
-	if (nr > 1)
+	if (nr > 1 && lone)
 		must(mo, hvo_cma_release(area, p->pfn + 1, nr) == -HVO_EINVAL);
 	must_be_as(mo, &before);
 	must(mo, !hvo_cma_release(area, p->pfn, nr));

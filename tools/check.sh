@@ -376,7 +376,8 @@ with_clang() # NAME
 	case $1 in
 	# With gcc, and with gcc under the sanitizers: the longest programs of one thread.
 	test_contig | test_failed | test_fault | test_hotplug | test_migrate | test_model | \
-		test_scope | test_cli | test_command) false ;;
+		test_scope | test_cli | test_command | test_lab | test_zone | test_hugetlb | \
+		test_nodes | test_across) false ;;
 	esac
 }
 
@@ -385,7 +386,12 @@ with_threads() # NAME
 	local file
 
 	case $1 in
-	test_threads* | test_failed | test_lend | test_linux) return ;;
+	test_threads* | test_failed | test_lend) return ;;
+	# The other tests of it, whole under the others, have one thread.
+	test_linux)
+		only_tests[tsan,$1]='-t *@(worker|busy|asleep)*'
+		return
+		;;
 	esac
 	file=(tests/*/"$1".c)
 	grep -q '<pthread\.h>' "${file[@]}" || return

@@ -119,7 +119,7 @@ static int usage(FILE *out, int status)
 {
 	fprintf(out,
 		"usage: %s [-t GLOB] [-l]\n"
-		"	-t GLOB	only tests with such a name\n"
+		"	-t GLOB	only tests with such a name, as *move* or *@(move|heal)*\n"
 		"	-l	list the tests, run none\n"
 		"	-h	this\n"
 		"What is random starts from HVO_SEED.\n",
@@ -155,7 +155,7 @@ static int run_matching(const struct CMUnitTest *tests, size_t nr, const char *g
 	if (!around || !self.chosen)
 		abort();
 	for (i = 0; i < nr; i++)
-		if (!fnmatch(glob, tests[i].name, 0))
+		if (!fnmatch(glob, tests[i].name, FNM_EXTMATCH))
 			self.chosen[self.nr++] = &tests[i];
 	if (!self.nr) {
 		fprintf(stderr, "%s: no test is called '%s'; -l lists them\n", self.program, glob);

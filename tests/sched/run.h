@@ -22,7 +22,15 @@
 #define POINTS_CALLS                                                                               \
 	((1u << STEP_REMAP) | (1u << STEP_FLUSH) | (1u << STEP_POPULATE) | (1u << STEP_DISCARD) |  \
 	 (1u << STEP_ZERO) | (1u << STEP_COPY) | (1u << STEP_QUIESCE) | (1u << STEP_BETWEEN))
-#define POINTS_ATOMIC (POINTS_CALLS | (1u << STEP_ATOMIC) | (1u << STEP_TRANSLATE))
+#define POINTS_ATOMIC                                                                              \
+	(POINTS_CALLS | (1u << STEP_ATOMIC) | (1u << STEP_READ_LOCK) | (1u << STEP_READ_UNLOCK))
+#ifdef HVO_ATOMIC_STEPS
+#define POINTS POINTS_ATOMIC
+#define REDUCE true
+#else
+#define POINTS POINTS_LOCKS
+#define REDUCE false
+#endif
 
 struct run {
 	enum hvo_mode mode;

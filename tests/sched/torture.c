@@ -67,7 +67,7 @@ static void pairs_of(const struct state *state, enum hvo_mode mode, uint32_t poi
 
 			if (!op_fits(&ops[a], state, mode) || !op_fits(&ops[b], state, mode))
 				continue;
-			if (!run_explore(&w, &run, preemptions, false, UINT64_MAX, f, &all))
+			if (!run_explore(&w, &run, preemptions, REDUCE, UINT64_MAX, f, &all))
 				found(&w, f);
 		}
 	world_close(&w);
@@ -106,7 +106,7 @@ static void at_random(double minutes, uint64_t seed, bool alone)
 					if (!(alone ? random_sequence(&w, (enum hvo_mode)mode,
 								      &states[s], seed, f) :
 						      random_run(&w, (enum hvo_mode)mode,
-								 &states[s], seed, POINTS_LOCKS,
+								 &states[s], seed, POINTS,
 								 f)))
 						found(&w, f);
 				world_close(&w);
@@ -123,14 +123,14 @@ static int one(const char *text, unsigned int preemptions)
 	struct world w;
 	bool all = false;
 
-	snprintf(line, sizeof(line), "%s %x 0,0 0 ", text, POINTS_LOCKS);
+	snprintf(line, sizeof(line), "%s %x 0,0 0 ", text, POINTS);
 	if (!f || !finding_parse(line, f) || state_open(&w, f->run.state, f->run.mode)) {
 		fprintf(stderr, "torture: %s: cannot be run\n", text);
 		return 2;
 	}
 	struct run run = f->run;
 
-	if (!run_explore(&w, &run, preemptions, false, UINT64_MAX, f, &all))
+	if (!run_explore(&w, &run, preemptions, REDUCE, UINT64_MAX, f, &all))
 		found(&w, f);
 	summary(all ? "all" : "not all", start);
 	world_close(&w);
@@ -166,7 +166,7 @@ int main(int argc, char **argv)
 	if (argc > 2 && !strcmp(argv[1], "one"))
 		return one(argv[2], argc > 3 ? (unsigned int)atoi(argv[3]) : 1);
 	if (argc > 1 && !strcmp(argv[1], "pairs")) {
-		pairs(argc > 2 ? atof(argv[2]) : 1e9, POINTS_LOCKS, 1);
+		pairs(argc > 2 ? atof(argv[2]) : 1e9, POINTS, 1);
 		return nr_found != 0;
 	}
 	if (argc > 3 && (!strcmp(argv[1], "random") || !strcmp(argv[1], "sequences"))) {

@@ -77,6 +77,18 @@ static void set_discarded(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, bool 
 	}
 }
 
+/* Words of descriptors, for the scheduler: more than these are no descriptors that are read. */
+#define TOUCHED_FRAMES 8
+
+static void touch_frames(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, bool write)
+{
+	uint64_t first = (uint64_t)(uintptr_t)hvo_sim_bytes(sim, pfn) >> 3, i;
+
+	if (sched_self() && nr <= TOUCHED_FRAMES)
+		for (i = 0; i < nr * HVO_FRAME_SIZE / sizeof(uint64_t); i++)
+			sched_touch(first + i, write);
+}
+
 /* What the core writes to must be populated. */
 static uint8_t *bytes_to_write(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, const char *what)
 {
@@ -87,6 +99,7 @@ static uint8_t *bytes_to_write(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, 
 		for (p = pfn; p < pfn + nr; p++)
 			if (is_discarded(sim, p) || hvo_sim_is_refused(sim, p))
 				hvo_sim_fault(sim, HVO_SIM_NOT_POPULATED, what, p);
+	touch_frames(sim, pfn, nr, true);
 	if (hvo_sim_is_read(sim, pfn, nr))
 		hvo_sim_fault(sim, HVO_SIM_PANIC, "written to while a reader has descriptors there",
 			      pfn);
@@ -164,6 +177,7 @@ void hvo_sim_copy(void *ctx, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr)
 	to = (void *)bytes_to_write(sim, dst, nr, "copy()");
 	hvo_sim_dirty(sim, dst, nr);
 	from = (void *)arena_bytes(sim, src, nr, "copy() from outside the arena");
+	touch_frames(sim, src, nr, false);
 	/* Word by word: descriptors that are being copied may be written to at that moment. */
 	for (i = 0; i < nr * HVO_FRAME_SIZE / sizeof(*to); i++)
 		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);

@@ -578,6 +578,7 @@ void op_run(const struct op *op, struct world *w, unsigned int thread)
 	const void *held[SCHED_HELD];
 
 	hvo_step(STEP_BETWEEN, NULL);
+	w->began[thread] = ++w->clock;
 	op->run(w, thread);
 	must(!hvo_sim_owes_flush(w->sim), "a flush is owed at the end", 0);
 	must(!sched_held(w->sched, thread, held), "a lock is held at the end", 0);

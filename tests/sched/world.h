@@ -58,10 +58,11 @@ struct world {
 		hvo_pfn_t pfn;
 		uint64_t nr; /* 0: none */
 	} pins[SCHED_THREADS];
-	/* Failed, and since when nobody gets them unmarked. */
+	/* Counts operations that begin, and failures. */
+	uint64_t clock, began[SCHED_THREADS];
 	struct {
 		hvo_pfn_t pfn;
-		bool known; /* hvo_memory_failure() has returned */
+		uint64_t known; /* when hvo_memory_failure() returned; 0: not yet */
 	} failed[MAX_FAILED];
 	unsigned int nr_failed;
 	bool isolated;	     /* T, for a user */

@@ -153,6 +153,8 @@ static inline void hvo_sim_call(const struct hvo_sim *sim, enum hvo_sim_call cal
 
 /* snapshot.c */
 void hvo_sim_note_write(struct hvo_sim *sim, uint64_t frame, uint64_t nr);
+/* Was a frame zero when it was saved, and not written to since? */
+bool hvo_sim_is_untouched(const struct hvo_sim *sim, uint64_t frame);
 
 /* Bytes of these frames are about to be written to, or may be. */
 static inline void hvo_sim_dirty(struct hvo_sim *sim, uint64_t frame, uint64_t nr)

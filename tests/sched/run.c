@@ -198,8 +198,12 @@ static bool shrink_lists(struct world *w, struct finding *f)
 
 void run_shrink(struct world *w, struct finding *f)
 {
-	while (shrink_lists(w, f) | shrink_switches(w, f))
-		;
+	bool lists, switches;
+
+	do {
+		lists = shrink_lists(w, f);
+		switches = shrink_switches(w, f);
+	} while (lists || switches);
 }
 
 /* ---- lines --------------------------------------------------------------------------------------- */

@@ -14,8 +14,9 @@
 
 /* The compiler declares these by itself, in its own way. */
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
-#pragma GCC diagnostic ignored "-Wpragmas"
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wbuiltin-declaration-mismatch"
+#endif
 
 static void touch(const volatile void *word, bool write)
 {

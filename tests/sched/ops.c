@@ -223,8 +223,8 @@ static void contig(struct world *w, hvo_pfn_t start, hvo_pfn_t end)
 {
 	int rc = hvo_alloc_contig_range(w->m, start, end, HVO_GFP_KERNEL | HVO_GFP_ZERO);
 
-	must(!rc || rc == -HVO_EBUSY || is_oom(rc) || rc == -HVO_EINVAL,
-	     "hvo_alloc_contig_range()", (uint64_t)-rc);
+	must(!rc || rc == -HVO_EBUSY || is_oom(rc) || rc == -HVO_EINVAL, "hvo_alloc_contig_range()",
+	     (uint64_t)-rc);
 	if (!rc)
 		hold_range(w, start, end - start, true);
 }

@@ -65,8 +65,7 @@ static void some_pairs(struct world *w, unsigned int state, enum hvo_mode mode)
 			if (!op_fits(&ops[a], run.state, mode) ||
 			    !op_fits(&ops[b], run.state, mode) || nr++ % ONE_PAIR_IN)
 				continue;
-			expect_fine(run_explore(w, &run, 1, REDUCE, UINT64_MAX, &finding, &all),
-				    w);
+			expect_fine(run_explore(w, &run, 1, REDUCE, UINT64_MAX, &finding, &all), w);
 			assert_true(all);
 		}
 }
@@ -138,8 +137,10 @@ static void test_found(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_found), cmocka_unit_test(test_pairs),
-		cmocka_unit_test(test_random), cmocka_unit_test(test_sequences),
+		cmocka_unit_test(test_found),
+		cmocka_unit_test(test_pairs),
+		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_sequences),
 	};
 
 	return run_program(argc, argv, tests, NULL, NULL);

@@ -372,9 +372,9 @@ static void test_snapshot(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_same_seed), cmocka_unit_test(test_replay),
+		cmocka_unit_test(test_same_seed),	  cmocka_unit_test(test_replay),
 		cmocka_unit_test(test_all_interleavings), cmocka_unit_test(test_deadlock),
-		cmocka_unit_test(test_findings), cmocka_unit_test(test_readers),
+		cmocka_unit_test(test_findings),	  cmocka_unit_test(test_readers),
 		cmocka_unit_test(test_snapshot),
 	};
 

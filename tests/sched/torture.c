@@ -39,7 +39,8 @@ static void summary(const char *what, double start)
 {
 	double s = now() - start;
 
-	printf("%s: %" PRIu64 " runs, %" PRIu64 " steps, %" PRIu64 " switches, %.1f s (%.0f runs/s, "
+	printf("%s: %" PRIu64 " runs, %" PRIu64 " steps, %" PRIu64
+	       " switches, %.1f s (%.0f runs/s, "
 	       "%.0f switches/s), %u findings\n",
 	       what, counts.runs, counts.steps, counts.switches, s, (double)counts.runs / s,
 	       (double)counts.switches / s, nr_found);
@@ -106,8 +107,7 @@ static void at_random(double minutes, uint64_t seed, bool alone)
 					if (!(alone ? random_sequence(&w, (enum hvo_mode)mode,
 								      &states[s], seed, f) :
 						      random_run(&w, (enum hvo_mode)mode,
-								 &states[s], seed, POINTS,
-								 f)))
+								 &states[s], seed, POINTS, f)))
 						found(&w, f);
 				world_close(&w);
 			}

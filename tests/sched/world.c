@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 void world_wrong(const char *what, uint64_t where)
 {
 	sched_find(SCHED_CHECK, what, where);

@@ -106,7 +106,8 @@ struct hvo_sim {
 
 	struct hvo_sim_options opt;
 	struct hvo_sim_failing failing;
-	struct hvo_sim_tlb_entry *tlb; /* one of the host's threads, one for each of the scheduler's */
+	struct hvo_sim_tlb_entry
+		*tlb; /* one of the host's threads, one for each of the scheduler's */
 	struct hvo_sim_snapshot *snapshot;
 	uint64_t id;	     /* no two sims of a process have the same */
 	uint64_t spin_limit; /* of a wait that nothing ends */

@@ -348,9 +348,9 @@ static unsigned int others(struct sched *s, unsigned int *ret, bool wake)
 	unsigned int i, nr = 0;
 
 	for (i = 0; i < s->nr; i++)
-		if (i != s->current && (can_go_on(s, &s->threads[i]) ||
-					(wake && s->threads[i].state == ASLEEP &&
-					 !random_below(s, 8))))
+		if (i != s->current &&
+		    (can_go_on(s, &s->threads[i]) ||
+		     (wake && s->threads[i].state == ASLEEP && !random_below(s, 8))))
 			ret[nr++] = i;
 	return nr;
 }

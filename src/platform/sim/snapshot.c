@@ -97,10 +97,9 @@ static void set_regions(struct hvo_sim_snapshot *s, const struct hvo_sim *sim)
 }
 
 /* Call @fn for each page of a region whose entry has some of @any and none of @none. */
-static int for_pages(struct hvo_sim_snapshot *s, const struct region *r, uint64_t any,
-		     uint64_t none, int (*fn)(struct hvo_sim_snapshot *s, const struct region *r,
-					      size_t at, int fd),
-		     int fd)
+static int
+for_pages(struct hvo_sim_snapshot *s, const struct region *r, uint64_t any, uint64_t none,
+	  int (*fn)(struct hvo_sim_snapshot *s, const struct region *r, size_t at, int fd), int fd)
 {
 	uint64_t *entries = s->entries;
 	size_t at, i, nr;

@@ -26,7 +26,10 @@
 #define HVO_PAGEBLOCK_SIZE (HVO_FRAME_SIZE << HVO_PAGEBLOCK_ORDER)
 #define HVO_GIGA_ORDER 18
 #define HVO_MAX_ORDER HVO_GIGA_ORDER
+/* A machine that is checked for all interleavings is built smaller. */
+#ifndef HVO_SECTION_ORDER
 #define HVO_SECTION_ORDER 15
+#endif
 #define HVO_SECTION_FRAMES (UINT64_C(1) << HVO_SECTION_ORDER)
 #define HVO_SECTION_SIZE (HVO_FRAME_SIZE << HVO_SECTION_ORDER)
 

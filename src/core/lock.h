@@ -3,6 +3,7 @@
 #define HVO_CORE_LOCK_H
 
 #include "base.h"
+#include "step.h"
 
 void lock_slow(struct hvo_machine *m, struct hvo_lock *lock);
 
@@ -10,29 +11,40 @@ static inline void lock_acquire(struct hvo_machine *m, struct hvo_lock *lock)
 {
 	uint32_t free_word = 0;
 
+	hvo_step(STEP_LOCK, &lock->word);
 	if (HVO_UNLIKELY(!__atomic_compare_exchange_n(&lock->word, &free_word, 1, false,
 						      __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
 		lock_slow(m, lock);
+	hvo_step_locked(&lock->word);
 }
 
 static inline bool lock_try(struct hvo_lock *lock)
 {
 	uint32_t free_word = 0;
 
-	return __atomic_compare_exchange_n(&lock->word, &free_word, 1, false, __ATOMIC_ACQUIRE,
-					   __ATOMIC_RELAXED);
+	hvo_step(STEP_LOCK, &lock->word);
+	if (!__atomic_compare_exchange_n(&lock->word, &free_word, 1, false, __ATOMIC_ACQUIRE,
+					 __ATOMIC_RELAXED))
+		return false;
+	hvo_step_locked(&lock->word);
+	return true;
 }
 
 static inline void lock_release(struct hvo_machine *m, struct hvo_lock *lock)
 {
+	hvo_step_unlocked(&lock->word);
 	if (HVO_UNLIKELY(__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2))
 		m->ops->lock_wake(m->ctx, &lock->word);
+	hvo_step(STEP_UNLOCK, &lock->word);
 }
 
-/* First in each function whose caller has to hold a lock. That it is he who does only TSan can say. */
-#define lock_assert_held(m, lock)                                               \
-	HVO_ASSERT(m, __atomic_load_n(&(lock)->word, __ATOMIC_RELAXED), LOCK_1, \
-		   #lock " is not held", HVO_PFN_NONE)
+/* First in each function whose caller has to hold a lock. That it is he who does a build with steps
+ * and TSan can say. */
+#define lock_assert_held(m, lock)                                      \
+	HVO_ASSERT(m,                                                  \
+		   __atomic_load_n(&(lock)->word, __ATOMIC_RELAXED) && \
+			   hvo_step_holds(&(lock)->word),              \
+		   LOCK_1, #lock " is not held", HVO_PFN_NONE)
 
 /*
  * Find and lock the zone of a frame of which the caller knows nothing but the number. The frame

@@ -49,7 +49,11 @@ static uint8_t *arena_bytes(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, con
 
 void *hvo_sim_window(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
-	return arena_bytes((struct hvo_sim *)ctx, pfn, nr, "window() outside the arena");
+	struct hvo_sim *sim = (struct hvo_sim *)ctx;
+	uint8_t *bytes = arena_bytes(sim, pfn, nr, "window() outside the arena");
+
+	hvo_sim_dirty(sim, pfn, nr);
+	return bytes;
 }
 
 static bool is_discarded(const struct hvo_sim *sim, hvo_pfn_t pfn)
@@ -73,6 +77,18 @@ static void set_discarded(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, bool 
 	}
 }
 
+/* Words of descriptors, for the scheduler: more than these are no descriptors that are read. */
+#define TOUCHED_FRAMES 8
+
+static void touch_frames(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, bool write)
+{
+	uint64_t first = (uint64_t)(uintptr_t)hvo_sim_bytes(sim, pfn) >> 3, i;
+
+	if (sched_self() && nr <= TOUCHED_FRAMES)
+		for (i = 0; i < nr * HVO_FRAME_SIZE / sizeof(uint64_t); i++)
+			sched_touch(first + i, write);
+}
+
 /* What the core writes to must be populated. */
 static uint8_t *bytes_to_write(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, const char *what)
 {
@@ -83,6 +99,10 @@ static uint8_t *bytes_to_write(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, 
 		for (p = pfn; p < pfn + nr; p++)
 			if (is_discarded(sim, p) || hvo_sim_is_refused(sim, p))
 				hvo_sim_fault(sim, HVO_SIM_NOT_POPULATED, what, p);
+	touch_frames(sim, pfn, nr, true);
+	if (hvo_sim_is_read(sim, pfn, nr))
+		hvo_sim_fault(sim, HVO_SIM_PANIC, "written to while a reader has descriptors there",
+			      pfn);
 	return bytes;
 }
 
@@ -102,10 +122,26 @@ int hvo_sim_populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 	return 0;
 }
 
-static void clear(uint8_t *bytes, uint64_t nr)
+/* Of a snapshot what is zero stays as it is: a page that is written to becomes a copy. */
+static void clear_frames(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr)
 {
+	uint8_t *bytes = hvo_sim_bytes(sim, pfn);
+
+	for (; nr; nr--, pfn++, bytes += HVO_FRAME_SIZE)
+		if (!hvo_sim_is_untouched(sim, pfn)) {
+			hvo_sim_dirty(sim, pfn, 1);
+			memset(bytes, 0, HVO_FRAME_SIZE);
+		}
+}
+
+static void clear(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr)
+{
+	uint8_t *bytes = hvo_sim_bytes(sim, pfn);
+
+	if (sim->snapshot)
+		clear_frames(sim, pfn, nr);
 	/* A private mapping without a file reads as zero afterwards. */
-	if (nr && madvise(bytes, nr * HVO_FRAME_SIZE, MADV_DONTNEED))
+	else if (nr && madvise(bytes, nr * HVO_FRAME_SIZE, MADV_DONTNEED))
 		memset(bytes, 0, nr * HVO_FRAME_SIZE);
 }
 
@@ -114,20 +150,21 @@ void hvo_sim_discard(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 	struct hvo_sim *sim = (struct hvo_sim *)ctx;
 
 	hvo_sim_call(sim, HVO_SIM_DISCARD, pfn, nr);
-	clear(arena_bytes(sim, pfn, nr, "discard() outside the arena"), nr);
+	arena_bytes(sim, pfn, nr, "discard() outside the arena");
+	clear(sim, pfn, nr);
 	set_discarded(sim, pfn, nr, true);
 }
 
 void hvo_sim_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
-	uint8_t *bytes;
+	struct hvo_sim *sim = (struct hvo_sim *)ctx;
 
-	hvo_sim_call((struct hvo_sim *)ctx, HVO_SIM_ZERO, pfn, nr);
-	bytes = bytes_to_write((struct hvo_sim *)ctx, pfn, nr, "zero()");
+	hvo_sim_call(sim, HVO_SIM_ZERO, pfn, nr);
+	bytes_to_write(sim, pfn, nr, "zero()");
 	if (nr < ZERO_BY_DISCARD)
-		memset(bytes, 0, nr * HVO_FRAME_SIZE);
+		clear_frames(sim, pfn, nr);
 	else
-		clear(bytes, nr);
+		clear(sim, pfn, nr);
 }
 
 void hvo_sim_copy(void *ctx, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr)
@@ -138,7 +175,9 @@ void hvo_sim_copy(void *ctx, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr)
 
 	hvo_sim_call(sim, HVO_SIM_COPY, dst, nr);
 	to = (void *)bytes_to_write(sim, dst, nr, "copy()");
+	hvo_sim_dirty(sim, dst, nr);
 	from = (void *)arena_bytes(sim, src, nr, "copy() from outside the arena");
+	touch_frames(sim, src, nr, false);
 	/* Word by word: descriptors that are being copied may be written to at that moment. */
 	for (i = 0; i < nr * HVO_FRAME_SIZE / sizeof(*to); i++)
 		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
@@ -149,6 +188,10 @@ void hvo_sim_lock_wait(void *ctx, uint32_t *word, uint32_t value)
 	struct hvo_sim *sim = (struct hvo_sim *)ctx;
 	uint64_t spins = 0;
 
+	if (sched_self()) {
+		sched_lock_wait(word, value);
+		return;
+	}
 	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value) {
 		if (++spins > sim->spin_limit)
 			hvo_sim_fault(sim, HVO_SIM_PANIC, "deadlock: a lock is never released",
@@ -169,6 +212,10 @@ void hvo_sim_read_lock(void *ctx)
 	struct hvo_sim *sim = (struct hvo_sim *)ctx;
 	size_t i, unused = READING_MAX;
 
+	if (sched_self()) {
+		sched_read_lock();
+		return;
+	}
 	for (i = 0; i < READING_MAX; i++) {
 		if (reading[i].depth && reading[i].sim_id == sim->id)
 			break;
@@ -189,6 +236,10 @@ void hvo_sim_read_unlock(void *ctx)
 	struct hvo_sim *sim = (struct hvo_sim *)ctx;
 	size_t i;
 
+	if (sched_self()) {
+		sched_read_unlock();
+		return;
+	}
 	for (i = 0; i < READING_MAX; i++)
 		if (reading[i].depth && reading[i].sim_id == sim->id)
 			reading[i].depth--;
@@ -216,6 +267,8 @@ void hvo_sim_quiesce(void *ctx)
 	size_t i;
 
 	hvo_sim_call(sim, HVO_SIM_QUIESCE, HVO_PFN_NONE, 0);
+	if (sched_self())
+		sched_quiesce();
 	for (i = 0; i < READING_MAX; i++)
 		if (reading[i].depth && reading[i].sim_id == sim->id)
 			hvo_sim_fault(sim, HVO_SIM_PANIC, "quiesce() inside read_lock()", 0);
@@ -247,5 +300,8 @@ void hvo_sim_sleep_ns(void *ctx, uint64_t ns)
 	hvo_sim_call(sim, HVO_SIM_SLEEP, HVO_PFN_NONE, ns);
 	__atomic_add_fetch(&sim->now, ns, __ATOMIC_SEQ_CST);
 	/* Others may have something to do meanwhile. */
-	sched_yield();
+	if (sched_self())
+		sched_sleep();
+	else
+		sched_yield();
 }

@@ -6,6 +6,8 @@
  *	tables.c	page tables, TLB, remap, flush, translate, audit
  *	host.c		bytes of frames, waiting, readers, time
  *	fail.c		calls that are told to fail
+ *	snapshot.c	a state to come back to
+ *	sched.c, fiber.c	threads of its own, one at a time
  *
  * Physical memory of the simulated machine is one lazily backed mapping of the
  * host: the frames of the arena, the shared tail frame, the page-table frames.
@@ -36,6 +38,7 @@
 #include <hvo/sim.h>
 
 #include "mmu/walk.h"
+#include "platform/sim/sched.h"
 
 #define HVO_SIM_VADDR UINT64_C(0xffffea0000000000)
 
@@ -53,6 +56,7 @@
 struct hvo_sim_tlb_entry {
 	uint64_t page; /* of the array, plus one; 0: empty */
 	uint64_t pte;
+	uint64_t remaps; /* hvo_sim::remaps when the tables last said so */
 };
 
 /* See hvo_sim_fail(). */
@@ -66,30 +70,45 @@ struct hvo_sim_failing {
 	bool any_refused; /* a bit of hvo_sim.refused is set */
 };
 
+struct hvo_sim_snapshot; /* snapshot.c */
+
+/* Frames of descriptors that a thread has the address of, in the reader's section it is in. */
+#define HVO_SIM_READ_FRAMES 32u
+struct hvo_sim_reading {
+	uint32_t section; /* sched_section() */
+	uint32_t nr;
+	uint64_t frames[HVO_SIM_READ_FRAMES]; /* the last ones */
+};
+
 struct hvo_sim {
 	pthread_mutex_t lock;
+	/* From here to @opt: what a snapshot has. */
 	struct hvo_mmu mmu;
 	uint64_t tables_free;  /* first free table frame, linked through word 0; 0: none */
 	uint64_t tables_fresh; /* from here to the end they were never used */
 	uint64_t tables_used;
-	struct hvo_sim_tlb_entry *tlb;
 	uint64_t *records; /* of each array page, see above */
 	uint8_t *
 		discarded; /* (a) a bit for each frame: discard() was called, populate() not since */
 	uint64_t nr_discarded; /* (a) frames */
 	uint8_t *refused;      /* a bit for each frame: populate() was told to fail there */
-	struct hvo_sim_failing failing;
 	uint64_t random;
-	uint64_t tlb_hits, tlb_misses, flushes, remapped_pages;
+	uint64_t tlb_hits, tlb_misses, flushes, remaps, remapped_pages;
 	pthread_t owing; /* who remapped and has not flushed yet */
 	bool owed, owed_by_many;
+	uint32_t threads_owing; /* of the scheduler: bits */
 
 	uint64_t readers;
 	uint64_t now;
 	uint64_t quiesces;
 	uint64_t works;
+	struct hvo_sim_reading reading[SCHED_THREADS];
 
 	struct hvo_sim_options opt;
+	struct hvo_sim_failing failing;
+	struct hvo_sim_tlb_entry
+		*tlb; /* one of the host's threads, one for each of the scheduler's */
+	struct hvo_sim_snapshot *snapshot;
 	uint64_t id;	     /* no two sims of a process have the same */
 	uint64_t spin_limit; /* of a wait that nothing ends */
 	uint64_t nr_frames, nr_tables;
@@ -129,6 +148,25 @@ static inline void hvo_sim_call(const struct hvo_sim *sim, enum hvo_sim_call cal
 {
 	if (sim->opt.on_call)
 		sim->opt.on_call(sim->opt.on_call_arg, call, pfn, nr);
+	if (call < HVO_SIM_QUIESCE)
+		hvo_step((enum hvo_step)(STEP_REMAP + (unsigned int)call), NULL);
+}
+
+/* snapshot.c */
+void hvo_sim_note_write(struct hvo_sim *sim, uint64_t frame, uint64_t nr);
+/* Was a frame zero when it was saved, and not written to since? */
+bool hvo_sim_is_untouched(const struct hvo_sim *sim, uint64_t frame);
+
+/* Bytes of these frames are about to be written to, or may be. */
+static inline void hvo_sim_dirty(struct hvo_sim *sim, uint64_t frame, uint64_t nr)
+{
+	if (sim->snapshot)
+		hvo_sim_note_write(sim, frame, nr);
+}
+
+static inline size_t hvo_sim_tlb_bytes(const struct hvo_sim *sim)
+{
+	return sim->opt.tlb_entries * sizeof(*sim->tlb) * (SCHED_THREADS + 1);
 }
 
 /* sim.c. Stop; @where is an array page, or the pfn of a panic. Not with @lock held. */
@@ -161,6 +199,22 @@ uint64_t hvo_sim_now_ns(void *ctx);
 void hvo_sim_sleep_ns(void *ctx, uint64_t ns);
 /* Forget that this thread is inside read_lock() of a sim that goes away. */
 void hvo_sim_forget_reader(const struct hvo_sim *sim);
+
+/* tables.c. Does the thread of the scheduler that runs owe a flush? */
+bool hvo_sim_owes_flush(const struct hvo_sim *sim);
+/*
+ * Does a thread of the scheduler, in a reader's section, have the address of descriptors in one of
+ * these frames? Then they are still descriptors.
+ */
+bool hvo_sim_is_read(const struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr);
+
+/*
+ * snapshot.c. Keep all of the sim and its machine as they are now, while no call of the machine
+ * runs; 0 or -HVO_ENOMEM. Bring that state back, as often as is wanted.
+ */
+HVO_MUST_CHECK int hvo_sim_save(struct hvo_sim *sim);
+void hvo_sim_restore(struct hvo_sim *sim);
+void hvo_sim_forget_saved(struct hvo_sim *sim);
 
 /* fail.c. How many of the next @nr points pass; @nr if all do. What is behind a failure is none. */
 unsigned int hvo_sim_pass(struct hvo_sim *sim, unsigned int nr);

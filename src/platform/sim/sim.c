@@ -39,6 +39,7 @@ void hvo_sim_fault(struct hvo_sim *sim, enum hvo_sim_fault fault, const char *wh
 		[HVO_SIM_NOT_POPULATED] = "not populated",
 	};
 
+	sched_find(SCHED_FAULT, what, where);
 	if (sim->opt.on_fault)
 		sim->opt.on_fault(sim->opt.on_fault_arg, fault, what, where);
 	fprintf(stderr, "hvo sim: %s: %s (%s %#" PRIx64 ", seed %" PRIu64 ")\n", names[fault], what,
@@ -147,7 +148,7 @@ static int map_memory(struct hvo_sim *sim)
 	sim->records = reserve(sim->nr_pages * sizeof(*sim->records), PROT_READ | PROT_WRITE);
 	sim->discarded = reserve(hvo_sim_bitmap_bytes(sim), PROT_READ | PROT_WRITE);
 	sim->refused = reserve(hvo_sim_bitmap_bytes(sim), PROT_READ | PROT_WRITE);
-	sim->tlb = calloc(sim->opt.tlb_entries, sizeof(*sim->tlb));
+	sim->tlb = calloc(1, hvo_sim_tlb_bytes(sim));
 	if (!sim->memory || !sim->array || !sim->records || !sim->discarded || !sim->refused ||
 	    !sim->tlb)
 		return -HVO_ENOMEM;
@@ -193,6 +194,7 @@ void hvo_sim_close(struct hvo_sim *sim)
 	if (!sim)
 		return;
 	hvo_sim_forget_reader(sim);
+	hvo_sim_forget_saved(sim);
 	if (sim->machine_memory)
 		munmap(sim->machine_memory, sim->machine_size);
 	if (sim->refused)

@@ -197,6 +197,10 @@ static void owe_flush(struct hvo_sim *sim)
 {
 	pthread_t self = pthread_self();
 
+	if (sched_self()) {
+		sim->threads_owing |= 1u << sched_self();
+		return;
+	}
 	if (sim->owed && !pthread_equal(sim->owing, self))
 		sim->owed_by_many = true;
 	sim->owed = true;
@@ -227,6 +231,7 @@ int hvo_sim_remap(void *ctx, const struct hvo_remap *runs, unsigned int nr, unsi
 		pass = hvo_sim_pass(sim, nr);
 	pthread_mutex_lock(&sim->lock);
 	for (i = 0; i < pass; i++) {
+		sim->remaps++;
 		err = remap_run(sim, &runs[i]);
 		if (err)
 			break;
@@ -246,12 +251,18 @@ void hvo_sim_flush(void *ctx)
 
 	hvo_sim_call(sim, HVO_SIM_FLUSH, HVO_PFN_NONE, 0);
 	pthread_mutex_lock(&sim->lock);
-	for (i = 0; i < sim->opt.tlb_entries; i++)
+	for (i = 0; i < sim->opt.tlb_entries * (SCHED_THREADS + 1); i++)
 		sim->tlb[i].page = 0;
 	sim->flushes++;
 	sim->owed = false;
 	sim->owed_by_many = false;
+	sim->threads_owing = 0;
 	pthread_mutex_unlock(&sim->lock);
+}
+
+bool hvo_sim_owes_flush(const struct hvo_sim *sim)
+{
+	return sim->threads_owing >> sched_self() & 1;
 }
 
 /* ---- translate -------------------------------------------------------------- */
@@ -277,6 +288,8 @@ static bool may_be_stale(const struct hvo_sim *sim, bool write, uint64_t old_pte
 {
 	if (write && !(old_pte & pte & HVO_MMU_RW))
 		return false;
+	if (sched_self())
+		return sim->threads_owing & ~(1u << sched_self());
 	return sim->owed && (sim->owed_by_many || !pthread_equal(sim->owing, pthread_self()));
 }
 
@@ -284,8 +297,11 @@ static bool may_be_stale(const struct hvo_sim *sim, bool write, uint64_t old_pte
 static const char *access_page(struct hvo_sim *sim, uint64_t page, bool write, uint64_t *ret_pte,
 			       enum hvo_sim_fault *ret_fault)
 {
-	struct hvo_sim_tlb_entry *entry = &sim->tlb[page & (sim->opt.tlb_entries - 1)];
-	uint64_t pte = hvo_mmu_lookup(&sim->mmu, page_addr(page));
+	struct hvo_sim_tlb_entry *entry = &sim->tlb[sched_self() * sim->opt.tlb_entries +
+						    (page & (sim->opt.tlb_entries - 1))];
+	bool current = entry->page == page + 1 && entry->remaps == sim->remaps;
+	/* Tables that nobody changed say what they said. */
+	uint64_t pte = current ? entry->pte : hvo_mmu_lookup(&sim->mmu, page_addr(page));
 
 	if (entry->page == page + 1 && next_random(sim) % EVICT_ONE_IN) {
 		sim->tlb_hits++;
@@ -295,6 +311,8 @@ static const char *access_page(struct hvo_sim *sim, uint64_t page, bool write, u
 				       "access through a stale TLB entry" :
 				       "TLB and page tables differ with no flush owed";
 		}
+		if (entry->pte == pte)
+			entry->remaps = sim->remaps;
 		pte = entry->pte;
 	} else {
 		sim->tlb_misses++;
@@ -304,6 +322,7 @@ static const char *access_page(struct hvo_sim *sim, uint64_t page, bool write, u
 		}
 		entry->page = page + 1;
 		entry->pte = pte;
+		entry->remaps = sim->remaps;
 	}
 	if (write && !(pte & HVO_MMU_RW)) {
 		*ret_fault = HVO_SIM_WRITE_TO_TAIL;
@@ -311,6 +330,45 @@ static const char *access_page(struct hvo_sim *sim, uint64_t page, bool write, u
 	}
 	*ret_pte = pte;
 	return NULL;
+}
+
+/* A thread's reader's section has the address of descriptors in a frame from now on. */
+static void note_read(struct hvo_sim *sim, uint64_t frame)
+{
+	uint32_t section, i;
+	struct hvo_sim_reading *r;
+
+	if (!sched_self() || frame >= sim->nr_frames)
+		return;
+	section = sched_section(sched_current(), sched_self() - 1);
+	if (!section)
+		return;
+	r = &sim->reading[sched_self() - 1];
+	if (r->section != section) {
+		r->section = section;
+		r->nr = 0;
+	}
+	for (i = 0; i < r->nr && i < HVO_SIM_READ_FRAMES; i++)
+		if (r->frames[i] == frame)
+			return;
+	r->frames[r->nr++ % HVO_SIM_READ_FRAMES] = frame;
+}
+
+bool hvo_sim_is_read(const struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr)
+{
+	const struct hvo_sim_reading *r;
+	unsigned int t;
+	uint32_t i;
+
+	for (t = 0; sched_self() && t < SCHED_THREADS; t++) {
+		r = &sim->reading[t];
+		if (!r->nr || r->section != sched_section(sched_current(), t))
+			continue;
+		for (i = 0; i < r->nr && i < HVO_SIM_READ_FRAMES; i++)
+			if (r->frames[i] - pfn < nr)
+				return true;
+	}
+	return false;
 }
 
 void *hvo_sim_translate(void *ctx, const void *addr, bool write)
@@ -324,11 +382,15 @@ void *hvo_sim_translate(void *ctx, const void *addr, bool write)
 
 	if (page >= sim->nr_pages)
 		hvo_sim_fault(sim, fault, "access outside the descriptor array", page);
+	hvo_step(STEP_TRANSLATE, addr);
 	pthread_mutex_lock(&sim->lock);
 	what = access_page(sim, page, write, &pte, &fault);
 	pthread_mutex_unlock(&sim->lock);
 	if (what)
 		hvo_sim_fault(sim, fault, what, page);
+	note_read(sim, hvo_mmu_frame(pte));
+	if (write)
+		hvo_sim_dirty(sim, hvo_mmu_frame(pte), 1);
 	return hvo_sim_bytes(sim, hvo_mmu_frame(pte)) + (offset & (HVO_FRAME_SIZE - 1));
 }
 

@@ -1,0 +1,586 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Operations. Each does one thing of the API with what is there; where something that it needs is
+ * gone, since another thread was faster, it does nothing.
+ */
+#include "ops.h"
+
+#include <string.h>
+
+#include "core/machine.h"
+#include "core/page.h"
+
+#define SMALL_PFN (T + 64)
+
+static bool is_oom(int rc)
+{
+	return rc == -HVO_ENOMEM;
+}
+
+/* ---- allocation -------------------------------------------------------------------------- */
+
+static void alloc(struct world *w, unsigned int gfp, unsigned int order)
+{
+	hvo_pfn_t pfn = HVO_PFN_NONE;
+	int rc = hvo_alloc_pages(w->m, gfp | HVO_GFP_NOWARN, order, ANY, &pfn);
+
+	must(!rc || is_oom(rc), "hvo_alloc_pages()", (uint64_t)-rc);
+	if (!rc)
+		world_hold(w, pfn, UINT64_C(1) << order, gfp & HVO_GFP_ZERO);
+}
+
+static void op_alloc0(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	alloc(w, HVO_GFP_USER, 0);
+}
+
+static void op_alloc0_atomic(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	alloc(w, HVO_GFP_ATOMIC | HVO_GFP_MOVABLE, 0);
+}
+
+static void op_alloc_kernel(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	alloc(w, HVO_GFP_KERNEL, 1);
+}
+
+static void op_alloc8(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	alloc(w, HVO_GFP_USER, 8);
+}
+
+static void op_alloc3_zero(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	alloc(w, HVO_GFP_USER | HVO_GFP_ZERO, 3);
+}
+
+static void op_alloc9(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	alloc(w, HVO_GFP_USER | HVO_GFP_ZERO, 9);
+}
+
+static void op_alloc9_last(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	alloc(w, HVO_GFP_MOVABLE | HVO_GFP_MEMALLOC, 9);
+}
+
+static void op_alloc_and_free(struct world *w, unsigned int thread)
+{
+	hvo_pfn_t pfn = HVO_PFN_NONE;
+	struct block *b;
+
+	(void)thread;
+	if (hvo_alloc_pages(w->m, HVO_GFP_USER | HVO_GFP_NOWARN, 0, ANY, &pfn))
+		return;
+	b = world_hold(w, pfn, 1, false);
+	b->users++;
+	hvo_step(STEP_BETWEEN, NULL);
+	b = world_at(w, pfn);
+	must(b, "a block is gone", pfn);
+	world_put(w, b);
+}
+
+/* The block in the pageblock that is there, and that nobody is just using. */
+static struct block *idle_block(struct world *w)
+{
+	unsigned int i;
+
+	for (i = 0; i < w->nr_blocks; i++)
+		if (w->blocks[i].pfn - T < HVO_PAGEBLOCK_FRAMES && !w->blocks[i].users)
+			return &w->blocks[i];
+	return NULL;
+}
+
+static void op_free(struct world *w, unsigned int thread)
+{
+	struct block *b = idle_block(w);
+
+	(void)thread;
+	if (b)
+		world_put(w, b);
+}
+
+static void op_split(struct world *w, unsigned int thread)
+{
+	struct block *b = world_at(w, T);
+	int rc;
+
+	(void)thread;
+	if (!b || b->users || b->nr != HVO_PAGEBLOCK_FRAMES || b->range || b->cma)
+		return;
+	b->users++;
+	rc = hvo_split_page(w->m, T, 7);
+	must(!rc || is_oom(rc) || rc == -HVO_EBUSY || rc == -HVO_EINVAL, "hvo_split_page()",
+	     (uint64_t)-rc);
+	b = world_at(w, T);
+	must(b, "a block is gone", T);
+	b->users--;
+	if (!rc)
+		world_split(w, b, 7);
+}
+
+/* ---- references and words --------------------------------------------------------------- */
+
+static void op_get(struct world *w, unsigned int thread)
+{
+	hvo_pfn_t head = HVO_PFN_NONE;
+	const struct hvo_page *page;
+	int rc = hvo_get_page(w->m, T + 5, &head);
+
+	must(!rc || rc == -HVO_EINVAL || rc == -HVO_EBUSY || rc == -HVO_EAGAIN, "hvo_get_page()",
+	     (uint64_t)-rc);
+	if (rc)
+		return;
+	page = page_ro(w->m, head);
+	must(hvo_page_state(page) == HVO_PAGE_USED || hvo_page_state(page) == HVO_PAGE_HUGETLB_USED,
+	     "a reference on what nobody uses", head);
+	w->pins[thread].pfn = head;
+	w->pins[thread].nr = UINT64_C(1) << page_order(page);
+	must(T + 5 - head < w->pins[thread].nr, "a reference on something else", head);
+	hvo_step(STEP_BETWEEN, NULL);
+	must(hvo_pages_held(w->m, head, 1), "a reference is gone", head);
+	w->pins[thread].nr = 0;
+	must(!hvo_put_page(w->m, head), "hvo_put_page()", head);
+}
+
+static void op_words(struct world *w, unsigned int thread)
+{
+	struct block *b = idle_block(w);
+	uint64_t word = 0;
+	hvo_pfn_t pfn;
+
+	if (!b)
+		return;
+	b->users++;
+	pfn = b->pfn;
+	must(!hvo_page_set_private(w->m, pfn, 0, 7000 + thread), "hvo_page_set_private()", pfn);
+	must(!hvo_map_page(w->m, pfn), "hvo_map_page()", pfn);
+	must(!hvo_page_private(w->m, pfn, 0, &word), "hvo_page_private()", pfn);
+	must(word == 7000 + thread, "a private word changed", pfn);
+	must(!hvo_unmap_page(w->m, pfn), "hvo_unmap_page()", pfn);
+	b = world_at(w, pfn);
+	must(b, "a block is gone", pfn);
+	b->users--;
+}
+
+static void op_read(struct world *w, unsigned int thread)
+{
+	const struct hvo_page *page;
+	hvo_pfn_t head;
+	unsigned int i;
+
+	(void)thread;
+	hvo_read_lock(w->m);
+	for (i = 0; i < 3; i++) {
+		head = hvo_page_head(&w->m->mm, T + 40 + 64 * i);
+		page = hvo_page_ro(&w->m->mm, head);
+		must(hvo_page_state(page) < HVO_PAGE_NR_STATES, "a state that is none", head);
+		(void)hvo_page_refs(page);
+	}
+	hvo_read_unlock(w->m);
+}
+
+static void op_set_owner(struct world *w, unsigned int thread)
+{
+	struct block *b = idle_block(w);
+	hvo_pfn_t pfn;
+
+	(void)thread;
+	if (!b || b->range || b->cma)
+		return;
+	pfn = b->pfn;
+	b->users++;
+	must(!hvo_set_owner(w->m, pfn, w->owner_id), "hvo_set_owner()", pfn);
+	b = world_at(w, pfn);
+	must(b, "a block is gone", pfn);
+	b->owned = w->owner_id;
+	b->users--;
+}
+
+/* ---- moving ------------------------------------------------------------------------------ */
+
+static void op_migrate(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	(void)hvo_migrate(w->m, T + 3, ANY, NULL);
+}
+
+static void hold_range(struct world *w, hvo_pfn_t pfn, uint64_t nr, bool zero)
+{
+	struct block *b = world_hold(w, pfn, nr, zero);
+
+	b->range = true;
+}
+
+static void contig(struct world *w, hvo_pfn_t start, hvo_pfn_t end)
+{
+	int rc = hvo_alloc_contig_range(w->m, start, end, HVO_GFP_KERNEL | HVO_GFP_ZERO);
+
+	must(!rc || rc == -HVO_EBUSY || is_oom(rc) || rc == -HVO_EINVAL, "hvo_alloc_contig_range()",
+	     (uint64_t)-rc);
+	if (!rc)
+		hold_range(w, start, end - start, true);
+}
+
+static void op_contig(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	contig(w, T, T_END);
+}
+
+static void op_contig_part(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	contig(w, T + 100, T + 400);
+}
+
+static void op_contig_pages(struct world *w, unsigned int thread)
+{
+	hvo_pfn_t pfn = HVO_PFN_NONE;
+	int rc = hvo_alloc_contig_pages(w->m, 300, HVO_GFP_MOVABLE, ANY, &pfn);
+
+	(void)thread;
+	must(!rc || rc == -HVO_EBUSY || is_oom(rc), "hvo_alloc_contig_pages()", (uint64_t)-rc);
+	if (!rc)
+		hold_range(w, pfn, 300, false);
+}
+
+static void op_isolate(struct world *w, unsigned int thread)
+{
+	int rc;
+
+	(void)thread;
+	w->isolations++;
+	w->isolating++;
+	rc = hvo_isolate_range(w->m, T, T_END);
+	w->isolating -= rc != 0;
+	must(!rc || rc == -HVO_EBUSY || rc == -HVO_EINVAL, "hvo_isolate_range()", (uint64_t)-rc);
+	if (rc)
+		return;
+	must(!w->isolated, "isolated by two", T);
+	hvo_step(STEP_BETWEEN, NULL);
+	must(!hvo_unisolate_range(w->m, T, T_END), "hvo_unisolate_range()", T);
+	w->isolating--;
+}
+
+static void op_unisolate(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	if (!w->isolated)
+		return;
+	w->isolated = false;
+	must(!hvo_unisolate_range(w->m, T, T_END), "hvo_unisolate_range()", T);
+}
+
+static void op_compact(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	(void)hvo_compact(w->m, ANY, 9, 1024, NULL);
+}
+
+static void op_move_memmap(struct world *w, unsigned int thread)
+{
+	hvo_pfn_t pfn = world_backing(w, hvo_pageblock_tail_page(T >> HVO_PAGEBLOCK_ORDER));
+
+	(void)thread;
+	if (pfn != HVO_SHARED_TAIL)
+		(void)hvo_move_memmap(w->m, pfn);
+}
+
+static void op_cma(struct world *w, unsigned int thread)
+{
+	hvo_pfn_t pfn = HVO_PFN_NONE;
+	int rc = hvo_cma_alloc(w->cma, 512, 9, &pfn);
+
+	(void)thread;
+	must(!rc || rc == -HVO_EBUSY || is_oom(rc), "hvo_cma_alloc()", (uint64_t)-rc);
+	if (!rc)
+		world_hold(w, pfn, 512, false)->cma = true;
+}
+
+/* ---- what is done in the background ----------------------------------------------------- */
+
+static void op_collapse(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	(void)hvo_collapse(w->m, UINT64_MAX, NULL);
+}
+
+static void op_work(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	(void)hvo_work(w->m, UINT64_MAX, NULL);
+}
+
+static void op_report(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	(void)hvo_report_free(w->m, ANY, 9, 2048, NULL);
+}
+
+static void op_min_free(struct world *w, unsigned int thread)
+{
+	must(!hvo_set_min_free(w->m, HVO_FRAME_SIZE * (1 + thread)), "hvo_set_min_free()", 0);
+}
+
+static void op_stat(struct world *w, unsigned int thread)
+{
+	struct hvo_machine_stat s = { .size = sizeof(s) };
+
+	(void)thread;
+	must(!hvo_machine_stat(w->m, &s), "hvo_machine_stat()", 0);
+	must(s.free_frames <= MEMORY_END * 2, "more is free than there is", s.free_frames);
+}
+
+/* ---- pools ------------------------------------------------------------------------------------ */
+
+static void op_grow(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	(void)hvo_pool_resize(w->pool, ANY, 2, NULL);
+}
+
+static void op_shrink(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	(void)hvo_pool_resize(w->pool, ANY, 0, NULL);
+}
+
+static void op_huge_alloc(struct world *w, unsigned int thread)
+{
+	hvo_pfn_t pfn = HVO_PFN_NONE;
+	int rc = hvo_pool_alloc(w->pool, HVO_GFP_KERNEL | HVO_GFP_ZERO, ANY, &pfn);
+
+	(void)thread;
+	must(!rc || is_oom(rc), "hvo_pool_alloc()", (uint64_t)-rc);
+	if (!rc)
+		world_hold(w, pfn, 512, true);
+}
+
+static void op_huge_reserved(struct world *w, unsigned int thread)
+{
+	uint64_t isolations = w->isolations;
+	bool isolating = w->isolating;
+	hvo_pfn_t pfn = HVO_PFN_NONE;
+	int rc = hvo_pool_reserve(w->pool, ANY, 1);
+
+	(void)thread;
+	must(!rc || is_oom(rc), "hvo_pool_reserve()", (uint64_t)-rc);
+	if (rc)
+		return;
+	hvo_step(STEP_BETWEEN, NULL);
+	rc = hvo_pool_alloc_reserved(w->pool, HVO_GFP_KERNEL, ANY, &pfn);
+	/* What failed meanwhile takes its promise along; what a user isolates cannot be had. */
+	must(!rc || w->nr_failed || isolating || w->isolating || w->isolated ||
+		     w->isolations != isolations,
+	     "a promise was broken", (uint64_t)-rc);
+	if (!rc)
+		world_hold(w, pfn, 512, false);
+	else
+		(void)hvo_pool_unreserve(w->pool, 1);
+}
+
+static void op_surplus(struct world *w, unsigned int thread)
+{
+	must(!hvo_pool_set_overcommit(w->pool, 1), "hvo_pool_set_overcommit()", 0);
+	op_huge_alloc(w, thread);
+	must(!hvo_pool_set_overcommit(w->pool, 0), "hvo_pool_set_overcommit()", 0);
+}
+
+static void op_dissolve(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	(void)hvo_hugetlb_dissolve(w->m, T);
+}
+
+static void op_optimize(struct world *w, unsigned int thread)
+{
+	uint64_t done;
+
+	(void)thread;
+	(void)hvo_pool_optimize(w->pool, &done);
+}
+
+static void op_demote(struct world *w, unsigned int thread)
+{
+	uint64_t done;
+
+	(void)thread;
+	if (w->big)
+		(void)hvo_pool_demote(w->big, ANY, 1, &done);
+}
+
+static void op_switch_optimize(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	must(!hvo_set_optimize(w->m, false), "hvo_set_optimize()", 0);
+	hvo_step(STEP_BETWEEN, NULL);
+	must(!hvo_set_optimize(w->m, true), "hvo_set_optimize()", 0);
+}
+
+/* ---- what fails ---------------------------------------------------------------------------- */
+
+static void fail(struct world *w, hvo_pfn_t pfn)
+{
+	int rc;
+
+	if (pfn == HVO_SHARED_TAIL)
+		return;
+	world_failing(w, pfn);
+	rc = hvo_memory_failure(w->m, pfn);
+	must(!rc || rc == -HVO_EBUSY || is_oom(rc) || rc == -HVO_EINVAL, "hvo_memory_failure()",
+	     (uint64_t)-rc);
+	if (rc != -HVO_EINVAL)
+		world_failed(w, pfn);
+}
+
+static void op_fail_early(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	fail(w, T + 3);
+}
+
+static void op_fail_late(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	fail(w, T + 300);
+}
+
+static void op_fail_descriptors(struct world *w, unsigned int thread)
+{
+	(void)thread;
+	fail(w, world_backing(w, hvo_pageblock_tail_page(T >> HVO_PAGEBLOCK_ORDER)));
+}
+
+static void op_soft_offline(struct world *w, unsigned int thread)
+{
+	int rc;
+
+	(void)thread;
+	world_failing(w, T + 300);
+	rc = hvo_soft_offline(w->m, T + 300);
+	if (!rc)
+		world_failed(w, T + 300);
+}
+
+/* ---- memory that comes and goes ----------------------------------------------------------- */
+
+static void op_offline(struct world *w, unsigned int thread)
+{
+	hvo_pfn_t start = T & ~(HVO_SECTION_FRAMES - 1), end = start + HVO_SECTION_FRAMES;
+	int rc;
+
+	(void)thread;
+	w->layout_changed = true;
+	if (hvo_memory_offline(w->m, start, end))
+		return;
+	hvo_step(STEP_BETWEEN, NULL);
+	rc = hvo_memory_online(w->m, start, end, HVO_ZONE_MOVABLE);
+	must(!rc || is_oom(rc) || rc == -HVO_EBUSY || rc == -HVO_EINVAL, "hvo_memory_online()",
+	     (uint64_t)-rc);
+}
+
+static void op_hotplug(struct world *w, unsigned int thread)
+{
+	hvo_pfn_t start = MEMORY_END, end = start + HVO_SECTION_FRAMES;
+	int rc;
+
+	w->layout_changed = true;
+	if (hvo_memory_add(w->m, 0, start, end, thread & 1 ? HVO_MEMMAP_ON_MEMORY : 0))
+		return;
+	if (!hvo_memory_online(w->m, start, end, HVO_ZONE_MOVABLE)) {
+		hvo_step(STEP_BETWEEN, NULL);
+		if (hvo_memory_offline(w->m, start, end))
+			return;
+	}
+	rc = hvo_memory_remove(w->m, start, end);
+	must(!rc || rc == -HVO_EBUSY || rc == -HVO_EINVAL || is_oom(rc), "hvo_memory_remove()",
+	     (uint64_t)-rc);
+}
+
+/* ---- the catalogue ------------------------------------------------------------------------- */
+
+const struct op ops[] = {
+	{ "alloc0", op_alloc0, 0 },
+	{ "alloc0-atomic", op_alloc0_atomic, 0 },
+	{ "alloc-kernel", op_alloc_kernel, 0 },
+	{ "alloc8", op_alloc8, 0 },
+	{ "alloc3-zero", op_alloc3_zero, 0 },
+	{ "alloc9", op_alloc9, 0 },
+	{ "alloc9-last", op_alloc9_last, 0 },
+	{ "alloc-free", op_alloc_and_free, 0 },
+	{ "free", op_free, 0 },
+	{ "split", op_split, 0 },
+	{ "get", op_get, 0 },
+	{ "words", op_words, 0 },
+	{ "read", op_read, 0 },
+	{ "set-owner", op_set_owner, 0 },
+	{ "migrate", op_migrate, 0 },
+	{ "contig", op_contig, 0 },
+	{ "contig-part", op_contig_part, 0 },
+	{ "contig-pages", op_contig_pages, 0 },
+	{ "isolate", op_isolate, 0 },
+	{ "unisolate", op_unisolate, ISOLATED },
+	{ "compact", op_compact, 0 },
+	{ "move-memmap", op_move_memmap, ON_DEMAND_ONLY },
+	{ "cma", op_cma, WITH_CMA },
+	{ "collapse", op_collapse, ON_DEMAND_ONLY },
+	{ "work", op_work, 0 },
+	{ "report", op_report, 0 },
+	{ "min-free", op_min_free, 0 },
+	{ "stat", op_stat, 0 },
+	{ "grow", op_grow, NEEDS_POOL },
+	{ "shrink", op_shrink, NEEDS_POOL },
+	{ "huge-alloc", op_huge_alloc, NEEDS_POOL },
+	{ "huge-reserved", op_huge_reserved, NEEDS_POOL },
+	{ "surplus", op_surplus, NEEDS_POOL },
+	{ "dissolve", op_dissolve, NEEDS_POOL },
+	{ "optimize", op_optimize, NEEDS_POOL | LINUX_ONLY },
+	{ "demote", op_demote, NEEDS_POOL },
+	{ "switch-optimize", op_switch_optimize, NEEDS_POOL | LINUX_ONLY },
+	{ "fail-early", op_fail_early, 0 },
+	{ "fail-late", op_fail_late, 0 },
+	{ "fail-descriptors", op_fail_descriptors, 0 },
+	{ "soft-offline", op_soft_offline, 0 },
+	{ "offline", op_offline, 0 },
+	{ "hotplug", op_hotplug, WITH_HOTPLUG },
+};
+const unsigned int nr_ops = sizeof(ops) / sizeof(*ops);
+
+const struct op *op_find(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_ops; i++)
+		if (!strcmp(ops[i].name, name))
+			return &ops[i];
+	return NULL;
+}
+
+bool op_fits(const struct op *op, const struct state *state, enum hvo_mode mode)
+{
+	unsigned int needs = op->flags & (WITH_CMA | WITH_HOTPLUG | NEEDS_POOL | ISOLATED);
+
+	if (op->flags & (mode == HVO_LINUX ? ON_DEMAND_ONLY : LINUX_ONLY))
+		return false;
+	return !(needs & ~state->flags);
+}
+
+void op_run(const struct op *op, struct world *w, unsigned int thread)
+{
+	const void *held[SCHED_HELD];
+
+	hvo_step(STEP_BETWEEN, NULL);
+	w->began[thread] = ++w->clock;
+	op->run(w, thread);
+	must(!hvo_sim_owes_flush(w->sim), "a flush is owed at the end", 0);
+	must(!sched_held(w->sched, thread, held), "a lock is held at the end", 0);
+	must(!sched_section(w->sched, thread), "still in a reader's section", 0);
+}

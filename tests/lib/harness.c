@@ -439,6 +439,22 @@ struct hvo_pool *rig_pool_new(struct rig *r, unsigned int order)
 	return pool;
 }
 
+hvo_pfn_t rig_take(struct hvo_pool *pool, int node)
+{
+	hvo_pfn_t pfn = HVO_PFN_NONE;
+
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, node, &pfn), 0);
+	return pfn;
+}
+
+hvo_pfn_t rig_take_reserved(struct hvo_pool *pool)
+{
+	hvo_pfn_t pfn = HVO_PFN_NONE;
+
+	assert_int_equal(hvo_pool_alloc_reserved(pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &pfn), 0);
+	return pfn;
+}
+
 struct hvo_pool_stat rig_pool(struct hvo_pool *pool, int node)
 {
 	struct hvo_pool_stat s = { .size = sizeof(s) };

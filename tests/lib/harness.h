@@ -119,6 +119,10 @@ struct hvo_machine_stat rig_stat(struct rig *r);
 uint64_t rig_free(struct rig *r);
 struct hvo_zone_stat rig_zone(struct rig *r, int node, enum hvo_zone_type type);
 struct hvo_pool *rig_pool_new(struct rig *r, unsigned int order);
+/* A page of the pool; @node or any. Asserts that there is one, as all of these do. */
+hvo_pfn_t rig_take(struct hvo_pool *pool, int node);
+/* A page that was reserved: the promise is used up. */
+hvo_pfn_t rig_take_reserved(struct hvo_pool *pool);
 struct hvo_pool_stat rig_pool(struct hvo_pool *pool, int node);
 hvo_pfn_t rig_alloc(struct rig *r, unsigned int gfp, unsigned int order);
 void rig_put(struct rig *r, hvo_pfn_t pfn);

@@ -67,7 +67,11 @@ void rig_close(struct rig *r);
 void rig_fail(struct rig *r, const struct hvo_sim_failures *failures);
 /* Point @fail_at is the one to fail; 0 counts only. */
 void rig_arm(struct rig *r, uint64_t fail_at, bool sticky);
-/* HVO_FAULT of the environment, as POINT, POINT+ (sticky) or POINT,POINT. False if it is not set. */
+/*
+ * HVO_FAULT of the environment, as POINT, POINT+ (sticky) or POINT,POINT: for a test that lets each
+ * point fail anyway. False if it is not set, or begins with @: that counts from rig_open() on, which
+ * sees to it for every test; what the test itself then asks for takes its place.
+ */
 bool rig_asked_to_fail(struct hvo_sim_failures *ret);
 /* Points and failures are in here. */
 struct hvo_sim_stat rig_sim(struct rig *r);

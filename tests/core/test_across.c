@@ -8,7 +8,7 @@
  * In Linux: mm/memory_hotplug.c, do_migrate_range(); mm/page_alloc.c,
  * __alloc_contig_migrate_range(); include/linux/hugetlb.h, htlb_allow_alloc_fallback().
  */
-#include "harness.h"
+#include "holder.h"
 
 #include <hvo/contig.h>
 #include <hvo/hotplug.h>
@@ -20,82 +20,36 @@
 #define NODE_FRAMES (UINT64_C(512) * MIB / HVO_FRAME_SIZE)
 #define SECTION ((hvo_pfn_t)HVO_SECTION_FRAMES)
 #define MOVABLE (NODE_FRAMES - SECTION)
-#define MAX_HELD 40000
 
 static const enum hvo_mode modes[] = { HVO_ON_DEMAND, HVO_LINUX };
 
 /* Two nodes, and one who can move what he has. */
 struct world {
 	struct rig r;
-	struct hvo_owner owner;
-	uint32_t id;
-	unsigned int nr;
-	struct {
-		hvo_pfn_t pfn, was;
-		unsigned int order;
-	} held[MAX_HELD];
-	hvo_pfn_t stays; /* he refuses to move this one */
+	struct holder h;
 	hvo_pfn_t eaten[2 * NODE_FRAMES];
 	uint64_t nr_eaten;
 };
 
 static struct world world;
 
-static unsigned int find(const struct world *w, hvo_pfn_t pfn)
+static struct world *world_open_as(const struct hvo_config *cfg)
 {
-	unsigned int i;
+	struct world *w = &world;
 
-	for (i = 0; i < w->nr; i++)
-		if (w->held[i].pfn == pfn)
-			return i;
-	fail_msg("not his: %llu", (unsigned long long)pfn);
-	return 0;
-}
-
-static uint32_t on_isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
-			   unsigned int order)
-{
-	struct world *w = owner->arg;
-
-	(void)m;
-	assert_int_equal(w->held[find(w, pfn)].order, order);
-	return pfn != w->stays;
-}
-
-static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
-		   unsigned int order)
-{
-	struct world *w = owner->arg;
-
-	(void)m;
-	(void)order;
-	w->held[find(w, src)].pfn = dst;
-	return 0;
-}
-
-static void on_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
-		       unsigned int order)
-{
-	(void)m;
-	(void)order;
-	find(owner->arg, pfn);
+	memset(w, 0, sizeof(*w));
+	rig_open(&w->r, RIG_SIM, cfg);
+	holder_open(&w->h, &w->r, 0);
+	return w;
 }
 
 static struct world *world_open(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 1024);
-	struct world *w = &world;
 
-	memset(w, 0, sizeof(*w));
 	cfg.nr_nodes = 2;
 	cfg.movable_bytes = 128 * MIB;
-	rig_open(&w->r, RIG_SIM, &cfg);
-	w->stays = HVO_PFN_NONE;
-	w->owner = (struct hvo_owner){
-		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, w
-	};
-	assert_int_equal(hvo_owner_register(w->r.m, &w->owner, &w->id), 0);
-	return w;
+	return world_open_as(&cfg);
 }
 
 static void world_close(struct world *w)
@@ -103,8 +57,7 @@ static void world_close(struct world *w)
 	rig_audit(&w->r);
 	while (w->nr_eaten)
 		rig_put(&w->r, w->eaten[--w->nr_eaten]);
-	while (w->nr)
-		rig_put(&w->r, w->held[--w->nr].pfn);
+	holder_close(&w->h);
 	hvo_work(w->r.m, UINT64_MAX, NULL);
 	rig_audit(&w->r);
 	rig_close(&w->r);
@@ -117,10 +70,7 @@ static int node_of(hvo_pfn_t pfn)
 
 static hvo_pfn_t hold(struct world *w, hvo_pfn_t pfn, unsigned int order)
 {
-	assert_true(w->nr < MAX_HELD);
-	assert_int_equal(hvo_set_owner(w->r.m, pfn, w->id), 0);
-	w->held[w->nr].pfn = w->held[w->nr].was = pfn;
-	w->held[w->nr++].order = order;
+	holder_hold(&w->h, pfn, order, 0);
 	return pfn;
 }
 
@@ -159,9 +109,11 @@ static void count(const struct world *w, unsigned int *ret_away, unsigned int *r
 	unsigned int i;
 
 	*ret_away = *ret_moved = 0;
-	for (i = 0; i < w->nr; i++) {
-		*ret_away += node_of(w->held[i].pfn) != node_of(w->held[i].was);
-		*ret_moved += w->held[i].pfn != w->held[i].was;
+	for (i = 0; i < w->h.nr; i++) {
+		if (w->h.held[i].pfn == HVO_PFN_NONE)
+			continue;
+		*ret_away += node_of(w->h.held[i].pfn) != node_of(w->h.held[i].was);
+		*ret_moved += w->h.held[i].pfn != w->h.held[i].was;
 	}
 }
 
@@ -170,8 +122,8 @@ static void assert_all_away(const struct world *w, bool away)
 	unsigned int nr_away, nr_moved;
 
 	count(w, &nr_away, &nr_moved);
-	assert_int_equal(nr_moved, w->nr);
-	assert_int_equal(nr_away, away ? w->nr : 0);
+	assert_int_equal(nr_moved, w->h.nr);
+	assert_int_equal(nr_away, away ? w->h.nr : 0);
 }
 
 /* ---- offline ---------------------------------------------------------------------------- */
@@ -187,8 +139,8 @@ static struct hvo_pool *fill_section(struct world *w)
 		hold_huge(w, pool, 0);
 	for (i = 0; i < 60; i++)
 		hold_block(w, 0, i % 11);
-	for (i = 0; i < w->nr; i++)
-		assert_true(w->held[i].pfn >= MOVABLE && w->held[i].pfn < NODE_FRAMES);
+	for (i = 0; i < w->h.nr; i++)
+		assert_true(w->h.held[i].pfn >= MOVABLE && w->h.held[i].pfn < NODE_FRAMES);
 	return pool;
 }
 
@@ -285,21 +237,15 @@ static void test_offline_others_full(void **state)
 static void test_offline_only_node(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_LINUX, 512);
-	struct world *w = &world;
 	struct hvo_pool *pool;
+	struct world *w;
 	unsigned int i;
 
 	(void)state;
+	cfg.movable_bytes = 128 * MIB;
 	for (i = 0; i < 2; i++) {
-		memset(w, 0, sizeof(*w));
 		cfg.mode = modes[i];
-		cfg.movable_bytes = 128 * MIB;
-		rig_open(&w->r, RIG_SIM, &cfg);
-		w->stays = HVO_PFN_NONE;
-		w->owner = (struct hvo_owner){
-			sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, w
-		};
-		assert_int_equal(hvo_owner_register(w->r.m, &w->owner, &w->id), 0);
+		w = world_open_as(&cfg);
 		pool = fill_section(w);
 		assert_int_equal(hvo_memory_offline(w->r.m, MOVABLE, NODE_FRAMES), 0);
 		assert_all_away(w, false);
@@ -327,13 +273,13 @@ static void huge_stays(enum hvo_mode mode, bool free_page)
 	pfn = hold_huge(w, pool, 0);
 	eat(w, 0);
 	assert_int_not_equal(hvo_alloc_contig_range(w->r.m, pfn, pfn + 512, HVO_GFP_NOWARN), 0);
-	assert_int_equal(w->held[0].pfn, pfn);
+	assert_int_equal(w->h.held[0].pfn, pfn);
 	assert_int_equal(rig_pool(pool, 0).total, 1);
 	assert_int_equal(rig_pool(pool, 1).total, free_page);
 	rig_audit(&w->r);
 	/* A part of it is not had either. */
 	assert_int_not_equal(hvo_alloc_contig_range(w->r.m, pfn + 7, pfn + 9, HVO_GFP_NOWARN), 0);
-	assert_int_equal(w->held[0].pfn, pfn);
+	assert_int_equal(w->h.held[0].pfn, pfn);
 	/* With room on its own node it goes there. */
 	while (w->nr_eaten)
 		rig_put(&w->r, w->eaten[--w->nr_eaten]);
@@ -409,7 +355,7 @@ static void contig_fails(enum hvo_mode mode, bool huge)
 	if (huge)
 		hold_huge(w, pool, 0);
 	else
-		w->stays = hold_block(w, 0, HVO_PAGEBLOCK_ORDER);
+		w->h.stays = hold_block(w, 0, HVO_PAGEBLOCK_ORDER);
 	for (k = 0; k < 200; k++)
 		hold_block(w, 0, k % 3);
 	eat(w, 0);
@@ -419,8 +365,7 @@ static void contig_fails(enum hvo_mode mode, bool huge)
 	count(w, &away, &moved);
 	assert_int_equal(away, 0);
 	/* Without it the call works, and all of that is on the other node. */
-	rig_put(&w->r, w->held[0].pfn);
-	w->held[0] = w->held[--w->nr];
+	holder_let_go(&w->h, 0);
 	assert_int_equal(rig_resize(pool, ANY, 0).refused, 0);
 	assert_int_equal(hvo_alloc_contig_range(w->r.m, MOVABLE, NODE_FRAMES, 0), 0);
 	count(w, &away, &moved);
@@ -456,16 +401,14 @@ static void test_compact(void **state)
 			hold_huge(w, pool, 0);
 		eat(w, 0);
 		/* Every other one of them is free, and there is room on node 1. */
-		for (k = 0; k < w->nr; k++) {
-			rig_put(&w->r, w->held[k].pfn);
-			w->held[k] = w->held[--w->nr];
-		}
+		for (k = 0; k < 40; k += 2)
+			holder_let_go(&w->h, k);
 		rig_resize(pool, 1, 4);
-		rig_resize(pool, 0, w->nr);
+		rig_resize(pool, 0, 20);
 		assert_true(hvo_compact(w->r.m, 0, HVO_PAGEBLOCK_ORDER + 2, UINT64_MAX, NULL) >= 0);
 		count(w, &away, &moved);
 		assert_int_equal(away, 0);
-		assert_int_equal(rig_pool(pool, 0).total, w->nr);
+		assert_int_equal(rig_pool(pool, 0).total, 20);
 		world_close(w);
 	}
 }

@@ -5,7 +5,7 @@
  *
  * In Linux: tools/testing/selftests/mm/compaction_test.c.
  */
-#include "harness.h"
+#include "holder.h"
 
 #include <hvo/migrate.h>
 
@@ -14,103 +14,6 @@
 #include "core/base.h"
 
 #define ANY HVO_NODE_ANY
-
-/* Who has every frame that is in use, and can move it. */
-struct holder {
-	struct hvo_owner owner;
-	struct rig *r;
-	uint32_t id;
-	uint32_t *tag; /* of a block that begins at a frame, else 0 */
-	uint8_t *order;
-	uint64_t moves, wrong;
-};
-
-static uint32_t on_isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
-			   unsigned int order)
-{
-	struct holder *h = owner->arg;
-
-	(void)m;
-	h->wrong += !h->tag[pfn] || h->order[pfn] != order;
-	return 1;
-}
-
-static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
-		   unsigned int order)
-{
-	struct holder *h = owner->arg;
-
-	(void)m;
-	h->wrong += !h->tag[src] || h->tag[dst];
-	h->tag[dst] = h->tag[src];
-	h->order[dst] = (uint8_t)order;
-	h->tag[src] = 0;
-	h->moves += UINT64_C(1) << order;
-	return 0;
-}
-
-static uint64_t *words(struct rig *r, hvo_pfn_t pfn, unsigned int order)
-{
-	return hvo_window(r->m, pfn + (UINT64_C(1) << order) - 1, 1);
-}
-
-static void hold(struct holder *h, hvo_pfn_t pfn, unsigned int order)
-{
-	static uint32_t tag;
-
-	h->tag[pfn] = ++tag;
-	h->order[pfn] = (uint8_t)order;
-	words(h->r, pfn, order)[7] = tag;
-	assert_int_equal(hvo_set_owner(h->r->m, pfn, h->id), 0);
-}
-
-static void let_go(struct holder *h, hvo_pfn_t pfn)
-{
-	h->tag[pfn] = 0;
-	rig_put(h->r, pfn);
-}
-
-static void holder_open(struct holder *h, struct rig *r)
-{
-	*h = (struct holder){ .r = r };
-	h->owner = (struct hvo_owner){
-		sizeof(struct hvo_owner), on_isolate, on_move, rig_putback, NULL, h
-	};
-	h->tag = calloc(r->m->mm.nr_frames, sizeof(*h->tag));
-	h->order = calloc(r->m->mm.nr_frames, 1);
-	assert_true(h->tag && h->order);
-	assert_int_equal(hvo_owner_register(r->m, &h->owner, &h->id), 0);
-}
-
-static uint64_t holder_check(struct holder *h)
-{
-	uint64_t nr = 0;
-	hvo_pfn_t pfn;
-
-	assert_int_equal(h->wrong, 0);
-	for (pfn = 0; pfn < h->r->m->mm.nr_frames; pfn++) {
-		if (!h->tag[pfn])
-			continue;
-		nr++;
-		assert_int_equal(words(h->r, pfn, h->order[pfn])[7], h->tag[pfn]);
-		assert_int_equal(rig_page(h->r, pfn)->order, h->order[pfn]);
-		assert_int_equal(rig_page(h->r, pfn)->owner, h->id);
-	}
-	return nr;
-}
-
-static void holder_close(struct holder *h)
-{
-	hvo_pfn_t pfn;
-
-	holder_check(h);
-	for (pfn = 0; pfn < h->r->m->mm.nr_frames; pfn++)
-		if (h->tag[pfn])
-			let_go(h, pfn);
-	assert_int_equal(hvo_owner_unregister(h->r->m, h->id), 0);
-	free(h->tag);
-	free(h->order);
-}
 
 static uint64_t nr_large(struct rig *r, unsigned int order)
 {
@@ -132,10 +35,10 @@ static void scatter(struct holder *h, unsigned int keep)
 	hvo_pfn_t pfn;
 
 	while (!hvo_alloc_pages(r->m, GFP_HOG, 0, ANY, &pfn))
-		hold(h, pfn, 0);
+		holder_hold(h, pfn, 0, HOLD_FILLED);
 	for (i = 0; i < r->m->mm.nr_frames; i++)
-		if (h->tag[i] && rig_random(&random) % keep)
-			let_go(h, i);
+		if (h->at[i] && rig_random(&random) % keep)
+			holder_let_go(h, h->at[i] - 1);
 	hvo_collapse(r->m, UINT64_MAX, NULL);
 }
 
@@ -150,7 +53,7 @@ static void together(enum hvo_mode mode)
 
 	rig_open(&r, RIG_SIM, &cfg);
 	assert_int_equal(hvo_pool_create(r.m, 9, &pool), 0);
-	holder_open(&h, &r);
+	holder_open(&h, &r, 0);
 	scatter(&h, 10);
 	held = holder_check(&h);
 	before = nr_large(&r, 9);
@@ -185,10 +88,10 @@ static void steps(enum hvo_mode mode)
 	struct rig r;
 
 	rig_open(&r, RIG_SIM, &cfg);
-	holder_open(&h, &r);
+	holder_open(&h, &r, 0);
 	scatter(&h, 6);
 	assert_int_equal(hvo_compact(r.m, 0, 9, 0, NULL), 0);
-	assert_int_equal(h.moves, 0);
+	assert_int_equal(h.moved_frames, 0);
 	do {
 		moved = hvo_compact(r.m, 0, 9, 100, NULL);
 		assert_in_range(moved, 0, 100);
@@ -200,7 +103,7 @@ static void steps(enum hvo_mode mode)
 	holder_check(&h);
 	assert_true(turns > 5);
 	/* Descriptors count, too. */
-	assert_true(total >= h.moves);
+	assert_true(total >= h.moved_frames);
 	assert_true(nr_large(&r, 9) + 4 >= rig_free(&r) / 512);
 	holder_close(&h);
 	rig_close(&r);
@@ -216,15 +119,15 @@ static void unmovable(enum hvo_mode mode)
 	struct rig r;
 
 	rig_open(&r, RIG_SIM, &cfg);
-	holder_open(&h, &r);
+	holder_open(&h, &r, 0);
 	scatter(&h, 6);
 	for (pfn = 0; pfn < r.m->mm.nr_frames; pfn++)
-		if (h.tag[pfn])
+		if (h.at[pfn])
 			assert_int_equal(hvo_set_owner(r.m, pfn, 0), 0);
 	assert_int_equal(hvo_compact(r.m, ANY, 9, UINT64_MAX, NULL), 0);
-	assert_int_equal(h.moves, 0);
+	assert_int_equal(h.moved_frames, 0);
 	for (pfn = 0; pfn < r.m->mm.nr_frames; pfn++)
-		if (h.tag[pfn])
+		if (h.at[pfn])
 			assert_int_equal(hvo_set_owner(r.m, pfn, h.id), 0);
 	rig_audit(&r);
 	holder_close(&h);
@@ -243,12 +146,12 @@ static void larger(enum hvo_mode mode)
 	hvo_pfn_t pfn;
 
 	rig_open(&r, RIG_SIM, &cfg);
-	holder_open(&h, &r);
+	holder_open(&h, &r, 0);
 	while (!hvo_alloc_pages(r.m, GFP_HOG, 9, ANY, &pfn))
-		hold(&h, pfn, 9);
+		holder_hold(&h, pfn, 9, HOLD_FILLED);
 	for (pfn = 0; pfn < r.m->mm.nr_frames; pfn += 512)
-		if (h.tag[pfn] && rig_random(&random) % 5)
-			let_go(&h, pfn);
+		if (h.at[pfn] && rig_random(&random) % 5)
+			holder_let_go(&h, h.at[pfn] - 1);
 	before = nr_large(&r, 13);
 	/* Too little for one of them. */
 	assert_int_equal(hvo_compact(r.m, ANY, 13, 511, NULL), 0);
@@ -283,21 +186,21 @@ static void direct(enum hvo_mode mode)
 
 	rig_open(&r, RIG_SIM, &cfg);
 	assert_int_equal(hvo_pool_create(r.m, 9, &pool), 0);
-	holder_open(&h, &r);
+	holder_open(&h, &r, 0);
 	scatter(&h, 10);
 	assert_int_equal(nr_large(&r, 9), 0);
 	assert_int_equal(hvo_alloc_pages(r.m, GFP_HOG, 9, ANY, &pfn), -HVO_ENOMEM);
-	assert_int_equal(h.moves, 0);
+	assert_int_equal(h.moved_frames, 0);
 	assert_int_equal(rig_stat(&r).compact_stalls, 0);
 	for (i = 0; i < 8; i++)
 		assert_int_equal(
 			hvo_alloc_pages(r.m, HVO_GFP_USER | HVO_GFP_NOWARN, 9, ANY, &got[i]), 0);
-	assert_true(h.moves > 0);
+	assert_true(h.moved_frames > 0);
 	stat = rig_stat(&r);
 	assert_in_range(stat.compact_successes, 1, 8);
 	assert_in_range(stat.compact_stalls, stat.compact_successes, 8);
 	/* Descriptors move, too. */
-	assert_true(stat.compact_isolated >= h.moves);
+	assert_true(stat.compact_isolated >= h.moved_frames);
 	assert_true(stat.compact_scanned >= stat.compact_isolated);
 	rig_audit(&r);
 	/* A pool that grows does, too. */

@@ -6,7 +6,7 @@
  *
  * In Linux: mm/cma_debug.c, tools/testing/selftests/mm/hugetlb-*.
  */
-#include "harness.h"
+#include "holder.h"
 
 #include <hvo/contig.h>
 #include <hvo/migrate.h>
@@ -17,144 +17,6 @@
 
 #define ANY HVO_NODE_ANY
 #define GFP_QUIET (HVO_GFP_USER | HVO_GFP_NOWARN)
-
-/* ---- somebody who can move what he has ----------------------------------------------- */
-
-struct held {
-	hvo_pfn_t pfn;
-	unsigned int order;
-	bool filled;
-};
-
-struct holder {
-	struct hvo_owner owner;
-	struct rig *r;
-	uint32_t id;
-	struct held *held;
-	uint32_t *at; /* which one begins at a frame, + 1 */
-	uint64_t nr, max, moves, isolates, wrong;
-};
-
-/* Contents that are the same wherever they are; of a large block, one frame in 16. */
-static uint64_t word_of(uint64_t tag, uint64_t i)
-{
-	return ((tag << 32) + i + 1) * UINT64_C(0x9e3779b97f4a7c15);
-}
-
-static void fill_block(struct rig *r, hvo_pfn_t pfn, unsigned int order, uint64_t tag)
-{
-	uint64_t nr = UINT64_C(1) << order, i, k;
-
-	for (i = 0; i<nr; i += nr> 64 ? 16 : 1)
-		for (k = 0; k < 512; k += 73)
-			((uint64_t *)hvo_window(r->m, pfn + i, 1))[k] = word_of(tag, i + k);
-}
-
-static bool intact(struct rig *r, hvo_pfn_t pfn, unsigned int order, uint64_t tag)
-{
-	uint64_t nr = UINT64_C(1) << order, i, k;
-
-	for (i = 0; i<nr; i += nr> 64 ? 16 : 1)
-		for (k = 0; k < 512; k += 73)
-			if (((uint64_t *)hvo_window(r->m, pfn + i, 1))[k] != word_of(tag, i + k))
-				return false;
-	return true;
-}
-
-static uint32_t on_isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
-			   unsigned int order)
-{
-	struct holder *h = owner->arg;
-	uint32_t i = h->at[pfn];
-
-	(void)m;
-	h->wrong += !i || h->held[i - 1].order != order;
-	h->isolates++;
-	return i ? 1 : 0;
-}
-
-static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
-		   unsigned int order)
-{
-	struct holder *h = owner->arg;
-	uint32_t i = h->at[src];
-
-	(void)m;
-	h->wrong += !i || h->at[dst] || h->held[i - 1].order != order;
-	h->at[src] = 0;
-	h->at[dst] = i;
-	h->held[i - 1].pfn = dst;
-	h->moves++;
-	return 0;
-}
-
-static void on_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
-		       unsigned int order)
-{
-	struct holder *h = owner->arg;
-
-	(void)m;
-	(void)order;
-	h->wrong += !h->at[pfn];
-}
-
-static void holder_open(struct holder *h, struct rig *r)
-{
-	*h = (struct holder){ .r = r, .max = r->m->mm.nr_frames };
-	h->owner = (struct hvo_owner){
-		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, h
-	};
-	h->held = calloc(h->max, sizeof(*h->held));
-	h->at = calloc(h->max, sizeof(*h->at));
-	assert_true(h->held && h->at);
-	assert_int_equal(hvo_owner_register(r->m, &h->owner, &h->id), 0);
-}
-
-static void hold(struct holder *h, hvo_pfn_t pfn, unsigned int order, bool fill)
-{
-	h->held[h->nr++] = (struct held){ pfn, order, fill };
-	h->at[pfn] = (uint32_t)h->nr;
-	assert_int_equal(hvo_set_owner(h->r->m, pfn, h->id), 0);
-	if (fill)
-		fill_block(h->r, pfn, order, h->nr);
-}
-
-static void holder_check(struct holder *h)
-{
-	uint64_t i;
-
-	assert_int_equal(h->wrong, 0);
-	for (i = 0; i < h->nr; i++) {
-		const struct held *b = &h->held[i];
-
-		if (b->pfn == HVO_PFN_NONE)
-			continue;
-		assert_int_equal(rig_page(h->r, b->pfn)->order, b->order);
-		assert_int_equal(rig_page(h->r, b->pfn)->refcount, 1);
-		if (b->filled)
-			assert_true(intact(h->r, b->pfn, b->order, i + 1));
-	}
-}
-
-static void let_go(struct holder *h, uint64_t i)
-{
-	h->at[h->held[i].pfn] = 0;
-	rig_put(h->r, h->held[i].pfn);
-	h->held[i].pfn = HVO_PFN_NONE;
-}
-
-static void holder_close(struct holder *h)
-{
-	uint64_t i;
-
-	holder_check(h);
-	for (i = 0; i < h->nr; i++)
-		if (h->held[i].pfn != HVO_PFN_NONE)
-			let_go(h, i);
-	assert_int_equal(hvo_owner_unregister(h->r->m, h->id), 0);
-	free(h->held);
-	free(h->at);
-}
 
 /* ---- ranges ------------------------------------------------------------------------------ */
 
@@ -234,14 +96,14 @@ static void free_ranges(enum hvo_mode mode)
 EACH_MODE(free_ranges)
 
 /* Half of the machine is small blocks of all orders, each with its contents. */
-static void hold_small(struct holder *h, uint64_t frames, bool fill)
+static void hold_small(struct holder *h, uint64_t frames, unsigned int how)
 {
 	uint64_t random = 11, have = 0;
 
 	while (have < frames) {
 		unsigned int order = (unsigned int)(rig_random(&random) % 9);
 
-		hold(h, rig_alloc(h->r, HVO_GFP_USER, order), order, fill);
+		holder_hold(h, rig_alloc(h->r, HVO_GFP_USER, order), order, how);
 		have += UINT64_C(1) << order;
 	}
 }
@@ -257,11 +119,11 @@ static void used_ranges(enum hvo_mode mode)
 
 	rig_open(&r, RIG_SIM, &cfg);
 	before = rig_zone(&r, 0, HVO_ZONE_NORMAL);
-	holder_open(&h, &r);
-	hold_small(&h, 30000, true);
+	holder_open(&h, &r, 0);
+	hold_small(&h, 30000, HOLD_FILLED);
 	/* With holes. */
 	for (i = 0; i < h.nr; i += 5)
-		let_go(&h, i);
+		holder_let_go(&h, i);
 	for (i = 0; i < NR_SHAPES; i++) {
 		/* Around something that is in use there. */
 		start = (h.held[1 + 20 * i + i % 3].pfn & ~(hvo_pfn_t)511) + shapes[i].start - BASE;
@@ -296,11 +158,11 @@ static void huge_ranges(enum hvo_mode mode)
 
 	rig_open(&r, RIG_SIM, &cfg);
 	assert_int_equal(hvo_pool_create(r.m, 9, &pool), 0);
-	holder_open(&h, &r);
+	holder_open(&h, &r, 0);
 	assert_int_equal(rig_resize(pool, ANY, 64).done, 64);
 	for (i = 0; i < 20; i++) {
 		assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_USER, ANY, &pfn), 0);
-		hold(&h, pfn, 9, true);
+		holder_hold(&h, pfn, 9, HOLD_FILLED);
 		first = pfn < first ? pfn : first;
 		last = pfn > last ? pfn : last;
 	}
@@ -308,7 +170,7 @@ static void huge_ranges(enum hvo_mode mode)
 	pfn = rig_alloc(&r, HVO_GFP_USER, 9);
 	assert_int_equal(hvo_split_page(r.m, pfn, 0), 0);
 	for (i = 0; i < 512; i++)
-		hold(&h, pfn + (hvo_pfn_t)i, 0, true);
+		holder_hold(&h, pfn + (hvo_pfn_t)i, 0, HOLD_FILLED);
 	start = (first < pfn ? first : pfn) + 9;
 	end = (last > pfn ? last : pfn) + 100;
 	assert_int_equal(hvo_alloc_contig_range(r.m, start, end, GFP_QUIET), 0);
@@ -349,9 +211,9 @@ static void unmovable(enum hvo_mode mode)
 	int i;
 
 	rig_open(&r, RIG_SIM, &cfg);
-	holder_open(&h, &r);
+	holder_open(&h, &r, 0);
 	for (i = 0; i < 300; i++)
-		hold(&h, rig_alloc(&r, HVO_GFP_USER, 2), 2, true);
+		holder_hold(&h, rig_alloc(&r, HVO_GFP_USER, 2), 2, HOLD_FILLED);
 	pfn = rig_alloc(&r, HVO_GFP_USER, 0);
 	rig_fill(&r, pfn, 1, 5);
 	block = pfn & ~(hvo_pfn_t)511;
@@ -508,7 +370,7 @@ static void cma_small(enum hvo_mode mode)
 	assert_int_equal(start, 98304);
 	assert_int_equal(nr, 16384);
 	/* It was asked for here, so it stays. */
-	holder_open(&h, &r);
+	holder_open(&h, &r, 0);
 	assert_int_equal(hvo_set_owner(r.m, got[3], h.id), -HVO_EINVAL);
 	assert_int_equal(hvo_set_owner(r.m, got[3], 0), -HVO_EINVAL);
 	holder_close(&h);
@@ -552,7 +414,7 @@ static void pin(struct holder *h, hvo_pfn_t start, unsigned int order)
 
 	assert_int_equal(hvo_alloc_contig_range(h->r->m, start, end, 0), 0);
 	assert_int_equal(rig_page(h->r, start)->order, order);
-	hold(h, start, order, true);
+	holder_hold(h, start, order, HOLD_FILLED);
 	assert_int_equal(hvo_get_page(h->r->m, start, NULL), 0);
 }
 
@@ -584,7 +446,7 @@ static void cma_pinned(enum hvo_mode mode)
 		int rc;
 
 		rig_open(&r, RIG_SIM, &cfg);
-		holder_open(&h, &r);
+		holder_open(&h, &r, 0);
 		assert_int_equal(hvo_cma_create(r.m, 0, 32768, &cma), 0);
 		pin(&h, start + tries[i].at, tries[i].order);
 		/* What is left of its block before it is too small. */
@@ -619,7 +481,7 @@ static void cma_giga(enum hvo_mode mode)
 	rig_open(&r, RIG_SIM, &cfg);
 	assert_int_equal(hvo_cma_create(r.m, 0, 262144, &cma), 0);
 	hvo_cma_stat(cma, &start, &nr, &used);
-	holder_open(&h, &r);
+	holder_open(&h, &r, 0);
 	/* All but what the watermark keeps while there is memory elsewhere. */
 	low = rig_zone(&r, 0, HVO_ZONE_CMA).watermark_low;
 	while ((left = rig_zone(&r, 0, HVO_ZONE_CMA).free) > low) {
@@ -636,7 +498,7 @@ static void cma_giga(enum hvo_mode mode)
 			pfn = rig_alloc(&r, GFP_HOG, order);
 		}
 		assert_true(pfn >= start);
-		hold(&h, pfn, order, true);
+		holder_hold(&h, pfn, order, HOLD_FILLED);
 	}
 	assert_int_equal(hvo_cma_alloc(cma, 262144, 18, &pfn), 0);
 	assert_int_equal(pfn, start);
@@ -673,16 +535,17 @@ static void gigantic(enum hvo_mode mode)
 	rig_open(&r, RIG_SIM, &cfg);
 	free = rig_free(&r);
 	total = rig_stat(&r).total_frames;
-	holder_open(&h, &r);
+	holder_open(&h, &r, 0);
 	assert_int_equal(hvo_pool_create(r.m, 18, &giga), 0);
 	assert_int_equal(hvo_pool_create(r.m, 9, &huge), 0);
 	assert_int_equal(hvo_alloc_pages(r.m, HVO_GFP_USER, 18, ANY, &pfn), -HVO_EINVAL);
 	/* Something in the way, all over the place. */
 	for (i = 0; i < 1200; i++)
-		hold(&h, rig_alloc(&r, HVO_GFP_USER, i % 10 ? 9 : 5), i % 10 ? 9 : 5, i % 40 < 3);
+		holder_hold(&h, rig_alloc(&r, HVO_GFP_USER, i % 10 ? 9 : 5), i % 10 ? 9 : 5,
+			    i % 40 < 3 ? HOLD_FILLED : 0);
 	for (i = 0; i < 1200; i++)
 		if (i % 3)
-			let_go(&h, (uint64_t)i);
+			holder_let_go(&h, (uint64_t)i);
 	/* NORMAL is 4 GiB less what is set aside, and unaligned. */
 	assert_int_equal(rig_resize(giga, ANY, 2).done, 2);
 	rig_audit(&r);
@@ -734,7 +597,7 @@ static void gigantic_pinned(enum hvo_mode mode)
 	cfg.max_order = 10;
 	cfg.cma_bytes = 4096 * MIB;
 	rig_open(&r, RIG_SIM, &cfg);
-	holder_open(&h, &r);
+	holder_open(&h, &r, 0);
 	pin(&h, 262144, 9);
 	pin(&h, 6 * 262144 + 5 * 512, 9);
 	assert_int_equal(hvo_cma_create(r.m, 0, 4 * 262144, &(struct hvo_cma *){ NULL }), 0);
@@ -867,10 +730,10 @@ static void node_evacuate(enum hvo_mode mode)
 	int i;
 
 	open_nodes(&r, mode);
-	holder_open(&h, &r);
+	holder_open(&h, &r, 0);
 	for (i = 0; i < 4; i++) {
 		assert_int_equal(hvo_alloc_pages(r.m, HVO_GFP_KERNEL, 9, 1, &pfn), 0);
-		hold(&h, pfn, 9, true);
+		holder_hold(&h, pfn, 9, HOLD_FILLED);
 	}
 	for (i = 0; i < 4; i++) {
 		base = h.held[i].pfn;
@@ -956,15 +819,15 @@ static void node_gigantic(enum hvo_mode mode)
 	cfg.nr_nodes = 2;
 	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, 18);
-	holder_open(&h, &r);
+	holder_open(&h, &r, 0);
 	/* All over both of them; and one page does not take another's place. */
 	for (i = 0; i < 1200; i++) {
 		assert_int_equal(hvo_alloc_pages(r.m, HVO_GFP_USER, 9, i % 2, &pfn), 0);
-		hold(&h, pfn, 9, i % 40 < 2);
+		holder_hold(&h, pfn, 9, i % 40 < 2 ? HOLD_FILLED : 0);
 	}
 	for (i = 0; i < 1200; i++)
 		if (i % 3)
-			let_go(&h, (uint64_t)i);
+			holder_let_go(&h, (uint64_t)i);
 	for (i = 1; i >= 0; i--) {
 		assert_int_equal(rig_resize(pool, i, 2).done, 1);
 		for (k = 0; k < 2; k++)
@@ -1003,11 +866,11 @@ static uint64_t fail_at(enum hvo_mode mode, uint64_t at)
 	int rc, i;
 
 	rig_open(&r, RIG_SIM, &cfg);
-	holder_open(&h, &r);
+	holder_open(&h, &r, 0);
 	assert_int_equal(hvo_pool_create(r.m, 9, &pool), 0);
 	assert_int_equal(rig_resize(pool, ANY, 2).done, 2);
 	for (i = 0; i < 40; i++)
-		hold(&h, rig_alloc(&r, HVO_GFP_USER, 4), 4, true);
+		holder_hold(&h, rig_alloc(&r, HVO_GFP_USER, 4), 4, HOLD_FILLED);
 	base = h.held[0].pfn & ~(hvo_pfn_t)511;
 	start = base < 512 * 4 ? base : base - 1024 + 200;
 	end = base + 512 + 77;

@@ -16,18 +16,10 @@ static void expect_pool(struct hvo_pool *pool, uint64_t total, uint64_t nr_free,
 	assert_int_equal(s.surplus, surplus);
 }
 
-static hvo_pfn_t take(struct hvo_pool *pool)
-{
-	hvo_pfn_t pfn = HVO_PFN_NONE;
-
-	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
-	return pfn;
-}
-
 /* A free page of the pool: taken and given back, it is the newest. */
 static hvo_pfn_t free_one(struct rig *r, struct hvo_pool *pool)
 {
-	hvo_pfn_t pfn = take(pool);
+	hvo_pfn_t pfn = rig_take(pool, ANY);
 
 	rig_put(r, pfn);
 	return pfn;
@@ -45,7 +37,7 @@ static void dissolve_in(enum hvo_mode mode)
 	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, 9);
 	rig_resize(pool, ANY, 10);
-	used = take(pool);
+	used = rig_take(pool, ANY);
 	rig_fill(&r, used, 512, 7);
 	assert_int_equal(hvo_hugetlb_dissolve(r.m, used), -HVO_EBUSY);
 	assert_int_equal(hvo_hugetlb_dissolve(r.m, used + 100), -HVO_EBUSY);
@@ -138,7 +130,7 @@ static void demote_in(enum hvo_mode mode, unsigned int from, unsigned int to, ui
 	expect_pool(small, parts, parts, 0);
 	assert_int_equal(rig_pool(small, ANY).optimized, parts);
 	rig_audit(&r);
-	part = take(small);
+	part = rig_take(small, ANY);
 	rig_fill(&r, part, UINT64_C(1) << to, 3);
 	assert_int_equal(rig_resize(small, ANY, 1).refused, 0);
 	expect_pool(small, 1, 0, 0);
@@ -306,7 +298,7 @@ static void demote_spares(enum hvo_mode mode)
 	assert_int_equal(done, 0);
 	assert_int_equal(hvo_pool_unreserve(large, 3), 0);
 	/* A frame fails in a page that somebody has; the page stays, free but never handed out. */
-	page = take(large);
+	page = rig_take(large, ANY);
 	assert_int_equal(hvo_memory_failure(r.m, page + 7), -HVO_EBUSY);
 	assert_int_equal(rig_pool(large, ANY).poisoned, 1);
 	assert_int_equal(hvo_pool_demote(large, ANY, 9, &done), 0);
@@ -378,7 +370,7 @@ static void demote_needs(unsigned int from, unsigned int to, uint64_t mib)
 	after = rig_stat(&r);
 	assert_int_equal(after.memmap - before.memmap, heads);
 	rig_audit(&r);
-	part = take(small);
+	part = rig_take(small, ANY);
 	rig_fill(&r, part, UINT64_C(1) << to, 4);
 	assert_int_equal(rig_resize(small, ANY, 0).refused, 0);
 	assert_true(rig_intact(&r, part, UINT64_C(1) << to, 4));

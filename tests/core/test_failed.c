@@ -21,6 +21,7 @@
 #include "core/page.h"
 #include "core/zone_cut.h"
 #include "core/zone_whole.h"
+#include "crew.h"
 #include "harness.h"
 
 #define ANY HVO_NODE_ANY
@@ -1324,7 +1325,7 @@ static void together(enum rig_platform platform, enum hvo_mode mode)
 						 split_it,  plug_it, soften_it };
 	struct hvo_config cfg = rig_config(mode, 256);
 	struct crowd *c = calloc(1, sizeof(*c));
-	pthread_t threads[WORKERS];
+	struct crew crew = { 0 };
 	struct hog hog = { 0 };
 	uint64_t seed = 7, i, k;
 	struct watch w;
@@ -1339,15 +1340,15 @@ static void together(enum rig_platform platform, enum hvo_mode mode)
 		c->bad[i] = 32768 + rig_random(&seed) % 50 * 512 + rig_random(&seed) % 512;
 	watch_begin(&w, &c->r);
 	for (i = 0; i < WORKERS; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, work[i], c), 0);
+		crew_add(&crew, work[i], c);
+	crew_go(&crew);
 	for (i = 0; i < FAILURES; i++) {
 		int rc = hvo_memory_failure(c->r.m, c->bad[i]);
 
 		assert_true(!rc || rc == -HVO_EBUSY || rc == -HVO_ENOMEM);
 	}
 	__atomic_store_n(&c->stop, true, __ATOMIC_RELEASE);
-	for (i = 0; i < WORKERS; i++)
-		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	crew_join(&crew);
 	watch_end(&w);
 	hvo_work(c->r.m, UINT64_MAX, NULL);
 	rig_audit(&c->r);

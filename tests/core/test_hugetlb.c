@@ -36,14 +36,6 @@ static void assert_pool_at(struct hvo_pool *pool, int node, uint64_t total, uint
 	_fail(file, line);
 }
 
-static hvo_pfn_t take(struct hvo_pool *pool, int node)
-{
-	hvo_pfn_t pfn = HVO_PFN_NONE;
-
-	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, node, &pfn), 0);
-	return pfn;
-}
-
 /* What a step did to the counters of descriptor memory. */
 struct delta {
 	int64_t boot, memmap, total, nr_free;
@@ -225,13 +217,13 @@ static void surplus(enum hvo_mode mode)
 	pool = pool_new(&r, 9, NULL);
 	rig_resize(pool, ANY, 6);
 	for (i = 0; i < 6; i++)
-		pfn[i] = take(pool, ANY);
+		pfn[i] = rig_take(pool, ANY);
 	/* 20: no surplus: it stays, and nothing is restored. */
 	last = rig_stat(&r);
 	assert_int_equal(hvo_pool_free(pool, pfn[5]), 0);
 	assert_delta(&r, &last, 0, 0, 0, 0);
 	assert_pool(pool, ANY, 6, 1, 0);
-	pfn[5] = take(pool, ANY);
+	pfn[5] = rig_take(pool, ANY);
 	/* 19: below what is in use. */
 	rig_resize(pool, ANY, 2);
 	assert_pool(pool, ANY, 6, 0, 4);
@@ -275,7 +267,7 @@ static void test_surplus_refused(void **state)
 	rig_open(&r, RIG_SIM, &cfg);
 	pool = pool_new(&r, 9, NULL);
 	rig_resize(pool, ANY, 1);
-	pfn = take(pool, ANY);
+	pfn = rig_take(pool, ANY);
 	rig_resize(pool, ANY, 0);
 	hog_all(&r, &h, 0, false);
 	assert_int_equal(hvo_pool_free(pool, pfn), 0);
@@ -411,7 +403,7 @@ static void test_arguments(void **state)
 	assert_int_equal(hvo_pool_stat(pool, 1, &s), -HVO_EINVAL);
 	assert_true(s.total == 77 && pfn == 77);
 	rig_resize(pool, 0, 2);
-	page = take(pool, ANY);
+	page = rig_take(pool, ANY);
 	assert_int_equal(hvo_pool_free(other, page), -HVO_EINVAL);
 	assert_int_equal(hvo_pool_free(pool, page + 1), -HVO_EINVAL);
 	assert_int_equal(hvo_split_page(r.m, page, 0), -HVO_EINVAL);
@@ -427,7 +419,7 @@ static void test_arguments(void **state)
 	assert_pool(pool, ANY, 2, 2, 0);
 	assert_int_equal(hvo_pool_free(pool, page), -HVO_EINVAL);
 	/* The newest first. */
-	assert_int_equal(take(pool, ANY), page);
+	assert_int_equal(rig_take(pool, ANY), page);
 	rig_audit(&r);
 	rig_close(&r);
 }
@@ -462,7 +454,7 @@ static void boot_in(enum hvo_mode mode, bool optimize, uint64_t movable)
 	assert_int_equal(booted.total_frames - plain.total_frames, early ? 3 * 4095 : 0);
 	assert_int_equal(booted.memmap, plain.memmap);
 	rig_audit(&r);
-	pfn = take(pool, ANY);
+	pfn = rig_take(pool, ANY);
 	rig_fill(&r, pfn, UINT64_C(1) << 18, 4);
 	assert_true(rig_intact(&r, pfn, UINT64_C(1) << 18, 4));
 	assert_int_equal(hvo_put_page(r.m, pfn), 0);

@@ -443,16 +443,11 @@ static void run(const struct setup *s, uint64_t seed)
 
 static void seeds(const struct setup *s)
 {
-	static uint64_t seed = 1;
+	uint64_t seed[64];
+	size_t nr = seeds_of_test(seed, sizeof(seed) / sizeof(seed[0])), i;
 
-	if (rig_seed(0)) {
-		run(s, rig_seed(0));
-		return;
-	}
-	/* Each run has its own; there is most to be seen with hot-plug. */
-	run(s, seed++);
-	if (s->hotplug)
-		run(s, seed++);
+	for (i = 0; i < nr; i++)
+		run(s, seed[i]);
 }
 
 #define TEST(name, ...)                                 \

@@ -6,6 +6,7 @@
  * Locks: where a function of the core wants one, it is taken here; threads at the end.
  * In Linux: tools/testing/selftests/mm/migration.c.
  */
+#include "crew.h"
 #include "harness.h"
 
 #include <pthread.h>
@@ -218,7 +219,8 @@ static uint64_t move_all(struct rig *r, uint64_t first, bool home, uint64_t kind
 				continue;
 			kinds[kind_of(r, block)]++;
 			new = move(r, page);
-			assert_int_equal(new == vmemmap_home(&r->m->nodes[0], (slot_t){ page }), home);
+			assert_int_equal(new == vmemmap_home(&r->m->nodes[0], (slot_t){ page }),
+					 home);
 			moved++;
 		}
 	}
@@ -1208,7 +1210,6 @@ struct scene {
 
 struct worker {
 	struct scene *s;
-	pthread_t thread;
 	uint64_t random, steps, errors;
 	const char *what;
 	unsigned int number;
@@ -1394,6 +1395,7 @@ static void together(enum rig_platform platform, enum hvo_mode mode, uint64_t st
 	struct hvo_config cfg = rig_config(mode, 256);
 	struct scene *s = calloc(1, sizeof(*s));
 	struct worker *w = calloc(WORKERS, sizeof(*w));
+	struct crew crew = { 0 };
 	pthread_t moving;
 	unsigned int n;
 
@@ -1410,11 +1412,11 @@ static void together(enum rig_platform platform, enum hvo_mode mode, uint64_t st
 		w[n].random = n;
 		w[n].number = n;
 		w[n].steps = steps;
-		assert_int_equal(pthread_create(&w[n].thread, NULL, work, &w[n]), 0);
+		crew_add(&crew, work, &w[n]);
 	}
+	crew_go(&crew);
 	assert_int_equal(pthread_create(&moving, NULL, mover, s), 0);
-	for (n = 0; n < WORKERS; n++)
-		assert_int_equal(pthread_join(w[n].thread, NULL), 0);
+	crew_join(&crew);
 	__atomic_store_n(&s->stop, true, __ATOMIC_RELEASE);
 	assert_int_equal(pthread_join(moving, NULL), 0);
 	for (n = 0; n < WORKERS; n++)

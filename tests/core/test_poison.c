@@ -3,6 +3,7 @@
  * Frames that fail: wherever they are, they are never handed out again, and everything
  * around them still is.
  */
+#include "crew.h"
 #include "harness.h"
 
 #include <hvo/contig.h>
@@ -18,14 +19,6 @@
 #include "core/page.h"
 
 #define ANY HVO_NODE_ANY
-
-static hvo_pfn_t take(struct hvo_pool *pool)
-{
-	hvo_pfn_t pfn = HVO_PFN_NONE;
-
-	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
-	return pfn;
-}
 
 /* All that is free, in single frames: @bad is not among them, its neighbours can be. */
 static uint64_t take_all(struct rig *r, struct hog *h, const hvo_pfn_t *bad, unsigned int nr_bad)
@@ -177,8 +170,8 @@ static void huge_in(enum hvo_mode mode, unsigned int order)
 	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, order);
 	rig_resize(pool, ANY, nr);
-	used = take(pool);
-	idle = take(pool);
+	used = rig_take(pool, ANY);
+	idle = rig_take(pool, ANY);
 	rig_put(&r, idle);
 	rig_fill(&r, used, size, 8);
 	bad[0] = idle + size - 2;
@@ -225,14 +218,14 @@ static void test_huge_stays(void **state)
 	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, 9);
 	rig_resize(pool, ANY, 2);
-	page = take(pool);
+	page = rig_take(pool, ANY);
 	rig_put(&r, page);
 	hog_all(&r, &hog, 0, false);
 	assert_int_equal(hvo_memory_failure(r.m, page + 9), -HVO_ENOMEM);
 	assert_int_equal(rig_pool(pool, ANY).total, 2);
 	assert_int_equal(rig_pool(pool, ANY).poisoned, 1);
 	rig_audit(&r);
-	assert_int_not_equal(take(pool), page);
+	assert_int_not_equal(rig_take(pool, ANY), page);
 	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_ENOMEM);
 	assert_int_equal(rig_pool(pool, ANY).free, 1);
 	hog_release(&r, &hog, UINT64_MAX);
@@ -497,8 +490,8 @@ static void scene_open(struct scene *s, enum rig_platform platform, enum hvo_mod
 	hvo_set_optimize(s->r.m, optimize);
 	assert_int_equal(hvo_pool_create(s->r.m, 9, &s->pool), 0);
 	rig_resize(s->pool, ANY, 2);
-	s->huge_used = take(s->pool);
-	s->huge_free = take(s->pool);
+	s->huge_used = rig_take(s->pool, ANY);
+	s->huge_free = rig_take(s->pool, ANY);
 	rig_put(&s->r, s->huge_free);
 	s->small = rig_alloc(&s->r, HVO_GFP_USER, 0);
 	s->whole = rig_alloc(&s->r, HVO_GFP_USER, 9);
@@ -613,7 +606,7 @@ static void gigantic_descriptors(enum hvo_mode mode)
 	mega = rig_pool_new(&r, 9);
 	hvo_set_optimize(r.m, false);
 	rig_resize(giga, ANY, 1);
-	pfn = take(giga);
+	pfn = rig_take(giga, ANY);
 	rig_mark(&r, pfn);
 	page = hvo_pageblock_head_page(pfn >> 9);
 	step = mode == HVO_ON_DEMAND ? 100 : 700;
@@ -965,7 +958,6 @@ struct crowd {
 
 struct worker {
 	struct crowd *c;
-	pthread_t thread;
 	uint64_t random, errors, steps;
 	hvo_pfn_t held[HELD];
 	uint64_t words[HELD];
@@ -1046,6 +1038,7 @@ static void together(enum rig_platform platform, enum hvo_mode mode)
 	hvo_pfn_t *bad = calloc(MOST_FAILURES + 1, sizeof(*bad));
 	uint64_t nr, word;
 	struct hog hog = { 0 };
+	struct crew crew = { 0 };
 
 	assert_true(c && w && bad);
 	rig_open(&c->r, platform, &cfg);
@@ -1053,13 +1046,13 @@ static void together(enum rig_platform platform, enum hvo_mode mode)
 	for (n = 0; n < WORKERS; n++) {
 		w[n].c = c;
 		w[n].random = n;
-		assert_int_equal(pthread_create(&w[n].thread, NULL, work, &w[n]), 0);
+		crew_add(&crew, work, &w[n]);
 	}
+	crew_go(&crew);
 	fail_under_them(c, own);
 	assert_true(c->out >= FAILURES && c->own >= own);
 	__atomic_store_n(&c->stop, true, __ATOMIC_RELEASE);
-	for (n = 0; n < WORKERS; n++)
-		assert_int_equal(pthread_join(w[n].thread, NULL), 0);
+	crew_join(&crew);
 	rig_audit(&c->r);
 	for (n = 0; n < WORKERS; n++) {
 		assert_int_equal(w[n].errors, 0);
@@ -1146,7 +1139,7 @@ static void test_many(void **state)
 	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, 9);
 	rig_resize(pool, ANY, 1);
-	page = take(pool);
+	page = rig_take(pool, ANY);
 	for (i = MANY; i--;)
 		assert_int_equal(hvo_memory_failure(r.m, 40960 + i), 0);
 	nr_free = rig_free(&r);

@@ -26,17 +26,6 @@ static void expect_at(struct hvo_pool *pool, uint64_t total, uint64_t nr_free, u
 	_fail(file, line);
 }
 
-static hvo_pfn_t take(struct hvo_pool *pool, bool reserved)
-{
-	hvo_pfn_t pfn = HVO_PFN_NONE;
-
-	if (reserved)
-		assert_int_equal(hvo_pool_alloc_reserved(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
-	else
-		assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &pfn), 0);
-	return pfn;
-}
-
 /* ---- reservations ---------------------------------------------------------------- */
 
 static void reserve_in(enum hvo_mode mode)
@@ -56,7 +45,7 @@ static void reserve_in(enum hvo_mode mode)
 	expect(pool, 10, 10, 0, 4);
 	/* Who has none gets what is left, and no more. */
 	for (i = 0; i < 6; i++)
-		pfn[i] = take(pool, false);
+		pfn[i] = rig_take(pool, ANY);
 	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_ENOMEM);
 	assert_int_equal(none, 77);
 	expect(pool, 10, 4, 0, 4);
@@ -66,7 +55,7 @@ static void reserve_in(enum hvo_mode mode)
 	expect(pool, 10, 4, 10, 4);
 	rig_resize(pool, ANY, 10);
 	expect(pool, 10, 4, 0, 4);
-	pfn[6] = take(pool, true);
+	pfn[6] = rig_take_reserved(pool);
 	expect(pool, 10, 3, 0, 3);
 	/* Not put to use: the promise is there again. */
 	assert_int_equal(hvo_get_page(r.m, pfn[6], NULL), 0);
@@ -129,7 +118,7 @@ static void overcommit_in(enum hvo_mode mode)
 	assert_int_equal(hvo_pool_set_overcommit(pool, 3), 0);
 	assert_int_equal(rig_pool(pool, ANY).overcommit, 3);
 	for (i = 0; i < 5; i++)
-		pfn[i] = take(pool, false);
+		pfn[i] = rig_take(pool, ANY);
 	expect(pool, 5, 0, 3, 0);
 	assert_int_equal(rig_pool(pool, ANY).optimized, 5);
 	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_ENOMEM);
@@ -161,7 +150,7 @@ static void overcommit_in(enum hvo_mode mode)
 	assert_int_equal(hvo_pool_reserve(pool, ANY, 6), 0);
 	expect(pool, 6, 6, 4, 6);
 	for (i = 0; i < 6; i++)
-		pfn[i] = take(pool, true);
+		pfn[i] = rig_take_reserved(pool);
 	expect(pool, 6, 0, 4, 0);
 	for (i = 0; i < 6; i++)
 		rig_put(&r, pfn[i]);
@@ -171,7 +160,7 @@ static void overcommit_in(enum hvo_mode mode)
 	expect(pool, 2, 2, 0, 0);
 	/* The limit is for new ones; what is there stays. */
 	for (i = 0; i < 3; i++)
-		pfn[i] = take(pool, false);
+		pfn[i] = rig_take(pool, ANY);
 	assert_int_equal(hvo_pool_set_overcommit(pool, 0), 0);
 	expect(pool, 3, 0, 1, 0);
 	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, ANY, &none), -HVO_ENOMEM);
@@ -269,7 +258,7 @@ static void test_pressure_flushes(void **state)
 	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, 9);
 	rig_resize(pool, ANY, 1);
-	pfn = take(pool, false);
+	pfn = rig_take(pool, ANY);
 	rig_resize(pool, ANY, 0);
 	/* What its descriptors need, and the one frame of the reserve. */
 	hog_all(&r, &hog, 8, false);
@@ -318,8 +307,8 @@ static void test_shrinker_gives_surplus(void **state)
 	pool = rig_pool_new(&r, 9);
 	rig_resize(pool, ANY, 3);
 	g.r = &r;
-	g.pfn = take(pool, false);
-	other = take(pool, false);
+	g.pfn = rig_take(pool, ANY);
+	other = rig_take(pool, ANY);
 	rig_resize(pool, ANY, 1);
 	expect(pool, 2, 0, 1, 0);
 	rig_put(&r, other);
@@ -471,7 +460,7 @@ static void optimize_later(unsigned int order)
 	hvo_set_optimize(r.m, false);
 	assert_int_equal(rig_resize(pool, ANY, nr).done, nr);
 	assert_int_equal(rig_pool(pool, ANY).optimized, 0);
-	used = take(pool, false);
+	used = rig_take(pool, ANY);
 	rig_fill(&r, used, size, 5);
 	assert_int_equal(hvo_map_page(r.m, used), 0);
 	before = rig_stat(&r);

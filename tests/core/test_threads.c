@@ -9,6 +9,7 @@
  * main thread only.
  * In Linux: tools/testing/selftests/mm/, KCSAN.
  */
+#include "crew.h"
 #include "harness.h"
 
 #include <pthread.h>
@@ -20,14 +21,12 @@
 struct worker {
 	struct rig *r;
 	struct hvo_pool *pool;
-	pthread_t thread;
 	uint64_t random;
 	unsigned int nr, steps, number;
 	struct hog_block held[HELD];
 	bool huge[HELD];
 	uint64_t errors;
 	const char *what; /* of the first one */
-	pthread_barrier_t *start;
 };
 
 static void must(struct worker *w, bool ok, const char *what)
@@ -157,7 +156,6 @@ static void *work(void *arg)
 	struct worker *w = arg;
 	unsigned int i, dice;
 
-	pthread_barrier_wait(w->start);
 	for (i = 0; i < w->steps; i++) {
 		dice = (unsigned int)(rig_random(&w->random) >> 33);
 		switch (dice % 16) {
@@ -197,7 +195,7 @@ static void together(enum rig_platform platform, enum hvo_mode mode, unsigned in
 {
 	struct hvo_config cfg = rig_config(mode, 256);
 	struct worker w[THREADS];
-	pthread_barrier_t start;
+	struct crew crew = { 0 };
 	struct rig r;
 	unsigned int i;
 
@@ -206,23 +204,20 @@ static void together(enum rig_platform platform, enum hvo_mode mode, unsigned in
 	r.quiet = true;
 	memset(w, 0, sizeof(w));
 	assert_int_equal(hvo_pool_create(r.m, 9, &w[0].pool), 0);
-	assert_int_equal(pthread_barrier_init(&start, NULL, THREADS), 0);
 	for (i = 0; i < THREADS; i++) {
 		w[i].r = &r;
 		w[i].pool = w[0].pool;
 		w[i].random = rig_seed(0) * THREADS + i;
 		w[i].number = i + 1;
 		w[i].steps = steps;
-		w[i].start = &start;
-		assert_int_equal(pthread_create(&w[i].thread, NULL, work, &w[i]), 0);
+		crew_add(&crew, work, &w[i]);
 	}
-	for (i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_join(w[i].thread, NULL), 0);
+	crew_go(&crew);
+	crew_join(&crew);
 	for (i = 0; i < THREADS; i++)
 		if (w[i].errors)
 			fail_msg("thread %u: %llu errors, the first: %s", i,
 				 (unsigned long long)w[i].errors, w[i].what);
-	pthread_barrier_destroy(&start);
 	rig_audit(&r);
 	rig_resize(w[0].pool, HVO_NODE_ANY, 0);
 	hvo_collapse(r.m, UINT64_MAX, NULL);

@@ -9,7 +9,8 @@
  * held while the machine is called.
  * In Linux: tools/testing/selftests/mm/migration.c, mm/memory_hotplug.c with lockdep and KCSAN.
  */
-#include "harness.h"
+#include "crew.h"
+#include "holder.h"
 
 #include <hvo/contig.h>
 #include <hvo/hotplug.h>
@@ -59,14 +60,12 @@ static const char *const names[NR_STEPS] = {
 	"compact", "isolate", "offline", "plug",  "pool",
 };
 
-enum from { FROM_NOWHERE = 0, FROM_BUDDY, FROM_CONTIG, FROM_CMA };
+enum from { FROM_NOWHERE = 0, FROM_CONTIG, FROM_CMA };
 
 struct piece {
 	hvo_pfn_t pfn;
 	uint64_t nr, tag;
 	enum from from;
-	bool isolated; /* being moved: hands off */
-	bool leaving;  /* being freed: it is not moved any more */
 };
 
 struct shared {
@@ -79,37 +78,18 @@ struct shared {
 struct worker {
 	struct shared *s;
 	struct hvo_machine *m;
-	pthread_t thread;
-	pthread_barrier_t *start;
+	struct holder h; /* of blocks that move; errors are the holder's, too */
 	uint64_t random, tag;
 	unsigned int steps;
-	uint32_t owner_id;
-	struct hvo_owner owner;
 	hvo_pfn_t apart, apart_end; /* what it isolated */
 	hvo_pfn_t ref, ref_frame;   /* a reference on what may be somebody else's */
 	struct piece range[RANGES]; /* of contiguous memory */
 	uint64_t worked[NR_STEPS];
-
-	pthread_mutex_t lock; /* all below */
-	struct piece held[HELD];
-	uint64_t moved, errors;
-	const char *what; /* of the first one */
 };
-
-/* Its mutex held. */
-static void must_locked(struct worker *w, bool ok, const char *what)
-{
-	if (!ok && !w->errors++)
-		w->what = what;
-}
 
 static void must(struct worker *w, bool ok, const char *what)
 {
-	if (ok)
-		return;
-	pthread_mutex_lock(&w->lock);
-	must_locked(w, false, what);
-	pthread_mutex_unlock(&w->lock);
+	holder_must(&w->h, ok, what);
 }
 
 /* Did it work? Nothing but these errors is allowed. */
@@ -125,30 +105,20 @@ static uint64_t dice(struct worker *w, uint64_t nr)
 	return (rig_random(&w->random) >> 17) % nr;
 }
 
-/* ---- contents -------------------------------------------------------------------------- */
-
-static uint64_t value_of(const struct piece *p, uint64_t i)
-{
-	return (p->tag + i) * UINT64_C(0x9e3779b97f4a7c15);
-}
-
-static uint64_t *word_of(struct hvo_machine *m, const struct piece *p, uint64_t i)
-{
-	return (uint64_t *)hvo_window(m, p->pfn + i, 1) + value_of(p, i) % 512;
-}
+/* ---- contents of ranges --------------------------------------------------------------------- */
 
 static uint64_t stride(const struct piece *p)
 {
 	return p->nr > 16 ? p->nr / 16 : 1;
 }
 
-/* A word of each of some frames. */
-static bool intact(struct hvo_machine *m, const struct piece *p)
+/* Some frames of it. */
+static bool intact(struct worker *w, const struct piece *p)
 {
 	uint64_t i;
 
 	for (i = 0; i < p->nr; i += stride(p))
-		if (*word_of(m, p, i) != value_of(p, i))
+		if (!rig_intact(&w->s->r, p->pfn + i, 1, p->tag))
 			return false;
 	return true;
 }
@@ -157,125 +127,19 @@ static void fill_piece(struct worker *w, struct piece *p)
 {
 	uint64_t i;
 
-	p->tag = w->tag += p->nr;
+	p->tag = ++w->tag;
 	for (i = 0; i < p->nr; i += stride(p))
-		*word_of(w->m, p, i) = value_of(p, i);
-}
-
-/* ---- what can be moved ------------------------------------------------------------------ */
-
-/* What is leaving may be free, and the next one be there already. */
-static struct piece *find_held(struct worker *w, hvo_pfn_t pfn)
-{
-	unsigned int i;
-
-	for (i = 0; i < HELD; i++)
-		if (w->held[i].from && !w->held[i].leaving && w->held[i].pfn == pfn)
-			return &w->held[i];
-	return NULL;
-}
-
-static uint32_t on_isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
-			   unsigned int order)
-{
-	struct worker *w = owner->arg;
-	struct piece *p;
-
-	(void)m;
-	pthread_mutex_lock(&w->lock);
-	p = find_held(w, pfn);
-	if (p) {
-		must_locked(w, !p->isolated && p->nr == UINT64_C(1) << order, "isolated as it is");
-		p->isolated = true;
-	}
-	pthread_mutex_unlock(&w->lock);
-	return p ? 1 : 0;
-}
-
-static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
-		   unsigned int order)
-{
-	struct worker *w = owner->arg;
-	struct piece *p;
-
-	(void)order;
-	pthread_mutex_lock(&w->lock);
-	p = find_held(w, src);
-	must_locked(w, p && p->isolated && !find_held(w, dst), "moved from and to the right place");
-	if (p) {
-		p->pfn = dst;
-		p->isolated = false;
-		w->moved++;
-		must_locked(w, intact(m, p), "contents after a migration");
-	}
-	pthread_mutex_unlock(&w->lock);
-	return 0;
-}
-
-static void on_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
-		       unsigned int order)
-{
-	struct worker *w = owner->arg;
-	struct piece *p;
-
-	(void)m;
-	(void)order;
-	pthread_mutex_lock(&w->lock);
-	p = find_held(w, pfn);
-	must_locked(w, p && p->isolated, "put back what was isolated");
-	if (p)
-		p->isolated = false;
-	pthread_mutex_unlock(&w->lock);
-}
-
-static unsigned int free_slot(const struct worker *w)
-{
-	unsigned int i;
-
-	/* Only its own thread puts something in, or takes it out. */
-	for (i = 0; i < HELD && w->held[i].from; i++)
-		;
-	return i;
-}
-
-static void hold(struct worker *w, hvo_pfn_t pfn, unsigned int order, bool movable)
-{
-	struct piece p = { .pfn = pfn, .nr = UINT64_C(1) << order, .from = FROM_BUDDY };
-
-	fill_piece(w, &p);
-	pthread_mutex_lock(&w->lock);
-	w->held[free_slot(w)] = p;
-	pthread_mutex_unlock(&w->lock);
-	if (movable)
-		must(w, !hvo_set_owner(w->m, pfn, w->owner_id), "set_owner");
-}
-
-/* Where it is now; HVO_PFN_NONE while it is moved, or if there is none. */
-static hvo_pfn_t held_pfn(struct worker *w, unsigned int i, bool leaving)
-{
-	hvo_pfn_t pfn = HVO_PFN_NONE;
-
-	pthread_mutex_lock(&w->lock);
-	if (w->held[i].from && !w->held[i].isolated) {
-		pfn = w->held[i].pfn;
-		w->held[i].leaving = leaving;
-	}
-	pthread_mutex_unlock(&w->lock);
-	return pfn;
+		rig_fill(&w->s->r, p->pfn + i, 1, p->tag);
 }
 
 /* False: somebody moves it just now. */
 static bool drop(struct worker *w, unsigned int i)
 {
-	hvo_pfn_t pfn = held_pfn(w, i, true);
-
-	if (pfn == HVO_PFN_NONE)
-		return !w->held[i].from;
-	must(w, intact(w->m, &w->held[i]), "contents");
-	must(w, !hvo_put_page(w->m, pfn), "put");
-	pthread_mutex_lock(&w->lock);
-	w->held[i].from = FROM_NOWHERE;
-	pthread_mutex_unlock(&w->lock);
+	if (w->h.held[i].pfn == HVO_PFN_NONE)
+		return true;
+	if (!holder_keep(&w->h, i))
+		return false;
+	holder_let_go(&w->h, i);
 	return true;
 }
 
@@ -286,10 +150,11 @@ static void step_alloc(struct worker *w, enum step step)
 	unsigned int order =
 		step == STEP_LARGE ? 9 + (unsigned int)dice(w, 2) : (unsigned int)dice(w, 9);
 	bool movable = step != STEP_KEPT;
+	uint64_t slot = holder_empty_slot(&w->h);
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 	int rc;
 
-	if (free_slot(w) == HELD)
+	if (slot == HELD)
 		return;
 	if (step == STEP_HUGE)
 		rc = hvo_pool_alloc(w->s->huge, dice(w, 2) ? HVO_GFP_KERNEL : 0, ANY, &pfn);
@@ -297,7 +162,8 @@ static void step_alloc(struct worker *w, enum step step)
 		rc = hvo_alloc_pages(w->m, movable ? GFP_QUIET : HVO_GFP_KERNEL | HVO_GFP_NOWARN,
 				     order, ANY, &pfn);
 	if (worked(w, step, rc, false, "alloc"))
-		hold(w, pfn, step == STEP_HUGE ? 9 : order, movable);
+		holder_hold_at(&w->h, slot, pfn, step == STEP_HUGE ? 9 : order,
+			       HOLD_FILLED | (movable ? 0 : HOLD_FIXED));
 }
 
 static void step_migrate(struct worker *w)
@@ -306,7 +172,7 @@ static void step_migrate(struct worker *w)
 	int rc;
 
 	if (dice(w, 4))
-		pfn = held_pfn(w, (unsigned int)dice(w, HELD), false);
+		pfn = holder_pfn(&w->h, dice(w, HELD));
 	if (pfn == HVO_PFN_NONE)
 		return;
 	rc = hvo_migrate(w->m, pfn, ANY, &dst);
@@ -359,7 +225,7 @@ static void give_back(struct worker *w, struct piece *p, bool all)
 	uint64_t nr = !all && p->pfn % 2 ? 1 : p->nr;
 	int rc;
 
-	must(w, intact(w->m, p), "contents of a range");
+	must(w, intact(w, p), "contents of a range");
 	rc = p->from == FROM_CMA ? hvo_cma_release(w->s->cma, p->pfn, nr) :
 				   hvo_free_contig_range(w->m, p->pfn, p->pfn + nr);
 	must(w, !rc, "range given back");
@@ -549,7 +415,6 @@ static void *work(void *arg)
 	struct worker *w = arg;
 	unsigned int i;
 
-	pthread_barrier_wait(w->start);
 	for (; w->steps; w->steps--)
 		one_step(w);
 	if (w->apart_end)
@@ -587,22 +452,16 @@ static void worker_open(struct worker *w, struct shared *s, unsigned int number)
 	*w = (struct worker){
 		.s = s, .m = s->r.m, .random = rig_seed(0) * THREADS + number, .ref = HVO_PFN_NONE
 	};
-	w->tag = (uint64_t)(number + 1) << 40;
-	w->owner = (struct hvo_owner){
-		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, w
-	};
-	assert_int_equal(pthread_mutex_init(&w->lock, NULL), 0);
-	assert_int_equal(hvo_owner_register(w->m, &w->owner, &w->owner_id), 0);
+	w->tag = (uint64_t)(number + 1) << 32;
+	holder_open(&w->h, &s->r, HELD);
+	w->h.coarse = true;
 }
 
-static void worker_close(struct worker *w, unsigned int number)
+static void worker_close(struct worker *w)
 {
-	if (w->errors)
-		fail_msg("thread %u: %llu errors, the first: %s", number,
-			 (unsigned long long)w->errors, w->what);
-	w->worked[STEP_MOVED] = w->moved;
-	assert_int_equal(hvo_owner_unregister(w->m, w->owner_id), 0);
-	pthread_mutex_destroy(&w->lock);
+	holder_check_calls(&w->h);
+	w->worked[STEP_MOVED] = w->h.moves;
+	holder_leave(&w->h);
 }
 
 /* What can be had of the machine, and what its descriptors take. */
@@ -644,26 +503,22 @@ static void together(enum hvo_mode mode, unsigned int steps)
 {
 	static struct worker w[THREADS];
 	static struct shared s;
-	pthread_barrier_t start;
+	struct crew crew = { 0 };
 	uint64_t total, before, sum;
 	unsigned int i, k;
 
 	shared_open(&s, mode);
 	total = rig_stat(&s.r).total_frames;
 	before = balance(&s.r, total);
-	assert_int_equal(pthread_barrier_init(&start, NULL, THREADS), 0);
 	for (i = 0; i < THREADS; i++) {
 		worker_open(&w[i], &s, i);
-		w[i].start = &start;
 		w[i].steps = steps;
+		crew_add(&crew, work, &w[i]);
 	}
+	crew_go(&crew);
+	crew_join(&crew);
 	for (i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&w[i].thread, NULL, work, &w[i]), 0);
-	for (i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_join(w[i].thread, NULL), 0);
-	pthread_barrier_destroy(&start);
-	for (i = 0; i < THREADS; i++)
-		worker_close(&w[i], i);
+		worker_close(&w[i]);
 	for (k = 0; k < NR_STEPS; k++) {
 		for (sum = 0, i = 0; i < THREADS; i++)
 			sum += w[i].worked[k];

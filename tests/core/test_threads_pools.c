@@ -5,6 +5,7 @@
  * fail. Each page belongs to one of them: nobody may write into another's, and at the end
  * every counter is what it must be.
  */
+#include "crew.h"
 #include "harness.h"
 
 #include <pthread.h>
@@ -16,7 +17,6 @@
 struct user {
 	struct hvo_machine *m;
 	struct hvo_pool *pool;
-	pthread_t thread;
 	unsigned int number, steps;
 	uint64_t random, errors;
 	const char *what;
@@ -164,17 +164,15 @@ static void administrate(struct hvo_machine *m, struct hvo_pool *small, struct h
 }
 
 struct watcher {
-	struct user *users;
+	struct crew users;
 	bool stop;
 };
 
 static void *wait_for_users(void *arg)
 {
 	struct watcher *w = arg;
-	unsigned int i;
 
-	for (i = 0; i < USERS; i++)
-		(void)pthread_join(w->users[i].thread, NULL);
+	crew_join(&w->users);
 	__atomic_store_n(&w->stop, true, __ATOMIC_RELEASE);
 	return NULL;
 }
@@ -185,7 +183,7 @@ static void pools_together(enum rig_platform platform, enum hvo_mode mode, unsig
 	struct hvo_pool *small, *large;
 	uint64_t failures = 0;
 	struct user u[USERS];
-	struct watcher w = { .users = u };
+	struct watcher w = { 0 };
 	pthread_t watcher;
 	struct rig r;
 	unsigned int i;
@@ -203,8 +201,9 @@ static void pools_together(enum rig_platform platform, enum hvo_mode mode, unsig
 		u[i].random = (rig_seed(0) << 8) + i;
 		u[i].steps = steps;
 		u[i].failures = &failures;
-		assert_int_equal(pthread_create(&u[i].thread, NULL, use, &u[i]), 0);
+		crew_add(&w.users, use, &u[i]);
 	}
+	crew_go(&w.users);
 	assert_int_equal(pthread_create(&watcher, NULL, wait_for_users, &w), 0);
 	administrate(r.m, small, large, &w.stop, &failures);
 	assert_int_equal(pthread_join(watcher, NULL), 0);

@@ -12,7 +12,8 @@
  * while the machine is called.
  * In Linux: mm/memory_hotplug.c, get_online_mems(); pfn_to_online_page().
  */
-#include "harness.h"
+#include "crew.h"
+#include "holder.h"
 
 #include <hvo/contig.h>
 #include <hvo/hotplug.h>
@@ -39,12 +40,6 @@
 #define PLUG_START (3 * HVO_SECTION_FRAMES)
 #define PLUG_END (5 * HVO_SECTION_FRAMES)
 
-struct piece {
-	hvo_pfn_t pfn;
-	uint64_t tag; /* in its first word; 0: no piece */
-	bool isolated, leaving;
-};
-
 struct shared {
 	struct rig r;
 	struct hvo_pool *huge, *large;
@@ -55,18 +50,14 @@ struct shared {
 struct worker {
 	struct shared *s;
 	struct hvo_machine *m;
-	pthread_t thread;
+	struct holder h;
+	uint64_t tag[HELD]; /* in the first word of what the holder has in that slot */
 	uint64_t random;
-	uint32_t owner_id;
-	struct hvo_owner owner;
 	uint64_t errors;
 	const char *what; /* of the first one */
 	int wrong;	  /* and what was returned */
 	uint64_t worked[NR_WORKED];
 	bool remove; /* as soon as something is offline */
-
-	pthread_mutex_t lock; /* all below */
-	struct piece held[HELD];
 };
 
 static uint64_t dice(struct worker *w, uint64_t nr)
@@ -78,11 +69,12 @@ static uint64_t dice(struct worker *w, uint64_t nr)
 static hvo_pfn_t held_frame(struct worker *w)
 {
 	struct worker *other = &w->s->workers[dice(w, CALLERS)];
+	struct held *b = &other->h.held[dice(w, HELD)];
 	hvo_pfn_t pfn;
 
-	pthread_mutex_lock(&other->lock);
-	pfn = other->held[dice(w, HELD)].pfn;
-	pthread_mutex_unlock(&other->lock);
+	pthread_mutex_lock(&other->h.lock);
+	pfn = b->pfn == HVO_PFN_NONE ? b->was : b->pfn;
+	pthread_mutex_unlock(&other->h.lock);
 	return pfn;
 }
 
@@ -127,103 +119,26 @@ static void must(struct worker *w, bool ok, const char *what)
 
 /* ---- what is held ------------------------------------------------------------------------ */
 
-/* Its mutex held. */
-static struct piece *find_held(struct worker *w, hvo_pfn_t pfn)
+static void hold(struct worker *w, uint64_t slot, hvo_pfn_t pfn, unsigned int order)
 {
-	unsigned int i;
-
-	for (i = 0; i < HELD; i++)
-		if (w->held[i].tag && !w->held[i].leaving && w->held[i].pfn == pfn)
-			return &w->held[i];
-	return NULL;
-}
-
-static uint32_t on_isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
-			   unsigned int order)
-{
-	struct worker *w = owner->arg;
-	struct piece *p;
-
-	(void)m;
-	(void)order;
-	pthread_mutex_lock(&w->lock);
-	p = find_held(w, pfn);
-	if (p)
-		p->isolated = true;
-	pthread_mutex_unlock(&w->lock);
-	return p ? 1 : 0;
-}
-
-static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
-		   unsigned int order)
-{
-	struct worker *w = owner->arg;
-	struct piece *p;
-
-	(void)m;
-	(void)order;
-	pthread_mutex_lock(&w->lock);
-	p = find_held(w, src);
-	if (p) {
-		p->pfn = dst;
-		p->isolated = false;
-	}
-	pthread_mutex_unlock(&w->lock);
-	return p ? 0 : -HVO_EBUSY;
-}
-
-static void on_putback(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
-		       unsigned int order)
-{
-	struct worker *w = owner->arg;
-	struct piece *p;
-
-	(void)m;
-	(void)order;
-	pthread_mutex_lock(&w->lock);
-	p = find_held(w, pfn);
-	if (p)
-		p->isolated = false;
-	pthread_mutex_unlock(&w->lock);
-}
-
-/* Only its own thread puts a piece in, or takes one out. */
-static struct piece *free_slot(struct worker *w)
-{
-	unsigned int i;
-
-	for (i = 0; i < HELD; i++)
-		if (!w->held[i].tag)
-			return &w->held[i];
-	return NULL;
-}
-
-static void hold(struct worker *w, struct piece *slot, hvo_pfn_t pfn)
-{
-	uint64_t tag = rig_random(&w->random) | 1;
-
-	must(w, !hvo_page_set_private(w->m, pfn, 0, tag), "word of a block that is held");
-	pthread_mutex_lock(&w->lock);
-	*slot = (struct piece){ .pfn = pfn, .tag = tag };
-	pthread_mutex_unlock(&w->lock);
-	must(w, !hvo_set_owner(w->m, pfn, w->owner_id), "owner of a block that is held");
+	w->tag[slot] = rig_random(&w->random);
+	must(w, !hvo_page_set_private(w->m, pfn, 0, w->tag[slot]), "word of a block that is held");
+	holder_hold_at(&w->h, slot, pfn, order, 0);
 }
 
 /* False: somebody moves it just now. */
-static bool drop(struct worker *w, struct piece *p)
+static bool drop(struct worker *w, uint64_t slot)
 {
+	const struct held *b = &w->h.held[slot];
 	uint64_t tag = 0;
 
-	pthread_mutex_lock(&w->lock);
-	p->leaving = p->tag && !p->isolated;
-	pthread_mutex_unlock(&w->lock);
-	if (!p->leaving)
-		return !p->tag;
-	must(w, !hvo_page_private(w->m, p->pfn, 0, &tag) && tag == p->tag, "word that was kept");
-	must(w, !hvo_put_page(w->m, p->pfn), "put of what is held");
-	pthread_mutex_lock(&w->lock);
-	p->tag = 0;
-	pthread_mutex_unlock(&w->lock);
+	if (b->pfn == HVO_PFN_NONE)
+		return true;
+	if (!holder_keep(&w->h, slot))
+		return false;
+	must(w, !hvo_page_private(w->m, b->pfn, 0, &tag) && tag == w->tag[slot],
+	     "word that was kept");
+	holder_let_go(&w->h, slot);
 	return true;
 }
 
@@ -232,27 +147,27 @@ static bool drop(struct worker *w, struct piece *p)
 static bool call_alloc(struct worker *w)
 {
 	unsigned int order = (unsigned int)dice(w, 11);
-	struct piece *slot = free_slot(w);
+	uint64_t slot = holder_empty_slot(&w->h);
 	hvo_pfn_t pfn = 0;
 
-	if (!slot)
-		return drop(w, &w->held[dice(w, HELD)]);
+	if (slot == HELD)
+		return drop(w, dice(w, HELD));
 	if (EXPECT(w, hvo_alloc_pages(w->m, GFP_QUIET, order, ANY, &pfn), -HVO_ENOMEM))
 		return false;
-	hold(w, slot, pfn);
+	hold(w, slot, pfn, order);
 	return true;
 }
 
 static bool call_hugetlb(struct worker *w)
 {
-	struct piece *slot = free_slot(w);
+	uint64_t slot = holder_empty_slot(&w->h);
 	hvo_pfn_t pfn = 0;
 
-	if (!slot)
-		return drop(w, &w->held[dice(w, HELD)]);
+	if (slot == HELD)
+		return drop(w, dice(w, HELD));
 	if (EXPECT(w, hvo_pool_alloc(w->s->huge, 0, ANY, &pfn), -HVO_ENOMEM))
 		return false;
-	hold(w, slot, pfn);
+	hold(w, slot, pfn, HVO_PAGEBLOCK_ORDER);
 	return true;
 }
 
@@ -531,7 +446,7 @@ static void *call_all(void *arg)
 			w->worked[call - calls] += call->fn(w);
 	}
 	for (i = 0; i < HELD; i++)
-		while (!drop(w, &w->held[i]))
+		while (!drop(w, i))
 			sched_yield();
 	return NULL;
 }
@@ -602,38 +517,29 @@ static void worker_open(struct worker *w, struct shared *s, unsigned int number)
 	w->s = s;
 	w->m = s->r.m;
 	w->random = rig_seed(0) * (CALLERS + PLUGGERS) + number;
-	w->owner = (struct hvo_owner){
-		sizeof(struct hvo_owner), on_isolate, on_move, on_putback, NULL, w
-	};
 	assert_true(NR_CALLS + NR_PLUGS <= NR_WORKED);
-	assert_int_equal(pthread_mutex_init(&w->lock, NULL), 0);
-	assert_int_equal(hvo_owner_register(w->m, &w->owner, &w->owner_id), 0);
-}
-
-static void worker_close(struct worker *w)
-{
-	assert_int_equal(hvo_owner_unregister(w->m, w->owner_id), 0);
-	pthread_mutex_destroy(&w->lock);
+	holder_open(&w->h, &s->r, HELD);
 }
 
 static void one_round(struct shared *s, struct worker *w)
 {
 	const struct timespec length = { ROUND_MS / 1000, ROUND_MS % 1000 * 1000000L };
+	struct crew crew = { 0 };
 	unsigned int i;
 
 	__atomic_store_n(&s->stop, false, __ATOMIC_RELAXED);
 	w[CALLERS].remove = true;
 	for (i = 0; i < CALLERS + PLUGGERS; i++)
-		assert_int_equal(pthread_create(&w[i].thread, NULL, i < CALLERS ? call_all : plug,
-						&w[i]),
-				 0);
+		crew_add(&crew, i < CALLERS ? call_all : plug, &w[i]);
+	crew_go(&crew);
 	nanosleep(&length, NULL);
 	__atomic_store_n(&s->stop, true, __ATOMIC_RELAXED);
-	for (i = 0; i < CALLERS + PLUGGERS; i++)
-		assert_int_equal(pthread_join(w[i].thread, NULL), 0);
-	for (i = 0; i < CALLERS + PLUGGERS; i++)
+	crew_join(&crew);
+	for (i = 0; i < CALLERS + PLUGGERS; i++) {
+		holder_check_calls(&w[i].h);
 		if (w[i].errors)
 			fail_msg("thread %u: %s: %d", i, w[i].what, w[i].wrong);
+	}
 	rig_audit(&s->r);
 }
 
@@ -694,7 +600,7 @@ static void together(enum hvo_mode mode)
 		one_round(&s, w);
 	tell(w);
 	for (i = 0; i < CALLERS + PLUGGERS; i++)
-		worker_close(&w[i]);
+		holder_leave(&w[i].h);
 	shared_close(&s);
 }
 

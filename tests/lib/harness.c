@@ -123,21 +123,29 @@ bool rig_disarm(struct rig *r)
 	return failed;
 }
 
-bool rig_asked_to_fail(struct hvo_sim_failures *ret)
+/* HVO_FAULT after @prefix; false if it is not set, or begins otherwise. */
+static bool asked_to_fail(const char *prefix, struct hvo_sim_failures *ret)
 {
-	const char *text = getenv("HVO_FAULT");
+	const char *text = getenv("HVO_FAULT"), *point;
 	char *end;
 
-	if (!text)
+	if (!text || (text[0] == '@') != (prefix[0] == '@'))
 		return false;
-	*ret = (struct hvo_sim_failures){ .at = strtoull(text, &end, 10) };
+	point = text + strlen(prefix);
+	*ret = (struct hvo_sim_failures){ .at = strtoull(point, &end, 10) };
 	if (*end == ',')
 		ret->also = strtoull(end + 1, &end, 10);
 	ret->sticky = *end == '+';
 	end += ret->sticky;
 	if (*end || !ret->at)
-		fail_msg("HVO_FAULT=%s: neither POINT, POINT+ nor POINT,POINT", text);
+		fail_msg("HVO_FAULT=%s: neither POINT, POINT+ nor POINT,POINT, nor @ and these",
+			 text);
 	return true;
+}
+
+bool rig_asked_to_fail(struct hvo_sim_failures *ret)
+{
+	return asked_to_fail("", ret);
 }
 
 /* ---- opening and closing ----------------------------------------------------------- */
@@ -202,6 +210,7 @@ void rig_open(struct rig *r, enum rig_platform platform, const struct hvo_config
 				       .on_fault_arg = r,
 				       .on_call = on_call,
 				       .on_call_arg = r };
+	struct hvo_sim_failures asked;
 	const struct hvo_linux_options sparse = { .size = sizeof(sparse), .sparse = true };
 
 	memset(r, 0, sizeof(*r));
@@ -209,6 +218,9 @@ void rig_open(struct rig *r, enum rig_platform platform, const struct hvo_config
 	case RIG_SIM:
 		assert_int_equal(hvo_sim_create(cfg, &opt, &r->sim), 0);
 		hvo_sim_set_trace(r->sim, record_event, r);
+		/* It is in the environment, so that the line that repeats the test has it. */
+		if (asked_to_fail("@", &asked))
+			hvo_sim_fail(r->sim, &asked);
 		r->m = hvo_sim_machine(r->sim);
 		break;
 	case RIG_SPARSE:
@@ -437,6 +449,22 @@ struct hvo_pool *rig_pool_new(struct rig *r, unsigned int order)
 
 	assert_int_equal(hvo_pool_create(r->m, order, &pool), 0);
 	return pool;
+}
+
+hvo_pfn_t rig_take(struct hvo_pool *pool, int node)
+{
+	hvo_pfn_t pfn = HVO_PFN_NONE;
+
+	assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL, node, &pfn), 0);
+	return pfn;
+}
+
+hvo_pfn_t rig_take_reserved(struct hvo_pool *pool)
+{
+	hvo_pfn_t pfn = HVO_PFN_NONE;
+
+	assert_int_equal(hvo_pool_alloc_reserved(pool, HVO_GFP_KERNEL, HVO_NODE_ANY, &pfn), 0);
+	return pfn;
 }
 
 struct hvo_pool_stat rig_pool(struct hvo_pool *pool, int node)

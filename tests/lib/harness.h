@@ -67,7 +67,11 @@ void rig_close(struct rig *r);
 void rig_fail(struct rig *r, const struct hvo_sim_failures *failures);
 /* Point @fail_at is the one to fail; 0 counts only. */
 void rig_arm(struct rig *r, uint64_t fail_at, bool sticky);
-/* HVO_FAULT of the environment, as POINT, POINT+ (sticky) or POINT,POINT. False if it is not set. */
+/*
+ * HVO_FAULT of the environment, as POINT, POINT+ (sticky) or POINT,POINT: for a test that lets each
+ * point fail anyway. False if it is not set, or begins with @: that counts from rig_open() on, which
+ * sees to it for every test; what the test itself then asks for takes its place.
+ */
 bool rig_asked_to_fail(struct hvo_sim_failures *ret);
 /* Points and failures are in here. */
 struct hvo_sim_stat rig_sim(struct rig *r);
@@ -119,6 +123,10 @@ struct hvo_machine_stat rig_stat(struct rig *r);
 uint64_t rig_free(struct rig *r);
 struct hvo_zone_stat rig_zone(struct rig *r, int node, enum hvo_zone_type type);
 struct hvo_pool *rig_pool_new(struct rig *r, unsigned int order);
+/* A page of the pool; @node or any. Asserts that there is one, as all of these do. */
+hvo_pfn_t rig_take(struct hvo_pool *pool, int node);
+/* A page that was reserved: the promise is used up. */
+hvo_pfn_t rig_take_reserved(struct hvo_pool *pool);
 struct hvo_pool_stat rig_pool(struct hvo_pool *pool, int node);
 hvo_pfn_t rig_alloc(struct rig *r, unsigned int gfp, unsigned int order);
 void rig_put(struct rig *r, hvo_pfn_t pfn);

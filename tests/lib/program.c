@@ -66,6 +66,24 @@ static bool is_set_here(const char *assignment)
 	return false;
 }
 
+static const char *program_name(void)
+{
+	const char *slash = strrchr(self.program, '/');
+
+	return slash ? slash + 1 : self.program;
+}
+
+/* A seed that found something is worth a line of tests/seeds. */
+static void say_what_to_record(const char *test)
+{
+	size_t i;
+
+	for (i = 0; i < VARIABLES && self.variable[i].name; i++)
+		if (!strcmp(self.variable[i].name, "HVO_SEED") && self.variable[i].value[0])
+			fprintf(stderr, "tests/seeds: %s %s %s WHY\n", program_name(), test,
+				self.variable[i].value);
+}
+
 static void say_how_to_repeat(const char *test)
 {
 	int persona = personality(0xffffffff);
@@ -82,6 +100,38 @@ static void say_how_to_repeat(const char *test)
 	if (persona != -1 && persona & ADDR_NO_RANDOMIZE)
 		fprintf(stderr, "setarch -R ");
 	fprintf(stderr, "%s -t %s\n", self.program, test);
+	say_what_to_record(test);
+}
+
+size_t seeds_of_test(uint64_t *ret, size_t max)
+{
+	const char *asked = getenv("HVO_SEED");
+	char line[256], program[64], test[64];
+	unsigned long long seed;
+	size_t nr = 0;
+	FILE *f;
+
+	if (asked) {
+		ret[0] = strtoull(asked, NULL, 0);
+		return 1;
+	}
+	f = fopen(HVO_SOURCE "/tests/seeds", "re");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (line[0] == '#')
+			continue;
+		if (sscanf(line, "%63s %63s %llu", program, test, &seed) != 3)
+			fail_msg("tests/seeds: not PROGRAM TEST SEED WHY: %s", line);
+		if (strcmp(program, program_name()) != 0 ||
+		    strcmp(test, self.chosen[self.at]->name) != 0)
+			continue;
+		assert_true(nr < max);
+		ret[nr++] = seed;
+	}
+	(void)fclose(f);
+	if (!nr)
+		fail_msg("tests/seeds: none for %s %s", program_name(), self.chosen[self.at]->name);
+	return nr;
 }
 
 static void settle(void)
@@ -122,7 +172,9 @@ static int usage(FILE *out, int status)
 		"	-t GLOB	only tests with such a name, as *move* or *@(move|heal)*\n"
 		"	-l	list the tests, run none\n"
 		"	-h	this\n"
-		"What is random starts from HVO_SEED.\n",
+		"What is random starts from HVO_SEED, else from the seeds in tests/seeds. With\n"
+		"HVO_FAULT=@POINT, @POINT+ or @POINT,POINT a simulated machine fails at these points,\n"
+		"counted from its opening, in any test that does not choose them itself.\n",
 		self.program);
 	return status;
 }

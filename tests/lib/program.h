@@ -28,6 +28,12 @@ int run_array(int argc, char **argv, const struct CMUnitTest *tests, size_t nr,
  */
 void repeat_with(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/*
+ * The seeds that tests/seeds has on record for the test that runs, in that order; HVO_SEED of the
+ * environment alone, if it is set. Asserts that there is at least one, and no more than @max.
+ */
+size_t seeds_of_test(uint64_t *ret, size_t max);
+
 /* cmocka's own, and noted: what is skipped has not failed. */
 #undef skip
 #define skip() skip_at(__FILE__, __LINE__)

@@ -3,6 +3,7 @@
  * The files of a machine read by some threads while others resize its pools, allocate, and
  * plug memory in and out.
  */
+#include "crew.h"
 #include "harness.h"
 
 #include "tree/tree.h"
@@ -138,7 +139,7 @@ static void together(enum hvo_mode mode)
 							      read_all, read_all, read_all };
 	struct hvo_config cfg = rig_config(mode, 256);
 	struct job job = { .running = 3 };
-	pthread_t threads[NR_THREADS];
+	struct crew crew = { 0 };
 	struct rig rig;
 	unsigned int i;
 
@@ -149,9 +150,9 @@ static void together(enum hvo_mode mode)
 	assert_int_equal(tree_new(rig.m, NULL, &job.tree), 0);
 	job.rig = &rig;
 	for (i = 0; i < NR_THREADS; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, work[i], &job), 0);
-	for (i = 0; i < NR_THREADS; i++)
-		pthread_join(threads[i], NULL);
+		crew_add(&crew, work[i], &job);
+	crew_go(&crew);
+	crew_join(&crew);
 	assert_int_equal(job.failures, 0);
 	assert_int_equal(put(&job, HUGE "nr_hugepages", "0"), 0);
 	rig_audit(&rig);

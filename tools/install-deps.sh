@@ -1,16 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# install-deps.sh [build|lab|format|deb|check] - install what building needs (or what else make does)
-# and this host lacks, with apt-get. Says nothing where nothing is missing.
+# install-deps.sh [build|lab|format|deb|check|mutants] - install what building needs (or what else
+# make does) and this host lacks, with apt-get. Says nothing where nothing is missing.
 
 set -u
 
 want=${1:-build}
 case $want in
-build | lab | format | deb | check) ;;
+build | lab | format | deb | check | mutants) ;;
 *)
-	echo "usage: ${0##*/} [build|lab|format|deb|check]" >&2
+	echo "usage: ${0##*/} [build|lab|format|deb|check|mutants]" >&2
 	exit 2
 	;;
 esac
@@ -113,6 +113,11 @@ if [ "$want" = check ]; then
 	need qemu-system-x86 command -v qemu-system-x86_64
 	need busybox-static command -v busybox
 	need cpio command -v cpio
+fi
+
+if [ "$want" = mutants ]; then
+	need python3 command -v python3
+	need libcmocka-dev pkg-config --exists cmocka
 fi
 
 [ ${#missing[@]} -eq 0 ] && exit 0

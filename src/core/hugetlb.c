@@ -90,7 +90,7 @@ static int alloc_page(struct hvo_pool *pool, unsigned int gfp, int node, bool re
 			rc = clear_frames(m, pfn, UINT64_C(1) << pool->order);
 		if (!rc && !badframe_in_block(m, pfn, pool->order))
 			break;
-		hugetlb_put(pool, pfn, reserved, NULL);
+		hugetlb_put(pool, pfn, reserved, HVO_PFN_NONE);
 		if (rc)
 			return rc;
 	}
@@ -146,7 +146,7 @@ int hvo_pool_free_reserved(struct hvo_pool *pool, hvo_pfn_t pfn)
 	if (rc)
 		return rc;
 	clear_freed(pool->m, pfn, UINT64_C(1) << pool->order);
-	hugetlb_put(pool, pfn, true, NULL);
+	hugetlb_put(pool, pfn, true, HVO_PFN_NONE);
 	return 0;
 }
 

@@ -29,6 +29,7 @@
 
 struct pool_node *hugetlb_node(struct hvo_pool *pool, hvo_pfn_t pfn)
 {
+	lock_assert_held(pool->m, &pool->lock);
 	return &pool->nodes[zone_of(pool->m, pfn)->node];
 }
 

@@ -6,7 +6,7 @@
 
 #define POOL_SUM(pool, field) hugetlb_sum(pool, offsetof(struct pool_node, field))
 
-/* The pool's lists and counters of the node that a frame is on. */
+/* The pool's lists and counters of the node that a frame is on. Pool lock held. */
 struct pool_node *hugetlb_node(struct hvo_pool *pool, hvo_pfn_t pfn);
 
 /* Sum of a field of struct pool_node over all nodes. */

@@ -273,19 +273,22 @@ void hugetlb_hand_over(struct pool_node *from, struct pool_node *to)
 }
 
 void hugetlb_put(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve,
-		 struct pool_node *replaced)
+		 hvo_pfn_t fresh)
 {
+	bool direct = false, poisoned, replaced = fresh != HVO_PFN_NONE;
 	struct hvo_machine *m = pool->m;
-	struct pool_node *n = hugetlb_node(pool, pfn);
-	bool direct = false, poisoned;
+	struct pool_node *n;
 
 	lock_acquire(m, &pool->lock);
+	n = hugetlb_node(pool, pfn);
 	hugetlb_mark_bad(pool, pfn);
 	pool->reserved += restore_reserve;
 	if (replaced) {
-		HVO_ASSERT(m, replaced->incoming, POOL_6, "none is incoming", pfn);
-		replaced->incoming--;
-		hugetlb_hand_over(n, replaced);
+		struct pool_node *to = hugetlb_node(pool, fresh);
+
+		HVO_ASSERT(m, to->incoming, POOL_6, "none is incoming", pfn);
+		to->incoming--;
+		hugetlb_hand_over(n, to);
 	}
 	poisoned = page_poisoned(m, pfn) && POOL_SUM(pool, free) >= pool->reserved;
 	if (restore_reserve || (!n->surplus && !poisoned && !replaced)) {
@@ -306,7 +309,7 @@ void hugetlb_leave(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	struct hvo_pool *pool = pool_of_order(m, order);
 
 	HVO_ASSERT(m, pool, POOL_1, "huge page without a pool", pfn);
-	hugetlb_put(pool, pfn, false, NULL);
+	hugetlb_put(pool, pfn, false, HVO_PFN_NONE);
 }
 
 /* ---- dissolve ------------------------------------------------------------------------------- */

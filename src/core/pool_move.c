@@ -219,7 +219,7 @@ void hugetlb_leave_target(struct hvo_pool *pool, hvo_pfn_t pfn, bool fresh)
 
 void hugetlb_migrated(struct hvo_pool *pool, hvo_pfn_t dst, hvo_pfn_t src, bool fresh)
 {
-	hugetlb_put(pool, src, false, fresh ? hugetlb_node(pool, dst) : NULL);
+	hugetlb_put(pool, src, false, fresh ? dst : HVO_PFN_NONE);
 }
 
 int hugetlb_replace_locked(struct hvo_pool *pool, unsigned int where, hvo_pfn_t pfn)

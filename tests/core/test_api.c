@@ -652,6 +652,12 @@ static void destroy_area(enum hvo_mode mode)
 		assert_int_equal(hvo_cma_create(r.m, 0, nr, &areas[i]), 0);
 	assert_int_equal(hvo_cma_create(r.m, 0, nr, &cma), -HVO_ENOSPC);
 	assert_int_equal(hvo_cma_alloc(areas[3], 7, 0, &pfn), 0);
+	assert_int_not_equal(hvo_cma_alloc(areas[3], nr, 0, &start), 0);
+	/* At a multiple of 1 GiB, which may be there; of more is a mistake. */
+	assert_int_not_equal(hvo_cma_alloc(areas[3], nr, HVO_GIGA_ORDER, &start), -HVO_EINVAL);
+	assert_int_equal(hvo_cma_alloc(areas[3], 1, HVO_GIGA_ORDER + 1, &start), -HVO_EINVAL);
+	assert_int_equal(hvo_cma_events(areas[3], &events), 0);
+	assert_int_equal(events.failed, 2 * nr);
 	assert_int_equal(hvo_cma_destroy(areas[3]), -HVO_EBUSY);
 	assert_int_equal(hvo_cma_release(areas[3], pfn, 7), 0);
 	assert_int_equal(hvo_cma_stat(areas[3], &was, NULL, NULL), 0);
@@ -673,7 +679,7 @@ static void destroy_area(enum hvo_mode mode)
 	assert_int_equal(hvo_cma_stat(cma, &start, NULL, &used), 0);
 	assert_true(start == was && !used);
 	assert_int_equal(hvo_cma_events(cma, &events), 0);
-	assert_true(!events.allocated && !events.released);
+	assert_true(!events.allocated && !events.failed && !events.released);
 	/* A pool's page keeps it, until it is free again. */
 	for (i = 0; i < HVO_MAX_CMA; i++)
 		if (areas[i] != cma)

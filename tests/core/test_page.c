@@ -11,6 +11,32 @@
 #include <string.h>
 
 #include "core/page.h"
+#include "core/sort.h"
+
+/* ---- records in order --------------------------------------------------------------- */
+
+static void test_sort(void **state)
+{
+	uint64_t v[3 * 100], sum = 0;
+	unsigned int i, words, nr;
+
+	(void)state;
+	for (words = 1; words <= SORT_WORDS; words++)
+		for (nr = 0; nr <= 100; nr++) {
+			for (i = 0; i < nr * words; i++)
+				v[i] = i % words ? v[i - 1] + 1 : (i / words * 37 + 11) % 101;
+			sort_records(v, nr, words);
+			for (i = 0, sum = 0; i < nr * words; i++) {
+				sum += i % words ? 0 : v[i];
+				/* What lies behind its first word comes along, and none is lost. */
+				assert_true(i % words ? v[i] == v[i - 1] + 1 :
+							i < words || v[i] > v[i - words]);
+			}
+			for (i = 0; i < nr; i++)
+				sum -= (i * 37 + 11) % 101;
+			assert_int_equal(sum, 0);
+		}
+}
 
 /* ---- the array -------------------------------------------------------------------- */
 
@@ -262,6 +288,7 @@ static void test_heads_folded(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sort),
 		cmocka_unit_test(test_layout),
 		cmocka_unit_test(test_pfn_and_descriptor),
 		cmocka_unit_test(test_zero_is_a_tail),

@@ -335,7 +335,14 @@ static void op_stat(struct world *w, unsigned int thread)
 	struct hvo_machine_stat s = { .size = sizeof(s) };
 
 	(void)thread;
+	struct hvo_zone_stat zone = { .size = sizeof(zone) };
+	struct hvo_numa_stat numa = { .size = sizeof(numa) };
+	struct hvo_failure_stat failures = { .size = sizeof(failures) };
+
 	must(!hvo_machine_stat(w->m, &s), "hvo_machine_stat()", 0);
+	must(!hvo_zone_stat(w->m, 0, HVO_ZONE_NORMAL, &zone), "hvo_zone_stat()", 0);
+	must(!hvo_numa_stat(w->m, 0, HVO_ZONE_NORMAL, &numa), "hvo_numa_stat()", 0);
+	must(!hvo_failure_stat(w->m, 0, &failures), "hvo_failure_stat()", 0);
 	must(s.free_frames <= MEMORY_END * 2, "more is free than there is", s.free_frames);
 }
 
@@ -423,6 +430,113 @@ static void op_switch_optimize(struct world *w, unsigned int thread)
 	must(!hvo_set_optimize(w->m, false), "hvo_set_optimize()", 0);
 	hvo_step(STEP_BETWEEN, NULL);
 	must(!hvo_set_optimize(w->m, true), "hvo_set_optimize()", 0);
+}
+
+/* ---- what is set, and who is told ----------------------------------------------------------- */
+
+/* While it is so, pages that are in use stay where they are. */
+static void op_scope(struct world *w, unsigned int thread)
+{
+	must(!hvo_pool_set_fold_scope(w->pool, HVO_FOLD_UNMOVABLE), "hvo_pool_set_fold_scope()", 0);
+	hvo_step(STEP_BETWEEN, NULL);
+	op_migrate(w, thread);
+	must(!hvo_pool_set_fold_scope(w->pool, HVO_FOLD_ALL), "hvo_pool_set_fold_scope()", 0);
+}
+
+static void op_policy(struct world *w, unsigned int thread)
+{
+	struct hvo_policy was = { .size = sizeof(was) };
+
+	(void)thread;
+	must(!hvo_pool_policy(w->pool, &was), "hvo_pool_policy()", 0);
+	must(!hvo_pool_set_policy(w->pool, hvo_policy_find("noretry")), "hvo_pool_set_policy()", 0);
+	(void)hvo_pool_resize(w->pool, ANY, 0, NULL);
+	must(!hvo_pool_set_policy(w->pool, &was), "hvo_pool_set_policy()", 0);
+}
+
+static uint64_t shrink_nothing(struct hvo_shrinker *shrinker, struct hvo_machine *m, uint64_t nr)
+{
+	(void)shrinker;
+	(void)m;
+	(void)nr;
+	hvo_step(STEP_BETWEEN, NULL);
+	return 0;
+}
+
+static uint64_t notice_nothing(void *arg, struct hvo_machine *m, unsigned int order)
+{
+	(void)arg;
+	(void)m;
+	(void)order;
+	hvo_step(STEP_BETWEEN, NULL);
+	return 0;
+}
+
+/* One that has nothing to give, for an allocation that may want something. */
+static void op_shrinker(struct world *w, unsigned int thread)
+{
+	struct hvo_shrinker shrinker = { .size = sizeof(shrinker), .scan = shrink_nothing };
+
+	(void)thread;
+	must(!hvo_shrinker_register(w->m, &shrinker), "hvo_shrinker_register()", 0);
+	must(!hvo_set_oom_notifier(w->m, notice_nothing, NULL), "hvo_set_oom_notifier()", 0);
+	alloc(w, HVO_GFP_USER, 8);
+	must(!hvo_set_oom_notifier(w->m, NULL, NULL), "hvo_set_oom_notifier()", 0);
+	must(!hvo_shrinker_unregister(w->m, &shrinker), "hvo_shrinker_unregister()", 0);
+}
+
+/* A second owner, who gets no block. */
+static void op_owner(struct world *w, unsigned int thread)
+{
+	struct hvo_owner owner = w->owner;
+	uint32_t id = 0;
+
+	(void)thread;
+	must(!hvo_owner_register(w->m, &owner, &id), "hvo_owner_register()", 0);
+	must(id != w->owner_id, "two owners have one number", id);
+	hvo_step(STEP_BETWEEN, NULL);
+	must(!hvo_owner_unregister(w->m, id), "hvo_owner_unregister()", id);
+}
+
+static void op_another_pool(struct world *w, unsigned int thread)
+{
+	struct hvo_pool *pool = NULL;
+	int rc = hvo_pool_create(w->m, 11, &pool);
+
+	(void)thread;
+	must(!rc || rc == -HVO_EBUSY, "hvo_pool_create()", (uint64_t)-rc);
+	if (rc)
+		return;
+	hvo_step(STEP_BETWEEN, NULL);
+	/* Busy, too, while the one that was in its place is just going. */
+	rc = hvo_pool_destroy(pool);
+	must(!rc || rc == -HVO_EBUSY, "hvo_pool_destroy()", (uint64_t)-rc);
+}
+
+#define BULK 4u
+
+static void op_bulk(struct world *w, unsigned int thread)
+{
+	hvo_pfn_t pfns[BULK];
+	struct block *b;
+	uint64_t done = 0;
+	unsigned int i;
+	int rc = hvo_alloc_pages_bulk(w->m, HVO_GFP_USER | HVO_GFP_NOWARN, 0, ANY, BULK, pfns);
+
+	(void)thread;
+	must(!rc || is_oom(rc), "hvo_alloc_pages_bulk()", (uint64_t)-rc);
+	if (rc)
+		return;
+	for (i = 0; i < BULK; i++)
+		world_hold(w, pfns[i], 1, false)->users++;
+	hvo_step(STEP_BETWEEN, NULL);
+	for (i = 0; i < BULK; i++) {
+		b = world_at(w, pfns[i]);
+		must(b, "a block is gone", pfns[i]);
+		world_drop(w, b);
+	}
+	must(!hvo_put_pages_bulk(w->m, pfns, BULK, &done) && done == BULK, "hvo_put_pages_bulk()",
+	     done);
 }
 
 /* ---- what fails ---------------------------------------------------------------------------- */
@@ -545,6 +659,12 @@ const struct op ops[] = {
 	{ "optimize", op_optimize, NEEDS_POOL | LINUX_ONLY },
 	{ "demote", op_demote, NEEDS_POOL },
 	{ "switch-optimize", op_switch_optimize, NEEDS_POOL | LINUX_ONLY },
+	{ "scope", op_scope, NEEDS_POOL | LINUX_ONLY },
+	{ "policy", op_policy, NEEDS_POOL | LINUX_ONLY },
+	{ "shrinker", op_shrinker, 0 },
+	{ "owner", op_owner, 0 },
+	{ "another-pool", op_another_pool, 0 },
+	{ "bulk", op_bulk, 0 },
 	{ "fail-early", op_fail_early, 0 },
 	{ "fail-late", op_fail_late, 0 },
 	{ "fail-descriptors", op_fail_descriptors, 0 },

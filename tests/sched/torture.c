@@ -3,6 +3,7 @@
  * torture - every interleaving, as far as time goes
  *
  *	torture pairs [MINUTES]		all pairs of operations from all states
+ *	torture some MINUTES SEED	pairs at random, all of each
  *	torture threes MINUTES SEED	two against one
  *	torture random MINUTES SEED	lists of operations, failures, priorities
  *	torture sequences MINUTES SEED	one thread, up to six operations
@@ -154,6 +155,52 @@ static void at_random(double minutes, uint64_t seed, bool alone)
 	free(f);
 }
 
+/* An operation of each kind in turn against one at random. */
+static void some_of(struct world *w, const struct state *state, enum hvo_mode mode,
+		    unsigned int first, double end, struct finding *f)
+{
+	unsigned int i, a, b;
+	bool all;
+
+	for (i = 0; i < 8 && now() < end; i++) {
+		a = (first + i) % nr_ops;
+		b = (unsigned int)rand() % nr_ops;
+		struct run run = { .mode = mode,
+				   .state = state,
+				   .nr = 2,
+				   .lists = { { &ops[a] }, { &ops[b] } },
+				   .nr_list = { 1, 1 },
+				   .points = POINTS };
+
+		if (op_fits(&ops[a], state, mode) && op_fits(&ops[b], state, mode) &&
+		    !run_explore(w, &run, 1, REDUCE, 1000, f, &all))
+			found(w, f);
+	}
+}
+
+/* Some pairs of each state in turn, until the time is over. */
+static void some(double minutes, unsigned int seed)
+{
+	struct finding *f = malloc(sizeof(*f));
+	double start = now(), end = start + 60 * minutes;
+	unsigned int s, mode, first = seed;
+	struct world w;
+
+	srand(seed);
+	while (now() < end)
+		for (mode = 0; mode < 2; mode++)
+			for (s = 0; s < nr_states && now() < end; s++) {
+				if (!state_fits(&states[s], (enum hvo_mode)mode) ||
+				    state_open(&w, &states[s], (enum hvo_mode)mode))
+					continue;
+				some_of(&w, &states[s], (enum hvo_mode)mode, first, end, f);
+				first += 8;
+				world_close(&w);
+			}
+	summary("some pairs", start);
+	free(f);
+}
+
 static int one(const char *text, unsigned int preemptions)
 {
 	struct finding *f = malloc(sizeof(*f));
@@ -226,14 +273,18 @@ int main(int argc, char **argv)
 		threes(atof(argv[2]), strtoull(argv[3], NULL, 0));
 		return nr_found != 0;
 	}
+	if (argc > 3 && !strcmp(argv[1], "some")) {
+		some(atof(argv[2]), (unsigned int)strtoul(argv[3], NULL, 0));
+		return nr_found != 0;
+	}
 	if (argc > 3 && (!strcmp(argv[1], "random") || !strcmp(argv[1], "sequences"))) {
 		at_random(atof(argv[2]), strtoull(argv[3], NULL, 0), argv[1][0] == 's');
 		return nr_found != 0;
 	}
 	if (argc > 1 && !strcmp(argv[1], "list"))
 		return list();
-	fputs("usage: torture pairs [MINUTES] | threes MINUTES SEED | random MINUTES SEED |\n"
-	      "       sequences MINUTES SEED | one 'MODE STATE OP/OP' [PREEMPTIONS] |\n"
+	fputs("usage: torture pairs [MINUTES] | some MINUTES SEED | threes MINUTES SEED |\n"
+	      "       random MINUTES SEED | sequences MINUTES SEED | one 'MODE STATE OP/OP' [PREEMPTIONS] |\n"
 	      "       replay LINE | list\n",
 	      stderr);
 	return 2;

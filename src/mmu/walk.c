@@ -25,9 +25,9 @@ static unsigned int level_index(uint64_t addr, enum hvo_mmu_level level)
 }
 
 /*
- * The entry that decides about @addr: its PTE, or the entry above it that is
- * absent or a large leaf. @ret_level tells which, @ret_value what it was when that
- * was found; it may have become a table since, if a walk runs beside this.
+ * Find the entry that decides about @addr: its PTE, or the entry above that is absent or a large
+ * leaf. @ret_level is the level of the entry, @ret_value the value when it was found. A walk in
+ * another thread may have made a table of the entry since.
  */
 static uint64_t *descend(const struct hvo_mmu *mmu, uint64_t addr, enum hvo_mmu_level *ret_level,
 			 uint64_t *ret_value)
@@ -63,9 +63,9 @@ static uint64_t leaf_to_pte(uint64_t leaf, enum hvo_mmu_level level, uint64_t ad
 }
 
 /*
- * Put a table under an absent entry or a PMD leaf. The new table says what the
- * entry said, and is complete before the entry points to it: whoever walks
- * meanwhile finds the same translation before, during and after.
+ * Put a table under an absent entry or a PMD leaf. The new table translates as the entry did, and
+ * is complete before the entry points to the table: no walk in another thread sees a translation
+ * change.
  */
 static int make_table(struct hvo_mmu *mmu, uint64_t *entry, enum hvo_mmu_level level)
 {

@@ -28,7 +28,7 @@
 #define HVO_MMU_ACCESSED UINT64_C(0x20)
 #define HVO_MMU_DIRTY UINT64_C(0x40)
 #define HVO_MMU_PS UINT64_C(0x80)	   /* PMD, PUD: this is a leaf */
-#define HVO_MMU_PAT_PTE UINT64_C(0x80)	   /* PTE: the same bit means PAT */
+#define HVO_MMU_PAT_PTE UINT64_C(0x80)	   /* PTE: this bit means PAT */
 #define HVO_MMU_PAT_LARGE UINT64_C(0x1000) /* and PAT of a large leaf is here */
 #define HVO_MMU_NX (UINT64_C(1) << 63)
 #define HVO_MMU_ADDR UINT64_C(0x000ffffffffff000)
@@ -63,15 +63,15 @@ struct hvo_mmu {
 	void *ctx;
 };
 
-/* What struct hvo_mmu_walk::pmd wants done with an entry that is no table. */
+/* Answers of struct hvo_mmu_walk::pmd about an entry that is no table. */
 enum hvo_mmu_step {
-	HVO_MMU_NEXT,	   /* it is dealt with */
-	HVO_MMU_TABLE,	   /* make or split it into a PTE table, then visit that */
-	HVO_MMU_TRY_TABLE, /* the same; without a table frame go on as for NEXT */
+	HVO_MMU_NEXT,	   /* go on: the callback has dealt with the entry */
+	HVO_MMU_TABLE,	   /* make the entry a PTE table, then visit the table */
+	HVO_MMU_TRY_TABLE, /* as TABLE; as NEXT if there is no frame for a table */
 };
 
-#define HVO_MMU_CREATE 0x1u /* make missing tables; else what is absent is skipped */
-#define HVO_MMU_SPLIT 0x2u  /* split PMD leaves; else they are skipped */
+#define HVO_MMU_CREATE 0x1u /* make missing tables; else skip absent entries */
+#define HVO_MMU_SPLIT 0x2u  /* split PMD leaves; else skip them */
 
 /**
  * struct hvo_mmu_walk - one pass over a range
@@ -120,8 +120,8 @@ void hvo_mmu_destroy(struct hvo_mmu *mmu);
 
 /**
  * hvo_mmu_walk() - visit the entries of a range
- * @ret_end: NULL, or set to the address up to which all was done. After an error
- *           the undo is the same walk with the inverse callback and this as its end
+ * @ret_end: NULL, or set to the address up to which all entries were visited. To undo after an
+ *           error, walk again from the start to this address with the inverse callback
  *
  * A change that must be all or nothing takes two passes: one without @pte that
  * creates and splits, where everything that can fail does, then one without

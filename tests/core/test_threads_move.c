@@ -135,7 +135,7 @@ static void fill_piece(struct worker *w, struct piece *p)
 /* False: somebody moves it just now. */
 static bool drop(struct worker *w, unsigned int i)
 {
-	if (w->h.held[i].pfn == HVO_PFN_NONE)
+	if (!w->h.held[i].used)
 		return true;
 	if (!holder_keep(&w->h, i))
 		return false;

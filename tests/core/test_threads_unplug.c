@@ -132,7 +132,7 @@ static bool drop(struct worker *w, uint64_t slot)
 	const struct held *b = &w->h.held[slot];
 	uint64_t tag = 0;
 
-	if (b->pfn == HVO_PFN_NONE)
+	if (!b->used)
 		return true;
 	if (!holder_keep(&w->h, slot))
 		return false;

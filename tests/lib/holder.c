@@ -153,7 +153,7 @@ void holder_open(struct holder *h, struct rig *r, uint64_t slots)
 void holder_hold_at(struct holder *h, uint64_t slot, hvo_pfn_t pfn, unsigned int order,
 		    unsigned int how)
 {
-	struct held b = { .pfn = pfn, .was = pfn, .order = order, .how = how };
+	struct held b = { .pfn = pfn, .was = pfn, .order = order, .how = how, .used = true };
 	bool known;
 
 	pthread_mutex_lock(&h->lock);
@@ -180,7 +180,7 @@ uint64_t holder_empty_slot(const struct holder *h)
 	uint64_t i;
 
 	/* No other thread takes a block or lets it go. */
-	for (i = 0; i < h->nr && h->held[i].pfn != HVO_PFN_NONE; i++)
+	for (i = 0; i < h->nr && h->held[i].used; i++)
 		;
 	return i;
 }
@@ -218,6 +218,7 @@ void holder_let_go(struct holder *h, uint64_t slot)
 	pthread_mutex_lock(&h->lock);
 	b->pfn = HVO_PFN_NONE;
 	b->leaving = false;
+	b->used = false;
 	pthread_mutex_unlock(&h->lock);
 }
 

@@ -24,6 +24,7 @@ struct held {
 	hvo_pfn_t pfn; /* HVO_PFN_NONE: an empty slot */
 	hvo_pfn_t was; /* where it was taken; stays when it is let go */
 	unsigned int order, how;
+	bool used;     /* for the holder's own thread, which needs no lock for it */
 	bool isolated; /* being moved: hands off */
 	bool leaving;  /* being freed: it is not moved any more */
 };

@@ -2,8 +2,7 @@
 /*
  * The table of operations, and those that are a system call and little more.
  *
- * States: none of its own. Locks: none; what it reads of the host is constant or
- * atomic.
+ * States: none. Locks: none; the members of the host that are read here are constant or atomic.
  */
 #include "host.h"
 
@@ -65,7 +64,7 @@ static void clear_holes(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
 				   __ATOMIC_RELEASE);
 }
 
-/* shmem takes back what it allocated when it cannot allocate all: nothing changed. */
+/* Allocate all or nothing: shmem frees the pages of a call that runs out of memory. */
 static int populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
 	struct hvo_linux *host = ctx;

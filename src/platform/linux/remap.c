@@ -23,7 +23,7 @@
  * what does not grow the ledger or may be an undo also the chunk kept for that.
  *
  * Page tables: munmap, hence mmap(MAP_FIXED), frees a page-table page when one call
- * covers all of its 2 MiB. In a populated arena no call does: runs are cut at odd
+ * covers all 2 MiB of that page. In a populated arena no call does: runs are cut at odd
  * MiB addresses, so the way back finds all page tables where they were.
  *
  * Locks: the host's lock for all but backing(), which reads the table atomically. The core
@@ -37,7 +37,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What mmap may sacrifice before it fails. */
+/* How many spare mappings a remap may give up before it fails. */
 enum effort {
 	EFFORT_NONE,  /* ordinary: -ENOMEM is an answer */
 	EFFORT_SPARE, /* the way back */

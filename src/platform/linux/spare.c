@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * Spare mappings. The kernel limits the mappings of a process
- * (vm.max_map_count), and each of them is kernel memory that a memory cgroup
- * pays for. Runs of the array that go back to frames must not fail for want of
- * either, so mappings are held that are good for nothing but giving them up.
+ * Spare mappings. The kernel limits the mappings of a process (vm.max_map_count), and charges the
+ * kernel memory of a mapping to a memory cgroup. Runs of the array that go back to frames must fail
+ * for neither, so the host holds mappings that are good for nothing but giving them up.
  *
  * A chunk is 16 pages of address space with alternating protection, which is 16
  * mappings and no memory. Unmapping it works at the limit: no mapping is split.
  * Chunks are given up before the array grows, not when mmap fails, so that the
- * number of the kernel's objects stays the same; what is given up and not used
- * yet is credit. Folds return credit, and from enough of it a chunk is rebuilt:
- * the distance between the two thresholds keeps a fold and a return in turn from
- * building and dropping a chunk each time.
+ * number of the kernel's objects does not change; mappings given up and not used yet
+ * are credit. Folds return credit, and enough credit rebuilds a chunk: the distance
+ * between the two thresholds keeps a fold and a return in turn from building and
+ * dropping a chunk each time.
  *
  * States of a chunk: held, or given up (not in the list). Locks: the host's lock.
  */

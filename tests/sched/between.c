@@ -20,12 +20,22 @@ static uint64_t backing(const struct world *w, uint64_t slot)
 	return pte == w->sim->mmu.fill ? HVO_SHARED_TAIL : hvo_mmu_frame(pte);
 }
 
-/* BETWEEN-1: a cut pageblock's descriptors are there for whoever reads them; a head always is. */
+/* Does a larger block begin before this pageblock, folded as a whole? That is Linux's way. */
+static bool folded_with_head(const struct world *w, uint64_t pb, uint8_t byte)
+{
+	unsigned int order = byte & HVO_FOLD_ORDER;
+
+	return w->mode == HVO_LINUX && byte & HVO_FOLDED && order > HVO_PAGEBLOCK_ORDER &&
+	       pb & ((UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER)) - 1);
+}
+
+/* BETWEEN-1: a cut pageblock's descriptors are there for whoever reads them; so is a head. */
 static void look_at_descriptors(const struct world *w, uint64_t pb, uint8_t byte)
 {
 	uint64_t slot = hvo_pageblock_tail_page(pb), i;
 
-	must(backing(w, hvo_pageblock_head_page(pb)) != HVO_SHARED_TAIL,
+	must(folded_with_head(w, pb, byte) ||
+		     backing(w, hvo_pageblock_head_page(pb)) != HVO_SHARED_TAIL,
 	     "BETWEEN-1: a head page that nothing backs", pb);
 	for (i = 0; !byte && i < HVO_PAGEBLOCK_TAILS; i++)
 		must(backing(w, slot + i) != HVO_SHARED_TAIL,

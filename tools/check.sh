@@ -336,7 +336,8 @@ for file in tests/*/test_*.c; do
 done
 # What takes longest is begun first.
 slowest=(test_fault test_hotplug test_migrate test_failed test_model test_contig test_command
-	test_lab test_cli test_lend test_linux test_scope test_whole test_threads_move)
+	test_lab test_cli test_lend test_linux test_scope test_whole test_threads_move
+	test_interleave)
 for name in "${programs[@]}"; do
 	[[ " ${slowest[*]} " == *" $name "* ]] || slowest+=("$name")
 done
@@ -377,7 +378,7 @@ with_clang() # NAME
 	# With gcc, and with gcc under the sanitizers: the longest programs of one thread.
 	test_contig | test_failed | test_fault | test_hotplug | test_migrate | test_model | \
 		test_scope | test_cli | test_command | test_lab | test_zone | test_hugetlb | \
-		test_nodes | test_across) false ;;
+		test_nodes | test_across | test_interleave) false ;;
 	esac
 }
 
@@ -403,6 +404,9 @@ for name in "${slowest[@]}"; do
 	[[ $built == *" tsan "* ]] && with_threads "$name" && add_program tsan "$name" "${tsan[@]}"
 	[[ $built == *" gcc "* ]] && add_program gcc "$name"
 	[[ $built == *" clang "* ]] && with_clang "$name" && add_program clang "$name"
+	# Once more, with each atomic access a step.
+	[ "$name" = test_interleave ] && [[ $built == *" gcc "* ]] &&
+		add_program gcc test_interleave_atomics
 	if [ "$name" = test_model ]; then
 		check "a kernel that refuses" env HVO=build-gcc/hvo examples/refused.sh
 		check "memory for a QEMU" env HVO=build-gcc/hvo examples/qemu.sh

@@ -75,26 +75,27 @@ static void keep_to_tell(struct failure *f, hvo_pfn_t head, bool marked)
 		f->held = head;
 }
 
-/* Mark a huge page of which the frame failed; dissolve a free one. Pool lock held, dropped. */
-static void fail_huge(struct failure *f, struct hvo_pool *pool, hvo_pfn_t head, bool used)
+/*
+ * Mark a huge page of which the frame failed; dissolve a free one. Pool lock held, dropped. False:
+ * the page is on its way from one hand to another, and is marked when it is in a hand again.
+ */
+static bool fail_huge(struct failure *f, struct hvo_pool *pool, hvo_pfn_t head, bool used)
 {
 	struct hvo_machine *m = f->m;
 	bool held = used && !hvo_get_page(m, head, NULL), marked = page_poisoned(m, head);
 
 	lock_assert_held(m, &pool->lock);
 	lock_assert_held(m, &m->memmap_lock);
-	/*
-	 * A block between two hands is marked when it is in a hand again; its owner is told then.
-	 */
 	if (held || !used)
 		hugetlb_mark_bad(pool, head);
 	if (!used) {
 		f->rc = hugetlb_dissolve_locked(pool, head, f->again);
-		return;
+		return true;
 	}
 	lock_release(m, &pool->lock);
 	if (held)
 		keep_to_tell(f, head, marked);
+	return held;
 }
 
 /*
@@ -111,10 +112,8 @@ static bool fail_once(struct failure *f)
 	lock_assert_held(m, &m->memmap_lock);
 	f->rc = -HVO_EBUSY;
 	pool = hugetlb_lock_pool_of(m, &head, &used);
-	if (pool) {
-		fail_huge(f, pool, head, used);
-		return true;
-	}
+	if (pool)
+		return fail_huge(f, pool, head, used);
 	if (!hvo_get_page(m, f->pfn, &head)) {
 		marked = page_poisoned(m, head);
 		page_add_flags(page_rw(m, head), HVO_PF_POISONED);

@@ -40,10 +40,10 @@ static inline void lock_release(struct hvo_machine *m, struct hvo_lock *lock)
 
 /* First in each function whose caller has to hold a lock. That it is he who does a build with steps
  * and TSan can say. */
-#define lock_assert_held(m, lock)                                                         \
-	HVO_ASSERT(m,                                                                     \
-		   __atomic_load_n(&(lock)->word, __ATOMIC_RELAXED) &&                    \
-			   hvo_step_holds(&(lock)->word),                                 \
+#define lock_assert_held(m, lock)                                      \
+	HVO_ASSERT(m,                                                  \
+		   __atomic_load_n(&(lock)->word, __ATOMIC_RELAXED) && \
+			   hvo_step_holds(&(lock)->word),              \
 		   LOCK_1, #lock " is not held", HVO_PFN_NONE)
 
 /*

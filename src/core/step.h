@@ -16,8 +16,8 @@ enum hvo_step {
 	STEP_UNLOCK, /* has released a lock */
 	STEP_MARK,   /* about to store, at @word, what depends on an earlier load */
 	STEP_ATOMIC, /* about to touch @word atomically; in a build where each access is a step */
-	STEP_TRANSLATE, /* about to find the descriptors of a page of the array */
-	STEP_READ_LOCK, /* about to begin a reader's section */
+	STEP_TRANSLATE,	  /* about to find the descriptors of a page of the array */
+	STEP_READ_LOCK,	  /* about to begin a reader's section */
 	STEP_READ_UNLOCK, /* has ended one */
 	STEP_REMAP,
 	STEP_FLUSH,
@@ -28,7 +28,7 @@ enum hvo_step {
 	STEP_QUIESCE,
 	STEP_SLEEP,
 	STEP_LOCK_WAIT, /* a lock is somebody else's */
-	STEP_BETWEEN, /* between two operations of a thread */
+	STEP_BETWEEN,	/* between two operations of a thread */
 	NR_STEPS
 };
 

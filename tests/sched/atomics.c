@@ -14,8 +14,9 @@
 
 /* The compiler declares these by itself, in its own way. */
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
-#pragma GCC diagnostic ignored "-Wpragmas"
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wbuiltin-declaration-mismatch"
+#endif
 
 static void touch(const volatile void *word, bool write)
 {
@@ -36,11 +37,11 @@ void __tsan_func_exit(void)
 {
 }
 
-#define PLAIN(name)                     \
-	void __tsan_##name(void *p);    \
-	void __tsan_##name(void *p)     \
-	{                               \
-		(void)p;                \
+#define PLAIN(name)                  \
+	void __tsan_##name(void *p); \
+	void __tsan_##name(void *p)  \
+	{                            \
+		(void)p;             \
 	}
 #define PLAIN_OF(n)              \
 	PLAIN(read##n)           \
@@ -80,67 +81,67 @@ void *__tsan_memset(void *to, int c, size_t n)
 	return memset(to, c, n);
 }
 
-#define READ_MODIFY_WRITE(type, bits, name)                                                     \
-	type __tsan_atomic##bits##_##name(volatile type *p, type v, int order);                 \
-	type __tsan_atomic##bits##_##name(volatile type *p, type v, int order)                  \
-	{                                                                                       \
-		(void)order;                                                                    \
-		touch(p, true);                                                                 \
-		return __atomic_##name(p, v, __ATOMIC_SEQ_CST);                                 \
+#define READ_MODIFY_WRITE(type, bits, name)                                     \
+	type __tsan_atomic##bits##_##name(volatile type *p, type v, int order); \
+	type __tsan_atomic##bits##_##name(volatile type *p, type v, int order)  \
+	{                                                                       \
+		(void)order;                                                    \
+		touch(p, true);                                                 \
+		return __atomic_##name(p, v, __ATOMIC_SEQ_CST);                 \
 	}
 
-#define ATOMICS(type, bits)                                                                     \
-	type __tsan_atomic##bits##_load(const volatile type *p, int order);                     \
-	type __tsan_atomic##bits##_load(const volatile type *p, int order)                      \
-	{                                                                                       \
-		(void)order;                                                                    \
-		touch(p, false);                                                                \
-		return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                    \
-	}                                                                                       \
-	void __tsan_atomic##bits##_store(volatile type *p, type v, int order);                  \
-	void __tsan_atomic##bits##_store(volatile type *p, type v, int order)                   \
-	{                                                                                       \
-		(void)order;                                                                    \
-		touch(p, true);                                                                 \
-		__atomic_store_n(p, v, __ATOMIC_SEQ_CST);                                       \
-	}                                                                                       \
-	type __tsan_atomic##bits##_exchange(volatile type *p, type v, int order);               \
-	type __tsan_atomic##bits##_exchange(volatile type *p, type v, int order)                \
-	{                                                                                       \
-		(void)order;                                                                    \
-		touch(p, true);                                                                 \
-		return __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);                             \
-	}                                                                                       \
-	int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *e, type v,    \
-							  int order, int failed);               \
-	int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *e, type v,    \
-							  int order, int failed)                \
-	{                                                                                       \
-		(void)order;                                                                    \
-		(void)failed;                                                                   \
-		touch(p, true);                                                                 \
-		return __atomic_compare_exchange_n(p, e, v, false, __ATOMIC_SEQ_CST,            \
-						   __ATOMIC_SEQ_CST);                           \
-	}                                                                                       \
-	int __tsan_atomic##bits##_compare_exchange_weak(volatile type *p, type *e, type v,      \
-							int order, int failed);                 \
-	int __tsan_atomic##bits##_compare_exchange_weak(volatile type *p, type *e, type v,      \
-							int order, int failed)                  \
-	{                                                                                       \
-		return __tsan_atomic##bits##_compare_exchange_strong(p, e, v, order, failed);   \
-	}                                                                                       \
-	type __tsan_atomic##bits##_compare_exchange_val(volatile type *p, type e, type v,       \
-							int order, int failed);                 \
-	type __tsan_atomic##bits##_compare_exchange_val(volatile type *p, type e, type v,       \
-							int order, int failed)                  \
-	{                                                                                       \
-		__tsan_atomic##bits##_compare_exchange_strong(p, &e, v, order, failed);         \
-		return e;                                                                       \
-	}                                                                                       \
-	READ_MODIFY_WRITE(type, bits, fetch_add)                                                \
-	READ_MODIFY_WRITE(type, bits, fetch_sub)                                                \
-	READ_MODIFY_WRITE(type, bits, fetch_or)                                                 \
-	READ_MODIFY_WRITE(type, bits, fetch_and)                                                \
+#define ATOMICS(type, bits)                                                                   \
+	type __tsan_atomic##bits##_load(const volatile type *p, int order);                   \
+	type __tsan_atomic##bits##_load(const volatile type *p, int order)                    \
+	{                                                                                     \
+		(void)order;                                                                  \
+		touch(p, false);                                                              \
+		return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                  \
+	}                                                                                     \
+	void __tsan_atomic##bits##_store(volatile type *p, type v, int order);                \
+	void __tsan_atomic##bits##_store(volatile type *p, type v, int order)                 \
+	{                                                                                     \
+		(void)order;                                                                  \
+		touch(p, true);                                                               \
+		__atomic_store_n(p, v, __ATOMIC_SEQ_CST);                                     \
+	}                                                                                     \
+	type __tsan_atomic##bits##_exchange(volatile type *p, type v, int order);             \
+	type __tsan_atomic##bits##_exchange(volatile type *p, type v, int order)              \
+	{                                                                                     \
+		(void)order;                                                                  \
+		touch(p, true);                                                               \
+		return __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);                           \
+	}                                                                                     \
+	int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *e, type v,  \
+							  int order, int failed);             \
+	int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *e, type v,  \
+							  int order, int failed)              \
+	{                                                                                     \
+		(void)order;                                                                  \
+		(void)failed;                                                                 \
+		touch(p, true);                                                               \
+		return __atomic_compare_exchange_n(p, e, v, false, __ATOMIC_SEQ_CST,          \
+						   __ATOMIC_SEQ_CST);                         \
+	}                                                                                     \
+	int __tsan_atomic##bits##_compare_exchange_weak(volatile type *p, type *e, type v,    \
+							int order, int failed);               \
+	int __tsan_atomic##bits##_compare_exchange_weak(volatile type *p, type *e, type v,    \
+							int order, int failed)                \
+	{                                                                                     \
+		return __tsan_atomic##bits##_compare_exchange_strong(p, e, v, order, failed); \
+	}                                                                                     \
+	type __tsan_atomic##bits##_compare_exchange_val(volatile type *p, type e, type v,     \
+							int order, int failed);               \
+	type __tsan_atomic##bits##_compare_exchange_val(volatile type *p, type e, type v,     \
+							int order, int failed)                \
+	{                                                                                     \
+		__tsan_atomic##bits##_compare_exchange_strong(p, &e, v, order, failed);       \
+		return e;                                                                     \
+	}                                                                                     \
+	READ_MODIFY_WRITE(type, bits, fetch_add)                                              \
+	READ_MODIFY_WRITE(type, bits, fetch_sub)                                              \
+	READ_MODIFY_WRITE(type, bits, fetch_or)                                               \
+	READ_MODIFY_WRITE(type, bits, fetch_and)                                              \
 	READ_MODIFY_WRITE(type, bits, fetch_xor)
 
 ATOMICS(uint8_t, 8)

@@ -223,8 +223,8 @@ static void contig(struct world *w, hvo_pfn_t start, hvo_pfn_t end)
 {
 	int rc = hvo_alloc_contig_range(w->m, start, end, HVO_GFP_KERNEL | HVO_GFP_ZERO);
 
-	must(!rc || rc == -HVO_EBUSY || is_oom(rc) || rc == -HVO_EINVAL,
-	     "hvo_alloc_contig_range()", (uint64_t)-rc);
+	must(!rc || rc == -HVO_EBUSY || is_oom(rc) || rc == -HVO_EINVAL, "hvo_alloc_contig_range()",
+	     (uint64_t)-rc);
 	if (!rc)
 		hold_range(w, start, end - start, true);
 }
@@ -698,6 +698,7 @@ void op_run(const struct op *op, struct world *w, unsigned int thread)
 	const void *held[SCHED_HELD];
 
 	hvo_step(STEP_BETWEEN, NULL);
+	w->began[thread] = ++w->clock;
 	op->run(w, thread);
 	must(!hvo_sim_owes_flush(w->sim), "a flush is owed at the end", 0);
 	must(!sched_held(w->sched, thread, held), "a lock is held at the end", 0);

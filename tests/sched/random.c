@@ -37,6 +37,12 @@ static void choose_lists(struct run *run, uint64_t *seed, unsigned int longest)
 	}
 }
 
+void random_lists(struct run *run, uint64_t seed, unsigned int threads, unsigned int longest)
+{
+	run->nr = threads;
+	choose_lists(run, &seed, longest);
+}
+
 bool random_run(struct world *w, enum hvo_mode mode, const struct state *state, uint64_t seed,
 		uint32_t points, struct finding *ret)
 {

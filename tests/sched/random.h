@@ -6,6 +6,8 @@
 
 #define MAX_CHOSEN 64u
 
+/* Choose what each of the threads does. */
+void random_lists(struct run *run, uint64_t seed, unsigned int threads, unsigned int longest);
 /* Two or three threads with lists of operations. True: all was well. */
 bool random_run(struct world *w, enum hvo_mode mode, const struct state *state, uint64_t seed,
 		uint32_t points, struct finding *ret);

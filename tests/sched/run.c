@@ -44,6 +44,7 @@ static void note(struct finding *f, const struct run *run, const struct sched_re
 bool run_once(struct world *w, const struct run *run, const struct sched_plan *plan,
 	      struct finding *ret, uint64_t *ret_points)
 {
+	struct sched_plan watched = *plan;
 	struct body body = { w, run };
 	const struct sched_plan alone = { .mode = SCHED_REPLAY };
 	const struct hvo_sim_failures failures = { .at = run->fail, .also = run->also };
@@ -52,7 +53,9 @@ bool run_once(struct world *w, const struct run *run, const struct sched_plan *p
 
 	world_restore(w);
 	hvo_sim_fail(w->sim, &failures);
-	sched_run(w->sched, plan, run->nr, run_list, &body, &result);
+	watched.check = world_between;
+	watched.arg = w;
+	sched_run(w->sched, &watched, run->nr, run_list, &body, &result);
 	counts.runs++;
 	counts.steps += result.steps;
 	counts.switches += result.switches;
@@ -198,8 +201,12 @@ static bool shrink_lists(struct world *w, struct finding *f)
 
 void run_shrink(struct world *w, struct finding *f)
 {
-	while (shrink_lists(w, f) | shrink_switches(w, f))
-		;
+	bool lists, switches;
+
+	do {
+		lists = shrink_lists(w, f);
+		switches = shrink_switches(w, f);
+	} while (lists || switches);
 }
 
 /* ---- lines --------------------------------------------------------------------------------------- */

@@ -14,15 +14,15 @@
 #define MAX_SWITCHES 4096u
 
 /* Where threads are switched: at locks and calls of the platform, or at each atomic access too. */
-#define POINTS_LOCKS                                                                               \
-	((1u << STEP_LOCK) | (1u << STEP_UNLOCK) | (1u << STEP_MARK) | (1u << STEP_BETWEEN) |      \
-	 (1u << STEP_READ_LOCK) | (1u << STEP_READ_UNLOCK) | (1u << STEP_REMAP) |                  \
-	 (1u << STEP_FLUSH) | (1u << STEP_POPULATE) | (1u << STEP_DISCARD) | (1u << STEP_ZERO) |   \
+#define POINTS_LOCKS                                                                             \
+	((1u << STEP_LOCK) | (1u << STEP_UNLOCK) | (1u << STEP_MARK) | (1u << STEP_BETWEEN) |    \
+	 (1u << STEP_READ_LOCK) | (1u << STEP_READ_UNLOCK) | (1u << STEP_REMAP) |                \
+	 (1u << STEP_FLUSH) | (1u << STEP_POPULATE) | (1u << STEP_DISCARD) | (1u << STEP_ZERO) | \
 	 (1u << STEP_COPY) | (1u << STEP_QUIESCE))
-#define POINTS_CALLS                                                                               \
-	((1u << STEP_REMAP) | (1u << STEP_FLUSH) | (1u << STEP_POPULATE) | (1u << STEP_DISCARD) |  \
+#define POINTS_CALLS                                                                              \
+	((1u << STEP_REMAP) | (1u << STEP_FLUSH) | (1u << STEP_POPULATE) | (1u << STEP_DISCARD) | \
 	 (1u << STEP_ZERO) | (1u << STEP_COPY) | (1u << STEP_QUIESCE) | (1u << STEP_BETWEEN))
-#define POINTS_ATOMIC                                                                              \
+#define POINTS_ATOMIC \
 	(POINTS_CALLS | (1u << STEP_ATOMIC) | (1u << STEP_READ_LOCK) | (1u << STEP_READ_UNLOCK))
 #ifdef HVO_ATOMIC_STEPS
 #define POINTS POINTS_ATOMIC
@@ -38,8 +38,8 @@ struct run {
 	unsigned int nr; /* threads */
 	const struct op *lists[SCHED_THREADS][MAX_LIST];
 	unsigned int nr_list[SCHED_THREADS];
-	uint64_t fail;	/* this call of the platform fails; 0: none */
-	uint64_t also;	/* and this one after it */
+	uint64_t fail; /* this call of the platform fails; 0: none */
+	uint64_t also; /* and this one after it */
 	uint32_t points;
 	bool unfair;
 };

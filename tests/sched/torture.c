@@ -2,12 +2,16 @@
 /*
  * torture - every interleaving, as far as time goes
  *
- *	torture pairs [MINUTES [SEED]]	all pairs of operations from all states
+ *	torture pairs [MINUTES]		all pairs of operations from all states
  *	torture some MINUTES SEED	pairs at random, all of each
- *	torture threes [MINUTES [SEED]]	two against one
- *	torture random MINUTES SEED	lists of operations, priorities, failures
- *	torture one MODE STATE OP/OP [PREEMPTIONS]
- *	torture replay LINE
+ *	torture threes MINUTES SEED	two against one
+ *	torture random MINUTES SEED	lists of operations, failures, priorities
+ *	torture sequences MINUTES SEED	one thread, up to six operations
+ *	torture one 'MODE STATE OP/OP' [PREEMPTIONS]
+ *	torture replay LINE		the line of a finding
+ *	torture list			modes, states, operations
+ *
+ * Status: 0; 1 if something was found; 2 for arguments that make no sense.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -40,7 +44,8 @@ static void summary(const char *what, double start)
 {
 	double s = now() - start;
 
-	printf("%s: %" PRIu64 " runs, %" PRIu64 " steps, %" PRIu64 " switches, %.1f s (%.0f runs/s, "
+	printf("%s: %" PRIu64 " runs, %" PRIu64 " steps, %" PRIu64
+	       " switches, %.1f s (%.0f runs/s, "
 	       "%.0f switches/s), %u findings\n",
 	       what, counts.runs, counts.steps, counts.switches, s, (double)counts.runs / s,
 	       (double)counts.switches / s, nr_found);
@@ -89,6 +94,41 @@ static void pairs(double minutes, uint32_t points, unsigned int preemptions)
 	free(f);
 }
 
+/* Two against one, chosen by seed; each until it was all, or a few thousand. */
+static void threes(double minutes, uint64_t seed)
+{
+	struct finding *f = malloc(sizeof(*f));
+	double start = now(), end = start + 60 * minutes;
+	unsigned int s, mode, i, t;
+	uint64_t whole = 0, parts = 0;
+	struct world w;
+	bool all;
+
+	while (f && now() < end)
+		for (mode = 0; mode < 2; mode++)
+			for (s = 0; s < nr_states && now() < end; s++) {
+				if (!state_fits(&states[s], (enum hvo_mode)mode) ||
+				    state_open(&w, &states[s], (enum hvo_mode)mode))
+					continue;
+				for (i = 0; i < 10 && now() < end; i++) {
+					struct run run = { .mode = (enum hvo_mode)mode,
+							   .state = &states[s],
+							   .points = POINTS };
+
+					random_lists(&run, seed++, 3, 1);
+					t = run_explore(&w, &run, 1, REDUCE, 4000, f, &all);
+					if (!t)
+						found(&w, f);
+					whole += all;
+					parts += !all;
+				}
+				world_close(&w);
+			}
+	printf("threes: %" PRIu64 " whole, %" PRIu64 " in part\n", whole, parts);
+	summary("threes", start);
+	free(f);
+}
+
 /* Each state in turn, so many seeds each, until the time is over. */
 static void at_random(double minutes, uint64_t seed, bool alone)
 {
@@ -107,8 +147,7 @@ static void at_random(double minutes, uint64_t seed, bool alone)
 					if (!(alone ? random_sequence(&w, (enum hvo_mode)mode,
 								      &states[s], seed, f) :
 						      random_run(&w, (enum hvo_mode)mode,
-								 &states[s], seed, POINTS,
-								 f)))
+								 &states[s], seed, POINTS, f)))
 						found(&w, f);
 				world_close(&w);
 			}
@@ -206,6 +245,20 @@ static int replay(const char *line)
 	return !fine;
 }
 
+static int list(void)
+{
+	unsigned int i;
+
+	printf("modes: on-demand linux\nstates:");
+	for (i = 0; i < nr_states; i++)
+		printf(" %s", states[i].name);
+	printf("\noperations:");
+	for (i = 0; i < nr_ops; i++)
+		printf(" %s", ops[i].name);
+	printf("\n");
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 2 && !strcmp(argv[1], "replay"))
@@ -216,6 +269,10 @@ int main(int argc, char **argv)
 		pairs(argc > 2 ? atof(argv[2]) : 1e9, POINTS, 1);
 		return nr_found != 0;
 	}
+	if (argc > 3 && !strcmp(argv[1], "threes")) {
+		threes(atof(argv[2]), strtoull(argv[3], NULL, 0));
+		return nr_found != 0;
+	}
 	if (argc > 3 && !strcmp(argv[1], "some")) {
 		some(atof(argv[2]), (unsigned int)strtoul(argv[3], NULL, 0));
 		return nr_found != 0;
@@ -224,6 +281,11 @@ int main(int argc, char **argv)
 		at_random(atof(argv[2]), strtoull(argv[3], NULL, 0), argv[1][0] == 's');
 		return nr_found != 0;
 	}
-	fprintf(stderr, "usage: torture pairs|one|replay ...\n");
+	if (argc > 1 && !strcmp(argv[1], "list"))
+		return list();
+	fputs("usage: torture pairs [MINUTES] | threes MINUTES SEED | random MINUTES SEED |\n"
+	      "       sequences MINUTES SEED | one 'MODE STATE OP/OP' [PREEMPTIONS] |\n"
+	      "       replay LINE | list\n",
+	      stderr);
 	return 2;
 }

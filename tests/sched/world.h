@@ -32,7 +32,7 @@
 struct block {
 	hvo_pfn_t pfn;
 	uint64_t nr;
-	uint64_t tag; /* in the first and last word of the first and last frame */
+	uint64_t tag;	/* in the first and last word of the first and last frame */
 	uint32_t owned; /* hvo_set_owner() */
 	uint16_t users; /* threads that do something with it, so that nobody frees or moves it */
 	bool range;	/* of hvo_alloc_contig_range() */
@@ -58,16 +58,22 @@ struct world {
 		hvo_pfn_t pfn;
 		uint64_t nr; /* 0: none */
 	} pins[SCHED_THREADS];
-	/* Failed, and since when nobody gets them unmarked. */
+	/* Counts operations that begin, and failures. */
+	uint64_t clock, began[SCHED_THREADS];
 	struct {
 		hvo_pfn_t pfn;
-		bool known; /* hvo_memory_failure() has returned */
+		uint64_t known; /* when hvo_memory_failure() returned; 0: not yet */
 	} failed[MAX_FAILED];
 	unsigned int nr_failed;
-	bool isolated;	     /* T, for a user */
-	uint64_t isolations; /* of users, begun so far */
+	bool isolated;		/* T, for a user */
+	uint64_t isolations;	/* of users, begun so far */
 	unsigned int isolating; /* and under way */
-	bool layout_changed; /* memory came or went: counts cannot be compared */
+	bool layout_changed;	/* memory came or went: counts cannot be compared */
+
+	/* world_between(): what it saw the last time, and room. */
+	uint64_t looked_remaps;
+	uint8_t looked_fold[3 * HVO_SECTION_FRAMES >> HVO_PAGEBLOCK_ORDER];
+	uint8_t backs[3 * HVO_SECTION_FRAMES / 8];
 
 	/* What stays when a run is over. */
 	uint64_t free_drained;
@@ -82,15 +88,17 @@ void world_close(struct world *w);
 int world_save(struct world *w);
 void world_restore(struct world *w);
 
+/* between.c. At any step, of a struct world: what may be there between two steps, and nothing else. */
+void world_between(void *w);
 /* All others are done: audit, contents, everything given back, and nothing lost. */
 void world_settle(struct world *w);
 
 /* Stop with a finding. Outside of a run: abort(). */
 void world_wrong(const char *what, uint64_t where);
-#define must(cond, what, where)                      \
-	do {                                         \
-		if (!(cond))                         \
-			world_wrong(what, where);    \
+#define must(cond, what, where)                   \
+	do {                                      \
+		if (!(cond))                      \
+			world_wrong(what, where); \
 	} while (0)
 
 /* Memory that was handed out: to nobody else, sound, and zero if that was asked for. */

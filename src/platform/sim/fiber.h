@@ -10,9 +10,9 @@
  */
 struct fiber {
 	void *sp;
-	char *stack;   /* lowest usable byte; NULL: the host thread's own stack */
+	char *stack; /* lowest usable byte; NULL: the host thread's own stack */
 	size_t size;
-	void *shadow;  /* of ASan */
+	void *shadow;	    /* of ASan */
 	const void *bottom; /* of the host thread's stack, as ASan knows it */
 };
 

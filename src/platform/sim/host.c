@@ -128,7 +128,7 @@ static void clear_frames(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr)
 	uint8_t *bytes = hvo_sim_bytes(sim, pfn);
 
 	for (; nr; nr--, pfn++, bytes += HVO_FRAME_SIZE)
-		if (bytes[0] || memcmp(bytes, bytes + 1, HVO_FRAME_SIZE - 1)) {
+		if (!hvo_sim_is_untouched(sim, pfn)) {
 			hvo_sim_dirty(sim, pfn, 1);
 			memset(bytes, 0, HVO_FRAME_SIZE);
 		}

@@ -106,7 +106,8 @@ struct hvo_sim {
 
 	struct hvo_sim_options opt;
 	struct hvo_sim_failing failing;
-	struct hvo_sim_tlb_entry *tlb; /* one of the host's threads, one for each of the scheduler's */
+	struct hvo_sim_tlb_entry
+		*tlb; /* one of the host's threads, one for each of the scheduler's */
 	struct hvo_sim_snapshot *snapshot;
 	uint64_t id;	     /* no two sims of a process have the same */
 	uint64_t spin_limit; /* of a wait that nothing ends */
@@ -153,6 +154,8 @@ static inline void hvo_sim_call(const struct hvo_sim *sim, enum hvo_sim_call cal
 
 /* snapshot.c */
 void hvo_sim_note_write(struct hvo_sim *sim, uint64_t frame, uint64_t nr);
+/* Was a frame zero when it was saved, and not written to since? */
+bool hvo_sim_is_untouched(const struct hvo_sim *sim, uint64_t frame);
 
 /* Bytes of these frames are about to be written to, or may be. */
 static inline void hvo_sim_dirty(struct hvo_sim *sim, uint64_t frame, uint64_t nr)

@@ -86,7 +86,6 @@ struct sched {
 
 	char *signal_stack;
 	stack_t old_stack;
-	struct sigaction old_segv, old_bus;
 };
 
 static _Thread_local struct sched *running;
@@ -349,9 +348,9 @@ static unsigned int others(struct sched *s, unsigned int *ret, bool wake)
 	unsigned int i, nr = 0;
 
 	for (i = 0; i < s->nr; i++)
-		if (i != s->current && (can_go_on(s, &s->threads[i]) ||
-					(wake && s->threads[i].state == ASLEEP &&
-					 !random_below(s, 8))))
+		if (i != s->current &&
+		    (can_go_on(s, &s->threads[i]) ||
+		     (wake && s->threads[i].state == ASLEEP && !random_below(s, 8))))
 			ret[nr++] = i;
 	return nr;
 }
@@ -665,6 +664,8 @@ static void thread_entry(void)
 		sched_find(SCHED_CHECK, "a thread ends with a lock held", t->nr_held);
 	if (t->depth)
 		sched_find(SCHED_CHECK, "a thread ends inside a reader's section", t->depth);
+	/* The end is a step of its own: a switch is named by one. */
+	count_step(s);
 	t->state = DONE;
 	give_way(s, false);
 	abort();
@@ -710,6 +711,9 @@ static unsigned int choose_first(struct sched *s)
 void sched_run(struct sched *s, const struct sched_plan *plan, unsigned int nr,
 	       void (*body)(void *arg, unsigned int thread), void *arg, struct sched_result *ret)
 {
+	const struct sigaction action = { .sa_sigaction = on_signal,
+					  .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+	struct sigaction old_segv, old_bus;
 	struct sched_plan p = *plan;
 	unsigned int i;
 
@@ -735,10 +739,14 @@ void sched_run(struct sched *s, const struct sched_plan *plan, unsigned int nr,
 	s->current = choose_first(s);
 	record(s, SCHED_THREADS, s->current, 0);
 	running = s;
+	sigaction(SIGSEGV, &action, &old_segv);
+	sigaction(SIGBUS, &action, &old_bus);
 	if (!sigsetjmp(s->crashed, 0))
 		fiber_switch(&s->host, &s->threads[s->current].fiber);
 	if (ret->finding)
 		note_stacks(s);
+	sigaction(SIGSEGV, &old_segv, NULL);
+	sigaction(SIGBUS, &old_bus, NULL);
 	running = NULL;
 	ret->record = s->record;
 	ret->nr_record = s->nr_record;
@@ -747,8 +755,6 @@ void sched_run(struct sched *s, const struct sched_plan *plan, unsigned int nr,
 
 int sched_create(struct sched **ret)
 {
-	struct sigaction action = { .sa_sigaction = on_signal,
-				    .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
 	struct sched *s = calloc(1, sizeof(*s));
 	stack_t stack = { .ss_size = SIGNAL_STACK };
 	unsigned int i;
@@ -763,8 +769,6 @@ int sched_create(struct sched **ret)
 	/* A stack that overflows leaves none to say so on. */
 	if (sigaltstack(&stack, &s->old_stack))
 		goto fail;
-	sigaction(SIGSEGV, &action, &s->old_segv);
-	sigaction(SIGBUS, &action, &s->old_bus);
 	*ret = s;
 	return 0;
 fail:
@@ -781,8 +785,6 @@ void sched_destroy(struct sched *s)
 
 	if (!s)
 		return;
-	sigaction(SIGSEGV, &s->old_segv, NULL);
-	sigaction(SIGBUS, &s->old_bus, NULL);
 	sigaltstack(&s->old_stack, NULL);
 	for (i = 0; i < SCHED_THREADS; i++)
 		fiber_destroy(&s->threads[i].fiber);

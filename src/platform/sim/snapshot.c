@@ -54,6 +54,7 @@ struct hvo_sim_snapshot {
 	int pagemap;
 	struct pages copies; /* of all regions but the first, as numbers of pages in the file */
 	struct pages dirty;  /* frames, the first region, since the last time */
+	uint8_t *written;    /* bits: frames that had a content when they were saved */
 	uint64_t entries[ENTRIES];
 };
 
@@ -96,10 +97,9 @@ static void set_regions(struct hvo_sim_snapshot *s, const struct hvo_sim *sim)
 }
 
 /* Call @fn for each page of a region whose entry has some of @any and none of @none. */
-static int for_pages(struct hvo_sim_snapshot *s, const struct region *r, uint64_t any,
-		     uint64_t none, int (*fn)(struct hvo_sim_snapshot *s, const struct region *r,
-					      size_t at, int fd),
-		     int fd)
+static int
+for_pages(struct hvo_sim_snapshot *s, const struct region *r, uint64_t any, uint64_t none,
+	  int (*fn)(struct hvo_sim_snapshot *s, const struct region *r, size_t at, int fd), int fd)
 {
 	uint64_t *entries = s->entries;
 	size_t at, i, nr;
@@ -127,7 +127,10 @@ static int for_pages(struct hvo_sim_snapshot *s, const struct region *r, uint64_
 
 static int write_page(struct hvo_sim_snapshot *s, const struct region *r, size_t at, int fd)
 {
-	(void)s;
+	size_t page = at / PAGE;
+
+	if (!r->offset)
+		s->written[page / 8] = (uint8_t)(s->written[page / 8] | 1u << page % 8);
 	return pwrite(fd, r->start + at, PAGE, r->offset + (off_t)at) == (ssize_t)PAGE ?
 		       0 :
 		       -HVO_ENOMEM;
@@ -188,6 +191,7 @@ static void free_snapshot(struct hvo_sim_snapshot *s)
 	free(s->copies.has);
 	free(s->dirty.list);
 	free(s->dirty.has);
+	free(s->written);
 	free(s);
 }
 
@@ -204,7 +208,9 @@ int hvo_sim_save(struct hvo_sim *sim)
 	s->fields.tlb = malloc(hvo_sim_tlb_bytes(sim));
 	s->copies.has = calloc(1, s->bytes / PAGE / 8 + 1);
 	s->dirty.has = calloc(1, s->bytes / PAGE / 8 + 1);
-	if (fd < 0 || s->pagemap < 0 || !s->fields.tlb || !s->copies.has || !s->dirty.has)
+	s->written = calloc(1, s->bytes / PAGE / 8 + 1);
+	if (fd < 0 || s->pagemap < 0 || !s->fields.tlb || !s->copies.has || !s->dirty.has ||
+	    !s->written)
 		goto out;
 	copy_fields(&s->fields, sim, hvo_sim_tlb_bytes(sim));
 	err = fill(s, fd);
@@ -234,6 +240,13 @@ void hvo_sim_note_write(struct hvo_sim *sim, uint64_t frame, uint64_t nr)
 {
 	for (; nr; nr--)
 		add_page(&sim->snapshot->dirty, (uint32_t)frame++);
+}
+
+bool hvo_sim_is_untouched(const struct hvo_sim *sim, uint64_t frame)
+{
+	const struct hvo_sim_snapshot *s = sim->snapshot;
+
+	return s && !((s->written[frame / 8] | s->dirty.has[frame / 8]) >> frame % 8 & 1);
 }
 
 static void fill_page(const struct hvo_sim_snapshot *s, uint32_t page)

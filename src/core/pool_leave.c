@@ -272,8 +272,7 @@ void hugetlb_hand_over(struct pool_node *from, struct pool_node *to)
 	}
 }
 
-void hugetlb_put(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve,
-		 hvo_pfn_t fresh)
+void hugetlb_put(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve, hvo_pfn_t fresh)
 {
 	bool direct = false, poisoned, replaced = fresh != HVO_PFN_NONE;
 	struct hvo_machine *m = pool->m;

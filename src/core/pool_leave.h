@@ -43,8 +43,7 @@ void hugetlb_hand_over(struct pool_node *from, struct pool_node *to);
  * page failed and the reservations can do without it, or since the new page @fresh (HVO_PFN_NONE:
  * none) has its place. @restore_reserve: give the reservation back too. Takes the pool's lock.
  */
-void hugetlb_put(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve,
-		 hvo_pfn_t fresh);
+void hugetlb_put(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve, hvo_pfn_t fresh);
 
 /* Put a huge page whose last reference is gone where it belongs. Takes the pool's lock itself. */
 void hugetlb_leave(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);

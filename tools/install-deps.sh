@@ -1,16 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# install-deps.sh [build|lab|format|deb|check|mutants] - install what building needs (or what else
+# install-deps.sh [build|lab|format|deb|check|mutants|fuzz] - install what building needs (or what else
 # make does) and this host lacks, with apt-get. Says nothing where nothing is missing.
 
 set -u
 
 want=${1:-build}
 case $want in
-build | lab | format | deb | check | mutants) ;;
+build | lab | format | deb | check | mutants | fuzz) ;;
 *)
-	echo "usage: ${0##*/} [build|lab|format|deb|check|mutants]" >&2
+	echo "usage: ${0##*/} [build|lab|format|deb|check|mutants|fuzz]" >&2
 	exit 2
 	;;
 esac
@@ -113,6 +113,14 @@ if [ "$want" = check ]; then
 	need qemu-system-x86 command -v qemu-system-x86_64
 	need busybox-static command -v busybox
 	need cpio command -v cpio
+fi
+if [ "$want" = fuzz ]; then
+	need clang command -v clang
+	version=$(clang -dumpversion 2>/dev/null)
+	version=${version%%.*}
+	need "libclang-rt-${version:-14}-dev" clang_sanitizes
+	need libcmocka-dev pkg-config --exists cmocka
+	[ "${HVO_AFL:-0}" != 1 ] || need afl++ command -v afl-fuzz
 fi
 
 if [ "$want" = mutants ]; then

@@ -38,8 +38,10 @@ static inline void lock_release(struct hvo_machine *m, struct hvo_lock *lock)
 	hvo_step(STEP_UNLOCK, &lock->word);
 }
 
-/* First in each function whose caller has to hold a lock. That it is he who does a build with steps
- * and TSan can say. */
+/*
+ * First in each function whose caller has to hold a lock. That it is the caller who does, a build
+ * with steps can say, and TSan.
+ */
 #define lock_assert_held(m, lock)                                      \
 	HVO_ASSERT(m,                                                  \
 		   __atomic_load_n(&(lock)->word, __ATOMIC_RELAXED) && \

@@ -2,19 +2,21 @@
 #ifndef HVO_CORE_STEP_H
 #define HVO_CORE_STEP_H
 
+#include <stdbool.h>
+
 /*
  * Steps: the points at which another thread may come between. Nothing in a library that is
  * installed; in a build with HVO_STEPS, for tests, the sim's scheduler is told of each and may let
  * another thread go on (platform/sim/sched.h).
  *
  * What the core asks of its platform is a step without a word here: the sim tells the scheduler
- * itself. The core marks what it does without its platform: a lock taken or released, and the
- * places between a load and a store that depends on it.
+ * itself. The core tells of locks, taken and released. Between a load and a store that depends on it
+ * nothing is marked by hand: a build with HVO_ATOMIC_STEPS has a step at each atomic access.
  */
 enum hvo_step {
 	STEP_LOCK,   /* about to take a lock: @word is the lock's */
 	STEP_UNLOCK, /* has released a lock */
-	STEP_MARK,   /* about to store, at @word, what depends on an earlier load */
+	STEP_MARK,   /* a test's own, at @word */
 	STEP_ATOMIC, /* about to touch @word atomically; in a build where each access is a step */
 	STEP_TRANSLATE,	  /* about to find the descriptors of a page of the array */
 	STEP_READ_LOCK,	  /* about to begin a reader's section */
@@ -38,12 +40,12 @@ void hvo_step(enum hvo_step step, const void *word);
 void hvo_step_locked(const void *word);
 void hvo_step_unlocked(const void *word);
 /* Does the thread that runs hold the lock? True outside of the scheduler. */
-_Bool hvo_step_holds(const void *word);
+bool hvo_step_holds(const void *word);
 #else
 #define hvo_step(step, word) ((void)0)
 #define hvo_step_locked(word) ((void)0)
 #define hvo_step_unlocked(word) ((void)0)
-#define hvo_step_holds(word) 1
+#define hvo_step_holds(word) true
 #endif
 
 #endif

@@ -10,81 +10,94 @@
 #include "core/machine.h"
 #include "core/page.h"
 
-#define SMALL_PFN (T + 64)
-
-static bool is_oom(int rc)
+/* The thread that runs. */
+static unsigned int self(void)
 {
-	return rc == -HVO_ENOMEM;
+	return sched_self() - 1;
+}
+
+/* Errors that a call may give; all others are findings. */
+#define OOM 1u
+#define BUSY 2u
+#define INVAL 4u
+#define AGAIN 8u
+
+static void may_say(int rc, unsigned int errors, const char *what)
+{
+	bool expected =
+		!rc || (rc == -HVO_ENOMEM && errors & OOM) || (rc == -HVO_EBUSY && errors & BUSY) ||
+		(rc == -HVO_EINVAL && errors & INVAL) || (rc == -HVO_EAGAIN && errors & AGAIN);
+
+	must(expected, what, (uint64_t)-rc);
+}
+
+/* A block that this thread uses, so that nobody else moves or frees it. */
+static struct block *still_there(struct world *w, hvo_pfn_t pfn)
+{
+	struct block *b = world_at(w, pfn);
+
+	must(b, "a block is gone", pfn);
+	return b;
 }
 
 /* ---- allocation -------------------------------------------------------------------------- */
 
-static void alloc(struct world *w, unsigned int gfp, unsigned int order)
+/* Returns the block, or NULL. */
+static struct block *alloc(struct world *w, unsigned int gfp, unsigned int order)
 {
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 	int rc = hvo_alloc_pages(w->m, gfp | HVO_GFP_NOWARN, order, ANY, &pfn);
 
-	must(!rc || is_oom(rc), "hvo_alloc_pages()", (uint64_t)-rc);
-	if (!rc)
-		world_hold(w, pfn, UINT64_C(1) << order, gfp & HVO_GFP_ZERO);
+	may_say(rc, OOM, "hvo_alloc_pages()");
+	return rc ? NULL : world_hold(w, pfn, UINT64_C(1) << order, gfp & HVO_GFP_ZERO);
 }
 
-static void op_alloc0(struct world *w, unsigned int thread)
+static void op_alloc0(struct world *w)
 {
-	(void)thread;
 	alloc(w, HVO_GFP_USER, 0);
 }
 
-static void op_alloc0_atomic(struct world *w, unsigned int thread)
+static void op_alloc0_atomic(struct world *w)
 {
-	(void)thread;
 	alloc(w, HVO_GFP_ATOMIC | HVO_GFP_MOVABLE, 0);
 }
 
-static void op_alloc_kernel(struct world *w, unsigned int thread)
+static void op_alloc_kernel(struct world *w)
 {
-	(void)thread;
 	alloc(w, HVO_GFP_KERNEL, 1);
 }
 
-static void op_alloc8(struct world *w, unsigned int thread)
+static void op_alloc8(struct world *w)
 {
-	(void)thread;
 	alloc(w, HVO_GFP_USER, 8);
 }
 
-static void op_alloc3_zero(struct world *w, unsigned int thread)
+static void op_alloc3_zero(struct world *w)
 {
-	(void)thread;
 	alloc(w, HVO_GFP_USER | HVO_GFP_ZERO, 3);
 }
 
-static void op_alloc9(struct world *w, unsigned int thread)
+static void op_alloc9(struct world *w)
 {
-	(void)thread;
 	alloc(w, HVO_GFP_USER | HVO_GFP_ZERO, 9);
 }
 
-static void op_alloc9_last(struct world *w, unsigned int thread)
+static void op_alloc9_last(struct world *w)
 {
-	(void)thread;
 	alloc(w, HVO_GFP_MOVABLE | HVO_GFP_MEMALLOC, 9);
 }
 
-static void op_alloc_and_free(struct world *w, unsigned int thread)
+static void op_alloc_and_free(struct world *w)
 {
-	hvo_pfn_t pfn = HVO_PFN_NONE;
-	struct block *b;
+	struct block *b = alloc(w, HVO_GFP_USER, 0);
+	hvo_pfn_t pfn;
 
-	(void)thread;
-	if (hvo_alloc_pages(w->m, HVO_GFP_USER | HVO_GFP_NOWARN, 0, ANY, &pfn))
+	if (!b)
 		return;
-	b = world_hold(w, pfn, 1, false);
+	pfn = b->pfn;
 	b->users++;
 	hvo_step(STEP_BETWEEN, NULL);
-	b = world_at(w, pfn);
-	must(b, "a block is gone", pfn);
-	world_put(w, b);
+	world_put(w, still_there(w, pfn));
 }
 
 /* The block in the pageblock that is there, and that nobody is just using. */
@@ -98,29 +111,25 @@ static struct block *idle_block(struct world *w)
 	return NULL;
 }
 
-static void op_free(struct world *w, unsigned int thread)
+static void op_free(struct world *w)
 {
 	struct block *b = idle_block(w);
 
-	(void)thread;
 	if (b)
 		world_put(w, b);
 }
 
-static void op_split(struct world *w, unsigned int thread)
+static void op_split(struct world *w)
 {
 	struct block *b = world_at(w, T);
 	int rc;
 
-	(void)thread;
 	if (!b || b->users || b->nr != HVO_PAGEBLOCK_FRAMES || b->range || b->cma)
 		return;
 	b->users++;
 	rc = hvo_split_page(w->m, T, 7);
-	must(!rc || is_oom(rc) || rc == -HVO_EBUSY || rc == -HVO_EINVAL, "hvo_split_page()",
-	     (uint64_t)-rc);
-	b = world_at(w, T);
-	must(b, "a block is gone", T);
+	may_say(rc, OOM | BUSY | INVAL, "hvo_split_page()");
+	b = still_there(w, T);
 	b->users--;
 	if (!rc)
 		world_split(w, b, 7);
@@ -128,29 +137,28 @@ static void op_split(struct world *w, unsigned int thread)
 
 /* ---- references and words --------------------------------------------------------------- */
 
-static void op_get(struct world *w, unsigned int thread)
+static void op_get(struct world *w)
 {
 	hvo_pfn_t head = HVO_PFN_NONE;
 	const struct hvo_page *page;
 	int rc = hvo_get_page(w->m, T + 5, &head);
 
-	must(!rc || rc == -HVO_EINVAL || rc == -HVO_EBUSY || rc == -HVO_EAGAIN, "hvo_get_page()",
-	     (uint64_t)-rc);
+	may_say(rc, INVAL | BUSY | AGAIN, "hvo_get_page()");
 	if (rc)
 		return;
 	page = page_ro(w->m, head);
 	must(hvo_page_state(page) == HVO_PAGE_USED || hvo_page_state(page) == HVO_PAGE_HUGETLB_USED,
 	     "a reference on what nobody uses", head);
-	w->pins[thread].pfn = head;
-	w->pins[thread].nr = UINT64_C(1) << page_order(page);
-	must(T + 5 - head < w->pins[thread].nr, "a reference on something else", head);
+	w->pins[self()].pfn = head;
+	w->pins[self()].nr = UINT64_C(1) << page_order(page);
+	must(T + 5 - head < w->pins[self()].nr, "a reference on something else", head);
 	hvo_step(STEP_BETWEEN, NULL);
 	must(hvo_pages_held(w->m, head, 1), "a reference is gone", head);
-	w->pins[thread].nr = 0;
+	w->pins[self()].nr = 0;
 	must(!hvo_put_page(w->m, head), "hvo_put_page()", head);
 }
 
-static void op_words(struct world *w, unsigned int thread)
+static void op_words(struct world *w)
 {
 	struct block *b = idle_block(w);
 	uint64_t word = 0;
@@ -160,23 +168,21 @@ static void op_words(struct world *w, unsigned int thread)
 		return;
 	b->users++;
 	pfn = b->pfn;
-	must(!hvo_page_set_private(w->m, pfn, 0, 7000 + thread), "hvo_page_set_private()", pfn);
+	must(!hvo_page_set_private(w->m, pfn, 0, 7000 + self()), "hvo_page_set_private()", pfn);
 	must(!hvo_map_page(w->m, pfn), "hvo_map_page()", pfn);
 	must(!hvo_page_private(w->m, pfn, 0, &word), "hvo_page_private()", pfn);
-	must(word == 7000 + thread, "a private word changed", pfn);
+	must(word == 7000 + self(), "a private word changed", pfn);
 	must(!hvo_unmap_page(w->m, pfn), "hvo_unmap_page()", pfn);
-	b = world_at(w, pfn);
-	must(b, "a block is gone", pfn);
+	b = still_there(w, pfn);
 	b->users--;
 }
 
-static void op_read(struct world *w, unsigned int thread)
+static void op_read(struct world *w)
 {
 	const struct hvo_page *page;
 	hvo_pfn_t head;
 	unsigned int i;
 
-	(void)thread;
 	hvo_read_lock(w->m);
 	for (i = 0; i < 3; i++) {
 		head = hvo_page_head(&w->m->mm, T + 40 + 64 * i);
@@ -187,81 +193,66 @@ static void op_read(struct world *w, unsigned int thread)
 	hvo_read_unlock(w->m);
 }
 
-static void op_set_owner(struct world *w, unsigned int thread)
+static void op_set_owner(struct world *w)
 {
 	struct block *b = idle_block(w);
 	hvo_pfn_t pfn;
 
-	(void)thread;
 	if (!b || b->range || b->cma)
 		return;
 	pfn = b->pfn;
 	b->users++;
 	must(!hvo_set_owner(w->m, pfn, w->owner_id), "hvo_set_owner()", pfn);
-	b = world_at(w, pfn);
-	must(b, "a block is gone", pfn);
+	b = still_there(w, pfn);
 	b->owned = w->owner_id;
 	b->users--;
 }
 
 /* ---- moving ------------------------------------------------------------------------------ */
 
-static void op_migrate(struct world *w, unsigned int thread)
+static void op_migrate(struct world *w)
 {
-	(void)thread;
 	(void)hvo_migrate(w->m, T + 3, ANY, NULL);
-}
-
-static void hold_range(struct world *w, hvo_pfn_t pfn, uint64_t nr, bool zero)
-{
-	struct block *b = world_hold(w, pfn, nr, zero);
-
-	b->range = true;
 }
 
 static void contig(struct world *w, hvo_pfn_t start, hvo_pfn_t end)
 {
 	int rc = hvo_alloc_contig_range(w->m, start, end, HVO_GFP_KERNEL | HVO_GFP_ZERO);
 
-	must(!rc || rc == -HVO_EBUSY || is_oom(rc) || rc == -HVO_EINVAL, "hvo_alloc_contig_range()",
-	     (uint64_t)-rc);
+	may_say(rc, BUSY | OOM | INVAL, "hvo_alloc_contig_range()");
 	if (!rc)
-		hold_range(w, start, end - start, true);
+		world_hold(w, start, end - start, true)->range = true;
 }
 
-static void op_contig(struct world *w, unsigned int thread)
+static void op_contig(struct world *w)
 {
-	(void)thread;
 	contig(w, T, T_END);
 }
 
-static void op_contig_part(struct world *w, unsigned int thread)
+static void op_contig_part(struct world *w)
 {
-	(void)thread;
 	contig(w, T + 100, T + 400);
 }
 
-static void op_contig_pages(struct world *w, unsigned int thread)
+static void op_contig_pages(struct world *w)
 {
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 	int rc = hvo_alloc_contig_pages(w->m, 300, HVO_GFP_MOVABLE, ANY, &pfn);
 
-	(void)thread;
-	must(!rc || rc == -HVO_EBUSY || is_oom(rc), "hvo_alloc_contig_pages()", (uint64_t)-rc);
+	may_say(rc, BUSY | OOM, "hvo_alloc_contig_pages()");
 	if (!rc)
-		hold_range(w, pfn, 300, false);
+		world_hold(w, pfn, 300, false)->range = true;
 }
 
-static void op_isolate(struct world *w, unsigned int thread)
+static void op_isolate(struct world *w)
 {
 	int rc;
 
-	(void)thread;
 	w->isolations++;
 	w->isolating++;
 	rc = hvo_isolate_range(w->m, T, T_END);
 	w->isolating -= rc != 0;
-	must(!rc || rc == -HVO_EBUSY || rc == -HVO_EINVAL, "hvo_isolate_range()", (uint64_t)-rc);
+	may_say(rc, BUSY | INVAL, "hvo_isolate_range()");
 	if (rc)
 		return;
 	must(!w->isolated, "isolated by two", T);
@@ -270,71 +261,62 @@ static void op_isolate(struct world *w, unsigned int thread)
 	w->isolating--;
 }
 
-static void op_unisolate(struct world *w, unsigned int thread)
+static void op_unisolate(struct world *w)
 {
-	(void)thread;
 	if (!w->isolated)
 		return;
 	w->isolated = false;
 	must(!hvo_unisolate_range(w->m, T, T_END), "hvo_unisolate_range()", T);
 }
 
-static void op_compact(struct world *w, unsigned int thread)
+static void op_compact(struct world *w)
 {
-	(void)thread;
 	(void)hvo_compact(w->m, ANY, 9, 1024, NULL);
 }
 
-static void op_move_memmap(struct world *w, unsigned int thread)
+static void op_move_memmap(struct world *w)
 {
-	hvo_pfn_t pfn = world_backing(w, hvo_pageblock_tail_page(T >> HVO_PAGEBLOCK_ORDER));
+	hvo_pfn_t pfn = hvo_sim_backing(w->sim, hvo_pageblock_tail_page(T >> HVO_PAGEBLOCK_ORDER));
 
-	(void)thread;
 	if (pfn != HVO_SHARED_TAIL)
 		(void)hvo_move_memmap(w->m, pfn);
 }
 
-static void op_cma(struct world *w, unsigned int thread)
+static void op_cma(struct world *w)
 {
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 	int rc = hvo_cma_alloc(w->cma, 512, 9, &pfn);
 
-	(void)thread;
-	must(!rc || rc == -HVO_EBUSY || is_oom(rc), "hvo_cma_alloc()", (uint64_t)-rc);
+	may_say(rc, BUSY | OOM, "hvo_cma_alloc()");
 	if (!rc)
 		world_hold(w, pfn, 512, false)->cma = true;
 }
 
 /* ---- what is done in the background ----------------------------------------------------- */
 
-static void op_collapse(struct world *w, unsigned int thread)
+static void op_collapse(struct world *w)
 {
-	(void)thread;
 	(void)hvo_collapse(w->m, UINT64_MAX, NULL);
 }
 
-static void op_work(struct world *w, unsigned int thread)
+static void op_work(struct world *w)
 {
-	(void)thread;
 	(void)hvo_work(w->m, UINT64_MAX, NULL);
 }
 
-static void op_report(struct world *w, unsigned int thread)
+static void op_report(struct world *w)
 {
-	(void)thread;
 	(void)hvo_report_free(w->m, ANY, 9, 2048, NULL);
 }
 
-static void op_min_free(struct world *w, unsigned int thread)
+static void op_min_free(struct world *w)
 {
-	must(!hvo_set_min_free(w->m, HVO_FRAME_SIZE * (1 + thread)), "hvo_set_min_free()", 0);
+	must(!hvo_set_min_free(w->m, HVO_FRAME_SIZE * (1 + self())), "hvo_set_min_free()", 0);
 }
 
-static void op_stat(struct world *w, unsigned int thread)
+static void op_stat(struct world *w)
 {
 	struct hvo_machine_stat s = { .size = sizeof(s) };
-
-	(void)thread;
 	struct hvo_zone_stat zone = { .size = sizeof(zone) };
 	struct hvo_numa_stat numa = { .size = sizeof(numa) };
 	struct hvo_failure_stat failures = { .size = sizeof(failures) };
@@ -348,38 +330,34 @@ static void op_stat(struct world *w, unsigned int thread)
 
 /* ---- pools ------------------------------------------------------------------------------------ */
 
-static void op_grow(struct world *w, unsigned int thread)
+static void op_grow(struct world *w)
 {
-	(void)thread;
 	(void)hvo_pool_resize(w->pool, ANY, 2, NULL);
 }
 
-static void op_shrink(struct world *w, unsigned int thread)
+static void op_shrink(struct world *w)
 {
-	(void)thread;
 	(void)hvo_pool_resize(w->pool, ANY, 0, NULL);
 }
 
-static void op_huge_alloc(struct world *w, unsigned int thread)
+static void op_huge_alloc(struct world *w)
 {
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 	int rc = hvo_pool_alloc(w->pool, HVO_GFP_KERNEL | HVO_GFP_ZERO, ANY, &pfn);
 
-	(void)thread;
-	must(!rc || is_oom(rc), "hvo_pool_alloc()", (uint64_t)-rc);
+	may_say(rc, OOM, "hvo_pool_alloc()");
 	if (!rc)
 		world_hold(w, pfn, 512, true);
 }
 
-static void op_huge_reserved(struct world *w, unsigned int thread)
+static void op_huge_reserved(struct world *w)
 {
 	uint64_t isolations = w->isolations;
 	bool isolating = w->isolating;
 	hvo_pfn_t pfn = HVO_PFN_NONE;
 	int rc = hvo_pool_reserve(w->pool, ANY, 1);
 
-	(void)thread;
-	must(!rc || is_oom(rc), "hvo_pool_reserve()", (uint64_t)-rc);
+	may_say(rc, OOM, "hvo_pool_reserve()");
 	if (rc)
 		return;
 	hvo_step(STEP_BETWEEN, NULL);
@@ -394,39 +372,35 @@ static void op_huge_reserved(struct world *w, unsigned int thread)
 		(void)hvo_pool_unreserve(w->pool, 1);
 }
 
-static void op_surplus(struct world *w, unsigned int thread)
+static void op_surplus(struct world *w)
 {
 	must(!hvo_pool_set_overcommit(w->pool, 1), "hvo_pool_set_overcommit()", 0);
-	op_huge_alloc(w, thread);
+	op_huge_alloc(w);
 	must(!hvo_pool_set_overcommit(w->pool, 0), "hvo_pool_set_overcommit()", 0);
 }
 
-static void op_dissolve(struct world *w, unsigned int thread)
+static void op_dissolve(struct world *w)
 {
-	(void)thread;
 	(void)hvo_hugetlb_dissolve(w->m, T);
 }
 
-static void op_optimize(struct world *w, unsigned int thread)
+static void op_optimize(struct world *w)
 {
 	uint64_t done;
 
-	(void)thread;
 	(void)hvo_pool_optimize(w->pool, &done);
 }
 
-static void op_demote(struct world *w, unsigned int thread)
+static void op_demote(struct world *w)
 {
 	uint64_t done;
 
-	(void)thread;
 	if (w->big)
 		(void)hvo_pool_demote(w->big, ANY, 1, &done);
 }
 
-static void op_switch_optimize(struct world *w, unsigned int thread)
+static void op_switch_optimize(struct world *w)
 {
-	(void)thread;
 	must(!hvo_set_optimize(w->m, false), "hvo_set_optimize()", 0);
 	hvo_step(STEP_BETWEEN, NULL);
 	must(!hvo_set_optimize(w->m, true), "hvo_set_optimize()", 0);
@@ -435,19 +409,18 @@ static void op_switch_optimize(struct world *w, unsigned int thread)
 /* ---- what is set, and who is told ----------------------------------------------------------- */
 
 /* While it is so, pages that are in use stay where they are. */
-static void op_scope(struct world *w, unsigned int thread)
+static void op_scope(struct world *w)
 {
 	must(!hvo_pool_set_fold_scope(w->pool, HVO_FOLD_UNMOVABLE), "hvo_pool_set_fold_scope()", 0);
 	hvo_step(STEP_BETWEEN, NULL);
-	op_migrate(w, thread);
+	op_migrate(w);
 	must(!hvo_pool_set_fold_scope(w->pool, HVO_FOLD_ALL), "hvo_pool_set_fold_scope()", 0);
 }
 
-static void op_policy(struct world *w, unsigned int thread)
+static void op_policy(struct world *w)
 {
 	struct hvo_policy was = { .size = sizeof(was) };
 
-	(void)thread;
 	must(!hvo_pool_policy(w->pool, &was), "hvo_pool_policy()", 0);
 	must(!hvo_pool_set_policy(w->pool, hvo_policy_find("noretry")), "hvo_pool_set_policy()", 0);
 	(void)hvo_pool_resize(w->pool, ANY, 0, NULL);
@@ -473,11 +446,10 @@ static uint64_t notice_nothing(void *arg, struct hvo_machine *m, unsigned int or
 }
 
 /* One that has nothing to give, for an allocation that may want something. */
-static void op_shrinker(struct world *w, unsigned int thread)
+static void op_shrinker(struct world *w)
 {
 	struct hvo_shrinker shrinker = { .size = sizeof(shrinker), .scan = shrink_nothing };
 
-	(void)thread;
 	must(!hvo_shrinker_register(w->m, &shrinker), "hvo_shrinker_register()", 0);
 	must(!hvo_set_oom_notifier(w->m, notice_nothing, NULL), "hvo_set_oom_notifier()", 0);
 	alloc(w, HVO_GFP_USER, 8);
@@ -486,36 +458,34 @@ static void op_shrinker(struct world *w, unsigned int thread)
 }
 
 /* A second owner, who gets no block. */
-static void op_owner(struct world *w, unsigned int thread)
+static void op_owner(struct world *w)
 {
 	struct hvo_owner owner = w->owner;
 	uint32_t id = 0;
 
-	(void)thread;
 	must(!hvo_owner_register(w->m, &owner, &id), "hvo_owner_register()", 0);
 	must(id != w->owner_id, "two owners have one number", id);
 	hvo_step(STEP_BETWEEN, NULL);
 	must(!hvo_owner_unregister(w->m, id), "hvo_owner_unregister()", id);
 }
 
-static void op_another_pool(struct world *w, unsigned int thread)
+static void op_another_pool(struct world *w)
 {
 	struct hvo_pool *pool = NULL;
 	int rc = hvo_pool_create(w->m, 11, &pool);
 
-	(void)thread;
-	must(!rc || rc == -HVO_EBUSY, "hvo_pool_create()", (uint64_t)-rc);
+	may_say(rc, BUSY, "hvo_pool_create()");
 	if (rc)
 		return;
 	hvo_step(STEP_BETWEEN, NULL);
 	/* Busy, too, while the one that was in its place is just going. */
 	rc = hvo_pool_destroy(pool);
-	must(!rc || rc == -HVO_EBUSY, "hvo_pool_destroy()", (uint64_t)-rc);
+	may_say(rc, BUSY, "hvo_pool_destroy()");
 }
 
 #define BULK 4u
 
-static void op_bulk(struct world *w, unsigned int thread)
+static void op_bulk(struct world *w)
 {
 	hvo_pfn_t pfns[BULK];
 	struct block *b;
@@ -523,16 +493,14 @@ static void op_bulk(struct world *w, unsigned int thread)
 	unsigned int i;
 	int rc = hvo_alloc_pages_bulk(w->m, HVO_GFP_USER | HVO_GFP_NOWARN, 0, ANY, BULK, pfns);
 
-	(void)thread;
-	must(!rc || is_oom(rc), "hvo_alloc_pages_bulk()", (uint64_t)-rc);
+	may_say(rc, OOM, "hvo_alloc_pages_bulk()");
 	if (rc)
 		return;
 	for (i = 0; i < BULK; i++)
 		world_hold(w, pfns[i], 1, false)->users++;
 	hvo_step(STEP_BETWEEN, NULL);
 	for (i = 0; i < BULK; i++) {
-		b = world_at(w, pfns[i]);
-		must(b, "a block is gone", pfns[i]);
+		b = still_there(w, pfns[i]);
 		world_drop(w, b);
 	}
 	must(!hvo_put_pages_bulk(w->m, pfns, BULK, &done) && done == BULK, "hvo_put_pages_bulk()",
@@ -549,35 +517,30 @@ static void fail(struct world *w, hvo_pfn_t pfn)
 		return;
 	world_failing(w, pfn);
 	rc = hvo_memory_failure(w->m, pfn);
-	must(!rc || rc == -HVO_EBUSY || is_oom(rc) || rc == -HVO_EINVAL, "hvo_memory_failure()",
-	     (uint64_t)-rc);
+	may_say(rc, BUSY | OOM | INVAL, "hvo_memory_failure()");
 	if (rc != -HVO_EINVAL)
 		world_failed(w, pfn);
 }
 
-static void op_fail_early(struct world *w, unsigned int thread)
+static void op_fail_early(struct world *w)
 {
-	(void)thread;
 	fail(w, T + 3);
 }
 
-static void op_fail_late(struct world *w, unsigned int thread)
+static void op_fail_late(struct world *w)
 {
-	(void)thread;
 	fail(w, T + 300);
 }
 
-static void op_fail_descriptors(struct world *w, unsigned int thread)
+static void op_fail_descriptors(struct world *w)
 {
-	(void)thread;
-	fail(w, world_backing(w, hvo_pageblock_tail_page(T >> HVO_PAGEBLOCK_ORDER)));
+	fail(w, hvo_sim_backing(w->sim, hvo_pageblock_tail_page(T >> HVO_PAGEBLOCK_ORDER)));
 }
 
-static void op_soft_offline(struct world *w, unsigned int thread)
+static void op_soft_offline(struct world *w)
 {
 	int rc;
 
-	(void)thread;
 	world_failing(w, T + 300);
 	rc = hvo_soft_offline(w->m, T + 300);
 	if (!rc)
@@ -586,28 +549,26 @@ static void op_soft_offline(struct world *w, unsigned int thread)
 
 /* ---- memory that comes and goes ----------------------------------------------------------- */
 
-static void op_offline(struct world *w, unsigned int thread)
+static void op_offline(struct world *w)
 {
 	hvo_pfn_t start = T & ~(HVO_SECTION_FRAMES - 1), end = start + HVO_SECTION_FRAMES;
 	int rc;
 
-	(void)thread;
 	w->layout_changed = true;
 	if (hvo_memory_offline(w->m, start, end))
 		return;
 	hvo_step(STEP_BETWEEN, NULL);
 	rc = hvo_memory_online(w->m, start, end, HVO_ZONE_MOVABLE);
-	must(!rc || is_oom(rc) || rc == -HVO_EBUSY || rc == -HVO_EINVAL, "hvo_memory_online()",
-	     (uint64_t)-rc);
+	may_say(rc, OOM | BUSY | INVAL, "hvo_memory_online()");
 }
 
-static void op_hotplug(struct world *w, unsigned int thread)
+static void op_hotplug(struct world *w)
 {
 	hvo_pfn_t start = MEMORY_END, end = start + HVO_SECTION_FRAMES;
 	int rc;
 
 	w->layout_changed = true;
-	if (hvo_memory_add(w->m, 0, start, end, thread & 1 ? HVO_MEMMAP_ON_MEMORY : 0))
+	if (hvo_memory_add(w->m, 0, start, end, self() & 1 ? HVO_MEMMAP_ON_MEMORY : 0))
 		return;
 	if (!hvo_memory_online(w->m, start, end, HVO_ZONE_MOVABLE)) {
 		hvo_step(STEP_BETWEEN, NULL);
@@ -615,8 +576,7 @@ static void op_hotplug(struct world *w, unsigned int thread)
 			return;
 	}
 	rc = hvo_memory_remove(w->m, start, end);
-	must(!rc || rc == -HVO_EBUSY || rc == -HVO_EINVAL || is_oom(rc), "hvo_memory_remove()",
-	     (uint64_t)-rc);
+	may_say(rc, BUSY | INVAL | OOM, "hvo_memory_remove()");
 }
 
 /* ---- the catalogue ------------------------------------------------------------------------- */
@@ -695,12 +655,10 @@ bool op_fits(const struct op *op, const struct state *state, enum hvo_mode mode)
 
 void op_run(const struct op *op, struct world *w, unsigned int thread)
 {
-	const void *held[SCHED_HELD];
-
 	hvo_step(STEP_BETWEEN, NULL);
 	w->began[thread] = ++w->clock;
-	op->run(w, thread);
+	op->run(w);
 	must(!hvo_sim_owes_flush(w->sim), "a flush is owed at the end", 0);
-	must(!sched_held(w->sched, thread, held), "a lock is held at the end", 0);
+	must(!sched_held(w->sched, thread), "a lock is held at the end", 0);
 	must(!sched_section(w->sched, thread), "still in a reader's section", 0);
 }

@@ -17,7 +17,7 @@
 
 struct op {
 	const char *name;
-	void (*run)(struct world *w, unsigned int thread);
+	void (*run)(struct world *w); /* in a thread of the scheduler */
 	unsigned int flags;
 };
 

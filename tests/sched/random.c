@@ -6,20 +6,9 @@
  */
 #include "random.h"
 
-#include <stdlib.h>
-
-static uint64_t next(uint64_t *seed)
-{
-	uint64_t z = *seed += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
-}
-
 static unsigned int below(uint64_t *seed, unsigned int n)
 {
-	return (unsigned int)(next(seed) % n);
+	return (unsigned int)(hvo_sim_random(seed) % n);
 }
 
 static void choose_lists(struct run *run, uint64_t *seed, unsigned int longest)
@@ -61,7 +50,7 @@ bool random_run(struct world *w, enum hvo_mode mode, const struct state *state, 
 	plan.mode = below(&seed, 3) ? SCHED_RANDOM : SCHED_PRIORITY;
 	plan.one_in = one_in[below(&seed, sizeof(one_in) / sizeof(*one_in))];
 	plan.preemptions = 1 + below(&seed, 6);
-	return run_once(w, &run, &plan, ret, NULL);
+	return run_once(w, &run, &plan, ret);
 }
 
 bool random_sequence(struct world *w, enum hvo_mode mode, const struct state *state, uint64_t seed,
@@ -72,5 +61,5 @@ bool random_sequence(struct world *w, enum hvo_mode mode, const struct state *st
 
 	choose_lists(&run, &seed, 6);
 	run.fail = below(&seed, 2) ? 1 + below(&seed, 40) : 0;
-	return run_once(w, &run, &plan, ret, NULL);
+	return run_once(w, &run, &plan, ret);
 }

@@ -41,14 +41,25 @@ static void note(struct finding *f, const struct run *run, const struct sched_re
 	f->where = r->where;
 }
 
+bool run_pair(struct run *ret, enum hvo_mode mode, const struct state *state, const struct op *a,
+	      const struct op *b)
+{
+	*ret = (struct run){ .mode = mode,
+			     .state = state,
+			     .nr = 2,
+			     .lists = { { a }, { b } },
+			     .nr_list = { 1, 1 },
+			     .points = POINTS };
+	return op_fits(a, state, mode) && op_fits(b, state, mode);
+}
+
 bool run_once(struct world *w, const struct run *run, const struct sched_plan *plan,
-	      struct finding *ret, uint64_t *ret_points)
+	      struct finding *ret)
 {
 	struct sched_plan watched = *plan;
 	struct body body = { w, run };
 	const struct sched_plan alone = { .mode = SCHED_REPLAY };
 	const struct hvo_sim_failures failures = { .at = run->fail, .also = run->also };
-	struct hvo_sim_stat stat = { .size = sizeof(stat) };
 	struct sched_result result;
 
 	world_restore(w);
@@ -59,10 +70,6 @@ bool run_once(struct world *w, const struct run *run, const struct sched_plan *p
 	counts.runs++;
 	counts.steps += result.steps;
 	counts.switches += result.switches;
-	(void)hvo_sim_stat(w->sim, &stat);
-	counts.failures += stat.failures;
-	if (ret_points)
-		*ret_points = stat.points;
 	/* What was chosen leads to what is found at the end too. */
 	ret->nr_switches = result.nr_record < MAX_SWITCHES ? result.nr_record : MAX_SWITCHES;
 	memcpy(ret->switches, result.record, ret->nr_switches * sizeof(*ret->switches));
@@ -84,7 +91,7 @@ bool run_replay(struct world *w, const struct finding *f, struct finding *ret)
 		.nr_replay = f->nr_switches,
 	};
 
-	return run_once(w, &f->run, &plan, ret, NULL);
+	return run_once(w, &f->run, &plan, ret);
 }
 
 bool run_explore(struct world *w, const struct run *run, unsigned int preemptions, bool reduce,
@@ -103,7 +110,7 @@ bool run_explore(struct world *w, const struct run *run, unsigned int preemption
 	do {
 		if (!max--)
 			return true;
-		if (!run_once(w, run, &plan, ret, NULL))
+		if (!run_once(w, run, &plan, ret))
 			return false;
 	} while (sched_next(w->sched));
 	*ret_all = true;

@@ -55,16 +55,16 @@ struct finding {
 
 /* Counted over all runs of the process. */
 struct counts {
-	uint64_t runs, steps, switches, failures;
+	uint64_t runs, steps, switches;
 };
 extern struct counts counts;
 
-/*
- * One run. True: it came to its end and all was well. False: *ret is the finding. How many calls of
- * the platform could have failed is in *ret_points, which may be NULL.
- */
+/* Two threads with one operation each. False: one of them can do nothing in that state. */
+bool run_pair(struct run *ret, enum hvo_mode mode, const struct state *state, const struct op *a,
+	      const struct op *b);
+/* One run. True: it came to its end and all was well. False: *ret is the finding. */
 bool run_once(struct world *w, const struct run *run, const struct sched_plan *plan,
-	      struct finding *ret, uint64_t *ret_points);
+	      struct finding *ret);
 /* The run that a finding says, once more. True: nothing is found. */
 bool run_replay(struct world *w, const struct finding *f, struct finding *ret);
 /*

@@ -57,26 +57,27 @@ static void owned_t(struct world *w)
 	give_room(w);
 }
 
-/* T is cut, with a small block in it, which can move. */
-static void cut_t(struct world *w)
+/* T is cut for a small block, which is returned. */
+static struct block *piece_of_t(struct world *w)
 {
 	struct block *b;
 
 	free_t(w);
 	b = take(w, HVO_GFP_MOVABLE, 1);
 	must(b->pfn - T < HVO_PAGEBLOCK_FRAMES, "T is not cut", b->pfn);
-	own(w, b);
+	return b;
+}
+
+/* T is cut, with a small block in it, which can move. */
+static void cut_t(struct world *w)
+{
+	own(w, piece_of_t(w));
 	give_room(w);
 }
 
 static void collapsible_t(struct world *w)
 {
-	struct block *b;
-
-	free_t(w);
-	b = take(w, HVO_GFP_MOVABLE, 1);
-	must(b->pfn - T < HVO_PAGEBLOCK_FRAMES, "T is not cut", b->pfn);
-	world_put(w, b);
+	world_put(w, piece_of_t(w));
 }
 
 /* Cut, and descriptors of the parts lie elsewhere. */
@@ -163,11 +164,6 @@ static void cma_area(struct world *w)
 	must(!hvo_pool_set_cma(w->pool, true), "hvo_pool_set_cma()", 0);
 }
 
-static void fresh(struct world *w)
-{
-	make_pool(w);
-}
-
 const struct state states[] = {
 	{ "free", free_t, 0 },
 	{ "held", held_t, 0 },
@@ -183,7 +179,7 @@ const struct state states[] = {
 	{ "empty-pool", empty_pool, NEEDS_POOL },
 	{ "demotable", demotable_t, NEEDS_POOL },
 	{ "cma", cma_area, NEEDS_POOL | WITH_CMA },
-	{ "hotplug", fresh, NEEDS_POOL | WITH_HOTPLUG },
+	{ "hotplug", make_pool, NEEDS_POOL | WITH_HOTPLUG },
 };
 const unsigned int nr_states = sizeof(states) / sizeof(*states);
 

@@ -55,15 +55,10 @@ static void some_pairs(struct world *w, unsigned int state, enum hvo_mode mode)
 
 	for (a = 0; a < nr_ops; a++)
 		for (b = a; b < nr_ops; b++) {
-			const struct run run = { .mode = mode,
-						 .state = &states[state],
-						 .nr = 2,
-						 .lists = { { &ops[a] }, { &ops[b] } },
-						 .nr_list = { 1, 1 },
-						 .points = POINTS };
+			struct run run;
 
-			if (!op_fits(&ops[a], run.state, mode) ||
-			    !op_fits(&ops[b], run.state, mode) || nr++ % ONE_PAIR_IN)
+			if (!run_pair(&run, mode, &states[state], &ops[a], &ops[b]) ||
+			    nr++ % ONE_PAIR_IN)
 				continue;
 			expect_fine(run_explore(w, &run, 1, REDUCE, UINT64_MAX, &finding, &all), w);
 			assert_true(all);

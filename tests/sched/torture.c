@@ -51,155 +51,137 @@ static void summary(const char *what, double start)
 	       (double)counts.switches / s, nr_found);
 }
 
-static void pairs_of(const struct state *state, enum hvo_mode mode, uint32_t points,
-		     unsigned int preemptions, double end, struct finding *f)
+/* ---- campaigns ------------------------------------------------------------------------------ */
+
+struct campaign {
+	const char *name;
+	/* Do a part of it, in a state that was prepared. */
+	void (*part)(struct campaign *c, struct world *w, const struct state *state,
+		     enum hvo_mode mode);
+	bool once; /* each state once, instead of in turn until the time is over */
+	uint64_t seed;
+	double end;
+	struct finding finding;
+};
+
+static bool time_left(const struct campaign *c)
 {
-	struct world w;
+	return now() < c->end;
+}
+
+static void explore(struct campaign *c, struct world *w, const struct run *run, uint64_t max)
+{
+	bool all;
+
+	if (!run_explore(w, run, 1, REDUCE, max, &c->finding, &all))
+		found(w, &c->finding);
+}
+
+/* All pairs. */
+static void pairs(struct campaign *c, struct world *w, const struct state *state,
+		  enum hvo_mode mode)
+{
+	struct run run;
 	unsigned int a, b;
-	bool all;
 
-	if (state_open(&w, state, mode)) {
-		printf("%s cannot be made\n", state->name);
-		return;
-	}
-	for (a = 0; a < nr_ops && now() < end; a++)
-		for (b = a; b < nr_ops; b++) {
-			struct run run = { .mode = mode,
-					   .state = state,
-					   .nr = 2,
-					   .lists = { { &ops[a] }, { &ops[b] } },
-					   .nr_list = { 1, 1 },
-					   .points = points };
-
-			if (!op_fits(&ops[a], state, mode) || !op_fits(&ops[b], state, mode))
-				continue;
-			if (!run_explore(&w, &run, preemptions, REDUCE, UINT64_MAX, f, &all))
-				found(&w, f);
-		}
-	world_close(&w);
-}
-
-static void pairs(double minutes, uint32_t points, unsigned int preemptions)
-{
-	struct finding *f = malloc(sizeof(*f));
-	double start = now(), end = start + 60 * minutes;
-	unsigned int s, mode;
-
-	for (mode = 0; mode < 2; mode++)
-		for (s = 0; s < nr_states && now() < end; s++)
-			if (state_fits(&states[s], (enum hvo_mode)mode))
-				pairs_of(&states[s], (enum hvo_mode)mode, points, preemptions, end,
-					 f);
-	summary("pairs", start);
-	free(f);
-}
-
-/* Two against one, chosen by seed; each until it was all, or a few thousand. */
-static void threes(double minutes, uint64_t seed)
-{
-	struct finding *f = malloc(sizeof(*f));
-	double start = now(), end = start + 60 * minutes;
-	unsigned int s, mode, i, t;
-	uint64_t whole = 0, parts = 0;
-	struct world w;
-	bool all;
-
-	while (f && now() < end)
-		for (mode = 0; mode < 2; mode++)
-			for (s = 0; s < nr_states && now() < end; s++) {
-				if (!state_fits(&states[s], (enum hvo_mode)mode) ||
-				    state_open(&w, &states[s], (enum hvo_mode)mode))
-					continue;
-				for (i = 0; i < 10 && now() < end; i++) {
-					struct run run = { .mode = (enum hvo_mode)mode,
-							   .state = &states[s],
-							   .points = POINTS };
-
-					random_lists(&run, seed++, 3, 1);
-					t = run_explore(&w, &run, 1, REDUCE, 4000, f, &all);
-					if (!t)
-						found(&w, f);
-					whole += all;
-					parts += !all;
-				}
-				world_close(&w);
-			}
-	printf("threes: %" PRIu64 " whole, %" PRIu64 " in part\n", whole, parts);
-	summary("threes", start);
-	free(f);
-}
-
-/* Each state in turn, so many seeds each, until the time is over. */
-static void at_random(double minutes, uint64_t seed, bool alone)
-{
-	struct finding *f = malloc(sizeof(*f));
-	double start = now(), end = start + 60 * minutes;
-	unsigned int s, mode, i;
-	struct world w;
-
-	while (now() < end)
-		for (mode = 0; mode < 2; mode++)
-			for (s = 0; s < nr_states && now() < end; s++) {
-				if (!state_fits(&states[s], (enum hvo_mode)mode) ||
-				    state_open(&w, &states[s], (enum hvo_mode)mode))
-					continue;
-				for (i = 0; i < 1000 && now() < end; i++, seed++)
-					if (!(alone ? random_sequence(&w, (enum hvo_mode)mode,
-								      &states[s], seed, f) :
-						      random_run(&w, (enum hvo_mode)mode,
-								 &states[s], seed, POINTS, f)))
-						found(&w, f);
-				world_close(&w);
-			}
-	summary(alone ? "sequences" : "random", start);
-	free(f);
+	for (a = 0; a < nr_ops && time_left(c); a++)
+		for (b = a; b < nr_ops; b++)
+			if (run_pair(&run, mode, state, &ops[a], &ops[b]))
+				explore(c, w, &run, UINT64_MAX);
 }
 
 /* An operation of each kind in turn against one at random. */
-static void some_of(struct world *w, const struct state *state, enum hvo_mode mode,
-		    unsigned int first, double end, struct finding *f)
+static void some(struct campaign *c, struct world *w, const struct state *state, enum hvo_mode mode)
 {
-	unsigned int i, a, b;
-	bool all;
+	struct run run;
+	unsigned int i;
+	uint64_t seed;
 
-	for (i = 0; i < 8 && now() < end; i++) {
-		a = (first + i) % nr_ops;
-		b = (unsigned int)rand() % nr_ops;
-		struct run run = { .mode = mode,
-				   .state = state,
-				   .nr = 2,
-				   .lists = { { &ops[a] }, { &ops[b] } },
-				   .nr_list = { 1, 1 },
-				   .points = POINTS };
-
-		if (op_fits(&ops[a], state, mode) && op_fits(&ops[b], state, mode) &&
-		    !run_explore(w, &run, 1, REDUCE, 1000, f, &all))
-			found(w, f);
+	for (i = 0; i < 8 && time_left(c); i++) {
+		seed = c->seed++;
+		if (run_pair(&run, mode, state, &ops[seed % nr_ops],
+			     &ops[hvo_sim_random(&seed) % nr_ops]))
+			explore(c, w, &run, 1000);
 	}
 }
 
-/* Some pairs of each state in turn, until the time is over. */
-static void some(double minutes, unsigned int seed)
+/* Two against one, chosen by seed; each until it was all, or a few thousand. */
+static void threes(struct campaign *c, struct world *w, const struct state *state,
+		   enum hvo_mode mode)
 {
-	struct finding *f = malloc(sizeof(*f));
-	double start = now(), end = start + 60 * minutes;
-	unsigned int s, mode, first = seed;
-	struct world w;
+	unsigned int i;
 
-	srand(seed);
-	while (now() < end)
-		for (mode = 0; mode < 2; mode++)
-			for (s = 0; s < nr_states && now() < end; s++) {
-				if (!state_fits(&states[s], (enum hvo_mode)mode) ||
-				    state_open(&w, &states[s], (enum hvo_mode)mode))
-					continue;
-				some_of(&w, &states[s], (enum hvo_mode)mode, first, end, f);
-				first += 8;
-				world_close(&w);
-			}
-	summary("some pairs", start);
-	free(f);
+	for (i = 0; i < 10 && time_left(c); i++) {
+		struct run run = { .mode = mode, .state = state, .points = POINTS };
+
+		random_lists(&run, c->seed++, 3, 1);
+		explore(c, w, &run, 4000);
+	}
 }
+
+static void at_random(struct campaign *c, struct world *w, const struct state *state,
+		      enum hvo_mode mode)
+{
+	unsigned int i;
+
+	for (i = 0; i < 1000 && time_left(c); i++)
+		if (!random_run(w, mode, state, c->seed++, POINTS, &c->finding))
+			found(w, &c->finding);
+}
+
+static void sequences(struct campaign *c, struct world *w, const struct state *state,
+		      enum hvo_mode mode)
+{
+	unsigned int i;
+
+	for (i = 0; i < 1000 && time_left(c); i++)
+		if (!random_sequence(w, mode, state, c->seed++, &c->finding))
+			found(w, &c->finding);
+}
+
+static struct campaign campaigns[] = {
+	{ .name = "pairs", .part = pairs, .once = true },
+	{ .name = "some", .part = some },
+	{ .name = "threes", .part = threes },
+	{ .name = "random", .part = at_random },
+	{ .name = "sequences", .part = sequences },
+};
+
+static int in_each_state(struct campaign *c, enum hvo_mode mode)
+{
+	struct world w;
+	unsigned int i;
+
+	for (i = 0; i < nr_states && time_left(c); i++) {
+		if (!state_fits(&states[i], mode))
+			continue;
+		if (state_open(&w, &states[i], mode)) {
+			fprintf(stderr, "torture: %s cannot be made\n", states[i].name);
+			return 2;
+		}
+		c->part(c, &w, &states[i], mode);
+		world_close(&w);
+	}
+	return 0;
+}
+
+static int run_campaign(struct campaign *c, double minutes, uint64_t seed)
+{
+	double start = now();
+	int rc = 0;
+
+	c->seed = seed;
+	c->end = start + 60 * minutes;
+	do {
+		rc = in_each_state(c, HVO_ON_DEMAND);
+		if (!rc)
+			rc = in_each_state(c, HVO_LINUX);
+	} while (!rc && !c->once && time_left(c));
+	summary(c->name, start);
+	return rc ? rc : nr_found != 0;
+}
+
+/* ---- one run, or one pair -------------------------------------------------------------------- */
 
 static int one(const char *text, unsigned int preemptions)
 {
@@ -261,25 +243,19 @@ static int list(void)
 
 int main(int argc, char **argv)
 {
+	size_t i;
+
 	if (argc > 2 && !strcmp(argv[1], "replay"))
 		return replay(argv[2]);
 	if (argc > 2 && !strcmp(argv[1], "one"))
 		return one(argv[2], argc > 3 ? (unsigned int)atoi(argv[3]) : 1);
-	if (argc > 1 && !strcmp(argv[1], "pairs")) {
-		pairs(argc > 2 ? atof(argv[2]) : 1e9, POINTS, 1);
-		return nr_found != 0;
-	}
-	if (argc > 3 && !strcmp(argv[1], "threes")) {
-		threes(atof(argv[2]), strtoull(argv[3], NULL, 0));
-		return nr_found != 0;
-	}
-	if (argc > 3 && !strcmp(argv[1], "some")) {
-		some(atof(argv[2]), (unsigned int)strtoul(argv[3], NULL, 0));
-		return nr_found != 0;
-	}
-	if (argc > 3 && (!strcmp(argv[1], "random") || !strcmp(argv[1], "sequences"))) {
-		at_random(atof(argv[2]), strtoull(argv[3], NULL, 0), argv[1][0] == 's');
-		return nr_found != 0;
+	for (i = 0; argc > 1 && i < sizeof(campaigns) / sizeof(*campaigns); i++) {
+		struct campaign *c = &campaigns[i];
+
+		if (strcmp(argv[1], c->name) || (!c->once && argc < 4))
+			continue;
+		return run_campaign(c, argc > 2 ? atof(argv[2]) : 1e9,
+				    argc > 3 ? strtoull(argv[3], NULL, 0) : 0);
 	}
 	if (argc > 1 && !strcmp(argv[1], "list"))
 		return list();

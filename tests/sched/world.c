@@ -184,11 +184,6 @@ void world_failed(struct world *w, hvo_pfn_t pfn)
 			w->failed[i].known = ++w->clock;
 }
 
-hvo_pfn_t world_backing(struct world *w, uint64_t page)
-{
-	return hvo_sim_backing(w->sim, page);
-}
-
 /* ---- the owner -------------------------------------------------------------------------------- */
 
 static uint32_t owner_isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,

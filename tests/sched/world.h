@@ -116,7 +116,4 @@ void world_put(struct world *w, struct block *b);
 void world_failing(struct world *w, hvo_pfn_t pfn);
 void world_failed(struct world *w, hvo_pfn_t pfn);
 
-/* The frame behind a page of the array. */
-hvo_pfn_t world_backing(struct world *w, uint64_t page);
-
 #endif

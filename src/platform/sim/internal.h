@@ -56,7 +56,8 @@
 struct hvo_sim_tlb_entry {
 	uint64_t page; /* of the array, plus one; 0: empty */
 	uint64_t pte;
-	uint64_t remaps; /* hvo_sim::remaps when the tables last said so */
+	uint64_t flushes; /* hvo_sim::flushes when it was made: another number has emptied it */
+	uint64_t remaps;  /* hvo_sim::remaps when the tables last said so */
 };
 
 /* See hvo_sim_fail(). */
@@ -135,6 +136,16 @@ static inline uint64_t hvo_sim_all_frames(const struct hvo_sim *sim)
 static inline uint8_t *hvo_sim_bytes(const struct hvo_sim *sim, uint64_t frame)
 {
 	return sim->memory + frame * HVO_FRAME_SIZE;
+}
+
+/* splitmix64: any seed will do, 0 too. */
+static inline uint64_t hvo_sim_random(uint64_t *state)
+{
+	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
 }
 
 /* Of a bitmap with a bit for each frame. */

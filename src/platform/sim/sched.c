@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "platform/sim/fiber.h"
+#include "platform/sim/internal.h"
 #include "platform/sim/sched.h"
 
 #define MAX_STEPS UINT64_C(1000000)
@@ -90,20 +91,10 @@ struct sched {
 
 static _Thread_local struct sched *running;
 
-/* splitmix64 */
-static uint64_t next_random(struct sched *s)
-{
-	uint64_t z = s->random += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
-}
-
 /* Of @n, by a multiplication: no bias that matters, and no division. */
 static uint32_t random_below(struct sched *s, uint32_t n)
 {
-	return (uint32_t)((next_random(s) >> 32) * n >> 32);
+	return (uint32_t)((hvo_sim_random(&s->random) >> 32) * n >> 32);
 }
 
 struct sched *sched_current(void)
@@ -375,12 +366,12 @@ static void count_step(struct sched *s)
 }
 
 /* Is there something to choose at this step? */
-static bool is_point(const struct sched *s, enum hvo_step step, const void *word)
+static bool is_point(struct sched *s, enum hvo_step step, const void *word)
 {
 	if (!(s->plan->points >> step & 1))
 		return false;
 	return !s->plan->reduce || step != STEP_ATOMIC ||
-	       is_shared(word_of((struct sched *)s, (uint64_t)(uintptr_t)word >> 3)->mask);
+	       is_shared(word_of(s, (uint64_t)(uintptr_t)word >> 3)->mask);
 }
 
 void hvo_step(enum hvo_step step, const void *word)
@@ -572,12 +563,9 @@ bool hvo_step_holds(const void *word)
 	return false;
 }
 
-unsigned int sched_held(const struct sched *s, unsigned int thread, const void **ret)
+unsigned int sched_held(const struct sched *s, unsigned int thread)
 {
-	const struct thread *t = &s->threads[thread];
-
-	memcpy(ret, t->held, t->nr_held * sizeof(*ret));
-	return t->nr_held;
+	return s->threads[thread].nr_held;
 }
 
 uint32_t sched_section(const struct sched *s, unsigned int thread)
@@ -685,7 +673,7 @@ static void prepare_threads(struct sched *s)
 		fiber_prepare(&t->fiber, thread_entry);
 		t->state = READY;
 		t->section = 1;
-		t->priority = 100 + (uint32_t)(next_random(s) >> 40);
+		t->priority = 100 + (uint32_t)(hvo_sim_random(&s->random) >> 40);
 	}
 }
 

@@ -101,8 +101,8 @@ struct sched *sched_current(void);
 unsigned int sched_self(void);
 /* Stop the run. Returns only outside of one. */
 void sched_find(enum sched_finding finding, const char *what, uint64_t where);
-/* Locks that a thread holds now. */
-unsigned int sched_held(const struct sched *s, unsigned int thread, const void **ret);
+/* How many locks a thread holds now. */
+unsigned int sched_held(const struct sched *s, unsigned int thread);
 /* Is a thread inside a reader's section? The number of the section, or 0. */
 uint32_t sched_section(const struct sched *s, unsigned int thread);
 /* EXPLORE: something without an address of its own is touched. */

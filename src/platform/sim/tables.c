@@ -247,12 +247,9 @@ int hvo_sim_remap(void *ctx, const struct hvo_remap *runs, unsigned int nr, unsi
 void hvo_sim_flush(void *ctx)
 {
 	struct hvo_sim *sim = (struct hvo_sim *)ctx;
-	uint32_t i;
 
 	hvo_sim_call(sim, HVO_SIM_FLUSH, HVO_PFN_NONE, 0);
 	pthread_mutex_lock(&sim->lock);
-	for (i = 0; i < sim->opt.tlb_entries * (SCHED_THREADS + 1); i++)
-		sim->tlb[i].page = 0;
 	sim->flushes++;
 	sim->owed = false;
 	sim->owed_by_many = false;
@@ -266,16 +263,6 @@ bool hvo_sim_owes_flush(const struct hvo_sim *sim)
 }
 
 /* ---- translate -------------------------------------------------------------- */
-
-/* splitmix64: any seed will do, 0 too. */
-static uint64_t next_random(struct hvo_sim *sim)
-{
-	uint64_t z = sim->random += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
-}
 
 /*
  * Whether this thread may use an entry that the tables have moved on from. Another
@@ -294,16 +281,17 @@ static bool may_be_stale(const struct hvo_sim *sim, bool write, uint64_t old_pte
 }
 
 /* The PTE that an access to an array page goes through; NULL or what is wrong. */
-static const char *access_page(struct hvo_sim *sim, uint64_t page, bool write, uint64_t *ret_pte,
-			       enum hvo_sim_fault *ret_fault)
+static const char *access_page(struct hvo_sim *sim, unsigned int thread, uint64_t page, bool write,
+			       uint64_t *ret_pte, enum hvo_sim_fault *ret_fault)
 {
-	struct hvo_sim_tlb_entry *entry = &sim->tlb[sched_self() * sim->opt.tlb_entries +
-						    (page & (sim->opt.tlb_entries - 1))];
-	bool current = entry->page == page + 1 && entry->remaps == sim->remaps;
+	struct hvo_sim_tlb_entry *entry =
+		&sim->tlb[thread * sim->opt.tlb_entries + (page & (sim->opt.tlb_entries - 1))];
+	bool has = entry->page == page + 1 && entry->flushes == sim->flushes;
+	bool current = has && entry->remaps == sim->remaps;
 	/* Tables that nobody changed say what they said. */
 	uint64_t pte = current ? entry->pte : hvo_mmu_lookup(&sim->mmu, page_addr(page));
 
-	if (entry->page == page + 1 && next_random(sim) % EVICT_ONE_IN) {
+	if (has && hvo_sim_random(&sim->random) % EVICT_ONE_IN) {
 		sim->tlb_hits++;
 		if (entry->pte != pte && !may_be_stale(sim, write, entry->pte, pte)) {
 			*ret_fault = HVO_SIM_STALE_TLB;
@@ -322,6 +310,7 @@ static const char *access_page(struct hvo_sim *sim, uint64_t page, bool write, u
 		}
 		entry->page = page + 1;
 		entry->pte = pte;
+		entry->flushes = sim->flushes;
 		entry->remaps = sim->remaps;
 	}
 	if (write && !(pte & HVO_MMU_RW)) {
@@ -333,17 +322,13 @@ static const char *access_page(struct hvo_sim *sim, uint64_t page, bool write, u
 }
 
 /* A thread's reader's section has the address of descriptors in a frame from now on. */
-static void note_read(struct hvo_sim *sim, uint64_t frame)
+static void note_read(struct hvo_sim *sim, unsigned int thread, uint64_t frame)
 {
-	uint32_t section, i;
-	struct hvo_sim_reading *r;
+	uint32_t section = sched_section(sched_current(), thread), i;
+	struct hvo_sim_reading *r = &sim->reading[thread];
 
-	if (!sched_self() || frame >= sim->nr_frames)
+	if (!section || frame >= sim->nr_frames)
 		return;
-	section = sched_section(sched_current(), sched_self() - 1);
-	if (!section)
-		return;
-	r = &sim->reading[sched_self() - 1];
 	if (r->section != section) {
 		r->section = section;
 		r->nr = 0;
@@ -377,18 +362,21 @@ void *hvo_sim_translate(void *ctx, const void *addr, bool write)
 	uint64_t offset = (uint64_t)((uintptr_t)addr - (uintptr_t)sim->array);
 	uint64_t page = offset >> HVO_FRAME_SHIFT;
 	enum hvo_sim_fault fault = HVO_SIM_NOT_PRESENT;
+	unsigned int thread = sched_self();
 	uint64_t pte = 0;
 	const char *what;
 
 	if (page >= sim->nr_pages)
 		hvo_sim_fault(sim, fault, "access outside the descriptor array", page);
-	hvo_step(STEP_TRANSLATE, addr);
+	if (thread)
+		hvo_step(STEP_TRANSLATE, addr);
 	pthread_mutex_lock(&sim->lock);
-	what = access_page(sim, page, write, &pte, &fault);
+	what = access_page(sim, thread, page, write, &pte, &fault);
 	pthread_mutex_unlock(&sim->lock);
 	if (what)
 		hvo_sim_fault(sim, fault, what, page);
-	note_read(sim, hvo_mmu_frame(pte));
+	if (thread)
+		note_read(sim, thread - 1, hvo_mmu_frame(pte));
 	if (write)
 		hvo_sim_dirty(sim, hvo_mmu_frame(pte), 1);
 	return hvo_sim_bytes(sim, hvo_mmu_frame(pte)) + (offset & (HVO_FRAME_SIZE - 1));

@@ -48,6 +48,13 @@ enum hvo_mode {
 	HVO_LINUX = 1,	   /* all descriptors exist; HugeTLB pages fold theirs */
 };
 
+/* How descriptors are found, see page.h. */
+enum hvo_layout {
+	HVO_LAYOUT_DEFAULT = 0, /* by mode: on-demand mode has the table, Linux mode the array */
+	HVO_LAYOUT_VIRTUAL = 1, /* an array of pages that the platform maps to frames */
+	HVO_LAYOUT_TABLE = 2,	/* a table of frames: folding is a store, which never fails */
+};
+
 /* When frames are cleared, so that no user sees another's bytes. */
 enum hvo_clear {
 	HVO_CLEAR_ON_ALLOC = 0,
@@ -81,6 +88,7 @@ enum hvo_clear {
  *                       or 0
  * @optimize: Linux mode: the switch hugetlb_optimize_vmemmap at creation. Boot-time
  *            gigantic pages then never had frames for their tails
+ * @layout: enum hvo_layout
  */
 struct hvo_config {
 	uint32_t size;
@@ -97,6 +105,7 @@ struct hvo_config {
 	uint32_t boot_gigantic;
 	uint32_t boot_gigantic_nodes[HVO_MAX_NODES];
 	bool optimize;
+	uint32_t layout;
 };
 
 /**
@@ -124,8 +133,9 @@ int hvo_config_check(const struct hvo_config *cfg, char *why, size_t len);
  * hvo_machine_init() - build a machine and bring its memory online
  * @mem: zeroed, 64-byte aligned, at least hvo_machine_size() bytes; most of it is
  *       touched only as memory is cut, so it may be lazily backed
- * @array: where the descriptor array is (hvo_memmap_pages() pages of address
- *         space, all showing the shared tail page)
+ * @array: hvo_memmap_pages() pages of address space, all showing the shared tail page: the
+ *         descriptor array of the virtual layout; what the table layout shows where there are
+ *         no descriptors
  *
  * Context: may wait. One thread.
  * Return: 0; -HVO_EINVAL for a configuration that makes no sense; -HVO_ENOMEM if
@@ -137,13 +147,20 @@ HVO_MUST_CHECK int hvo_machine_init(void *mem, size_t len, const struct hvo_conf
 				    struct hvo_page *array, struct hvo_machine **ret);
 
 /**
- * hvo_memmap_pages() - address space that a descriptor array takes
- * @memory_bytes: of the machine, with what may be added
+ * hvo_memmap_pages() - address space that hvo_machine_init() needs for descriptors
  *
  * Context: any.
- * Return: how many pages of 4 KiB.
+ * Return: how many pages of 4 KiB: 1 in the table layout; 0 if the configuration is not valid.
  */
-uint64_t hvo_memmap_pages(uint64_t memory_bytes);
+uint64_t hvo_memmap_pages(const struct hvo_config *cfg);
+
+/**
+ * hvo_pageblock_tails() - pages of descriptors that a pageblock has only while it is cut
+ *
+ * Context: any.
+ * Return: 8 in the table layout, 7 in the virtual one.
+ */
+unsigned int hvo_pageblock_tails(const struct hvo_machine *m);
 
 /**
  * hvo_machine_memmap() - the descriptor array of a machine

@@ -5,11 +5,18 @@
 #include <hvo/types.h>
 
 /*
- * The descriptor of a frame, the array that holds descriptors, and the
- * arithmetic between the two. Linux: struct page, include/asm-generic/memory_model.h,
- * compound_head().
+ * The descriptor of a frame, where descriptors are, and the arithmetic between the two. Linux:
+ * struct page, include/asm-generic/memory_model.h, compound_head().
  *
- * Layout of the array, for each GiB of frames: the 512 head pages first, one a
+ * Descriptors are kept by the page: 64 of them, of neighbouring frames. A slot is the place of
+ * such a page, whatever frame the page is in. There are two layouts.
+ *
+ * Table layout: slot n is that of the frames from n * 64 on, and a table has a word for each: the
+ * frame that the page is in. A pageblock that is whole has none, for its own descriptor is in an
+ * array of heads, 64 bytes a pageblock, which never move.
+ *
+ * Virtual layout: an array, contiguous in virtual memory, of pages that are mapped to frames. For
+ * each GiB of frames: the 512 head pages first, one a
  * pageblock, then the 7 tail pages of pageblock 0, of pageblock 1, and so on. The tails
  * of neighbours touch, so a run of folded pageblocks is one mapping.
  *
@@ -95,22 +102,29 @@ _Static_assert(sizeof(struct hvo_page) == 64, "a descriptor is one cache line");
 #define HVO_FOLD_ORDER 0x1fu
 
 /*
- * struct hvo_memmap - the descriptor array as a reader sees it
- * @array: its (virtual) start
+ * struct hvo_memmap - descriptors as a reader sees them
+ * @array: virtual layout: the array of all; table layout: one read-only page of zeroes, for the
+ *         descriptors that no frame holds
  * @fold: the fold map
  * @nr_frames: frames of the arena; no pfn at or above it is valid
- * @translate: NULL where @array is real memory; else turns an address in the
- *             array into one that can be dereferenced (simulation)
+ * @table: table layout: by slot, the frame that holds its descriptors + 1, or 0; else NULL
+ * @heads: table layout: descriptors of the first frame of each pageblock
+ * @direct: table layout: the arena, from frame 0 on
+ * @translate: NULL where descriptors are real memory; else turns the address of a descriptor into
+ *             one that can be dereferenced (simulation)
  */
 struct hvo_memmap {
 	struct hvo_page *array;
 	const uint8_t *fold;
 	uint64_t nr_frames;
+	const uint32_t *table;
+	struct hvo_page *heads;
+	uint8_t *direct;
 	void *(*translate)(void *ctx, const void *addr, bool write);
 	void *ctx;
 };
 
-/* Descriptor page that holds the 64 descriptors from frame q * 64 on. */
+/* Virtual layout: the slot of the 64 descriptors from frame q * 64 on. */
 static inline uint64_t hvo_memmap_slot(uint64_t q)
 {
 	uint64_t r = q & 4095;
@@ -129,7 +143,7 @@ static inline uint64_t hvo_memmap_group(uint64_t page)
 	return (page & ~UINT64_C(4095)) | r;
 }
 
-/* First head page and first tail page of a pageblock, as pages of the array. */
+/* Virtual layout: head page and first tail page of a pageblock, as pages of the array. */
 static inline uint64_t hvo_pageblock_head_page(uint64_t pb)
 {
 	return hvo_memmap_slot(pb << 3);
@@ -140,17 +154,30 @@ static inline uint64_t hvo_pageblock_tail_page(uint64_t pb)
 	return hvo_memmap_slot((pb << 3) + 1);
 }
 
-/* The descriptor's address in the array; dereference it through hvo_page_ro(). */
-static inline struct hvo_page *hvo_page_addr(const struct hvo_memmap *mm, hvo_pfn_t pfn)
+/* Table layout: the address of a descriptor, while its page stays where it is. */
+static inline struct hvo_page *hvo_page_look_up(const struct hvo_memmap *mm, hvo_pfn_t pfn)
 {
-	return mm->array + hvo_memmap_slot(pfn >> 6) * HVO_PAGES_PER_FRAME + (pfn & 63);
+	uint32_t word;
+
+	if (!(pfn & (HVO_PAGEBLOCK_FRAMES - 1)))
+		return mm->heads + (pfn >> HVO_PAGEBLOCK_ORDER);
+	word = __atomic_load_n(&mm->table[pfn >> 6], __ATOMIC_ACQUIRE);
+	if (__builtin_expect(!word, 0))
+		return mm->array + (pfn & 63);
+	return (struct hvo_page *)(void *)(mm->direct +
+					   ((uint64_t)(word - 1) << HVO_FRAME_SHIFT)) +
+	       (pfn & 63);
 }
 
-static inline hvo_pfn_t hvo_page_to_pfn(const struct hvo_memmap *mm, const struct hvo_page *page)
+/*
+ * The descriptor's address; dereference it through hvo_page_ro(). In the table layout inside
+ * hvo_read_lock(): without, the page of descriptors may move at any time.
+ */
+static inline struct hvo_page *hvo_page_addr(const struct hvo_memmap *mm, hvo_pfn_t pfn)
 {
-	uint64_t n = (uint64_t)(page - mm->array);
-
-	return (hvo_memmap_group(n >> 6) << 6) | (n & 63);
+	if (mm->table)
+		return hvo_page_look_up(mm, pfn);
+	return mm->array + hvo_memmap_slot(pfn >> 6) * HVO_PAGES_PER_FRAME + (pfn & 63);
 }
 
 static inline const struct hvo_page *hvo_page_ro(const struct hvo_memmap *mm, hvo_pfn_t pfn)
@@ -160,6 +187,23 @@ static inline const struct hvo_page *hvo_page_ro(const struct hvo_memmap *mm, hv
 	if (__builtin_expect(!!mm->translate, 0))
 		return (const struct hvo_page *)mm->translate(mm->ctx, page, false);
 	return page;
+}
+
+/* The frame that a descriptor is of. */
+static inline hvo_pfn_t hvo_page_to_pfn(const struct hvo_memmap *mm, const struct hvo_page *page)
+{
+	uint64_t at;
+
+	if (!mm->table) {
+		at = (uint64_t)(page - mm->array);
+		return (hvo_memmap_group(at >> 6) << 6) | (at & 63);
+	}
+	at = (uint64_t)((uintptr_t)page - (uintptr_t)mm->heads) / sizeof(*page);
+	if (at < mm->nr_frames >> HVO_PAGEBLOCK_ORDER)
+		return at << HVO_PAGEBLOCK_ORDER;
+	/* The frame that the descriptor is in says which slot it backs. */
+	at = (uint64_t)((uintptr_t)page - (uintptr_t)mm->direct) / sizeof(*page);
+	return (hvo_page_ro(mm, at >> 6)->private_data[0] << 6) | (at & 63);
 }
 
 static inline enum hvo_page_state hvo_page_state(const struct hvo_page *page)

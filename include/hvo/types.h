@@ -33,7 +33,10 @@
 #define HVO_SECTION_FRAMES (UINT64_C(1) << HVO_SECTION_ORDER)
 #define HVO_SECTION_SIZE (HVO_FRAME_SIZE << HVO_SECTION_ORDER)
 
-/* Descriptor pages of one block: one head page, always present, and its tails. */
+/*
+ * Pages of descriptors of one pageblock, and how many of these are tails in the virtual layout; in
+ * either: hvo_pageblock_tails().
+ */
 #define HVO_PAGEBLOCK_MEMMAP 8u
 #define HVO_PAGEBLOCK_TAILS 7u
 

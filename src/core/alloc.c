@@ -42,7 +42,7 @@ static bool alloc_from_cut(struct hvo_machine *m, struct zone *z, enum migratety
 			   unsigned int order, hvo_pfn_t *ret)
 {
 	hvo_pfn_t failed[CUT_ATTEMPTS], pfn = 0;
-	unsigned int nr_failed = 0, at = on_demand(m) ? 0 : HVO_PAGEBLOCK_FRAMES;
+	unsigned int nr_failed = 0, at;
 	bool taken = false;
 	int rc;
 
@@ -50,6 +50,7 @@ static bool alloc_from_cut(struct hvo_machine *m, struct zone *z, enum migratety
 	while (nr_failed < CUT_ATTEMPTS && zone_take_whole(m, z, HVO_PAGEBLOCK_ORDER, &pfn)) {
 		z->in_flight++;
 		lock_release(m, &z->lock);
+		at = on_demand(m) ? pb_tails_at(m, pb_of(pfn)) : HVO_PAGEBLOCK_FRAMES;
 		rc = vmemmap_cut(m, pb_of(pfn), at);
 		lock_acquire(m, &z->lock);
 		zone_end_flight(m, z);

@@ -7,6 +7,7 @@
  * Locks: none; nobody else may use the machine meanwhile.
  * Linux: nothing like it; closest are page_owner and CONFIG_DEBUG_VM.
  */
+#include "backing.h"
 #include "base.h"
 #include "page.h"
 #include "zone_cut.h"
@@ -51,7 +52,7 @@ static slot_t slot_of_boot_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 	for (i = 0; i < m->cfg.nr_nodes; i++)
 		if (pfn - m->nodes[i].memmap_pfn < m->nodes[i].memmap_frames)
 			n = &m->nodes[i];
-	return slot_of(n->start + (pfn - n->memmap_pfn) * HVO_PAGEBLOCK_FRAMES);
+	return slot_of(m, n->start + (pfn - n->memmap_pfn) * HVO_PAGEBLOCK_FRAMES);
 }
 
 /* Head of the whole block around a frame; the frame itself in a cut one. */
@@ -74,7 +75,7 @@ static void check_page(struct audit *a, const char *rule, const char *what, slot
 	struct hvo_machine *m = a->m;
 	hvo_pfn_t pfn = slot_backing(m, slot);
 
-	expect(a, rule, what, pb_of(slot_pfn(slot)).nr, shared, pfn == HVO_SHARED_TAIL);
+	expect(a, rule, what, pb_of(slot_pfn(m, slot)).nr, shared, pfn == HVO_SHARED_TAIL);
 	if (pfn == HVO_SHARED_TAIL)
 		return;
 	expect(a, RULE_MEMMAP_2, "state of a backing frame", pfn, HVO_PAGE_MEMMAP,
@@ -84,13 +85,20 @@ static void check_page(struct audit *a, const char *rule, const char *what, slot
 		       slot_of_boot_frame(m, pfn).nr, slot.nr);
 }
 
-static void check_pages(struct audit *a, const char *rule, pb_t pb, bool folded, bool own_head)
+/*
+ * Check all slots of a pageblock. @head: the first one has a frame; in on-demand mode's table it is
+ * a tail like any other.
+ */
+static void check_slots(struct audit *a, const char *rule, pb_t pb, bool folded, bool head)
 {
-	uint64_t k;
+	struct hvo_machine *m = a->m;
+	slot_t slot = tail_slot(m, pb);
+	uint64_t k = table_layout(m) && !on_demand(m);
 
-	for (k = 0; k < HVO_PAGEBLOCK_TAILS; k++)
-		check_page(a, rule, "tail page is shared", slot_add(tail_slot(pb), k), folded);
-	check_page(a, rule, "head page is shared", slot_of(pb_pfn(pb)), !own_head);
+	for (; k < pb_tails(m); k++)
+		check_page(a, rule, "tail page is shared", slot_add(slot, k), folded);
+	if (!table_layout(m) || !on_demand(m))
+		check_page(a, rule, "head page is shared", slot_of(m, pb_pfn(pb)), !head);
 }
 
 static bool bit_of(const struct hvo_machine *m, hvo_pfn_t pfn)
@@ -217,7 +225,7 @@ static void audit_whole(struct audit *a, hvo_pfn_t pfn, unsigned int order, stru
 		expect(a, RULE_ZONE_4, "free memory is not isolated", pb.nr, 0,
 		       isolated && page->state == HVO_PAGE_FREE);
 		expect(a, RULE_FOLD_2, "fold byte", pb.nr, byte, fold_byte(m, pb));
-		check_pages(a, RULE_FOLD_1, pb, folded, on_demand(m) || !folded || !i);
+		check_slots(a, RULE_FOLD_1, pb, folded, on_demand(m) || !folded || !i);
 		for (k = i ? 0 : 1; k < (folded ? HVO_PAGES_PER_FRAME : HVO_PAGEBLOCK_FRAMES); k++)
 			expect(a, RULE_PAGE_1, "state inside a whole block", pb_pfn(pb) + k,
 			       HVO_PAGE_TAIL, page_ro(m, pb_pfn(pb) + k)->state);
@@ -260,7 +268,7 @@ static void audit_bin(struct audit *a, struct zone *z, pb_t pb)
 static void expect_backs(struct audit *a, hvo_pfn_t pfn, slot_t slot)
 {
 	struct hvo_machine *m = a->m;
-	bool valid = slot.nr < hvo_memmap_pages(m->mm.nr_frames << HVO_FRAME_SHIFT);
+	bool valid = slot_pfn(m, slot) < m->mm.nr_frames;
 
 	expect(a, RULE_MEMMAP_3, "page that a frame backs is one", pfn, 1, valid);
 	if (valid)
@@ -274,9 +282,9 @@ static void check_own(struct audit *a, pb_t pb)
 	struct hvo_machine *m = a->m;
 	uint64_t own = 0, k;
 
-	for (k = 0; k < HVO_PAGEBLOCK_TAILS; k++)
-		own += pb_same(pb_of(slot_backing(m, slot_add(tail_slot(pb), k))), pb);
-	expect(a, RULE_BLOCK_1, "tails in frames of their own block", pb.nr, HVO_PAGEBLOCK_TAILS,
+	for (k = 0; k < pb_tails(m); k++)
+		own += pb_same(pb_of(slot_backing(m, slot_add(tail_slot(m, pb), k))), pb);
+	expect(a, RULE_BLOCK_1, "tails in frames of their own block", pb.nr, pb_tails(m),
 	       own);
 }
 
@@ -288,7 +296,7 @@ static void audit_cut(struct audit *a, struct zone *z, pb_t pb, struct count *c)
 	hvo_pfn_t base = pb_pfn(pb);
 	unsigned int idx = 0, nr_free = 0;
 
-	check_pages(a, RULE_FOLD_1, pb, false, true);
+	check_slots(a, RULE_FOLD_1, pb, false, true);
 	expect(a, RULE_BLOCK_1, "flags of a cut block", pb.nr, PB_CUT,
 	       b->flags & (PB_CUT | PB_BUSY));
 	if (b->flags & PB_SELF)
@@ -485,7 +493,7 @@ static void check_offline_frame(struct audit *a, hvo_pfn_t pfn, struct count *su
 		else
 			expect(a, RULE_OFFLINE_1, "block that a frame has tails of", pfn, pb.nr,
 			       pb_data(m, pb)->flags & PB_SELF ?
-				       pb_of(slot_pfn(page_backs(page))).nr :
+				       pb_of(slot_pfn(m, page_backs(page))).nr :
 				       UINT64_MAX);
 		break;
 	default:
@@ -506,7 +514,7 @@ static void audit_offline_pageblock(struct audit *a, pb_t pb, struct count *sum)
 	       b->flags & ~(PB_CUT | (cut ? PB_SELF : PB_REPORTED)));
 	expect(a, RULE_OFFLINE_1, "isolation of a block", pb.nr, NOT_ISOLATED, b->isolation);
 	expect(a, RULE_OFFLINE_1, "free frames of a block", pb.nr, 0, cut ? b->nr_free : 0);
-	check_pages(a, RULE_OFFLINE_1, pb, folded, true);
+	check_slots(a, RULE_OFFLINE_1, pb, folded, true);
 	if (cut) {
 		for (; pfn < end; pfn++)
 			check_offline_frame(a, pfn, sum);

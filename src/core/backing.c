@@ -67,13 +67,16 @@ hvo_pfn_t vmemmap_gib_end(hvo_pfn_t pfn, hvo_pfn_t end)
 	return min_u64(order_start(pfn, HVO_GIGA_ORDER) + (UINT64_C(1) << HVO_GIGA_ORDER), end);
 }
 
-struct tails tails_of(hvo_pfn_t pfn, unsigned int order)
+struct tails tails_of(const struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	uint64_t nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER);
 
+	if (table_layout(m))
+		return (struct tails){ { slot_add(slot_of(m, pfn), 1) },
+				       { nr * HVO_PAGEBLOCK_MEMMAP - 1 } };
 	/* The heads of the other pageblocks, and the tails of all: neighbours in a 1 GiB page. */
-	return (struct tails){ { slot_add(slot_of(pfn), 1), tail_slot(pb_of(pfn)) },
-			       { nr - 1, nr * HVO_PAGEBLOCK_TAILS } };
+	return (struct tails){ { slot_add(slot_of(m, pfn), 1), tail_slot(m, pb_of(pfn)) },
+			       { nr - 1, nr * pb_tails(m) } };
 }
 
 uint64_t nr_tails(const struct tails *t)
@@ -107,27 +110,29 @@ slot_t vmemmap_slot_at_start(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	const struct node *n = vmemmap_described_at_start(m, pfn);
 
-	return slot_of(n ? n->start + (pfn - n->memmap_pfn) * HVO_PAGEBLOCK_FRAMES : 0);
+	return slot_of(m, n ? n->start + (pfn - n->memmap_pfn) * HVO_PAGEBLOCK_FRAMES : 0);
 }
 
-hvo_pfn_t vmemmap_home(const struct node *n, slot_t slot)
+hvo_pfn_t vmemmap_home(const struct hvo_machine *m, const struct node *n, slot_t slot)
 {
-	hvo_pfn_t pfn = slot_pfn(slot), from, to, base;
+	hvo_pfn_t pfn = slot_pfn(m, slot), from, to, base;
 	uint64_t nr, k = pb_index(pfn) / HVO_PAGES_PER_FRAME;
 
 	/* Memory that was added later has no frames of the start. */
 	if (pfn < n->start || pfn >= n->end)
 		return HVO_PFN_NONE;
-	/* The part of this GiB that belongs to the node: heads first, then tails. */
 	from = max_u64(order_start(pfn, HVO_GIGA_ORDER), n->start);
-	to = vmemmap_gib_end(pfn, n->end);
 	base = n->memmap_pfn + (from - n->start) / HVO_PAGES_PER_FRAME - boot_saved(n, from);
 	if (from >= n->boot_start && from < n->boot_end)
 		return pfn == from ? base : HVO_PFN_NONE;
+	if (table_layout(m))
+		return base + (pfn - from) / HVO_PAGES_PER_FRAME;
+	/* The part of this GiB that belongs to the node: heads first, then tails. */
+	to = vmemmap_gib_end(pfn, n->end);
 	nr = (pfn - from) / HVO_PAGEBLOCK_FRAMES;
 	if (!k)
 		return base + nr;
-	return base + (to - from) / HVO_PAGEBLOCK_FRAMES + nr * HVO_PAGEBLOCK_TAILS + k - 1;
+	return base + (to - from) / HVO_PAGEBLOCK_FRAMES + nr * pb_tails(m) + k - 1;
 }
 
 void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, slot_t slot, uint64_t nr)
@@ -154,6 +159,49 @@ void vmemmap_back(struct hvo_machine *m, hvo_pfn_t pfn, slot_t slot, uint64_t nr
 
 /* ---- mapping -------------------------------------------------------------------------------- */
 
+/*
+ * Set words of the table. Release: who loads a word sees what was written to the frame before.
+ */
+static void table_set(struct hvo_machine *m, const struct hvo_remap *run)
+{
+	uint32_t word = run->pfn == HVO_SHARED_TAIL ? 0 : (uint32_t)run->pfn + 1;
+	uint64_t i;
+
+	for (i = run->page; i < run->page + run->nr; i++, word += !!word)
+		__atomic_store_n(&m->table[i], word, __ATOMIC_RELEASE);
+}
+
+static int map(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr,
+	       unsigned int *ret_done)
+{
+	if (!table_layout(m))
+		return m->ops->remap(m->ctx, runs, nr, ret_done);
+	for (*ret_done = 0; *ret_done < nr; ++*ret_done)
+		table_set(m, &runs[*ret_done]);
+	return 0;
+}
+
+int vmemmap_map(struct hvo_machine *m, const struct run_list *l, unsigned int *ret_done)
+{
+	*ret_done = 0;
+	return l->nr ? map(m, l->runs, l->nr, ret_done) : 0;
+}
+
+void vmemmap_flush(struct hvo_machine *m)
+{
+	if (!table_layout(m))
+		m->ops->flush(m->ctx);
+}
+
+void vmemmap_wait_readers(struct hvo_machine *m, const struct run_list *l)
+{
+	unsigned int i;
+
+	for (i = 0; i < l->nr && table_layout(m); i++)
+		table_set(m, &l->runs[i]);
+	m->ops->quiesce(m->ctx);
+}
+
 static int clear_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr)
 {
 	unsigned int i;
@@ -174,7 +222,7 @@ int vmemmap_map_some(struct hvo_machine *m, const struct run_list *l, unsigned i
 	int rc = clear_runs(m, l->runs, l->nr);
 
 	*ret_done = 0;
-	return rc || !l->nr ? rc : m->ops->remap(m->ctx, l->runs, l->nr, ret_done);
+	return rc ? rc : vmemmap_map(m, l, ret_done);
 }
 
 /* The first @done of the runs are mapped: map their pages to @was again, in one call. */
@@ -188,19 +236,19 @@ static void map_back(struct hvo_machine *m, const struct run_list *l, unsigned i
 		pages += l->runs[i].nr;
 	for (; pages; nr++)
 		pages -= was->runs[nr].nr;
-	if (nr && m->ops->remap(m->ctx, was->runs, nr, &n))
+	if (nr && map(m, was->runs, nr, &n))
 		HVO_PANIC(m, MEMMAP_6, "undo failed", l->runs[0].pfn);
 }
 
 int vmemmap_map_or_undo(struct hvo_machine *m, const struct run_list *l, const struct run_list *was)
 {
 	unsigned int done = 0;
-	int rc = l->nr ? m->ops->remap(m->ctx, l->runs, l->nr, &done) : 0;
+	int rc = vmemmap_map(m, l, &done);
 
 	if (rc)
 		map_back(m, l, done, was);
 	if (done)
-		m->ops->flush(m->ctx);
+		vmemmap_flush(m);
 	return rc;
 }
 
@@ -243,7 +291,7 @@ void vmemmap_undo(struct hvo_machine *m, const struct hvo_remap *was)
 			part.pfn = was->pfn + (part.page - was->page);
 		if (shared == (was->pfn == HVO_SHARED_TAIL))
 			continue;
-		if (m->ops->remap(m->ctx, &part, 1, &done))
+		if (map(m, &part, 1, &done))
 			HVO_PANIC(m, MEMMAP_6, "undo failed", part.page);
 	}
 }

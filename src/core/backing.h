@@ -2,6 +2,7 @@
 #ifndef HVO_CORE_BACKING_H
 #define HVO_CORE_BACKING_H
 
+#include "base.h"
 #include "machine.h"
 
 struct run_list {
@@ -9,15 +10,26 @@ struct run_list {
 	unsigned int nr, max;
 };
 
-/* Pages of the array that describe some memory, in up to two runs. */
+/* Slots that describe some memory, in up to two runs. */
 struct tails {
-	slot_t slot[2]; /* first page of each run */
+	slot_t slot[2]; /* first of each run */
 	uint64_t nr[2]; /* 0: no such run */
 };
 
 static inline slot_t run_slot(const struct hvo_remap *run)
 {
 	return (slot_t){ run->page };
+}
+
+/* Frame that backs a slot, or HVO_SHARED_TAIL. */
+static inline hvo_pfn_t slot_backing(const struct hvo_machine *m, slot_t slot)
+{
+	uint32_t word;
+
+	if (!table_layout(m))
+		return m->ops->backing(m->ctx, slot.nr);
+	word = __atomic_load_n(&m->table[slot.nr], __ATOMIC_ACQUIRE);
+	return word ? word - 1 : HVO_SHARED_TAIL;
 }
 
 /* Append a run, merged with the last one if page and frame continue that. False: no room. */
@@ -32,8 +44,8 @@ bool run_add_backing(struct hvo_machine *m, struct run_list *l, slot_t slot, uin
 /* End of the part of [pfn, end) that lies in one GiB, and so has its pages together. */
 hvo_pfn_t vmemmap_gib_end(hvo_pfn_t pfn, hvo_pfn_t end);
 
-/* The pages of the array that a folded huge page of this order has no frames for. */
-struct tails tails_of(hvo_pfn_t pfn, unsigned int order);
+/* The slots that a folded huge page of this order has no frames for. */
+struct tails tails_of(const struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
 /* Number of pages in both runs. */
 uint64_t nr_tails(const struct tails *t);
@@ -45,7 +57,7 @@ const struct node *vmemmap_described_at_start(const struct hvo_machine *m, hvo_p
 slot_t vmemmap_slot_at_start(struct hvo_machine *m, hvo_pfn_t pfn);
 
 /* Linux mode: the frame that backs a page of the array at the start; HVO_PFN_NONE: none. */
-hvo_pfn_t vmemmap_home(const struct node *n, slot_t slot);
+hvo_pfn_t vmemmap_home(const struct hvo_machine *m, const struct node *n, slot_t slot);
 
 /*
  * Count frames that begin to hold descriptors, or cease to (negative numbers): @nr ordinary ones, and
@@ -58,6 +70,18 @@ void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, slot_t slot, uint64
 
 /* Note that in frames which were not set aside at the start, and count the frames. */
 void vmemmap_back(struct hvo_machine *m, hvo_pfn_t pfn, slot_t slot, uint64_t nr);
+
+/*
+ * Wait for readers of slots that cease to have frames, before the runs are mapped. The fold bytes
+ * say so already. In the table layout the slots have none from here on: a reader who does not look
+ * at the fold byte must not find a frame that is about to be used for something else.
+ */
+void vmemmap_wait_readers(struct hvo_machine *m, const struct run_list *l);
+
+/* Map runs, in the order given; after an error the first *@ret_done are mapped. Then flush. */
+HVO_MUST_CHECK int vmemmap_map(struct hvo_machine *m, const struct run_list *l,
+			       unsigned int *ret_done);
+void vmemmap_flush(struct hvo_machine *m);
 
 /*
  * Clear the frames of the runs, then map the runs, without a flush. After an error the first

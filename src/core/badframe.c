@@ -92,16 +92,17 @@ uint64_t badframe_sound(const struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t en
 unsigned int badframe_sound_group(const struct hvo_machine *m, pb_t pb, hvo_pfn_t start,
 				  hvo_pfn_t end)
 {
-	unsigned int at;
+	unsigned int at = pb_tails_at(m, pb), i;
 
-	for (at = 0; at < HVO_PAGEBLOCK_FRAMES; at += HVO_PAGEBLOCK_MEMMAP) {
+	for (i = 0; i < HVO_PAGEBLOCK_FRAMES; i += HVO_PAGEBLOCK_MEMMAP) {
 		hvo_pfn_t pfn = pb_pfn(pb) + at;
 
 		if ((pfn + HVO_PAGEBLOCK_MEMMAP <= start || pfn >= end) &&
 		    !badframe_in(m, pfn, pfn + HVO_PAGEBLOCK_MEMMAP))
-			break;
+			return at;
+		at = (at + HVO_PAGEBLOCK_MEMMAP) % HVO_PAGEBLOCK_FRAMES;
 	}
-	return at;
+	return HVO_PAGEBLOCK_FRAMES;
 }
 
 int64_t hvo_poisoned(struct hvo_machine *m, hvo_pfn_t *pfns, uint64_t max)

@@ -9,6 +9,7 @@
 void machine_panic(struct hvo_machine *m, const char *what, hvo_pfn_t pfn)
 {
 	const struct hvo_page *page = pfn < m->mm.nr_frames ? hvo_page_addr(&m->mm, pfn) : NULL;
+	bool none = table_layout(m) && page == m->mm.array + pfn % HVO_PAGES_PER_FRAME;
 
-	m->ops->panic(m->ctx, what, pfn, m->mm.translate ? NULL : page);
+	m->ops->panic(m->ctx, what, pfn, none || m->mm.translate ? NULL : page);
 }

@@ -84,15 +84,24 @@ static inline uint64_t align_up(uint64_t n, uint64_t align)
 	return (n + align - 1) & ~(align - 1);
 }
 
-/* Page of the array that has the descriptor of a frame, and the first frame described in a page. */
-static inline slot_t slot_of(hvo_pfn_t pfn)
+static inline bool table_layout(const struct hvo_machine *m)
 {
-	return (slot_t){ hvo_memmap_slot(pfn / HVO_PAGES_PER_FRAME) };
+	return m->table;
 }
 
-static inline hvo_pfn_t slot_pfn(slot_t slot)
+/* Slot that has the descriptor of a frame, and the first frame described in a slot. */
+static inline slot_t slot_of(const struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	return hvo_memmap_group(slot.nr) * HVO_PAGES_PER_FRAME;
+	uint64_t group = pfn / HVO_PAGES_PER_FRAME;
+
+	return (slot_t){ table_layout(m) ? group : hvo_memmap_slot(group) };
+}
+
+static inline hvo_pfn_t slot_pfn(const struct hvo_machine *m, slot_t slot)
+{
+	uint64_t group = table_layout(m) ? slot.nr : hvo_memmap_group(slot.nr);
+
+	return group * HVO_PAGES_PER_FRAME;
 }
 
 static inline slot_t slot_add(slot_t slot, uint64_t nr)
@@ -100,16 +109,34 @@ static inline slot_t slot_add(slot_t slot, uint64_t nr)
 	return (slot_t){ slot.nr + nr };
 }
 
-/* First of the tail pages of a pageblock. */
-static inline slot_t tail_slot(pb_t pb)
+/*
+ * Tails of a pageblock: the slots that have frames only where it is cut. In the virtual layout the
+ * first one, with the descriptor of the pageblock as a whole, is none.
+ */
+static inline unsigned int pb_tails(const struct hvo_machine *m)
 {
-	return slot_of(pb_pfn(pb) + HVO_PAGES_PER_FRAME);
+	return table_layout(m) ? HVO_PAGEBLOCK_MEMMAP : HVO_PAGEBLOCK_MEMMAP - 1;
 }
 
-/* Frame that backs a page of the array, or HVO_SHARED_TAIL. */
-static inline hvo_pfn_t slot_backing(const struct hvo_machine *m, slot_t slot)
+/*
+ * Index of the frame of a pageblock from which on it holds its own tails, if none of these frames
+ * failed. In the table layout readers go to that very frame: with the same index everywhere all
+ * would share a few sets of the caches and of the TLB.
+ */
+static inline unsigned int pb_tails_at(const struct hvo_machine *m, pb_t pb)
 {
-	return m->ops->backing(m->ctx, slot.nr);
+	return table_layout(m) ? pb.nr % 32 * HVO_PAGEBLOCK_MEMMAP : 0;
+}
+
+/* First of the tails of a pageblock. */
+static inline slot_t tail_slot(const struct hvo_machine *m, pb_t pb)
+{
+	return slot_of(m, pb_end(pb_pfn(pb)) - pb_tails(m) * HVO_PAGES_PER_FRAME);
+}
+
+static inline bool slot_is_tail(const struct hvo_machine *m, slot_t slot)
+{
+	return table_layout(m) || pb_index(slot_pfn(m, slot));
 }
 
 static inline struct section *section_of(const struct hvo_machine *m, hvo_pfn_t pfn)

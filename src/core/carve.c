@@ -35,7 +35,7 @@ static void note_carved(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 
 void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
-	struct tails t = tails_of(pfn, order);
+	struct tails t = tails_of(m, pfn, order);
 	uint64_t keep = nr_tails(&t), nr = UINT64_C(1) << order, first, i;
 	struct zone *z = zone_of(m, pfn);
 
@@ -57,7 +57,7 @@ void vmemmap_free_carved(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int orde
 		lock_acquire(m, &z->lock);
 		zone_count_freed(z, HVO_PAGEBLOCK_FRAMES - used);
 		if (used)
-			zone_open_pageblock(m, z, pb_of(base), (unsigned int)used,
+			zone_open_pageblock(m, z, pb_of(base), 0, (unsigned int)used,
 					    MIGRATE_UNMOVABLE, PB_CARVED);
 		else
 			zone_put_whole(m, z, base, HVO_PAGEBLOCK_ORDER);

@@ -89,8 +89,8 @@ static void count_cut(struct hvo_machine *m, hvo_pfn_t base, struct census *c)
 
 		count_head(page, c, &c->small, &c->free_small, pfn - head);
 	}
-	if (self && c->small >= HVO_PAGEBLOCK_TAILS)
-		c->small -= HVO_PAGEBLOCK_TAILS;
+	if (self && c->small >= pb_tails(m))
+		c->small -= pb_tails(m);
 }
 
 static void count_whole(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, struct census *c)

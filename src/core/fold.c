@@ -115,7 +115,7 @@ void vmemmap_put_unused_runs(struct hvo_machine *m, const struct run_list *l)
 int vmemmap_cut(struct hvo_machine *m, pb_t pb, unsigned int at)
 {
 	hvo_pfn_t pfn = pb_pfn(pb), i;
-	struct hvo_remap run = { tail_slot(pb).nr, pfn + at, HVO_PAGEBLOCK_TAILS };
+	struct hvo_remap run = { tail_slot(m, pb).nr, pfn + at, pb_tails(m) };
 	int rc = reported_populate(m, pfn, HVO_PAGEBLOCK_FRAMES);
 
 	if (rc || at == HVO_PAGEBLOCK_FRAMES)
@@ -128,9 +128,9 @@ int vmemmap_cut(struct hvo_machine *m, pb_t pb, unsigned int at)
 	}
 	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
-	for (i = at; i < at + HVO_PAGEBLOCK_TAILS; i++)
+	for (i = at; i < at + pb_tails(m); i++)
 		page_set_state(m, pfn + i, page_rw(m, pfn + i), HVO_PAGE_MEMMAP, 0);
-	vmemmap_back(m, pfn + at, tail_slot(pb), HVO_PAGEBLOCK_TAILS);
+	vmemmap_back(m, pfn + at, tail_slot(m, pb), pb_tails(m));
 	counter_add(&m->cuts, 1);
 	counter_add(&m->restored, 1);
 	trace(m, HVO_EVENT_CUT, pfn, 0, 0);
@@ -176,33 +176,18 @@ uint64_t cut_all_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, ui
 
 /* ---- collapse ------------------------------------------------------------------------------- */
 
-/* Does a BUSY pageblock hold its own tails? The lock is for who isolates it meanwhile. */
-static bool describes_itself(struct hvo_machine *m, struct zone *z, pb_t pb)
-{
-	bool self;
-
-	lock_acquire(m, &z->lock);
-	self = pb_data(m, pb)->flags & PB_SELF;
-	lock_release(m, &z->lock);
-	return self;
-}
-
 /*
- * Clean the head page of a pageblock whose tails are folded, drop the frames that held the tails,
- * and give the pageblock to the zone as a whole one. @old are these frames; frames of the pageblock
- * itself only where they are to be cleared. Those are neighbours: had one been replaced, the
- * pageblock would have a failed frame, and would not collapse.
+ * Clean the descriptors of a pageblock whose tails are folded, which are all that stays, and the
+ * frames that the tails were in.
  */
-static void finish_collapse(struct hvo_machine *m, struct zone *z, pb_t pb,
-			    const struct hvo_remap *old, unsigned int nr_old)
+static void clean_folded(struct hvo_machine *m, pb_t pb, const struct hvo_remap *own)
 {
 	hvo_pfn_t pfn = pb_pfn(pb);
-	bool self = describes_itself(m, z, pb);
-	unsigned int i;
+	unsigned int i, stay = table_layout(m) ? 1 : HVO_PAGES_PER_FRAME;
 
-	if (self && nr_old)
-		clear_freed(m, old->pfn, old->nr);
-	for (i = 0; i < HVO_PAGES_PER_FRAME; i++) {
+	if (own)
+		clear_freed(m, own->pfn, own->nr);
+	for (i = 0; i < stay; i++) {
 		struct hvo_page *page = page_rw(m, pfn + i);
 
 		page_set_state(m, pfn + i, page, HVO_PAGE_TAIL, 0);
@@ -211,72 +196,76 @@ static void finish_collapse(struct hvo_machine *m, struct zone *z, pb_t pb,
 		page_set_flags(page, 0);
 		page_set_word(page, 0, 0);
 	}
-	lock_acquire(m, &z->lock);
-	zone_collapsed(m, z, pb);
-	lock_release(m, &z->lock);
-	if (badframe_in_block(m, pfn, HVO_PAGEBLOCK_ORDER))
-		(void)cut_all_aside(m, pfn, pfn + HVO_PAGEBLOCK_FRAMES, UINT64_MAX);
-	if (self)
-		vmemmap_count(m, NULL, -(int64_t)HVO_PAGEBLOCK_TAILS, 0);
-	else
-		put_runs(m, old, nr_old);
 }
 
-static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, pb_t *pbs,
-				   unsigned int nr)
+/*
+ * Fold the tails of pageblocks, sorted, whose bytes say FOLDED. A run that cannot be mapped stays,
+ * with all its pageblocks.
+ */
+static void fold_tails(struct hvo_machine *m, const pb_t *pbs, unsigned int nr)
 {
 	struct hvo_remap runs[COLLAPSE_BATCH];
 	struct run_list l = { runs, 0, COLLAPSE_BATCH };
-	bool clear = m->cfg.clear == HVO_CLEAR_ON_FREE;
-	unsigned int i, done = 0, whole = 0;
-	hvo_pfn_t own[COLLAPSE_BATCH];
+	unsigned int i, done;
 	int rc;
 
-	sort_ascending((uint64_t *)(void *)pbs, nr);
-	for (i = 0; i < nr; i++) {
-		slot_t slot = tail_slot(pbs[i]);
+	for (i = 0; i < nr; i++)
+		run_add(&l, tail_slot(m, pbs[i]), HVO_SHARED_TAIL, pb_tails(m));
+	vmemmap_wait_readers(m, &l);
+	for (i = 0; i < l.nr; i++) {
+		rc = vmemmap_map(m, &(struct run_list){ &runs[i], 1, 1 }, &done);
+		if (rc)
+			trace(m, HVO_EVENT_FOLD_FAILED, pb_start(slot_pfn(m, run_slot(&runs[i]))),
+			      runs[i].nr / pb_tails(m), (uint64_t)-rc);
+	}
+	vmemmap_flush(m);
+}
 
+/*
+ * Collapse pageblocks, sorted, that hold their own tails, or one that does not. Tails in their own
+ * pageblock are neighbours: had one been replaced, the pageblock would have a failed frame, and
+ * would not collapse.
+ */
+static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, const pb_t *pbs,
+				   unsigned int nr, bool self)
+{
+	struct hvo_remap old[HVO_PAGEBLOCK_MEMMAP], own = { .nr = pb_tails(m) };
+	struct run_list ol = { old, 0, HVO_PAGEBLOCK_MEMMAP };
+	hvo_pfn_t first[COLLAPSE_BATCH];
+	unsigned int i, whole = 0;
+
+	for (i = 0; i < nr; i++) {
 		fold_set(m, pb_pfn(pbs[i]), HVO_PAGEBLOCK_ORDER, HVO_PAGEBLOCK_ORDER | HVO_FOLDED);
-		/* A pageblock whose old backing is asked for below starts a run of its own. */
-		if (describes_itself(m, z, pbs[i]))
-			run_add(&l, slot, HVO_SHARED_TAIL, HVO_PAGEBLOCK_TAILS);
-		else
-			runs[l.nr++] =
-				(struct hvo_remap){ slot.nr, HVO_SHARED_TAIL, HVO_PAGEBLOCK_TAILS };
-		own[i] = clear ? slot_backing(m, slot) : HVO_PFN_NONE;
+		first[i] = slot_backing(m, tail_slot(m, pbs[i]));
 	}
-	m->ops->quiesce(m->ctx);
+	if (!self)
+		run_add_backing(m, &ol, tail_slot(m, pbs[0]), pb_tails(m));
+	fold_tails(m, pbs, nr);
 	for (i = 0; i < nr; i++) {
-		struct hvo_remap old[HVO_PAGEBLOCK_TAILS];
-		struct run_list ol = { old, 0, HVO_PAGEBLOCK_TAILS };
-		slot_t slot = tail_slot(pbs[i]);
+		bool folded = slot_backing(m, tail_slot(m, pbs[i])) == HVO_SHARED_TAIL;
 
-		if (!describes_itself(m, z, pbs[i]))
-			run_add_backing(m, &ol, slot, HVO_PAGEBLOCK_TAILS);
-		else if (clear)
-			run_add(&ol, slot, own[i], HVO_PAGEBLOCK_TAILS);
-		/* Fold a run, with all its pageblocks, at the first of these. */
-		if (done < l.nr && runs[done].page == slot.nr) {
-			unsigned int n = 0;
-
-			rc = m->ops->remap(m->ctx, &runs[done], 1, &n);
-			if (rc)
-				trace(m, HVO_EVENT_FOLD_FAILED, pb_pfn(pbs[i]),
-				      runs[done].nr / HVO_PAGEBLOCK_TAILS, (uint64_t)-rc);
-			else
-				m->ops->flush(m->ctx);
-			done++;
-		}
-		if (slot_backing(m, slot) == HVO_SHARED_TAIL) {
-			finish_collapse(m, z, pbs[i], old, ol.nr);
-			whole++;
-			continue;
-		}
-		fold_set(m, pb_pfn(pbs[i]), HVO_PAGEBLOCK_ORDER, 0);
-		lock_acquire(m, &z->lock);
-		zone_put_collapsible(m, z, pbs[i]);
-		lock_release(m, &z->lock);
+		own.pfn = first[i];
+		if (folded)
+			clean_folded(m, pbs[i], self ? &own : NULL);
+		else
+			fold_set(m, pb_pfn(pbs[i]), HVO_PAGEBLOCK_ORDER, 0);
+		whole += folded;
 	}
+	lock_acquire(m, &z->lock);
+	for (i = 0; i < nr; i++) {
+		if (fold_byte(m, pbs[i]))
+			zone_collapsed(m, z, pbs[i]);
+		else
+			zone_put_collapsible(m, z, pbs[i]);
+	}
+	lock_release(m, &z->lock);
+	for (i = 0; i < nr; i++)
+		if (badframe_in_block(m, pb_pfn(pbs[i]), HVO_PAGEBLOCK_ORDER))
+			(void)cut_aside(m, pbs[i]);
+	if (self)
+		vmemmap_count(m, NULL, -(int64_t)(whole * pb_tails(m)), 0);
+	else if (whole)
+		put_runs(m, old, ol.nr);
 	counter_add(&m->collapse_failures, nr - whole);
 	counter_add(&m->collapses, whole);
 	counter_add(&m->folds, whole);
@@ -285,9 +274,45 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, pb_t *
 	return whole;
 }
 
+/* Put BUSY pageblocks that hold their own tails to the front; returns how many. */
+static unsigned int self_first(struct hvo_machine *m, struct zone *z, pb_t *pbs, unsigned int nr)
+{
+	unsigned int i, self = 0;
+
+	lock_assert_held(m, &z->lock);
+	for (i = 0; i < nr; i++) {
+		pb_t pb = pbs[i];
+
+		if (!(pb_data(m, pb)->flags & PB_SELF))
+			continue;
+		pbs[i] = pbs[self];
+		pbs[self++] = pb;
+	}
+	return self;
+}
+
+static unsigned int collapse(struct hvo_machine *m, struct zone *z, pb_t *pbs, unsigned int nr,
+			     unsigned int self)
+{
+	unsigned int whole = 0, i;
+
+	sort_ascending((uint64_t *)(void *)pbs, self);
+	if (self)
+		whole = collapse_batch(m, z, pbs, self, true);
+	for (i = self; i < nr; i++)
+		whole += collapse_batch(m, z, &pbs[i], 1, false);
+	return whole;
+}
+
 bool vmemmap_collapse_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb)
 {
-	return collapse_batch(m, z, &pb, 1);
+	unsigned int self;
+
+	/* The lock is for who isolates the pageblock meanwhile. */
+	lock_acquire(m, &z->lock);
+	self = self_first(m, z, &pb, 1);
+	lock_release(m, &z->lock);
+	return collapse(m, z, &pb, 1, self);
 }
 
 uint64_t vmemmap_collapse(struct hvo_machine *m, struct zone *z, uint64_t max)
@@ -296,15 +321,16 @@ uint64_t vmemmap_collapse(struct hvo_machine *m, struct zone *z, uint64_t max)
 	uint64_t total = 0;
 
 	while (total < max) {
-		unsigned int nr, whole;
+		unsigned int nr, self, whole;
 
 		lock_acquire(m, &z->lock);
 		nr = zone_take_collapsible(m, z, pbs,
 					   (unsigned int)min_u64(max - total, COLLAPSE_BATCH));
+		self = self_first(m, z, pbs, nr);
 		lock_release(m, &z->lock);
 		if (!nr)
 			break;
-		whole = collapse_batch(m, z, pbs, nr);
+		whole = collapse(m, z, pbs, nr, self);
 		total += whole;
 		if (whole < nr)
 			break;

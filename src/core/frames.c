@@ -39,7 +39,7 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 
 		lock_acquire(m, &z->lock);
 		for (p = pfn; p < pfn + nr; p += HVO_PAGEBLOCK_FRAMES)
-			zone_open_pageblock(m, z, pb_of(p), HVO_PAGEBLOCK_FRAMES, MIGRATE_UNMOVABLE,
+			zone_open_pageblock(m, z, pb_of(p), 0, HVO_PAGEBLOCK_FRAMES, MIGRATE_UNMOVABLE,
 					    0);
 		lock_release(m, &z->lock);
 	}
@@ -128,7 +128,7 @@ static bool alloc_exactly(struct hvo_machine *m, struct zone *z, uint64_t mark, 
 static bool alloc_home(struct hvo_machine *m, unsigned int gfp, slot_t slot, uint64_t nr,
 		       const struct node *n, hvo_pfn_t *ret)
 {
-	hvo_pfn_t pfn = vmemmap_home(n, slot);
+	hvo_pfn_t pfn = vmemmap_home(m, n, slot);
 	struct zone *z;
 	bool ok;
 
@@ -170,13 +170,13 @@ bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, slot_t slot, u
  */
 static bool waits_for(struct hvo_machine *m, pb_t pb, pb_t target, unsigned int *steps)
 {
-	slot_t slot = tail_slot(pb);
+	slot_t slot = tail_slot(m, pb);
 	pb_t last = pb;
 	unsigned int k;
 
 	if (pb_same(pb, target) || ++*steps > WAITS_STEPS)
 		return true;
-	for (k = 0; k < HVO_PAGEBLOCK_TAILS; k++) {
+	for (k = 0; k < pb_tails(m); k++) {
 		hvo_pfn_t pfn = slot_backing(m, slot_add(slot, k));
 
 		if (pfn == HVO_SHARED_TAIL || pb_same(pb_of(pfn), pb) || pb_same(pb_of(pfn), last))
@@ -242,7 +242,7 @@ static int alloc_not_waiting(struct hvo_machine *m, unsigned int gfp, int node, 
  */
 static bool home_waits(struct hvo_machine *m, slot_t slot, hvo_pfn_t described)
 {
-	hvo_pfn_t home = vmemmap_home(node_of(m, described), slot);
+	hvo_pfn_t home = vmemmap_home(m, node_of(m, described), slot);
 	unsigned int steps = 0;
 
 	return home != HVO_PFN_NONE && waits_for(m, pb_of(home), pb_of(described), &steps);
@@ -251,7 +251,7 @@ static bool home_waits(struct hvo_machine *m, slot_t slot, hvo_pfn_t described)
 int vmemmap_alloc_frame(struct hvo_machine *m, unsigned int gfp, slot_t slot, bool any,
 			hvo_pfn_t *ret)
 {
-	hvo_pfn_t described = slot_pfn(slot);
+	hvo_pfn_t described = slot_pfn(m, slot);
 	int node = section_of(m, described)->node, rc;
 
 	lock_assert_held(m, &m->memmap_lock);

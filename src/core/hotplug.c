@@ -147,7 +147,8 @@ int hvo_memory_add(struct hvo_machine *m, int node, hvo_pfn_t start, hvo_pfn_t e
 	lock_acquire(m, &m->memmap_lock);
 	rc = -HVO_EBUSY;
 	if (all_are(m, start, end, HVO_SECTION_ABSENT))
-		rc = add_sections(m, node, start, end, flags & HVO_MEMMAP_ON_MEMORY);
+		rc = add_sections(m, node, start, end,
+				  flags & HVO_MEMMAP_ON_MEMORY && vmemmap_self_hosted(m));
 	lock_release(m, &m->memmap_lock);
 	return rc;
 }

@@ -11,6 +11,7 @@
  */
 #include "machine.h"
 
+#include "backing.h"
 #include "base.h"
 #include "lock.h"
 #include "online.h"
@@ -23,10 +24,20 @@
 
 #define ALIGN 64u
 
-/* Links are 32-bit numbers of pageblocks, and backing records 32-bit numbers of frames. */
+/*
+ * Links are 32-bit numbers of pageblocks, and what backs a slot 32-bit numbers of frames. In the
+ * table these are + 1, so that 0 is "none".
+ */
 #define MEMORY_MAX (UINT64_C(1) << 44)
+#define MEMORY_MAX_TABLE (MEMORY_MAX - HVO_SECTION_SIZE)
 
 /* ---- what a configuration says -------------------------------------------------------------- */
+
+/* Bytes of the address space: memory of the start and memory that can be added. */
+static uint64_t total_bytes(const struct hvo_config *c)
+{
+	return c->memory_bytes + c->hotplug_bytes;
+}
 
 static bool has_normal(const struct hvo_config *c, uint32_t nid)
 {
@@ -46,7 +57,9 @@ static uint64_t memmap_frames(const struct hvo_config *c)
 {
 	uint64_t blocks = c->memory_bytes / c->nr_nodes / HVO_PAGEBLOCK_SIZE;
 
-	return c->mode == HVO_LINUX ? blocks * HVO_PAGEBLOCK_MEMMAP : blocks;
+	if (c->mode == HVO_LINUX)
+		return blocks * HVO_PAGEBLOCK_MEMMAP;
+	return c->layout == HVO_LAYOUT_TABLE ? 0 : blocks;
 }
 
 /* Frames of a node that hold the descriptors of other nodes. */
@@ -120,6 +133,8 @@ static const char *size_wrong(const struct hvo_config *c)
 		return "hotplug_bytes: not a multiple of a section (128 MiB)";
 	if (c->hotplug_bytes > MEMORY_MAX - c->memory_bytes)
 		return "hotplug_bytes: more than 16 TiB together with memory_bytes";
+	if (c->layout == HVO_LAYOUT_TABLE && total_bytes(c) > MEMORY_MAX_TABLE)
+		return "layout: a table is for less than 16 TiB";
 	return NULL;
 }
 
@@ -131,6 +146,8 @@ static const char *choice_wrong(const struct hvo_config *c)
 		return "max_order: not from 9 to 18";
 	if (c->mode > HVO_LINUX)
 		return "mode: no such mode";
+	if (c->layout > HVO_LAYOUT_TABLE)
+		return "layout: no such layout";
 	return c->clear > HVO_CLEAR_NEVER ? "clear: no such time to clear" : NULL;
 }
 
@@ -146,6 +163,8 @@ static int read_config(const struct hvo_config *in, struct hvo_config *c, const 
 		c->nr_nodes = 1;
 	if (!c->max_order)
 		c->max_order = HVO_MAX_ORDER;
+	if (c->layout == HVO_LAYOUT_DEFAULT)
+		c->layout = HVO_LAYOUT_VIRTUAL;
 	*ret_why = choice_wrong(c);
 	if (!*ret_why)
 		*ret_why = size_wrong(c);
@@ -170,14 +189,8 @@ int hvo_config_check(const struct hvo_config *cfg, char *why, size_t len)
 	return rc;
 }
 
-/* Bytes of the address space: memory of the start and memory that can be added. */
-static uint64_t total_bytes(const struct hvo_config *c)
-{
-	return c->memory_bytes + c->hotplug_bytes;
-}
-
 struct layout {
-	size_t fold, pageblocks, sections, runs, undo, bad, total;
+	size_t fold, pageblocks, sections, runs, undo, bad, heads, table, total;
 };
 
 static size_t place(size_t *at, size_t bytes)
@@ -192,7 +205,7 @@ static struct layout layout_of(const struct hvo_config *c)
 {
 	size_t nr_blocks = total_bytes(c) / HVO_PAGEBLOCK_SIZE;
 	size_t nr_sections = total_bytes(c) / HVO_SECTION_SIZE;
-	struct layout l;
+	struct layout l = { 0 };
 
 	l.total = sizeof(struct hvo_machine) + c->nr_nodes * sizeof(struct node);
 	l.fold = place(&l.total, nr_blocks);
@@ -201,6 +214,10 @@ static struct layout layout_of(const struct hvo_config *c)
 	l.undo = place(&l.total, NR_RUNS * sizeof(struct hvo_remap));
 	l.pageblocks = place(&l.total, nr_blocks * sizeof(struct pageblock));
 	l.bad = place(&l.total, nr_blocks * (HVO_PAGEBLOCK_FRAMES / 8));
+	if (c->layout != HVO_LAYOUT_TABLE)
+		return l;
+	l.heads = place(&l.total, nr_blocks * sizeof(struct hvo_page));
+	l.table = place(&l.total, nr_blocks * HVO_PAGEBLOCK_MEMMAP * sizeof(uint32_t));
 	return l;
 }
 
@@ -212,11 +229,17 @@ size_t hvo_machine_size(const struct hvo_config *cfg)
 	return read_config(cfg, &c, &why) ? 0 : layout_of(&c).total;
 }
 
-uint64_t hvo_memmap_pages(uint64_t memory_bytes)
+uint64_t hvo_memmap_pages(const struct hvo_config *cfg)
 {
 	uint64_t gib = UINT64_C(1) << 30;
+	struct hvo_config c;
+	const char *why;
 
-	return (memory_bytes / gib + (memory_bytes % gib != 0)) * 4096;
+	if (read_config(cfg, &c, &why))
+		return 0;
+	if (c.layout == HVO_LAYOUT_TABLE)
+		return 1;
+	return align_up(total_bytes(&c), gib) / gib * 4096;
 }
 
 /* ---- memory at the start -------------------------------------------------------------------- */
@@ -403,7 +426,7 @@ static int online_nodes(struct hvo_machine *m)
 		rc = vmemmap_map_node(m, &m->nodes[n]);
 	if (rc)
 		return rc;
-	m->ops->flush(m->ctx);
+	vmemmap_flush(m);
 	for (n = 0; n < m->cfg.nr_nodes && !rc; n++)
 		rc = vmemmap_online_node(m, &m->nodes[n]);
 	for (n = 0; n < m->cfg.nr_nodes && !rc; n++)
@@ -486,6 +509,12 @@ int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,
 	m->mm.array = array;
 	m->mm.fold = m->fold;
 	m->mm.nr_frames = total_bytes(&c) >> HVO_FRAME_SHIFT;
+	if (l.table) {
+		m->table = (void *)((uint8_t *)mem + l.table);
+		m->mm.table = m->table;
+		m->mm.heads = (void *)((uint8_t *)mem + l.heads);
+		m->mm.direct = ops->window(ctx, 0, m->mm.nr_frames);
+	}
 	m->mm.translate = ops->translate;
 	m->mm.ctx = ctx;
 	m->optimize = c.optimize;
@@ -503,6 +532,11 @@ int hvo_machine_init(void *mem, size_t len, const struct hvo_config *cfg,
 		return rc;
 	*ret = m;
 	return 0;
+}
+
+unsigned int hvo_pageblock_tails(const struct hvo_machine *m)
+{
+	return pb_tails(m);
 }
 
 const struct hvo_memmap *hvo_machine_memmap(const struct hvo_machine *m)

@@ -79,8 +79,8 @@ struct pageblock {
 _Static_assert(sizeof(struct pageblock) == 32, "two pageblocks a cache line");
 
 /*
- * PB_SELF: the pageblock's tails lie in HVO_PAGEBLOCK_TAILS frames of the pageblock itself. These
- * are neighbours, unless one of them failed: then the pageblock never becomes whole.
+ * PB_SELF: the pageblock's tails lie in pb_tails() frames of the pageblock itself. These are
+ * neighbours, unless one of them failed: then the pageblock never becomes whole.
  */
 #define PB_SELF 0x1u
 #define PB_BUSY 0x2u	  /* being collapsed: in no bin, no frame counts as free */
@@ -233,6 +233,7 @@ struct hvo_machine {
 	const struct hvo_platform_ops *ops; /* (c) */
 	void *ctx;			    /* (c) */
 	uint8_t *fold;			    /* (a) the array that mm.fold names */
+	uint32_t *table;		    /* (a) table layout: what mm.table names; else NULL */
 	struct pageblock *pageblocks;	    /* (z) */
 	struct section *sections;	    /* written under memmap and zone lock, read (a) */
 	struct hvo_config cfg;		    /* (c) */

@@ -229,16 +229,16 @@ static int replace_backing(struct hvo_machine *m, slot_t slot, hvo_pfn_t old, hv
 	__atomic_store_n(&m->move_seq, seq + 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	m->ops->copy(m->ctx, new, old, 1);
-	rc = m->ops->remap(m->ctx, &run, 1, &done);
+	rc = vmemmap_map(m, &(struct run_list){ &run, 1, 1 }, &done);
 	if (!rc)
-		m->ops->flush(m->ctx);
+		vmemmap_flush(m);
 	__atomic_store_n(&m->move_seq, seq + 2, __ATOMIC_RELEASE);
 	return rc;
 }
 
 static int hold_and_replace(struct hvo_machine *m, slot_t slot, hvo_pfn_t old, hvo_pfn_t new)
 {
-	hvo_pfn_t first = slot_pfn(slot);
+	hvo_pfn_t first = slot_pfn(m, slot);
 	unsigned int order = fold_order(m, first);
 	struct hvo_pool *pool = pool_of_order(m, order);
 	/* Descriptors of offline memory are at rest: nobody but the memmap lock's holder writes. */
@@ -279,7 +279,7 @@ static int move_page(struct hvo_machine *m, slot_t slot, hvo_pfn_t old, hvo_pfn_
 		vmemmap_put_frames(m, new, 1);
 		return rc;
 	}
-	if (m->mm.translate)
+	if (table_layout(m) || m->mm.translate)
 		m->ops->quiesce(m->ctx);
 	counter_add(&m->moved, 1);
 	return 0;

@@ -36,38 +36,48 @@ hvo_pfn_t vmemmap_boot_gigantic(struct hvo_machine *m, hvo_pfn_t pfn)
 }
 
 /*
- * The pages of the descriptors of [pfn, end), in one GiB: heads, and the tails of all pageblocks.
+ * The slots of the descriptors of [pfn, end), in one GiB: heads, and the tails of all pageblocks.
+ * In the table layout heads are in no slot.
  */
-static struct tails part_pages(hvo_pfn_t pfn, hvo_pfn_t end)
+static struct tails part_slots(const struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
 {
 	uint64_t nr = (end - pfn) / HVO_PAGEBLOCK_FRAMES;
 
-	return (struct tails){ { slot_of(pfn), tail_slot(pb_of(pfn)) },
-			       { nr, nr * HVO_PAGEBLOCK_TAILS } };
+	return (struct tails){ { slot_of(m, pfn), tail_slot(m, pb_of(pfn)) },
+			       { table_layout(m) ? 0 : nr, nr * pb_tails(m) } };
+}
+
+/* Those that have frames whatever the memory is used for: in on-demand mode no tails. */
+static struct tails lasting_slots(const struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
+{
+	struct tails t = part_slots(m, pfn, end);
+
+	if (on_demand(m))
+		t.nr[1] = 0;
+	return t;
 }
 
 /* The frame that is set aside for a page at the start; HVO_PFN_NONE: none. */
 static hvo_pfn_t home_of(const struct hvo_machine *m, const struct node *n, slot_t slot)
 {
 	if (on_demand(m))
-		return n->memmap_pfn + (slot_pfn(slot) - n->start) / HVO_PAGEBLOCK_FRAMES;
-	return vmemmap_home(n, slot);
+		return n->memmap_pfn + (slot_pfn(m, slot) - n->start) / HVO_PAGEBLOCK_FRAMES;
+	return vmemmap_home(m, n, slot);
 }
 
-/* Map the descriptor pages of the node's part of one GiB: heads, and in Linux mode tails. */
+/* Map what lasts of the node's part of one GiB. */
 static int online_gib(struct hvo_machine *m, const struct node *n, hvo_pfn_t pfn, hvo_pfn_t end)
 {
-	struct tails t = part_pages(pfn, end);
+	struct tails t = lasting_slots(m, pfn, end);
 	struct hvo_remap runs[2];
 	struct run_list l = { runs, 0, 2 };
-	unsigned int done;
+	unsigned int done, j;
 
 	if (pfn >= n->boot_start && pfn < n->boot_end)
 		t = (struct tails){ { t.slot[0] }, { 1 } };
-	run_add(&l, t.slot[0], home_of(m, n, t.slot[0]), t.nr[0]);
-	if (!on_demand(m))
-		run_add(&l, t.slot[1], home_of(m, n, t.slot[1]), t.nr[1]);
-	return m->ops->remap(m->ctx, l.runs, l.nr, &done);
+	for (j = 0; j < 2; j++)
+		run_add(&l, t.slot[j], t.nr[j] ? home_of(m, n, t.slot[j]) : 0, t.nr[j]);
+	return vmemmap_map(m, &l, &done);
 }
 
 static void online_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
@@ -103,20 +113,20 @@ static int online_memmap_pageblocks(struct hvo_machine *m, const struct node *n)
 			continue;
 		}
 		if (on_demand(m)) {
-			struct hvo_remap run = { tail_slot(pb_of(pfn)).nr, pfn + used,
-						 HVO_PAGEBLOCK_TAILS };
+			struct hvo_remap run = { tail_slot(m, pb_of(pfn)).nr, pfn + used,
+						 pb_tails(m) };
 
-			tails = HVO_PAGEBLOCK_TAILS;
+			tails = pb_tails(m);
 			rc = vmemmap_map_runs(m, &(struct run_list){ &run, 1, 1 });
 			if (rc)
 				return rc;
 		}
 		online_frames(m, pfn, used + tails);
-		vmemmap_set_backs(m, pfn + used, tail_slot(pb_of(pfn)), tails);
+		vmemmap_set_backs(m, pfn + used, tail_slot(m, pb_of(pfn)), tails);
 		lock_acquire(m, &z->lock);
 		vmemmap_count(m, z, 0, (int64_t)tails);
 		zone_count_freed(z, HVO_PAGEBLOCK_FRAMES - used - tails);
-		zone_open_pageblock(m, z, pb_of(pfn), (unsigned int)(used + tails),
+		zone_open_pageblock(m, z, pb_of(pfn), 0, (unsigned int)(used + tails),
 				    MIGRATE_UNMOVABLE, 0);
 		lock_release(m, &z->lock);
 	}
@@ -133,9 +143,9 @@ static void online_backs(struct hvo_machine *m, const struct node *n)
 	hvo_pfn_t described, pfn;
 
 	for (described = n->start; described < n->end; described += step) {
-		pfn = home_of(m, n, slot_of(described));
+		pfn = home_of(m, n, slot_of(m, described));
 		if (pfn != HVO_PFN_NONE && !fold_byte(m, pb_of(pfn)))
-			vmemmap_set_backs(m, pfn, slot_of(described), 1);
+			vmemmap_set_backs(m, pfn, slot_of(m, described), 1);
 	}
 }
 
@@ -156,6 +166,8 @@ int vmemmap_online_node(struct hvo_machine *m, const struct node *n)
 	struct zone *z = zone_of(m, n->memmap_pfn);
 	int rc;
 
+	if (!n->memmap_frames)
+		return 0;
 	lock_acquire(m, &z->lock);
 	vmemmap_count(m, z, 0, (int64_t)n->memmap_frames);
 	lock_release(m, &z->lock);
@@ -169,10 +181,24 @@ int vmemmap_online_node(struct hvo_machine *m, const struct node *n)
 
 #define SECTION_PAGEBLOCKS (HVO_SECTION_FRAMES >> HVO_PAGEBLOCK_ORDER)
 
+/*
+ * The slots that a section hosts if it hosts itself: what lasts, and in on-demand mode the tails of
+ * its first pageblock, which is cut for that. None, if nothing lasts.
+ */
+static struct tails hosted_slots(const struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	struct tails t = lasting_slots(m, pfn, pfn + HVO_SECTION_FRAMES);
+
+	if (on_demand(m))
+		t.nr[1] = t.nr[0] ? pb_tails(m) : 0;
+	return t;
+}
+
 uint64_t vmemmap_self_hosted(const struct hvo_machine *m)
 {
-	return SECTION_PAGEBLOCKS * (on_demand(m) ? 1 : HVO_PAGEBLOCK_MEMMAP) +
-	       (on_demand(m) ? HVO_PAGEBLOCK_TAILS : 0);
+	struct tails t = hosted_slots(m, 0);
+
+	return nr_tails(&t);
 }
 
 /* Allocate frames for those of the pages [slot, slot + nr) that show the shared tail. */
@@ -195,10 +221,10 @@ static bool gather_range(struct hvo_machine *m, int node, hvo_pfn_t pfn, hvo_pfn
 			 struct run_list *l)
 {
 	for (; pfn < end; pfn = vmemmap_gib_end(pfn, end)) {
-		struct tails t = part_pages(pfn, vmemmap_gib_end(pfn, end));
+		struct tails t = lasting_slots(m, pfn, vmemmap_gib_end(pfn, end));
 
 		if (!gather_missing(m, node, t.slot[0], t.nr[0], l) ||
-		    (!on_demand(m) && !gather_missing(m, node, t.slot[1], t.nr[1], l)))
+		    !gather_missing(m, node, t.slot[1], t.nr[1], l))
 			return false;
 	}
 	return true;
@@ -208,11 +234,10 @@ static bool gather_range(struct hvo_machine *m, int node, hvo_pfn_t pfn, hvo_pfn
 static bool host_range(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, struct run_list *l)
 {
 	for (; pfn < end; pfn += HVO_SECTION_FRAMES) {
-		struct tails t = part_pages(pfn, pfn + HVO_SECTION_FRAMES);
+		struct tails t = hosted_slots(m, pfn);
 
 		if (!run_add(l, t.slot[0], pfn, t.nr[0]) ||
-		    !run_add(l, t.slot[1], pfn + t.nr[0],
-			     on_demand(m) ? HVO_PAGEBLOCK_TAILS : t.nr[1]))
+		    !run_add(l, t.slot[1], pfn + t.nr[0], t.nr[1]))
 			return false;
 	}
 	return true;
@@ -221,11 +246,11 @@ static bool host_range(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end, stru
 /* Make a section's first frames descriptor frames, until the section is removed. */
 static void host_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	struct tails t = part_pages(pfn, pfn + HVO_SECTION_FRAMES);
+	struct tails t = hosted_slots(m, pfn);
 
-	online_frames(m, pfn, vmemmap_self_hosted(m));
+	online_frames(m, pfn, nr_tails(&t));
 	vmemmap_set_backs(m, pfn, t.slot[0], t.nr[0]);
-	vmemmap_set_backs(m, pfn + t.nr[0], t.slot[1], vmemmap_self_hosted(m) - t.nr[0]);
+	vmemmap_set_backs(m, pfn + t.nr[0], t.slot[1], t.nr[1]);
 	pb_data(m, pb_of(pfn))->flags = PB_CUT;
 	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
 }
@@ -281,12 +306,17 @@ static bool collect_backing(struct hvo_machine *m, slot_t slot, uint64_t nr, str
 	return true;
 }
 
-/* Clear the head pages that keep their frames. */
+/* Clear the heads that stay: those of the table layout, and head pages that keep their frames. */
 static void clear_staying(struct hvo_machine *m, hvo_pfn_t pfn, hvo_pfn_t end)
 {
 	for (; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
-		hvo_pfn_t frame = slot_backing(m, slot_of(pfn));
+		hvo_pfn_t frame;
 
+		if (table_layout(m)) {
+			page_forget(m, pfn);
+			continue;
+		}
+		frame = slot_backing(m, slot_of(m, pfn));
 		if (frame != HVO_SHARED_TAIL)
 			m->ops->zero(m->ctx, frame, 1);
 	}
@@ -313,7 +343,7 @@ int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 
 	lock_assert_held(m, &m->memmap_lock);
 	for (pfn = start; pfn < end; pfn = vmemmap_gib_end(pfn, end)) {
-		struct tails t = part_pages(pfn, vmemmap_gib_end(pfn, end));
+		struct tails t = part_slots(m, pfn, vmemmap_gib_end(pfn, end));
 
 		if (!collect_backing(m, t.slot[0], t.nr[0], &l, &old) ||
 		    !collect_backing(m, t.slot[1], t.nr[1], &l, &old))
@@ -321,7 +351,7 @@ int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	}
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
 		fold_set(m, pfn, HVO_SECTION_ORDER, HVO_PAGEBLOCK_ORDER | HVO_FOLDED);
-	m->ops->quiesce(m->ctx);
+	vmemmap_wait_readers(m, &l);
 	rc = vmemmap_map_or_undo(m, &l, &old);
 	if (rc) {
 		fold_bytes_offline(m, start, end);

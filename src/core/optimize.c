@@ -28,8 +28,8 @@
 
 int vmemmap_restore_elsewhere(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
-	uint64_t nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER), want = nr * HVO_PAGEBLOCK_TAILS;
-	slot_t tails = tail_slot(pb_of(pfn));
+	uint64_t nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER), want = nr * pb_tails(m);
+	slot_t tails = tail_slot(m, pb_of(pfn));
 	struct run_list l = { m->runs, 0, NR_RUNS };
 	int rc = -HVO_ENOMEM;
 
@@ -89,7 +89,7 @@ static void put_shared(struct hvo_machine *m, const struct run_list *l,
  */
 static void retag_head_frame(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	hvo_pfn_t frame = slot_backing(m, slot_of(pfn));
+	hvo_pfn_t frame = slot_backing(m, slot_of(m, pfn));
 	struct hvo_page *page = page_rw(m, frame);
 	struct zone *z;
 
@@ -127,7 +127,7 @@ static unsigned int finish_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns
 	unsigned int i, folded = 0;
 
 	for (i = 0; i < nr; i++) {
-		struct tails t = tails_of(pfns[i], order);
+		struct tails t = tails_of(m, pfns[i], order);
 
 		if (nr_shared(m, &t) == nr_tails(&t)) {
 			page_add_flags(page_rw(m, pfns[i]), HVO_PF_OPTIMIZED);
@@ -137,7 +137,7 @@ static unsigned int finish_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns
 		undo_fold(m, &t, old);
 		fold_set(m, pfns[i], order, (uint8_t)order);
 	}
-	m->ops->flush(m->ctx);
+	vmemmap_flush(m);
 	put_shared(m, old, vmemmap_put_frames);
 	for (i = 0; i < nr; i++)
 		if (page_flags(page_ro(m, pfns[i])) & HVO_PF_OPTIMIZED)
@@ -155,7 +155,7 @@ unsigned int vmemmap_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsi
 
 	lock_assert_held(m, &m->memmap_lock);
 	for (; taken < nr; taken++) {
-		struct tails t = tails_of(pfns[taken], order);
+		struct tails t = tails_of(m, pfns[taken], order);
 		struct run_list l_before = l, old_before = old;
 
 		if (!run_add_backing(m, &old, t.slot[0], t.nr[0]) ||
@@ -171,8 +171,8 @@ unsigned int vmemmap_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsi
 	}
 	if (!taken)
 		return 0;
-	m->ops->quiesce(m->ctx);
-	rc = m->ops->remap(m->ctx, l.runs, l.nr, &done);
+	vmemmap_wait_readers(m, &l);
+	rc = vmemmap_map(m, &l, &done);
 	folded = finish_optimize(m, pfns, taken, order, &old);
 	if (rc)
 		trace(m, HVO_EVENT_FOLD_FAILED, pfns[0],
@@ -235,7 +235,7 @@ static unsigned int keep_complete(struct hvo_machine *m, const hvo_pfn_t *pfns, 
 	unsigned int complete = nr, i, j;
 
 	for (i = nr; i--;) {
-		struct tails t = tails_of(pfns[i], order);
+		struct tails t = tails_of(m, pfns[i], order);
 
 		if (!nr_shared(m, &t))
 			continue;
@@ -244,7 +244,7 @@ static unsigned int keep_complete(struct hvo_machine *m, const hvo_pfn_t *pfns, 
 			vmemmap_undo(m,
 				     &(struct hvo_remap){ t.slot[j].nr, HVO_SHARED_TAIL, t.nr[j] });
 	}
-	m->ops->flush(m->ctx);
+	vmemmap_flush(m);
 	return complete;
 }
 
@@ -261,7 +261,7 @@ unsigned int vmemmap_restore(struct hvo_machine *m, hvo_pfn_t *pfns, unsigned in
 	lock_assert_held(m, &m->memmap_lock);
 	*ret_missing = 0;
 	for (taken = 0; taken < nr; taken++) {
-		struct tails t = tails_of(pfns[taken], order);
+		struct tails t = tails_of(m, pfns[taken], order);
 		unsigned int runs = l.nr;
 		uint64_t last = l.nr ? l.runs[l.nr - 1].nr : 0;
 
@@ -289,7 +289,7 @@ unsigned int vmemmap_restore(struct hvo_machine *m, hvo_pfn_t *pfns, unsigned in
 		taken = complete;
 		*ret_missing = 0;
 	} else if (l.nr) {
-		m->ops->flush(m->ctx);
+		vmemmap_flush(m);
 	}
 	for (i = 0; i < taken; i++) {
 		if (!page_optimized(m, pfns[i]))
@@ -306,21 +306,21 @@ bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int or
 			   unsigned int part_order, const struct hvo_restore_step *step,
 			   uint64_t *ret_missing)
 {
-	uint64_t stride = UINT64_C(1) << (part_order - HVO_PAGEBLOCK_ORDER), i;
-	uint64_t nr = UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER);
-	slot_t heads = slot_of(pfn);
-	uint64_t each = stride == 1 ? nr - 1 : 1;
+	hvo_pfn_t part = pfn + (UINT64_C(1) << part_order), end = pfn + (UINT64_C(1) << order);
+	/* In the virtual layout head pages of pageblocks are neighbours. */
+	bool together = part_order == HVO_PAGEBLOCK_ORDER && !table_layout(m);
+	uint64_t each = together ? (end - part) >> part_order : 1;
 	struct run_list l = { m->runs, 0, NR_RUNS };
 	int rc;
 
 	lock_assert_held(m, &m->memmap_lock);
 	*ret_missing = 0;
-	for (i = stride; i < nr; i += each == 1 ? stride : each) {
-		if (vmemmap_gather_home(m, step->gfp, slot_add(heads, i), each, node_of(m, pfn),
-					&l))
+	for (; part < end; part += each << part_order) {
+		slot_t slot = slot_of(m, part);
+
+		if (vmemmap_gather_home(m, step->gfp, slot, each, node_of(m, pfn), &l))
 			continue;
-		*ret_missing = vmemmap_gather(m, step->gfp, zone_of(m, pfn)->node,
-					      slot_add(heads, i), each, &l);
+		*ret_missing = vmemmap_gather(m, step->gfp, zone_of(m, pfn)->node, slot, each, &l);
 		if (*ret_missing) {
 			vmemmap_put_unused_runs(m, &l);
 			return false;
@@ -328,7 +328,8 @@ bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int or
 	}
 	rc = vmemmap_map_runs(m, &l);
 	if (rc) {
-		trace(m, HVO_EVENT_RESTORE_FAILED, pfn, nr / stride - 1, (uint64_t)-rc);
+		trace(m, HVO_EVENT_RESTORE_FAILED, pfn, ((end - pfn) >> part_order) - 1,
+		      (uint64_t)-rc);
 		vmemmap_put_unused_runs(m, &l);
 	}
 	return !rc;

@@ -110,6 +110,16 @@ static inline void page_set_word(struct hvo_page *page, unsigned int i, uint64_t
 	__atomic_store_n(&page->private_data[i], value, __ATOMIC_RELAXED);
 }
 
+/* Make a descriptor that nobody but readers looks at one of all zeroes: a tail. */
+static inline void page_forget(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	uint64_t *words = (uint64_t *)(void *)page_rw(m, pfn);
+	unsigned int i;
+
+	for (i = 0; i < sizeof(struct hvo_page) / sizeof(*words); i++)
+		__atomic_store_n(&words[i], 0, __ATOMIC_RELAXED);
+}
+
 /* Prepare a head for a new user: clear words and map count, set @owner and one reference. */
 static inline void page_hand_out(struct hvo_page *page, uint32_t owner)
 {
@@ -172,11 +182,11 @@ static inline slot_t page_backs(const struct hvo_page *page)
  */
 static inline bool page_describes_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	hvo_pfn_t first = slot_pfn(page_backs(page_ro(m, pfn)));
+	hvo_pfn_t first = slot_pfn(m, page_backs(page_ro(m, pfn)));
 
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
 	return pb_data(m, pb_of(pfn))->flags & PB_SELF && pb_same(pb_of(first), pb_of(pfn)) &&
-	       pb_index(first);
+	       slot_is_tail(m, page_backs(page_ro(m, pfn)));
 }
 
 /*

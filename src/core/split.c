@@ -35,7 +35,7 @@ static void split_below_pageblock(struct hvo_machine *m, hvo_pfn_t pfn, unsigned
 	for (; pfn < end; pfn += HVO_PAGEBLOCK_FRAMES) {
 		split_into(m, pfn, pfn + HVO_PAGEBLOCK_FRAMES, order, owner, flags);
 		lock_acquire(m, &z->lock);
-		zone_open_pageblock(m, z, pb_of(pfn), HVO_PAGEBLOCK_FRAMES,
+		zone_open_pageblock(m, z, pb_of(pfn), 0, HVO_PAGEBLOCK_FRAMES,
 				    on_demand(m) ? MIGRATE_HOSTED : MIGRATE_MOVABLE, 0);
 		lock_release(m, &z->lock);
 	}

@@ -26,14 +26,14 @@
 
 /* ---- bins of cut pageblocks ----------------------------------------------------------------- */
 
-static unsigned int pageblock_used_by_itself(const struct pageblock *b)
+static unsigned int used_by_itself(const struct hvo_machine *m, const struct pageblock *b)
 {
-	return b->flags & PB_SELF ? HVO_PAGEBLOCK_TAILS : 0;
+	return b->flags & PB_SELF ? pb_tails(m) : 0;
 }
 
 bool pageblock_collapsible(struct hvo_machine *m, const struct pageblock *b)
 {
-	return on_demand(m) && b->nr_free + pageblock_used_by_itself(b) == HVO_PAGEBLOCK_FRAMES;
+	return on_demand(m) && b->nr_free + used_by_itself(m, b) == HVO_PAGEBLOCK_FRAMES;
 }
 
 static pb_t number_of(const struct hvo_machine *m, const struct pageblock *b)
@@ -477,12 +477,28 @@ static unsigned int largest_order(hvo_pfn_t pfn, uint64_t nr)
 	return fitting_order(pfn, pfn + nr, SMALL_ORDERS - 1);
 }
 
-void zone_open_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int first,
-			 enum migratetype type, unsigned int flags)
+/* Free the frames of a pageblock with indices [idx, end). */
+static void frags_add(struct hvo_machine *m, struct pageblock *b, hvo_pfn_t base, unsigned int idx,
+		      unsigned int end)
+{
+	unsigned int order;
+
+	for (; idx < end; idx += 1u << order) {
+		order = largest_order(idx, end - idx);
+		while (order && badframe_in_block(m, base + idx, order))
+			order--;
+		if (badframe_in_block(m, base + idx, order))
+			frame_out(m, base + idx);
+		else
+			frag_add(m, b, base, idx, order);
+	}
+}
+
+void zone_open_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int from,
+			 unsigned int to, enum migratetype type, unsigned int flags)
 {
 	struct pageblock *b = pb_data(m, pb);
 	hvo_pfn_t base = pb_pfn(pb);
-	unsigned int idx, order;
 	struct update u;
 
 	lock_assert_held(m, &z->lock);
@@ -491,15 +507,8 @@ void zone_open_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, unsigne
 	fold_set(m, base, HVO_PAGEBLOCK_ORDER, 0);
 	*b = (struct pageblock){ .migratetype = type & 0xf, .isolation = b->isolation };
 	u = update_begin(m, z, b);
-	for (idx = first; idx < HVO_PAGEBLOCK_FRAMES; idx += 1u << order) {
-		order = largest_order(idx, HVO_PAGEBLOCK_FRAMES - idx);
-		while (order && badframe_in_block(m, base + idx, order))
-			order--;
-		if (badframe_in_block(m, base + idx, order))
-			frame_out(m, base + idx);
-		else
-			frag_add(m, b, base, idx, order);
-	}
+	frags_add(m, b, base, 0, from);
+	frags_add(m, b, base, to, HVO_PAGEBLOCK_FRAMES);
 	z->nr_cut++;
 	b->flags = (uint8_t)(flags | PB_CUT);
 	update_end(&u);
@@ -508,14 +517,10 @@ void zone_open_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, unsigne
 void zone_open_around(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int at,
 		      enum migratetype type)
 {
-	hvo_pfn_t base = pb_pfn(pb);
 	bool self = at < HVO_PAGEBLOCK_FRAMES;
 
 	lock_assert_held(m, &z->lock);
-	zone_open_pageblock(m, z, pb, self ? at + HVO_PAGEBLOCK_TAILS : 0, type,
-			    self ? PB_SELF : 0);
-	if (self)
-		zone_put_range(m, z, base, at);
+	zone_open_pageblock(m, z, pb, at, self ? at + pb_tails(m) : at, type, self ? PB_SELF : 0);
 }
 
 void zone_put_range(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uint64_t nr)
@@ -842,7 +847,7 @@ void zone_close_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb)
 	if (stays & PB_CUT) {
 		frags_drop(m, b, base);
 		if (stays & PB_SELF)
-			vmemmap_count(m, NULL, -(int64_t)HVO_PAGEBLOCK_TAILS, 0);
+			vmemmap_count(m, NULL, -(int64_t)pb_tails(m), 0);
 		forget_cut(m, z, b);
 	} else if (hvo_page_state(page_ro(m, base)) == HVO_PAGE_ISOLATED) {
 		page_set_state(m, base, page_rw(m, base), HVO_PAGE_TAIL, 0);
@@ -859,8 +864,8 @@ void zone_reopen_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb)
 
 	lock_assert_held(m, &z->lock);
 	if (flags)
-		vmemmap_count(m, NULL, HVO_PAGEBLOCK_TAILS, 0);
-	zone_open_pageblock(m, z, pb, HVO_PAGEBLOCK_FRAMES, MIGRATE_MOVABLE, flags);
+		vmemmap_count(m, NULL, pb_tails(m), 0);
+	zone_open_pageblock(m, z, pb, 0, HVO_PAGEBLOCK_FRAMES, MIGRATE_MOVABLE, flags);
 	for (pfn = base; pfn < base + HVO_PAGEBLOCK_FRAMES; pfn = end + 1) {
 		for (end = pfn; end < base + HVO_PAGEBLOCK_FRAMES &&
 				hvo_page_state(page_ro(m, end)) == HVO_PAGE_TAIL;)

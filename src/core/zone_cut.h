@@ -48,11 +48,11 @@ bool zone_settle_isolated(struct hvo_machine *m, struct zone *z, pb_t pb);
 
 /*
  * Make a pageblock that the caller owns, whole (TAKEN, or part of such a block) or at
- * PLACE_CUTTING, with its descriptors present, a cut one. Its frames with indices
- * [first, HVO_PAGEBLOCK_FRAMES) are free from now on.
+ * PLACE_CUTTING, with its descriptors present, a cut one. Its frames are free from now on, but for
+ * those with indices [from, to).
  */
-void zone_open_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int first,
-			 enum migratetype type, unsigned int flags);
+void zone_open_pageblock(struct hvo_machine *m, struct zone *z, pb_t pb, unsigned int from,
+			 unsigned int to, enum migratetype type, unsigned int flags);
 
 /*
  * Make a pageblock that the caller owns a cut one of which all is free but for its tails, in the

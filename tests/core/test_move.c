@@ -219,7 +219,7 @@ static uint64_t move_all(struct rig *r, uint64_t first, bool home, uint64_t kind
 				continue;
 			kinds[kind_of(r, block)]++;
 			new = move(r, page);
-			assert_int_equal(new == vmemmap_home(&r->m->nodes[0], (slot_t){ page }),
+			assert_int_equal(new == vmemmap_home(r->m, &r->m->nodes[0], (slot_t){ page }),
 					 home);
 			moved++;
 		}

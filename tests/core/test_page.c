@@ -43,12 +43,17 @@ static void test_sort(void **state)
 static void test_layout(void **state)
 {
 	struct hvo_memmap mm = { .array = NULL };
-	uint64_t page, pages = hvo_memmap_pages(5 * GIB), q, block;
+	struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = 5 * GIB };
+	uint64_t page, pages = hvo_memmap_pages(&cfg), q, block;
 
 	(void)state;
 	assert_int_equal(pages, 5 * 4096);
-	assert_int_equal(hvo_memmap_pages(5 * GIB + 1), 6 * 4096);
-	assert_int_equal(hvo_memmap_pages(128 * MIB), 4096);
+	cfg.hotplug_bytes = 128 * MIB;
+	assert_int_equal(hvo_memmap_pages(&cfg), 6 * 4096);
+	cfg.layout = HVO_LAYOUT_TABLE;
+	assert_int_equal(hvo_memmap_pages(&cfg), 1);
+	cfg.layout = HVO_LAYOUT_TABLE + 1;
+	assert_int_equal(hvo_memmap_pages(&cfg), 0);
 	for (q = 0; q < pages; q++) {
 		page = hvo_memmap_slot(q);
 		assert_true(page < pages);

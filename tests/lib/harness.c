@@ -161,6 +161,16 @@ static void on_fault(void *arg, enum hvo_sim_fault fault, const char *what, uint
 	fail_msg("fault %d of the simulated machine: %s (%#" PRIx64 ")", (int)fault, what, where);
 }
 
+/* HVO_LAYOUT, the layout that the tests are for; without: the default. */
+static enum hvo_layout rig_layout(void)
+{
+	const char *layout = getenv("HVO_LAYOUT");
+
+	if (!layout)
+		return HVO_LAYOUT_DEFAULT;
+	return strcmp(layout, "table") ? HVO_LAYOUT_VIRTUAL : HVO_LAYOUT_TABLE;
+}
+
 struct hvo_config rig_config(enum hvo_mode mode, uint64_t mib)
 {
 	return (struct hvo_config){
@@ -170,6 +180,7 @@ struct hvo_config rig_config(enum hvo_mode mode, uint64_t mib)
 		.mode = mode,
 		.clear = HVO_CLEAR_NEVER,
 		.optimize = true,
+		.layout = rig_layout(),
 	};
 }
 

@@ -1765,7 +1765,7 @@ static void test_stray_write(void **state)
 	for (mode = HVO_ON_DEMAND; mode <= HVO_LINUX; mode++) {
 		box_open_simple(&box, mode, 256 * MIB, NULL);
 		pool_resize(&box, 50);
-		pages = hvo_memmap_pages(256 * MIB);
+		pages = hvo_memmap_pages(hvo_machine_config(box.m));
 		for (page = 0; page < pages; page++) {
 			p = array_page(&box, page);
 			if (hvo_linux_backing(box.host, page) != HVO_SHARED_TAIL)
@@ -2082,7 +2082,7 @@ static void test_info(void **state)
 	(void)state;
 	assert_int_equal(hvo_linux_create(&cfg, &opt, &host), 0);
 	assert_int_equal(hvo_linux_info(host, &info), 0);
-	assert_int_equal(info.array_bytes, hvo_memmap_pages(cfg.memory_bytes) << PAGE_SHIFT);
+	assert_int_equal(info.array_bytes, hvo_memmap_pages(&cfg) << PAGE_SHIFT);
 	assert_ptr_equal(info.array, hvo_linux_array(host));
 	assert_ptr_equal(info.array, hvo_machine_memmap(hvo_linux_machine(host))->array);
 	assert_ptr_equal(info.direct, hvo_window(hvo_linux_machine(host), 0, 1));

@@ -124,7 +124,7 @@ static void look_at_machine(struct tour *t, struct box *box)
 	struct hvo_linux_info info = { .size = sizeof(info) };
 
 	ret->frames = hvo_machine_memmap(box->m)->nr_frames;
-	ret->array_bytes = hvo_memmap_pages(t->opt->memory_bytes) * HVO_FRAME_SIZE;
+	ret->array_bytes = hvo_memmap_pages(hvo_machine_config(box->m)) * HVO_FRAME_SIZE;
 	ret->machine_bytes = hvo_machine_size(hvo_machine_config(box->m));
 	if (!box->on_linux || hvo_linux_info(box->on_linux, &info))
 		return;

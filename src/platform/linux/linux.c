@@ -359,7 +359,7 @@ int hvo_linux_open(const struct hvo_config *cfg, const struct hvo_linux_options 
 	host->sparse = own.sparse;
 	host->bytes = c.memory_bytes + c.hotplug_bytes;
 	host->nr_frames = host->bytes >> PAGE_SHIFT;
-	host->array_pages = hvo_memmap_pages(host->bytes);
+	host->array_pages = hvo_memmap_pages(cfg);
 	pthread_mutex_init(&host->lock, NULL);
 	host->holes =
 		calloc((host->nr_frames >> HVO_PAGEBLOCK_ORDER) / 64 + 1, sizeof(*host->holes));
@@ -419,7 +419,7 @@ static void map_heads(struct hvo_linux *host)
 {
 	size_t gib = 4096 << PAGE_SHIFT, heads = 512 << PAGE_SHIFT, off;
 
-	for (off = 0; !host->sparse && off < host->array_pages << PAGE_SHIFT; off += gib)
+	for (off = 0; !host->sparse && off + heads <= host->array_pages << PAGE_SHIFT; off += gib)
 		(void)madvise(host->array + off, heads, MADV_POPULATE_READ);
 }
 

@@ -114,6 +114,7 @@ struct hvo_sim {
 	uint64_t spin_limit; /* of a wait that nothing ends */
 	uint64_t nr_frames, nr_tables;
 	uint64_t nr_pages; /* of the array */
+	bool table; /* the array is one page, and descriptors are read through the direct map */
 	uint8_t *memory;   /* frame 0 */
 	struct hvo_page *array;
 	void *machine_memory;

@@ -132,7 +132,10 @@ static int set_options(struct hvo_sim *sim, const struct hvo_config *cfg,
 	if (sim->opt.tlb_entries & (sim->opt.tlb_entries - 1))
 		return -HVO_EINVAL;
 	sim->nr_frames = (cfg->memory_bytes + cfg->hotplug_bytes) >> HVO_FRAME_SHIFT;
-	sim->nr_pages = hvo_memmap_pages(cfg->memory_bytes + cfg->hotplug_bytes);
+	sim->nr_pages = hvo_memmap_pages(cfg);
+	if (!sim->nr_pages)
+		return -HVO_EINVAL;
+	sim->table = sim->nr_pages == 1;
 	sim->nr_tables = sim->opt.table_frames;
 	if (!sim->nr_tables)
 		sim->nr_tables = tables_needed(sim->nr_pages);

@@ -356,6 +356,23 @@ bool hvo_sim_is_read(const struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr)
 	return false;
 }
 
+/* A descriptor of the table layout, in a frame or, as heads are, beside all frames. */
+static void *translate_direct(struct hvo_sim *sim, const void *addr, bool write)
+{
+	uint64_t frame = ((uintptr_t)addr - (uintptr_t)sim->memory) >> HVO_FRAME_SHIFT;
+	unsigned int thread = sched_self();
+
+	if (thread)
+		hvo_step(STEP_TRANSLATE, addr);
+	if (frame < sim->nr_frames) {
+		if (thread)
+			note_read(sim, thread - 1, frame);
+		if (write)
+			hvo_sim_dirty(sim, frame, 1);
+	}
+	return (void *)(uintptr_t)addr;
+}
+
 void *hvo_sim_translate(void *ctx, const void *addr, bool write)
 {
 	struct hvo_sim *sim = (struct hvo_sim *)ctx;
@@ -366,6 +383,8 @@ void *hvo_sim_translate(void *ctx, const void *addr, bool write)
 	uint64_t pte = 0;
 	const char *what;
 
+	if (page >= sim->nr_pages && sim->table)
+		return translate_direct(sim, addr, write);
 	if (page >= sim->nr_pages)
 		hvo_sim_fault(sim, fault, "access outside the descriptor array", page);
 	if (thread)

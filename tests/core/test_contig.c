@@ -185,7 +185,7 @@ static void huge_ranges(enum hvo_mode mode)
 	assert_int_equal(hvo_free_contig_range(r.m, start, end), 0);
 	/* In on-demand mode, the frames that the descriptors of the split block are in. */
 	for (i = 0; i < 7; i++) {
-		hvo_pfn_t at = r.m->ops->backing(r.m->ctx, hvo_pageblock_tail_page(pfn >> 9));
+		hvo_pfn_t at = rig_backing(&r, rig_tail_slot(&r, pfn >> 9));
 
 		if (mode == HVO_LINUX)
 			break;
@@ -253,7 +253,7 @@ static void test_clear_on_free(void **state)
 	rig_open(&r, RIG_SIM, &cfg);
 	assert_int_equal(hvo_alloc_contig_range(r.m, BASE, BASE + 8, GFP_QUIET), 0);
 	assert_int_equal(rig_page(&r, BASE + 8)->state, HVO_PAGE_MEMMAP);
-	assert_false(rig_zero(&r, BASE + 8, HVO_PAGEBLOCK_TAILS));
+	assert_false(rig_zero(&r, BASE + 8, rig_tails(&r)));
 	rig_fill(&r, BASE, 8, 3);
 	assert_int_equal(hvo_free_contig_range(r.m, BASE, BASE + 8), 0);
 	assert_int_equal(hvo_collapse(r.m, UINT64_MAX, NULL), 1);

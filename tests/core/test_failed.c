@@ -28,8 +28,8 @@
 #define FIRST UINT64_C(32768) /* of ZONE_MOVABLE */
 #define T UINT64_C(51200)     /* the pageblock that everything is about */
 #define END (T + 512)
-#define T_TAIL hvo_pageblock_tail_page(T >> 9)
-#define T_HEAD hvo_pageblock_head_page(T >> 9)
+#define T_TAIL(r) rig_tail_slot(r, T >> 9)
+#define T_HEAD(r) rig_head_slot(r, T >> 9)
 #define MAX_HELD 256
 
 struct scene {
@@ -104,7 +104,7 @@ static void on_call(void *arg)
 
 static hvo_pfn_t backing_of(struct scene *s, uint64_t page)
 {
-	return s->r.m->ops->backing(s->r.m->ctx, page);
+	return rig_backing(&s->r, page);
 }
 
 /* ---- what the operations are made of ------------------------------------------------------- */
@@ -520,12 +520,12 @@ static void op_soft_offline_refused(struct scene *s)
 
 static void op_soft_offline_tail(struct scene *s)
 {
-	soft_offline(s, backing_of(s, T_TAIL));
+	soft_offline(s, backing_of(s, T_TAIL(&s->r)));
 }
 
 static void op_soft_offline_head(struct scene *s)
 {
-	soft_offline(s, backing_of(s, T_HEAD));
+	soft_offline(s, backing_of(s, T_HEAD(&s->r)));
 }
 
 static void op_cma_pool(struct scene *s)
@@ -640,7 +640,7 @@ static void op_offline_fails(struct scene *s)
 
 static void op_move_memmap(struct scene *s)
 {
-	(void)hvo_move_memmap(s->r.m, backing_of(s, T_TAIL));
+	(void)hvo_move_memmap(s->r.m, backing_of(s, T_TAIL(&s->r)));
 	hvo_collapse(s->r.m, UINT64_MAX, NULL);
 }
 
@@ -830,9 +830,9 @@ static void expect_nothing_lost(struct scene *s)
 static hvo_pfn_t choose(struct scene *s, const struct op *op, unsigned int frame)
 {
 	if (frame == OF_TAIL)
-		return backing_of(s, T_TAIL);
+		return backing_of(s, T_TAIL(&s->r));
 	if (frame == OF_HEAD)
-		return backing_of(s, T_HEAD);
+		return backing_of(s, T_HEAD(&s->r));
 	if (frame == OF_ROOM)
 		return s->room ? s->room + 300 : HVO_SHARED_TAIL;
 	return (op->around ? op->around : T) + frame;

@@ -595,7 +595,7 @@ static void prepare_move(struct scene *s)
 		assert_true(++s->subject < hvo_machine_memmap(s->r.m)->nr_frames);
 		page = *rig_page(&s->r, s->subject);
 	} while (page.state != HVO_PAGE_MEMMAP || page.flags & HVO_PF_BOOT ||
-		 hvo_memmap_group(page.private_data[0]) >> 3 != s->hole[0] >> HVO_PAGEBLOCK_ORDER);
+		 rig_group(&s->r, page.private_data[0]) >> 3 != s->hole[0] >> HVO_PAGEBLOCK_ORDER);
 }
 
 static bool run_move(struct scene *s)

@@ -19,6 +19,8 @@ static struct hvo_config config(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, BOOT_MIB);
 
+	/* All of this is about memory that has descriptors as long as it is there. */
+	cfg.layout = HVO_LAYOUT_VIRTUAL;
 	cfg.hotplug_bytes = 384 * MIB;
 	return cfg;
 }

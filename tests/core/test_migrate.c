@@ -1266,14 +1266,14 @@ static void evacuate_memmap(enum rig_platform platform)
 	rig_open(&r, platform, &cfg);
 	t = table_new(&r);
 	/* Not in the block that has descriptors from the start. */
-	boot = r.m->ops->backing(r.m->ctx, 0) >> 9;
+	boot = rig_backing(&r, 0) >> 9;
 	do
 		first = rig_alloc(&r, HVO_GFP_KERNEL, 0);
 	while (first >> 9 == boot);
 	adopt(t, first, 0, 2, 0);
 	pfn = rig_alloc(&r, HVO_GFP_USER, 9);
 	assert_int_equal(hvo_split_page(r.m, pfn, 0), 0);
-	frame = r.m->ops->backing(r.m->ctx, hvo_pageblock_tail_page(pfn >> 9));
+	frame = rig_backing(&r, rig_tail_slot(&r, pfn >> 9));
 	assert_int_equal(rig_page(&r, frame)->state, HVO_PAGE_MEMMAP);
 	start = frame & ~(hvo_pfn_t)511;
 	assert_int_equal(t->slots[0].pfn & ~(hvo_pfn_t)511, start);
@@ -1310,7 +1310,7 @@ static void test_evacuate_boot(void **state)
 	for (mode = 0; mode < 2; mode++) {
 		cfg.mode = mode ? HVO_LINUX : HVO_ON_DEMAND;
 		rig_open(&r, RIG_SIM, &cfg);
-		start = r.m->ops->backing(r.m->ctx, 0) & ~(hvo_pfn_t)511;
+		start = rig_backing(&r, 0) & ~(hvo_pfn_t)511;
 		assert_int_equal(hvo_isolate_range(r.m, start, start + 512), 0);
 		assert_int_equal(evacuate(r.m, start, start + 512, EVACUATE_CONTIG, UINT64_MAX,
 					  NULL),

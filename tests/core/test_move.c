@@ -83,7 +83,7 @@ static void shot_check(struct rig *r, struct shot *shot, hvo_pfn_t but, hvo_pfn_
 
 static hvo_pfn_t backing(struct rig *r, uint64_t page)
 {
-	return r->m->ops->backing(r->m->ctx, page);
+	return rig_backing(r, page);
 }
 
 /* A machine in which nothing but the audit says anything of moves. */
@@ -104,7 +104,7 @@ static void assert_same(struct rig *r, const struct hvo_machine_stat *was)
 static hvo_pfn_t move_while(struct rig *r, uint64_t page, uint64_t findings)
 {
 	struct hvo_machine_stat was = rig_stat(r);
-	struct shot *shot = shot_take(r, hvo_memmap_group(page) / 8 * 512, 512);
+	struct shot *shot = shot_take(r, rig_group(r, page) / 8 * 512, 512);
 	hvo_pfn_t old = backing(r, page), new;
 
 	assert_int_equal(hvo_move_memmap(r->m, old), 0);
@@ -161,14 +161,14 @@ static void split_tails(enum rig_platform platform)
 			rig_mark(&r, i);
 		for (round = 0; round < 2; round++)
 			for (k = 0; k < 7; k++)
-				move(&r, hvo_pageblock_tail_page(pfn >> 9) + k);
+				move(&r, rig_tail_slot(&r, pfn >> 9) + k);
 		for (i = pfn; i < pfn + 512; i += UINT64_C(1) << orders[n])
 			rig_unmark(&r, i);
 		assert_true(rig_intact(&r, pfn, 512, orders[n]));
 		put_parts(&r, pfn, pfn + 512, orders[n]);
 		rig_audit(&r);
 		/* Free fragments and their lists move as well. */
-		move(&r, hvo_pageblock_tail_page(pfn >> 9) + 3);
+		move(&r, rig_tail_slot(&r, pfn >> 9) + 3);
 		hvo_collapse(r.m, UINT64_MAX, NULL);
 		rig_audit(&r);
 		assert_int_equal(rig_stat(&r).memmap, memmap);
@@ -214,13 +214,13 @@ static uint64_t move_all(struct rig *r, uint64_t first, bool home, uint64_t kind
 	memset(kinds, 0, NR_KINDS * sizeof(*kinds));
 	for (block = 0; block < nr; block++) {
 		for (k = first; k < 8; k++) {
-			page = hvo_memmap_slot(block * 8 + k);
+			page = rig_slot(r, block * 8 + k);
 			if (!may_move(r, page))
 				continue;
 			kinds[kind_of(r, block)]++;
 			new = move(r, page);
-			assert_int_equal(new == vmemmap_home(r->m, &r->m->nodes[0], (slot_t){ page }),
-					 home);
+			assert_int_equal(
+				new == vmemmap_home(r->m, &r->m->nodes[0], (slot_t){ page }), home);
 			moved++;
 		}
 	}
@@ -235,7 +235,7 @@ static hvo_pfn_t alloc_restored(struct rig *r)
 
 	for (;;) {
 		pfn = rig_alloc(r, HVO_GFP_KERNEL, 9);
-		if (may_move(r, hvo_pageblock_tail_page(pfn >> 9)))
+		if (may_move(r, rig_tail_slot(r, pfn >> 9)))
 			break;
 		assert_true(nr < 128);
 		others[nr++] = pfn;
@@ -340,7 +340,7 @@ static void test_not_movable(void **state)
 	rig_put(&r, pfn);
 	refuse(&r, pfn, -HVO_EINVAL);
 	refuse(&r, hvo_machine_memmap(r.m)->nr_frames - 1, -HVO_EINVAL);
-	pfn = backing(&r, hvo_pageblock_tail_page(pfn >> 9));
+	pfn = backing(&r, rig_tail_slot(&r, pfn >> 9));
 	assert_int_equal(rig_page(&r, pfn)->state, HVO_PAGE_MEMMAP);
 	hvo_machine_abandon(r.m);
 	assert_int_equal(hvo_move_memmap(r.m, pfn), -HVO_ENODEV);
@@ -374,7 +374,7 @@ static void test_busy(void **state)
 	(void)state;
 	rig_open(&r, RIG_SIM, &cfg);
 	pfn = split_block(&r, 0);
-	tails = hvo_pageblock_tail_page(pfn >> 9);
+	tails = rig_tail_slot(&r, pfn >> 9);
 	z = zone_of(r.m, pfn);
 	/* On its way to a user: one page of descriptors; then one that has only tails of it. */
 	put_parts(&r, pfn + 64, pfn + 128, 0);
@@ -424,10 +424,10 @@ static void test_no_memory(void **state)
 	rig_open(&r, RIG_SIM, &cfg);
 	pfn = split_block(&r, 3);
 	hog_all(&r, &h, 0, true);
-	refuse(&r, backing(&r, hvo_pageblock_tail_page(pfn >> 9)), -HVO_ENOMEM);
+	refuse(&r, backing(&r, rig_tail_slot(&r, pfn >> 9)), -HVO_ENOMEM);
 	assert_true(hog_intact(&r, &h));
 	hog_release(&r, &h, UINT64_MAX);
-	move(&r, hvo_pageblock_tail_page(pfn >> 9));
+	move(&r, rig_tail_slot(&r, pfn >> 9));
 	rig_close(&r);
 }
 
@@ -462,7 +462,7 @@ static void test_each_failure(void **state)
 			/* Nothing is left in a cut block that could serve. */
 			while (small_free(&r))
 				rig_alloc(&r, HVO_GFP_KERNEL, 0);
-		frame = backing(&r, hvo_pageblock_tail_page(pfn >> 9) + 2);
+		frame = backing(&r, rig_tail_slot(&r, pfn >> 9) + 2);
 		refused = 0;
 		for (fail_at = 1;; fail_at++) {
 			was = rig_stat(&r);
@@ -474,7 +474,7 @@ static void test_each_failure(void **state)
 				break;
 			}
 			assert_true(rig_disarm(&r));
-			assert_int_equal(backing(&r, hvo_pageblock_tail_page(pfn >> 9) + 2), frame);
+			assert_int_equal(backing(&r, rig_tail_slot(&r, pfn >> 9) + 2), frame);
 			assert_int_equal(rig_stat(&r).moved, 0);
 			assert_same(&r, &was);
 			shot_check(&r, shot, HVO_PFN_NONE, HVO_PFN_NONE);
@@ -647,7 +647,7 @@ static int act_alloc(struct hvo_machine *m, hvo_pfn_t pfn)
 static void move_against(struct rig *r, hvo_pfn_t described, hvo_pfn_t pfn,
 			 int (*act)(struct hvo_machine *m, hvo_pfn_t pfn), int rc)
 {
-	uint64_t page = hvo_memmap_slot(described >> 6);
+	uint64_t page = rig_slot(r, described >> 6);
 	struct hvo_platform_ops ops = *r->m->ops;
 	int moved;
 
@@ -752,7 +752,7 @@ static void late_flush(void *ctx)
 /* Until both are through the flush the move waits for readers, of which one is late. */
 static void late(struct rig *r, hvo_pfn_t pfn, int (*act)(struct hvo_machine *m, hvo_pfn_t pfn))
 {
-	uint64_t page = hvo_memmap_slot(pfn >> 6);
+	uint64_t page = rig_slot(r, pfn >> 6);
 	struct hvo_platform_ops ops = *r->m->ops;
 	void *(*translate)(void *ctx, const void *addr, bool write) = r->m->mm.translate;
 
@@ -1318,7 +1318,7 @@ static void *mover(void *arg)
 
 	while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE)) {
 		page = s->pfn[rig_random(&seed) % s->nr] >> 9;
-		page = hvo_memmap_slot(page * 8 + rig_random(&seed) % 8);
+		page = rig_slot(&s->r, page * 8 + rig_random(&seed) % 8);
 		frame = backing(&s->r, page);
 		if (frame == HVO_SHARED_TAIL)
 			continue;

@@ -255,7 +255,7 @@ static bool frames_on(struct rig *r, hvo_pfn_t start, hvo_pfn_t end, int node)
 	hvo_pfn_t pfn, at;
 
 	for (pfn = start; pfn < end; pfn += 512) {
-		at = r->m->ops->backing(r->m->ctx, hvo_pageblock_head_page(pfn >> 9));
+		at = rig_backing(r, rig_head_slot(r, pfn >> 9));
 		if (at / NODE_FRAMES != (uint64_t)node)
 			return false;
 	}
@@ -279,7 +279,7 @@ static void movable_node(enum hvo_mode mode)
 	at_start = rig_stat(&r);
 	for (i = 0; i < 4; i++) {
 		struct hvo_zone_stat z = rig_zone(&r, (int)i, HVO_ZONE_NORMAL);
-		uint64_t tails = mode == HVO_ON_DEMAND ? own[i] * HVO_PAGEBLOCK_TAILS : 0;
+		uint64_t tails = mode == HVO_ON_DEMAND ? own[i] * rig_tails(&r) : 0;
 
 		assert_int_equal(z.present, normal[i] * MIB / HVO_FRAME_SIZE);
 		assert_int_equal(z.managed, z.present - own[i] * each - tails);
@@ -342,9 +342,8 @@ static void test_movable_policies(void **state)
 		assert_int_equal(res.done, i == 2 ? 200 : 0);
 		assert_int_equal(res.refused, i == 2 ? 0 : 200);
 		rig_audit(&r);
-		for (page = hvo_pageblock_tail_page(3 * NODE_FRAMES >> 9); i == 2 && page % 7;
-		     page++)
-			assert_int_equal(r.m->ops->backing(r.m->ctx, page) / NODE_FRAMES, 1);
+		for (page = rig_tail_slot(&r, 3 * NODE_FRAMES >> 9); i == 2 && page % 7; page++)
+			assert_int_equal(rig_backing(&r, page) / NODE_FRAMES, 1);
 		/* On the other nodes they do. */
 		assert_int_equal(rig_resize(huge, 1, 20).done, 20);
 		assert_int_equal(rig_resize(huge, 1, 0).done, 20);
@@ -416,11 +415,10 @@ static void movable_failure(enum hvo_mode mode)
 	rig_open(&r, RIG_SIM, &cfg);
 	for (i = 0; i < 4; i += 3) {
 		pfn = (hvo_pfn_t)i * NODE_FRAMES + 7 * 512;
-		frame = r.m->ops->backing(r.m->ctx, hvo_pageblock_head_page(pfn >> 9));
+		frame = rig_backing(&r, rig_head_slot(&r, pfn >> 9));
 		assert_int_equal(frame / NODE_FRAMES, 1);
 		assert_int_equal(hvo_memory_failure(r.m, frame), 0);
-		assert_int_not_equal(r.m->ops->backing(r.m->ctx, hvo_pageblock_head_page(pfn >> 9)),
-				     frame);
+		assert_int_not_equal(rig_backing(&r, rig_head_slot(&r, pfn >> 9)), frame);
 		rig_audit(&r);
 	}
 	rig_close(&r);

@@ -265,7 +265,7 @@ static void test_cut_fails(void **state)
 
 static hvo_pfn_t backing(struct rig *r, uint64_t page)
 {
-	return r->m->ops->backing(r->m->ctx, page);
+	return rig_backing(r, page);
 }
 
 static void unmark_and_put(struct rig *r, hvo_pfn_t pfn)
@@ -296,7 +296,7 @@ static void expect_same(struct rig *r, const struct hvo_page *was, hvo_pfn_t fir
 /* What backs a page of the array fails, and is replaced at once; the frame that failed. */
 static hvo_pfn_t fail_backing(struct rig *r, uint64_t page)
 {
-	hvo_pfn_t first = hvo_memmap_group(page) * 64, old = backing(r, page), new, pfn;
+	hvo_pfn_t first = rig_group(r, page) * 64, old = backing(r, page), new, pfn;
 	struct hvo_machine_stat was = rig_stat(r), now;
 	struct hvo_page pages[64];
 
@@ -347,7 +347,7 @@ static void own_frames(enum rig_platform platform, enum hvo_clear clear)
 	cfg.clear = clear;
 	rig_open(&r, platform, &cfg);
 	base = busy_block(&r, small, 40);
-	tails = hvo_pageblock_tail_page(base >> 9);
+	tails = rig_tail_slot(&r, base >> 9);
 	memmap = rig_stat(&r).memmap;
 	/* Each of them, and then what came instead: all stay in the block. */
 	for (i = 0; i < 2; i++) {
@@ -397,7 +397,7 @@ static void own_frame_full(enum hvo_clear clear)
 	rig_open(&r, RIG_SIM, &cfg);
 	memmap = rig_stat(&r).memmap;
 	base = busy_block(&r, small, 8);
-	tails = hvo_pageblock_tail_page(base >> 9);
+	tails = rig_tail_slot(&r, base >> 9);
 	while (r.m->pageblocks[base >> 9].nr_free)
 		filler[nr++] = rig_alloc(&r, HVO_GFP_KERNEL, 0);
 	bad = fail_backing(&r, tails + 3);
@@ -439,10 +439,10 @@ static void test_own_frame_isolated(void **state)
 	rig_open(&r, RIG_SIM, &cfg);
 	base = busy_block(&r, small, 10);
 	assert_int_equal(hvo_isolate_range(r.m, base, base + 512), 0);
-	bad[0] = fail_backing(&r, hvo_pageblock_tail_page(base >> 9));
-	assert_int_equal(backing(&r, hvo_pageblock_tail_page(base >> 9)) >> 9, base >> 9);
+	bad[0] = fail_backing(&r, rig_tail_slot(&r, base >> 9));
+	assert_int_equal(backing(&r, rig_tail_slot(&r, base >> 9)) >> 9, base >> 9);
 	assert_int_equal(hvo_unisolate_range(r.m, base, base + 512), 0);
-	bad[1] = fail_backing(&r, hvo_pageblock_tail_page(base >> 9) + 6);
+	bad[1] = fail_backing(&r, rig_tail_slot(&r, base >> 9) + 6);
 	for (i = 0; i < 10; i++)
 		unmark_and_put(&r, small[i]);
 	expect_out(&r, bad, 2);
@@ -462,7 +462,7 @@ static void test_descriptors_elsewhere(void **state)
 	rig_fill(&r, pfn, 512, 6);
 	assert_int_equal(hvo_split_page(r.m, pfn, 3), 0);
 	for (i = 0; i < 2; i++)
-		bad[i] = fail_backing(&r, hvo_pageblock_tail_page(pfn >> 9) + i);
+		bad[i] = fail_backing(&r, rig_tail_slot(&r, pfn >> 9) + i);
 	assert_true(rig_intact(&r, pfn, 512, 6));
 	for (i = 0; i < 512; i += 8)
 		rig_put(&r, pfn + i);
@@ -533,8 +533,8 @@ static void boot_frames(enum rig_platform platform, enum hvo_mode mode, uint64_t
 	of[4] = s.free;
 	of[5] = 0; /* the very block that they lie in */
 	for (i = 0; i < 6; i++) {
-		bad[nr++] = fail_backing(&s.r, hvo_pageblock_head_page(of[i] >> 9));
-		tail = hvo_pageblock_tail_page(of[i] >> 9) + i;
+		bad[nr++] = fail_backing(&s.r, rig_head_slot(&s.r, of[i] >> 9));
+		tail = rig_tail_slot(&s.r, of[i] >> 9) + i;
 		if (backing(&s.r, tail) != HVO_SHARED_TAIL &&
 		    (rig_page(&s.r, backing(&s.r, tail))->flags & HVO_PF_BOOT))
 			bad[nr++] = fail_backing(&s.r, tail);
@@ -547,7 +547,7 @@ static void boot_frames(enum rig_platform platform, enum hvo_mode mode, uint64_t
 	assert_int_equal(rig_stat(&s.r).memmap_boot,
 			 boot - nr + (mode == HVO_LINUX && optimize ? 2 : 0));
 	/* And what came instead, once more. */
-	bad[nr++] = fail_backing(&s.r, hvo_pageblock_head_page(s.small >> 9));
+	bad[nr++] = fail_backing(&s.r, rig_head_slot(&s.r, s.small >> 9));
 	scene_close(&s, bad, nr);
 }
 
@@ -580,11 +580,11 @@ static void test_boot_frames_two_nodes(void **state)
 	(void)state;
 	cfg.nr_nodes = 2;
 	rig_open(&r, RIG_SIM, &cfg);
-	bad[0] = fail_backing(&r, hvo_pageblock_head_page(node >> 9));
-	bad[1] = fail_backing(&r, hvo_pageblock_head_page((node >> 9) + 511));
+	bad[0] = fail_backing(&r, rig_head_slot(&r, node >> 9));
+	bad[1] = fail_backing(&r, rig_head_slot(&r, (node >> 9) + 511));
 	/* The rest of the node's head pages are in a cut block. */
-	bad[2] = fail_backing(&r, hvo_pageblock_head_page((node >> 9) + 512));
-	bad[3] = fail_backing(&r, hvo_pageblock_head_page((node >> 9) - 1));
+	bad[2] = fail_backing(&r, rig_head_slot(&r, (node >> 9) + 512));
+	bad[3] = fail_backing(&r, rig_head_slot(&r, (node >> 9) - 1));
 	assert_int_equal(bad[0], node);
 	assert_int_equal(bad[1], node + 511);
 	expect_out(&r, bad, 4);
@@ -608,7 +608,7 @@ static void gigantic_descriptors(enum hvo_mode mode)
 	rig_resize(giga, ANY, 1);
 	pfn = rig_take(giga, ANY);
 	rig_mark(&r, pfn);
-	page = hvo_pageblock_head_page(pfn >> 9);
+	page = rig_head_slot(&r, pfn >> 9);
 	step = mode == HVO_ON_DEMAND ? 100 : 700;
 	for (done = 0; nr < 5; done += step)
 		bad[nr++] = fail_backing(&r, page + done);
@@ -647,16 +647,16 @@ static hvo_pfn_t victim_open(struct rig *r, enum victim victim, enum rig_platfor
 
 	rig_open(r, platform, &cfg);
 	base = busy_block(r, small, 8);
-	*ret_page = hvo_pageblock_tail_page(base >> 9) + 5;
+	*ret_page = rig_tail_slot(r, base >> 9) + 5;
 	if (victim == OWN_FRAME_FULL)
 		while (r->m->pageblocks[base >> 9].nr_free)
 			rig_alloc(r, HVO_GFP_KERNEL, 0);
 	if (victim == BOOT_FRAME || victim == WHOLE_FRAME)
-		*ret_page = hvo_pageblock_head_page(base >> 9);
+		*ret_page = rig_head_slot(r, base >> 9);
 	if (victim == ELSEWHERE) {
 		base = rig_alloc(r, HVO_GFP_USER, 9);
 		assert_int_equal(hvo_split_page(r->m, base, 0), 0);
-		*ret_page = hvo_pageblock_tail_page(base >> 9) + 5;
+		*ret_page = rig_tail_slot(r, base >> 9) + 5;
 	}
 	return backing(r, *ret_page);
 }
@@ -818,15 +818,15 @@ static void test_busy_descriptors(void **state)
 	base = busy_block(&r, small, 8);
 	assert_int_equal(alloc_block(r.m, HVO_GFP_KERNEL, 6, ANY, &part), 0);
 	assert_int_equal(part >> 9, base >> 9);
-	bad[0] = backing(&r, hvo_memmap_slot(part >> 6));
+	bad[0] = backing(&r, rig_slot(&r, part >> 6));
 	assert_int_equal(hvo_memory_failure(r.m, bad[0]), -HVO_EBUSY);
-	assert_int_equal(backing(&r, hvo_memmap_slot(part >> 6)), bad[0]);
+	assert_int_equal(backing(&r, rig_slot(&r, part >> 6)), bad[0]);
 	assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 0);
 	free_block(r.m, part, 6);
 	assert_int_equal(hvo_work(r.m, UINT64_MAX, NULL), 1);
 	/* A whole block, and its head page. */
 	assert_int_equal(alloc_block(r.m, HVO_GFP_KERNEL, 9, ANY, &part), 0);
-	bad[1] = backing(&r, hvo_pageblock_head_page(part >> 9));
+	bad[1] = backing(&r, rig_head_slot(&r, part >> 9));
 	assert_int_equal(hvo_memory_failure(r.m, bad[1]), -HVO_EBUSY);
 	free_block(r.m, part, 9);
 	rig_audit(&r);
@@ -853,8 +853,8 @@ static void test_head_in_its_block(void **state)
 	base = small[0] & ~UINT64_C(511);
 	for (i = 1; i < 4; i++)
 		small[i] = rig_alloc(&r, HVO_GFP_KERNEL, 3);
-	bad = fail_backing(&r, hvo_pageblock_head_page(base >> 9));
-	frame = backing(&r, hvo_pageblock_head_page(base >> 9));
+	bad = fail_backing(&r, rig_head_slot(&r, base >> 9));
+	frame = backing(&r, rig_head_slot(&r, base >> 9));
 	assert_int_equal(frame >> 9, base >> 9);
 	assert_int_equal(hvo_move_memmap(r.m, frame), 0);
 	rig_audit(&r);
@@ -862,7 +862,7 @@ static void test_head_in_its_block(void **state)
 		rig_put(&r, small[i]);
 	/* Emptied, wherever it is now: the frame moves, its own tails go with it. */
 	assert_int_equal(hvo_alloc_contig_range(r.m, base, base + 512, HVO_GFP_KERNEL), 0);
-	assert_int_not_equal(backing(&r, hvo_pageblock_head_page(base >> 9)) >> 9, base >> 9);
+	assert_int_not_equal(backing(&r, rig_head_slot(&r, base >> 9)) >> 9, base >> 9);
 	rig_audit(&r);
 	assert_int_equal(hvo_free_contig_range(r.m, base, base + 512), 0);
 	expect_out(&r, &bad, 1);
@@ -923,7 +923,7 @@ static void test_audit(void **state)
 	rig_close(&r);
 	bad = victim_open(&r, ELSEWHERE, RIG_SIM, &run.page);
 	/* Tails of a block in which nothing failed. */
-	b = &r.m->pageblocks[hvo_memmap_group(run.page) >> 3];
+	b = &r.m->pageblocks[rig_group(&r, run.page) >> 3];
 	b->flags |= PB_SELF;
 	assert_int_equal(rig_findings(&r), 1);
 	b->flags &= (uint8_t)~PB_SELF;
@@ -1016,7 +1016,7 @@ static void fail_under_them(struct crowd *c, uint64_t own)
 		for (i = 0; i < nr && tries % 4; i++, q = (q + 8) % (nr * 8))
 			if (!hvo_fold_byte(hvo_machine_memmap(c->r.m), q >> 3))
 				break;
-		frame = backing(&c->r, hvo_memmap_slot(q));
+		frame = backing(&c->r, rig_slot(&c->r, q));
 		if (frame == HVO_SHARED_TAIL)
 			continue;
 		if (!hvo_memory_failure(c->r.m, frame)) {
@@ -1108,12 +1108,12 @@ static void test_many_descriptors(void **state)
 	assert_int_equal(hvo_memory_failure(r.m, bad[MANY]), 0);
 	assert_int_not_equal(backing(&r, page), bad[MANY]);
 	rig_audit(&r);
-	bad[MANY + 1] = backing(&r, hvo_pageblock_tail_page(hvo_memmap_group(page) >> 3));
+	bad[MANY + 1] = backing(&r, rig_tail_slot(&r, rig_group(&r, page) >> 3));
 	assert_int_equal(hvo_memory_failure(r.m, bad[MANY + 1]), 0);
 	assert_int_equal(rig_page(&r, bad[MANY + 1])->state, HVO_PAGE_POISONED);
 	more = rig_alloc(&r, HVO_GFP_USER, 9);
 	assert_int_equal(hvo_split_page(r.m, more, 0), 0);
-	bad[MANY + 2] = backing(&r, hvo_pageblock_tail_page(more >> 9));
+	bad[MANY + 2] = backing(&r, rig_tail_slot(&r, more >> 9));
 	assert_int_equal(hvo_memory_failure(r.m, bad[MANY + 2]), 0);
 	assert_int_equal(hvo_poisoned(r.m, NULL, 0), MANY + 3);
 	rig_audit(&r);

@@ -119,10 +119,8 @@ static void note_backing(struct rig *r, hvo_pfn_t *at)
 {
 	uint64_t nr = r->m->mm.nr_frames >> HVO_PAGEBLOCK_ORDER, i;
 
-	for (i = 0; i < nr * HVO_PAGEBLOCK_TAILS; i++)
-		at[i] = r->m->ops->backing(r->m->ctx,
-					   hvo_pageblock_tail_page(i / HVO_PAGEBLOCK_TAILS) +
-						   i % HVO_PAGEBLOCK_TAILS);
+	for (i = 0; i < nr * rig_tails(r); i++)
+		at[i] = rig_backing(r, rig_tail_slot(r, i / rig_tails(r)) + i % rig_tails(r));
 }
 
 /*
@@ -132,7 +130,7 @@ static void note_backing(struct rig *r, hvo_pfn_t *at)
  */
 static void home_again(enum rig_platform platform, unsigned int order, uint64_t nr, bool fail)
 {
-	static hvo_pfn_t before[512 * HVO_PAGEBLOCK_TAILS], after[512 * HVO_PAGEBLOCK_TAILS];
+	static hvo_pfn_t before[512 * HVO_PAGEBLOCK_MEMMAP], after[512 * HVO_PAGEBLOCK_MEMMAP];
 	struct hvo_config cfg = rig_config(HVO_LINUX, 1024);
 	struct hvo_resize_result res = { .size = sizeof(res) };
 	struct hvo_pool *pool;

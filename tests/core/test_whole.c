@@ -258,10 +258,10 @@ static void cut_and_mend(struct full *f, uint64_t nr_free)
 	struct frames s = cut_all(f, nr_free);
 
 	assert_int_equal(rig_free(&f->r), 0);
-	assert_int_equal(s.nr, blocks * (HVO_PAGEBLOCK_FRAMES - HVO_PAGEBLOCK_TAILS));
+	assert_int_equal(s.nr, blocks * (HVO_PAGEBLOCK_FRAMES - rig_tails(&f->r)));
 	assert_true(s.nr * 1000 >= nr_free * 986);
 	assert_int_equal(cut_blocks(&f->r), cut + blocks);
-	assert_int_equal(rig_stat(&f->r).memmap, memmap + blocks * HVO_PAGEBLOCK_TAILS);
+	assert_int_equal(rig_stat(&f->r).memmap, memmap + blocks * rig_tails(&f->r));
 	rig_audit(&f->r);
 	assert_true(frames_intact(f, &s));
 	expect_contents(f);
@@ -741,7 +741,7 @@ static void test_move_elsewhere(void **state)
 			continue;
 		page = rig_page(&r, pfn);
 		if (hvo_page_state(page) == HVO_PAGE_MEMMAP && !(page->flags & HVO_PF_BOOT) &&
-		    hvo_memmap_group(page->private_data[0]) >> 3 == block >> HVO_PAGEBLOCK_ORDER)
+		    rig_group(&r, page->private_data[0]) >> 3 == block >> HVO_PAGEBLOCK_ORDER)
 			moved += !hvo_move_memmap(r.m, pfn);
 	}
 	assert_int_equal(moved, 0);

@@ -60,7 +60,7 @@ static void orders(enum hvo_mode mode)
 		cuts = rig_stat(&r).cuts - cuts;
 		assert_int_equal(pfn & ((UINT64_C(1) << order) - 1), 0);
 		assert_int_equal(rig_free(&r),
-				 before - (UINT64_C(1) << order) - HVO_PAGEBLOCK_TAILS * cuts);
+				 before - (UINT64_C(1) << order) - rig_tails(&r) * cuts);
 		assert_int_equal(hvo_page_state(rig_page(&r, pfn)), HVO_PAGE_USED);
 		assert_int_equal(rig_page(&r, pfn)->order, order);
 		rig_audit(&r);

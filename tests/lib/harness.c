@@ -161,6 +161,46 @@ static void on_fault(void *arg, enum hvo_sim_fault fault, const char *what, uint
 	fail_msg("fault %d of the simulated machine: %s (%#" PRIx64 ")", (int)fault, what, where);
 }
 
+bool rig_table(const struct rig *r)
+{
+	return hvo_machine_memmap(r->m)->table;
+}
+
+unsigned int rig_tails(const struct rig *r)
+{
+	return hvo_pageblock_tails(r->m);
+}
+
+uint64_t rig_slot(const struct rig *r, uint64_t group)
+{
+	return rig_table(r) ? group : hvo_memmap_slot(group);
+}
+
+uint64_t rig_group(const struct rig *r, uint64_t slot)
+{
+	return rig_table(r) ? slot : hvo_memmap_group(slot);
+}
+
+uint64_t rig_tail_slot(const struct rig *r, uint64_t pageblock)
+{
+	return rig_table(r) ? pageblock << 3 : hvo_pageblock_tail_page(pageblock);
+}
+
+uint64_t rig_head_slot(const struct rig *r, uint64_t pageblock)
+{
+	return rig_slot(r, pageblock << 3);
+}
+
+hvo_pfn_t rig_backing(const struct rig *r, uint64_t slot)
+{
+	const struct hvo_memmap *mm = hvo_machine_memmap(r->m);
+
+	if (!mm->table)
+		return r->sim ? hvo_sim_ops.backing(r->sim, slot) :
+				hvo_linux_ops.backing(r->host, slot);
+	return mm->table[slot] ? mm->table[slot] - UINT64_C(1) : HVO_SHARED_TAIL;
+}
+
 /* HVO_LAYOUT, the layout that the tests are for; without: the default. */
 static enum hvo_layout rig_layout(void)
 {

@@ -86,6 +86,20 @@ uint64_t rig_findings(struct rig *r);
 /* 0 and again with the text in r->panic_what: if (!rig_panics(r)) do something wrong. */
 #define rig_panics(r) ((r)->may_panic = true, setjmp((r)->panic))
 
+/* ---- where descriptors are, in either layout ----------------------------------- */
+
+/* Pages of descriptors that a pageblock has only while it is cut, and the first of their slots. */
+unsigned int rig_tails(const struct rig *r);
+uint64_t rig_tail_slot(const struct rig *r, uint64_t pageblock);
+/* The slot with a pageblock's own descriptor; in the table layout the first of its tails. */
+uint64_t rig_head_slot(const struct rig *r, uint64_t pageblock);
+/* The slot of the frames from @group * 64 on, and the other way round. */
+uint64_t rig_slot(const struct rig *r, uint64_t group);
+uint64_t rig_group(const struct rig *r, uint64_t slot);
+/* The frame behind a slot, or HVO_SHARED_TAIL. */
+hvo_pfn_t rig_backing(const struct rig *r, uint64_t slot);
+bool rig_table(const struct rig *r);
+
 /* ---- contents ---------------------------------------------------------------- */
 
 /* One word in each 64 bytes; of a very large range, not of every frame. */

@@ -364,10 +364,10 @@ static void count_deferred(struct model *mo, hvo_pfn_t pfn, unsigned int order, 
 /* Tails of blocks that stayed cut when they went offline, in frames that did not. */
 static void count_offline_cut(struct model *mo, hvo_pfn_t pfn, unsigned int order, uint64_t *sum)
 {
-	uint64_t page = hvo_pageblock_tail_page(pb_of(pfn).nr), k;
+	uint64_t page = rig_tail_slot(&mo->r, pb_of(pfn).nr), k;
 
-	for (k = 0; !order && k < HVO_PAGEBLOCK_TAILS; k++)
-		*sum += is_online(mo, mo->r.m->ops->backing(mo->r.m->ctx, page + k));
+	for (k = 0; !order && k < rig_tails(&mo->r); k++)
+		*sum += is_online(mo, rig_backing(&mo->r, page + k));
 }
 
 /* Frames of online memory that hold descriptors, from what must be present. */
@@ -378,7 +378,7 @@ static uint64_t hosted_elsewhere(struct model *mo, uint64_t section)
 	hvo_pfn_t pfn;
 
 	for (i = 0; i < HVO_SECTION_FRAMES / HVO_PAGES_PER_FRAME; i++) {
-		pfn = mo->r.m->ops->backing(mo->r.m->ctx, hvo_memmap_slot(q + i));
+		pfn = rig_backing(&mo->r, rig_slot(&mo->r, q + i));
 		nr += pfn != HVO_SHARED_TAIL && pfn >> HVO_SECTION_ORDER != section;
 	}
 	return nr;
@@ -404,7 +404,7 @@ static uint64_t descriptors(struct model *mo)
 	}
 	for (i = 0; i < mo->cfg.nr_nodes; i++)
 		for (t = 0; t < HVO_NR_ZONES; t++)
-			nr += HVO_PAGEBLOCK_TAILS *
+			nr += rig_tails(&mo->r) *
 			      rig_zone(&mo->r, (int)i, (enum hvo_zone_type)t).nr_cut;
 	each_block(mo, HVO_SECTION_OFFLINE, count_offline_cut, &nr);
 	return nr;

@@ -125,14 +125,21 @@ hvo_pfn_t vmemmap_home(const struct hvo_machine *m, const struct node *n, slot_t
 	base = n->memmap_pfn + (from - n->start) / HVO_PAGES_PER_FRAME - boot_saved(n, from);
 	if (from >= n->boot_start && from < n->boot_end)
 		return pfn == from ? base : HVO_PFN_NONE;
-	if (table_layout(m))
-		return base + (pfn - from) / HVO_PAGES_PER_FRAME;
 	/* The part of this GiB that belongs to the node: heads first, then tails. */
 	to = vmemmap_gib_end(pfn, n->end);
 	nr = (pfn - from) / HVO_PAGEBLOCK_FRAMES;
 	if (!k)
 		return base + nr;
-	return base + (to - from) / HVO_PAGEBLOCK_FRAMES + nr * pb_tails(m) + k - 1;
+	return base + (to - from) / HVO_PAGEBLOCK_FRAMES + nr * (HVO_PAGEBLOCK_MEMMAP - 1) + k - 1;
+}
+
+uint64_t vmemmap_home_run(const struct hvo_machine *m, slot_t slot, uint64_t nr)
+{
+	unsigned int k = pb_index(slot_pfn(m, slot)) / HVO_PAGES_PER_FRAME;
+
+	if (!table_layout(m))
+		return nr;
+	return k ? min_u64(nr, HVO_PAGEBLOCK_MEMMAP - k) : 1;
 }
 
 void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, slot_t slot, uint64_t nr)

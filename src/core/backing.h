@@ -60,6 +60,12 @@ slot_t vmemmap_slot_at_start(struct hvo_machine *m, hvo_pfn_t pfn);
 hvo_pfn_t vmemmap_home(const struct hvo_machine *m, const struct node *n, slot_t slot);
 
 /*
+ * How many of the slots [slot, slot + nr), which are together in the virtual layout, had frames at
+ * the start that are neighbours.
+ */
+uint64_t vmemmap_home_run(const struct hvo_machine *m, slot_t slot, uint64_t nr);
+
+/*
  * Count frames that begin to hold descriptors, or cease to (negative numbers): @nr ordinary ones, and
  * @boot that are set aside, which zone @z does not manage; its lock is held if there are any.
  */

@@ -65,19 +65,30 @@ static hvo_pfn_t home_of(const struct hvo_machine *m, const struct node *n, slot
 	return vmemmap_home(m, n, slot);
 }
 
+/* Map slots of a node to the frames that are set aside for the slots. */
+static int online_slots(struct hvo_machine *m, const struct node *n, slot_t slot, uint64_t nr)
+{
+	struct hvo_remap run;
+	unsigned int done;
+	int rc = 0;
+
+	for (; nr && !rc; nr -= run.nr, slot = slot_add(slot, run.nr)) {
+		run = (struct hvo_remap){ slot.nr, home_of(m, n, slot), vmemmap_home_run(m, slot, nr) };
+		rc = vmemmap_map(m, &(struct run_list){ &run, 1, 1 }, &done);
+	}
+	return rc;
+}
+
 /* Map what lasts of the node's part of one GiB. */
 static int online_gib(struct hvo_machine *m, const struct node *n, hvo_pfn_t pfn, hvo_pfn_t end)
 {
 	struct tails t = lasting_slots(m, pfn, end);
-	struct hvo_remap runs[2];
-	struct run_list l = { runs, 0, 2 };
-	unsigned int done, j;
+	int rc;
 
 	if (pfn >= n->boot_start && pfn < n->boot_end)
 		t = (struct tails){ { t.slot[0] }, { 1 } };
-	for (j = 0; j < 2; j++)
-		run_add(&l, t.slot[j], t.nr[j] ? home_of(m, n, t.slot[j]) : 0, t.nr[j]);
-	return vmemmap_map(m, &l, &done);
+	rc = online_slots(m, n, t.slot[0], t.nr[0]);
+	return rc ? rc : online_slots(m, n, t.slot[1], t.nr[1]);
 }
 
 static void online_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)

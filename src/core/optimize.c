@@ -184,31 +184,39 @@ unsigned int vmemmap_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsi
 
 /* ---- Linux mode: restore -------------------------------------------------------------------- */
 
+/* Find frames for slots of a huge page: those of the start, or any. Returns how many are missing. */
+static uint64_t gather_slots(struct hvo_machine *m, hvo_pfn_t pfn, slot_t slot, uint64_t nr,
+			     const struct hvo_restore_step *step, struct run_list *l)
+{
+	int node = zone_of(m, pfn)->node;
+	uint64_t n, missing;
+
+	for (; nr; nr -= n, slot = slot_add(slot, n)) {
+		n = vmemmap_home_run(m, slot, nr);
+		if (vmemmap_gather_home(m, step->gfp, slot, n, node_of(m, pfn), l))
+			continue;
+		missing = vmemmap_gather(m, step->gfp, node, slot, n, l);
+		if (missing)
+			return missing + nr - n;
+	}
+	return 0;
+}
+
 static uint64_t gather_page(struct hvo_machine *m, hvo_pfn_t pfn, const struct tails *t,
 			    const struct hvo_restore_step *step, struct run_list *l)
 {
-	struct node *n = node_of(m, pfn);
 	hvo_pfn_t own = pfn;
-	uint64_t missing;
+	uint64_t missing = 0;
 	unsigned int j;
 
-	for (j = 0; j < 2; j++) {
-		if (!t->nr[j])
-			continue;
-		if (step->source == HVO_RESTORE_CARVE) {
-			if (!run_add(l, t->slot[j], own, t->nr[j]))
-				return nr_tails(t);
-			own += t->nr[j];
-			continue;
-		}
-		if (vmemmap_gather_home(m, step->gfp, t->slot[j], t->nr[j], n, l))
-			continue;
-		missing = vmemmap_gather(m, step->gfp, zone_of(m, pfn)->node, t->slot[j], t->nr[j],
-					 l);
-		if (missing)
-			return missing;
+	for (j = 0; j < 2 && !missing; j++) {
+		if (step->source != HVO_RESTORE_CARVE)
+			missing = gather_slots(m, pfn, t->slot[j], t->nr[j], step, l);
+		else if (!run_add(l, t->slot[j], own, t->nr[j]))
+			return nr_tails(t);
+		own += t->nr[j];
 	}
-	return 0;
+	return missing;
 }
 
 /* Cut a list of runs back to @nr runs, the last of them to @last pages; @put: free those frames. */
@@ -318,9 +326,7 @@ bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int or
 	for (; part < end; part += each << part_order) {
 		slot_t slot = slot_of(m, part);
 
-		if (vmemmap_gather_home(m, step->gfp, slot, each, node_of(m, pfn), &l))
-			continue;
-		*ret_missing = vmemmap_gather(m, step->gfp, zone_of(m, pfn)->node, slot, each, &l);
+		*ret_missing = gather_slots(m, pfn, slot, each, step, &l);
 		if (*ret_missing) {
 			vmemmap_put_unused_runs(m, &l);
 			return false;

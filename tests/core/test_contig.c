@@ -208,9 +208,11 @@ static void unmovable(enum hvo_mode mode)
 	hvo_pfn_t pfn, block;
 	struct holder h;
 	struct rig r;
+	uint64_t own;
 	int i;
 
 	rig_open(&r, RIG_SIM, &cfg);
+	own = mode == HVO_ON_DEMAND ? rig_tails(&r) : 0;
 	holder_open(&h, &r, 0);
 	for (i = 0; i < 300; i++)
 		holder_hold(&h, rig_alloc(&r, HVO_GFP_USER, 2), 2, HOLD_FILLED);
@@ -226,7 +228,8 @@ static void unmovable(enum hvo_mode mode)
 	assert_int_equal(r.events[HVO_EVENT_ALLOC_FAILED], 1);
 	hvo_collapse(r.m, UINT64_MAX, NULL);
 	after = rig_zone(&r, 0, HVO_ZONE_NORMAL);
-	assert_int_equal(after.free, before.free);
+	/* What left is in another pageblock, which may have been cut for that. */
+	assert_int_equal(after.free + (after.nr_cut - before.nr_cut) * own, before.free);
 	assert_true(rig_intact(&r, pfn, 1, 5));
 	holder_check(&h);
 	rig_audit(&r);
@@ -603,7 +606,9 @@ static void gigantic_pinned(enum hvo_mode mode)
 	assert_int_equal(hvo_cma_create(r.m, 0, 4 * 262144, &(struct hvo_cma *){ NULL }), 0);
 	assert_int_equal(hvo_pool_create(r.m, 18, &giga), 0);
 	assert_int_equal(hvo_pool_set_cma(giga, true), 0);
-	assert_int_equal(rig_resize(giga, ANY, 100).done, 7);
+	/* Where nothing is set aside at the start, the first GiB is one, too. */
+	assert_int_equal(rig_resize(giga, ANY, 100).done,
+			 mode == HVO_ON_DEMAND && rig_table(&r) ? 8 : 7);
 	assert_in_range(h.isolates, 2, 2 * 2 * ATTEMPT);
 	rig_audit(&r);
 	/* Another time they are looked at again. */
@@ -796,7 +801,8 @@ static void node_cma(enum hvo_mode mode)
 				 0);
 		assert_in_range(pfn, start[i], start[i] + 16384 - 4096);
 		assert_int_equal(hvo_pool_free(pool, pfn), 0);
-		assert_int_equal(rig_resize(pool, i, 2).done, 1);
+		/* The first GiB has what is set aside at the start, if there is any. */
+		assert_int_equal(rig_resize(pool, i, rig_lasting(&r) ? 2 : 1).done, 1);
 		assert_int_equal(rig_pool(pool, i).total, 2);
 	}
 	rig_audit(&r);
@@ -829,7 +835,8 @@ static void node_gigantic(enum hvo_mode mode)
 		if (i % 3)
 			holder_let_go(&h, (uint64_t)i);
 	for (i = 1; i >= 0; i--) {
-		assert_int_equal(rig_resize(pool, i, 2).done, 1);
+		/* The first GiB has what is set aside at the start, if there is any. */
+		assert_int_equal(rig_resize(pool, i, rig_lasting(&r) ? 2 : 1).done, 1);
 		for (k = 0; k < 2; k++)
 			assert_int_equal(rig_pool(pool, k).total, k >= i);
 		holder_check(&h);
@@ -841,7 +848,8 @@ static void node_gigantic(enum hvo_mode mode)
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(hvo_pool_alloc(pool, HVO_GFP_KERNEL | HVO_GFP_THISNODE, i, &pfn),
 				 0);
-		assert_int_equal(pfn, 262144 + (hvo_pfn_t)i * 524288);
+		if (rig_lasting(&r))
+			assert_int_equal(pfn, 262144 + (hvo_pfn_t)i * 524288);
 		rig_fill_some(&r, pfn, 262144, 4);
 		assert_int_equal(hvo_pool_free(pool, pfn), 0);
 	}

@@ -171,6 +171,13 @@ unsigned int rig_tails(const struct rig *r)
 	return hvo_pageblock_tails(r->m);
 }
 
+unsigned int rig_lasting(const struct rig *r)
+{
+	if (hvo_machine_config(r->m)->mode == HVO_LINUX)
+		return HVO_PAGEBLOCK_MEMMAP;
+	return HVO_PAGEBLOCK_MEMMAP - rig_tails(r);
+}
+
 uint64_t rig_slot(const struct rig *r, uint64_t group)
 {
 	return rig_table(r) ? group : hvo_memmap_slot(group);

@@ -99,6 +99,8 @@ uint64_t rig_group(const struct rig *r, uint64_t slot);
 /* The frame behind a slot, or HVO_SHARED_TAIL. */
 hvo_pfn_t rig_backing(const struct rig *r, uint64_t slot);
 bool rig_table(const struct rig *r);
+/* Of the pages of descriptors of a pageblock, those that are there whatever it is used for. */
+unsigned int rig_lasting(const struct rig *r);
 
 /* ---- contents ---------------------------------------------------------------- */
 

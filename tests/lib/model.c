@@ -384,10 +384,15 @@ static uint64_t hosted_elsewhere(struct model *mo, uint64_t section)
 	return nr;
 }
 
+uint64_t lasting(const struct model *mo)
+{
+	return HVO_SECTION_FRAMES / HVO_PAGEBLOCK_FRAMES * rig_lasting(&mo->r);
+}
+
 static uint64_t descriptors(struct model *mo)
 {
 	bool on_demand = mo->cfg.mode == HVO_ON_DEMAND;
-	uint64_t of_section = on_demand ? 64 : 512, nr = 0, saved = 0, i, t;
+	uint64_t of_section = lasting(mo), nr = 0, saved = 0, i, t;
 
 	for (i = 0; i < mo->nr_sections; i++)
 		if (mo->section[i].state == HVO_SECTION_ONLINE ||

@@ -122,6 +122,9 @@ uint64_t pages_present(struct model *mo, unsigned int pool);
 void check(struct model *mo);
 void check_all(struct model *mo);
 
+/* Frames with descriptors of a section, whatever the section is used for. */
+uint64_t lasting(const struct model *mo);
+
 /* ---- model_memory.c: operations on ranges and on memory itself ----------------------------- */
 
 void op_add(struct model *mo);

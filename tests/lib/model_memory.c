@@ -99,7 +99,9 @@ static bool all_are(struct model *mo, hvo_pfn_t start, hvo_pfn_t end, enum hvo_s
 /* Frames at the beginning of a section that host its descriptors. */
 static uint64_t hosting(const struct model *mo)
 {
-	return mo->cfg.mode == HVO_LINUX ? 512 : 71;
+	uint64_t nr = lasting(mo);
+
+	return mo->cfg.mode == HVO_ON_DEMAND && nr ? nr + rig_tails(&mo->r) : nr;
 }
 
 /* Of the free frames of a section, those of one block in eight. */
@@ -129,8 +131,7 @@ void op_add(struct model *mo)
 		want = -HVO_EBUSY;
 	rc = hvo_memory_add(mo->r.m, node, start, end, flags);
 	if (rc || want) {
-		needed =
-			want ? 0 : (end - start) / SECTION * (mo->cfg.mode == HVO_LINUX ? 512 : 64);
+		needed = want ? 0 : (end - start) / SECTION * lasting(mo);
 		/* Without one to spare for tails or below the watermarks. */
 		must(mo, rc == want || (rc == -HVO_ENOMEM && !want && !flags &&
 					room < needed + needed / 32 + 64));
@@ -140,7 +141,8 @@ void op_add(struct model *mo)
 	}
 	for (pfn = start; pfn < end; pfn += SECTION) {
 		*section_at(mo, pfn) =
-			(struct model_section){ HVO_SECTION_OFFLINE, node, HVO_ZONE_NORMAL, flags };
+			(struct model_section){ HVO_SECTION_OFFLINE, node, HVO_ZONE_NORMAL,
+						flags && hosting(mo) };
 		must_be_zero(mo, pfn + (flags ? hosting(mo) : 0), pfn + SECTION);
 	}
 }

@@ -284,8 +284,7 @@ static void check_own(struct audit *a, pb_t pb)
 
 	for (k = 0; k < pb_tails(m); k++)
 		own += pb_same(pb_of(slot_backing(m, slot_add(tail_slot(m, pb), k))), pb);
-	expect(a, RULE_BLOCK_1, "tails in frames of their own block", pb.nr, pb_tails(m),
-	       own);
+	expect(a, RULE_BLOCK_1, "tails in frames of their own block", pb.nr, pb_tails(m), own);
 }
 
 static void audit_cut(struct audit *a, struct zone *z, pb_t pb, struct count *c)

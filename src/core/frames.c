@@ -39,8 +39,8 @@ static void claim_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order
 
 		lock_acquire(m, &z->lock);
 		for (p = pfn; p < pfn + nr; p += HVO_PAGEBLOCK_FRAMES)
-			zone_open_pageblock(m, z, pb_of(p), 0, HVO_PAGEBLOCK_FRAMES, MIGRATE_UNMOVABLE,
-					    0);
+			zone_open_pageblock(m, z, pb_of(p), 0, HVO_PAGEBLOCK_FRAMES,
+					    MIGRATE_UNMOVABLE, 0);
 		lock_release(m, &z->lock);
 	}
 	for (i = 0; i < nr; i++) {
@@ -166,18 +166,19 @@ bool vmemmap_gather_home(struct hvo_machine *m, unsigned int gfp, slot_t slot, u
 
 /*
  * Does pageblock @pb depend on pageblock @target (Linux mode): does a frame of its descriptors lie
- * in @target, or in a pageblock that depends on @target? Gives up after some steps with yes.
+ * in @target, or in a pageblock that depends on @target? Heads are left out: a search through two
+ * frames of each pageblock would have no end. Gives up after some steps with yes.
  */
 static bool waits_for(struct hvo_machine *m, pb_t pb, pb_t target, unsigned int *steps)
 {
-	slot_t slot = tail_slot(m, pb);
+	slot_t slot = slot_of(m, pb_pfn(pb) + HVO_PAGES_PER_FRAME);
 	pb_t last = pb;
 	unsigned int k;
 
 	if (pb_same(pb, target) || ++*steps > WAITS_STEPS)
 		return true;
-	for (k = 0; k < pb_tails(m); k++) {
-		hvo_pfn_t pfn = slot_backing(m, slot_add(slot, k));
+	for (k = 1; k < HVO_PAGEBLOCK_MEMMAP; k++, slot = slot_add(slot, 1)) {
+		hvo_pfn_t pfn = slot_backing(m, slot);
 
 		if (pfn == HVO_SHARED_TAIL || pb_same(pb_of(pfn), pb) || pb_same(pb_of(pfn), last))
 			continue;

@@ -73,7 +73,8 @@ static int online_slots(struct hvo_machine *m, const struct node *n, slot_t slot
 	int rc = 0;
 
 	for (; nr && !rc; nr -= run.nr, slot = slot_add(slot, run.nr)) {
-		run = (struct hvo_remap){ slot.nr, home_of(m, n, slot), vmemmap_home_run(m, slot, nr) };
+		run = (struct hvo_remap){ slot.nr, home_of(m, n, slot),
+					  vmemmap_home_run(m, slot, nr) };
 		rc = vmemmap_map(m, &(struct run_list){ &run, 1, 1 }, &done);
 	}
 	return rc;

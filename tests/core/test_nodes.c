@@ -286,7 +286,8 @@ static void movable_node(enum hvo_mode mode)
 		assert_int_equal(z.managed, z.present - own[i] * each - tails);
 		assert_int_equal(rig_zone(&r, (int)i, HVO_ZONE_MOVABLE).managed,
 				 movable[i] * MIB / HVO_FRAME_SIZE);
-		assert_true(!each || frames_on(&r, i * NODE_FRAMES, (i + 1) * NODE_FRAMES, i == 2 ? 2 : 1));
+		assert_true(!each ||
+			    frames_on(&r, i * NODE_FRAMES, (i + 1) * NODE_FRAMES, i == 2 ? 2 : 1));
 	}
 	/* What cannot be moved is nowhere on it; what can is, cut as well. */
 	assert_int_equal(hvo_alloc_pages(r.m, HVO_GFP_KERNEL | HVO_GFP_THISNODE | HVO_GFP_NOWARN, 0,

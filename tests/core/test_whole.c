@@ -259,7 +259,8 @@ static void cut_and_mend(struct full *f, uint64_t nr_free)
 
 	assert_int_equal(rig_free(&f->r), 0);
 	assert_int_equal(s.nr, blocks * (HVO_PAGEBLOCK_FRAMES - rig_tails(&f->r)));
-	assert_true(s.nr * 1000 >= nr_free * 986);
+	/* 505 or 504 of 512. */
+	assert_true(s.nr * 1000 >= nr_free * 984);
 	assert_int_equal(cut_blocks(&f->r), cut + blocks);
 	assert_int_equal(rig_stat(&f->r).memmap, memmap + blocks * rig_tails(&f->r));
 	rig_audit(&f->r);

@@ -231,6 +231,15 @@ struct hvo_config rig_config(enum hvo_mode mode, uint64_t mib)
 	};
 }
 
+struct hvo_config rig_config_aside(enum hvo_mode mode, uint64_t mib)
+{
+	struct hvo_config cfg = rig_config(mode, mib);
+
+	if (mode == HVO_ON_DEMAND)
+		cfg.layout = HVO_LAYOUT_VIRTUAL;
+	return cfg;
+}
+
 uint32_t rig_never_isolate(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t pfn,
 			   unsigned int order)
 {

@@ -59,6 +59,9 @@ struct rig {
 /* One node, @mib, nothing cleared, a reserve of one frame, HVO on. */
 struct hvo_config rig_config(enum hvo_mode mode, uint64_t mib);
 
+/* The same, of a layout in which each mode sets frames aside for descriptors at the start. */
+struct hvo_config rig_config_aside(enum hvo_mode mode, uint64_t mib);
+
 /* Asserts that it works. */
 void rig_open(struct rig *r, enum rig_platform platform, const struct hvo_config *cfg);
 void rig_close(struct rig *r);

@@ -90,7 +90,12 @@ _Static_assert(sizeof(struct hvo_page) == 64, "a descriptor is one cache line");
  */
 #define HVO_HOLD 0x80000000u
 
-#define HVO_PAGES_PER_FRAME 64u /* descriptors in one descriptor page */
+/* Descriptors in one descriptor page, and room for them: more only in a machine built smaller. */
+#define HVO_PAGES_PER_FRAME (HVO_PAGEBLOCK_FRAMES / HVO_PAGEBLOCK_MEMMAP)
+#define HVO_PAGES_ROOM (HVO_FRAME_SIZE / sizeof(struct hvo_page))
+/* In the array, for each GiB of frames: pages, and how many of these are head pages. */
+#define HVO_GIGA_HEADS (UINT64_C(1) << (HVO_GIGA_ORDER - HVO_PAGEBLOCK_ORDER))
+#define HVO_GIGA_MEMMAP (HVO_PAGEBLOCK_MEMMAP * HVO_GIGA_HEADS)
 #define HVO_FOLDED 0x80u
 #define HVO_FOLD_ORDER 0x1fu
 
@@ -110,47 +115,47 @@ struct hvo_memmap {
 	void *ctx;
 };
 
-/* Descriptor page that holds the 64 descriptors from frame q * 64 on. */
+/* Descriptor page that holds the descriptors from frame q * HVO_PAGES_PER_FRAME on. */
 static inline uint64_t hvo_memmap_slot(uint64_t q)
 {
-	uint64_t r = q & 4095;
+	uint64_t r = q % HVO_GIGA_MEMMAP, pb = r / HVO_PAGEBLOCK_MEMMAP;
 
-	return (q & ~UINT64_C(4095)) | ((r & 7) ? 511 + r - (r >> 3) : r >> 3);
+	return q - r + (r % HVO_PAGEBLOCK_MEMMAP ? HVO_GIGA_HEADS - 1 + r - pb : pb);
 }
 
 static inline uint64_t hvo_memmap_group(uint64_t page)
 {
-	uint64_t r = page & 4095;
+	uint64_t r = page % HVO_GIGA_MEMMAP, tail = r - HVO_GIGA_HEADS;
 
-	if (r < 512)
-		r = r << 3;
-	else
-		r = ((r - 512) / 7) * 8 + (r - 512) % 7 + 1;
-	return (page & ~UINT64_C(4095)) | r;
+	if (r < HVO_GIGA_HEADS)
+		return page - r + r * HVO_PAGEBLOCK_MEMMAP;
+	return page - r + tail / HVO_PAGEBLOCK_TAILS * HVO_PAGEBLOCK_MEMMAP +
+	       tail % HVO_PAGEBLOCK_TAILS + 1;
 }
 
 /* First head page and first tail page of a pageblock, as pages of the array. */
 static inline uint64_t hvo_pageblock_head_page(uint64_t pb)
 {
-	return hvo_memmap_slot(pb << 3);
+	return hvo_memmap_slot(pb * HVO_PAGEBLOCK_MEMMAP);
 }
 
 static inline uint64_t hvo_pageblock_tail_page(uint64_t pb)
 {
-	return hvo_memmap_slot((pb << 3) + 1);
+	return hvo_memmap_slot(pb * HVO_PAGEBLOCK_MEMMAP + 1);
 }
 
 /* The descriptor's address in the array; dereference it through hvo_page_ro(). */
 static inline struct hvo_page *hvo_page_addr(const struct hvo_memmap *mm, hvo_pfn_t pfn)
 {
-	return mm->array + hvo_memmap_slot(pfn >> 6) * HVO_PAGES_PER_FRAME + (pfn & 63);
+	return mm->array + hvo_memmap_slot(pfn / HVO_PAGES_PER_FRAME) * HVO_PAGES_ROOM +
+	       pfn % HVO_PAGES_PER_FRAME;
 }
 
 static inline hvo_pfn_t hvo_page_to_pfn(const struct hvo_memmap *mm, const struct hvo_page *page)
 {
 	uint64_t n = (uint64_t)(page - mm->array);
 
-	return (hvo_memmap_group(n >> 6) << 6) | (n & 63);
+	return hvo_memmap_group(n / HVO_PAGES_ROOM) * HVO_PAGES_PER_FRAME + n % HVO_PAGES_ROOM;
 }
 
 static inline const struct hvo_page *hvo_page_ro(const struct hvo_memmap *mm, hvo_pfn_t pfn)

@@ -214,9 +214,9 @@ size_t hvo_machine_size(const struct hvo_config *cfg)
 
 uint64_t hvo_memmap_pages(uint64_t memory_bytes)
 {
-	uint64_t gib = UINT64_C(1) << 30;
+	uint64_t gib = HVO_FRAME_SIZE << HVO_GIGA_ORDER;
 
-	return (memory_bytes / gib + (memory_bytes % gib != 0)) * 4096;
+	return (memory_bytes / gib + (memory_bytes % gib != 0)) * HVO_GIGA_MEMMAP;
 }
 
 /* ---- memory at the start -------------------------------------------------------------------- */

@@ -69,7 +69,7 @@ static void op_alloc_kernel(struct world *w)
 
 static void op_alloc8(struct world *w)
 {
-	alloc(w, HVO_GFP_USER, 8);
+	alloc(w, HVO_GFP_USER, HVO_PAGEBLOCK_ORDER - 1);
 }
 
 static void op_alloc3_zero(struct world *w)
@@ -79,12 +79,12 @@ static void op_alloc3_zero(struct world *w)
 
 static void op_alloc9(struct world *w)
 {
-	alloc(w, HVO_GFP_USER | HVO_GFP_ZERO, 9);
+	alloc(w, HVO_GFP_USER | HVO_GFP_ZERO, HVO_PAGEBLOCK_ORDER);
 }
 
 static void op_alloc9_last(struct world *w)
 {
-	alloc(w, HVO_GFP_MOVABLE | HVO_GFP_MEMALLOC, 9);
+	alloc(w, HVO_GFP_MOVABLE | HVO_GFP_MEMALLOC, HVO_PAGEBLOCK_ORDER);
 }
 
 static void op_alloc_and_free(struct world *w)
@@ -127,12 +127,12 @@ static void op_split(struct world *w)
 	if (!b || b->users || b->nr != HVO_PAGEBLOCK_FRAMES || b->range || b->cma)
 		return;
 	b->users++;
-	rc = hvo_split_page(w->m, T, 7);
+	rc = hvo_split_page(w->m, T, PART_ORDER);
 	may_say(rc, OOM | BUSY | INVAL, "hvo_split_page()");
 	b = still_there(w, T);
 	b->users--;
 	if (!rc)
-		world_split(w, b, 7);
+		world_split(w, b, PART_ORDER);
 }
 
 /* ---- references and words --------------------------------------------------------------- */
@@ -185,7 +185,7 @@ static void op_read(struct world *w)
 
 	hvo_read_lock(w->m);
 	for (i = 0; i < 3; i++) {
-		head = hvo_page_head(&w->m->mm, T + 40 + 64 * i);
+		head = hvo_page_head(&w->m->mm, T + HVO_PAGES_PER_FRAME / 2 + HVO_PAGES_PER_FRAME * i);
 		page = hvo_page_ro(&w->m->mm, head);
 		must(hvo_page_state(page) < HVO_PAGE_NR_STATES, "a state that is none", head);
 		(void)hvo_page_refs(page);
@@ -231,17 +231,17 @@ static void op_contig(struct world *w)
 
 static void op_contig_part(struct world *w)
 {
-	contig(w, T + 100, T + 400);
+	contig(w, T + HVO_PAGEBLOCK_FRAMES / 5, T + HVO_PAGEBLOCK_FRAMES * 4 / 5);
 }
 
 static void op_contig_pages(struct world *w)
 {
 	hvo_pfn_t pfn = HVO_PFN_NONE;
-	int rc = hvo_alloc_contig_pages(w->m, 300, HVO_GFP_MOVABLE, ANY, &pfn);
+	int rc = hvo_alloc_contig_pages(w->m, SOME, HVO_GFP_MOVABLE, ANY, &pfn);
 
 	may_say(rc, BUSY | OOM, "hvo_alloc_contig_pages()");
 	if (!rc)
-		world_hold(w, pfn, 300, false)->range = true;
+		world_hold(w, pfn, SOME, false)->range = true;
 }
 
 static void op_isolate(struct world *w)
@@ -271,7 +271,7 @@ static void op_unisolate(struct world *w)
 
 static void op_compact(struct world *w)
 {
-	(void)hvo_compact(w->m, ANY, 9, 1024, NULL);
+	(void)hvo_compact(w->m, ANY, HVO_PAGEBLOCK_ORDER, 2 * HVO_PAGEBLOCK_FRAMES, NULL);
 }
 
 static void op_move_memmap(struct world *w)
@@ -285,11 +285,11 @@ static void op_move_memmap(struct world *w)
 static void op_cma(struct world *w)
 {
 	hvo_pfn_t pfn = HVO_PFN_NONE;
-	int rc = hvo_cma_alloc(w->cma, 512, 9, &pfn);
+	int rc = hvo_cma_alloc(w->cma, HVO_PAGEBLOCK_FRAMES, HVO_PAGEBLOCK_ORDER, &pfn);
 
 	may_say(rc, BUSY | OOM, "hvo_cma_alloc()");
 	if (!rc)
-		world_hold(w, pfn, 512, false)->cma = true;
+		world_hold(w, pfn, HVO_PAGEBLOCK_FRAMES, false)->cma = true;
 }
 
 /* ---- what is done in the background ----------------------------------------------------- */
@@ -306,7 +306,7 @@ static void op_work(struct world *w)
 
 static void op_report(struct world *w)
 {
-	(void)hvo_report_free(w->m, ANY, 9, 2048, NULL);
+	(void)hvo_report_free(w->m, ANY, HVO_PAGEBLOCK_ORDER, 4 * HVO_PAGEBLOCK_FRAMES, NULL);
 }
 
 static void op_min_free(struct world *w)
@@ -347,7 +347,7 @@ static void op_huge_alloc(struct world *w)
 
 	may_say(rc, OOM, "hvo_pool_alloc()");
 	if (!rc)
-		world_hold(w, pfn, 512, true);
+		world_hold(w, pfn, HVO_PAGEBLOCK_FRAMES, true);
 }
 
 static void op_huge_reserved(struct world *w)
@@ -367,7 +367,7 @@ static void op_huge_reserved(struct world *w)
 		     w->isolations != isolations,
 	     "a promise was broken", (uint64_t)-rc);
 	if (!rc)
-		world_hold(w, pfn, 512, false);
+		world_hold(w, pfn, HVO_PAGEBLOCK_FRAMES, false);
 	else
 		(void)hvo_pool_unreserve(w->pool, 1);
 }
@@ -452,7 +452,7 @@ static void op_shrinker(struct world *w)
 
 	must(!hvo_shrinker_register(w->m, &shrinker), "hvo_shrinker_register()", 0);
 	must(!hvo_set_oom_notifier(w->m, notice_nothing, NULL), "hvo_set_oom_notifier()", 0);
-	alloc(w, HVO_GFP_USER, 8);
+	alloc(w, HVO_GFP_USER, HVO_PAGEBLOCK_ORDER - 1);
 	must(!hvo_set_oom_notifier(w->m, NULL, NULL), "hvo_set_oom_notifier()", 0);
 	must(!hvo_shrinker_unregister(w->m, &shrinker), "hvo_shrinker_unregister()", 0);
 }
@@ -472,7 +472,7 @@ static void op_owner(struct world *w)
 static void op_another_pool(struct world *w)
 {
 	struct hvo_pool *pool = NULL;
-	int rc = hvo_pool_create(w->m, 11, &pool);
+	int rc = hvo_pool_create(w->m, HVO_PAGEBLOCK_ORDER + 2, &pool);
 
 	may_say(rc, BUSY, "hvo_pool_create()");
 	if (rc)
@@ -529,7 +529,7 @@ static void op_fail_early(struct world *w)
 
 static void op_fail_late(struct world *w)
 {
-	fail(w, T + 300);
+	fail(w, T + LATE);
 }
 
 static void op_fail_descriptors(struct world *w)
@@ -541,10 +541,10 @@ static void op_soft_offline(struct world *w)
 {
 	int rc;
 
-	world_failing(w, T + 300);
-	rc = hvo_soft_offline(w->m, T + 300);
+	world_failing(w, T + LATE);
+	rc = hvo_soft_offline(w->m, T + LATE);
 	if (!rc)
-		world_failed(w, T + 300);
+		world_failed(w, T + LATE);
 }
 
 /* ---- memory that comes and goes ----------------------------------------------------------- */

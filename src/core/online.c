@@ -168,7 +168,7 @@ int vmemmap_online_node(struct hvo_machine *m, const struct node *n)
 /* ---- hot-plug ------------------------------------------------------------------------------- */
 
 #define SECTION_PAGEBLOCKS (HVO_SECTION_FRAMES >> HVO_PAGEBLOCK_ORDER)
-_Static_assert(SECTION_PAGEBLOCKS * HVO_PAGEBLOCK_MEMMAP <= HVO_PAGEBLOCK_FRAMES,
+_Static_assert(SECTION_PAGEBLOCKS *HVO_PAGEBLOCK_MEMMAP <= HVO_PAGEBLOCK_FRAMES,
 	       "a section's descriptors lie in its first pageblock");
 
 uint64_t vmemmap_self_hosted(const struct hvo_machine *m)

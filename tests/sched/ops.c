@@ -185,7 +185,8 @@ static void op_read(struct world *w)
 
 	hvo_read_lock(w->m);
 	for (i = 0; i < 3; i++) {
-		head = hvo_page_head(&w->m->mm, T + HVO_PAGES_PER_FRAME / 2 + HVO_PAGES_PER_FRAME * i);
+		head = hvo_page_head(&w->m->mm,
+				     T + HVO_PAGES_PER_FRAME / 2 + HVO_PAGES_PER_FRAME * i);
 		page = hvo_page_ro(&w->m->mm, head);
 		must(hvo_page_state(page) < HVO_PAGE_NR_STATES, "a state that is none", head);
 		(void)hvo_page_refs(page);

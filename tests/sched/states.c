@@ -21,7 +21,8 @@ static void free_t(struct world *w)
 	hvo_pfn_t pfn = 0;
 
 	for (;;) {
-		if (hvo_alloc_pages(w->m, HVO_GFP_MOVABLE | HVO_GFP_NOWARN, HVO_PAGEBLOCK_ORDER, ANY, &pfn))
+		if (hvo_alloc_pages(w->m, HVO_GFP_MOVABLE | HVO_GFP_NOWARN, HVO_PAGEBLOCK_ORDER,
+				    ANY, &pfn))
 			break;
 		if (pfn < NORMAL_END) {
 			(void)hvo_put_page(w->m, pfn);
@@ -115,7 +116,8 @@ static void isolated_t(struct world *w)
 static void reported_t(struct world *w)
 {
 	free_t(w);
-	must(hvo_report_free(w->m, ANY, HVO_PAGEBLOCK_ORDER, UINT64_MAX, NULL) > 0, "hvo_report_free()", 0);
+	must(hvo_report_free(w->m, ANY, HVO_PAGEBLOCK_ORDER, UINT64_MAX, NULL) > 0,
+	     "hvo_report_free()", 0);
 }
 
 static void make_pool(struct world *w)

@@ -110,8 +110,9 @@ static void pairs(struct campaign *c, struct world *w, const struct state *state
 static void reach(struct campaign *c, struct world *w, const struct state *state,
 		  enum hvo_mode mode)
 {
-	struct reach r = { .depth = MAX_REACH, .max = c->max, .found = found,
-			   .finding = &c->finding };
+	struct reach r = {
+		.depth = MAX_REACH, .max = c->max, .found = found, .finding = &c->finding
+	};
 
 	reach_all(&r, w, mode, state);
 	c->nr++;
@@ -172,7 +173,11 @@ static void sequences(struct campaign *c, struct world *w, const struct state *s
 static struct campaign campaigns[] = {
 	{ .name = "pairs", .part = pairs, .parts = 16, .preemptions = 1, .max = UINT64_MAX },
 	{ .name = "twice", .part = pairs, .parts = 16, .preemptions = 2, .max = 4000 },
-	{ .name = "failures", .part = pairs, .parts = 16, .preemptions = 1, .failures = 1,
+	{ .name = "failures",
+	  .part = pairs,
+	  .parts = 16,
+	  .preemptions = 1,
+	  .failures = 1,
 	  .max = 20000 },
 	{ .name = "two-failures", .part = pairs, .parts = 16, .failures = 2, .max = 4000 },
 	{ .name = "reach", .part = reach, .parts = 1, .max = 100000 },

@@ -57,7 +57,8 @@ part 5 build-gcc/tests/torture pairs "$seed"
 part 10 build-gcc/tests/torture twice "$seed"
 part 10 build-gcc/tests/torture failures "$seed"
 part 5 build-gcc/tests/torture two-failures "$seed"
-part 10 build-gcc/tests/torture reach
+part 5 build-gcc/tests/torture reach
+part 5 build-gcc/tests/torture deep
 part 5 build-gcc/tests/torture-atomics threes "$seed"
 part 10 build-gcc/tests/torture threes "$seed"
 part 10 build-gcc/tests/torture random "$seed"

@@ -200,7 +200,7 @@ void reach_all(struct reach *r, struct world *w, enum hvo_mode mode, const struc
 			for (op = 0; op < nr_ops && r->runs < r->max; op++) {
 				sequence = seen.list[from];
 				sequence.ops[run.nr_list[0] - 1] = (uint8_t)op;
-				if (op_fits(&ops[op], state, mode))
+				if (op_fits(&ops[op], state, mode) && !(r->flags & ~ops[op].flags))
 					try_sequence(r, w, &run, &seen, &sequence);
 			}
 		if (r->runs < r->max)

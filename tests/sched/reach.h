@@ -14,6 +14,7 @@
 
 struct reach {
 	unsigned int depth; /* operations in a row, at most MAX_REACH */
+	unsigned int flags; /* that an operation has to have */
 	uint64_t max;	    /* runs */
 	void (*found)(struct world *w, struct finding *f);
 	struct finding *finding; /* room */

@@ -6,7 +6,8 @@
  *	torture twice [MINUTES [SEED]]	the same with two preemptions, up to a bound for each pair
  *	torture failures [MINUTES [SEED]]	the same as pairs, each call of the platform failed
  *	torture two-failures [MINUTES [SEED]]	one after the other, each two calls failed
- *	torture reach [MINUTES [SEED]]	one thread, all sequences of up to six operations
+ *	torture reach [MINUTES [SEED]]	one thread, all sequences, as long as 100,000 runs go
+ *	torture deep [MINUTES [SEED]]	up to six of the operations that change a pageblock
  *	torture some MINUTES SEED	pairs at random, all of each
  *	torture threes MINUTES SEED	two against one
  *	torture random MINUTES SEED	lists of operations, failures, priorities
@@ -66,7 +67,8 @@ struct campaign {
 	/* All there is once, in so many parts of each state; 0: in turn until the time is over. */
 	unsigned int parts;
 	unsigned int preemptions, failures;
-	uint64_t max; /* runs of each pair, or from each state */
+	unsigned int flags; /* of operations */
+	uint64_t max;	    /* runs of each pair, or from each state */
 	uint64_t seed;
 	double end;
 	uint64_t nr, whole; /* pairs, or states; and of which all runs were run */
@@ -110,15 +112,18 @@ static void pairs(struct campaign *c, struct world *w, const struct state *state
 static void reach(struct campaign *c, struct world *w, const struct state *state,
 		  enum hvo_mode mode)
 {
-	struct reach r = {
-		.depth = MAX_REACH, .max = c->max, .found = found, .finding = &c->finding
-	};
+	struct reach r = { .depth = MAX_REACH,
+			   .flags = c->flags,
+			   .max = c->max,
+			   .found = found,
+			   .finding = &c->finding };
 
 	reach_all(&r, w, mode, state);
 	c->nr++;
 	c->whole += r.whole == r.depth;
 	printf("%s %s: %" PRIu64 " runs, %" PRIu64 " machines, all sequences of %u\n",
 	       mode == HVO_LINUX ? "linux" : "on-demand", state->name, r.runs, r.seen, r.whole);
+	fflush(stdout);
 }
 
 /* An operation of each kind in turn against one at random. */
@@ -181,6 +186,7 @@ static struct campaign campaigns[] = {
 	  .max = 20000 },
 	{ .name = "two-failures", .part = pairs, .parts = 16, .failures = 2, .max = 4000 },
 	{ .name = "reach", .part = reach, .parts = 1, .max = 100000 },
+	{ .name = "deep", .part = reach, .parts = 1, .flags = DEEP, .max = 100000 },
 	{ .name = "some", .part = some, .preemptions = 1, .max = 1000 },
 	{ .name = "threes", .part = threes, .preemptions = 1, .max = 4000 },
 	{ .name = "random", .part = at_random },
@@ -303,7 +309,7 @@ int main(int argc, char **argv)
 	}
 	if (argc > 1 && !strcmp(argv[1], "list"))
 		return list();
-	fputs("usage: torture pairs|twice|failures|two-failures|reach [MINUTES [SEED]] |\n"
+	fputs("usage: torture pairs|twice|failures|two-failures|reach|deep [MINUTES [SEED]] |\n"
 	      "       some|threes|random|sequences MINUTES SEED |\n"
 	      "       one 'MODE STATE OP/OP' [PREEMPTIONS] | replay LINE | list\n",
 	      stderr);

@@ -95,8 +95,10 @@ static uint64_t machine_print(const struct world *w)
 			 (w->m->mm.nr_frames >> HVO_SECTION_ORDER) * sizeof(*w->m->sections));
 	hash = mix_zones(hash, w->m);
 	hash = mix_pools(hash, w->m);
-	for (b = w->blocks; b < w->blocks + w->nr_blocks; b++)
-		hash = mix(mix(hash, b->pfn << 8 | b->owned << 2 | b->range << 1 | b->cma), b->nr);
+	for (b = w->blocks; b < w->blocks + w->nr_blocks; b++) {
+		hash = mix(mix(hash, b->pfn), b->nr);
+		hash = mix(mix(mix(hash, b->owned), b->range), b->cma);
+	}
 	return mix(hash, w->isolated) | 1;
 }
 

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: MIT
 #
 # torture.sh MINUTES [SEED] - interleavings of the library's operations, as many as there is time
-# for: all pairs with a switch at each atomic access and at each lock, two against one, lists of
-# operations, sequences with failures, the last three under the address sanitizer too. Says what was
-# run; each finding is a line that repeats it. The last line is "N findings"; status 1 if N is not 0.
+# for: all pairs with a switch at each atomic access and at each lock, with two switches, with calls
+# of the platform failed, all sequences of one thread, two against one, lists of operations, sequences
+# with failures, the last two under the address sanitizer too. Says what was run; each finding is a
+# line that repeats it. The last line is "N findings"; status 1 if N is not 0.
 
 set -u
 export LC_ALL=C
@@ -51,11 +52,16 @@ part()
 }
 
 echo "seed $seed"
-part 25 build-gcc/tests/torture-atomics pairs
-part 20 build-gcc/tests/torture pairs
-part 10 build-gcc/tests/torture-atomics threes "$seed"
+part 15 build-gcc/tests/torture-atomics pairs "$seed"
+part 5 build-gcc/tests/torture pairs "$seed"
+part 10 build-gcc/tests/torture twice "$seed"
+part 10 build-gcc/tests/torture failures "$seed"
+part 5 build-gcc/tests/torture two-failures "$seed"
+part 5 build-gcc/tests/torture reach
+part 5 build-gcc/tests/torture deep
+part 5 build-gcc/tests/torture-atomics threes "$seed"
 part 10 build-gcc/tests/torture threes "$seed"
-part 15 build-gcc/tests/torture random "$seed"
+part 10 build-gcc/tests/torture random "$seed"
 part 5 build-gcc/tests/torture sequences "$seed"
 part 10 build-asan/tests/torture random $((seed + 1))
 part 5 build-asan/tests/torture sequences $((seed + 1))

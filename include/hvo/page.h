@@ -97,7 +97,12 @@ _Static_assert(sizeof(struct hvo_page) == 64, "a descriptor is one cache line");
  */
 #define HVO_HOLD 0x80000000u
 
-#define HVO_PAGES_PER_FRAME 64u /* descriptors in one descriptor page */
+/* Descriptors in one descriptor page, and room for them: more only in a machine built smaller. */
+#define HVO_PAGES_PER_FRAME (HVO_PAGEBLOCK_FRAMES / HVO_PAGEBLOCK_MEMMAP)
+#define HVO_PAGES_ROOM (HVO_FRAME_SIZE / sizeof(struct hvo_page))
+/* In the array, for each GiB of frames: pages, and how many of these are head pages. */
+#define HVO_GIGA_HEADS (UINT64_C(1) << (HVO_GIGA_ORDER - HVO_PAGEBLOCK_ORDER))
+#define HVO_GIGA_MEMMAP (HVO_PAGEBLOCK_MEMMAP * HVO_GIGA_HEADS)
 #define HVO_FOLDED 0x80u
 #define HVO_FOLD_ORDER 0x1fu
 
@@ -124,49 +129,47 @@ struct hvo_memmap {
 	void *ctx;
 };
 
-/* Virtual layout: the slot of the 64 descriptors from frame q * 64 on. */
+/* Virtual layout: the slot of the descriptors from frame q * HVO_PAGES_PER_FRAME on. */
 static inline uint64_t hvo_memmap_slot(uint64_t q)
 {
-	uint64_t r = q & 4095;
+	uint64_t r = q % HVO_GIGA_MEMMAP, pb = r / HVO_PAGEBLOCK_MEMMAP;
 
-	return (q & ~UINT64_C(4095)) | ((r & 7) ? 511 + r - (r >> 3) : r >> 3);
+	return q - r + (r % HVO_PAGEBLOCK_MEMMAP ? HVO_GIGA_HEADS - 1 + r - pb : pb);
 }
 
 static inline uint64_t hvo_memmap_group(uint64_t page)
 {
-	uint64_t r = page & 4095;
+	uint64_t r = page % HVO_GIGA_MEMMAP, tail = r - HVO_GIGA_HEADS;
 
-	if (r < 512)
-		r = r << 3;
-	else
-		r = ((r - 512) / 7) * 8 + (r - 512) % 7 + 1;
-	return (page & ~UINT64_C(4095)) | r;
+	if (r < HVO_GIGA_HEADS)
+		return page - r + r * HVO_PAGEBLOCK_MEMMAP;
+	return page - r + tail / HVO_PAGEBLOCK_TAILS * HVO_PAGEBLOCK_MEMMAP +
+	       tail % HVO_PAGEBLOCK_TAILS + 1;
 }
 
 /* Virtual layout: head page and first tail page of a pageblock, as pages of the array. */
 static inline uint64_t hvo_pageblock_head_page(uint64_t pb)
 {
-	return hvo_memmap_slot(pb << 3);
+	return hvo_memmap_slot(pb * HVO_PAGEBLOCK_MEMMAP);
 }
 
 static inline uint64_t hvo_pageblock_tail_page(uint64_t pb)
 {
-	return hvo_memmap_slot((pb << 3) + 1);
+	return hvo_memmap_slot(pb * HVO_PAGEBLOCK_MEMMAP + 1);
 }
 
 /* Table layout: the address of a descriptor, while its page stays where it is. */
 static inline struct hvo_page *hvo_page_look_up(const struct hvo_memmap *mm, hvo_pfn_t pfn)
 {
+	uint64_t at = pfn % HVO_PAGES_PER_FRAME;
 	uint32_t word;
 
-	if (!(pfn & (HVO_PAGEBLOCK_FRAMES - 1)))
-		return mm->heads + (pfn >> HVO_PAGEBLOCK_ORDER);
-	word = __atomic_load_n(&mm->table[pfn >> 6], __ATOMIC_ACQUIRE);
+	if (!(pfn % HVO_PAGEBLOCK_FRAMES))
+		return mm->heads + pfn / HVO_PAGEBLOCK_FRAMES;
+	word = __atomic_load_n(&mm->table[pfn / HVO_PAGES_PER_FRAME], __ATOMIC_ACQUIRE);
 	if (__builtin_expect(!word, 0))
-		return mm->array + (pfn & 63);
-	return (struct hvo_page *)(void *)(mm->direct +
-					   ((uint64_t)(word - 1) << HVO_FRAME_SHIFT)) +
-	       (pfn & 63);
+		return mm->array + at;
+	return (struct hvo_page *)(void *)(mm->direct + (word - UINT64_C(1)) * HVO_FRAME_SIZE) + at;
 }
 
 /*
@@ -177,7 +180,8 @@ static inline struct hvo_page *hvo_page_addr(const struct hvo_memmap *mm, hvo_pf
 {
 	if (mm->table)
 		return hvo_page_look_up(mm, pfn);
-	return mm->array + hvo_memmap_slot(pfn >> 6) * HVO_PAGES_PER_FRAME + (pfn & 63);
+	return mm->array + hvo_memmap_slot(pfn / HVO_PAGES_PER_FRAME) * HVO_PAGES_ROOM +
+	       pfn % HVO_PAGES_PER_FRAME;
 }
 
 static inline const struct hvo_page *hvo_page_ro(const struct hvo_memmap *mm, hvo_pfn_t pfn)
@@ -192,18 +196,20 @@ static inline const struct hvo_page *hvo_page_ro(const struct hvo_memmap *mm, hv
 /* The frame that a descriptor is of. */
 static inline hvo_pfn_t hvo_page_to_pfn(const struct hvo_memmap *mm, const struct hvo_page *page)
 {
-	uint64_t at;
+	uint64_t at, group;
 
 	if (!mm->table) {
 		at = (uint64_t)(page - mm->array);
-		return (hvo_memmap_group(at >> 6) << 6) | (at & 63);
+		group = hvo_memmap_group(at / HVO_PAGES_ROOM);
+		return group * HVO_PAGES_PER_FRAME + at % HVO_PAGES_ROOM;
 	}
 	at = (uint64_t)((uintptr_t)page - (uintptr_t)mm->heads) / sizeof(*page);
 	if (at < mm->nr_frames >> HVO_PAGEBLOCK_ORDER)
 		return at << HVO_PAGEBLOCK_ORDER;
 	/* The frame that the descriptor is in says which slot it backs. */
 	at = (uint64_t)((uintptr_t)page - (uintptr_t)mm->direct) / sizeof(*page);
-	return (hvo_page_ro(mm, at >> 6)->private_data[0] << 6) | (at & 63);
+	group = hvo_page_ro(mm, at / HVO_PAGES_ROOM)->private_data[0];
+	return group * HVO_PAGES_PER_FRAME + at % HVO_PAGES_ROOM;
 }
 
 static inline enum hvo_page_state hvo_page_state(const struct hvo_page *page)

@@ -21,15 +21,22 @@
 
 #define HVO_FRAME_SHIFT 12
 #define HVO_FRAME_SIZE (UINT64_C(1) << HVO_FRAME_SHIFT)
+/*
+ * These three are constants of every build but one: a machine that is checked for all interleavings
+ * is built smaller, with as many descriptor pages for each pageblock.
+ */
+#ifndef HVO_PAGEBLOCK_ORDER
 #define HVO_PAGEBLOCK_ORDER 9
-#define HVO_PAGEBLOCK_FRAMES (1u << HVO_PAGEBLOCK_ORDER)
-#define HVO_PAGEBLOCK_SIZE (HVO_FRAME_SIZE << HVO_PAGEBLOCK_ORDER)
+#endif
+#ifndef HVO_GIGA_ORDER
 #define HVO_GIGA_ORDER 18
-#define HVO_MAX_ORDER HVO_GIGA_ORDER
-/* A machine that is checked for all interleavings is built smaller. */
+#endif
 #ifndef HVO_SECTION_ORDER
 #define HVO_SECTION_ORDER 15
 #endif
+#define HVO_PAGEBLOCK_FRAMES (1u << HVO_PAGEBLOCK_ORDER)
+#define HVO_PAGEBLOCK_SIZE (HVO_FRAME_SIZE << HVO_PAGEBLOCK_ORDER)
+#define HVO_MAX_ORDER HVO_GIGA_ORDER
 #define HVO_SECTION_FRAMES (UINT64_C(1) << HVO_SECTION_ORDER)
 #define HVO_SECTION_SIZE (HVO_FRAME_SIZE << HVO_SECTION_ORDER)
 

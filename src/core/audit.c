@@ -106,13 +106,17 @@ static bool bit_of(const struct hvo_machine *m, hvo_pfn_t pfn)
 	return m->bad[pfn / 64] >> (pfn % 64) & 1;
 }
 
+/* Frames of one word, in one pageblock. */
+#define WORD_FRAMES (HVO_PAGEBLOCK_FRAMES < 64 ? HVO_PAGEBLOCK_FRAMES : 64)
+
 /* Did a frame of a block of this order, at least 9, fail? */
 static bool any_bit(const struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	hvo_pfn_t end = pfn + (UINT64_C(1) << order);
 
-	for (; pfn < end; pfn += 64)
-		if (section_of(m, pfn)->nr_bad && m->bad[pfn / 64])
+	for (; pfn < end; pfn += WORD_FRAMES)
+		if (section_of(m, pfn)->nr_bad &&
+		    m->bad[pfn / 64] >> pfn % 64 & (UINT64_MAX >> (64 - WORD_FRAMES)))
 			return true;
 	return false;
 }

@@ -15,8 +15,6 @@
 #include "page.h"
 #include "sort.h"
 
-#define GIGA_MEMMAP (HVO_PAGEBLOCK_MEMMAP << (HVO_GIGA_ORDER - HVO_PAGEBLOCK_ORDER))
-
 /* ---- lists of runs -------------------------------------------------------------------------- */
 
 bool run_add(struct run_list *l, slot_t slot, hvo_pfn_t pfn, uint64_t nr)
@@ -92,7 +90,7 @@ static uint64_t boot_saved(const struct node *n, hvo_pfn_t pfn)
 	if (pfn <= n->boot_start)
 		return 0;
 	pfn = min_u64(pfn, n->boot_end);
-	return ((pfn - n->boot_start) >> HVO_GIGA_ORDER) * (GIGA_MEMMAP - 1);
+	return ((pfn - n->boot_start) >> HVO_GIGA_ORDER) * (HVO_GIGA_MEMMAP - 1);
 }
 
 const struct node *vmemmap_described_at_start(const struct hvo_machine *m, hvo_pfn_t pfn)

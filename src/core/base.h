@@ -125,7 +125,7 @@ static inline unsigned int pb_tails(const struct hvo_machine *m)
  */
 static inline unsigned int pb_tails_at(const struct hvo_machine *m, pb_t pb)
 {
-	return table_layout(m) ? pb.nr % 32 * HVO_PAGEBLOCK_MEMMAP : 0;
+	return table_layout(m) ? pb.nr * HVO_PAGEBLOCK_MEMMAP % (HVO_PAGEBLOCK_FRAMES / 2) : 0;
 }
 
 /* First of the tails of a pageblock. */

@@ -231,7 +231,7 @@ size_t hvo_machine_size(const struct hvo_config *cfg)
 
 uint64_t hvo_memmap_pages(const struct hvo_config *cfg)
 {
-	uint64_t gib = UINT64_C(1) << 30;
+	uint64_t gib = HVO_FRAME_SIZE << HVO_GIGA_ORDER;
 	struct hvo_config c;
 	const char *why;
 
@@ -239,7 +239,7 @@ uint64_t hvo_memmap_pages(const struct hvo_config *cfg)
 		return 0;
 	if (c.layout == HVO_LAYOUT_TABLE)
 		return 1;
-	return align_up(total_bytes(&c), gib) / gib * 4096;
+	return align_up(total_bytes(&c), gib) / gib * HVO_GIGA_MEMMAP;
 }
 
 /* ---- memory at the start -------------------------------------------------------------------- */

@@ -76,7 +76,7 @@ struct pageblock {
 	uint8_t isolation : 4; /* enum isolation */
 	uint8_t flags;	       /* PB_* */
 };
-_Static_assert(sizeof(struct pageblock) == 32, "two pageblocks a cache line");
+_Static_assert(sizeof(struct pageblock) <= 32, "two pageblocks a cache line");
 
 /*
  * PB_SELF: the pageblock's tails lie in pb_tails() frames of the pageblock itself. These are
@@ -100,7 +100,7 @@ enum isolation { NOT_ISOLATED, ISOLATED_BY_LIBRARY, ISOLATED_BY_HEALING, ISOLATE
  * Allocation takes from the fullest pageblock that can serve the request, so that the emptiest
  * ones can become whole. Pageblocks that hold nothing but their own tails are in the last bin.
  */
-#define BIN_SHIFT 6
+#define BIN_SHIFT (HVO_PAGEBLOCK_ORDER - 3)
 #define BIN_COLLAPSIBLE 8
 #define NR_BINS 9
 

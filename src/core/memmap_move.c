@@ -80,6 +80,7 @@ static bool hold_head(struct hvo_machine *m, struct held *h, hvo_pfn_t head)
 	do {
 		if (!refs)
 			return false;
+		hvo_step(STEP_MARK, &page->refcount);
 	} while (!__atomic_compare_exchange_n(&page->refcount, &refs, refs | HVO_HOLD, true,
 					      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
 	__atomic_fetch_or(&page->mapcount, HVO_HOLD, __ATOMIC_ACQ_REL);

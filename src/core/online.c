@@ -192,6 +192,8 @@ int vmemmap_online_node(struct hvo_machine *m, const struct node *n)
 /* ---- hot-plug ------------------------------------------------------------------------------- */
 
 #define SECTION_PAGEBLOCKS (HVO_SECTION_FRAMES >> HVO_PAGEBLOCK_ORDER)
+_Static_assert(SECTION_PAGEBLOCKS *HVO_PAGEBLOCK_MEMMAP <= HVO_PAGEBLOCK_FRAMES,
+	       "a section's descriptors lie in its first pageblock");
 
 /*
  * The slots that a section hosts if it hosts itself: what lasts, and in on-demand mode the tails of

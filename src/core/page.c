@@ -26,6 +26,7 @@
 #include "page.h"
 
 #include "base.h"
+#include "step.h"
 
 #define WAIT_TURNS 64
 #define WAIT_NS 1000
@@ -75,8 +76,11 @@ uint32_t page_count(struct hvo_machine *m, hvo_pfn_t pfn, size_t which)
 bool page_count_change(struct hvo_machine *m, hvo_pfn_t pfn, size_t which, uint32_t from,
 		       uint32_t to)
 {
-	return __atomic_compare_exchange_n(count_of(page_rw(m, pfn), which), &from, to, false,
-					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	uint32_t *count = count_of(page_rw(m, pfn), which);
+
+	hvo_step(STEP_MARK, count);
+	return __atomic_compare_exchange_n(count, &from, to, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_RELAXED);
 }
 
 bool page_freeze(struct hvo_machine *m, hvo_pfn_t pfn, uint32_t refs)

@@ -132,6 +132,7 @@ void publish_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order, uin
 	set_tails(m, pfn, order);
 	page_set_state(m, pfn, page, HVO_PAGE_USED, order);
 	flags &= (uint16_t)~HVO_PF_POISONED;
+	hvo_step(STEP_MARK, &page->flags);
 	/* Mark frames that failed when nobody could be told; with an owner, when the owner is. */
 	page_set_flags(page, bad && known ? flags | HVO_PF_POISONED : flags);
 	page_hand_out(page, owner);
@@ -161,6 +162,7 @@ static bool move_seq_same(struct hvo_machine *m, uint32_t seq)
 
 int hvo_page_set_private(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int i, uint64_t value)
 {
+	struct hvo_page *page;
 	hvo_pfn_t head;
 	uint32_t seq;
 
@@ -174,8 +176,9 @@ int hvo_page_set_private(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int i, u
 	if (head != HVO_PFN_NONE)
 		do {
 			seq = move_seq_even(m);
-			__atomic_store_n(&page_rw(m, head)->private_data[i], value,
-					 __ATOMIC_RELAXED);
+			page = page_rw(m, head);
+			hvo_step(STEP_MARK, &page->private_data[i]);
+			page_set_word(page, i, value);
 		} while (!move_seq_same(m, seq));
 	m->ops->read_unlock(m->ctx);
 	return head == HVO_PFN_NONE ? -HVO_EINVAL : 0;

@@ -19,7 +19,7 @@
 #include "zone_whole.h"
 
 /* The largest block that is out of its zone at a time: 32 MiB. */
-#define CHUNK_ORDER 13u
+#define CHUNK_ORDER (HVO_PAGEBLOCK_ORDER + 4u)
 
 /* Set or clear PB_REPORTED; returns the frames that changed. Zone lock held, or memory offline. */
 static uint64_t set_reported(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr, bool reported)

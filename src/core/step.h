@@ -10,13 +10,14 @@
  * another thread go on (platform/sim/sched.h).
  *
  * What the core asks of its platform is a step without a word here: the sim tells the scheduler
- * itself. The core tells of locks, taken and released. Between a load and a store that depends on it
- * nothing is marked by hand: a build with HVO_ATOMIC_STEPS has a step at each atomic access.
+ * itself. The core tells of locks, taken and released, and marks where a thread without a lock is
+ * between a load and a store that depends on it. A build with HVO_ATOMIC_STEPS has a step at each
+ * atomic access, too.
  */
 enum hvo_step {
 	STEP_LOCK,   /* about to take a lock: @word is the lock's */
 	STEP_UNLOCK, /* has released a lock */
-	STEP_MARK,   /* a test's own, at @word */
+	STEP_MARK,   /* about to write to @word what follows from a load, without a lock */
 	STEP_ATOMIC, /* about to touch @word atomically; in a build where each access is a step */
 	STEP_TRANSLATE,	  /* about to find the descriptors of a page of the array */
 	STEP_READ_LOCK,	  /* about to begin a reader's section */

@@ -22,8 +22,8 @@ static uint64_t int_sqrt(uint64_t n)
 	return root;
 }
 
-#define MOVABLE_MIN 32u
-#define MOVABLE_MAX 128u
+#define MOVABLE_MIN (HVO_PAGEBLOCK_FRAMES / 16)
+#define MOVABLE_MAX (HVO_PAGEBLOCK_FRAMES / 4)
 
 /* Frames of all NORMAL zones: unmovable memory has no others. */
 static uint64_t lowmem_frames(struct hvo_machine *m)

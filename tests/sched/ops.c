@@ -69,7 +69,7 @@ static void op_alloc_kernel(struct world *w)
 
 static void op_alloc8(struct world *w)
 {
-	alloc(w, HVO_GFP_USER, 8);
+	alloc(w, HVO_GFP_USER, HVO_PAGEBLOCK_ORDER - 1);
 }
 
 static void op_alloc3_zero(struct world *w)
@@ -79,12 +79,12 @@ static void op_alloc3_zero(struct world *w)
 
 static void op_alloc9(struct world *w)
 {
-	alloc(w, HVO_GFP_USER | HVO_GFP_ZERO, 9);
+	alloc(w, HVO_GFP_USER | HVO_GFP_ZERO, HVO_PAGEBLOCK_ORDER);
 }
 
 static void op_alloc9_last(struct world *w)
 {
-	alloc(w, HVO_GFP_MOVABLE | HVO_GFP_MEMALLOC, 9);
+	alloc(w, HVO_GFP_MOVABLE | HVO_GFP_MEMALLOC, HVO_PAGEBLOCK_ORDER);
 }
 
 static void op_alloc_and_free(struct world *w)
@@ -127,12 +127,12 @@ static void op_split(struct world *w)
 	if (!b || b->users || b->nr != HVO_PAGEBLOCK_FRAMES || b->range || b->cma)
 		return;
 	b->users++;
-	rc = hvo_split_page(w->m, T, 7);
+	rc = hvo_split_page(w->m, T, PART_ORDER);
 	may_say(rc, OOM | BUSY | INVAL, "hvo_split_page()");
 	b = still_there(w, T);
 	b->users--;
 	if (!rc)
-		world_split(w, b, 7);
+		world_split(w, b, PART_ORDER);
 }
 
 /* ---- references and words --------------------------------------------------------------- */
@@ -185,7 +185,8 @@ static void op_read(struct world *w)
 
 	hvo_read_lock(w->m);
 	for (i = 0; i < 3; i++) {
-		head = hvo_page_head(&w->m->mm, T + 40 + 64 * i);
+		head = hvo_page_head(&w->m->mm,
+				     T + HVO_PAGES_PER_FRAME / 2 + HVO_PAGES_PER_FRAME * i);
 		page = hvo_page_ro(&w->m->mm, head);
 		must(hvo_page_state(page) < HVO_PAGE_NR_STATES, "a state that is none", head);
 		(void)hvo_page_refs(page);
@@ -231,17 +232,17 @@ static void op_contig(struct world *w)
 
 static void op_contig_part(struct world *w)
 {
-	contig(w, T + 100, T + 400);
+	contig(w, T + HVO_PAGEBLOCK_FRAMES / 5, T + HVO_PAGEBLOCK_FRAMES * 4 / 5);
 }
 
 static void op_contig_pages(struct world *w)
 {
 	hvo_pfn_t pfn = HVO_PFN_NONE;
-	int rc = hvo_alloc_contig_pages(w->m, 300, HVO_GFP_MOVABLE, ANY, &pfn);
+	int rc = hvo_alloc_contig_pages(w->m, SOME, HVO_GFP_MOVABLE, ANY, &pfn);
 
 	may_say(rc, BUSY | OOM, "hvo_alloc_contig_pages()");
 	if (!rc)
-		world_hold(w, pfn, 300, false)->range = true;
+		world_hold(w, pfn, SOME, false)->range = true;
 }
 
 static void op_isolate(struct world *w)
@@ -271,7 +272,7 @@ static void op_unisolate(struct world *w)
 
 static void op_compact(struct world *w)
 {
-	(void)hvo_compact(w->m, ANY, 9, 1024, NULL);
+	(void)hvo_compact(w->m, ANY, HVO_PAGEBLOCK_ORDER, 2 * HVO_PAGEBLOCK_FRAMES, NULL);
 }
 
 static void op_move_memmap(struct world *w)
@@ -285,11 +286,11 @@ static void op_move_memmap(struct world *w)
 static void op_cma(struct world *w)
 {
 	hvo_pfn_t pfn = HVO_PFN_NONE;
-	int rc = hvo_cma_alloc(w->cma, 512, 9, &pfn);
+	int rc = hvo_cma_alloc(w->cma, HVO_PAGEBLOCK_FRAMES, HVO_PAGEBLOCK_ORDER, &pfn);
 
 	may_say(rc, BUSY | OOM, "hvo_cma_alloc()");
 	if (!rc)
-		world_hold(w, pfn, 512, false)->cma = true;
+		world_hold(w, pfn, HVO_PAGEBLOCK_FRAMES, false)->cma = true;
 }
 
 /* ---- what is done in the background ----------------------------------------------------- */
@@ -306,7 +307,7 @@ static void op_work(struct world *w)
 
 static void op_report(struct world *w)
 {
-	(void)hvo_report_free(w->m, ANY, 9, 2048, NULL);
+	(void)hvo_report_free(w->m, ANY, HVO_PAGEBLOCK_ORDER, 4 * HVO_PAGEBLOCK_FRAMES, NULL);
 }
 
 static void op_min_free(struct world *w)
@@ -347,7 +348,7 @@ static void op_huge_alloc(struct world *w)
 
 	may_say(rc, OOM, "hvo_pool_alloc()");
 	if (!rc)
-		world_hold(w, pfn, 512, true);
+		world_hold(w, pfn, HVO_PAGEBLOCK_FRAMES, true);
 }
 
 static void op_huge_reserved(struct world *w)
@@ -367,7 +368,7 @@ static void op_huge_reserved(struct world *w)
 		     w->isolations != isolations,
 	     "a promise was broken", (uint64_t)-rc);
 	if (!rc)
-		world_hold(w, pfn, 512, false);
+		world_hold(w, pfn, HVO_PAGEBLOCK_FRAMES, false);
 	else
 		(void)hvo_pool_unreserve(w->pool, 1);
 }
@@ -452,7 +453,7 @@ static void op_shrinker(struct world *w)
 
 	must(!hvo_shrinker_register(w->m, &shrinker), "hvo_shrinker_register()", 0);
 	must(!hvo_set_oom_notifier(w->m, notice_nothing, NULL), "hvo_set_oom_notifier()", 0);
-	alloc(w, HVO_GFP_USER, 8);
+	alloc(w, HVO_GFP_USER, HVO_PAGEBLOCK_ORDER - 1);
 	must(!hvo_set_oom_notifier(w->m, NULL, NULL), "hvo_set_oom_notifier()", 0);
 	must(!hvo_shrinker_unregister(w->m, &shrinker), "hvo_shrinker_unregister()", 0);
 }
@@ -472,7 +473,7 @@ static void op_owner(struct world *w)
 static void op_another_pool(struct world *w)
 {
 	struct hvo_pool *pool = NULL;
-	int rc = hvo_pool_create(w->m, 11, &pool);
+	int rc = hvo_pool_create(w->m, HVO_PAGEBLOCK_ORDER + 2, &pool);
 
 	may_say(rc, BUSY, "hvo_pool_create()");
 	if (rc)
@@ -529,7 +530,7 @@ static void op_fail_early(struct world *w)
 
 static void op_fail_late(struct world *w)
 {
-	fail(w, T + 300);
+	fail(w, T + LATE);
 }
 
 static void op_fail_descriptors(struct world *w)
@@ -541,10 +542,10 @@ static void op_soft_offline(struct world *w)
 {
 	int rc;
 
-	world_failing(w, T + 300);
-	rc = hvo_soft_offline(w->m, T + 300);
+	world_failing(w, T + LATE);
+	rc = hvo_soft_offline(w->m, T + LATE);
 	if (!rc)
-		world_failed(w, T + 300);
+		world_failed(w, T + LATE);
 }
 
 /* ---- memory that comes and goes ----------------------------------------------------------- */
@@ -582,42 +583,42 @@ static void op_hotplug(struct world *w)
 /* ---- the catalogue ------------------------------------------------------------------------- */
 
 const struct op ops[] = {
-	{ "alloc0", op_alloc0, 0 },
+	{ "alloc0", op_alloc0, DEEP },
 	{ "alloc0-atomic", op_alloc0_atomic, 0 },
 	{ "alloc-kernel", op_alloc_kernel, 0 },
 	{ "alloc8", op_alloc8, 0 },
 	{ "alloc3-zero", op_alloc3_zero, 0 },
-	{ "alloc9", op_alloc9, 0 },
+	{ "alloc9", op_alloc9, DEEP },
 	{ "alloc9-last", op_alloc9_last, 0 },
 	{ "alloc-free", op_alloc_and_free, 0 },
-	{ "free", op_free, 0 },
-	{ "split", op_split, 0 },
+	{ "free", op_free, DEEP },
+	{ "split", op_split, DEEP },
 	{ "get", op_get, 0 },
 	{ "words", op_words, 0 },
 	{ "read", op_read, 0 },
 	{ "set-owner", op_set_owner, 0 },
-	{ "migrate", op_migrate, 0 },
-	{ "contig", op_contig, 0 },
+	{ "migrate", op_migrate, DEEP },
+	{ "contig", op_contig, DEEP },
 	{ "contig-part", op_contig_part, 0 },
 	{ "contig-pages", op_contig_pages, 0 },
-	{ "isolate", op_isolate, 0 },
-	{ "unisolate", op_unisolate, ISOLATED },
-	{ "compact", op_compact, 0 },
+	{ "isolate", op_isolate, DEEP },
+	{ "unisolate", op_unisolate, ISOLATED | DEEP },
+	{ "compact", op_compact, DEEP },
 	{ "move-memmap", op_move_memmap, ON_DEMAND_ONLY },
-	{ "cma", op_cma, WITH_CMA },
-	{ "collapse", op_collapse, ON_DEMAND_ONLY },
+	{ "cma", op_cma, WITH_CMA | DEEP },
+	{ "collapse", op_collapse, ON_DEMAND_ONLY | DEEP },
 	{ "work", op_work, 0 },
-	{ "report", op_report, 0 },
+	{ "report", op_report, DEEP },
 	{ "min-free", op_min_free, 0 },
 	{ "stat", op_stat, 0 },
-	{ "grow", op_grow, NEEDS_POOL },
-	{ "shrink", op_shrink, NEEDS_POOL },
-	{ "huge-alloc", op_huge_alloc, NEEDS_POOL },
+	{ "grow", op_grow, NEEDS_POOL | DEEP },
+	{ "shrink", op_shrink, NEEDS_POOL | DEEP },
+	{ "huge-alloc", op_huge_alloc, NEEDS_POOL | DEEP },
 	{ "huge-reserved", op_huge_reserved, NEEDS_POOL },
 	{ "surplus", op_surplus, NEEDS_POOL },
 	{ "dissolve", op_dissolve, NEEDS_POOL },
-	{ "optimize", op_optimize, NEEDS_POOL | LINUX_ONLY },
-	{ "demote", op_demote, NEEDS_POOL },
+	{ "optimize", op_optimize, NEEDS_POOL | LINUX_ONLY | DEEP },
+	{ "demote", op_demote, NEEDS_POOL | DEEP },
 	{ "switch-optimize", op_switch_optimize, NEEDS_POOL | LINUX_ONLY },
 	{ "scope", op_scope, NEEDS_POOL | LINUX_ONLY },
 	{ "policy", op_policy, NEEDS_POOL | LINUX_ONLY },
@@ -626,7 +627,7 @@ const struct op ops[] = {
 	{ "another-pool", op_another_pool, 0 },
 	{ "bulk", op_bulk, 0 },
 	{ "fail-early", op_fail_early, 0 },
-	{ "fail-late", op_fail_late, 0 },
+	{ "fail-late", op_fail_late, DEEP },
 	{ "fail-descriptors", op_fail_descriptors, 0 },
 	{ "soft-offline", op_soft_offline, 0 },
 	{ "offline", op_offline, 0 },

@@ -14,6 +14,8 @@
 #define WITH_HOTPLUG 8u
 #define NEEDS_POOL 16u
 #define ISOLATED 32u
+/* Of the few that lead a pageblock through its states, for long sequences. */
+#define DEEP 64u
 
 struct op {
 	const char *name;

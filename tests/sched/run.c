@@ -73,6 +73,9 @@ bool run_once(struct world *w, const struct run *run, const struct sched_plan *p
 	/* What was chosen leads to what is found at the end too. */
 	ret->nr_switches = result.nr_record < MAX_SWITCHES ? result.nr_record : MAX_SWITCHES;
 	memcpy(ret->switches, result.record, ret->nr_switches * sizeof(*ret->switches));
+	counts.failed += w->sim->failing.failures == (run->also ? 2u : 1u);
+	if (!result.finding && run->print)
+		*run->ret_print = run->print(w);
 	if (!result.finding)
 		sched_run(w->sched, &alone, 1, settle, &body, &result);
 	if (!result.finding)
@@ -115,6 +118,58 @@ bool run_explore(struct world *w, const struct run *run, unsigned int preemption
 	} while (sched_next(w->sched));
 	*ret_all = true;
 	return true;
+}
+
+/* Runs that fail, of one pair or list. */
+struct failing {
+	struct world *w;
+	struct run run;
+	unsigned int preemptions;
+	bool reduce, all;
+	uint64_t end; /* of counts.runs */
+	struct finding *ret;
+};
+
+/* Each call from @from on in turn, until no run comes that far. @more after it, in *@which's place. */
+static bool fail_from(struct failing *f, uint64_t *which, uint64_t from, unsigned int more)
+{
+	uint64_t failed;
+	bool all;
+
+	for (*which = from;; ++*which) {
+		failed = counts.failed;
+		if (counts.runs >= f->end) {
+			f->all = false;
+			break;
+		}
+		if (!run_explore(f->w, &f->run, f->preemptions, f->reduce, f->end - counts.runs,
+				 f->ret, &all))
+			return false;
+		f->all = f->all && all;
+		if (counts.failed == failed)
+			break;
+		if (more && !fail_from(f, &f->run.also, *which + 1, more - 1))
+			return false;
+	}
+	*which = 0;
+	return true;
+}
+
+bool run_failing(struct world *w, const struct run *run, unsigned int failures,
+		 unsigned int preemptions, bool reduce, uint64_t max, struct finding *ret,
+		 bool *ret_all)
+{
+	struct failing f = { .w = w,
+			     .run = *run,
+			     .preemptions = preemptions,
+			     .reduce = reduce,
+			     .all = true,
+			     .end = max < UINT64_MAX - counts.runs ? counts.runs + max : UINT64_MAX,
+			     .ret = ret };
+	bool fine = fail_from(&f, &f.run.fail, 1, failures - 1);
+
+	*ret_all = f.all;
+	return fine;
 }
 
 /* ---- shrinking --------------------------------------------------------------------------------- */
@@ -194,9 +249,13 @@ static bool shrink_lists(struct world *w, struct finding *f)
 				any = true;
 			}
 		}
-	if (f->run.fail) {
+	for (i = 0; i < 2; i++) {
+		uint64_t *at = i ? &c->run.also : &c->run.fail;
+
 		*c = *f;
-		c->run.fail = 0;
+		if (!*at)
+			continue;
+		*at = 0;
 		if (still(w, f, c)) {
 			*f = *c;
 			any = true;

@@ -42,6 +42,9 @@ struct run {
 	uint64_t also; /* and this one after it */
 	uint32_t points;
 	bool unfair;
+	/* Looks at the world when all threads are done; NULL: nobody does. */
+	uint64_t (*print)(const struct world *w);
+	uint64_t *ret_print;
 };
 
 struct finding {
@@ -56,6 +59,7 @@ struct finding {
 /* Counted over all runs of the process. */
 struct counts {
 	uint64_t runs, steps, switches;
+	uint64_t failed; /* runs in which all calls failed that were to */
 };
 extern struct counts counts;
 
@@ -73,6 +77,13 @@ bool run_replay(struct world *w, const struct finding *f, struct finding *ret);
  */
 bool run_explore(struct world *w, const struct run *run, unsigned int preemptions, bool reduce,
 		 uint64_t max, struct finding *ret, bool *ret_all);
+/*
+ * The same with each call of the platform failed that some run comes to; @failures: 2, and each two
+ * of them.
+ */
+bool run_failing(struct world *w, const struct run *run, unsigned int failures,
+		 unsigned int preemptions, bool reduce, uint64_t max, struct finding *ret,
+		 bool *ret_all);
 /* As short as it gets, with the same finding. */
 void run_shrink(struct world *w, struct finding *f);
 

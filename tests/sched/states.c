@@ -21,7 +21,8 @@ static void free_t(struct world *w)
 	hvo_pfn_t pfn = 0;
 
 	for (;;) {
-		if (hvo_alloc_pages(w->m, HVO_GFP_MOVABLE | HVO_GFP_NOWARN, 9, ANY, &pfn))
+		if (hvo_alloc_pages(w->m, HVO_GFP_MOVABLE | HVO_GFP_NOWARN, HVO_PAGEBLOCK_ORDER,
+				    ANY, &pfn))
 			break;
 		if (pfn < NORMAL_END) {
 			(void)hvo_put_page(w->m, pfn);
@@ -47,7 +48,7 @@ static void own(struct world *w, struct block *b)
 static void held_t(struct world *w)
 {
 	free_t(w);
-	must(take(w, HVO_GFP_MOVABLE, 9)->pfn == T, "T is not T", T);
+	must(take(w, HVO_GFP_MOVABLE, HVO_PAGEBLOCK_ORDER)->pfn == T, "T is not T", T);
 }
 
 static void owned_t(struct world *w)
@@ -84,10 +85,10 @@ static void collapsible_t(struct world *w)
 static void split_t(struct world *w)
 {
 	held_t(w);
-	must(!hvo_split_page(w->m, T, 7), "hvo_split_page()", T);
-	world_split(w, world_at(w, T), 7);
-	world_put(w, world_at(w, T + 128));
-	world_put(w, world_at(w, T + 256));
+	must(!hvo_split_page(w->m, T, PART_ORDER), "hvo_split_page()", T);
+	world_split(w, world_at(w, T), PART_ORDER);
+	world_put(w, world_at(w, T + HVO_PAGEBLOCK_FRAMES / 4));
+	world_put(w, world_at(w, T + HVO_PAGEBLOCK_FRAMES / 2));
 }
 
 /* Nothing at all is left but T. */
@@ -98,7 +99,7 @@ static void full(struct world *w)
 
 	free_t(w);
 	must(!hvo_isolate_range(w->m, T, T_END), "hvo_isolate_range()", T);
-	for (order = 10; order--;)
+	for (order = HVO_PAGEBLOCK_ORDER + 1; order--;)
 		while (!hvo_alloc_pages(w->m, HVO_GFP_MOVABLE | HVO_GFP_MEMALLOC | HVO_GFP_NOWARN,
 					order, ANY, &pfn))
 			world_hold(w, pfn, UINT64_C(1) << order, false);
@@ -115,12 +116,13 @@ static void isolated_t(struct world *w)
 static void reported_t(struct world *w)
 {
 	free_t(w);
-	must(hvo_report_free(w->m, ANY, 9, UINT64_MAX, NULL) > 0, "hvo_report_free()", 0);
+	must(hvo_report_free(w->m, ANY, HVO_PAGEBLOCK_ORDER, UINT64_MAX, NULL) > 0,
+	     "hvo_report_free()", 0);
 }
 
 static void make_pool(struct world *w)
 {
-	must(!hvo_pool_create(w->m, 9, &w->pool), "hvo_pool_create()", 9);
+	must(!hvo_pool_create(w->m, HVO_PAGEBLOCK_ORDER, &w->pool), "hvo_pool_create()", 0);
 }
 
 static void pool_of_t(struct world *w)
@@ -153,14 +155,14 @@ static void demotable_t(struct world *w)
 	free_t(w);
 	world_put(w, world_at(w, T_END));
 	make_pool(w);
-	must(!hvo_pool_create(w->m, 10, &w->big), "hvo_pool_create()", 10);
+	must(!hvo_pool_create(w->m, HVO_PAGEBLOCK_ORDER + 1, &w->big), "hvo_pool_create()", 1);
 	must(!hvo_pool_resize(w->big, ANY, 1, NULL), "hvo_pool_resize()", 1);
 }
 
 static void cma_area(struct world *w)
 {
 	make_pool(w);
-	must(!hvo_cma_create(w->m, 0, HVO_SECTION_FRAMES, &w->cma), "hvo_cma_create()", 0);
+	must(!hvo_cma_create(w->m, 0, MEMORY_END - NORMAL_END, &w->cma), "hvo_cma_create()", 0);
 	must(!hvo_pool_set_cma(w->pool, true), "hvo_pool_set_cma()", 0);
 }
 
@@ -200,7 +202,8 @@ bool state_fits(const struct state *state, enum hvo_mode mode)
 
 int state_open(struct world *w, const struct state *state, enum hvo_mode mode)
 {
-	int err = world_open(w, mode, state->flags & WITH_CMA ? HVO_SECTION_SIZE : 0,
+	uint64_t cma = (MEMORY_END - NORMAL_END) << HVO_FRAME_SHIFT;
+	int err = world_open(w, mode, state->flags & WITH_CMA ? cma : 0,
 			     state->flags & WITH_HOTPLUG ? HVO_SECTION_SIZE : 0);
 
 	if (err)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * The short form of torture: from each prepared state some of the pairs of operations in all their
- * interleavings with one preemption, lists of operations at random, sequences of one thread, and
- * the runs that once found something. All pairs, and more: make torture.
+ * interleavings with one preemption, and with each call of the platform failed, lists of operations
+ * at random, sequences of one thread, all short ones too, and the runs that once found something.
+ * All pairs, and more: make torture.
  */
 #include "program.h"
 
@@ -11,6 +12,7 @@
 
 #include "harness.h"
 #include "random.h"
+#include "reach.h"
 
 /* One pair in so many, each state another part of all: the others are for make torture. */
 #ifdef HVO_ATOMIC_STEPS
@@ -74,6 +76,54 @@ static void test_pairs(void **state)
 	assert_true(counts.runs > runs + 1000);
 }
 
+/* Others than some_pairs() takes. */
+static void some_failing(struct world *w, unsigned int state, enum hvo_mode mode)
+{
+	unsigned int a, b, nr = state + mode * 5 + ONE_PAIR_IN / 2;
+	bool all;
+
+	for (a = 0; a < nr_ops; a++)
+		for (b = a; b < nr_ops; b++) {
+			struct run run;
+
+			if (!run_pair(&run, mode, &states[state], &ops[a], &ops[b]) ||
+			    nr++ % (4 * ONE_PAIR_IN))
+				continue;
+			expect_fine(run_failing(w, &run, 1, 1, REDUCE, 1000, &finding, &all), w);
+		}
+}
+
+static void test_failures(void **state)
+{
+	uint64_t failed = counts.failed;
+
+	(void)state;
+	for_states(some_failing);
+	assert_true(counts.failed > failed + 1000);
+}
+
+static void not_fine(struct world *w, struct finding *f)
+{
+	(void)f;
+	expect_fine(false, w);
+}
+
+/* All sequences of two operations. */
+static void reach_two(struct world *w, unsigned int state, enum hvo_mode mode)
+{
+	struct reach r = { .depth = 2, .max = UINT64_MAX, .found = not_fine, .finding = &finding };
+
+	reach_all(&r, w, mode, &states[state]);
+	assert_int_equal(r.whole, 2);
+	assert_true(r.seen > 10);
+}
+
+static void test_reach(void **state)
+{
+	(void)state;
+	for_states(reach_two);
+}
+
 static void some_random(struct world *w, unsigned int state, enum hvo_mode mode)
 {
 	uint64_t seed = rig_seed(1), i;
@@ -132,10 +182,9 @@ static void test_found(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_found),
-		cmocka_unit_test(test_pairs),
-		cmocka_unit_test(test_random),
-		cmocka_unit_test(test_sequences),
+		cmocka_unit_test(test_found),	 cmocka_unit_test(test_pairs),
+		cmocka_unit_test(test_failures), cmocka_unit_test(test_reach),
+		cmocka_unit_test(test_random),	 cmocka_unit_test(test_sequences),
 	};
 
 	return run_program(argc, argv, tests, NULL, NULL);

@@ -352,10 +352,13 @@ static void test_snapshot(void **state)
 		if (!i)
 			first = pfn;
 		memset(hvo_window(w.m, pfn, 1), 0x55, HVO_FRAME_SIZE);
-		assert_int_equal(hvo_alloc_pages(w.m, HVO_GFP_USER | HVO_GFP_ZERO, 9, ANY, &pfn),
+		assert_int_equal(hvo_alloc_pages(w.m, HVO_GFP_USER | HVO_GFP_ZERO,
+						 HVO_PAGEBLOCK_ORDER, ANY, &pfn),
 				 0);
-		memset(hvo_window(w.m, pfn, 100), 0x77, 100 * HVO_FRAME_SIZE);
-		assert_int_equal(hvo_report_free(w.m, ANY, 9, 512, NULL), 512);
+		memset(hvo_window(w.m, pfn, SOME), 0x77, SOME * HVO_FRAME_SIZE);
+		assert_int_equal(hvo_report_free(w.m, ANY, HVO_PAGEBLOCK_ORDER,
+						 HVO_PAGEBLOCK_FRAMES, NULL),
+				 HVO_PAGEBLOCK_FRAMES);
 		assert_int_not_equal(sum_of(&w), sum);
 		world_restore(&w);
 		assert_int_equal(sum_of(&w), sum);

@@ -2,7 +2,12 @@
 /*
  * torture - every interleaving, as far as time goes
  *
- *	torture pairs [MINUTES]		all pairs of operations from all states
+ *	torture pairs [MINUTES [SEED]]	all pairs of operations from all states
+ *	torture twice [MINUTES [SEED]]	the same with two preemptions, up to a bound for each pair
+ *	torture failures [MINUTES [SEED]]	the same as pairs, each call of the platform failed
+ *	torture two-failures [MINUTES [SEED]]	one after the other, each two calls failed
+ *	torture reach [MINUTES [SEED]]	one thread, all sequences, as long as 100,000 runs go
+ *	torture deep [MINUTES [SEED]]	up to six of the operations that change a pageblock
  *	torture some MINUTES SEED	pairs at random, all of each
  *	torture threes MINUTES SEED	two against one
  *	torture random MINUTES SEED	lists of operations, failures, priorities
@@ -19,6 +24,7 @@
 #include <time.h>
 
 #include "random.h"
+#include "reach.h"
 #include "run.h"
 
 static double now(void)
@@ -58,9 +64,14 @@ struct campaign {
 	/* Do a part of it, in a state that was prepared. */
 	void (*part)(struct campaign *c, struct world *w, const struct state *state,
 		     enum hvo_mode mode);
-	bool once; /* each state once, instead of in turn until the time is over */
+	/* All there is once, in so many parts of each state; 0: in turn until the time is over. */
+	unsigned int parts;
+	unsigned int preemptions, failures;
+	unsigned int flags; /* of operations */
+	uint64_t max;	    /* runs of each pair, or from each state */
 	uint64_t seed;
 	double end;
+	uint64_t nr, whole; /* pairs, or states; and of which all runs were run */
 	struct finding finding;
 };
 
@@ -69,25 +80,50 @@ static bool time_left(const struct campaign *c)
 	return now() < c->end;
 }
 
-static void explore(struct campaign *c, struct world *w, const struct run *run, uint64_t max)
+static void explore(struct campaign *c, struct world *w, const struct run *run)
 {
-	bool all;
+	bool all, fine;
 
-	if (!run_explore(w, run, 1, REDUCE, max, &c->finding, &all))
+	if (c->failures)
+		fine = run_failing(w, run, c->failures, c->preemptions, REDUCE, c->max, &c->finding,
+				   &all);
+	else
+		fine = run_explore(w, run, c->preemptions, REDUCE, c->max, &c->finding, &all);
+	c->nr++;
+	c->whole += fine && all;
+	if (!fine)
 		found(w, &c->finding);
 }
 
-/* All pairs. */
+/* All pairs, or a part of them: in little time some of each operation and state. */
 static void pairs(struct campaign *c, struct world *w, const struct state *state,
 		  enum hvo_mode mode)
 {
+	uint64_t nr = c->seed;
 	struct run run;
 	unsigned int a, b;
 
 	for (a = 0; a < nr_ops && time_left(c); a++)
 		for (b = a; b < nr_ops; b++)
-			if (run_pair(&run, mode, state, &ops[a], &ops[b]))
-				explore(c, w, &run, UINT64_MAX);
+			if (run_pair(&run, mode, state, &ops[a], &ops[b]) && !(nr++ % c->parts))
+				explore(c, w, &run);
+}
+
+static void reach(struct campaign *c, struct world *w, const struct state *state,
+		  enum hvo_mode mode)
+{
+	struct reach r = { .depth = MAX_REACH,
+			   .flags = c->flags,
+			   .max = c->max,
+			   .found = found,
+			   .finding = &c->finding };
+
+	reach_all(&r, w, mode, state);
+	c->nr++;
+	c->whole += r.whole == r.depth;
+	printf("%s %s: %" PRIu64 " runs, %" PRIu64 " machines, all sequences of %u\n",
+	       mode == HVO_LINUX ? "linux" : "on-demand", state->name, r.runs, r.seen, r.whole);
+	fflush(stdout);
 }
 
 /* An operation of each kind in turn against one at random. */
@@ -101,7 +137,7 @@ static void some(struct campaign *c, struct world *w, const struct state *state,
 		seed = c->seed++;
 		if (run_pair(&run, mode, state, &ops[seed % nr_ops],
 			     &ops[hvo_sim_random(&seed) % nr_ops]))
-			explore(c, w, &run, 1000);
+			explore(c, w, &run);
 	}
 }
 
@@ -115,7 +151,7 @@ static void threes(struct campaign *c, struct world *w, const struct state *stat
 		struct run run = { .mode = mode, .state = state, .points = POINTS };
 
 		random_lists(&run, c->seed++, 3, 1);
-		explore(c, w, &run, 4000);
+		explore(c, w, &run);
 	}
 }
 
@@ -140,9 +176,19 @@ static void sequences(struct campaign *c, struct world *w, const struct state *s
 }
 
 static struct campaign campaigns[] = {
-	{ .name = "pairs", .part = pairs, .once = true },
-	{ .name = "some", .part = some },
-	{ .name = "threes", .part = threes },
+	{ .name = "pairs", .part = pairs, .parts = 16, .preemptions = 1, .max = UINT64_MAX },
+	{ .name = "twice", .part = pairs, .parts = 16, .preemptions = 2, .max = 4000 },
+	{ .name = "failures",
+	  .part = pairs,
+	  .parts = 16,
+	  .preemptions = 1,
+	  .failures = 1,
+	  .max = 20000 },
+	{ .name = "two-failures", .part = pairs, .parts = 16, .failures = 2, .max = 4000 },
+	{ .name = "reach", .part = reach, .parts = 1, .max = 100000 },
+	{ .name = "deep", .part = reach, .parts = 1, .flags = DEEP, .max = 100000 },
+	{ .name = "some", .part = some, .preemptions = 1, .max = 1000 },
+	{ .name = "threes", .part = threes, .preemptions = 1, .max = 4000 },
 	{ .name = "random", .part = at_random },
 	{ .name = "sequences", .part = sequences },
 };
@@ -168,6 +214,7 @@ static int in_each_state(struct campaign *c, enum hvo_mode mode)
 static int run_campaign(struct campaign *c, double minutes, uint64_t seed)
 {
 	double start = now();
+	unsigned int parts = 0;
 	int rc = 0;
 
 	c->seed = seed;
@@ -176,7 +223,10 @@ static int run_campaign(struct campaign *c, double minutes, uint64_t seed)
 		rc = in_each_state(c, HVO_ON_DEMAND);
 		if (!rc)
 			rc = in_each_state(c, HVO_LINUX);
-	} while (!rc && !c->once && time_left(c));
+		c->seed += c->parts != 0;
+	} while (!rc && ++parts != c->parts && time_left(c));
+	if (c->nr)
+		printf("%s: %" PRIu64 ", all runs of %" PRIu64 "\n", c->name, c->nr, c->whole);
 	summary(c->name, start);
 	return rc ? rc : nr_found != 0;
 }
@@ -252,16 +302,16 @@ int main(int argc, char **argv)
 	for (i = 0; argc > 1 && i < sizeof(campaigns) / sizeof(*campaigns); i++) {
 		struct campaign *c = &campaigns[i];
 
-		if (strcmp(argv[1], c->name) || (!c->once && argc < 4))
+		if (strcmp(argv[1], c->name) || (!c->parts && argc < 4))
 			continue;
 		return run_campaign(c, argc > 2 ? atof(argv[2]) : 1e9,
 				    argc > 3 ? strtoull(argv[3], NULL, 0) : 0);
 	}
 	if (argc > 1 && !strcmp(argv[1], "list"))
 		return list();
-	fputs("usage: torture pairs [MINUTES] | some MINUTES SEED | threes MINUTES SEED |\n"
-	      "       random MINUTES SEED | sequences MINUTES SEED | one 'MODE STATE OP/OP' [PREEMPTIONS] |\n"
-	      "       replay LINE | list\n",
+	fputs("usage: torture pairs|twice|failures|two-failures|reach|deep [MINUTES [SEED]] |\n"
+	      "       some|threes|random|sequences MINUTES SEED |\n"
+	      "       one 'MODE STATE OP/OP' [PREEMPTIONS] | replay LINE | list\n",
 	      stderr);
 	return 2;
 }

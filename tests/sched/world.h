@@ -19,12 +19,17 @@
 #include "platform/sim/sched.h"
 
 #define ANY HVO_NODE_ANY
-/* Two sections: ZONE_NORMAL, and ZONE_MOVABLE. */
-#define NORMAL_END HVO_SECTION_FRAMES
-#define MEMORY_END (2 * HVO_SECTION_FRAMES)
+/* Two sections of ZONE_NORMAL, and two of ZONE_MOVABLE; one more can be added. */
+#define NORMAL_END (2 * HVO_SECTION_FRAMES)
+#define MEMORY_END (2 * NORMAL_END)
+#define MAX_FRAMES (MEMORY_END + HVO_SECTION_FRAMES)
 /* The pageblock that operations are about. */
 #define T (NORMAL_END + 4 * HVO_PAGEBLOCK_FRAMES)
 #define T_END (T + HVO_PAGEBLOCK_FRAMES)
+/* A frame of T in its second half, a number of frames that is no order, an order in T. */
+#define LATE (HVO_PAGEBLOCK_FRAMES / 2 + 2)
+#define SOME (HVO_PAGEBLOCK_FRAMES * 3 / 5)
+#define PART_ORDER (HVO_PAGEBLOCK_ORDER - 2)
 
 #define MAX_BLOCKS 512u
 #define MAX_FAILED 32u
@@ -47,7 +52,7 @@ struct world {
 	struct hvo_owner owner;
 	uint32_t owner_id;
 	bool owner_refuses;
-	struct hvo_pool *pool, *big; /* of 2 MiB, of 4 MiB */
+	struct hvo_pool *pool, *big; /* of a pageblock, of two */
 	struct hvo_cma *cma;
 
 	struct block blocks[MAX_BLOCKS];
@@ -72,8 +77,8 @@ struct world {
 
 	/* world_between(): what it saw the last time, and room. */
 	uint64_t looked_remaps;
-	uint8_t looked_fold[3 * HVO_SECTION_FRAMES >> HVO_PAGEBLOCK_ORDER];
-	uint8_t backs[3 * HVO_SECTION_FRAMES / 8];
+	uint8_t looked_fold[MAX_FRAMES >> HVO_PAGEBLOCK_ORDER];
+	uint8_t backs[MAX_FRAMES / 8];
 
 	/* What stays when a run is over. */
 	uint64_t free_drained;

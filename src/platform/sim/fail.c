@@ -16,6 +16,18 @@
 
 #include "platform/sim/internal.h"
 
+/* Below this a page that is given back, and comes again, costs more. */
+#define CLEAR_BY_HAND 4096
+
+static void forget_refused(struct hvo_sim *sim)
+{
+	size_t bytes = hvo_sim_bitmap_bytes(sim);
+
+	if (bytes <= CLEAR_BY_HAND || madvise(sim->refused, bytes, MADV_DONTNEED))
+		memset(sim->refused, 0, bytes);
+	sim->failing.any_refused = false;
+}
+
 void hvo_sim_fail(struct hvo_sim *sim, const struct hvo_sim_failures *failures)
 {
 	struct hvo_sim_failing *f = &sim->failing;
@@ -29,8 +41,7 @@ void hvo_sim_fail(struct hvo_sim *sim, const struct hvo_sim_failures *failures)
 		f->nr_last = 0;
 	}
 	if (f->any_refused)
-		(void)madvise(sim->refused, hvo_sim_bitmap_bytes(sim), MADV_DONTNEED);
-	f->any_refused = false;
+		forget_refused(sim);
 }
 
 unsigned int hvo_sim_pass(struct hvo_sim *sim, unsigned int nr)

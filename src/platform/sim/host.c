@@ -84,7 +84,7 @@ static void touch_frames(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, bool w
 {
 	uint64_t first = (uint64_t)(uintptr_t)hvo_sim_bytes(sim, pfn) >> 3, i;
 
-	if (sched_self() && nr <= TOUCHED_FRAMES)
+	if (sched_reduces() && nr <= TOUCHED_FRAMES)
 		for (i = 0; i < nr * HVO_FRAME_SIZE / sizeof(uint64_t); i++)
 			sched_touch(first + i, write);
 }

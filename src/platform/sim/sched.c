@@ -138,19 +138,50 @@ void sched_find(enum sched_finding finding, const char *what, uint64_t where)
 	fiber_leave(&s->host);
 }
 
+/*
+ * Signals are caught from the first run on, as long as there is a scheduler; what comes outside of a
+ * run goes where it went before. Nothing is put back after a run, which costs more than short runs.
+ */
+static const int signals[] = { SIGSEGV, SIGBUS };
+#define NR_SIGNALS (sizeof(signals) / sizeof(signals[0]))
+static struct sigaction old_actions[NR_SIGNALS];
+static unsigned int nr_scheds;
+
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
 	struct sched *s = running;
 
 	(void)context;
 	if (!s) {
-		signal(sig, SIG_DFL);
+		sigaction(sig, &old_actions[sig == SIGBUS], NULL);
 		return;
 	}
 	note_finding(s, SCHED_CRASH, sig == SIGBUS ? "SIGBUS" : "SIGSEGV",
 		     (uint64_t)(uintptr_t)info->si_addr);
 	note_stack(&s->threads[s->current]);
 	siglongjmp(s->crashed, 1);
+}
+
+static void catch_signals(void)
+{
+	const struct sigaction action = { .sa_sigaction = on_signal,
+					  .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+	struct sigaction old;
+	size_t i;
+
+	for (i = 0; i < NR_SIGNALS; i++)
+		if (!sigaction(signals[i], &action, &old) && old.sa_sigaction != on_signal)
+			old_actions[i] = old;
+}
+
+static void release_signals(void)
+{
+	struct sigaction now;
+	size_t i;
+
+	for (i = 0; i < NR_SIGNALS; i++)
+		if (!sigaction(signals[i], NULL, &now) && now.sa_sigaction == on_signal)
+			sigaction(signals[i], &old_actions[i], NULL);
 }
 
 /* Those who did not run at the end say where they are. */
@@ -278,6 +309,11 @@ static struct word *word_of(struct sched *s, uint64_t key)
 	s->nr_words++;
 	w->key = key;
 	return w;
+}
+
+bool sched_reduces(void)
+{
+	return running && running->plan->reduce;
 }
 
 void sched_touch(uint64_t key, bool write)
@@ -699,9 +735,6 @@ static unsigned int choose_first(struct sched *s)
 void sched_run(struct sched *s, const struct sched_plan *plan, unsigned int nr,
 	       void (*body)(void *arg, unsigned int thread), void *arg, struct sched_result *ret)
 {
-	const struct sigaction action = { .sa_sigaction = on_signal,
-					  .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
-	struct sigaction old_segv, old_bus;
 	struct sched_plan p = *plan;
 	unsigned int i;
 
@@ -727,14 +760,11 @@ void sched_run(struct sched *s, const struct sched_plan *plan, unsigned int nr,
 	s->current = choose_first(s);
 	record(s, SCHED_THREADS, s->current, 0);
 	running = s;
-	sigaction(SIGSEGV, &action, &old_segv);
-	sigaction(SIGBUS, &action, &old_bus);
+	catch_signals();
 	if (!sigsetjmp(s->crashed, 0))
 		fiber_switch(&s->host, &s->threads[s->current].fiber);
 	if (ret->finding)
 		note_stacks(s);
-	sigaction(SIGSEGV, &old_segv, NULL);
-	sigaction(SIGBUS, &old_bus, NULL);
 	running = NULL;
 	ret->record = s->record;
 	ret->nr_record = s->nr_record;
@@ -757,6 +787,7 @@ int sched_create(struct sched **ret)
 	/* A stack that overflows leaves none to say so on. */
 	if (sigaltstack(&stack, &s->old_stack))
 		goto fail;
+	nr_scheds++;
 	*ret = s;
 	return 0;
 fail:
@@ -773,6 +804,8 @@ void sched_destroy(struct sched *s)
 
 	if (!s)
 		return;
+	if (!--nr_scheds)
+		release_signals();
 	sigaltstack(&s->old_stack, NULL);
 	for (i = 0; i < SCHED_THREADS; i++)
 		fiber_destroy(&s->threads[i].fiber);

@@ -105,8 +105,9 @@ void sched_find(enum sched_finding finding, const char *what, uint64_t where);
 unsigned int sched_held(const struct sched *s, unsigned int thread);
 /* Is a thread inside a reader's section? The number of the section, or 0. */
 uint32_t sched_section(const struct sched *s, unsigned int thread);
-/* EXPLORE: something without an address of its own is touched. */
+/* EXPLORE: something without an address of its own is touched; does anybody want to know? */
 void sched_touch(uint64_t key, bool write);
+bool sched_reduces(void);
 
 /* For the platform. */
 void sched_lock_wait(const uint32_t *word, uint32_t value);

@@ -6,7 +6,7 @@
  * privately in the place of the memory. A page that is written to becomes a copy, which costs a
  * fault: so copies stay, and to come back is to fill them with what was saved. Of frames the sim
  * knows which are written to, since all that goes through it; of the rest, which is little, the
- * kernel is asked for copies that are new, and all are filled.
+ * kernel is asked for copies that are new, and all are filled. A few pages are filled unasked.
  *
  * States: nothing saved; saved. Saving again replaces the state.
  * Locks: none; no call of the machine runs.
@@ -27,6 +27,7 @@
 #define PAGE ((size_t)4096)
 #define NR_REGIONS 5
 #define ENTRIES 2048 /* of the pagemap at a time */
+#define FEW ((size_t)4 * PAGE)
 
 /* Of an entry of /proc/self/pagemap. */
 #define ENTRY_PRESENT (UINT64_C(1) << 63)
@@ -267,7 +268,9 @@ void hvo_sim_restore(struct hvo_sim *sim)
 	size_t i;
 
 	for (r = s->regions + 1; r < s->regions + NR_REGIONS; r++)
-		if (for_pages(s, r, ENTRY_PRESENT | ENTRY_SWAPPED, ENTRY_FILE, note_copy, -1))
+		if (r->bytes <= FEW)
+			memcpy(r->start, s->saved + r->offset, r->bytes);
+		else if (for_pages(s, r, ENTRY_PRESENT | ENTRY_SWAPPED, ENTRY_FILE, note_copy, -1))
 			abort();
 	for (i = 0; i < s->copies.nr; i++)
 		fill_page(s, s->copies.list[i]);

@@ -326,6 +326,32 @@ static void op_stat(struct world *w)
 	must(!hvo_numa_stat(w->m, 0, HVO_ZONE_NORMAL, &numa), "hvo_numa_stat()", 0);
 	must(!hvo_failure_stat(w->m, 0, &failures), "hvo_failure_stat()", 0);
 	must(s.free_frames <= MEMORY_END * 2, "more is free than there is", s.free_frames);
+	must(hvo_min_free(w->m) >= 0, "hvo_min_free()", 0);
+	must(hvo_poisoned(w->m, NULL, 0) <= MAX_FAILED, "more failed than there were", 0);
+}
+
+static void op_stat_zone(struct world *w)
+{
+	struct hvo_zone_types types = { .size = sizeof(types) };
+	struct hvo_zone_events events = { .size = sizeof(events) };
+	struct hvo_section_info info = { .size = sizeof(info) };
+
+	must(!hvo_zone_types(w->m, 0, HVO_ZONE_MOVABLE, &types), "hvo_zone_types()", 0);
+	must(!hvo_zone_events(w->m, 0, HVO_ZONE_MOVABLE, &events), "hvo_zone_events()", 0);
+	must(!hvo_section_info(w->m, T, &info), "hvo_section_info()", T);
+	must(hvo_section_state(w->m, T) != HVO_SECTION_ABSENT, "hvo_section_state()", T);
+	(void)hvo_reported(w->m, T);
+}
+
+static void op_stat_cma(struct world *w)
+{
+	struct hvo_cma_events events = { .size = sizeof(events) };
+	hvo_pfn_t start = 0;
+	uint64_t nr = 0, used = 0;
+
+	must(!hvo_cma_stat(w->cma, &start, &nr, &used), "hvo_cma_stat()", 0);
+	must(used <= nr, "more of an area is used than it has", used);
+	must(!hvo_cma_events(w->cma, &events), "hvo_cma_events()", 0);
 }
 
 /* ---- pools ------------------------------------------------------------------------------------ */
@@ -415,6 +441,20 @@ static void op_scope(struct world *w)
 	hvo_step(STEP_BETWEEN, NULL);
 	op_migrate(w);
 	must(!hvo_pool_set_fold_scope(w->pool, HVO_FOLD_ALL), "hvo_pool_set_fold_scope()", 0);
+}
+
+/* Whoever asks gets one or the other. */
+static void op_settings(struct world *w)
+{
+	must(!hvo_pool_set_cma(w->pool, false), "hvo_pool_set_cma()", 0);
+	must(!w->big ||
+		     (!hvo_pool_set_demote_order(w->big, 9) && hvo_pool_demote_order(w->big) == 9),
+	     "hvo_pool_set_demote_order()", 9);
+	must(!hvo_set_movable_gigantic(w->m, true), "hvo_set_movable_gigantic()", 0);
+	hvo_step(STEP_BETWEEN, NULL);
+	must(w->mode != HVO_LINUX || hvo_pool_fold_scope(w->pool) >= 0, "hvo_pool_fold_scope()", 0);
+	must(!hvo_pool_set_cma(w->pool, w->cma), "hvo_pool_set_cma()", 0);
+	must(!hvo_set_movable_gigantic(w->m, false), "hvo_set_movable_gigantic()", 0);
 }
 
 static void op_policy(struct world *w)
@@ -610,6 +650,8 @@ const struct op ops[] = {
 	{ "report", op_report, 0 },
 	{ "min-free", op_min_free, 0 },
 	{ "stat", op_stat, 0 },
+	{ "stat-zone", op_stat_zone, 0 },
+	{ "stat-cma", op_stat_cma, WITH_CMA },
 	{ "grow", op_grow, NEEDS_POOL },
 	{ "shrink", op_shrink, NEEDS_POOL },
 	{ "huge-alloc", op_huge_alloc, NEEDS_POOL },
@@ -620,6 +662,7 @@ const struct op ops[] = {
 	{ "demote", op_demote, NEEDS_POOL },
 	{ "switch-optimize", op_switch_optimize, NEEDS_POOL | LINUX_ONLY },
 	{ "scope", op_scope, NEEDS_POOL | LINUX_ONLY },
+	{ "settings", op_settings, NEEDS_POOL },
 	{ "policy", op_policy, NEEDS_POOL | LINUX_ONLY },
 	{ "shrinker", op_shrinker, 0 },
 	{ "owner", op_owner, 0 },

@@ -343,6 +343,14 @@ static void op_stat_zone(struct world *w)
 	(void)hvo_reported(w->m, T);
 }
 
+static void op_stat_pool(struct world *w)
+{
+	struct hvo_pool_stat s = { .size = sizeof(s) };
+
+	must(!hvo_pool_stat(w->pool, ANY, &s), "hvo_pool_stat()", 0);
+	must(s.free <= s.total, "more of a pool is free than it has", s.free);
+}
+
 static void op_stat_cma(struct world *w)
 {
 	struct hvo_cma_events events = { .size = sizeof(events) };
@@ -651,6 +659,7 @@ const struct op ops[] = {
 	{ "min-free", op_min_free, 0 },
 	{ "stat", op_stat, 0 },
 	{ "stat-zone", op_stat_zone, 0 },
+	{ "stat-pool", op_stat_pool, NEEDS_POOL },
 	{ "stat-cma", op_stat_cma, WITH_CMA },
 	{ "grow", op_grow, NEEDS_POOL },
 	{ "shrink", op_shrink, NEEDS_POOL },

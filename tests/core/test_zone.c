@@ -722,6 +722,7 @@ static void events(enum hvo_mode mode)
 	struct hvo_config cfg = rig_config(mode, 512);
 	struct hvo_zone_events last;
 	hvo_pfn_t start, first, pfn, pfns[3];
+	struct hvo_pool *pool;
 	uint64_t done = 0;
 	unsigned int i;
 	struct rig r;
@@ -748,6 +749,15 @@ static void events(enum hvo_mode mode)
 	assert_int_equal(hvo_put_pages_bulk(r.m, pfns, 3, &done), 0);
 	expect_events(&r, HVO_ZONE_NORMAL, &last, 0, 3);
 	rig_put(&r, first);
+	/* With descriptors that go and come; those inside of a cut pageblock are not counted. */
+	(void)hvo_collapse(r.m, UINT64_MAX, NULL);
+	pool = rig_pool_new(&r, 9);
+	for (i = 4; i <= 4; i -= 2) {
+		rig_resize(pool, HVO_NODE_ANY, i);
+		last = events_of(&r, HVO_ZONE_NORMAL);
+		assert_int_equal(last.freed - last.allocated,
+				 rig_zone(&r, 0, HVO_ZONE_NORMAL).free);
+	}
 	last = events_of(&r, HVO_ZONE_MOVABLE);
 	assert_int_equal(hvo_memory_offline(r.m, start, start + HVO_SECTION_FRAMES), 0);
 	expect_events(&r, HVO_ZONE_MOVABLE, &last, 0, 0);

@@ -177,7 +177,7 @@ static void op_words(struct world *w)
 	b->users--;
 }
 
-static void op_read(struct world *w)
+static void read_some(struct world *w, hvo_pfn_t pfn)
 {
 	const struct hvo_page *page;
 	hvo_pfn_t head;
@@ -185,12 +185,23 @@ static void op_read(struct world *w)
 
 	hvo_read_lock(w->m);
 	for (i = 0; i < 3; i++) {
-		head = hvo_page_head(&w->m->mm, T + 40 + 64 * i);
+		head = hvo_page_head(&w->m->mm, pfn + 40 + 64 * i);
 		page = hvo_page_ro(&w->m->mm, head);
 		must(hvo_page_state(page) < HVO_PAGE_NR_STATES, "a state that is none", head);
 		(void)hvo_page_refs(page);
 	}
 	hvo_read_unlock(w->m);
+}
+
+static void op_read(struct world *w)
+{
+	read_some(w, T);
+}
+
+/* Memory that comes and goes. */
+static void op_read_hotplug(struct world *w)
+{
+	read_some(w, MEMORY_END);
 }
 
 static void op_set_owner(struct world *w)
@@ -643,6 +654,7 @@ const struct op ops[] = {
 	{ "get", op_get, 0 },
 	{ "words", op_words, 0 },
 	{ "read", op_read, 0 },
+	{ "read-hotplug", op_read_hotplug, WITH_HOTPLUG },
 	{ "set-owner", op_set_owner, 0 },
 	{ "migrate", op_migrate, 0 },
 	{ "contig", op_contig, 0 },

@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "platform/sim/sched.h"
 #include "core/machine.h"
+#include "platform/sim/sched.h"
 #include "world.h"
 
 #define CELLS_LOG 15

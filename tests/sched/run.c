@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "race.h"
+
 struct counts counts;
 
 /* ---- one run -------------------------------------------------------------------------------- */
@@ -25,6 +27,13 @@ static void run_list(void *arg, unsigned int thread)
 
 	for (i = 0; i < b->run->nr_list[thread]; i++)
 		op_run(b->run->lists[thread][i], b->w, thread);
+}
+
+static void at_step(void *w, enum hvo_step step)
+{
+	if (step == STEP_QUIESCE)
+		race_quiesced();
+	world_between(w);
 }
 
 static void settle(void *arg, unsigned int thread)
@@ -64,8 +73,9 @@ bool run_once(struct world *w, const struct run *run, const struct sched_plan *p
 
 	world_restore(w);
 	hvo_sim_fail(w->sim, &failures);
-	watched.check = world_between;
+	watched.check = at_step;
 	watched.arg = w;
+	race_begin(w->sim);
 	sched_run(w->sched, &watched, run->nr, run_list, &body, &result);
 	counts.runs++;
 	counts.steps += result.steps;
@@ -76,8 +86,10 @@ bool run_once(struct world *w, const struct run *run, const struct sched_plan *p
 	counts.failed += w->sim->failing.failures == (run->also ? 2u : 1u);
 	if (!result.finding && run->print)
 		*run->ret_print = run->print(w);
-	if (!result.finding)
+	if (!result.finding) {
+		race_begin(NULL);
 		sched_run(w->sched, &alone, 1, settle, &body, &result);
+	}
 	if (!result.finding)
 		return true;
 	note(ret, run, &result);

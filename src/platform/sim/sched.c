@@ -420,7 +420,7 @@ void hvo_step(enum hvo_step step, const void *word)
 		return;
 	count_step(s);
 	if (s->plan->check)
-		s->plan->check(s->plan->arg);
+		s->plan->check(s->plan->arg, step);
 	if (!is_point(s, step, word))
 		return;
 	t = &s->threads[s->current];

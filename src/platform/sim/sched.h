@@ -61,7 +61,7 @@ struct sched_plan {
 	const struct sched_switch *replay;
 	unsigned int nr_replay;
 	/* Called at each step, with @arg; may call sched_find(). NULL: nothing. */
-	void (*check)(void *arg);
+	void (*check)(void *arg, enum hvo_step step);
 	void *arg;
 };
 

@@ -21,8 +21,13 @@
 
 #define MAX_FILES 16u
 
-static unsigned long points, fail_at;
-static bool armed, stays, failed;
+/* Threads of the library count as well, and its children. */
+static struct counters {
+	unsigned long points;
+	bool failed;
+} * counters;
+static unsigned long fail_at;
+static bool armed, stays;
 static int fail_with;
 static struct {
 	const char *path, *text;
@@ -30,18 +35,23 @@ static struct {
 
 void refuse_from(unsigned long point, bool sticky, int error)
 {
-	points = 0;
+	if (!counters)
+		counters = mmap(NULL, sizeof(*counters), PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (counters == MAP_FAILED)
+		abort();
+	__atomic_store_n(&counters->points, 0, __ATOMIC_RELAXED);
 	fail_at = point;
 	stays = sticky;
 	fail_with = error;
-	failed = false;
-	armed = true;
+	__atomic_store_n(&counters->failed, false, __ATOMIC_RELAXED);
+	__atomic_store_n(&armed, true, __ATOMIC_RELEASE);
 }
 
 bool refuse_end(void)
 {
-	armed = false;
-	return failed;
+	__atomic_store_n(&armed, false, __ATOMIC_RELEASE);
+	return __atomic_load_n(&counters->failed, __ATOMIC_RELAXED);
 }
 
 void refuse_file(const char *path, const char *text)
@@ -64,12 +74,14 @@ void refuse_files_end(void)
 
 static bool refused(void)
 {
-	if (!armed)
+	unsigned long point;
+
+	if (!__atomic_load_n(&armed, __ATOMIC_ACQUIRE))
 		return false;
-	points++;
-	if (!fail_at || (stays ? points < fail_at : points != fail_at))
+	point = __atomic_add_fetch(&counters->points, 1, __ATOMIC_RELAXED);
+	if (!fail_at || (stays ? point < fail_at : point != fail_at))
 		return false;
-	failed = true;
+	__atomic_store_n(&counters->failed, true, __ATOMIC_RELAXED);
 	errno = fail_with;
 	return true;
 }
@@ -106,6 +118,14 @@ CALL(int, eventfd, -1, (unsigned int count, int flags), (count, flags))
 CALL(int, socket, -1, (int family, int type, int protocol), (family, type, protocol))
 CALL(int, bind, -1, (int fd, const struct sockaddr *addr, socklen_t len), (fd, addr, len))
 CALL(int, listen, -1, (int fd, int backlog), (fd, backlog))
+
+CALL(int, accept4, -1, (int fd, struct sockaddr *addr, socklen_t *len, int flags),
+     (fd, addr, len, flags))
+CALL(int, getsockopt, -1, (int fd, int level, int name, void *value, socklen_t *len),
+     (fd, level, name, value, len))
+CALL(int, fchmod, -1, (int fd, mode_t mode), (fd, mode))
+CALL(ssize_t, sendmsg, -1, (int fd, const struct msghdr *msg, int flags), (fd, msg, flags))
+CALL(pid_t, fork, -1, (void), ())
 
 int __real_fcntl64(int fd, int cmd, ...);
 int __wrap_fcntl64(int fd, int cmd, ...);

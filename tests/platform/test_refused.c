@@ -148,7 +148,7 @@ static void test_sparse(void **state)
 	each_point(&cfg, &opt);
 }
 
-/* All memory is there from the beginning, with huge pages where they are allowed; two nodes. */
+/* All memory is there from the beginning, with huge pages where they are allowed. */
 static void test_populated(void **state)
 {
 	struct hvo_linux_options opt = { .size = sizeof(opt), .worker = true };

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # check-asserts.sh [DIR] - the assertions of the core (default src/core): at least 8 per 1,000
-# lines; each rule of rules.h is used, and no other is; no condition changes anything.
+# lines; each rule of rules.h is used, and no other is; no condition changes anything. INVARIANTS.md
+# has each name that is cited, there and by the tests of tests/sched, and no other.
 
 set -u
 shopt -s nullglob
@@ -109,6 +110,25 @@ done
 if [ -n "$spelled" ]; then
 	echo "a rule's name that is not from the list:"
 	echo "$spelled"
+	rc=1
+fi
+
+cited=$({
+	sed -nE 's/^#define RULE_[A-Z0-9_]+ "(.*)"$/\1/p' "$dir/rules.h"
+	cat tests/sched/*.[ch] src/platform/sim/*.c | grep -oE '"(BETWEEN|END|OVER)-[0-9]+' | tr -d '"'
+} | sort -u)
+# A name that was cited by the rules has to be there by that name.
+cited_rules=$(cat tests/sched/*.[ch] | grep -oE '"[A-Z]+-[0-9]+:' | tr -d '":' | sort -u)
+named=$(sed -nE 's/^\| ([A-Z]+-[0-9]+) \|.*/\1/p' INVARIANTS.md | sort)
+if ! diff --label "INVARIANTS.md" --label "cited" -u <(echo "$named") <(echo "$cited"); then
+	rc=1
+fi
+unknown=$({
+	echo "$cited_rules"
+	grep -oE '\b(BETWEEN|END|OVER|[A-Z]+)-[0-9]+\b' INVARIANTS.md
+} | sort -u | grep -vxF "$named")
+if [ -n "$unknown" ]; then
+	echo "names that INVARIANTS.md does not explain:" $unknown
 	rc=1
 fi
 exit $rc

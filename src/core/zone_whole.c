@@ -59,8 +59,11 @@ enum pageblock_place pageblock_place(struct hvo_machine *m, pb_t pb)
 		return flags & PB_BUSY ? PLACE_COLLAPSING : PLACE_CUT;
 	}
 	HVO_ASSERT(m, !(flags & CUT_ONLY), BLOCK_4, "flags of a block that is not cut", pb_pfn(pb));
-	if (!zone_whole_state(m, pb, &state))
+	if (!zone_whole_state(m, pb, &state)) {
+		HVO_ASSERT(m, !(flags & PB_REPORTED), BLOCK_4, "being cut, with the system",
+			   pb_pfn(pb));
 		return PLACE_CUTTING;
+	}
 	if (state != HVO_PAGE_MEMMAP)
 		return PLACE_WHOLE;
 	HVO_ASSERT(m, vmemmap_described_at_start(m, pb_pfn(pb)), BLOCK_4,

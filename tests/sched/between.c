@@ -391,12 +391,12 @@ static void look_at_zone(const struct world *w, const struct zone *z)
 	for (pb = 0; pb < world_pageblocks(w); pb++)
 		if (zone_has(w->m, z, pb << HVO_PAGEBLOCK_ORDER))
 			tally_pageblock(w, pb, &t);
+	must(t.in_flight <= z->in_flight, "BETWEEN-9: being cut or collapsed, and not in flight",
+	     z->start);
 	must(t.free == z->nr_free, "ZONE-1: free frames", z->start);
 	must(t.cut == z->nr_cut, "ZONE-2: cut blocks", z->start);
 	must(t.isolated == z->nr_isolated && t.by_user == z->nr_isolated_by_user,
 	     "ZONE-4: isolated blocks", z->start);
-	must(t.in_flight <= z->in_flight, "BETWEEN-9: being cut or collapsed, and not in flight",
-	     z->start);
 	look_at_whole_lists(w, z, &t);
 	look_at_bins(w, z, &t);
 }
@@ -578,35 +578,42 @@ static void look_at_pool(const struct world *w, const struct hvo_pool *pool)
 
 /* ---- what the memmap lock protects -------------------------------------------------------------- */
 
-/* Linux mode: huge pages are folded or present, as they say. */
-static void look_at_huge(const struct world *w, uint64_t pb)
+/* Huge pages are folded or present, as they say; returns 1 for one that says it is folded. */
+static uint64_t look_at_huge(const struct world *w, uint64_t pb)
 {
 	hvo_pfn_t pfn = pb << HVO_PAGEBLOCK_ORDER;
 	uint8_t byte = w->m->fold[pb];
 	const struct hvo_page *page;
+	bool says;
 
 	if (world_place(w, pb) != PLACE_WHOLE || pfn != order_start(pfn, byte & HVO_FOLD_ORDER))
-		return;
+		return 0;
 	page = world_page(w, pfn);
 	if (page->state != HVO_PAGE_HUGETLB_FREE && page->state != HVO_PAGE_HUGETLB_USED)
-		return;
-	must(w->mode == HVO_ON_DEMAND || !(byte & HVO_FOLDED) == !(page->flags & HVO_PF_OPTIMIZED),
+		return 0;
+	says = page->flags & HVO_PF_OPTIMIZED;
+	must(w->mode == HVO_ON_DEMAND || !(byte & HVO_FOLDED) == !says,
 	     "BETWEEN-7: a huge page is folded, and does not say so", pfn);
 	look_at_settled(w, pfn, byte & HVO_FOLD_ORDER);
+	return says;
 }
 
 static void look_under_memmap_lock(const struct world *w)
 {
 	const struct hvo_pool *pool;
-	uint64_t pb;
+	uint64_t pb, folded = 0;
 
 	must(!w->counted[HAND_HELD] && !(w->m->move_seq & 1),
 	     "BETWEEN-14: descriptors are on the move", w->m->move_seq);
-	for (pool = w->m->pools; pool < w->m->pools + HVO_MAX_POOLS; pool++)
-		must(!pool->in_flight, "BETWEEN-11: a page is hidden", pool->order);
 	for (pb = 0; pb < world_pageblocks(w); pb++)
 		if (frame_online(w->m, pb << HVO_PAGEBLOCK_ORDER))
-			look_at_huge(w, pb);
+			folded += look_at_huge(w, pb);
+	for (pool = w->m->pools; pool < w->m->pools + HVO_MAX_POOLS; pool++) {
+		must(!pool->in_flight, "BETWEEN-11: a page is hidden", pool->order);
+		folded -= pool->nodes[0].optimized;
+	}
+	/* Those that are counted before they join say so, too. */
+	must(!folded || w->counted[HAND_JOINING], "POOL-4: folded pages", folded);
 	look_at_sections(w);
 }
 
@@ -626,6 +633,24 @@ static void look_at_discarded(const struct world *w, hvo_pfn_t pfn)
 		       (page->state == HVO_PAGE_FREE || page->state == HVO_PAGE_ISOLATED ||
 			page->state == HVO_PAGE_POISONED))),
 	     "BETWEEN-16: somebody uses what the system has", pfn);
+}
+
+static void look_at_system(const struct world *w)
+{
+	uint64_t nr = 0;
+	const struct zone *z;
+	hvo_pfn_t pfn;
+
+	for (pfn = 0; pfn < w->m->mm.nr_frames; pfn += HVO_PAGEBLOCK_FRAMES) {
+		z = zone_around(w, pfn);
+		if (z && !is_free(&z->lock))
+			return;
+		if (w->m->pageblocks[pb_of(pfn).nr].flags & PB_REPORTED)
+			nr += HVO_PAGEBLOCK_FRAMES;
+		if (z && w->sim->discarded[pfn / 8] & 1)
+			look_at_discarded(w, pfn);
+	}
+	must(nr == w->m->reported, "REPORT-1: frames that are with the system", nr);
 }
 
 /* ---- at a step, and at a switch -------------------------------------------------------------------- */
@@ -721,11 +746,7 @@ void world_switch(void *arg)
 	for (i = 0; i < world_pageblocks(w) * 8; i++)
 		if (w->behind[i] != NOTHING_BEHIND && frame_online(m, w->behind[i]))
 			look_at_backing(w, i, w->behind[i]);
-	for (i = 0; w->sim->nr_discarded && i < m->mm.nr_frames; i += HVO_PAGEBLOCK_FRAMES) {
-		z = zone_around(w, i);
-		if (z && is_free(&z->lock) && w->sim->discarded[i / 8] & 1)
-			look_at_discarded(w, i);
-	}
+	look_at_system(w);
 	look_at_tlbs(w);
 	look_at_readers(w);
 }

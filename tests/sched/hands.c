@@ -156,8 +156,7 @@ void hands_end(struct world *w, unsigned int thread)
 	must(!hvo_sim_owes_flush(w->sim), "END-1: a flush is owed at the end", 0);
 	must(!sched_held(w->sched, thread), "END-2: a lock is held at the end", 0);
 	must(!sched_section(w->sched, thread), "END-2: still in a reader's section", 0);
-	world_between(w);
-	hands_count(w);
+	world_switch(w);
 	for (i = 0; i < NR_HANDS; i++) {
 		if (!w->hands[thread][i])
 			continue;

@@ -655,38 +655,46 @@ static void look_at_system(const struct world *w)
 
 /* ---- at a step, and at a switch -------------------------------------------------------------------- */
 
-/* Look at a zone, if anything in it is not as it was. */
-static void look_at_changed(struct world *w, unsigned int zone)
+/* Is a zone, or a pageblock of it, not as it was? */
+static bool is_changed(struct world *w, const struct zone *z)
 {
-	const struct zone *z = zone_by_id(w->m, (uint8_t)zone);
-	size_t nr = world_pageblocks(w) * sizeof(*w->m->pageblocks);
+	size_t size = sizeof(*w->m->pageblocks);
+	bool is = memcmp(&w->looked_zones[z->id], z, sizeof(*z));
+	uint64_t pb, nr = world_pageblocks(w);
 
-	if (!memcmp(&w->looked_zones[zone], z, sizeof(*z)) &&
-	    !memcmp(w->looked_pageblocks, w->m->pageblocks, nr))
-		return;
-	look_at_zone(w, z);
-	look_at_tlbs(w);
-	look_at_readers(w);
-	w->looked_zones[zone] = *z;
-	memcpy(w->looked_pageblocks, w->m->pageblocks, nr);
+	if (is)
+		w->looked_zones[z->id] = *z;
+	if (!memcmp(w->looked_pageblocks, w->m->pageblocks, nr * size))
+		return is;
+	for (pb = 0; pb < nr; pb++) {
+		if (!zone_has(w->m, z, pb << HVO_PAGEBLOCK_ORDER) ||
+		    !memcmp(&w->looked_pageblocks[pb], &w->m->pageblocks[pb], size))
+			continue;
+		w->looked_pageblocks[pb] = w->m->pageblocks[pb];
+		is = true;
+	}
+	return is;
 }
 
-/* A lock was released: what is in nobody's hands now? */
-static void look_at_released(struct world *w)
+/* Zones and pools that nobody has the lock of; @all: those, too, that are as they were. */
+static void look_at_unlocked(struct world *w, bool all)
 {
 	struct hvo_machine *m = w->m;
+	const struct zone *z;
 	unsigned int i;
 
-	for (i = 0; i < HVO_NR_ZONES; i++)
-		if (is_free(&zone_by_id(m, (uint8_t)i)->lock))
-			look_at_changed(w, i);
+	/* There is one node. */
+	for (i = 0; i < HVO_NR_ZONES; i++) {
+		z = zone_by_id(m, (uint8_t)i);
+		if (!is_free(&z->lock) || (!is_changed(w, z) && !all))
+			continue;
+		look_at_zone(w, z);
+		look_at_tlbs(w);
+		look_at_readers(w);
+	}
 	for (i = 0; i < HVO_MAX_POOLS; i++)
 		if (m->pools[i].order && is_free(&m->pools[i].lock))
 			look_at_pool(w, &m->pools[i]);
-	if (w->locked && is_free(&m->memmap_lock)) {
-		hands_count(w);
-		look_under_memmap_lock(w);
-	}
 }
 
 /* Descriptors, or fold bytes, are not as they were. */
@@ -717,7 +725,11 @@ void world_between(void *arg)
 	    memcmp(w->looked_fold, w->m->fold, world_pageblocks(w)))
 		look_for_readers(w);
 	if (w->looked_unlocks != sched_unlocks(w->sched))
-		look_at_released(w);
+		look_at_unlocked(w, false);
+	if (w->locked && is_free(&w->m->memmap_lock)) {
+		hands_count(w);
+		look_under_memmap_lock(w);
+	}
 	w->looked_unlocks = sched_unlocks(w->sched);
 	w->locked = !is_free(&w->m->memmap_lock);
 }
@@ -725,28 +737,15 @@ void world_between(void *arg)
 void world_switch(void *arg)
 {
 	struct world *w = arg;
-	struct hvo_machine *m = w->m;
-	const struct zone *z;
-	uint64_t i;
-	uint32_t n, t;
+	uint64_t q;
 
 	world_between(w);
 	hands_count(w);
-	for (n = 0; n < m->cfg.nr_nodes; n++)
-		for (t = 0; t < HVO_NR_ZONES; t++) {
-			z = &m->nodes[n].zones[t];
-			if (is_free(&z->lock))
-				look_at_zone(w, z);
-		}
-	for (i = 0; i < HVO_MAX_POOLS; i++)
-		if (m->pools[i].order && is_free(&m->pools[i].lock))
-			look_at_pool(w, &m->pools[i]);
-	if (is_free(&m->memmap_lock))
+	look_at_unlocked(w, true);
+	if (is_free(&w->m->memmap_lock))
 		look_under_memmap_lock(w);
-	for (i = 0; i < world_pageblocks(w) * 8; i++)
-		if (w->behind[i] != NOTHING_BEHIND && frame_online(m, w->behind[i]))
-			look_at_backing(w, i, w->behind[i]);
+	for (q = 0; q < world_pageblocks(w) * 8; q++)
+		if (w->behind[q] != NOTHING_BEHIND && frame_online(w->m, w->behind[q]))
+			look_at_backing(w, q, w->behind[q]);
 	look_at_system(w);
-	look_at_tlbs(w);
-	look_at_readers(w);
 }

@@ -24,6 +24,7 @@ static const char *const names[NR_HANDS] = {
 	[HAND_UNMAPPED] = "descriptor frames that back nothing",
 	[HAND_UNCOUNTED] = "descriptor frames that are not counted",
 	[HAND_HELD] = "blocks with HOLD set",
+	[HAND_AREA] = "frames of CMA areas that no block says",
 	[HAND_MOVING] = "blocks on the move",
 	[HAND_CALLS] = "calls of an owner",
 };
@@ -49,6 +50,7 @@ static void count_whole(const struct world *w, uint64_t pb, int64_t *now)
 		now[HAND_TAKEN] += nr;
 	if (state == HVO_PAGE_USED || state == HVO_PAGE_HUGETLB_USED)
 		count_used(now, page, nr);
+	now[HAND_AREA] -= page->flags & HVO_PF_CMA ? nr : 0;
 	now[HAND_JOINING] -= state == HVO_PAGE_HUGETLB_FREE || state == HVO_PAGE_HUGETLB_USED;
 }
 
@@ -61,6 +63,7 @@ static void count_cut(const struct world *w, uint64_t pb, int64_t *now)
 	for (; pfn < end; pfn += nr) {
 		page = world_page(w, pfn);
 		nr = world_frames(page, pfn);
+		now[HAND_AREA] -= page->flags & HVO_PF_CMA ? (int64_t)nr : 0;
 		if (hvo_page_state(page) == HVO_PAGE_TAKEN)
 			now[HAND_TAKEN] += (int64_t)nr;
 		else if (hvo_page_state(page) == HVO_PAGE_USED)
@@ -121,6 +124,8 @@ static void count(const struct world *w, int64_t *now)
 		    world_place(w, pb_of(w->behind[q]).nr) == PLACE_CUT)
 			now[HAND_UNMAPPED]--;
 	count_pools(w, now);
+	for (n = 0; n < m->nr_cmas; n++)
+		now[HAND_AREA] += (int64_t)m->cmas[n].used;
 	for (n = 0; n < NR_MIGRATING; n++)
 		now[HAND_MOVING] += m->migrating[n] != 0;
 	for (n = 0; n < HVO_MAX_OWNERS; n++)

@@ -255,6 +255,11 @@ static void memmap(struct world *w)
 	w->m->memmap++;
 }
 
+static void area(struct world *w)
+{
+	w->m->cmas[0].used++;
+}
+
 static void moving(struct world *w)
 {
 	w->m->migrating[3] = T + 1;
@@ -312,6 +317,7 @@ static const struct {
 	{ "END-6", "held", HVO_ON_DEMAND, taken },
 	{ "END-6", "held", HVO_ON_DEMAND, frozen },
 	{ "END-6", "held", HVO_ON_DEMAND, memmap },
+	{ "END-6", "cma", HVO_ON_DEMAND, area },
 	{ "END-6", "held", HVO_ON_DEMAND, moving },
 	{ "END-6", "held", HVO_ON_DEMAND, calls },
 };

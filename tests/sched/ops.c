@@ -5,8 +5,10 @@
  */
 #include "ops.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "between.h"
 #include "core/machine.h"
 #include "core/page.h"
 
@@ -24,11 +26,15 @@ static unsigned int self(void)
 
 static void may_say(int rc, unsigned int errors, const char *what)
 {
+	char text[100];
 	bool expected =
 		!rc || (rc == -HVO_ENOMEM && errors & OOM) || (rc == -HVO_EBUSY && errors & BUSY) ||
 		(rc == -HVO_EINVAL && errors & INVAL) || (rc == -HVO_EAGAIN && errors & AGAIN);
 
-	must(expected, what, (uint64_t)-rc);
+	if (expected)
+		return;
+	snprintf(text, sizeof(text), "END-5: an error that %s does not have", what);
+	world_wrong(text, (uint64_t)-rc);
 }
 
 /* A block that this thread uses, so that nobody else moves or frees it. */
@@ -467,8 +473,8 @@ static void op_scope(struct world *w)
 static void op_settings(struct world *w)
 {
 	must(!hvo_pool_set_cma(w->pool, false), "hvo_pool_set_cma()", 0);
-	must(!w->big ||
-		     (!hvo_pool_set_demote_order(w->big, 9) && hvo_pool_demote_order(w->big) == 9),
+	must(!w->big || (!hvo_pool_set_demote_order(w->big, HVO_PAGEBLOCK_ORDER) &&
+			 hvo_pool_demote_order(w->big) == HVO_PAGEBLOCK_ORDER),
 	     "hvo_pool_set_demote_order()", 9);
 	must(!hvo_set_movable_gigantic(w->m, true), "hvo_set_movable_gigantic()", 0);
 	hvo_step(STEP_BETWEEN, NULL);
@@ -723,7 +729,5 @@ void op_run(const struct op *op, struct world *w, unsigned int thread)
 	hvo_step(STEP_BETWEEN, NULL);
 	w->began[thread] = ++w->clock;
 	op->run(w);
-	must(!hvo_sim_owes_flush(w->sim), "a flush is owed at the end", 0);
-	must(!sched_held(w->sched, thread), "a lock is held at the end", 0);
-	must(!sched_section(w->sched, thread), "still in a reader's section", 0);
+	hands_end(w, thread);
 }

@@ -33,6 +33,7 @@ static struct {
 	size_t bytes;
 	uint64_t run;
 	unsigned int used;
+	bool paused;
 	struct clock now[SCHED_THREADS];
 	struct cell cells[1u << CELLS_LOG];
 } race;
@@ -57,6 +58,7 @@ void race_begin(struct hvo_sim *sim)
 	race.bytes = sim ? sim->machine_size : 0;
 	race.run++;
 	race.used = 0;
+	race.paused = false;
 	memset(race.now, 0, sizeof(race.now));
 	for (t = 0; t < SCHED_THREADS; t++)
 		race.now[t].at[t] = 1;
@@ -71,6 +73,11 @@ static bool last_counts(const volatile void *at)
 		if (at == &race.m->nodes[id / HVO_NR_ZONES].zones[id % HVO_NR_ZONES].compact_next)
 			return true;
 	return at == &race.m->movable_gigantic || at == &race.m->optimize;
+}
+
+void race_pause(bool pause)
+{
+	race.paused = pause;
 }
 
 static void join(struct clock *to, const struct clock *from)
@@ -136,7 +143,7 @@ void race_access(const volatile void *at, size_t bytes, enum access access, int 
 	unsigned int self = sched_self() - 1;
 	struct cell *c = NULL;
 
-	if (!sched_self() || a - race.start >= race.bytes)
+	if (!sched_self() || race.paused || a - race.start >= race.bytes)
 		return;
 	if (access == RACE_STORE && last_counts(at))
 		access = RACE_CHANGE;

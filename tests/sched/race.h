@@ -22,6 +22,8 @@ struct hvo_sim;
 void race_begin(struct hvo_sim *sim);
 /* The thread that runs is about to. @order: the compiler's, of an atomic access. */
 void race_access(const volatile void *at, size_t bytes, enum access access, int order);
+/* What is looked at between two steps is no access of any thread. */
+void race_pause(bool pause);
 /* It has waited for all readers. */
 void race_quiesced(void);
 

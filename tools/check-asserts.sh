@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # check-asserts.sh [DIR] - the assertions of the core (default src/core): at least 8 per 1,000
-# lines; each rule of rules.h is used, and no other is; no condition changes anything.
+# lines; each rule of rules.h is used, and no other is; no condition changes anything. INVARIANTS.md
+# has each name that is cited, there and by the tests of tests/sched, and no other.
 
 set -u
 shopt -s nullglob
@@ -109,6 +110,17 @@ done
 if [ -n "$spelled" ]; then
 	echo "a rule's name that is not from the list:"
 	echo "$spelled"
+	rc=1
+fi
+
+# The tests cite rules, too; names of their own are those that the rules do not have.
+in_tests=$(cat tests/sched/*.[ch] src/platform/sim/*.c | grep -oE '"[A-Z]+-[0-9]+:' | tr -d '":')
+cited=$(sort -u <(echo "$in_tests") <(sed -nE 's/^#define RULE_.* "(.*)"$/\1/p' "$dir/rules.h"))
+named=$(sed -nE 's/^\| ([A-Z]+-[0-9]+) \|.*/\1/p' INVARIANTS.md | sort)
+diff --label INVARIANTS.md --label "what is cited" -u <(echo "$named") <(echo "$cited") || rc=1
+unknown=$(grep -oE '\b[A-Z]+-[0-9]+\b' INVARIANTS.md | sort -u | grep -vxF "$named")
+if [ -n "$unknown" ]; then
+	echo "INVARIANTS.md: no such name: ${unknown//$'\n'/, }"
 	rc=1
 fi
 exit $rc

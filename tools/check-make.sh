@@ -85,6 +85,7 @@ build='gcc libc6-dev meson ninja-build pkg-config liburcu-dev scdoc'
 	wants install build $build
 	wants lab lab $build gnuplot-nox
 	wants check check $build clang libcmocka-dev
+	wants coverage coverage $build libcmocka-dev gcovr
 	wants format format clang-format
 	wants mutants mutants $build python3 libcmocka-dev
 	wants deb deb $build dpkg-dev build-essential $(sed -n '/^Build-Depends:/,/^[A-Z].*:/p' debian/control |

@@ -1,16 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# install-deps.sh [build|lab|format|deb|check|mutants|fuzz] - install what building needs (or what else
-# make does) and this host lacks, with apt-get. Says nothing where nothing is missing.
+# install-deps.sh [build|lab|format|deb|check|mutants|fuzz|coverage] - install what building needs (or
+# what else make does) and this host lacks, with apt-get. Says nothing where nothing is missing.
 
 set -u
 
 want=${1:-build}
 case $want in
-build | lab | format | deb | check | mutants | fuzz) ;;
+build | lab | format | deb | check | mutants | fuzz | coverage) ;;
 *)
-	echo "usage: ${0##*/} [build|lab|format|deb|check|mutants|fuzz]" >&2
+	echo "usage: ${0##*/} [build|lab|format|deb|check|mutants|fuzz|coverage]" >&2
 	exit 2
 	;;
 esac
@@ -97,6 +97,16 @@ if [ "$want" = deb ]; then
 		esac
 	done < <(build_depends)
 fi
+if [ "$want" = check ] || [ "$want" = coverage ]; then
+	need libcmocka-dev pkg-config --exists cmocka
+	need gnuplot-nox command -v gnuplot
+	need libhugetlbfs-bin command -v hugeadm
+	need numactl command -v numastat
+	need fuse3 command -v fusermount3
+fi
+if [ "$want" = coverage ]; then
+	need gcovr command -v gcovr
+fi
 if [ "$want" = check ]; then
 	need binutils command -v nm
 	need g++ command -v g++
@@ -104,12 +114,7 @@ if [ "$want" = check ]; then
 	version=$(clang -dumpversion 2>/dev/null)
 	version=${version%%.*}
 	need "libclang-rt-${version:-14}-dev" clang_sanitizes
-	need gnuplot-nox command -v gnuplot
 	need mandoc command -v mandoc
-	need libcmocka-dev pkg-config --exists cmocka
-	need libhugetlbfs-bin command -v hugeadm
-	need numactl command -v numastat
-	need fuse3 command -v fusermount3
 	need qemu-system-x86 command -v qemu-system-x86_64
 	need busybox-static command -v busybox
 	need cpio command -v cpio

@@ -721,7 +721,7 @@ struct hvo_event_record {
 
 /**
  * struct hvo_finding - one mismatch that an audit found
- * @rule: the invariant, by its name in src/core/rules.h ("PAGE-1")
+ * @rule: the invariant, by its name in INVARIANTS.md ("PAGE-1")
  * @what: a few words
  */
 struct hvo_finding {

@@ -2,7 +2,7 @@
 /*
  * The audit: recount everything from the descriptors up and tell of every difference, a finding.
  * The audit has its own walks and counts; with the checked code it shares the layout arithmetic and
- * the readers of page.h, base.h and backing.h. The rules, with their names, are in rules.h.
+ * the readers of page.h, base.h and backing.h. INVARIANTS.md has the rules.
  *
  * Locks: none; nobody else may use the machine meanwhile.
  * Linux: nothing like it; closest are page_owner and CONFIG_DEBUG_VM.

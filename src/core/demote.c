@@ -34,19 +34,15 @@ static bool has_free(const struct pool_node *n)
 /* The pool that takes the parts: the one that was set, else the next smaller. */
 static struct hvo_pool *demote_target(struct hvo_pool *pool)
 {
-	struct hvo_pool *best = NULL;
-	unsigned int i;
+	unsigned int order = pool->order;
+	struct hvo_pool *target = NULL;
 
 	lock_assert_held(pool->m, &pool->m->memmap_lock);
 	if (pool->demote_order)
 		return pool_of_order(pool->m, pool->demote_order);
-	for (i = 0; i < HVO_MAX_POOLS; i++) {
-		struct hvo_pool *p = &pool->m->pools[i];
-
-		if (p->order && p->order < pool->order && (!best || p->order > best->order))
-			best = p;
-	}
-	return best;
+	while (!target && order > HVO_PAGEBLOCK_ORDER)
+		target = pool_of_order(pool->m, --order);
+	return target;
 }
 
 /* Split a page in state TAKEN, and let its parts join the target pool. */

@@ -128,6 +128,7 @@ static bool fail_once(struct failure *f)
 /* The result of hvo_memory_failure(): where is the frame by now? */
 static int result(struct failure *f)
 {
+	lock_assert_held(f->m, &f->m->memmap_lock);
 	switch (take_bad(f)) {
 	case BAD_OUT:
 		return 0;

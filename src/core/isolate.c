@@ -20,6 +20,7 @@
 #include "optimize.h"
 #include "page.h"
 #include "zone_cut.h"
+#include "zone_whole.h"
 
 static int isolate(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, enum isolation by)
 {
@@ -158,7 +159,7 @@ static int open_isolated(struct hvo_machine *m, struct zone *z, pb_t pb, hvo_pfn
 	if (!rc)
 		return 0;
 	lock_acquire(m, &z->lock);
-	page_set_state(m, base, page_rw(m, base), HVO_PAGE_ISOLATED, HVO_PAGEBLOCK_ORDER);
+	zone_set_isolated(m, base);
 	lock_release(m, &z->lock);
 	return rc;
 }

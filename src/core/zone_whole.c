@@ -59,8 +59,11 @@ enum pageblock_place pageblock_place(struct hvo_machine *m, pb_t pb)
 		return flags & PB_BUSY ? PLACE_COLLAPSING : PLACE_CUT;
 	}
 	HVO_ASSERT(m, !(flags & CUT_ONLY), BLOCK_4, "flags of a block that is not cut", pb_pfn(pb));
-	if (!zone_whole_state(m, pb, &state))
+	if (!zone_whole_state(m, pb, &state)) {
+		HVO_ASSERT(m, !(flags & PB_REPORTED), BLOCK_4, "being cut, with the system",
+			   pb_pfn(pb));
 		return PLACE_CUTTING;
+	}
 	if (state != HVO_PAGE_MEMMAP)
 		return PLACE_WHOLE;
 	HVO_ASSERT(m, vmemmap_described_at_start(m, pb_pfn(pb)), BLOCK_4,
@@ -155,13 +158,6 @@ bool zone_take_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t p
 	return true;
 }
 
-void zone_set_isolated(struct hvo_machine *m, hvo_pfn_t pfn)
-{
-	lock_assert_held(m, &zone_of(m, pfn)->lock);
-	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_ISOLATED, HVO_PAGEBLOCK_ORDER);
-	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, whole_byte(m, HVO_PAGEBLOCK_ORDER));
-}
-
 /* ---- set aside, isolated, and what is around ------------------------------------------------ */
 
 void zone_set_aside(struct hvo_machine *m, pb_t pb)
@@ -171,6 +167,18 @@ void zone_set_aside(struct hvo_machine *m, pb_t pb)
 	lock_assert_held(m, &zone_of(m, pb_pfn(pb))->lock);
 	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, whole_byte(m, HVO_PAGEBLOCK_ORDER));
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_POISONED, HVO_PAGEBLOCK_ORDER);
+}
+
+void zone_set_isolated(struct hvo_machine *m, hvo_pfn_t pfn)
+{
+	lock_assert_held(m, &zone_of(m, pfn)->lock);
+	if (badframe_in_block(m, pfn, HVO_PAGEBLOCK_ORDER)) {
+		zone_set_aside(m, pb_of(pfn));
+		work_wanted(m);
+		return;
+	}
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_ISOLATED, HVO_PAGEBLOCK_ORDER);
+	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, whole_byte(m, HVO_PAGEBLOCK_ORDER));
 }
 
 bool zone_take_aside(struct hvo_machine *m, pb_t pb)
@@ -202,14 +210,10 @@ static bool put_around(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, uns
 		return false;
 	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
 	for (p = pfn; p < end; p += HVO_PAGEBLOCK_FRAMES) {
-		if (badframe_in_block(m, p, HVO_PAGEBLOCK_ORDER)) {
-			zone_set_aside(m, pb_of(p));
-			work_wanted(m);
-		} else if (pb_data(m, pb_of(p))->isolation) {
+		if (stays_apart(m, p))
 			zone_set_isolated(m, p);
-		} else {
+		else
 			zone_put_whole(m, z, p, HVO_PAGEBLOCK_ORDER);
-		}
 	}
 	return true;
 }

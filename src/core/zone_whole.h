@@ -24,10 +24,9 @@
  *	whole -> cut: TAKEN, CUTTING, CUT	cut -> whole: CUT, COLLAPSING, then whole, or CUT again
  *
  * Isolation goes with each of them; a free whole block is isolated exactly if its state is ISOLATED
- * or it is set aside. CARVED and SELF go with CUT only, REPORTED only with WHOLE and CUTTING.
- * Moving changes what backs a page, and never the place. Who owes what: a cutter or collapser owes
- * the zone the pageblock (in_flight), a fold owes a wait for readers and a flush before its frames
- * are free, a frame that failed owes its departure to whoever brings it back.
+ * or it is set aside. CARVED and SELF go with CUT only, REPORTED only with WHOLE. Moving changes what
+ * backs a page, and never the place. INVARIANTS.md has the steps of each operation, and what they
+ * owe.
  */
 enum pageblock_place { PLACE_WHOLE, PLACE_MEMMAP, PLACE_CUTTING, PLACE_CUT, PLACE_COLLAPSING };
 
@@ -92,6 +91,7 @@ bool zone_take_free_pageblock(struct hvo_machine *m, struct zone *z, hvo_pfn_t p
 
 /*
  * Make a pageblock in the caller's hands a free one of an isolated range: on no list, in no count.
+ * With a failed frame it is set aside instead.
  */
 void zone_set_isolated(struct hvo_machine *m, hvo_pfn_t pfn);
 

@@ -111,10 +111,18 @@ struct lab_hold *lab_hold_new(lua_State *L, int arg, size_t size, const char *me
 	return hold;
 }
 
+/* Where the place of number @id is noted; NULL: its list was never made. */
+static uint64_t *place_of(const struct lab_hold *hold, uint64_t id)
+{
+	uint64_t *list = hold->places && id <= LAB_MAX_ID ? hold->places[id / LAB_PLACES] : NULL;
+
+	return list ? &list[id % LAB_PLACES] : NULL;
+}
+
 static void note_place(struct lab_hold *hold, uint64_t i)
 {
 	if (hold->blocks[i].id != LAB_NO_ID)
-		hold->places[hold->blocks[i].id] = i + 1;
+		*place_of(hold, hold->blocks[i].id) = i + 1;
 	(void)hvo_page_set_private(hold->lm->box.m, hold->blocks[i].pfn, WORD_PLACE, i);
 }
 
@@ -133,29 +141,26 @@ static bool make_room(struct lab_hold *hold)
 	return true;
 }
 
-/* Places for numbers up to @id. */
-static bool make_places(struct lab_hold *hold, uint32_t id)
+/* A list for @id: what numbers cost depends on how many there are, not on how large they are. */
+static bool make_place(struct lab_hold *hold, uint32_t id)
 {
-	uint64_t nr = hold->nr_ids ? hold->nr_ids : 256, *more;
+	uint64_t **list;
 
-	if (id < hold->nr_ids)
-		return true;
-	while (nr <= id)
-		nr *= 2;
-	more = realloc(hold->places, nr * sizeof(*more));
-	if (!more)
+	if (!hold->places)
+		hold->places = calloc((LAB_MAX_ID + 1) / LAB_PLACES, sizeof(*hold->places));
+	if (!hold->places)
 		return false;
-	memset(more + hold->nr_ids, 0, (nr - hold->nr_ids) * sizeof(*more));
-	hold->places = more;
-	hold->nr_ids = nr;
-	return true;
+	list = &hold->places[id / LAB_PLACES];
+	if (!*list)
+		*list = calloc(LAB_PLACES, sizeof(**list));
+	return *list;
 }
 
 int lab_hold_add_id(struct lab_hold *hold, hvo_pfn_t pfn, unsigned int order, uint32_t id)
 {
 	struct hvo_machine *m = hold->lm->box.m;
 
-	if (!make_room(hold) || (id != LAB_NO_ID && !make_places(hold, id))) {
+	if (!make_room(hold) || (id != LAB_NO_ID && !make_place(hold, id))) {
 		(void)hvo_put_page(m, pfn);
 		return -HVO_ENOMEM;
 	}
@@ -176,9 +181,11 @@ int lab_hold_add(struct lab_hold *hold, hvo_pfn_t pfn, unsigned int order)
 
 bool lab_hold_find(const struct lab_hold *hold, uint64_t id, uint64_t *ret_place)
 {
-	if (id >= hold->nr_ids || !hold->places[id])
+	const uint64_t *place = place_of(hold, id);
+
+	if (!place || !*place)
 		return false;
-	*ret_place = hold->places[id] - 1;
+	*ret_place = *place - 1;
 	return true;
 }
 
@@ -190,7 +197,7 @@ void lab_hold_put(struct lab_hold *hold, uint64_t i)
 	bool ours = find_block(lm, block.pfn, block.pfn) == &hold->blocks[i];
 
 	if (block.id != LAB_NO_ID)
-		hold->places[block.id] = 0;
+		*place_of(hold, block.id) = 0;
 	hold->frames -= UINT64_C(1) << block.order;
 	if (i != --hold->nr) {
 		hold->blocks[i] = hold->blocks[hold->nr];
@@ -202,11 +209,14 @@ void lab_hold_put(struct lab_hold *hold, uint64_t i)
 
 void lab_hold_free(struct lab_hold *hold)
 {
-	free(hold->blocks);
+	size_t i;
+
+	for (i = 0; hold->places && i <= LAB_MAX_ID / LAB_PLACES; i++)
+		free(hold->places[i]);
 	free(hold->places);
+	free(hold->blocks);
 	hold->blocks = NULL;
 	hold->places = NULL;
-	hold->nr_ids = 0;
 	hold->nr = hold->max = hold->frames = 0;
 }
 

@@ -199,10 +199,13 @@ void lab_range_classes(lua_State *L);
 #define LAB_HOG_FLAGS (HVO_GFP_MOVABLE | HVO_GFP_MEMALLOC | HVO_GFP_NORETRY | HVO_GFP_NOWARN)
 
 #define LAB_NO_ID UINT32_MAX
+#define LAB_MAX_ID ((UINT32_C(1) << 24) - 1)
+/* A list of places is for so many numbers. */
+#define LAB_PLACES ((size_t)1 << 12)
 
 struct lab_block {
 	hvo_pfn_t pfn;
-	uint32_t id; /* LAB_NO_ID, or by which it is found in the hold's places */
+	uint32_t id; /* up to LAB_MAX_ID, by which it is found in the hold's places; or LAB_NO_ID */
 	uint8_t order;
 	bool moving; /* the library is about to move it: not to be freed */
 };
@@ -213,7 +216,7 @@ struct lab_block {
  * @id: of this among the machine's
  * @movable: the library may move them
  * @frames: of all blocks
- * @places: for each number, where in @blocks it is, plus one; 0: no block has it
+ * @places: lists of LAB_PLACES numbers each: where in @blocks it is, plus one, or 0; NULL: no list
  */
 struct lab_hold {
 	struct lab_machine *lm;
@@ -222,8 +225,7 @@ struct lab_hold {
 	struct lab_block *blocks;
 	uint64_t nr, max;
 	uint64_t frames;
-	uint64_t *places;
-	uint64_t nr_ids;
+	uint64_t **places;
 };
 
 /* @arg: the machine. The userdata of @size bytes, which begins with a hold, is pushed. */

@@ -13,9 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Blocks are found in a list by number. */
-#define MAX_ID ((UINT64_C(1) << 24) - 1)
-
 struct op {
 	uint64_t when, id, order;
 	bool alloc;
@@ -75,7 +72,7 @@ static bool read_op(const char *at, struct op *op)
 	op->order = 0;
 	return read_number(&at, &op->when) && read_word(&at, &op->alloc) &&
 	       read_number(&at, &op->id) && (!op->alloc || read_number(&at, &op->order)) &&
-	       at_end(at) && op->id <= MAX_ID && op->order <= HVO_MAX_ORDER &&
+	       at_end(at) && op->id <= LAB_MAX_ID && op->order <= HVO_MAX_ORDER &&
 	       op->when <= INT64_MAX;
 }
 

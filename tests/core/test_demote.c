@@ -199,6 +199,33 @@ static void test_demote_refused(void **state)
 	rig_close(&r);
 }
 
+/* Pages that could not be freed are surplus; none is left once they are demoted. */
+static void test_demote_surplus(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
+	struct hvo_pool *large, *small;
+	struct hog hog = { 0 };
+	uint64_t done = 0;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, RIG_SIM, &cfg);
+	small = rig_pool_new(&r, 9);
+	large = rig_pool_new(&r, 12);
+	rig_resize(large, ANY, 3);
+	hog_all(&r, &hog, 0, true);
+	assert_int_equal(rig_resize(large, ANY, 0).refused, 3);
+	expect_pool(large, 3, 3, 3);
+	hog_release(&r, &hog, UINT64_MAX);
+	assert_int_equal(hvo_pool_demote(large, ANY, 1, &done), 0);
+	expect_pool(large, 2, 2, 2);
+	assert_int_equal(hvo_pool_demote(large, ANY, 2, &done), 0);
+	expect_pool(large, 0, 0, 0);
+	expect_pool(small, 24, 24, 0);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
 static void test_demote_order(void **state)
 {
 	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 256);
@@ -216,6 +243,9 @@ static void test_demote_order(void **state)
 	assert_int_equal(hvo_pool_set_demote_order(c, 11), -HVO_EINVAL);
 	assert_int_equal(hvo_pool_set_demote_order(NULL, 9), -HVO_EINVAL);
 	assert_int_equal(hvo_pool_set_demote_order(a, 9), -HVO_EINVAL);
+	assert_int_equal(hvo_pool_demote_order(a), 0);
+	assert_int_equal(hvo_pool_demote_order(b), 9);
+	assert_int_equal(hvo_pool_demote_order(c), 10);
 	assert_int_equal(hvo_pool_demote(a, ANY, 1, &done), -HVO_EINVAL);
 	assert_int_equal(hvo_pool_demote(c, 1, 1, &done), -HVO_EINVAL);
 	assert_int_equal(hvo_pool_demote(c, -2, 1, &done), -HVO_EINVAL);
@@ -396,7 +426,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_demote),	       cmocka_unit_test(test_demote_1g),
 		cmocka_unit_test(test_demote_refused), cmocka_unit_test(test_demote_order),
 		cmocka_unit_test(test_demote_faults),  cmocka_unit_test(test_demote_spares),
-		cmocka_unit_test(test_demote_heads),
+		cmocka_unit_test(test_demote_heads),   cmocka_unit_test(test_demote_surplus),
 	};
 
 	return run_program(argc, argv, tests, NULL, NULL);

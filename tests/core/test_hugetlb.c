@@ -489,6 +489,18 @@ static void test_boot_gigantic(void **state)
 	assert_pool(hvo_pool_find(r.m, 18), ANY, 2, 2, 0);
 	rig_audit(&r);
 	rig_close(&r);
+	/* None does, by the size of the memory and by where ZONE_NORMAL ends. */
+	cfg.movable_bytes = 2304 * MIB;
+	rig_open(&r, RIG_SIM, &cfg);
+	assert_pool(hvo_pool_find(r.m, 18), ANY, 0, 0, 0);
+	rig_audit(&r);
+	rig_close(&r);
+	cfg.memory_bytes = 768 * MIB;
+	cfg.movable_bytes = 0;
+	rig_open(&r, RIG_SIM, &cfg);
+	assert_pool(hvo_pool_find(r.m, 18), ANY, 0, 0, 0);
+	rig_audit(&r);
+	rig_close(&r);
 }
 
 /* ---- policies -------------------------------------------------------------------------------- */

@@ -53,6 +53,7 @@ struct table {
 	unsigned int error_every, tried;
 	bool hold_target;	  /* somebody finds the new place before move() ends */
 	bool fail_source;	  /* the first frame of the old one fails just then */
+	uint64_t works;		  /* how often hvo_work() was asked for by then */
 	struct hvo_pool *resized; /* just then, to so many */
 	uint64_t resized_to;
 	uint64_t isolates, moves, putbacks, failures, wrong;
@@ -101,8 +102,10 @@ static int on_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst
 	t->wrong += !s || s->order != order || !s->isolated || m != t->r->m;
 	if (t->hold_target)
 		t->wrong += hvo_get_page(m, dst, &t->held) || t->held != dst;
-	if (t->fail_source)
+	if (t->fail_source) {
 		t->wrong += hvo_memory_failure(m, src) != -HVO_EBUSY;
+		t->works = rig_sim(t->r).works;
+	}
 	if (t->resized)
 		t->wrong += hvo_pool_resize(t->resized, ANY, t->resized_to, NULL) != 0;
 	rc = t->error_every && ++t->tried % t->error_every ? 0 : t->error;
@@ -1000,12 +1003,40 @@ static void failed_frozen_in(enum hvo_mode mode, unsigned int order)
 	rig_close(&r);
 }
 
+/* It fails just then, and its block does not move after all: the owner is told by hvo_work(). */
+static void told_later_in(enum hvo_mode mode, bool fails)
+{
+	struct hvo_config cfg = rig_config(mode, 128);
+	struct table *t;
+	struct slot *s;
+	struct rig r;
+
+	rig_open(&r, RIG_SIM, &cfg);
+	t = table_new(&r);
+	s = own(t, 9);
+	t->fail_source = fails;
+	t->error = -HVO_EAGAIN;
+	t->works = rig_sim(&r).works;
+	assert_int_equal(hvo_migrate(r.m, s->pfn, ANY, NULL), -HVO_EAGAIN);
+	/* Again: what was asked for may have been done, and could tell nobody. */
+	assert_int_equal(rig_sim(&r).works > t->works, fails);
+	assert_int_equal(t->failures, 0);
+	t->fail_source = false;
+	(void)hvo_work(r.m, UINT64_MAX, NULL);
+	assert_int_equal(t->failures, fails);
+	table_free(t);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
 static void test_failed_frozen(void **state)
 {
 	int mode;
 
 	(void)state;
 	for (mode = 0; mode < 2; mode++) {
+		told_later_in(mode ? HVO_LINUX : HVO_ON_DEMAND, false);
+		told_later_in(mode ? HVO_LINUX : HVO_ON_DEMAND, true);
 		failed_frozen_in(mode ? HVO_LINUX : HVO_ON_DEMAND, 0);
 		failed_frozen_in(mode ? HVO_LINUX : HVO_ON_DEMAND, 10);
 	}

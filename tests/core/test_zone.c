@@ -12,8 +12,6 @@
 
 #include "core/base.h"
 
-#include <hvo/hotplug.h>
-
 #define BOTH(f)                            \
 	static void test_##f(void **state) \
 	{                                  \
@@ -699,6 +697,79 @@ static void clearing(enum hvo_mode mode)
 }
 BOTH(clearing)
 
+static struct hvo_zone_events events_of(struct rig *r, enum hvo_zone_type type)
+{
+	struct hvo_zone_events e = { .size = sizeof(e) };
+
+	assert_int_equal(hvo_zone_events(r->m, 0, type, &e), 0);
+	return e;
+}
+
+/* Frames that were given and came back since @last, which becomes now. */
+static void expect_events(struct rig *r, enum hvo_zone_type type, struct hvo_zone_events *last,
+			  uint64_t allocated, uint64_t freed)
+{
+	struct hvo_zone_events now = events_of(r, type);
+
+	assert_int_equal(now.allocated - last->allocated, allocated);
+	assert_int_equal(now.freed - last->freed, freed);
+	*last = now;
+}
+
+static void events(enum hvo_mode mode)
+{
+	static const unsigned int orders[] = { 0, 3, 8, 9, 10 };
+	struct hvo_config cfg = rig_config(mode, 512);
+	struct hvo_zone_events last;
+	hvo_pfn_t start, first, pfn, pfns[3];
+	struct hvo_pool *pool;
+	uint64_t done = 0;
+	unsigned int i;
+	struct rig r;
+
+	cfg.movable_bytes = 256 * MIB;
+	start = (cfg.memory_bytes - HVO_SECTION_SIZE) >> HVO_FRAME_SHIFT;
+	rig_open(&r, RIG_SIM, &cfg);
+	for (i = HVO_ZONE_NORMAL; i <= HVO_ZONE_MOVABLE; i++) {
+		last = events_of(&r, i);
+		assert_int_equal(last.freed - last.allocated, rig_zone(&r, 0, i).free);
+	}
+	assert_int_equal(last.freed, cfg.movable_bytes >> HVO_FRAME_SHIFT);
+	/* The pageblock that small ones come from is cut by then. */
+	first = rig_alloc(&r, HVO_GFP_KERNEL, 0);
+	last = events_of(&r, HVO_ZONE_NORMAL);
+	for (i = 0; i < sizeof(orders) / sizeof(*orders); i++) {
+		pfn = rig_alloc(&r, HVO_GFP_KERNEL, orders[i]);
+		expect_events(&r, HVO_ZONE_NORMAL, &last, UINT64_C(1) << orders[i], 0);
+		rig_put(&r, pfn);
+		expect_events(&r, HVO_ZONE_NORMAL, &last, 0, UINT64_C(1) << orders[i]);
+	}
+	assert_int_equal(hvo_alloc_pages_bulk(r.m, HVO_GFP_KERNEL, 0, HVO_NODE_ANY, 3, pfns), 0);
+	expect_events(&r, HVO_ZONE_NORMAL, &last, 3, 0);
+	assert_int_equal(hvo_put_pages_bulk(r.m, pfns, 3, &done), 0);
+	expect_events(&r, HVO_ZONE_NORMAL, &last, 0, 3);
+	rig_put(&r, first);
+	/* With descriptors that go and come; those inside of a cut pageblock are not counted. */
+	(void)hvo_collapse(r.m, UINT64_MAX, NULL);
+	pool = rig_pool_new(&r, 9);
+	for (i = 4; i <= 4; i -= 2) {
+		rig_resize(pool, HVO_NODE_ANY, i);
+		last = events_of(&r, HVO_ZONE_NORMAL);
+		assert_int_equal(last.freed - last.allocated,
+				 rig_zone(&r, 0, HVO_ZONE_NORMAL).free);
+	}
+	last = events_of(&r, HVO_ZONE_MOVABLE);
+	assert_int_equal(hvo_memory_offline(r.m, start, start + HVO_SECTION_FRAMES), 0);
+	expect_events(&r, HVO_ZONE_MOVABLE, &last, 0, 0);
+	assert_int_equal(
+		hvo_memory_online(r.m, start, start + HVO_SECTION_FRAMES, HVO_ZONE_MOVABLE), 0);
+	expect_events(&r, HVO_ZONE_MOVABLE, &last, 0, HVO_SECTION_FRAMES);
+	rig_audit(&r);
+	rig_close(&r);
+}
+
+EACH_MODE(events)
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -710,6 +781,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_stale_tails),	cmocka_unit_test(test_split),
 		cmocka_unit_test(test_split_refused),	cmocka_unit_test(test_split_without_memory),
 		cmocka_unit_test(test_clearing),	cmocka_unit_test(test_min_free),
+		cmocka_unit_test(test_events),
 	};
 
 	return run_program(argc, argv, tests, NULL, NULL);

@@ -138,7 +138,9 @@ static lua_State *open_lab(void)
 	lua_State *L = lab_open(&opt);
 
 	must(L, "out of memory");
-	run(L, "m = assert(hvo.machine{memory='256M', movable='128M', hotplug='128M'})");
+	lua_pushinteger(L, HVO_SECTION_SIZE);
+	lua_setglobal(L, "size");
+	run(L, "m = assert(hvo.machine{memory=2*size, movable=size, hotplug=size})");
 	return L;
 }
 

@@ -16,7 +16,6 @@
 #include "platform/sim/internal.h"
 #include "tree/tree.h"
 
-#define SECTION (UINT64_C(128) << 20)
 #define MAX_PATHS 256u
 #define MAX_WRITES 8u
 
@@ -27,10 +26,10 @@ static unsigned int nr_paths;
 static void open_machine(void)
 {
 	struct hvo_config cfg = { .size = sizeof(cfg),
-				  .memory_bytes = 3 * SECTION,
-				  .movable_bytes = SECTION,
-				  .hotplug_bytes = SECTION,
-				  .cma_bytes = SECTION,
+				  .memory_bytes = 3 * HVO_SECTION_SIZE,
+				  .movable_bytes = HVO_SECTION_SIZE,
+				  .hotplug_bytes = HVO_SECTION_SIZE,
+				  .cma_bytes = HVO_SECTION_SIZE,
 				  .optimize = true };
 	struct hvo_pool *pool;
 	struct hvo_cma *cma;
@@ -38,7 +37,8 @@ static void open_machine(void)
 	must(!hvo_sim_create(&cfg, NULL, &sim), "no machine");
 	must(!hvo_pool_create(hvo_sim_machine(sim), HVO_PAGEBLOCK_ORDER, &pool), "no pool");
 	must(!hvo_pool_resize(pool, HVO_NODE_ANY, 2, NULL), "no pages");
-	must(!hvo_cma_create(hvo_sim_machine(sim), 0, SECTION >> HVO_FRAME_SHIFT, &cma), "no area");
+	must(!hvo_cma_create(hvo_sim_machine(sim), 0, HVO_SECTION_SIZE >> HVO_FRAME_SHIFT, &cma),
+	     "no area");
 	must(!hvo_sim_save(sim), "no snapshot");
 }
 

@@ -387,6 +387,11 @@ static void test_replay(void **state)
 	bad(L, "m:replay{text='nonsense'}", "text:1:");
 	bad(L, "m:replay{text='0 alloc 1'}", "text:1:");
 	bad(L, "m:replay{text='0 alloc 1 19'}", "text:1:");
+	/* Numbers may be any up to the largest, and far between. */
+	good(L, "h, r = m:replay{text='0 alloc 16777215 1\\n0 alloc 0 1\\n0 free 16777215\\n"
+		"0 free 5000000\\n0 alloc 16777215 1'} assert(r.frees == 1 and r.missed == 1 and "
+		"h:stat().blocks == 2) h:release()");
+	bad(L, "m:replay{text='0 alloc 16777216 1'}", "text:1:");
 	bad(L, "m:replay{text='0 alloc 99999999999 1'}", "text:1:");
 	bad(L, "m:replay{text='99999999999999999999 free 1'}", "text:1:");
 	bad(L, "m:replay{file='/nonexistent'}", "/nonexistent");

@@ -2,8 +2,8 @@
 /*
  * What the compiler calls for each access to memory in code built with -fsanitize=thread, in the
  * place of TSan's own: each atomic access is a step of the scheduler and known by its address. A
- * plain access is none: where TSan finds no race another thread can tell when one happened only by
- * what is atomic.
+ * plain access is none: where there is no race another thread can tell when one happened only by
+ * what is atomic. That there is none is looked at too (race.h).
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "platform/sim/sched.h"
+#include "race.h"
 
 /* The compiler declares these by itself, in its own way. */
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
@@ -22,6 +23,16 @@ static void touch(const volatile void *word, bool write)
 {
 	hvo_step(STEP_ATOMIC, (const void *)word);
 	sched_touch((uint64_t)(uintptr_t)word >> 3, write);
+}
+
+static void read_plain(const void *p, size_t n)
+{
+	race_access(p, n, RACE_READ, 0);
+}
+
+static void write_plain(const void *p, size_t n)
+{
+	race_access(p, n, RACE_WRITE, 0);
 }
 
 void __tsan_init(void)
@@ -37,17 +48,17 @@ void __tsan_func_exit(void)
 {
 }
 
-#define PLAIN(name)                  \
+#define PLAIN(name, access, n)       \
 	void __tsan_##name(void *p); \
 	void __tsan_##name(void *p)  \
 	{                            \
-		(void)p;             \
+		access(p, n);        \
 	}
-#define PLAIN_OF(n)              \
-	PLAIN(read##n)           \
-	PLAIN(write##n)          \
-	PLAIN(unaligned_read##n) \
-	PLAIN(unaligned_write##n)
+#define PLAIN_OF(n)                             \
+	PLAIN(read##n, read_plain, n)           \
+	PLAIN(write##n, write_plain, n)         \
+	PLAIN(unaligned_read##n, read_plain, n) \
+	PLAIN(unaligned_write##n, write_plain, n)
 PLAIN_OF(1)
 PLAIN_OF(2)
 PLAIN_OF(4)
@@ -56,28 +67,31 @@ PLAIN_OF(16)
 
 void __tsan_read_range(void *p, size_t n)
 {
-	(void)p;
-	(void)n;
+	read_plain(p, n);
 }
 
 void __tsan_write_range(void *p, size_t n)
 {
-	(void)p;
-	(void)n;
+	write_plain(p, n);
 }
 
 void *__tsan_memcpy(void *to, const void *from, size_t n)
 {
+	read_plain(from, n);
+	write_plain(to, n);
 	return memcpy(to, from, n);
 }
 
 void *__tsan_memmove(void *to, const void *from, size_t n)
 {
+	read_plain(from, n);
+	write_plain(to, n);
 	return memmove(to, from, n);
 }
 
 void *__tsan_memset(void *to, int c, size_t n)
 {
+	write_plain(to, n);
 	return memset(to, c, n);
 }
 
@@ -85,8 +99,8 @@ void *__tsan_memset(void *to, int c, size_t n)
 	type __tsan_atomic##bits##_##name(volatile type *p, type v, int order); \
 	type __tsan_atomic##bits##_##name(volatile type *p, type v, int order)  \
 	{                                                                       \
-		(void)order;                                                    \
 		touch(p, true);                                                 \
+		race_access(p, sizeof(type), RACE_CHANGE, order);               \
 		return __atomic_##name(p, v, __ATOMIC_SEQ_CST);                 \
 	}
 
@@ -94,22 +108,22 @@ void *__tsan_memset(void *to, int c, size_t n)
 	type __tsan_atomic##bits##_load(const volatile type *p, int order);                   \
 	type __tsan_atomic##bits##_load(const volatile type *p, int order)                    \
 	{                                                                                     \
-		(void)order;                                                                  \
 		touch(p, false);                                                              \
+		race_access(p, sizeof(type), RACE_LOAD, order);                               \
 		return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                  \
 	}                                                                                     \
 	void __tsan_atomic##bits##_store(volatile type *p, type v, int order);                \
 	void __tsan_atomic##bits##_store(volatile type *p, type v, int order)                 \
 	{                                                                                     \
-		(void)order;                                                                  \
 		touch(p, true);                                                               \
+		race_access(p, sizeof(type), RACE_STORE, order);                              \
 		__atomic_store_n(p, v, __ATOMIC_SEQ_CST);                                     \
 	}                                                                                     \
 	type __tsan_atomic##bits##_exchange(volatile type *p, type v, int order);             \
 	type __tsan_atomic##bits##_exchange(volatile type *p, type v, int order)              \
 	{                                                                                     \
-		(void)order;                                                                  \
 		touch(p, true);                                                               \
+		race_access(p, sizeof(type), RACE_CHANGE, order);                             \
 		return __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);                           \
 	}                                                                                     \
 	int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *e, type v,  \
@@ -117,11 +131,14 @@ void *__tsan_memset(void *to, int c, size_t n)
 	int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *e, type v,  \
 							  int order, int failed)              \
 	{                                                                                     \
-		(void)order;                                                                  \
-		(void)failed;                                                                 \
+		bool done;                                                                    \
+                                                                                              \
 		touch(p, true);                                                               \
-		return __atomic_compare_exchange_n(p, e, v, false, __ATOMIC_SEQ_CST,          \
+		done = __atomic_compare_exchange_n(p, e, v, false, __ATOMIC_SEQ_CST,          \
 						   __ATOMIC_SEQ_CST);                         \
+		race_access(p, sizeof(type), done ? RACE_CHANGE : RACE_LOAD,                  \
+			    done ? order : failed);                                           \
+		return done;                                                                  \
 	}                                                                                     \
 	int __tsan_atomic##bits##_compare_exchange_weak(volatile type *p, type *e, type v,    \
 							int order, int failed);               \

@@ -5,8 +5,10 @@
  */
 #include "ops.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "between.h"
 #include "core/machine.h"
 #include "core/page.h"
 
@@ -24,11 +26,15 @@ static unsigned int self(void)
 
 static void may_say(int rc, unsigned int errors, const char *what)
 {
+	char text[100];
 	bool expected =
 		!rc || (rc == -HVO_ENOMEM && errors & OOM) || (rc == -HVO_EBUSY && errors & BUSY) ||
 		(rc == -HVO_EINVAL && errors & INVAL) || (rc == -HVO_EAGAIN && errors & AGAIN);
 
-	must(expected, what, (uint64_t)-rc);
+	if (expected)
+		return;
+	snprintf(text, sizeof(text), "END-5: an error that %s does not have", what);
+	world_wrong(text, (uint64_t)-rc);
 }
 
 /* A block that this thread uses, so that nobody else moves or frees it. */
@@ -177,7 +183,7 @@ static void op_words(struct world *w)
 	b->users--;
 }
 
-static void op_read(struct world *w)
+static void read_some(struct world *w, hvo_pfn_t pfn)
 {
 	const struct hvo_page *page;
 	hvo_pfn_t head;
@@ -186,12 +192,23 @@ static void op_read(struct world *w)
 	hvo_read_lock(w->m);
 	for (i = 0; i < 3; i++) {
 		head = hvo_page_head(&w->m->mm,
-				     T + HVO_PAGES_PER_FRAME / 2 + HVO_PAGES_PER_FRAME * i);
+				     pfn + HVO_PAGES_PER_FRAME / 2 + HVO_PAGES_PER_FRAME * i);
 		page = hvo_page_ro(&w->m->mm, head);
 		must(hvo_page_state(page) < HVO_PAGE_NR_STATES, "a state that is none", head);
 		(void)hvo_page_refs(page);
 	}
 	hvo_read_unlock(w->m);
+}
+
+static void op_read(struct world *w)
+{
+	read_some(w, T);
+}
+
+/* Memory that comes and goes. */
+static void op_read_hotplug(struct world *w)
+{
+	read_some(w, MEMORY_END);
 }
 
 static void op_set_owner(struct world *w)
@@ -327,6 +344,40 @@ static void op_stat(struct world *w)
 	must(!hvo_numa_stat(w->m, 0, HVO_ZONE_NORMAL, &numa), "hvo_numa_stat()", 0);
 	must(!hvo_failure_stat(w->m, 0, &failures), "hvo_failure_stat()", 0);
 	must(s.free_frames <= MEMORY_END * 2, "more is free than there is", s.free_frames);
+	must(hvo_min_free(w->m) >= 0, "hvo_min_free()", 0);
+	must(hvo_poisoned(w->m, NULL, 0) <= MAX_FAILED, "more failed than there were", 0);
+}
+
+static void op_stat_zone(struct world *w)
+{
+	struct hvo_zone_types types = { .size = sizeof(types) };
+	struct hvo_zone_events events = { .size = sizeof(events) };
+	struct hvo_section_info info = { .size = sizeof(info) };
+
+	must(!hvo_zone_types(w->m, 0, HVO_ZONE_MOVABLE, &types), "hvo_zone_types()", 0);
+	must(!hvo_zone_events(w->m, 0, HVO_ZONE_MOVABLE, &events), "hvo_zone_events()", 0);
+	must(!hvo_section_info(w->m, T, &info), "hvo_section_info()", T);
+	must(hvo_section_state(w->m, T) != HVO_SECTION_ABSENT, "hvo_section_state()", T);
+	(void)hvo_reported(w->m, T);
+}
+
+static void op_stat_pool(struct world *w)
+{
+	struct hvo_pool_stat s = { .size = sizeof(s) };
+
+	must(!hvo_pool_stat(w->pool, ANY, &s), "hvo_pool_stat()", 0);
+	must(s.free <= s.total, "more of a pool is free than it has", s.free);
+}
+
+static void op_stat_cma(struct world *w)
+{
+	struct hvo_cma_events events = { .size = sizeof(events) };
+	hvo_pfn_t start = 0;
+	uint64_t nr = 0, used = 0;
+
+	must(!hvo_cma_stat(w->cma, &start, &nr, &used), "hvo_cma_stat()", 0);
+	must(used <= nr, "more of an area is used than it has", used);
+	must(!hvo_cma_events(w->cma, &events), "hvo_cma_events()", 0);
 }
 
 /* ---- pools ------------------------------------------------------------------------------------ */
@@ -416,6 +467,20 @@ static void op_scope(struct world *w)
 	hvo_step(STEP_BETWEEN, NULL);
 	op_migrate(w);
 	must(!hvo_pool_set_fold_scope(w->pool, HVO_FOLD_ALL), "hvo_pool_set_fold_scope()", 0);
+}
+
+/* Whoever asks gets one or the other. */
+static void op_settings(struct world *w)
+{
+	must(!hvo_pool_set_cma(w->pool, false), "hvo_pool_set_cma()", 0);
+	must(!w->big || (!hvo_pool_set_demote_order(w->big, HVO_PAGEBLOCK_ORDER) &&
+			 hvo_pool_demote_order(w->big) == HVO_PAGEBLOCK_ORDER),
+	     "hvo_pool_set_demote_order()", 9);
+	must(!hvo_set_movable_gigantic(w->m, true), "hvo_set_movable_gigantic()", 0);
+	hvo_step(STEP_BETWEEN, NULL);
+	must(w->mode != HVO_LINUX || hvo_pool_fold_scope(w->pool) >= 0, "hvo_pool_fold_scope()", 0);
+	must(!hvo_pool_set_cma(w->pool, w->cma), "hvo_pool_set_cma()", 0);
+	must(!hvo_set_movable_gigantic(w->m, false), "hvo_set_movable_gigantic()", 0);
 }
 
 static void op_policy(struct world *w)
@@ -596,6 +661,7 @@ const struct op ops[] = {
 	{ "get", op_get, 0 },
 	{ "words", op_words, 0 },
 	{ "read", op_read, 0 },
+	{ "read-hotplug", op_read_hotplug, WITH_HOTPLUG },
 	{ "set-owner", op_set_owner, 0 },
 	{ "migrate", op_migrate, DEEP },
 	{ "contig", op_contig, DEEP },
@@ -611,6 +677,9 @@ const struct op ops[] = {
 	{ "report", op_report, DEEP },
 	{ "min-free", op_min_free, 0 },
 	{ "stat", op_stat, 0 },
+	{ "stat-zone", op_stat_zone, 0 },
+	{ "stat-pool", op_stat_pool, NEEDS_POOL },
+	{ "stat-cma", op_stat_cma, WITH_CMA },
 	{ "grow", op_grow, NEEDS_POOL | DEEP },
 	{ "shrink", op_shrink, NEEDS_POOL | DEEP },
 	{ "huge-alloc", op_huge_alloc, NEEDS_POOL | DEEP },
@@ -621,6 +690,7 @@ const struct op ops[] = {
 	{ "demote", op_demote, NEEDS_POOL | DEEP },
 	{ "switch-optimize", op_switch_optimize, NEEDS_POOL | LINUX_ONLY },
 	{ "scope", op_scope, NEEDS_POOL | LINUX_ONLY },
+	{ "settings", op_settings, NEEDS_POOL },
 	{ "policy", op_policy, NEEDS_POOL | LINUX_ONLY },
 	{ "shrinker", op_shrinker, 0 },
 	{ "owner", op_owner, 0 },
@@ -659,7 +729,5 @@ void op_run(const struct op *op, struct world *w, unsigned int thread)
 	hvo_step(STEP_BETWEEN, NULL);
 	w->began[thread] = ++w->clock;
 	op->run(w);
-	must(!hvo_sim_owes_flush(w->sim), "a flush is owed at the end", 0);
-	must(!sched_held(w->sched, thread), "a lock is held at the end", 0);
-	must(!sched_section(w->sched, thread), "still in a reader's section", 0);
+	hands_end(w, thread);
 }

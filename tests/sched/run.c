@@ -4,10 +4,14 @@
  */
 #include "run.h"
 
+#include "between.h"
+
 #include <execinfo.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "race.h"
 
 struct counts counts;
 
@@ -25,6 +29,13 @@ static void run_list(void *arg, unsigned int thread)
 
 	for (i = 0; i < b->run->nr_list[thread]; i++)
 		op_run(b->run->lists[thread][i], b->w, thread);
+}
+
+static void at_step(void *w, enum hvo_step step)
+{
+	if (step == STEP_QUIESCE)
+		race_quiesced();
+	world_between(w);
 }
 
 static void settle(void *arg, unsigned int thread)
@@ -64,8 +75,10 @@ bool run_once(struct world *w, const struct run *run, const struct sched_plan *p
 
 	world_restore(w);
 	hvo_sim_fail(w->sim, &failures);
-	watched.check = world_between;
+	watched.check = at_step;
+	watched.at_switch = world_switch;
 	watched.arg = w;
+	race_begin(w->sim);
 	sched_run(w->sched, &watched, run->nr, run_list, &body, &result);
 	counts.runs++;
 	counts.steps += result.steps;
@@ -76,8 +89,10 @@ bool run_once(struct world *w, const struct run *run, const struct sched_plan *p
 	counts.failed += w->sim->failing.failures == (run->also ? 2u : 1u);
 	if (!result.finding && run->print)
 		*run->ret_print = run->print(w);
-	if (!result.finding)
+	if (!result.finding) {
+		race_begin(NULL);
 		sched_run(w->sched, &alone, 1, settle, &body, &result);
+	}
 	if (!result.finding)
 		return true;
 	note(ret, run, &result);
@@ -174,18 +189,13 @@ bool run_failing(struct world *w, const struct run *run, unsigned int failures,
 
 /* ---- shrinking --------------------------------------------------------------------------------- */
 
-/* The same thing is wrong, whatever the numbers in the text. */
+/* The same thing is wrong, whatever the numbers of an audit. */
 static bool same(const struct finding *a, const struct finding *b)
 {
-	const char *x = a->what, *y = b->what;
+	const char *numbers = strstr(a->what, ": expected");
+	size_t len = numbers ? (size_t)(numbers - a->what) : sizeof(a->what);
 
-	if (a->kind != b->kind)
-		return false;
-	while (*x && *y && *x == *y && (*x < '0' || *x > '9')) {
-		x++;
-		y++;
-	}
-	return *x == *y || (*x >= '0' && *x <= '9');
+	return a->kind == b->kind && !strncmp(a->what, b->what, len);
 }
 
 static bool still(struct world *w, const struct finding *wanted, const struct finding *candidate)

@@ -2,7 +2,7 @@
 /*
  * See world.h. Locks: none; all threads are one host thread, and nothing here is a step.
  */
-#include "world.h"
+#include "between.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,7 +82,7 @@ static void expect_sound(struct world *w, hvo_pfn_t pfn, uint64_t nr)
 	for (i = 0; i < w->nr_failed; i++)
 		must(w->failed[i].pfn - pfn >= nr || !w->failed[i].known ||
 			     w->failed[i].known > began,
-		     "a frame that failed was handed out", w->failed[i].pfn);
+		     "END-3: a frame that failed was handed out", w->failed[i].pfn);
 }
 
 struct block *world_hold(struct world *w, hvo_pfn_t pfn, uint64_t nr, bool zero)
@@ -92,15 +92,15 @@ struct block *world_hold(struct world *w, hvo_pfn_t pfn, uint64_t nr, bool zero)
 
 	for (i = 0; i < w->nr_blocks; i++)
 		must(!overlap(pfn, nr, w->blocks[i].pfn, w->blocks[i].nr),
-		     "handed out, and somebody has it", pfn);
+		     "END-3: handed out, and somebody has it", pfn);
 	for (i = 0; i < SCHED_THREADS; i++)
 		must(!w->pins[i].nr || w->pins[i].pfn == pfn ||
 			     !overlap(pfn, nr, w->pins[i].pfn, w->pins[i].nr),
-		     "handed out while somebody has a reference", pfn);
-	must(!hvo_sim_is_read(w->sim, pfn, nr), "handed out while a reader has descriptors there",
-	     pfn);
+		     "END-3: handed out while somebody has a reference", pfn);
+	must(!hvo_sim_is_read(w->sim, pfn, nr),
+	     "BETWEEN-5: handed out while a reader has descriptors there", pfn);
 	expect_sound(w, pfn, nr);
-	must(!zero || is_zero(w, pfn, nr), "not cleared", pfn);
+	must(!zero || is_zero(w, pfn, nr), "END-3: not cleared", pfn);
 	b = add_block(w, pfn, nr);
 	write_tag(w, pfn, nr, b->tag);
 	return b;
@@ -128,7 +128,7 @@ struct block *world_around(struct world *w, hvo_pfn_t pfn)
 
 void world_drop(struct world *w, struct block *b)
 {
-	must(has_tag(w, b->pfn, b->nr, b->tag), "contents changed", b->pfn);
+	must(has_tag(w, b->pfn, b->nr, b->tag), "END-4: contents changed", b->pfn);
 	remove_block(w, b);
 }
 
@@ -203,6 +203,19 @@ static uint32_t owner_isolate(struct hvo_owner *owner, struct hvo_machine *m, hv
 	return 1;
 }
 
+/* Whoever finds the new place has all of the block, and nobody can have the old one. */
+static void look_at_move(struct world *w, const struct block *b, hvo_pfn_t dst)
+{
+	const struct hvo_page *from = world_page(w, b->pfn), *to = world_page(w, dst);
+
+	must(!from->refcount, "BETWEEN-15: the old place of a block that moves can be had", b->pfn);
+	must(hvo_page_refs(to) >= b->users && to->owner == b->owned && to->order == from->order &&
+		     !memcmp(to->private_data, from->private_data, sizeof(to->private_data)),
+	     "BETWEEN-15: the new place of a block that moves is not complete", dst);
+	must(w->nr_failed || has_tag(w, dst, b->nr, b->tag),
+	     "BETWEEN-15: a block moves without its content", dst);
+}
+
 static int owner_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t dst, hvo_pfn_t src,
 		      unsigned int order)
 {
@@ -214,7 +227,8 @@ static int owner_move(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t 
 	hvo_step(STEP_BETWEEN, NULL);
 	b = world_at(w, src);
 	must(b && b->users == 1 && b->nr == nr, "moves what the owner did not isolate", src);
-	must(has_tag(w, src, nr, b->tag), "contents changed before a move", src);
+	must(has_tag(w, src, nr, b->tag), "END-4: contents changed before a move", src);
+	look_at_move(w, b, dst);
 	old = *b;
 	remove_block(w, b);
 	/* Nobody has the place, and it is sound. */
@@ -349,6 +363,10 @@ int world_save(struct world *w)
 		return err;
 	must(!hvo_sim_stat(w->sim, &stat), "no statistics", 0);
 	w->works = stat.works;
+	w->looked_remaps = UINT64_MAX;
+	memset(w->behind, 0, sizeof(w->behind));
+	world_between(w);
+	hands_begin(w);
 	*w->saved = *w;
 	drain(w);
 	drained = free_frames(w);
@@ -373,7 +391,7 @@ static void expect_no_finding(void *arg, const struct hvo_finding *finding)
 {
 	char text[160];
 
-	snprintf(text, sizeof(text), "audit %s: %s %s: expected %#llx, found %#llx",
+	snprintf(text, sizeof(text), "OVER-1: audit %s: %s %s: expected %#llx, found %#llx",
 		 (const char *)arg, finding->rule, finding->what,
 		 (unsigned long long)finding->expected, (unsigned long long)finding->found);
 	world_wrong(text, finding->where);
@@ -402,12 +420,13 @@ void world_settle(struct world *w)
 	audit(w, "at the end");
 	for (i = 0; i < w->nr_blocks; i++)
 		must(has_tag(w, w->blocks[i].pfn, w->blocks[i].nr, w->blocks[i].tag),
-		     "contents changed", w->blocks[i].pfn);
+		     "OVER-2: contents changed", w->blocks[i].pfn);
 	drain(w);
 	audit(w, "when all is given back");
 	left = free_frames(w);
 	if (w->nr_failed || w->layout_changed)
 		return;
-	must(left >= w->free_drained, "frames were lost", w->free_drained - left);
-	must(left <= w->free_drained, "more is free than there was", left - w->free_drained);
+	must(left >= w->free_drained, "OVER-3: frames were lost", w->free_drained - left);
+	must(left <= w->free_drained, "OVER-3: more is free than there was",
+	     left - w->free_drained);
 }

@@ -15,6 +15,7 @@
 #include <hvo/migrate.h>
 #include <hvo/sim.h>
 
+#include "core/machine.h"
 #include "platform/sim/internal.h"
 #include "platform/sim/sched.h"
 
@@ -33,6 +34,28 @@
 
 #define MAX_BLOCKS 512u
 #define MAX_FAILED 32u
+
+#define NOTHING_BEHIND UINT32_MAX
+
+/* What a thread may have in its hands, or owe. */
+enum hand {
+	HAND_FLIGHT,
+	HAND_HIDDEN,
+	HAND_INCOMING,
+	HAND_JOINING,
+	HAND_ISOLATED,
+	HAND_TAKEN,
+	HAND_FROZEN,
+	HAND_CHANGING,
+	HAND_SPLIT,
+	HAND_UNMAPPED,
+	HAND_UNCOUNTED,
+	HAND_HELD,
+	HAND_AREA,
+	HAND_MOVING,
+	HAND_CALLS,
+	NR_HANDS
+};
 
 struct block {
 	hvo_pfn_t pfn;
@@ -75,10 +98,19 @@ struct world {
 	unsigned int isolating; /* and under way */
 	bool layout_changed;	/* memory came or went: counts cannot be compared */
 
-	/* world_between(): what it saw the last time, and room. */
+	/* between.c: what it saw the last time, and room. Frames behind the descriptors, now and
+	 * before those were folded, in the order of what they describe. */
 	uint64_t looked_remaps;
 	uint8_t looked_fold[MAX_FRAMES >> HVO_PAGEBLOCK_ORDER];
 	uint8_t backs[MAX_FRAMES / 8];
+	uint32_t behind[MAX_FRAMES / HVO_PAGES_PER_FRAME];
+	uint32_t before[MAX_FRAMES / HVO_PAGES_PER_FRAME];
+	uint64_t looked_unlocks;
+	bool locked;				/* the memmap lock was held */
+	struct zone looked_zones[HVO_NR_ZONES]; /* of the one node */
+	struct pageblock looked_pageblocks[MAX_FRAMES >> HVO_PAGEBLOCK_ORDER];
+	/* hands.c: what was there the last time, and what of it is each thread's. */
+	int64_t counted[NR_HANDS], hands[SCHED_THREADS][NR_HANDS];
 
 	/* What stays when a run is over. */
 	uint64_t free_drained;
@@ -93,8 +125,6 @@ void world_close(struct world *w);
 int world_save(struct world *w);
 void world_restore(struct world *w);
 
-/* between.c. At any step, of a struct world: what may be there between two steps, and nothing else. */
-void world_between(void *w);
 /* All others are done: audit, contents, everything given back, and nothing lost. */
 void world_settle(struct world *w);
 

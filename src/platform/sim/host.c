@@ -101,8 +101,8 @@ static uint8_t *bytes_to_write(struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr, 
 				hvo_sim_fault(sim, HVO_SIM_NOT_POPULATED, what, p);
 	touch_frames(sim, pfn, nr, true);
 	if (hvo_sim_is_read(sim, pfn, nr))
-		hvo_sim_fault(sim, HVO_SIM_PANIC, "written to while a reader has descriptors there",
-			      pfn);
+		hvo_sim_fault(sim, HVO_SIM_PANIC,
+			      "BETWEEN-5: written to while a reader has descriptors there", pfn);
 	return bytes;
 }
 

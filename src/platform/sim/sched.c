@@ -73,6 +73,7 @@ struct sched {
 	sigjmp_buf crashed;
 	uint64_t random;
 	uint64_t changes[MAX_PRIORITY_CHANGES]; /* steps */
+	uint64_t unlocks;
 	uint32_t idle, preempted;
 	unsigned int replayed[SCHED_THREADS + 1]; /* of plan->replay, by the one who gives way */
 
@@ -360,6 +361,8 @@ static void switch_to(struct sched *s, unsigned int to)
 	s->threads[to].state = READY;
 	if (to == s->current)
 		return;
+	if (s->plan->at_switch)
+		s->plan->at_switch(s->plan->arg);
 	s->result->switches++;
 	s->current = to;
 	fiber_switch(&from->fiber, &s->threads[to].fiber);
@@ -419,8 +422,9 @@ void hvo_step(enum hvo_step step, const void *word)
 	if (!s)
 		return;
 	count_step(s);
+	s->unlocks += step == STEP_UNLOCK;
 	if (s->plan->check)
-		s->plan->check(s->plan->arg);
+		s->plan->check(s->plan->arg, step);
 	if (!is_point(s, step, word))
 		return;
 	t = &s->threads[s->current];
@@ -602,6 +606,11 @@ bool hvo_step_holds(const void *word)
 unsigned int sched_held(const struct sched *s, unsigned int thread)
 {
 	return s->threads[thread].nr_held;
+}
+
+uint64_t sched_unlocks(const struct sched *s)
+{
+	return s->unlocks;
 }
 
 uint32_t sched_section(const struct sched *s, unsigned int thread)

@@ -61,7 +61,8 @@ struct sched_plan {
 	const struct sched_switch *replay;
 	unsigned int nr_replay;
 	/* Called at each step, with @arg; may call sched_find(). NULL: nothing. */
-	void (*check)(void *arg);
+	void (*check)(void *arg, enum hvo_step step);
+	void (*at_switch)(void *arg); /* the same when another thread is about to go on */
 	void *arg;
 };
 
@@ -103,6 +104,8 @@ unsigned int sched_self(void);
 void sched_find(enum sched_finding finding, const char *what, uint64_t where);
 /* How many locks a thread holds now. */
 unsigned int sched_held(const struct sched *s, unsigned int thread);
+/* How often any lock was released, in all runs. */
+uint64_t sched_unlocks(const struct sched *s);
 /* Is a thread inside a reader's section? The number of the section, or 0. */
 uint32_t sched_section(const struct sched *s, unsigned int thread);
 /* EXPLORE: something without an address of its own is touched; does anybody want to know? */

@@ -109,17 +109,17 @@ build()
 # must not run beside it.
 labels=() counts=() logs=() commands=() alone=()
 
-# add_program BUILD NAME [WRAPPER...]
+# add_program BUILD NAME [WRAPPER...]; HVO_LAYOUT: the layout of descriptors, if not the default
 add_program()
 {
-	local build=$1 name=$2
+	local build=$1 name=$2 layout=${HVO_LAYOUT-}
 
 	shift 2
 	# shellcheck disable=SC2053 # a pattern
 	[[ $name == $only ]] || return
-	labels+=("$build $name")
+	labels+=("$build $name${layout:+, $layout}")
 	counts+=(count_one)
-	logs+=("build-$build/check-logs/$name.log")
+	logs+=("build-$build/check-logs/$name${layout:+-$layout}.log")
 	case $name in
 	# Those that change what is the host's: its pools, its switches.
 	test_admin | test_diff | test_thp) alone+=(host) ;;
@@ -127,7 +127,7 @@ add_program()
 	*) alone+=("$name") ;;
 	esac
 	if [ -x "build-$build/tests/$name" ]; then
-		commands+=("$* build-$build/tests/$name ${only_tests[$build,$name]-}")
+		commands+=("${layout:+env HVO_LAYOUT=$layout} $* build-$build/tests/$name ${only_tests[$build,$name]-}")
 	else
 		commands+=("echo is it in tests/meson.build?")
 	fi
@@ -202,8 +202,9 @@ run_queue()
 # a failed test (a crash, a leak, a time-out), or that counts nothing, is one failure.
 count_one()
 {
-	local name=$1 log=$2 rc ms p f s text why=
+	local name=$1 log=$2 rc ms p f s text why='' program=build-${1/ //tests/}
 
+	[[ $program == *", "* ]] && program="HVO_LAYOUT=${program##*, } ${program%, *}"
 	rc=$(cat "$log.rc")
 	ms=$(cat "$log.ms")
 	read -r p f s < <(awk '
@@ -236,7 +237,7 @@ count_one()
 		# A program that died did not say how to repeat what it was at.
 		grep -q '^repeat: ' "$log" ||
 			sed -n 's/^\[ RUN      \] //p' "$log" | tail -n 1 |
-			sed "s|^|      repeat: build-${name/ //tests/} -t |"
+			sed "s|^|      repeat: $program -t |"
 	fi
 	if [ "$s" -gt 0 ]; then
 		awk '/\[  SKIPPED \] [0-9]+ test\(s\)/ { on = 1; next }
@@ -382,6 +383,16 @@ with_clang() # NAME
 	esac
 }
 
+# What walks all that can be done, in the table layout too.
+with_table() # NAME
+{
+	case $1 in
+	test_model | test_move | test_poison | test_hugetlb | test_order | test_zone | test_migrate | \
+		test_threads | test_threads_move | test_threads_unplug | test_interleave) ;;
+	*) false ;;
+	esac
+}
+
 with_threads() # NAME
 {
 	local file
@@ -404,6 +415,7 @@ for name in "${slowest[@]}"; do
 	[[ $built == *" tsan "* ]] && with_threads "$name" && add_program tsan "$name" "${tsan[@]}"
 	[[ $built == *" gcc "* ]] && add_program gcc "$name"
 	[[ $built == *" clang "* ]] && with_clang "$name" && add_program clang "$name"
+	[[ $built == *" gcc "* ]] && with_table "$name" && HVO_LAYOUT=table add_program gcc "$name"
 	# Once more, with each atomic access a step.
 	[ "$name" = test_interleave ] && [[ $built == *" gcc "* ]] &&
 		add_program gcc test_interleave_atomics

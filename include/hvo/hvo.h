@@ -50,7 +50,7 @@ enum hvo_mode {
 
 /* How descriptors are found, see page.h. */
 enum hvo_layout {
-	HVO_LAYOUT_DEFAULT = 0, /* by mode: on-demand mode has the table, Linux mode the array */
+	HVO_LAYOUT_DEFAULT = 0, /* the array */
 	HVO_LAYOUT_VIRTUAL = 1, /* an array of pages that the platform maps to frames */
 	HVO_LAYOUT_TABLE = 2,	/* a table of frames: folding is a store, which never fails */
 };

@@ -783,6 +783,8 @@ static void test_boot(void **state)
 	int rc;
 
 	(void)state;
+	/* Where frames have to be mapped. */
+	cfg.layout = HVO_LAYOUT_VIRTUAL;
 	while ((rc = hvo_sim_create(&cfg, &opt, &sim)) == -HVO_ENOMEM) {
 		assert_null(sim);
 		opt.failures.at++;
@@ -843,6 +845,7 @@ static uint64_t tell(enum telling what, uint64_t at)
 	struct hvo_pool *pool;
 	struct rig r;
 
+	cfg.layout = HVO_LAYOUT_VIRTUAL;
 	rig_open(&r, RIG_SIM, &cfg);
 	pool = rig_pool_new(&r, 12);
 	(void)rig_pool_new(&r, 9);

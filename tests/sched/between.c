@@ -17,15 +17,21 @@
 
 uint64_t world_backing(const struct world *w, uint64_t slot)
 {
-	uint64_t pte = hvo_mmu_lookup(&w->sim->mmu, HVO_SIM_VADDR + (slot << HVO_FRAME_SHIFT));
+	uint64_t pte;
 
+	if (table_layout(w->m))
+		return w->m->table[slot] ? w->m->table[slot] - UINT64_C(1) : HVO_SHARED_TAIL;
+	pte = hvo_mmu_lookup(&w->sim->mmu, HVO_SIM_VADDR + (slot << HVO_FRAME_SHIFT));
 	return pte == w->sim->mmu.fill ? HVO_SHARED_TAIL : hvo_mmu_frame(pte);
 }
 
 const struct hvo_page *world_page(const struct world *w, hvo_pfn_t pfn)
 {
-	uint64_t frame = world_backing(w, hvo_memmap_slot(pfn / HVO_PAGES_PER_FRAME));
+	uint64_t frame;
 
+	if (table_layout(w->m) && !pb_index(pfn))
+		return &w->m->mm.heads[pb_of(pfn).nr];
+	frame = world_backing(w, slot_of(w->m, pfn).nr);
 	if (frame == HVO_SHARED_TAIL)
 		frame = hvo_sim_tail_frame(w->sim);
 	return (const struct hvo_page *)(const void *)hvo_sim_bytes(w->sim, frame) +
@@ -85,14 +91,20 @@ static bool folded_with_head(const struct world *w, uint64_t pb, uint8_t byte)
 	       pb & ((UINT64_C(1) << (order - HVO_PAGEBLOCK_ORDER)) - 1);
 }
 
+/* Of the pages of descriptors of a pageblock: the first that is there only while it is cut. */
+static unsigned int first_tail(const struct world *w)
+{
+	return w->mode == HVO_LINUX ? 1 : HVO_PAGEBLOCK_MEMMAP - pb_tails(w->m);
+}
+
 static void look_at_descriptors(const struct world *w, uint64_t pb, uint8_t byte)
 {
 	const uint32_t *behind = &w->behind[pb * 8];
-	unsigned int i;
+	unsigned int i = first_tail(w);
 
-	must(folded_with_head(w, pb, byte) || behind[0] != NOTHING_BEHIND,
+	must(!i || folded_with_head(w, pb, byte) || behind[0] != NOTHING_BEHIND,
 	     "BETWEEN-1: a head page that nothing backs", pb);
-	for (i = 1; !(byte & HVO_FOLDED) && i < 8; i++)
+	for (; !(byte & HVO_FOLDED) && i < 8; i++)
 		must(behind[i] != NOTHING_BEHIND,
 		     "BETWEEN-1: a pageblock that is not folded, and has no descriptors", pb);
 }
@@ -118,6 +130,18 @@ static void look_at_frame(struct world *w, uint64_t frame)
 	w->backs[frame / 8] = (uint8_t)(w->backs[frame / 8] | 1u << frame % 8);
 }
 
+static size_t table_bytes(const struct world *w)
+{
+	return world_pageblocks(w) * HVO_PAGEBLOCK_MEMMAP * sizeof(*w->m->table);
+}
+
+/* Does something else back a page of descriptors than the last time? */
+static bool is_remapped(const struct world *w)
+{
+	return w->looked_remaps != w->sim->remaps ||
+	       (table_layout(w->m) && memcmp(w->looked_table, w->m->table, table_bytes(w)));
+}
+
 /* Mappings differ from those that were there the last time. */
 static void look_at_mappings(struct world *w)
 {
@@ -125,7 +149,7 @@ static void look_at_mappings(struct world *w)
 
 	memset(w->backs, 0, sizeof(w->backs));
 	for (q = 0; q < world_pageblocks(w) * 8; q++) {
-		frame = world_backing(w, hvo_memmap_slot(q));
+		frame = world_backing(w, slot_of(w->m, q * HVO_PAGES_PER_FRAME).nr);
 		if (frame == HVO_SHARED_TAIL) {
 			if (w->behind[q] != NOTHING_BEHIND)
 				w->before[q] = w->behind[q];
@@ -281,7 +305,7 @@ static void look_at_own(const struct world *w, uint64_t pb)
 {
 	unsigned int i;
 
-	for (i = 1; i < 8; i++)
+	for (i = first_tail(w); i < 8; i++)
 		must(w->behind[pb * 8 + i] >> HVO_PAGEBLOCK_ORDER == pb,
 		     "BLOCK-1: tails of PB_SELF elsewhere", pb);
 }
@@ -421,7 +445,7 @@ static void look_at_backing(const struct world *w, uint64_t q, hvo_pfn_t frame)
 		page = world_page(w, frame);
 		must(page->state == HVO_PAGE_MEMMAP,
 		     "BETWEEN-10: a frame behind the array is something else", frame);
-		must(page->private_data[0] == hvo_memmap_slot(q),
+		must(page->private_data[0] == slot_of(w->m, q * HVO_PAGES_PER_FRAME).nr,
 		     "BETWEEN-10: a frame behind the array says another page", frame);
 		break;
 	default:
@@ -704,7 +728,7 @@ static void look_for_readers(struct world *w)
 	uint64_t pb, nr = world_pageblocks(w);
 	const struct zone *z;
 
-	if (w->looked_remaps != w->sim->remaps)
+	if (is_remapped(w))
 		look_at_mappings(w);
 	for (pb = 0; pb < nr; pb++) {
 		z = zone_around(w, pb << HVO_PAGEBLOCK_ORDER);
@@ -715,13 +739,14 @@ static void look_for_readers(struct world *w)
 			look_at_place(w, pb, w->m->fold[pb]);
 	}
 	w->looked_remaps = w->sim->remaps;
+	if (table_layout(w->m))
+		memcpy(w->looked_table, w->m->table, table_bytes(w));
 	memcpy(w->looked_fold, w->m->fold, nr);
 }
 
 static void look_between(struct world *w)
 {
-	if (w->looked_remaps != w->sim->remaps ||
-	    memcmp(w->looked_fold, w->m->fold, world_pageblocks(w)))
+	if (is_remapped(w) || memcmp(w->looked_fold, w->m->fold, world_pageblocks(w)))
 		look_for_readers(w);
 	if (w->looked_unlocks != sched_unlocks(w->sched))
 		look_at_unlocked(w, false);

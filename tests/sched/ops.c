@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "between.h"
+#include "core/backing.h"
 #include "core/machine.h"
 #include "core/page.h"
 
@@ -294,7 +295,7 @@ static void op_compact(struct world *w)
 
 static void op_move_memmap(struct world *w)
 {
-	hvo_pfn_t pfn = hvo_sim_backing(w->sim, hvo_pageblock_tail_page(T >> HVO_PAGEBLOCK_ORDER));
+	hvo_pfn_t pfn = slot_backing(w->m, tail_slot(w->m, pb_of(T)));
 
 	if (pfn != HVO_SHARED_TAIL)
 		(void)hvo_move_memmap(w->m, pfn);
@@ -600,7 +601,7 @@ static void op_fail_late(struct world *w)
 
 static void op_fail_descriptors(struct world *w)
 {
-	fail(w, hvo_sim_backing(w->sim, hvo_pageblock_tail_page(T >> HVO_PAGEBLOCK_ORDER)));
+	fail(w, slot_backing(w->m, tail_slot(w->m, pb_of(T))));
 }
 
 static void op_soft_offline(struct world *w)

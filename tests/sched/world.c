@@ -271,6 +271,7 @@ static void owner_failed(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn
 
 int world_open(struct world *w, enum hvo_mode mode, uint64_t cma_bytes, uint64_t hotplug_bytes)
 {
+	const char *layout = getenv("HVO_LAYOUT");
 	struct hvo_config cfg = {
 		.size = sizeof(cfg),
 		.memory_bytes = MEMORY_END << HVO_FRAME_SHIFT,
@@ -281,6 +282,9 @@ int world_open(struct world *w, enum hvo_mode mode, uint64_t cma_bytes, uint64_t
 		.mode = mode,
 		.clear = HVO_CLEAR_NEVER,
 		.optimize = true,
+		.layout = !layout		  ? HVO_LAYOUT_DEFAULT :
+			  strcmp(layout, "table") ? HVO_LAYOUT_VIRTUAL :
+						    HVO_LAYOUT_TABLE,
 	};
 	struct hvo_sim_options opt = { .size = sizeof(opt), .seed = 1, .tlb_entries = 512 };
 	int err;

@@ -101,6 +101,7 @@ struct world {
 	/* between.c: what it saw the last time, and room. Frames behind the descriptors, now and
 	 * before those were folded, in the order of what they describe. */
 	uint64_t looked_remaps;
+	uint32_t looked_table[MAX_FRAMES / HVO_PAGES_PER_FRAME];
 	uint8_t looked_fold[MAX_FRAMES >> HVO_PAGEBLOCK_ORDER];
 	uint8_t backs[MAX_FRAMES / 8];
 	uint32_t behind[MAX_FRAMES / HVO_PAGES_PER_FRAME];

@@ -1,13 +1,38 @@
 // SPDX-License-Identifier: MIT
 /*
- * Backing of the descriptors: runs of pages of the array and the frames behind them, the frame of
- * each page at the start, and the only way in which runs are mapped.
+ * Backing of the descriptors: runs of slots and the frames behind them, the frame of each slot at
+ * the start, and the only way in which runs are mapped. No other file knows how: in the virtual
+ * layout the platform maps pages of the array, in the table layout a word a slot is stored.
+ *
+ * Readers without a lock, table layout. A reader's section loads
+ *
+ *	R1 the fold byte (acquire)	R2 the word (acquire)	R3 the descriptor behind the word
+ *
+ * or, if the byte says that a block covers the pageblock, the head, whose address never changes.
+ * hvo_page_ro() alone begins with R2.
+ *
+ *	cut, restore	C1 clear frames; C2 store words (release); C3 store the byte (release)
+ *		Who sees C3 at R1 sees C2 at R2; who sees C2 at R2 sees C1 at R3.
+ *	collapse, fold	X1 store the byte; X2 store "none"; X3 quiesce(); X4 use the frames
+ *		A section that saw the byte or a word of before X1, X2 began before X3, which
+ *		waits for it. One that begins later sees X1 and X2. So X2 is before X3: R2 does not
+ *		wait for R1.
+ *	move		M1 hold counts; M2 copy; M3 store the word (release); M4 quiesce(); M5 use the
+ *			old frame
+ *		Who loads the old word at R2 finds at R3 what was copied. A count that changes
+ *		there does not compare, for HVO_HOLD stays set in the old frame; its writer looks
+ *		the word up again. A private word is stored again (hvo_page_set_private()).
+ *
+ * What a caller keeps outside a section is a frame number, never the address of a descriptor: with
+ * a reference alone that address may change. Who has a block in no other's hands, or the lock of its
+ * zone and a pageblock at PLACE_CUT, may look without a section: nothing moves then.
  *
  * States: a frame in state MEMMAP backs a page. private_data[0] says which; frames that fill a
  * whole block have one descriptor together, and the place of such a frame says which page it backs,
  * until it fails. HVO_PF_BOOT: set aside at the start.
  * Locks: the memmap lock for more than one run; a single run belongs to who cuts the pageblock.
- * Linux: mm/hugetlb_vmemmap.c, vmemmap_remap_range(); mm/sparse-vmemmap.c.
+ * Linux: mm/hugetlb_vmemmap.c, vmemmap_remap_range(); mm/sparse-vmemmap.c. The table is as the
+ * section array of SPARSEMEM without VMEMMAP, a section being 64 frames.
  */
 #include "backing.h"
 

@@ -232,9 +232,9 @@ static inline uint8_t hvo_fold_byte(const struct hvo_memmap *mm, uint64_t pb)
  * @mm: the descriptor array
  * @pfn: any frame below mm->nr_frames
  *
- * Context: inside hvo_read_lock(), or with a reference on the page. Without one the
- * answer may be stale as soon as it is given; hvo_get_page() is the safe way to a
- * reference.
+ * Context: inside hvo_read_lock(); in the virtual layout a reference on the page does as well.
+ * Without a reference the answer may be stale as soon as it is given; hvo_get_page() is the safe
+ * way to one.
  * Return: the head's frame number; @pfn itself where it heads a block.
  */
 static inline hvo_pfn_t hvo_page_head(const struct hvo_memmap *mm, hvo_pfn_t pfn)

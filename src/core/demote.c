@@ -24,6 +24,9 @@
 struct demote {
 	struct hvo_pool *pool, *target;
 	uint64_t nodes, done;
+	/* Pages of the node that are demoted now left it; so many ceased to count as surplus. */
+	struct pool_node *node;
+	uint64_t dropped;
 };
 
 static bool has_free(const struct pool_node *n)
@@ -77,6 +80,7 @@ static void put_back(struct demote *d, struct page_list *list, uint64_t missing)
 	struct hvo_pool *pool = d->pool;
 	struct hvo_machine *m = pool->m;
 	hvo_pfn_t pfn = page_list_pop(m, list);
+	struct pool_node *n = d->node;
 
 	lock_assert_held(m, &m->memmap_lock);
 	if (pfn == HVO_PFN_NONE)
@@ -87,6 +91,7 @@ static void put_back(struct demote *d, struct page_list *list, uint64_t missing)
 		hugetlb_account(pool, pfn, 0);
 		hugetlb_enqueue(pool, pfn);
 	}
+	n->surplus = min_u64(n->surplus + d->dropped, n->total - n->incoming);
 	lock_release(m, &pool->lock);
 }
 
@@ -132,6 +137,7 @@ static void dequeue_sound(struct demote *d, struct pool_node *n, uint64_t max,
 {
 	struct hvo_machine *m = d->pool->m;
 	uint32_t at = n->free_list, next;
+	uint64_t surplus;
 
 	lock_assert_held(m, &d->pool->lock);
 	for (; at && list->nr < max; at = next) {
@@ -143,19 +149,11 @@ static void dequeue_sound(struct demote *d, struct pool_node *n, uint64_t max,
 		hugetlb_remove(d->pool, pfn, 0);
 		page_list_add(m, list, pfn);
 	}
-}
-
-/* After a demotion: let no node have more surplus pages than pages. */
-static void drop_surplus(struct hvo_pool *pool)
-{
-	uint32_t i;
-
-	lock_assert_held(pool->m, &pool->m->memmap_lock);
-	lock_acquire(pool->m, &pool->lock);
-	for (i = 0; i < pool->m->cfg.nr_nodes; i++)
-		if (pool->nodes[i].surplus > pool->nodes[i].total)
-			pool->nodes[i].surplus = pool->nodes[i].total;
-	lock_release(pool->m, &pool->lock);
+	/* No node has more surplus pages than pages, whoever looks. */
+	surplus = min_u64(n->surplus, n->total - n->incoming);
+	d->node = n;
+	d->dropped = n->surplus - surplus;
+	n->surplus = surplus;
 }
 
 /* Count the free pages, of one node or of all, that may be demoted. */
@@ -221,7 +219,6 @@ int hvo_pool_demote(struct hvo_pool *pool, int node, uint64_t nr, uint64_t *ret_
 	}
 	for (rc = 1; d.done < nr && rc > 0;)
 		rc = demote_some(&d, nr - d.done);
-	drop_surplus(pool);
 	lock_release(m, &m->memmap_lock);
 	*ret_done = d.done;
 	return rc < 0 ? rc : 0;

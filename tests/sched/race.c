@@ -64,6 +64,14 @@ void race_begin(struct hvo_sim *sim)
 		race.now[t].at[t] = 1;
 }
 
+/* Descriptors: counts and words that holders change without a lock. */
+static bool is_head(uintptr_t at)
+{
+	uintptr_t heads = (uintptr_t)race.m->mm.heads;
+
+	return at - heads < (race.m->mm.nr_frames >> HVO_PAGEBLOCK_ORDER) * sizeof(struct hvo_page);
+}
+
 /* Stores that nothing orders on purpose: the last one counts. */
 static bool last_counts(const volatile void *at)
 {
@@ -143,7 +151,7 @@ void race_access(const volatile void *at, size_t bytes, enum access access, int 
 	unsigned int self = sched_self() - 1;
 	struct cell *c = NULL;
 
-	if (!sched_self() || race.paused || a - race.start >= race.bytes)
+	if (!sched_self() || race.paused || a - race.start >= race.bytes || is_head(a))
 		return;
 	if (access == RACE_STORE && last_counts(at))
 		access = RACE_CHANGE;

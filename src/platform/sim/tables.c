@@ -356,20 +356,38 @@ bool hvo_sim_is_read(const struct hvo_sim *sim, hvo_pfn_t pfn, uint64_t nr)
 	return false;
 }
 
-/* A descriptor of the table layout, in a frame or, as heads are, beside all frames. */
+/* Are there descriptors in a frame, by the table? */
+static bool in_table(const struct hvo_memmap *mm, uint64_t frame)
+{
+	uint64_t slot;
+
+	for (slot = 0; slot < mm->nr_frames / HVO_PAGES_PER_FRAME; slot++)
+		if (__atomic_load_n(&mm->table[slot], __ATOMIC_RELAXED) == frame + 1)
+			return true;
+	return false;
+}
+
+/*
+ * A descriptor of the table layout, in a frame or, as heads are, beside all frames. Between the word
+ * and the descriptor that page may have moved: only a reader's section keeps the frame.
+ */
 static void *translate_direct(struct hvo_sim *sim, const void *addr, bool write)
 {
 	uint64_t frame = ((uintptr_t)addr - (uintptr_t)sim->memory) >> HVO_FRAME_SHIFT;
 	unsigned int thread = sched_self();
 
+	if (thread && frame < sim->nr_frames)
+		note_read(sim, thread - 1, frame);
 	if (thread)
 		hvo_step(STEP_TRANSLATE, addr);
-	if (frame < sim->nr_frames) {
-		if (thread)
-			note_read(sim, thread - 1, frame);
-		if (write)
-			hvo_sim_dirty(sim, frame, 1);
-	}
+	if (frame >= sim->nr_frames)
+		return (void *)(uintptr_t)addr;
+	if (thread && sim->machine && !sched_section(sched_current(), thread - 1) &&
+	    !in_table(hvo_machine_memmap(sim->machine), frame))
+		hvo_sim_fault(sim, HVO_SIM_STALE_TLB,
+			      "access to descriptors that moved, and no reader's section", frame);
+	if (write)
+		hvo_sim_dirty(sim, frame, 1);
 	return (void *)(uintptr_t)addr;
 }
 

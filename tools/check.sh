@@ -415,7 +415,11 @@ for name in "${slowest[@]}"; do
 	[[ $built == *" tsan "* ]] && with_threads "$name" && add_program tsan "$name" "${tsan[@]}"
 	[[ $built == *" gcc "* ]] && add_program gcc "$name"
 	[[ $built == *" clang "* ]] && with_clang "$name" && add_program clang "$name"
-	[[ $built == *" gcc "* ]] && with_table "$name" && HVO_LAYOUT=table add_program gcc "$name"
+	if with_table "$name"; then
+		[[ $built == *" gcc "* ]] && HVO_LAYOUT=table add_program gcc "$name"
+		[[ $built == *" tsan "* && $name == test_threads* ]] &&
+			HVO_LAYOUT=table add_program tsan "$name" "${tsan[@]}"
+	fi
 	# Once more, with each atomic access a step.
 	[ "$name" = test_interleave ] && [[ $built == *" gcc "* ]] &&
 		add_program gcc test_interleave_atomics

@@ -114,9 +114,22 @@ static void read_lock(void *ctx)
 	urcu_bp_read_lock();
 }
 
+/* The thread sanitizer does not see into liburcu: what readers did is before the end of a wait. */
+#ifdef HVO_TSAN
+void __tsan_acquire(void *addr);
+void __tsan_release(void *addr);
+static char readers;
+#define READER_ENDS() __tsan_release(&readers)
+#define READERS_ENDED() __tsan_acquire(&readers)
+#else
+#define READER_ENDS() ((void)0)
+#define READERS_ENDED() ((void)0)
+#endif
+
 static void read_unlock(void *ctx)
 {
 	(void)ctx;
+	READER_ENDS();
 	urcu_bp_read_unlock();
 }
 
@@ -124,6 +137,7 @@ static void quiesce(void *ctx)
 {
 	(void)ctx;
 	urcu_bp_synchronize_rcu();
+	READERS_ENDED();
 }
 
 static uint64_t now_ns(void *ctx)

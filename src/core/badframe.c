@@ -55,8 +55,8 @@ void badframe_forget(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 			continue;
 		for (pfn = start; pfn < start + HVO_SECTION_FRAMES; pfn += WORD)
 			__atomic_store_n(&m->bad[pfn / WORD], 0, __ATOMIC_RELAXED);
-		HVO_ASSERT(m, m->nr_bad >= s->nr_bad, POISON_2, "more forgotten than failed",
-			   start);
+		HVO_ASSERT(m, counter_read(&m->nr_bad) >= s->nr_bad, POISON_2,
+			   "more forgotten than failed", start);
 		counter_sub(&m->nr_bad, s->nr_bad);
 		__atomic_store_n(&s->nr_bad, 0, __ATOMIC_RELAXED);
 	}

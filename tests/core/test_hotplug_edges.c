@@ -456,7 +456,7 @@ static void test_own_frames_offline(void **state)
  */
 static void test_whole_boot_frames(void **state)
 {
-	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 2048);
+	struct hvo_config cfg = rig_config_aside(HVO_ON_DEMAND, 2048);
 	hvo_pfn_t end = 524288, start = end - SECTION, frame[3];
 	uint64_t page = hvo_pageblock_head_page(pb_of(start).nr);
 	struct hvo_machine_stat empty = { .size = sizeof(empty) };

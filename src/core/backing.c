@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Backing of the descriptors: runs of slots and the frames behind them, the frame of each slot at
- * the start, and the only way in which runs are mapped. No other file knows how: in the virtual
- * layout the platform maps pages of the array, in the table layout a word a slot is stored.
+ * the start, and the only way in which runs are mapped: in the virtual layout by the platform, which
+ * maps pages of the array, in the table layout by a word a slot.
  *
  * Readers without a lock, table layout. A reader's section loads
  *
@@ -223,13 +223,16 @@ void vmemmap_flush(struct hvo_machine *m)
 		m->ops->flush(m->ctx);
 }
 
-void vmemmap_wait_readers(struct hvo_machine *m, const struct run_list *l)
+int vmemmap_unback(struct hvo_machine *m, const struct run_list *l, unsigned int *ret_done)
 {
-	unsigned int i;
+	int rc;
 
-	for (i = 0; i < l->nr && table_layout(m); i++)
-		table_set(m, &l->runs[i]);
-	m->ops->quiesce(m->ctx);
+	if (!table_layout(m))
+		m->ops->quiesce(m->ctx);
+	rc = vmemmap_map(m, l, ret_done);
+	if (table_layout(m))
+		m->ops->quiesce(m->ctx);
+	return rc;
 }
 
 static int clear_runs(struct hvo_machine *m, const struct hvo_remap *runs, unsigned int nr)
@@ -255,9 +258,8 @@ int vmemmap_map_some(struct hvo_machine *m, const struct run_list *l, unsigned i
 	return rc ? rc : vmemmap_map(m, l, ret_done);
 }
 
-/* The first @done of the runs are mapped: map their pages to @was again, in one call. */
-static void map_back(struct hvo_machine *m, const struct run_list *l, unsigned int done,
-		     const struct run_list *was)
+void vmemmap_map_back(struct hvo_machine *m, const struct run_list *l, unsigned int done,
+		      const struct run_list *was)
 {
 	unsigned int i, nr = 0, n;
 	uint64_t pages = 0;
@@ -270,22 +272,11 @@ static void map_back(struct hvo_machine *m, const struct run_list *l, unsigned i
 		HVO_PANIC(m, MEMMAP_6, "undo failed", l->runs[0].pfn);
 }
 
-int vmemmap_map_or_undo(struct hvo_machine *m, const struct run_list *l, const struct run_list *was)
-{
-	unsigned int done = 0;
-	int rc = vmemmap_map(m, l, &done);
-
-	if (rc)
-		map_back(m, l, done, was);
-	if (done)
-		vmemmap_flush(m);
-	return rc;
-}
-
 int vmemmap_map_runs(struct hvo_machine *m, const struct run_list *l)
 {
 	struct run_list was = { m->undo, 0, NR_RUNS };
 	int rc = clear_runs(m, l->runs, l->nr);
+	unsigned int done;
 
 	if (rc)
 		return rc;
@@ -295,7 +286,12 @@ int vmemmap_map_runs(struct hvo_machine *m, const struct run_list *l)
 	for (; l->nr > 1 && was.nr < l->nr; was.nr++)
 		was.runs[was.nr] = (struct hvo_remap){ l->runs[was.nr].page, HVO_SHARED_TAIL,
 						       l->runs[was.nr].nr };
-	return vmemmap_map_or_undo(m, l, &was);
+	rc = vmemmap_map(m, l, &done);
+	if (rc)
+		vmemmap_map_back(m, l, done, &was);
+	if (done)
+		vmemmap_flush(m);
+	return rc;
 }
 
 uint64_t vmemmap_part(struct hvo_machine *m, slot_t slot, uint64_t nr, bool *ret_shared)

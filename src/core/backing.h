@@ -77,17 +77,19 @@ void vmemmap_set_backs(struct hvo_machine *m, hvo_pfn_t pfn, slot_t slot, uint64
 /* Note that in frames which were not set aside at the start, and count the frames. */
 void vmemmap_back(struct hvo_machine *m, hvo_pfn_t pfn, slot_t slot, uint64_t nr);
 
-/*
- * Wait for readers of slots that cease to have frames, before the runs are mapped. The fold bytes
- * say so already. In the table layout the slots have none from here on: a reader who does not look
- * at the fold byte must not find a frame that is about to be used for something else.
- */
-void vmemmap_wait_readers(struct hvo_machine *m, const struct run_list *l);
-
 /* Map runs, in the order given; after an error the first *@ret_done are mapped. Then flush. */
 HVO_MUST_CHECK int vmemmap_map(struct hvo_machine *m, const struct run_list *l,
 			       unsigned int *ret_done);
 void vmemmap_flush(struct hvo_machine *m);
+
+/*
+ * As vmemmap_map(), to the shared tail, with a wait for readers; the fold bytes say so already. The
+ * wait is first, so that nobody writes to what is read-only then; but in the table layout it is last,
+ * since a reader who does not look at the fold byte must not find a frame that is about to be used
+ * for something else. Then flush.
+ */
+HVO_MUST_CHECK int vmemmap_unback(struct hvo_machine *m, const struct run_list *l,
+				  unsigned int *ret_done);
 
 /*
  * Clear the frames of the runs, then map the runs, without a flush. After an error the first
@@ -104,11 +106,12 @@ HVO_MUST_CHECK int vmemmap_map_some(struct hvo_machine *m, const struct run_list
 HVO_MUST_CHECK int vmemmap_map_runs(struct hvo_machine *m, const struct run_list *l);
 
 /*
- * Map the runs, whose pages show @was now, and flush. The pages of both lists are equal and in equal
- * order, and no run of @was reaches over two of @l. After an error all pages show @was again.
+ * Map the pages of the first @done runs, which are mapped, to @was again, in one call, without a
+ * flush. The pages of both lists are equal and in equal order, and no run of @was reaches over two
+ * of @l.
  */
-HVO_MUST_CHECK int vmemmap_map_or_undo(struct hvo_machine *m, const struct run_list *l,
-				       const struct run_list *was);
+void vmemmap_map_back(struct hvo_machine *m, const struct run_list *l, unsigned int done,
+		      const struct run_list *was);
 
 /* Map those pages of a run that a call which failed half-way changed back to what they showed. */
 void vmemmap_undo(struct hvo_machine *m, const struct hvo_remap *was);

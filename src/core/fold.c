@@ -178,15 +178,15 @@ uint64_t cut_all_aside(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end, ui
 
 /*
  * Clean the descriptors of a pageblock whose tails are folded, which are all that stays, and the
- * frames that the tails were in.
+ * frames that the tails were in, from @own on.
  */
-static void clean_folded(struct hvo_machine *m, pb_t pb, const struct hvo_remap *own)
+static void clean_folded(struct hvo_machine *m, pb_t pb, hvo_pfn_t own)
 {
 	hvo_pfn_t pfn = pb_pfn(pb);
 	unsigned int i, stay = table_layout(m) ? 1 : HVO_PAGES_PER_FRAME;
 
-	if (own)
-		clear_freed(m, own->pfn, own->nr);
+	if (own != HVO_PFN_NONE)
+		clear_freed(m, own, pb_tails(m));
 	for (i = 0; i < stay; i++) {
 		struct hvo_page *page = page_rw(m, pfn + i);
 
@@ -211,12 +211,12 @@ static void fold_tails(struct hvo_machine *m, const pb_t *pbs, unsigned int nr)
 
 	for (i = 0; i < nr; i++)
 		run_add(&l, tail_slot(m, pbs[i]), HVO_SHARED_TAIL, pb_tails(m));
-	vmemmap_wait_readers(m, &l);
-	for (i = 0; i < l.nr; i++) {
-		rc = vmemmap_map(m, &(struct run_list){ &runs[i], 1, 1 }, &done);
+	for (i = 0; i < l.nr; i += done + !!rc) {
+		rc = vmemmap_unback(m, &(struct run_list){ &runs[i], l.nr - i, l.nr - i }, &done);
 		if (rc)
-			trace(m, HVO_EVENT_FOLD_FAILED, pb_start(slot_pfn(m, run_slot(&runs[i]))),
-			      runs[i].nr / pb_tails(m), (uint64_t)-rc);
+			trace(m, HVO_EVENT_FOLD_FAILED,
+			      pb_start(slot_pfn(m, run_slot(&runs[i + done]))),
+			      runs[i + done].nr / pb_tails(m), (uint64_t)-rc);
 	}
 	vmemmap_flush(m);
 }
@@ -229,14 +229,15 @@ static void fold_tails(struct hvo_machine *m, const pb_t *pbs, unsigned int nr)
 static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, const pb_t *pbs,
 				   unsigned int nr, bool self)
 {
-	struct hvo_remap old[HVO_PAGEBLOCK_MEMMAP], own = { .nr = pb_tails(m) };
+	bool clear = self && m->cfg.clear == HVO_CLEAR_ON_FREE;
+	struct hvo_remap old[HVO_PAGEBLOCK_MEMMAP];
 	struct run_list ol = { old, 0, HVO_PAGEBLOCK_MEMMAP };
-	hvo_pfn_t first[COLLAPSE_BATCH];
+	hvo_pfn_t own[COLLAPSE_BATCH];
 	unsigned int i, whole = 0;
 
 	for (i = 0; i < nr; i++) {
 		fold_set(m, pb_pfn(pbs[i]), HVO_PAGEBLOCK_ORDER, HVO_PAGEBLOCK_ORDER | HVO_FOLDED);
-		first[i] = slot_backing(m, tail_slot(m, pbs[i]));
+		own[i] = clear ? slot_backing(m, tail_slot(m, pbs[i])) : HVO_PFN_NONE;
 	}
 	if (!self)
 		run_add_backing(m, &ol, tail_slot(m, pbs[0]), pb_tails(m));
@@ -244,9 +245,8 @@ static unsigned int collapse_batch(struct hvo_machine *m, struct zone *z, const 
 	for (i = 0; i < nr; i++) {
 		bool folded = slot_backing(m, tail_slot(m, pbs[i])) == HVO_SHARED_TAIL;
 
-		own.pfn = first[i];
 		if (folded)
-			clean_folded(m, pbs[i], self ? &own : NULL);
+			clean_folded(m, pbs[i], own[i]);
 		else
 			fold_set(m, pb_pfn(pbs[i]), HVO_PAGEBLOCK_ORDER, 0);
 		whole += folded;

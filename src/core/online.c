@@ -65,31 +65,32 @@ static hvo_pfn_t home_of(const struct hvo_machine *m, const struct node *n, slot
 	return vmemmap_home(m, n, slot);
 }
 
-/* Map slots of a node to the frames that are set aside for the slots. */
-static int online_slots(struct hvo_machine *m, const struct node *n, slot_t slot, uint64_t nr)
+/* Append the frames that are set aside for slots of a node. False: no room. */
+static bool add_homes(struct hvo_machine *m, const struct node *n, slot_t slot, uint64_t nr,
+		      struct run_list *l)
 {
-	struct hvo_remap run;
-	unsigned int done;
-	int rc = 0;
+	uint64_t run;
 
-	for (; nr && !rc; nr -= run.nr, slot = slot_add(slot, run.nr)) {
-		run = (struct hvo_remap){ slot.nr, home_of(m, n, slot),
-					  vmemmap_home_run(m, slot, nr) };
-		rc = vmemmap_map(m, &(struct run_list){ &run, 1, 1 }, &done);
+	for (; nr; nr -= run, slot = slot_add(slot, run)) {
+		run = vmemmap_home_run(m, slot, nr);
+		if (!run_add(l, slot, home_of(m, n, slot), run))
+			return false;
 	}
-	return rc;
+	return true;
 }
 
 /* Map what lasts of the node's part of one GiB. */
 static int online_gib(struct hvo_machine *m, const struct node *n, hvo_pfn_t pfn, hvo_pfn_t end)
 {
 	struct tails t = lasting_slots(m, pfn, end);
-	int rc;
+	struct run_list l = { m->runs, 0, NR_RUNS };
+	unsigned int done;
 
 	if (pfn >= n->boot_start && pfn < n->boot_end)
 		t = (struct tails){ { t.slot[0] }, { 1 } };
-	rc = online_slots(m, n, t.slot[0], t.nr[0]);
-	return rc ? rc : online_slots(m, n, t.slot[1], t.nr[1]);
+	if (!add_homes(m, n, t.slot[0], t.nr[0], &l) || !add_homes(m, n, t.slot[1], t.nr[1], &l))
+		return -HVO_ENOMEM;
+	return vmemmap_map(m, &l, &done);
 }
 
 static void online_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
@@ -351,8 +352,8 @@ static void put_outside(struct hvo_machine *m, const struct hvo_remap *run, hvo_
 int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 {
 	struct run_list old = { m->undo, 0, NR_RUNS }, l = { m->runs, 0, NR_RUNS };
+	unsigned int i, done;
 	hvo_pfn_t pfn;
-	unsigned int i;
 	int rc;
 
 	lock_assert_held(m, &m->memmap_lock);
@@ -365,8 +366,11 @@ int vmemmap_remove_range(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)
 	}
 	for (pfn = start; pfn < end; pfn += HVO_SECTION_FRAMES)
 		fold_set(m, pfn, HVO_SECTION_ORDER, HVO_PAGEBLOCK_ORDER | HVO_FOLDED);
-	vmemmap_wait_readers(m, &l);
-	rc = vmemmap_map_or_undo(m, &l, &old);
+	rc = vmemmap_unback(m, &l, &done);
+	if (rc)
+		vmemmap_map_back(m, &l, done, &old);
+	if (done)
+		vmemmap_flush(m);
 	if (rc) {
 		fold_bytes_offline(m, start, end);
 		return rc;

@@ -171,8 +171,7 @@ unsigned int vmemmap_optimize(struct hvo_machine *m, const hvo_pfn_t *pfns, unsi
 	}
 	if (!taken)
 		return 0;
-	vmemmap_wait_readers(m, &l);
-	rc = vmemmap_map(m, &l, &done);
+	rc = vmemmap_unback(m, &l, &done);
 	folded = finish_optimize(m, pfns, taken, order, &old);
 	if (rc)
 		trace(m, HVO_EVENT_FOLD_FAILED, pfns[0],

@@ -182,11 +182,11 @@ static inline slot_t page_backs(const struct hvo_page *page)
  */
 static inline bool page_describes_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 {
-	hvo_pfn_t first = slot_pfn(m, page_backs(page_ro(m, pfn)));
+	slot_t slot = page_backs(page_ro(m, pfn));
 
 	lock_assert_held(m, &zone_of(m, pfn)->lock);
-	return pb_data(m, pb_of(pfn))->flags & PB_SELF && pb_same(pb_of(first), pb_of(pfn)) &&
-	       slot_is_tail(m, page_backs(page_ro(m, pfn)));
+	return pb_data(m, pb_of(pfn))->flags & PB_SELF &&
+	       pb_same(pb_of(slot_pfn(m, slot)), pb_of(pfn)) && slot_is_tail(m, slot);
 }
 
 /*

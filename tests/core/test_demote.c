@@ -165,21 +165,29 @@ static void test_demote_1g(void **state)
 	demote_in(HVO_LINUX, 18, 12, 2048);
 }
 
+/* Linux mode, no frame free, and so many pages of 16 MiB. */
+static void open_full(struct rig *r, uint64_t nr, struct hvo_pool **small, struct hvo_pool **large,
+		      struct hog *hog)
+{
+	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
+
+	rig_open(r, RIG_SIM, &cfg);
+	*small = rig_pool_new(r, 9);
+	*large = rig_pool_new(r, 12);
+	rig_resize(*large, ANY, nr);
+	hog_all(r, hog, 0, true);
+}
+
 /* Linux mode without memory: what was done stays done, the next one stays whole. */
 static void test_demote_refused(void **state)
 {
-	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
 	struct hvo_pool *large, *small;
 	struct hog hog = { 0 };
 	uint64_t done = 99;
 	struct rig r;
 
 	(void)state;
-	rig_open(&r, RIG_SIM, &cfg);
-	small = rig_pool_new(&r, 9);
-	large = rig_pool_new(&r, 12);
-	rig_resize(large, ANY, 4);
-	hog_all(&r, &hog, 0, true);
+	open_full(&r, 4, &small, &large, &hog);
 	assert_int_equal(hvo_pool_demote(large, ANY, 2, &done), -HVO_ENOMEM);
 	assert_int_equal(done, 0);
 	expect_pool(large, 4, 4, 0);
@@ -202,18 +210,13 @@ static void test_demote_refused(void **state)
 /* Pages that could not be freed are surplus; none is left once they are demoted. */
 static void test_demote_surplus(void **state)
 {
-	struct hvo_config cfg = rig_config(HVO_LINUX, 256);
 	struct hvo_pool *large, *small;
 	struct hog hog = { 0 };
 	uint64_t done = 0;
 	struct rig r;
 
 	(void)state;
-	rig_open(&r, RIG_SIM, &cfg);
-	small = rig_pool_new(&r, 9);
-	large = rig_pool_new(&r, 12);
-	rig_resize(large, ANY, 3);
-	hog_all(&r, &hog, 0, true);
+	open_full(&r, 3, &small, &large, &hog);
 	assert_int_equal(rig_resize(large, ANY, 0).refused, 3);
 	expect_pool(large, 3, 3, 3);
 	hog_release(&r, &hog, UINT64_MAX);

@@ -15,7 +15,6 @@
 
 #include <hvo/client.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -180,18 +179,6 @@ static uint64_t fd_bytes(int fd)
 static bool all_bytes(const uint8_t *p, uint64_t len, uint8_t value)
 {
 	return p[0] == value && !memcmp(p, p + 1, (size_t)len - 1);
-}
-
-static unsigned int open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int nr = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		nr++;
-	closedir(dir);
-	return nr;
 }
 
 /* ---- a connection without the library ----------------------------------------------- */
@@ -474,7 +461,7 @@ static void test_gone_while_borrowing(void **state)
 	(void)state;
 	open_default(&s);
 	arena = arena_bytes(&s);
-	before = open_fds();
+	before = open_files();
 	for (i = 0; i < 20; i++) {
 		fd = raw_open(&s);
 		raw_send(fd, &request, sizeof(request));
@@ -487,7 +474,7 @@ static void test_gone_while_borrowing(void **state)
 	wait_free(&s, PAGES);
 	wait_clients(&s, 0);
 	assert_int_equal(arena_bytes(&s), arena);
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(open_files(), before);
 	close_server(&s);
 }
 
@@ -531,7 +518,7 @@ static void test_descriptors(void **state)
 
 	(void)state;
 	open_default(&s);
-	before = open_fds();
+	before = open_files();
 	for (i = 0; i < 60; i++) {
 		struct hvo_client *c = client_of(&s);
 		struct hvo_loan loan = borrow(c, ORDER, 1 + i % 3);
@@ -545,7 +532,7 @@ static void test_descriptors(void **state)
 		wait_free(&s, PAGES);
 	}
 	wait_clients(&s, 0);
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(open_files(), before);
 	close_server(&s);
 }
 
@@ -981,7 +968,7 @@ static void test_pushed_descriptors(void **state)
 	(void)state;
 	open_default(&s);
 	fd = raw_open(&s);
-	before = open_fds();
+	before = open_files();
 	control.align.cmsg_level = SOL_SOCKET;
 	control.align.cmsg_type = SCM_RIGHTS;
 	control.align.cmsg_len = CMSG_LEN(sizeof(fds));
@@ -992,7 +979,7 @@ static void test_pushed_descriptors(void **state)
 		assert_int_equal(sendmsg(fd, &msg, 0), (ssize_t)sizeof(request));
 		assert_int_equal(raw_reply(fd), -EINVAL);
 	}
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(open_files(), before);
 	close(fd);
 	wait_clients(&s, 0);
 	close_server(&s);
@@ -1188,7 +1175,7 @@ static void test_paths(void **state)
 
 	(void)state;
 	open_default(&s);
-	before = open_fds();
+	before = open_files();
 	opt = s.opt;
 	assert_int_equal(lend_start(s.r.host, &opt, &other), -EADDRINUSE);
 	opt.path = s.dir;
@@ -1206,7 +1193,7 @@ static void test_paths(void **state)
 	opt.path = path;
 	opt.nr_uids = LEND_MAX_UIDS + 1;
 	assert_int_equal(lend_start(s.r.host, &opt, &other), -EINVAL);
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(open_files(), before);
 	assert_int_equal(lend_stop(s.lend), 0);
 
 	/* What a server left behind that was killed. */
@@ -1507,7 +1494,7 @@ static void hostile_case(struct pushed greeting, struct pushed answer, enum aske
 	struct hvo_loan loan = { .size = sizeof(loan), .id = 1, .fd = -77 };
 	struct hvo_client_status status = { .size = sizeof(status) };
 	struct hvo_client *c = NULL;
-	unsigned int before = open_fds();
+	unsigned int before = open_files();
 	int rc;
 
 	hostile_open(&h);
@@ -1529,7 +1516,7 @@ static void hostile_case(struct pushed greeting, struct pushed answer, enum aske
 		assert_int_equal(hvo_client_status(c, &status), -EPIPE);
 	hvo_client_close(c);
 	hostile_close(&h);
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(open_files(), before);
 }
 
 static void test_hostile_server(void **state)

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "layout.h"
+
 #define FINDINGS_SHOWN 20
 
 /* Above this many frames only one in SAMPLE is looked at. */
@@ -208,16 +210,6 @@ hvo_pfn_t rig_backing(const struct rig *r, uint64_t slot)
 	return mm->table[slot] ? mm->table[slot] - UINT64_C(1) : HVO_SHARED_TAIL;
 }
 
-/* HVO_LAYOUT, the layout that the tests are for; without: the default. */
-static enum hvo_layout rig_layout(void)
-{
-	const char *layout = getenv("HVO_LAYOUT");
-
-	if (!layout)
-		return HVO_LAYOUT_DEFAULT;
-	return strcmp(layout, "table") ? HVO_LAYOUT_VIRTUAL : HVO_LAYOUT_TABLE;
-}
-
 struct hvo_config rig_config(enum hvo_mode mode, uint64_t mib)
 {
 	return (struct hvo_config){
@@ -227,7 +219,7 @@ struct hvo_config rig_config(enum hvo_mode mode, uint64_t mib)
 		.mode = mode,
 		.clear = HVO_CLEAR_NEVER,
 		.optimize = true,
-		.layout = rig_layout(),
+		.layout = layout_asked(),
 	};
 }
 

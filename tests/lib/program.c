@@ -10,6 +10,7 @@
  */
 #include "program.h"
 
+#include <dirent.h>
 #include <fnmatch.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -143,6 +144,18 @@ static void settle(void)
 }
 
 /* ---- around each test ---------------------------------------------------------------- */
+
+unsigned int open_files(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned int nr = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		nr++;
+	closedir(dir);
+	return nr;
+}
 
 void skip_at(const char *file, int line)
 {

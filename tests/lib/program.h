@@ -34,6 +34,9 @@ void repeat_with(const char *name, const char *fmt, ...) __attribute__((format(p
  */
 size_t seeds_of_test(uint64_t *ret, size_t max);
 
+/* File descriptors of the process that are open, one more for the look. */
+unsigned int open_files(void);
+
 /* cmocka's own, and noted: what is skipped has not failed. */
 #undef skip
 #define skip() skip_at(__FILE__, __LINE__)

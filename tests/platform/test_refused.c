@@ -7,7 +7,6 @@
 #include "harness.h"
 #include "refuse.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,18 +29,6 @@ static const struct way {
 
 static const char *const maps = "/proc/self/mountinfo", *const groups = "/proc/self/cgroup",
 			 *const thp = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
-
-static unsigned int open_files(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int nr = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		nr++;
-	closedir(dir);
-	return nr;
-}
 
 static bool is_error(int rc)
 {

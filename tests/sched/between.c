@@ -99,12 +99,12 @@ static unsigned int first_tail(const struct world *w)
 
 static void look_at_descriptors(const struct world *w, uint64_t pb, uint8_t byte)
 {
-	const uint32_t *behind = &w->behind[pb * 8];
+	const uint32_t *behind = &w->behind[pb * HVO_PAGEBLOCK_MEMMAP];
 	unsigned int i = first_tail(w);
 
 	must(!i || folded_with_head(w, pb, byte) || behind[0] != NOTHING_BEHIND,
 	     "BETWEEN-1: a head page that nothing backs", pb);
-	for (; !(byte & HVO_FOLDED) && i < 8; i++)
+	for (; !(byte & HVO_FOLDED) && i < HVO_PAGEBLOCK_MEMMAP; i++)
 		must(behind[i] != NOTHING_BEHIND,
 		     "BETWEEN-1: a pageblock that is not folded, and has no descriptors", pb);
 }
@@ -148,7 +148,7 @@ static void look_at_mappings(struct world *w)
 	uint64_t q, frame;
 
 	memset(w->backs, 0, sizeof(w->backs));
-	for (q = 0; q < world_pageblocks(w) * 8; q++) {
+	for (q = 0; q < world_pageblocks(w) * HVO_PAGEBLOCK_MEMMAP; q++) {
 		frame = world_backing(w, slot_of(w->m, q * HVO_PAGES_PER_FRAME).nr);
 		if (frame == HVO_SHARED_TAIL) {
 			if (w->behind[q] != NOTHING_BEHIND)
@@ -305,8 +305,8 @@ static void look_at_own(const struct world *w, uint64_t pb)
 {
 	unsigned int i;
 
-	for (i = first_tail(w); i < 8; i++)
-		must(w->behind[pb * 8 + i] >> HVO_PAGEBLOCK_ORDER == pb,
+	for (i = first_tail(w); i < HVO_PAGEBLOCK_MEMMAP; i++)
+		must(w->behind[pb * HVO_PAGEBLOCK_MEMMAP + i] >> HVO_PAGEBLOCK_ORDER == pb,
 		     "BLOCK-1: tails of PB_SELF elsewhere", pb);
 }
 
@@ -776,7 +776,7 @@ void world_switch(void *arg)
 	look_at_unlocked(w, true);
 	if (is_free(&w->m->memmap_lock))
 		look_under_memmap_lock(w);
-	for (q = 0; q < world_pageblocks(w) * 8; q++)
+	for (q = 0; q < world_pageblocks(w) * HVO_PAGEBLOCK_MEMMAP; q++)
 		if (w->behind[q] != NOTHING_BEHIND && frame_online(w->m, w->behind[q]))
 			look_at_backing(w, q, w->behind[q]);
 	look_at_system(w);

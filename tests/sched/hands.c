@@ -119,7 +119,7 @@ static void count(const struct world *w, int64_t *now)
 			count_pageblock(w, pb, now);
 	/* Frames in whole blocks, and in those that are changing, are not among these. */
 	now[HAND_UNCOUNTED] = now[HAND_UNMAPPED] - (int64_t)(m->memmap + m->memmap_boot);
-	for (q = 0; q < world_pageblocks(w) * 8; q++)
+	for (q = 0; q < world_pageblocks(w) * HVO_PAGEBLOCK_MEMMAP; q++)
 		if (w->behind[q] != NOTHING_BEHIND && frame_online(m, w->behind[q]) &&
 		    world_place(w, pb_of(w->behind[q]).nr) == PLACE_CUT)
 			now[HAND_UNMAPPED]--;

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "between.h"
+#include "core/base.h"
 #include "core/machine.h"
 
 /* ---- what a machine is like ------------------------------------------------------------------- */
@@ -35,18 +37,17 @@ static uint64_t mix_bytes(uint64_t hash, const void *bytes, size_t len)
 /* Descriptors without the words of who uses the block, and the frames that they are in. */
 static uint64_t mix_descriptors(uint64_t hash, const struct world *w)
 {
-	const struct hvo_sim *sim = w->sim;
-	const struct hvo_page *page;
-	uint64_t slot, pte, i;
+	uint64_t frame, nr, i;
+	hvo_pfn_t pfn;
 
-	for (slot = 0; slot < sim->nr_pages; slot++) {
-		pte = hvo_mmu_lookup(&sim->mmu, HVO_SIM_VADDR + (slot << HVO_FRAME_SHIFT));
-		hash = mix(hash, pte);
-		if (pte == sim->mmu.fill)
-			continue;
-		page = (const void *)hvo_sim_bytes(sim, hvo_mmu_frame(pte));
-		for (i = 0; i < HVO_PAGES_PER_FRAME; i++)
-			hash = mix_bytes(hash, &page[i], offsetof(struct hvo_page, private_data));
+	for (pfn = 0; pfn < w->m->mm.nr_frames; pfn += HVO_PAGES_PER_FRAME) {
+		frame = world_backing(w, slot_of(w->m, pfn).nr);
+		hash = mix(hash, frame);
+		/* In the table layout the head of a pageblock is in no frame. */
+		nr = frame == HVO_SHARED_TAIL ? !pb_index(pfn) : HVO_PAGES_PER_FRAME;
+		for (i = 0; i < nr; i++)
+			hash = mix_bytes(hash, world_page(w, pfn + i),
+					 offsetof(struct hvo_page, private_data));
 	}
 	return hash;
 }

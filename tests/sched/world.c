@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/layout.h"
+
 void world_wrong(const char *what, uint64_t where)
 {
 	sched_find(SCHED_CHECK, what, where);
@@ -271,7 +273,6 @@ static void owner_failed(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn
 
 int world_open(struct world *w, enum hvo_mode mode, uint64_t cma_bytes, uint64_t hotplug_bytes)
 {
-	const char *layout = getenv("HVO_LAYOUT");
 	struct hvo_config cfg = {
 		.size = sizeof(cfg),
 		.memory_bytes = MEMORY_END << HVO_FRAME_SHIFT,
@@ -282,9 +283,7 @@ int world_open(struct world *w, enum hvo_mode mode, uint64_t cma_bytes, uint64_t
 		.mode = mode,
 		.clear = HVO_CLEAR_NEVER,
 		.optimize = true,
-		.layout = !layout		  ? HVO_LAYOUT_DEFAULT :
-			  strcmp(layout, "table") ? HVO_LAYOUT_VIRTUAL :
-						    HVO_LAYOUT_TABLE,
+		.layout = layout_asked(),
 	};
 	struct hvo_sim_options opt = { .size = sizeof(opt), .seed = 1, .tlb_entries = 512 };
 	int err;

@@ -107,6 +107,12 @@ struct hvo_platform_ops {
 	void (*read_unlock)(void *ctx);
 	void (*quiesce)(void *ctx);
 
+	/*
+	 * willneed() - NULL, or: most of [@start, @start + @len) of the memory that
+	 * hvo_machine_init() was given is about to be written for the first time. A hint. May wait.
+	 */
+	void (*willneed)(void *ctx, void *start, size_t len);
+
 	/* now_ns() - monotonic time; sleep_ns() - wait; virtual in a simulation. */
 	uint64_t (*now_ns)(void *ctx);
 	void (*sleep_ns)(void *ctx, uint64_t ns);

@@ -207,6 +207,71 @@ int alloc_block(struct hvo_machine *m, unsigned int gfp, unsigned int order, int
 	return -HVO_ENOMEM;
 }
 
+/* Blocks that a zone can give without going below its low watermark. */
+static uint64_t zone_spare(struct hvo_machine *m, struct zone *z, unsigned int order)
+{
+	uint64_t low = counter_read(&z->low);
+
+	lock_assert_held(m, &z->lock);
+	if (z->nr_free <= low)
+		return 0;
+	return min_u64((z->nr_free - low) >> order, zone_count_whole(m, z, order));
+}
+
+static unsigned int zone_take_spare(struct hvo_machine *m, struct zone *z, unsigned int order,
+				    unsigned int max, hvo_pfn_t *pfns)
+{
+	unsigned int taken, nr = 0, i;
+
+	lock_acquire(m, &z->lock);
+	max = (unsigned int)min_u64(max, zone_spare(m, z, order));
+	taken = zone_take_batch(m, z, order, max, pfns);
+	z->nr_allocs += taken;
+	zone_count_allocated(z, (uint64_t)taken << order);
+	lock_release(m, &z->lock);
+	for (i = 0; i < taken; i++)
+		if (!check_allocated(m, z, pfns[i], order))
+			pfns[nr++] = pfns[i];
+	return nr;
+}
+
+/* As zone_alloc(): where cut pageblocks are empty they become whole before another zone is asked. */
+static unsigned int zone_alloc_spare(struct hvo_machine *m, struct zone *z, unsigned int order,
+				     unsigned int max, hvo_pfn_t *pfns)
+{
+	unsigned int nr = zone_take_spare(m, z, order, max, pfns);
+
+	while (nr < max && counter_read(&z->nr_collapsible) && vmemmap_collapse(m, z, UINT64_MAX))
+		nr += zone_take_spare(m, z, order, max - nr, pfns + nr);
+	return nr;
+}
+
+unsigned int alloc_free_blocks(struct hvo_machine *m, unsigned int gfp, unsigned int order,
+			       int node, unsigned int max, hvo_pfn_t *pfns)
+{
+	unsigned int nr = 0, k;
+
+	for (k = zonelist_start(gfp); k < HVO_NR_ZONES && nr < max; k++)
+		nr += zone_alloc_spare(m, &m->nodes[node].zones[zonelist[k]], order, max - nr,
+				       pfns + nr);
+	return nr;
+}
+
+uint64_t count_free_blocks(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node)
+{
+	uint64_t nr = 0;
+	unsigned int k;
+
+	for (k = zonelist_start(gfp); k < HVO_NR_ZONES; k++) {
+		struct zone *z = &m->nodes[node].zones[zonelist[k]];
+
+		lock_acquire(m, &z->lock);
+		nr += zone_spare(m, z, order);
+		lock_release(m, &z->lock);
+	}
+	return nr;
+}
+
 int clear_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr)
 {
 	int rc = m->ops->populate(m->ctx, pfn, nr);

@@ -47,6 +47,17 @@ extern const uint8_t zonelist[HVO_NR_ZONES];
 int alloc_block(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node,
 		hvo_pfn_t *ret);
 
+/*
+ * Allocate up to @max blocks of an order of 9 and above that are free on a node, in state TAKEN, as
+ * alloc_block() would, but make no room: no zone goes below its low watermark. No spin lock held.
+ * Returns how many.
+ */
+unsigned int alloc_free_blocks(struct hvo_machine *m, unsigned int gfp, unsigned int order,
+			       int node, unsigned int max, hvo_pfn_t *pfns);
+
+/* How many blocks alloc_free_blocks() could find now. */
+uint64_t count_free_blocks(struct hvo_machine *m, unsigned int gfp, unsigned int order, int node);
+
 /* Zero frames that only the caller uses. -HVO_ENOMEM: the platform has no memory for them. */
 int clear_frames(struct hvo_machine *m, hvo_pfn_t pfn, uint64_t nr);
 

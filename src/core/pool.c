@@ -432,6 +432,12 @@ unsigned int hugetlb_movable_gfp(const struct hvo_pool *pool)
 	return hugetlb_stays(pool) ? 0 : HVO_GFP_MOVABLE;
 }
 
+static unsigned int fresh_gfp(const struct hvo_pool *pool)
+{
+	return HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN | GFP_ISOLATING |
+	       hugetlb_movable_gfp(pool);
+}
+
 int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_pfn_t *ret)
 {
 	int rc;
@@ -440,11 +446,23 @@ int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_p
 	if (pool->order > pool->m->cfg.max_order)
 		return -HVO_ENOMEM;
 	gfp &= HVO_GFP_THISNODE | GFP_OTHER_NODES;
-	gfp |= HVO_GFP_KERNEL | HVO_GFP_RETRY_MAYFAIL | HVO_GFP_NOWARN | GFP_ISOLATING;
-	gfp |= hugetlb_movable_gfp(pool);
-	rc = alloc_block(pool->m, gfp, pool->order, node, ret);
+	rc = alloc_block(pool->m, gfp | fresh_gfp(pool), pool->order, node, ret);
 	counter_add(rc ? &pool->m->hugetlb_alloc_failures : &pool->m->hugetlb_allocs, 1);
 	return rc;
+}
+
+unsigned int hugetlb_alloc_free(struct hvo_pool *pool, int node, unsigned int max, hvo_pfn_t *pfns)
+{
+	unsigned int nr = alloc_free_blocks(pool->m, fresh_gfp(pool), pool->order, node, max, pfns);
+
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
+	counter_add(&pool->m->hugetlb_allocs, nr);
+	return nr;
+}
+
+uint64_t hugetlb_count_free(struct hvo_pool *pool, int node)
+{
+	return count_free_blocks(pool->m, fresh_gfp(pool), pool->order, node);
 }
 
 /* ---- pools ---------------------------------------------------------------------------------- */

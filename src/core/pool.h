@@ -101,4 +101,13 @@ unsigned int hugetlb_movable_gfp(const struct hvo_pool *pool);
 HVO_MUST_CHECK int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node,
 				       hvo_pfn_t *ret);
 
+/*
+ * Allocate up to @max pages for the pool that are free on a node, without making room: state TAKEN,
+ * in no counter. Returns how many.
+ */
+unsigned int hugetlb_alloc_free(struct hvo_pool *pool, int node, unsigned int max, hvo_pfn_t *pfns);
+
+/* How many pages hugetlb_alloc_free() could find on a node now. */
+uint64_t hugetlb_count_free(struct hvo_pool *pool, int node);
+
 #endif

@@ -145,6 +145,16 @@ static void make_surplus(struct resize *r, uint64_t count)
 		n->surplus++;
 }
 
+/* Mark the first @nr pages of pool->batch if they come at boot. */
+static void mark_boot(const struct resize *r, unsigned int nr)
+{
+	struct hvo_pool *pool = r->pool;
+	unsigned int i;
+
+	for (i = 0; i < nr && r->opt->boot; i++)
+		page_add_flags(page_rw(pool->m, pool->batch[i]), HVO_PF_AT_BOOT);
+}
+
 /* Let the next pages of a list join the pool, in the order of the list, as in Linux. */
 static void join(struct resize *r, struct page_list *list)
 {
@@ -153,8 +163,7 @@ static void join(struct resize *r, struct page_list *list)
 	unsigned int nr = page_list_peek(m, list, pool->batch, BATCH), i;
 
 	lock_assert_held(m, &m->memmap_lock);
-	for (i = 0; i < nr && r->opt->boot; i++)
-		page_add_flags(page_rw(m, pool->batch[i]), HVO_PF_AT_BOOT);
+	mark_boot(r, nr);
 	hugetlb_fold_batch(pool, nr);
 	lock_acquire(m, &pool->lock);
 	for (i = 0; i < nr; i++) {
@@ -180,6 +189,57 @@ static void forget_tried(struct hvo_pool *pool)
 			pool->nodes[n].tried[i] = 0;
 }
 
+/* Pages, at most @max, that can be had on each node without making room on any. */
+static unsigned int free_on_each(struct resize *r, uint64_t max)
+{
+	uint64_t nodes;
+
+	for (nodes = r->nodes; max && nodes; nodes &= nodes - 1)
+		max = min_u64(max, hugetlb_count_free(r->pool, __builtin_ctzll(nodes)));
+	return (unsigned int)max;
+}
+
+/*
+ * Tell the platform if descriptors beside all frames are going to be written, most of them: several
+ * in each page of these.
+ */
+static void expect_heads(struct resize *r, uint64_t want)
+{
+	struct hvo_machine *m = r->pool->m;
+	uint64_t nr = m->mm.nr_frames >> HVO_PAGEBLOCK_ORDER;
+
+	if (m->ops->willneed && m->mm.heads && want > nr / 2)
+		m->ops->willneed(m->ctx, m->mm.heads, nr * sizeof(*m->mm.heads));
+}
+
+/*
+ * On demand nothing is to be folded: let free memory join in batches, as much of it on each node as
+ * single pages in turn would be, and at most @want pages. Returns how many are wanted still.
+ */
+static uint64_t join_free(struct resize *r, uint64_t want)
+{
+	struct hvo_pool *pool = r->pool;
+	unsigned int nr_nodes = nr_of_nodes(r->nodes), each, nr, i;
+
+	lock_assert_held(pool->m, &pool->m->memmap_lock);
+	expect_heads(r, want);
+	while (!r->stopped && (each = free_on_each(r, min_u64(want, BATCH) / nr_nodes))) {
+		for (i = 0, nr = 0; i < nr_nodes; i++) {
+			struct pool_node *n =
+				hugetlb_next_node(pool, &pool->next_alloc, r->nodes, any);
+
+			nr += hugetlb_alloc_free(pool, (int)(n - pool->nodes), each,
+						 pool->batch + nr);
+		}
+		mark_boot(r, nr);
+		hugetlb_add_batch(pool, nr);
+		r->res.done += nr;
+		want -= nr;
+		go_on(r);
+	}
+	return want;
+}
+
 /*
  * Linux folds when all pages are allocated, or no more can be: frames that folding frees do not
  * make the pool larger. With policies that are not Linux's, and with users that watch, each batch
@@ -193,6 +253,10 @@ static void grow(struct resize *r, uint64_t want)
 	hvo_pfn_t pfn = 0;
 
 	lock_assert_held(r->pool->m, &r->pool->m->memmap_lock);
+	if (on_demand(r->pool->m) && !r->pool->cma)
+		want = join_free(r, want);
+	if (r->stopped)
+		return;
 	forget_tried(r->pool);
 	while (want) {
 		if (alloc_in_turn(r->pool, r->nodes, &pfn)) {

@@ -114,19 +114,73 @@ static void take_out(struct hvo_machine *m, struct zone *z, hvo_pfn_t pfn, unsig
 	zone_free_sub(m, z, UINT64_C(1) << order);
 }
 
-bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, hvo_pfn_t *ret)
+/* The first block of the smallest order, from *@order on, of which there is one. */
+static bool smallest(struct hvo_machine *m, const struct zone *z, unsigned int *order,
+		     hvo_pfn_t *ret)
 {
 	unsigned int o;
 
 	lock_assert_held(m, &z->lock);
-	for (o = order; o <= m->cfg.max_order; o++) {
+	for (o = *order; o <= m->cfg.max_order; o++) {
 		if (!z->whole[o - HVO_PAGEBLOCK_ORDER])
 			continue;
 		*ret = pb_pfn(pb_of_link(z->whole[o - HVO_PAGEBLOCK_ORDER]));
-		take_out(m, z, *ret, o, order);
+		*order = o;
 		return true;
 	}
 	return false;
+}
+
+bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, hvo_pfn_t *ret)
+{
+	unsigned int have = order;
+
+	if (!smallest(m, z, &have, ret))
+		return false;
+	take_out(m, z, *ret, have, order);
+	return true;
+}
+
+/* Make a block in state TAKEN blocks of @order; returns how many. */
+static unsigned int split_taken(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int have,
+				unsigned int order, hvo_pfn_t *pfns)
+{
+	unsigned int nr = 1u << (have - order), i;
+
+	page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAIL, 0);
+	for (i = 0; i < nr; i++, pfn += UINT64_C(1) << order) {
+		fold_set(m, pfn, order, whole_byte(m, order));
+		page_set_state(m, pfn, page_rw(m, pfn), HVO_PAGE_TAKEN, order);
+		pfns[i] = pfn;
+	}
+	return nr;
+}
+
+unsigned int zone_take_batch(struct hvo_machine *m, struct zone *z, unsigned int order,
+			     unsigned int max, hvo_pfn_t *pfns)
+{
+	unsigned int nr = 0, have = order, part;
+	hvo_pfn_t pfn = 0;
+
+	lock_assert_held(m, &z->lock);
+	for (; nr < max && smallest(m, z, &have, &pfn); have = order) {
+		for (part = have; 1u << (part - order) > max - nr; part--)
+			;
+		take_out(m, z, pfn, have, part);
+		nr += split_taken(m, pfn, part, order, pfns + nr);
+	}
+	return nr;
+}
+
+uint64_t zone_count_whole(struct hvo_machine *m, const struct zone *z, unsigned int order)
+{
+	unsigned int o;
+	uint64_t nr = 0;
+
+	lock_assert_held(m, &z->lock);
+	for (o = order; o <= m->cfg.max_order; o++)
+		nr += (uint64_t)z->nr_whole[o - HVO_PAGEBLOCK_ORDER] << (o - order);
+	return nr;
 }
 
 bool zone_heads_free(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)

@@ -77,6 +77,16 @@ enum pageblock_place pageblock_place(struct hvo_machine *m, pb_t pb);
 /* Take a block of order 9 and above off the free lists; false if there is none. */
 bool zone_take_whole(struct hvo_machine *m, struct zone *z, unsigned int order, hvo_pfn_t *ret);
 
+/*
+ * Take up to @max blocks of an order of 9 and above: those that so many calls of zone_take_whole()
+ * would take. Returns how many.
+ */
+unsigned int zone_take_batch(struct hvo_machine *m, struct zone *z, unsigned int order,
+			     unsigned int max, hvo_pfn_t *pfns);
+
+/* Count the blocks of an order of 9 and above that are free, or part of larger ones that are. */
+uint64_t zone_count_whole(struct hvo_machine *m, const struct zone *z, unsigned int order);
+
 /* Does a free block of this order begin at @pfn? */
 bool zone_heads_free(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 

@@ -11,6 +11,8 @@
 #include <hvo/contig.h>
 #include <hvo/hotplug.h>
 
+#include <stdlib.h>
+
 #include "core/base.h"
 
 #define ANY HVO_NODE_ANY
@@ -450,6 +452,92 @@ static void test_movable_arguments(void **state)
 	assert_int_not_equal(hvo_machine_size(&cfg), 0);
 }
 
+/* ---- many pages at once -------------------------------------------------------------- */
+
+#define AT_ONCE_NODES 3
+
+/* A machine whose nodes have unlike amounts of free memory, in pieces. */
+static struct hvo_pool *open_uneven(struct rig *r, uint64_t seed)
+{
+	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, AT_ONCE_NODES * 512);
+	struct hvo_pool *pool;
+	hvo_pfn_t v[400];
+	unsigned int nr = 0, i, order;
+
+	cfg.nr_nodes = AT_ONCE_NODES;
+	cfg.movable_bytes = seed % 2 ? 128 * MIB : 0;
+	rig_open(r, RIG_SIM, &cfg);
+	pool = rig_pool_new(r, 9);
+	for (i = 0; i < 400; i++) {
+		int node = (int)(rig_random(&seed) % 4);
+
+		order = (unsigned int)rig_random(&seed) % (i % 8 ? 12 : 15);
+		if (!hvo_alloc_pages(r->m, GFP_HOG | HVO_GFP_THISNODE, order, node == 3 ? 0 : node,
+				     &v[nr]))
+			nr++;
+	}
+	for (i = 0; i < nr; i++)
+		if (rig_random(&seed) % 2)
+			rig_put(r, v[i]);
+	return pool;
+}
+
+static int compare_pfns(const void *a, const void *b)
+{
+	const hvo_pfn_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* All free pages of a pool, in order of their frames. */
+static unsigned int take_all(struct hvo_pool *pool, hvo_pfn_t *pfns)
+{
+	unsigned int nr = 0;
+
+	while (!hvo_pool_alloc(pool, HVO_GFP_NOWARN, ANY, &pfns[nr]))
+		nr++;
+	qsort(pfns, nr, sizeof(*pfns), compare_pfns);
+	return nr;
+}
+
+/* What grows in batches takes the very pages that it would take one by one, in turn over nodes. */
+static void test_grow_at_once(void **state)
+{
+	hvo_pfn_t pfns[2][AT_ONCE_NODES * 256];
+	unsigned int nr[2], batches = 0, i;
+	struct hvo_pool *pool[2];
+	uint64_t seed, n, want, random = 1;
+	struct rig r[2];
+	int node;
+
+	(void)state;
+	for (seed = 1; seed <= 24; seed++) {
+		for (i = 0; i < 2; i++)
+			pool[i] = open_uneven(&r[i], seed);
+		want = 20 + rig_random(&random) % (AT_ONCE_NODES * 256);
+		n = rig_resize(pool[0], ANY, want).done;
+		while (rig_resize(pool[1], ANY, rig_pool(pool[1], ANY).total + 1).done &&
+		       rig_pool(pool[1], ANY).total < want)
+			;
+		assert_int_equal(rig_pool(pool[0], ANY).total, n);
+		for (node = 0; node < AT_ONCE_NODES; node++) {
+			struct hvo_pool_stat a = rig_pool(pool[0], node);
+
+			assert_int_equal(a.total, rig_pool(pool[1], node).total);
+			batches += a.total > 20;
+		}
+		rig_audit(&r[0]);
+		for (i = 0; i < 2; i++)
+			nr[i] = take_all(pool[i], pfns[i]);
+		assert_int_equal(nr[0], n);
+		assert_int_equal(nr[1], n);
+		assert_memory_equal(pfns[0], pfns[1], n * sizeof(pfns[0][0]));
+		for (i = 0; i < 2; i++)
+			rig_close(&r[i]);
+	}
+	assert_true(batches > 10);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -458,6 +546,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_boot_arguments),	 cmocka_unit_test(test_movable_node),
 		cmocka_unit_test(test_movable_policies), cmocka_unit_test(test_movable_plug),
 		cmocka_unit_test(test_movable_failure),	 cmocka_unit_test(test_movable_arguments),
+		cmocka_unit_test(test_grow_at_once),
 	};
 
 	return run_program(argc, argv, tests, NULL, NULL);

@@ -13,10 +13,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include <urcu/urcu-bp.h>
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 static void *window(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
@@ -88,6 +93,19 @@ static void discard(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 	hvo_linux_set_holes(host, pfn, nr);
 	if (arena_fallocate(host, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, pfn, nr))
 		memset(host_frame(host, pfn), 0, (size_t)(nr << PAGE_SHIFT));
+}
+
+/*
+ * One huge page for many faults, where all of the page is meant; not by advice, for some of each is
+ * there already.
+ */
+static void willneed(void *ctx, void *start, size_t len)
+{
+	uintptr_t from = ((uintptr_t)start + TABLE_BYTES - 1) & ~(uintptr_t)(TABLE_BYTES - 1);
+	uintptr_t to = ((uintptr_t)start + len) & ~(uintptr_t)(TABLE_BYTES - 1);
+
+	if (!host_is_gone(ctx) && from < to)
+		(void)madvise((void *)from, to - from, MADV_COLLAPSE);
 }
 
 static void lock_wait(void *ctx, uint32_t *word, uint32_t value)
@@ -231,6 +249,7 @@ const struct hvo_platform_ops hvo_linux_ops = {
 	.read_lock = read_lock,
 	.read_unlock = read_unlock,
 	.quiesce = quiesce,
+	.willneed = willneed,
 	.now_ns = now_ns,
 	.sleep_ns = hvo_linux_sleep_ns,
 	.kick = hvo_linux_kick,

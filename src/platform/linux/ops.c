@@ -7,7 +7,6 @@
 #include "host.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <stdio.h>
@@ -22,72 +21,6 @@ static void *window(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
 	(void)nr;
 	return host_frame(ctx, pfn);
-}
-
-static int arena_fallocate(const struct hvo_linux *host, int mode, hvo_pfn_t pfn, uint64_t nr)
-{
-	int rc;
-
-	do {
-		rc = fallocate(host->fd, mode, (off_t)(pfn << PAGE_SHIFT),
-			       (off_t)(nr << PAGE_SHIFT));
-	} while (rc && errno == EINTR);
-	return rc;
-}
-
-void hvo_linux_set_holes(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
-{
-	uint64_t block = pfn >> HVO_PAGEBLOCK_ORDER;
-
-	for (; block < (pfn + nr + HVO_PAGEBLOCK_FRAMES - 1) >> HVO_PAGEBLOCK_ORDER; block++)
-		__atomic_fetch_or(&host->holes[block / 64], UINT64_C(1) << block % 64,
-				  __ATOMIC_RELEASE);
-}
-
-static bool any_hole(const struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
-{
-	uint64_t block = pfn >> HVO_PAGEBLOCK_ORDER, last = (pfn + nr - 1) >> HVO_PAGEBLOCK_ORDER;
-
-	for (; block <= last; block++)
-		if (__atomic_load_n(&host->holes[block / 64], __ATOMIC_ACQUIRE) >> block % 64 & 1)
-			return true;
-	return false;
-}
-
-/* Only those that are populated from end to end. */
-static void clear_holes(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
-{
-	uint64_t block = (pfn + HVO_PAGEBLOCK_FRAMES - 1) >> HVO_PAGEBLOCK_ORDER;
-
-	for (; block < (pfn + nr) >> HVO_PAGEBLOCK_ORDER; block++)
-		__atomic_fetch_and(&host->holes[block / 64], ~(UINT64_C(1) << block % 64),
-				   __ATOMIC_RELEASE);
-}
-
-/* Allocate all or nothing: shmem frees the pages of a call that runs out of memory. */
-static int populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
-{
-	struct hvo_linux *host = ctx;
-
-	if (host_is_gone(host))
-		return -HVO_ENODEV;
-	if (!nr || (!host->sparse && !any_hole(host, pfn, nr)))
-		return 0;
-	if (arena_fallocate(host, 0, pfn, nr))
-		return -HVO_ENOMEM;
-	clear_holes(host, pfn, nr);
-	return 0;
-}
-
-static void discard(void *ctx, hvo_pfn_t pfn, uint64_t nr)
-{
-	struct hvo_linux *host = ctx;
-
-	if (host_is_gone(host) || !nr)
-		return;
-	hvo_linux_set_holes(host, pfn, nr);
-	if (arena_fallocate(host, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, pfn, nr))
-		memset(host_frame(host, pfn), 0, (size_t)(nr << PAGE_SHIFT));
 }
 
 static void lock_wait(void *ctx, uint32_t *word, uint32_t value)
@@ -222,8 +155,8 @@ const struct hvo_platform_ops hvo_linux_ops = {
 	.remap = hvo_linux_remap,
 	.flush = hvo_linux_flush,
 	.backing = hvo_linux_backing,
-	.populate = populate,
-	.discard = discard,
+	.populate = hvo_linux_arena_populate,
+	.discard = hvo_linux_arena_discard,
 	.zero = hvo_linux_zero,
 	.copy = hvo_linux_copy,
 	.lock_wait = lock_wait,
@@ -238,36 +171,3 @@ const struct hvo_platform_ops hvo_linux_ops = {
 	.panic = hvo_linux_panic,
 	.audit = hvo_linux_audit,
 };
-
-/* ---- for holders of frames ------------------------------------------------------ */
-
-/* Nobody else's, and nothing that the machine itself needs. */
-static int check_held(const struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
-{
-	if (host_is_gone(host))
-		return -HVO_ENODEV;
-	return host->machine && hvo_pages_held(host->machine, pfn, nr) ? 0 : -HVO_EINVAL;
-}
-
-int hvo_linux_discard(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
-{
-	int rc = check_held(host, pfn, nr);
-
-	if (!rc)
-		discard(host, pfn, nr);
-	return rc;
-}
-
-int hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
-{
-	int rc = check_held(host, pfn, nr);
-
-	if (rc || !nr || host->sparse || !any_hole(host, pfn, nr))
-		return rc;
-	if (nr << PAGE_SHIFT > hvo_linux_memory_available())
-		return -HVO_ENOMEM;
-	rc = hvo_linux_populate_range(host, pfn << PAGE_SHIFT, nr << PAGE_SHIFT);
-	if (!rc)
-		clear_holes(host, pfn, nr);
-	return rc;
-}

@@ -29,10 +29,9 @@ struct hvo_linux;
  * Memfd, anonymous memory and files of tmpfs consist of small pages that are made huge: 2 MiB are
  * touched at one byte and then collapsed (MADV_COLLAPSE, Linux 6.1), whatever the host's settings for
  * shared memory say. Of a sparse machine that happens to the 2 MiB in which the machine first asks
- * for memory: when it cuts them, clears them for their user, or moves something there. What a user
- * gets that nothing cleared is small if the user is the first to touch it; hvo_linux_populate() comes
- * before that. A host without huge pages to give, or with an older kernel, leaves small ones:
- * hvo_linux_info() says how it is.
+ * for memory: when it cuts them, clears them for their user, or moves something there. What nothing
+ * cleared is small if its user is the first to touch it. A host without huge pages to give, or with
+ * an older kernel, leaves small ones: hvo_linux_info() says how it is.
  *
  * Touching memory can end with SIGBUS where nobody could have said no before: a file that somebody
  * shortens; frames that hvo_linux_discard() gave back, and memory that is not added yet, of a pool
@@ -74,8 +73,8 @@ enum hvo_linux_memory {
  * @why: NULL, or where a sentence goes that says what is wrong and what to do; after an error only
  * @why_len: bytes there are at @why; what does not fit is cut off, the end is 0 always
  *
- * What FILE and BUFFER contain at the start is kept, for whoever gets it; it is cleared first where
- * the machine clears what is freed (HVO_CLEAR_ON_FREE).
+ * What FILE and BUFFER contain is lost: a machine begins with clear memory. A buffer, or device, of a
+ * sparse machine is not touched, and has to be clear.
  */
 struct hvo_linux_options {
 	uint32_t size;
@@ -208,7 +207,7 @@ int hvo_linux_discard(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
  *
  * What is there already keeps its content. Asks first what the system can do without killing
  * anybody for it. Blocks of 2 MiB become huge in hardware where that can be had. Of a sparse machine
- * frames come with the first touch, too, but small.
+ * frames come with the first touch: nothing to do.
  *
  * Context: may wait.
  * Return: 0; -HVO_EINVAL: not all of them are in blocks that somebody holds, or @host has no machine

@@ -264,9 +264,8 @@ static int open_buffer(struct hvo_linux *host, const struct hvo_linux_options *o
 }
 
 int hvo_linux_arena_open(struct hvo_linux *host, const struct hvo_linux_options *opt,
-			 const struct hvo_config *cfg)
+			 uint64_t memory)
 {
-	uint64_t memory = cfg->memory_bytes;
 	int rc;
 
 	host->memory = (enum hvo_linux_memory)opt->memory;
@@ -300,8 +299,8 @@ int hvo_linux_arena_open(struct hvo_linux *host, const struct hvo_linux_options 
 	if (!host->lasting)
 		hvo_linux_set_holes(host, memory >> PAGE_SHIFT,
 				    (host->bytes - memory) >> PAGE_SHIFT);
-	/* What is new is clear. Before it is mapped, for that reserves pages of hugetlbfs. */
-	if (opt->memory == HVO_LINUX_FILE && !host->lasting && cfg->clear == HVO_CLEAR_ON_FREE &&
+	/* Machines begin with clear memory. Before it is mapped, for that reserves huge pages. */
+	if (opt->memory == HVO_LINUX_FILE && !host->lasting &&
 	    arena_fallocate(host, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, host->bytes))
 		return hvo_linux_refuse(host, -HVO_EINVAL, "fd: the file cannot be cleared: %s",
 					strerror(errno));
@@ -755,7 +754,7 @@ static int populate_all(struct hvo_linux *host, uint64_t memory, uint64_t extra)
 }
 
 /* @extra: what else is going to be needed. */
-int hvo_linux_arena_fill(struct hvo_linux *host, const struct hvo_config *cfg, uint64_t extra)
+int hvo_linux_arena_fill(struct hvo_linux *host, uint64_t memory, uint64_t extra)
 {
 	int rc = 0;
 
@@ -763,8 +762,8 @@ int hvo_linux_arena_fill(struct hvo_linux *host, const struct hvo_config *cfg, u
 		rc = check_buffer(host);
 	/* A device has all of its memory. */
 	if (!rc && !host->sparse && (host->fd < 0 || !host->lasting))
-		rc = populate_all(host, cfg->memory_bytes, extra);
-	if (!rc && host->lasting && cfg->clear == HVO_CLEAR_ON_FREE)
+		rc = populate_all(host, memory, extra);
+	if (!rc && !host->sparse && host->lasting)
 		memset(host->direct, 0, (size_t)host->bytes);
 	return rc;
 }
@@ -797,7 +796,7 @@ int hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
 {
 	int rc = check_held(host, pfn, nr);
 
-	if (rc || !nr || host->lasting || !any_hole(host, pfn, nr))
+	if (rc || !nr || host->sparse || host->lasting || !any_hole(host, pfn, nr))
 		return rc;
 	if (hvo_linux_arena_lost(host))
 		return -HVO_ENODEV;

@@ -145,9 +145,9 @@ struct hvo_linux {
 int hvo_linux_refuse(const struct hvo_linux *host, int rc, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int hvo_linux_arena_open(struct hvo_linux *host, const struct hvo_linux_options *opt,
-			 const struct hvo_config *cfg);
+			 uint64_t memory);
 int hvo_linux_arena_map(struct hvo_linux *host, uint64_t memory);
-int hvo_linux_arena_fill(struct hvo_linux *host, const struct hvo_config *cfg, uint64_t extra);
+int hvo_linux_arena_fill(struct hvo_linux *host, uint64_t memory, uint64_t extra);
 /* Does this node of the host have so much for us? 0, or -HVO_ENOMEM and why. */
 int hvo_linux_arena_room(const struct hvo_linux *host, int node, uint64_t bytes);
 bool hvo_linux_arena_lost(const struct hvo_linux *host);

@@ -218,7 +218,7 @@ static int fill(struct hvo_linux *host, const struct hvo_config *cfg)
 	uint64_t array_bytes = host->array_pages << PAGE_SHIFT, off;
 	uint64_t extra = (host->bytes + array_bytes) / 512 +
 			 host->array_pages * sizeof(*host->table) + 4 * HVO_PAGEBLOCK_SIZE;
-	int rc = hvo_linux_arena_fill(host, cfg, extra);
+	int rc = hvo_linux_arena_fill(host, cfg->memory_bytes, extra);
 
 	if (rc || host->sparse || in_table_layout(host))
 		return rc;
@@ -245,7 +245,7 @@ static int open_mapped(struct hvo_linux *host, const struct hvo_config *cfg,
 	int rc;
 
 	pthread_mutex_lock(&list_lock);
-	rc = hvo_linux_arena_open(host, opt, cfg);
+	rc = hvo_linux_arena_open(host, opt, cfg->memory_bytes);
 	if (!rc)
 		rc = open_span(host);
 	if (!rc)

@@ -26,7 +26,6 @@
 #include <unistd.h>
 
 #define BLOCK HVO_PAGEBLOCK_FRAMES
-#define BLOCK_BYTES HVO_PAGEBLOCK_SIZE
 #define FRAMES(bytes) ((bytes) / HVO_FRAME_SIZE)
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25

@@ -99,7 +99,7 @@ struct hvo_linux {
 	enum hvo_linux_memory memory; /* (c) */
 	int fd;			      /* (c) the arena; -1: it has none, or child of a fork */
 	uint64_t offset;	      /* (c) in @fd */
-	uint64_t unit;		      /* (c) bytes, see arena.c */
+	uint64_t unit;		      /* (c) bytes, see memory.c */
 	bool small;		      /* (c) units of 4 KiB that can be given back */
 	bool lasting;		      /* (c) memory that can not be given back */
 	bool collapse;		      /* (c) small pages are to become huge */
@@ -119,7 +119,7 @@ struct hvo_linux {
 	uint32_t *table;     /* (a) written under (l); entries as above; NULL: table layout */
 	uint32_t numa_nodes; /* (c) of the host */
 	char *why;	     /* WHY_LEN bytes, only while it is opened */
-	uint64_t *holes;     /* (a) a bit for each 2 MiB, see arena.c */
+	uint64_t *holes;     /* (a) a bit for each 2 MiB, see memory.c */
 
 	pthread_mutex_t lock;
 	uint64_t nr_mappings;		 /* (l) of the array: 1 + edges between unlike pages */
@@ -151,8 +151,13 @@ int hvo_linux_arena_fill(struct hvo_linux *host, uint64_t memory, uint64_t extra
 /* Does this node of the host have so much for us? 0, or -HVO_ENOMEM and why. */
 int hvo_linux_arena_room(const struct hvo_linux *host, int node, uint64_t bytes);
 bool hvo_linux_arena_lost(const struct hvo_linux *host);
-int hvo_linux_arena_populate(void *ctx, hvo_pfn_t pfn, uint64_t nr);
-void hvo_linux_arena_discard(void *ctx, hvo_pfn_t pfn, uint64_t nr);
+
+/* memory.c */
+#define BLOCK_BYTES ((uint64_t)HVO_PAGEBLOCK_SIZE)
+int hvo_linux_memory_fallocate(const struct hvo_linux *host, int mode, uint64_t off, uint64_t len);
+int hvo_linux_memory_get(struct hvo_linux *host, uint64_t off, uint64_t len);
+int hvo_linux_memory_populate(void *ctx, hvo_pfn_t pfn, uint64_t nr);
+void hvo_linux_memory_discard(void *ctx, hvo_pfn_t pfn, uint64_t nr);
 /* What lies in these frames is not all populated. */
 void hvo_linux_set_holes(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
 

@@ -9,7 +9,9 @@
  * The linux platform's own state, shared by the files of this directory only.
  *
  * Address space, reserved once by open; nothing is ever mapped outside of it but
- * the spare mappings and the machine's memory:
+ * the spare mappings, the machine's memory, and a caller's buffer, which is the direct map then.
+ * In the table layout the array is one page for reading, and there are no ledger table and
+ * no spare mappings:
  *
  *	 span                                                     span + span_len
  *	+-----+------------------+-------+---------------+-------+-------+
@@ -24,7 +26,8 @@
  *	list lock (linux.c)	list of hosts, @machine, changes of @trace
  *	what liburcu locks	while it waits for readers, too
  *	@lock			table (writers), ledger, spare mappings, and the
- *				mmap calls on the array
+ *				mmap calls on the array; which units of more than 4 KiB
+ *				are there
  * @lock is the innermost of all, the core's spin locks included: remap() is called under
  * those, while readers wait for its caller. So under it nobody waits for a reader.
  * Letters: (c) constant after open, (a) atomic, (l) @lock, (g) list lock.
@@ -45,6 +48,8 @@
 #define SPARE_CHUNK 16u
 #define SPARE_DEFAULT 64u
 #define SPARE_MAX 65536u
+
+#define WHY_LEN 512u
 
 /*
  * struct spare - mappings that are only held to be given up
@@ -91,26 +96,30 @@ struct worker {
 };
 
 struct hvo_linux {
-	int fd;		      /* (c) the arena; -1 in the child of a fork */
-	bool sparse;	      /* (c) */
-	bool thp_asked;	      /* (c) */
-	bool dontfork;	      /* (c) the direct map is not inherited */
-	bool hole;	      /* (c) in the child: not ours where the direct map was */
-	bool gone;	      /* (a) child of a fork: nothing is mapped any more */
-	uint8_t *span;	      /* (c) see above */
-	size_t span_len;      /* (c) */
-	uint8_t *direct;      /* (c) */
-	uint8_t *array;	      /* (c) */
-	uint64_t bytes;	      /* (c) of the arena */
-	uint64_t nr_frames;   /* (c) */
-	uint64_t array_pages; /* (c) */
-	uint32_t *table;      /* (a) written under (l); entries as above */
-	uint32_t numa_nodes;  /* (c) of the host */
-	/*
-	 * (a) a bit for each 2 MiB: part of it may not be populated. Unused where @sparse: there that
-	 * is so of all.
-	 */
-	uint64_t *holes;
+	enum hvo_linux_memory memory; /* (c) */
+	int fd;			      /* (c) the arena; -1: it has none, or child of a fork */
+	uint64_t offset;	      /* (c) in @fd */
+	uint64_t unit;		      /* (c) bytes, see memory.c */
+	bool small;		      /* (c) units of 4 KiB that can be given back */
+	bool lasting;		      /* (c) memory that can not be given back */
+	bool collapse;		      /* (c) small pages are to become huge */
+	bool sparse;		      /* (c) */
+	bool thp_asked;		      /* (c) */
+	bool strict_numa;	      /* (c) */
+	bool dontfork;		      /* (c) the direct map is not inherited */
+	bool hole;		      /* (c) in the child: not ours where the direct map was */
+	bool gone;		      /* (a) child of a fork: nothing is mapped any more */
+	uint8_t *span;		      /* (c) see above */
+	size_t span_len;	      /* (c) */
+	uint8_t *direct;	      /* (c) */
+	uint8_t *array;		      /* (c) */
+	uint64_t bytes;		      /* (c) of the arena */
+	uint64_t nr_frames;	      /* (c) */
+	uint64_t array_pages;	      /* (c) */
+	uint32_t *table;     /* (a) written under (l); entries as above; NULL: table layout */
+	uint32_t numa_nodes; /* (c) of the host */
+	char *why;	     /* WHY_LEN bytes, only while it is opened */
+	uint64_t *holes;     /* (a) a bit for each 2 MiB, see memory.c */
 
 	pthread_mutex_t lock;
 	uint64_t nr_mappings;		 /* (l) of the array: 1 + edges between unlike pages */
@@ -131,11 +140,27 @@ struct hvo_linux {
 	struct hvo_linux *next;	     /* (g) */
 };
 
-/* ops.c: what lies in these frames is not all populated. */
-void hvo_linux_set_holes(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
+/* arena.c */
+/* Say what is wrong to who opens the host; returns @rc. */
+int hvo_linux_refuse(const struct hvo_linux *host, int rc, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+int hvo_linux_arena_open(struct hvo_linux *host, const struct hvo_linux_options *opt,
+			 uint64_t memory);
+int hvo_linux_arena_map(struct hvo_linux *host, uint64_t memory);
+int hvo_linux_arena_fill(struct hvo_linux *host, uint64_t memory, uint64_t extra);
+/* Does this node of the host have so much for us? 0, or -HVO_ENOMEM and why. */
+int hvo_linux_arena_room(const struct hvo_linux *host, int node, uint64_t bytes);
+bool hvo_linux_arena_lost(const struct hvo_linux *host);
 
-/* linux.c */
-int hvo_linux_populate_range(struct hvo_linux *host, uint64_t off, uint64_t len);
+/* memory.c */
+#define BLOCK_BYTES ((uint64_t)HVO_PAGEBLOCK_SIZE)
+int hvo_linux_memory_fallocate(const struct hvo_linux *host, int mode, uint64_t off, uint64_t len);
+int hvo_linux_memory_get(struct hvo_linux *host, uint64_t off, uint64_t len);
+int hvo_linux_memory_populate(void *ctx, hvo_pfn_t pfn, uint64_t nr);
+void hvo_linux_memory_discard(void *ctx, hvo_pfn_t pfn, uint64_t nr);
+void hvo_linux_willneed(void *ctx, void *start, size_t len);
+/* What lies in these frames is not all populated. */
+void hvo_linux_set_holes(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
 
 /* remap.c */
 #define TAIL_MAP_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK | MAP_FIXED)
@@ -159,9 +184,11 @@ void hvo_linux_zero(void *ctx, hvo_pfn_t pfn, uint64_t nr);
 void hvo_linux_copy(void *ctx, hvo_pfn_t dst, hvo_pfn_t src, uint64_t nr);
 
 /* numa.c */
-uint32_t hvo_linux_numa_bind(uint8_t *direct, uint64_t bytes, uint32_t nr_nodes);
+int hvo_linux_numa_bind(struct hvo_linux *host, uint64_t bytes, uint32_t nr_nodes);
 
 /* limits.c */
+/* First number after @key at the start of a line; @key "" is the file's first number. */
+bool hvo_linux_read_number(const char *path, const char *key, uint64_t *ret);
 uint64_t hvo_linux_memory_available(void);
 uint64_t hvo_linux_max_map_count(void);
 bool hvo_linux_thp_allowed(void);

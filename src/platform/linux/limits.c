@@ -28,7 +28,7 @@ static const struct cgroup cgroups[] = {
 };
 
 /* First number after @key at the start of a line; @key "" is the file's first number. */
-static bool read_number(const char *path, const char *key, uint64_t *ret)
+bool hvo_linux_read_number(const char *path, const char *key, uint64_t *ret)
 {
 	size_t len = strlen(key);
 	char line[256];
@@ -58,7 +58,7 @@ static bool cgroup_number(const char *dir, const char *file, const char *key, ui
 
 	if (asprintf(&path, "%s/%s", dir, file) < 0)
 		return false;
-	found = read_number(path, key, ret);
+	found = hvo_linux_read_number(path, key, ret);
 	free(path);
 	return found;
 }
@@ -179,7 +179,7 @@ uint64_t hvo_linux_memory_available(void)
 	uint64_t room = UINT64_MAX, n;
 	size_t i;
 
-	if (read_number("/proc/meminfo", "MemAvailable", &n))
+	if (hvo_linux_read_number("/proc/meminfo", "MemAvailable", &n))
 		room = n << 10;
 	for (i = 0; i < sizeof(cgroups) / sizeof(cgroups[0]); i++) {
 		n = cgroup_available(&cgroups[i]);
@@ -192,7 +192,7 @@ uint64_t hvo_linux_max_map_count(void)
 {
 	uint64_t n;
 
-	return read_number("/proc/sys/vm/max_map_count", "", &n) ? n : 65530;
+	return hvo_linux_read_number("/proc/sys/vm/max_map_count", "", &n) ? n : 65530;
 }
 
 /* Would asking for huge pages in shared memory do anything? */

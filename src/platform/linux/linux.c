@@ -3,7 +3,7 @@
  * Opening and closing a machine's memory, and what a fork does to it.
  *
  * States of a host: being built (in the list once it has mappings), open, gone (in
- * the child of a fork: address space is kept but shows nothing, the memfd is
+ * the child of a fork: address space is kept but shows nothing, the descriptor is
  * closed, calls on the machine are -HVO_ENODEV), closed. Open undoes its steps in
  * reverse order; close can undo a half-built host, so both are one function.
  *
@@ -17,15 +17,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 #include <urcu/urcu-bp.h>
 
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #endif
@@ -91,6 +90,9 @@ static void fork_cover(struct hvo_linux *host)
 	p = mmap(host->array, array_len, PROT_NONE, flags | MAP_FIXED, -1, 0);
 	if (p == MAP_FAILED)
 		munmap(host->array, array_len);
+	/* Its owner's: private or shared as that wants it. */
+	if (host->memory == HVO_LINUX_BUFFER)
+		return;
 	if (!host->dontfork)
 		munmap(host->direct, (size_t)host->bytes);
 	p = mmap(host->direct, (size_t)host->bytes, PROT_NONE, flags | MAP_FIXED_NOREPLACE, -1, 0);
@@ -119,7 +121,8 @@ static void fork_child(void)
 		__atomic_store_n(&host->worker.stop, 1, __ATOMIC_RELAXED);
 		__atomic_store_n(&host->gone, true, __ATOMIC_RELAXED);
 		fork_cover(host);
-		close(host->fd);
+		if (host->fd >= 0)
+			close(host->fd);
 		host->fd = -1;
 		if (host->machine)
 			hvo_machine_abandon(host->machine);
@@ -136,145 +139,89 @@ static void fork_install(void)
 
 /* ---- open, step by step ----------------------------------------------- */
 
-/* ftruncate beyond RLIMIT_FSIZE raises SIGXFSZ, which kills by default. */
-static int resize_quietly(int fd, uint64_t bytes)
-{
-	const struct timespec now = { 0, 0 };
-	sigset_t set, old, pending;
-	int rc, error;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGXFSZ);
-	sigpending(&pending);
-	pthread_sigmask(SIG_BLOCK, &set, &old);
-	rc = ftruncate(fd, (off_t)bytes);
-	error = errno;
-	/* Ours only: one that was pending before belongs to the program. */
-	if (rc && error == EFBIG && !sigismember(&pending, SIGXFSZ))
-		while (sigtimedwait(&set, NULL, &now) < 0 && errno == EINTR)
-			;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (!rc)
-		return 0;
-	if (error == EFBIG)
-		return -HVO_EFBIG;
-	return error == EINVAL ? -HVO_EINVAL : -HVO_ENOMEM;
-}
-
-/* Sealed: whoever gets the descriptor cannot pull the memory from under us. */
-static int open_arena(struct hvo_linux *host)
-{
-	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-	int rc;
-
-	/* Systems may insist on it (vm.memfd_noexec); kernels before 6.3 do not know it. */
-	host->fd = memfd_create("hvo", flags | MFD_NOEXEC_SEAL);
-	if (host->fd < 0 && errno == EINVAL)
-		host->fd = memfd_create("hvo", flags);
-	if (host->fd < 0)
-		return errno == ENOSYS || errno == EPERM ? -HVO_ENOSYS : -HVO_ENOMEM;
-	rc = resize_quietly(host->fd, host->bytes);
-	if (rc)
-		return rc;
-	if (fcntl(host->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
-		return -HVO_ENOSYS;
-	return 0;
-}
-
 static uint64_t round_up(uint64_t n, uint64_t to)
 {
 	return (n + to - 1) / to * to;
 }
 
-static int map_fixed(void *addr, uint64_t len, int prot, int flags, int fd)
+static int map_fixed(void *addr, uint64_t len, int prot, int flags)
 {
-	void *p = mmap(addr, (size_t)len, prot, flags | MAP_FIXED, fd, 0);
+	void *p;
 
+	if (!len)
+		return 0;
+	p = mmap(addr, (size_t)len, prot, flags | MAP_FIXED, -1, 0);
 	return p == MAP_FAILED ? -HVO_ENOMEM : 0;
+}
+
+static bool in_table_layout(const struct hvo_linux *host)
+{
+	return host->array_pages == 1;
 }
 
 /* All address space at once: later nothing fails for want of it. See host.h. */
 static int open_span(struct hvo_linux *host)
 {
-	uint64_t array_bytes = host->array_pages << PAGE_SHIFT;
-	uint64_t table_bytes = round_up(host->array_pages * sizeof(*host->table), PAGE_BYTES);
-	uint64_t array_off = round_up(host->bytes, TABLE_BYTES) + TABLE_BYTES;
-	uint64_t table_off = array_off + round_up(array_bytes, TABLE_BYTES) + TABLE_BYTES;
 	const int anon = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-	uintptr_t base;
+	uint64_t array_bytes = host->array_pages << PAGE_SHIFT, inner = host->bytes,
+		 table_bytes = 0;
+	uint64_t array_off, table_off;
+	uint8_t *base;
 	int rc;
 
+	if (host->direct)
+		inner = 0;
+	if (!in_table_layout(host))
+		table_bytes = round_up(host->array_pages * sizeof(*host->table), PAGE_BYTES);
+	array_off = round_up(inner, TABLE_BYTES) + TABLE_BYTES;
+	table_off = array_off + round_up(array_bytes, TABLE_BYTES) + TABLE_BYTES;
 	host->span_len = (size_t)(GIGA + table_off + table_bytes);
 	host->span = mmap(NULL, host->span_len, PROT_NONE, anon, -1, 0);
 	if (host->span == MAP_FAILED) {
 		host->span = NULL;
-		return -HVO_ENOMEM;
+		return hvo_linux_refuse(
+			host, -HVO_ENOMEM,
+			"this process may not have %llu MiB of address space: look at "
+			"RLIMIT_AS (ulimit -v)",
+			(unsigned long long)host->span_len >> 20);
 	}
-	base = (uintptr_t)round_up((uintptr_t)host->span, GIGA) - (uintptr_t)host->span;
-	host->direct = host->span + base;
-	host->array = host->direct + array_off;
-	host->table = (uint32_t *)(void *)(host->direct + table_off);
-	rc = map_fixed(host->direct, host->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, host->fd);
-	if (!rc)
-		rc = map_fixed(host->array, array_bytes, PROT_READ, TAIL_MAP_FLAGS, -1);
-	if (!rc)
-		rc = map_fixed(host->table, table_bytes, PROT_READ | PROT_WRITE, anon, -1);
-	return rc;
+	base = host->span + (round_up((uintptr_t)host->span, GIGA) - (uintptr_t)host->span);
+	host->array = base + array_off;
+	if (!host->direct)
+		host->direct = base;
+	if (table_bytes)
+		host->table = (uint32_t *)(void *)(base + table_off);
+	rc = map_fixed(host->array, array_bytes, PROT_READ, TAIL_MAP_FLAGS);
+	return rc ? rc : map_fixed(host->table, table_bytes, PROT_READ | PROT_WRITE, anon);
 }
 
-/* The direct map is never mapped again, so advice on it lasts. */
-static void advise(struct hvo_linux *host, const struct hvo_config *cfg, bool no_thp)
+/* The direct map is never mapped again, so advice on it lasts. A buffer is its owner's. */
+static int advise(struct hvo_linux *host, const struct hvo_config *cfg,
+		  const struct hvo_linux_options *opt)
 {
-	host->dontfork = !madvise(host->direct, (size_t)host->bytes, MADV_DONTFORK);
-	if (!no_thp && hvo_linux_thp_allowed())
-		host->thp_asked = !madvise(host->direct, (size_t)host->bytes, MADV_HUGEPAGE);
-	host->numa_nodes = hvo_linux_numa_bind(host->direct, cfg->memory_bytes, cfg->nr_nodes);
-}
-
-/*
- * Make [off, off + len) of the arena exist, and if possible mapped: that takes advice on the direct
- * map into account, and page tables are there too. -HVO_ENOMEM: not all of it.
- */
-int hvo_linux_populate_range(struct hvo_linux *host, uint64_t off, uint64_t len)
-{
-	int rc;
-
-	do {
-		rc = madvise(host->direct + off, (size_t)len, MADV_POPULATE_WRITE);
-	} while (rc && (errno == EINTR || errno == EAGAIN));
-	if (!rc)
-		return 0;
-	if (errno != EINVAL)
-		return -HVO_ENOMEM;
-	/* Before Linux 5.14. */
-	do {
-		rc = fallocate(host->fd, 0, (off_t)off, (off_t)len);
-	} while (rc && errno == EINTR);
-	return rc ? -HVO_ENOMEM : 0;
+	host->strict_numa = opt->strict_numa;
+	host->thp_asked = host->collapse;
+	if (host->memory != HVO_LINUX_BUFFER)
+		host->dontfork = !madvise(host->direct, (size_t)host->bytes, MADV_DONTFORK);
+	if (host->collapse && (host->fd < 0 || hvo_linux_thp_allowed()))
+		(void)madvise(host->direct, (size_t)host->bytes, MADV_HUGEPAGE);
+	return hvo_linux_numa_bind(host, cfg->memory_bytes, cfg->nr_nodes);
 }
 
 /*
- * All memory that a populated machine's descriptors will ever need: the arena, the
- * table, and the page tables of direct map and array (which a read of one page in
- * each 2 MiB makes; it shows the zero page). What is there is asked again for each
- * GiB, because others take memory meanwhile.
+ * All memory that a populated machine's descriptors will ever need: the arena, the table, and the
+ * page tables of direct map and array (which a read of one page in each 2 MiB makes; it shows the
+ * zero page).
  */
-static int populate_all(struct hvo_linux *host, uint64_t bytes)
+static int fill(struct hvo_linux *host, const struct hvo_config *cfg)
 {
-	uint64_t array_bytes = host->array_pages << PAGE_SHIFT, need, off, len;
+	uint64_t array_bytes = host->array_pages << PAGE_SHIFT, off;
 	uint64_t extra = (host->bytes + array_bytes) / 512 +
 			 host->array_pages * sizeof(*host->table) + 4 * HVO_PAGEBLOCK_SIZE;
-	int rc;
+	int rc = hvo_linux_arena_fill(host, cfg->memory_bytes, extra);
 
-	for (off = 0; off < bytes; off += len) {
-		need = bytes - off + extra;
-		if (need > hvo_linux_memory_available())
-			return -HVO_ENOMEM;
-		len = bytes - off < GIGA ? bytes - off : GIGA;
-		rc = hvo_linux_populate_range(host, off, len);
-		if (rc)
-			return rc;
-	}
+	if (rc || host->sparse || in_table_layout(host))
+		return rc;
 	/* Entries are in place before the way back writes them; a hint before 5.14. */
 	(void)madvise(host->table, (size_t)host->array_pages * sizeof(*host->table),
 		      MADV_POPULATE_WRITE);
@@ -292,16 +239,19 @@ static void set_budget(struct hvo_linux *host, const struct hvo_linux_options *o
 }
 
 /* Under the list lock, so that no fork finds shared mappings that it does not know. */
-static int open_mapped(struct hvo_linux *host, const struct hvo_config *cfg, bool no_thp)
+static int open_mapped(struct hvo_linux *host, const struct hvo_config *cfg,
+		       const struct hvo_linux_options *opt)
 {
 	int rc;
 
 	pthread_mutex_lock(&list_lock);
-	rc = open_arena(host);
+	rc = hvo_linux_arena_open(host, opt, cfg->memory_bytes);
 	if (!rc)
 		rc = open_span(host);
+	if (!rc)
+		rc = hvo_linux_arena_map(host, cfg->memory_bytes);
 	if (!rc) {
-		advise(host, cfg, no_thp);
+		rc = advise(host, cfg, opt);
 		host->next = hosts;
 		hosts = host;
 	}
@@ -316,60 +266,100 @@ static int open_steps(struct hvo_linux *host, const struct hvo_config *cfg,
 	int rc;
 
 	if (spare > SPARE_MAX)
-		return -HVO_EINVAL;
+		return hvo_linux_refuse(host, -HVO_EINVAL, "spare_mappings: more than %u",
+					SPARE_MAX);
 	set_budget(host, opt);
-	rc = open_mapped(host, cfg, opt->no_thp);
+	rc = open_mapped(host, cfg, opt);
 	if (rc)
 		return rc;
-	rc = hvo_linux_spare_init(&host->spare, spare);
-	if (rc)
-		return rc;
-	/* What is added later gets its memory then. */
-	hvo_linux_set_holes(host, cfg->memory_bytes >> PAGE_SHIFT,
-			    cfg->hotplug_bytes >> PAGE_SHIFT);
-	return host->sparse ? 0 : populate_all(host, cfg->memory_bytes);
+	if (!in_table_layout(host)) {
+		rc = hvo_linux_spare_init(&host->spare, spare);
+		if (rc)
+			return rc;
+	}
+	return fill(host, cfg);
 }
 
 /* ---- the interface ---------------------------------------------------- */
 
-int hvo_linux_open(const struct hvo_config *cfg, const struct hvo_linux_options *opt,
-		   struct hvo_linux **ret)
-{
-	struct hvo_linux_options own = { 0 };
-	struct hvo_linux *host;
-	struct hvo_config c;
-	int rc = SIZED_IN(&c, cfg);
+#define NOT_ENOUGH "the system has not enough memory, address space or mappings"
 
-	if (!rc && opt)
-		rc = SIZED_IN(&own, opt);
+/* Tell the caller what is wrong; returns @rc. */
+static int tell(const struct hvo_linux_options *opt, int rc, const char *text)
+{
+	if (opt->why && opt->why_len)
+		(void)snprintf(opt->why, opt->why_len, "%s", text);
+	return rc;
+}
+
+/* Own copies of what the caller gave, with the layout that is meant. */
+static int read_options(const struct hvo_config *cfg, const struct hvo_linux_options *opt,
+			struct hvo_config *c, struct hvo_linux_options *own)
+{
+	int rc = 0;
+
+	memset(own, 0, sizeof(*own));
+	if (opt)
+		rc = SIZED_IN(own, opt);
 	if (rc)
 		return rc;
-	if (!ret || !hvo_machine_size(cfg))
-		return -HVO_EINVAL;
-	if (c.memory_bytes % HVO_SECTION_SIZE || !c.memory_bytes ||
-	    (c.memory_bytes + c.hotplug_bytes) >> PAGE_SHIFT > MAX_FRAMES)
-		return -HVO_EINVAL;
+	rc = hvo_config_check(cfg, NULL, 0);
+	if (rc)
+		return hvo_config_check(cfg, own->why, own->why_len);
+	rc = SIZED_IN(c, cfg);
+	if (rc)
+		return rc;
+	if ((c->memory_bytes + c->hotplug_bytes) >> PAGE_SHIFT > MAX_FRAMES)
+		return tell(own, -HVO_EINVAL, "memory_bytes: with hotplug_bytes 16 TiB or more");
+	if (own->memory == HVO_LINUX_MEMFD)
+		return 0;
+	if (c->layout == HVO_LAYOUT_VIRTUAL)
+		return tell(
+			own, -HVO_EINVAL,
+			"layout: memory that is no memfd cannot be mapped in pieces of 4 KiB; the "
+			"table layout can be had");
+	c->layout = HVO_LAYOUT_TABLE;
+	return 0;
+}
+
+static int open_host(const struct hvo_config *cfg, const struct hvo_linux_options *opt,
+		     struct hvo_linux **ret)
+{
+	char why[WHY_LEN] = NOT_ENOUGH;
+	struct hvo_linux *host;
+	int rc;
+
 	pthread_once(&fork_once, fork_install);
-	if (fork_result)
-		return -HVO_ENOMEM;
-	host = calloc(1, sizeof(*host));
+	host = fork_result ? NULL : calloc(1, sizeof(*host));
 	if (!host)
-		return -HVO_ENOMEM;
+		return tell(opt, -HVO_ENOMEM, why);
 	host->fd = -1;
-	host->sparse = own.sparse;
-	host->bytes = c.memory_bytes + c.hotplug_bytes;
+	host->why = why;
+	host->sparse = opt->sparse;
+	host->bytes = cfg->memory_bytes + cfg->hotplug_bytes;
 	host->nr_frames = host->bytes >> PAGE_SHIFT;
 	host->array_pages = hvo_memmap_pages(cfg);
 	pthread_mutex_init(&host->lock, NULL);
 	host->holes =
 		calloc((host->nr_frames >> HVO_PAGEBLOCK_ORDER) / 64 + 1, sizeof(*host->holes));
-	rc = host->holes ? open_steps(host, &c, &own) : -HVO_ENOMEM;
+	rc = host->holes ? open_steps(host, cfg, opt) : -HVO_ENOMEM;
+	host->why = NULL;
 	if (rc) {
 		hvo_linux_close(host);
-		return rc;
+		return tell(opt, rc, why);
 	}
 	*ret = host;
 	return 0;
+}
+
+int hvo_linux_open(const struct hvo_config *cfg, const struct hvo_linux_options *opt,
+		   struct hvo_linux **ret)
+{
+	struct hvo_linux_options own;
+	struct hvo_config c;
+	int rc = ret ? read_options(cfg, opt, &c, &own) : -HVO_EINVAL;
+
+	return rc ? rc : open_host(&c, &own, ret);
 }
 
 static void close_span(const struct hvo_linux *host)
@@ -423,17 +413,15 @@ static void map_heads(struct hvo_linux *host)
 		(void)madvise(host->array + off, heads, MADV_POPULATE_READ);
 }
 
-int hvo_linux_create(const struct hvo_config *cfg, const struct hvo_linux_options *opt,
-		     struct hvo_linux **ret)
+static int create(const struct hvo_config *cfg, const struct hvo_linux_options *opt,
+		  struct hvo_linux **ret)
 {
 	struct hvo_machine *machine;
 	struct hvo_linux *host;
 	void *mem;
 	int rc;
 
-	if (!ret)
-		return -HVO_EINVAL;
-	rc = hvo_linux_open(cfg, opt, &host);
+	rc = open_host(cfg, opt, &host);
 	if (rc)
 		return rc;
 	host->machine_len = hvo_machine_size(cfg);
@@ -455,7 +443,7 @@ int hvo_linux_create(const struct hvo_config *cfg, const struct hvo_linux_option
 	pthread_mutex_unlock(&host->lock);
 	host->machine = machine;
 	pthread_mutex_unlock(&list_lock);
-	if (opt && opt->worker) {
+	if (opt->worker) {
 		rc = hvo_linux_worker_start(host);
 		if (rc)
 			goto undo;
@@ -464,7 +452,24 @@ int hvo_linux_create(const struct hvo_config *cfg, const struct hvo_linux_option
 	return 0;
 undo:
 	hvo_linux_close(host);
-	return rc;
+	return tell(opt, rc, NOT_ENOUGH);
+}
+
+int hvo_linux_create(const struct hvo_config *cfg, const struct hvo_linux_options *opt,
+		     struct hvo_linux **ret)
+{
+	struct hvo_linux_options own;
+	struct hvo_config c;
+	int rc = ret ? read_options(cfg, opt, &c, &own) : -HVO_EINVAL;
+
+	return rc ? rc : create(&c, &own, ret);
+}
+
+int hvo_linux_fd(const struct hvo_linux *host)
+{
+	if (host_is_gone(host))
+		return -HVO_ENODEV;
+	return host->fd >= 0 ? host->fd : -HVO_EOPNOTSUPP;
 }
 
 struct hvo_machine *hvo_linux_machine(struct hvo_linux *host)

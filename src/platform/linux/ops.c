@@ -7,105 +7,20 @@
 #include "host.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include <urcu/urcu-bp.h>
 
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
-
 static void *window(void *ctx, hvo_pfn_t pfn, uint64_t nr)
 {
 	(void)nr;
 	return host_frame(ctx, pfn);
-}
-
-static int arena_fallocate(const struct hvo_linux *host, int mode, hvo_pfn_t pfn, uint64_t nr)
-{
-	int rc;
-
-	do {
-		rc = fallocate(host->fd, mode, (off_t)(pfn << PAGE_SHIFT),
-			       (off_t)(nr << PAGE_SHIFT));
-	} while (rc && errno == EINTR);
-	return rc;
-}
-
-void hvo_linux_set_holes(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
-{
-	uint64_t block = pfn >> HVO_PAGEBLOCK_ORDER;
-
-	for (; block < (pfn + nr + HVO_PAGEBLOCK_FRAMES - 1) >> HVO_PAGEBLOCK_ORDER; block++)
-		__atomic_fetch_or(&host->holes[block / 64], UINT64_C(1) << block % 64,
-				  __ATOMIC_RELEASE);
-}
-
-static bool any_hole(const struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
-{
-	uint64_t block = pfn >> HVO_PAGEBLOCK_ORDER, last = (pfn + nr - 1) >> HVO_PAGEBLOCK_ORDER;
-
-	for (; block <= last; block++)
-		if (__atomic_load_n(&host->holes[block / 64], __ATOMIC_ACQUIRE) >> block % 64 & 1)
-			return true;
-	return false;
-}
-
-/* Only those that are populated from end to end. */
-static void clear_holes(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
-{
-	uint64_t block = (pfn + HVO_PAGEBLOCK_FRAMES - 1) >> HVO_PAGEBLOCK_ORDER;
-
-	for (; block < (pfn + nr) >> HVO_PAGEBLOCK_ORDER; block++)
-		__atomic_fetch_and(&host->holes[block / 64], ~(UINT64_C(1) << block % 64),
-				   __ATOMIC_RELEASE);
-}
-
-/* Allocate all or nothing: shmem frees the pages of a call that runs out of memory. */
-static int populate(void *ctx, hvo_pfn_t pfn, uint64_t nr)
-{
-	struct hvo_linux *host = ctx;
-
-	if (host_is_gone(host))
-		return -HVO_ENODEV;
-	if (!nr || (!host->sparse && !any_hole(host, pfn, nr)))
-		return 0;
-	if (arena_fallocate(host, 0, pfn, nr))
-		return -HVO_ENOMEM;
-	clear_holes(host, pfn, nr);
-	return 0;
-}
-
-static void discard(void *ctx, hvo_pfn_t pfn, uint64_t nr)
-{
-	struct hvo_linux *host = ctx;
-
-	if (host_is_gone(host) || !nr)
-		return;
-	hvo_linux_set_holes(host, pfn, nr);
-	if (arena_fallocate(host, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, pfn, nr))
-		memset(host_frame(host, pfn), 0, (size_t)(nr << PAGE_SHIFT));
-}
-
-/*
- * One huge page for many faults, where all of the page is meant; not by advice, for some of each is
- * there already.
- */
-static void willneed(void *ctx, void *start, size_t len)
-{
-	uintptr_t from = ((uintptr_t)start + TABLE_BYTES - 1) & ~(uintptr_t)(TABLE_BYTES - 1);
-	uintptr_t to = ((uintptr_t)start + len) & ~(uintptr_t)(TABLE_BYTES - 1);
-
-	if (!host_is_gone(ctx) && from < to)
-		(void)madvise((void *)from, to - from, MADV_COLLAPSE);
 }
 
 static void lock_wait(void *ctx, uint32_t *word, uint32_t value)
@@ -240,8 +155,8 @@ const struct hvo_platform_ops hvo_linux_ops = {
 	.remap = hvo_linux_remap,
 	.flush = hvo_linux_flush,
 	.backing = hvo_linux_backing,
-	.populate = populate,
-	.discard = discard,
+	.populate = hvo_linux_memory_populate,
+	.discard = hvo_linux_memory_discard,
 	.zero = hvo_linux_zero,
 	.copy = hvo_linux_copy,
 	.lock_wait = lock_wait,
@@ -249,7 +164,7 @@ const struct hvo_platform_ops hvo_linux_ops = {
 	.read_lock = read_lock,
 	.read_unlock = read_unlock,
 	.quiesce = quiesce,
-	.willneed = willneed,
+	.willneed = hvo_linux_willneed,
 	.now_ns = now_ns,
 	.sleep_ns = hvo_linux_sleep_ns,
 	.kick = hvo_linux_kick,
@@ -257,36 +172,3 @@ const struct hvo_platform_ops hvo_linux_ops = {
 	.panic = hvo_linux_panic,
 	.audit = hvo_linux_audit,
 };
-
-/* ---- for holders of frames ------------------------------------------------------ */
-
-/* Nobody else's, and nothing that the machine itself needs. */
-static int check_held(const struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
-{
-	if (host_is_gone(host))
-		return -HVO_ENODEV;
-	return host->machine && hvo_pages_held(host->machine, pfn, nr) ? 0 : -HVO_EINVAL;
-}
-
-int hvo_linux_discard(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
-{
-	int rc = check_held(host, pfn, nr);
-
-	if (!rc)
-		discard(host, pfn, nr);
-	return rc;
-}
-
-int hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
-{
-	int rc = check_held(host, pfn, nr);
-
-	if (rc || !nr || host->sparse || !any_hole(host, pfn, nr))
-		return rc;
-	if (nr << PAGE_SHIFT > hvo_linux_memory_available())
-		return -HVO_ENOMEM;
-	rc = hvo_linux_populate_range(host, pfn << PAGE_SHIFT, nr << PAGE_SHIFT);
-	if (!rc)
-		clear_holes(host, pfn, nr);
-	return rc;
-}

@@ -330,6 +330,8 @@ int hvo_linux_remap(void *ctx, const struct hvo_remap *runs, unsigned int nr,
 	*ret_done = 0;
 	if (host_is_gone(host))
 		return -HVO_ENODEV;
+	if (!host->table)
+		return -HVO_EINVAL;
 	pthread_mutex_lock(&host->lock);
 	host->calls++;
 	while (*ret_done < nr) {
@@ -353,7 +355,8 @@ void hvo_linux_flush(void *ctx)
 
 hvo_pfn_t hvo_linux_backing(void *ctx, uint64_t page)
 {
-	uint32_t entry = entry_get(ctx, page);
+	const struct hvo_linux *host = ctx;
+	uint32_t entry = host->table ? entry_get(host, page) : 0;
 
 	return entry ? entry - UINT64_C(1) : HVO_SHARED_TAIL;
 }

@@ -13,11 +13,11 @@
  * struct bench_options - what the user asked for
  * @seed: all that is random follows from it
  * @rounds: boundary: at each boundary
- * @repeat: remap: repetitions
+ * @repeat: remap, tlb: repetitions
  * @sim: boundary: the simulated platform
  * @json: JSON instead of text
- * @quick: remap: small sizes, for tests of the benchmark itself
- * @no_host: remap: leave the host's own pool alone
+ * @quick: remap, tlb: small sizes, for tests of the benchmark itself
+ * @no_host: remap, tlb: leave the host's own pool alone
  */
 struct bench_options {
 	uint64_t seed;
@@ -28,9 +28,11 @@ struct bench_options {
 
 /* The benchmarks; they return an exit status. */
 int bench_remap(const struct bench_options *opt);
+int bench_tlb(const struct bench_options *opt);
 int bench_boundary(const struct bench_options *opt);
 
 #define BENCH_REPEAT_DEFAULT 7u
+#define BENCH_REPEAT_QUICK 3u
 #define BENCH_REPEAT_MAX 99u
 #define BENCH_ROUNDS_DEFAULT UINT64_C(1000000)
 #define BENCH_ROUNDS_MAX UINT64_C(1000000000)
@@ -38,7 +40,7 @@ int bench_boundary(const struct bench_options *opt);
 /* ---- bench remap: what it measures (remap.c) and how that is told (remap_report.c) ------- */
 
 #define BENCH_NAME_LEN 40
-#define BENCH_MAX_SERIES 128u
+#define BENCH_MAX_SERIES 192u
 
 /* Two sizes of pool: the headline, and one that spreads the fixed part of each write. */
 enum bench_size { BENCH_SMALL = 0, BENCH_LARGE = 1, BENCH_NR_SIZES = 2 };

@@ -29,14 +29,17 @@
 
 /* Memory of a machine beside its huge pages and their descriptors. */
 #define MARGIN_BYTES (UINT64_C(256) << 20)
-/* So much must be there for the headline's arena to be allocated in advance. */
-#define POPULATE_ROOM (UINT64_C(8) << 30)
+/* So much must be there for the headlines' arenas to be allocated in advance. */
+#define POPULATE_ROOM (UINT64_C(10) << 30)
 /* What our own machines touch while the kernel's pool is measured. */
 #define OWN_BYTES (UINT64_C(4) << 30)
 
 #define FLOOR_BYTES (UINT64_C(256) << 20)
 #define TAIL_BYTES (HVO_PAGEBLOCK_TAILS * HVO_FRAME_SIZE)
+/* What a cut clears in the table layout. */
+#define ALL_FRAMES HVO_PAGEBLOCK_MEMMAP
 #define NR_CUTS 64u
+#define SCATTERED_FRAMES UINT64_C(65536)
 #define NR_SYSCALLS 20000u
 #define NR_FAULTS 4096u
 
@@ -129,12 +132,31 @@ static uint64_t memory_for(uint64_t bytes)
 	return (bytes + HVO_SECTION_SIZE - 1) / HVO_SECTION_SIZE * HVO_SECTION_SIZE;
 }
 
-static void rig_open_memory(struct rig *rig, uint64_t memory_bytes, enum hvo_mode mode, bool sparse)
+/* What a machine is, and how its series are called. */
+struct kind {
+	enum hvo_mode mode;
+	enum hvo_layout layout;
+	const char *name;
+};
+
+/* The default of each mode, and the other layout. */
+enum { LINUX_VIRTUAL, ONDEMAND_TABLE, LINUX_TABLE, ONDEMAND_VIRTUAL, NR_KINDS };
+
+static const struct kind kinds[NR_KINDS] = {
+	{ HVO_LINUX, HVO_LAYOUT_VIRTUAL, "linux" },
+	{ HVO_ON_DEMAND, HVO_LAYOUT_TABLE, "ondemand" },
+	{ HVO_LINUX, HVO_LAYOUT_TABLE, "linux_table" },
+	{ HVO_ON_DEMAND, HVO_LAYOUT_VIRTUAL, "ondemand_virtual" },
+};
+
+static void rig_open_memory(struct rig *rig, uint64_t memory_bytes, const struct kind *kind,
+			    bool sparse)
 {
 	const struct hvo_config cfg = {
 		.size = sizeof(cfg),
 		.memory_bytes = memory_bytes,
-		.mode = mode,
+		.mode = kind->mode,
+		.layout = kind->layout,
 		/* The kernel does not clear what joins or leaves its pool either. */
 		.clear = HVO_CLEAR_NEVER,
 		.optimize = true,
@@ -147,7 +169,7 @@ static void rig_open_memory(struct rig *rig, uint64_t memory_bytes, enum hvo_mod
 	box_must_open(&rig->box, &cfg, false, &opt, 0);
 }
 
-static void rig_open(struct rig *rig, uint64_t pages, unsigned int order, enum hvo_mode mode,
+static void rig_open(struct rig *rig, uint64_t pages, unsigned int order, const struct kind *kind,
 		     bool sparse)
 {
 	uint64_t bytes = (pages * HVO_FRAME_SIZE) << order;
@@ -159,7 +181,7 @@ static void rig_open(struct rig *rig, uint64_t pages, unsigned int order, enum h
 	/* A page of 1 GiB must lie on a multiple of 1 GiB: one more for the margin. */
 	if (order == HVO_GIGA_ORDER)
 		bytes += GIB;
-	rig_open_memory(rig, memory_for(bytes), mode, sparse);
+	rig_open_memory(rig, memory_for(bytes), kind, sparse);
 	err = hvo_pool_create(rig->box.m, order, &rig->pool);
 	if (err)
 		cli_die("no pool of huge pages could be created: %s", strerror(-err));
@@ -299,7 +321,7 @@ static void measure_pool(struct bench *b, struct rig *rig, const char *mode, enu
  * Folding and making present alone: Linux mode, so many pages at a time, the
  * switch on minus off.
  */
-static void measure_batch(struct bench *b, struct rig *rig, unsigned int batch)
+static void measure_batch(struct bench *b, struct rig *rig, const char *layout, unsigned int batch)
 {
 	unsigned int nr = bench_batches[BENCH_NR_BATCHES - 1], i, on, at;
 	double grow[2] = { 0 }, shrink[2] = { 0 };
@@ -314,8 +336,8 @@ static void measure_batch(struct bench *b, struct rig *rig, unsigned int batch)
 		for (at = nr; at; at -= batch)
 			shrink[on] += resize(rig, at - batch);
 	}
-	note(b, (grow[1] - grow[0]) / nr, "ns", "fold_%u", batch);
-	note(b, (shrink[1] - shrink[0]) / nr, "ns", "present_%u", batch);
+	note(b, (grow[1] - grow[0]) / nr, "ns", "%sfold_%u", layout, batch);
+	note(b, (shrink[1] - shrink[0]) / nr, "ns", "%spresent_%u", layout, batch);
 }
 
 /* What this repetition measured before; NAN if it did not. */
@@ -414,7 +436,7 @@ static void use_up_cut_blocks(struct rig *rig)
 	(void)hvo_collapse(rig->box.m, UINT64_MAX, NULL);
 }
 
-static void measure_cut(struct bench *b, struct rig *rig)
+static void measure_cut(struct bench *b, struct rig *rig, const char *layout)
 {
 	double cut = 0, back = 0, start, middle;
 	uint64_t before = nr_cuts(rig);
@@ -433,8 +455,68 @@ static void measure_cut(struct bench *b, struct rig *rig)
 	}
 	if (nr_cuts(rig) - before != NR_CUTS)
 		cli_die("a frame was to be cut from a folded block, and was not");
-	note(b, cut / NR_CUTS, "ns", "cut");
-	note(b, back / NR_CUTS, "ns", "give_back");
+	note(b, cut / NR_CUTS, "ns", "%scut", layout);
+	note(b, back / NR_CUTS, "ns", "%sgive_back", layout);
+}
+
+/*
+ * Many blocks cut, and made whole together. Half a block is taken of each: the other half is too
+ * small for another one after its descriptors.
+ */
+static void measure_cut_batch(struct bench *b, struct rig *rig, const char *layout)
+{
+	uint64_t before = nr_cuts(rig);
+	int64_t done;
+	double start = now_ns();
+	hvo_pfn_t pfn[NR_CUTS];
+	unsigned int i;
+
+	for (i = 0; i < NR_CUTS; i++)
+		if (hvo_alloc_pages(rig->box.m, HVO_GFP_USER | HVO_GFP_NOWARN,
+				    HVO_PAGEBLOCK_ORDER - 1, HVO_NODE_ANY, &pfn[i]))
+			cli_die("no half of a block could be allocated");
+	for (i = 0; i < NR_CUTS; i++)
+		if (hvo_put_page(rig->box.m, pfn[i]))
+			cli_die("half a block could not be given back");
+	done = hvo_collapse(rig->box.m, UINT64_MAX, NULL);
+	note(b, (now_ns() - start) / NR_CUTS, "ns", "%scut_batch", layout);
+	if (nr_cuts(rig) - before != NR_CUTS || done != NR_CUTS)
+		cli_die("%u blocks were to be cut and made whole: %" PRIu64 " were cut, %" PRId64
+			" became whole",
+			NR_CUTS, nr_cuts(rig) - before, done);
+}
+
+/* ---- small frames all over the place ------------------------------------ */
+
+/* Frames that somebody has, of which one after the other is given back for another one. */
+static void measure_scattered(struct bench *b, const struct kind *kind, bool huge)
+{
+	uint64_t bytes = SCATTERED_FRAMES * 4 * HVO_FRAME_SIZE, i;
+	const struct hvo_config cfg = { .size = sizeof(cfg),
+					.memory_bytes = bytes,
+					.layout = kind->layout,
+					.clear = HVO_CLEAR_NEVER };
+	const struct hvo_linux_options opt = { .size = sizeof(opt), .no_thp = !huge };
+	struct held frames = { 0 };
+	struct rig rig = { 0 };
+	double start;
+
+	box_must_open(&rig.box, &cfg, false, &opt, 0);
+	(void)held_take_frames(&frames, &rig.box, 2 * SCATTERED_FRAMES);
+	held_shuffle(&frames, &b->rng);
+	for (i = SCATTERED_FRAMES; i < frames.nr; i++)
+		if (hvo_put_page(rig.box.m, frames.pfn[i]))
+			cli_die("a frame could not be given back");
+	frames.nr = SCATTERED_FRAMES;
+	start = now_ns();
+	for (i = 0; i < frames.nr; i++)
+		if (hvo_put_page(rig.box.m, frames.pfn[i]) || take_frame(&rig, &frames.pfn[i]))
+			cli_die("a frame could not be changed for another one");
+	note(b, (now_ns() - start) / (double)frames.nr, "ns", "%sscattered_%s",
+	     kind->layout == HVO_LAYOUT_TABLE ? "table_" : "", huge ? "huge" : "4k");
+	held_put(&frames, &rig.box);
+	held_free(&frames);
+	rig_close(&rig);
 }
 
 /* ---- mappings and kernel memory ----------------------------------------- */
@@ -530,16 +612,16 @@ static struct footprint footprint(struct rig *rig, uint64_t pages, uint64_t tabl
 	return ret;
 }
 
-static void measure_mappings(struct bench *b, enum hvo_mode mode, struct footprint *ret_fresh,
+static void measure_mappings(struct bench *b, const struct kind *kind, struct footprint *ret_fresh,
 			     struct footprint *ret_churned)
 {
-	const char *name = mode == HVO_LINUX ? "linux" : "ondemand";
+	const char *name = kind->name;
 	uint64_t tables_else = page_table_bytes(), peak = 0;
 	struct held huge = { 0 };
 	struct rig rig;
 	unsigned int i;
 
-	rig_open(&rig, b->pages[BENCH_SMALL], HVO_PAGEBLOCK_ORDER, mode, true);
+	rig_open(&rig, b->pages[BENCH_SMALL], HVO_PAGEBLOCK_ORDER, kind, true);
 	(void)resize(&rig, rig.pages);
 	tables_else += touch_direct_map(&rig);
 	(void)held_take_pool(&huge, rig.pool, rig.order);
@@ -562,29 +644,48 @@ static double worse(double a, double b)
 	return a > b ? a : b;
 }
 
-/* The headline is the worse of the two modes. */
+/* The headline is the worse of the two modes, where descriptors are mapped. */
 static void measure_both_mappings(struct bench *b)
 {
 	struct footprint fresh[2], churned[2];
 
-	measure_mappings(b, HVO_ON_DEMAND, &fresh[0], &churned[0]);
-	measure_mappings(b, HVO_LINUX, &fresh[1], &churned[1]);
+	measure_mappings(b, &kinds[ONDEMAND_VIRTUAL], &fresh[0], &churned[0]);
+	measure_mappings(b, &kinds[LINUX_VIRTUAL], &fresh[1], &churned[1]);
 	note(b, worse(fresh[0].mappings, fresh[1].mappings), "", "mappings_fresh");
 	note(b, worse(churned[0].mappings, churned[1].mappings), "", "mappings_churned");
 }
 
 /* ---- bringing a machine up, and the limit of mappings ------------------- */
 
+/* Memory of a machine's own and frames that hold descriptors, what is there of them; bytes a GiB. */
+static double metadata_per_gib(struct rig *rig, unsigned int tib)
+{
+	struct hvo_linux_info info = { .size = sizeof(info) };
+
+	if (hvo_linux_info(rig->box.on_linux, &info))
+		cli_die("the system does not say what a machine takes");
+	return (double)(info.metadata_backed + info.backed_bytes) / (1024.0 * tib);
+}
+
+/* Up, then nine tenths in pages of 2 MiB for the first time, and back. */
 static void measure_bring_up(struct bench *b, unsigned int tib)
 {
 	double start = now_ns();
 	struct rig rig;
+	int err;
 
 	memset(&rig, 0, sizeof(rig));
 	/* A section less: 16 TiB would be one frame more than there are numbers for. */
-	rig_open_memory(&rig, tib * TIB - HVO_SECTION_SIZE, HVO_ON_DEMAND, true);
+	rig_open_memory(&rig, tib * TIB - HVO_SECTION_SIZE, &kinds[ONDEMAND_TABLE], true);
 	note(b, (now_ns() - start) / tib, "ns", "bring_up_%utib", tib);
-	note(b, (double)backed_bytes(&rig) / tib, "bytes", "bring_up_memory_%utib", tib);
+	note(b, metadata_per_gib(&rig, tib), "bytes", "bring_up_memory_%utib", tib);
+	err = hvo_pool_create(rig.box.m, HVO_PAGEBLOCK_ORDER, &rig.pool);
+	if (err)
+		cli_die("no pool of huge pages could be created: %s", strerror(-err));
+	rig.pages = tib * (TIB / HVO_PAGEBLOCK_SIZE) / 10 * 9;
+	note(b, resize(&rig, rig.pages) / (double)rig.pages, "ns", "first_grow_%utib", tib);
+	note(b, metadata_per_gib(&rig, tib), "bytes", "grown_memory_%utib", tib);
+	note(b, resize(&rig, 0) / (double)rig.pages, "ns", "first_shrink_%utib", tib);
 	rig_close(&rig);
 }
 
@@ -596,7 +697,7 @@ static void measure_many(struct bench *b)
 
 	many->pages = b->opt->quick ? 10000 : 200000;
 	(void)root_own_number("proc/sys/vm/max_map_count", NULL, &many->max_map_count);
-	rig_open(&rig, many->pages, HVO_PAGEBLOCK_ORDER, HVO_LINUX, true);
+	rig_open(&rig, many->pages, HVO_PAGEBLOCK_ORDER, &kinds[LINUX_VIRTUAL], true);
 	many->ns_per_page = resize(&rig, many->pages) / (double)many->pages;
 	if (hvo_pool_stat(rig.pool, HVO_NODE_ANY, &stat))
 		cli_die("the pool has no counters");
@@ -676,15 +777,16 @@ static void measure_floor(struct bench *b, struct hvo_linux *host)
 	note(b, single, "ns", "write_28k_clear");
 	note(b, run, "ns", "write_28k_clear_runs");
 	note(b, plain < single ? plain : single, "ns", "floor");
+	note(b, clear_in_runs(host, ALL_FRAMES) / HVO_PAGEBLOCK_TAILS * ALL_FRAMES, "ns",
+	     "clear_32k");
 }
 
 /* ---- all of it ---------------------------------------------------------- */
 
 struct rigs {
-	struct rig linux_mode[BENCH_NR_SIZES];
-	struct rig ondemand[BENCH_NR_SIZES];
+	struct rig pool[NR_KINDS][BENCH_NR_SIZES];
 	struct rig giga;
-	struct rig cut;
+	struct rig cut[2]; /* virtual, table */
 	struct hvo_linux *floor;
 };
 
@@ -694,19 +796,24 @@ static void open_rigs(struct bench *b, struct rigs *rigs)
 					      .memory_bytes = FLOOR_BYTES };
 	enum bench_size s;
 	bool room = host_memory_available() > POPULATE_ROOM;
+	unsigned int k;
 	int err;
 
-	for (s = BENCH_SMALL; s <= BENCH_LARGE; s++) {
-		rig_open(&rigs->linux_mode[s], b->pages[s], HVO_PAGEBLOCK_ORDER, HVO_LINUX,
-			 s == BENCH_LARGE || !room);
-		rig_open(&rigs->ondemand[s], b->pages[s], HVO_PAGEBLOCK_ORDER, HVO_ON_DEMAND, true);
-		warm_up(&rigs->linux_mode[s]);
-		warm_up(&rigs->ondemand[s]);
-	}
-	rig_open(&rigs->giga, b->giga_pages, HVO_GIGA_ORDER, HVO_LINUX, true);
+	for (s = BENCH_SMALL; s <= BENCH_LARGE; s++)
+		for (k = 0; k < NR_KINDS; k++) {
+			bool sparse = kinds[k].mode != HVO_LINUX || s == BENCH_LARGE || !room;
+
+			rig_open(&rigs->pool[k][s], b->pages[s], HVO_PAGEBLOCK_ORDER, &kinds[k],
+				 sparse);
+			warm_up(&rigs->pool[k][s]);
+		}
+	rig_open(&rigs->giga, b->giga_pages, HVO_GIGA_ORDER, &kinds[LINUX_VIRTUAL], true);
 	warm_up(&rigs->giga);
-	rig_open(&rigs->cut, 16, HVO_PAGEBLOCK_ORDER, HVO_ON_DEMAND, false);
-	use_up_cut_blocks(&rigs->cut);
+	for (k = 0; k < 2; k++) {
+		rig_open(&rigs->cut[k], 128, HVO_PAGEBLOCK_ORDER,
+			 &kinds[k ? ONDEMAND_TABLE : ONDEMAND_VIRTUAL], false);
+		use_up_cut_blocks(&rigs->cut[k]);
+	}
 	err = hvo_linux_open(&floor_cfg, NULL, &rigs->floor);
 	if (err)
 		cli_die("no memory for the floor: %s", strerror(-err));
@@ -715,13 +822,14 @@ static void open_rigs(struct bench *b, struct rigs *rigs)
 static void close_rigs(struct rigs *rigs)
 {
 	enum bench_size s;
+	unsigned int k;
 
-	for (s = BENCH_SMALL; s <= BENCH_LARGE; s++) {
-		rig_close(&rigs->linux_mode[s]);
-		rig_close(&rigs->ondemand[s]);
-	}
+	for (s = BENCH_SMALL; s <= BENCH_LARGE; s++)
+		for (k = 0; k < NR_KINDS; k++)
+			rig_close(&rigs->pool[k][s]);
 	rig_close(&rigs->giga);
-	rig_close(&rigs->cut);
+	for (k = 0; k < 2; k++)
+		rig_close(&rigs->cut[k]);
 	hvo_linux_close(rigs->floor);
 }
 
@@ -732,15 +840,22 @@ static void measure_all(struct bench *b, struct rigs *rigs)
 
 	for (s = BENCH_SMALL; s <= BENCH_LARGE; s++) {
 		measure_host(b, s);
-		measure_pool(b, &rigs->linux_mode[s], "linux", s);
-		measure_pool(b, &rigs->ondemand[s], "ondemand", s);
+		for (i = 0; i < NR_KINDS; i++)
+			measure_pool(b, &rigs->pool[i][s], kinds[i].name, s);
 	}
 	measure_floor(b, rigs->floor);
-	for (i = 0; i < BENCH_NR_BATCHES; i++)
-		measure_batch(b, &rigs->linux_mode[BENCH_SMALL], bench_batches[i]);
-	measure_first_use(b, &rigs->linux_mode[BENCH_SMALL]);
+	for (i = 0; i < BENCH_NR_BATCHES; i++) {
+		measure_batch(b, &rigs->pool[LINUX_VIRTUAL][BENCH_SMALL], "", bench_batches[i]);
+		measure_batch(b, &rigs->pool[LINUX_TABLE][BENCH_SMALL], "table_", bench_batches[i]);
+	}
+	measure_first_use(b, &rigs->pool[LINUX_VIRTUAL][BENCH_SMALL]);
 	measure_giga(b, &rigs->giga);
-	measure_cut(b, &rigs->cut);
+	for (i = 0; i < 2; i++) {
+		measure_cut(b, &rigs->cut[i], i ? "table_" : "");
+		measure_cut_batch(b, &rigs->cut[i], i ? "table_" : "");
+		measure_scattered(b, &kinds[i ? ONDEMAND_TABLE : ONDEMAND_VIRTUAL], false);
+		measure_scattered(b, &kinds[i ? ONDEMAND_TABLE : ONDEMAND_VIRTUAL], true);
+	}
 	measure_syscall(b);
 	measure_faults(b);
 	measure_bring_up(b, 1);

@@ -43,6 +43,19 @@ static const struct ratio_def ratio_defs[] = {
 	{ "linux_restore_single_vs_kernel", "present_1", "kernel_small_shrink_diff", 0.7,
 	  "one page at a time / the kernel's shrinking" },
 	{ "restore_batch_vs_floor", "present_512", "floor", 1.6, "batch of 512 / writing 28 KiB" },
+	{ "table_restore_batch_vs_floor", "table_present_512", "floor", 1.2,
+	  "batch of 512 / writing 28 KiB, table layout" },
+	{ "table_fold_batch_ns", "table_fold_512", NULL, 30,
+	  "batch of 512, table layout, ns a page" },
+	{ "table_cut_batch_vs_clear", "table_cut_batch", "clear_32k", 1.5,
+	  "cut 64 blocks and make them whole / clearing 32 KiB each" },
+	{ "table_scattered_4k", "table_scattered_4k", "scattered_4k", 1.0,
+	  "scattered frames / those of the virtual layout, over mappings of 4 KiB" },
+	{ "table_scattered_huge", "table_scattered_huge", "scattered_huge", 1.0,
+	  "scattered frames / those of the virtual layout, over huge mappings" },
+	{ "ondemand_grow_ns", "ondemand_@_grow_on", NULL, 40, "on-demand, growing, ns a page" },
+	{ "ondemand_shrink_ns", "ondemand_@_shrink_on", NULL, 40,
+	  "on-demand, shrinking, ns a page" },
 	{ "mappings_per_hugepage", "mappings_fresh", NULL, 0.02, "full pool, fresh" },
 	{ "mappings_per_hugepage_churned", "mappings_churned", NULL, 1.0,
 	  "half cut up and made whole, again and again" },
@@ -177,8 +190,10 @@ static void print_pools(const struct bench *b)
 	puts("Growing and shrinking a pool of 2 MiB pages, ns per page\n");
 	for (s = BENCH_SMALL; s <= BENCH_LARGE; s++) {
 		pool_row(b, t, "this kernel", "kernel", s, b->host_pages[s]);
-		pool_row(b, t, "Linux mode", "linux", s, b->pages[s]);
-		pool_row(b, t, "on-demand", "ondemand", s, b->pages[s]);
+		pool_row(b, t, "Linux mode, virtual", "linux", s, b->pages[s]);
+		pool_row(b, t, "Linux mode, table", "linux_table", s, b->pages[s]);
+		pool_row(b, t, "on-demand, virtual", "ondemand_virtual", s, b->pages[s]);
+		pool_row(b, t, "on-demand, table", "ondemand", s, b->pages[s]);
 	}
 	table_print(t, stdout, 2);
 	if (!b->host_reason[0])
@@ -190,7 +205,9 @@ static void print_pools(const struct bench *b)
 
 static void print_batches(const struct bench *b)
 {
-	static const char *const heads[] = { "<pages at a time", "fold", "make present", NULL };
+	static const char *const heads[] = { "<pages at a time",    "fold,|virtual",
+					     "fold,|table",	    "make present,|virtual",
+					     "make present,|table", NULL };
 	struct table *t = table_new(heads);
 	unsigned int i;
 
@@ -198,11 +215,15 @@ static void print_batches(const struct bench *b)
 	for (i = 0; i < BENCH_NR_BATCHES; i++) {
 		table_cell(t, "%u of 2 MiB", bench_batches[i]);
 		cell_median(b, t, "fold_%u", bench_batches[i]);
+		cell_median(b, t, "table_fold_%u", bench_batches[i]);
 		cell_median(b, t, "present_%u", bench_batches[i]);
+		cell_median(b, t, "table_present_%u", bench_batches[i]);
 	}
 	table_cell(t, "%u of 1 GiB", b->giga_pages);
 	cell_median(b, t, "fold_1g");
+	table_cell(t, "-");
 	cell_median(b, t, "present_1g");
+	table_cell(t, "-");
 	table_print(t, stdout, 2);
 }
 
@@ -231,26 +252,41 @@ static void print_values(const struct bench *b)
 
 	value_row(b, t, "first_use", "first use of the 7 descriptor pages of a 2 MiB page");
 	value_row(b, t, "fold_512_used", "fold them once they were used, 512 at a time");
-	value_row(b, t, "cut", "cut the first 4 KiB frame from a block");
-	value_row(b, t, "give_back", "give it back, and the block is whole");
+	value_row(b, t, "cut", "cut the first 4 KiB frame from a block, virtual layout");
+	value_row(b, t, "table_cut", "the same, table layout");
+	value_row(b, t, "give_back", "give it back, and the block is whole, virtual layout");
+	value_row(b, t, "table_give_back", "the same, table layout");
+	value_row(b, t, "cut_batch", "cut and make whole, 64 blocks together, virtual layout");
+	value_row(b, t, "table_cut_batch", "the same, table layout");
+	value_row(b, t, "scattered_4k", "change a frame for another, virtual, over 4 KiB");
+	value_row(b, t, "table_scattered_4k", "the same, table layout");
+	value_row(b, t, "scattered_huge", "change a frame for another, virtual, over 2 MiB");
+	value_row(b, t, "table_scattered_huge", "the same, table layout");
 	value_row(b, t, "write_28k_memset", "floor: write 28 KiB, cold, memset()");
 	value_row(b, t, "write_28k_clear", "floor: the same, past the caches");
 	value_row(b, t, "write_28k_clear_runs", "floor: the same, for 512 pages at a time");
+	value_row(b, t, "clear_32k", "floor: clear 32 KiB");
 	value_row(b, t, "syscall", "floor: an empty system call");
 	value_row(b, t, "page_fault", "floor: a page fault");
 	value_row(b, t, "bring_up_1tib", "bring up a machine of 1 TiB");
-	value_row(b, t, "bring_up_memory_1tib", "memory that it takes");
+	value_row(b, t, "first_grow_1tib", "a page of 2 MiB of its first pool, nine tenths of it");
+	value_row(b, t, "first_shrink_1tib", "a page that leaves");
+	value_row(b, t, "bring_up_memory_1tib", "memory that it takes at first, per GiB");
+	value_row(b, t, "grown_memory_1tib", "with that pool, per GiB");
 	(void)snprintf(name, sizeof(name), "bring_up_%utib", b->tib_large);
 	value_row(b, t, name, "bring up a large machine, per TiB");
-	(void)snprintf(name, sizeof(name), "bring_up_memory_%utib", b->tib_large);
-	value_row(b, t, name, "memory that it takes, per TiB");
+	(void)snprintf(name, sizeof(name), "first_grow_%utib", b->tib_large);
+	value_row(b, t, name, "a page of its first pool");
+	(void)snprintf(name, sizeof(name), "grown_memory_%utib", b->tib_large);
+	value_row(b, t, name, "memory with that pool, per GiB");
 	puts("\nOther costs");
 	table_print(t, stdout, 2);
 }
 
 static void print_mappings(const struct bench *b)
 {
-	static const char *const heads[] = { "<per huge page", "on-demand", "Linux mode", NULL };
+	static const char *const heads[] = { "<per huge page, virtual layout", "on-demand",
+					     "Linux mode", NULL };
 	static const struct {
 		const char *name, *what;
 		unsigned int decimals;
@@ -277,7 +313,7 @@ static void print_mappings(const struct bench *b)
 		table_cell(t, "%s", rows[i].what);
 		for (mode = 0; mode < 2; mode++) {
 			(void)snprintf(name, sizeof(name), "%s_%s", rows[i].name,
-				       mode ? "linux" : "ondemand");
+				       mode ? "linux" : "ondemand_virtual");
 			table_real(t, bench_median(b, name), rows[i].decimals);
 		}
 	}

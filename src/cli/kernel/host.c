@@ -235,6 +235,15 @@ uint64_t host_measure(struct host *h, uint64_t nr, bool optimize, double *ret_gr
 	return grown > left && left >= h->base ? grown - left : 0;
 }
 
+uint64_t host_grow(struct host *h, uint64_t nr)
+{
+	uint64_t now = h->base;
+
+	(void)write_number(h->nr_fd, h->base + nr);
+	(void)read_number(h->nr_fd, &now);
+	return now > h->base ? now - h->base : 0;
+}
+
 bool host_end(struct host *h)
 {
 	bool ok = put_back(h);

@@ -60,6 +60,9 @@ bool host_begin(struct host *h, char reason[HOST_REASON_LEN]);
 uint64_t host_measure(struct host *h, uint64_t nr, bool optimize, double *ret_grow_ns,
 		      double *ret_shrink_ns);
 
+/* Make the pool @nr pages larger, until host_end(). Returns by how many it is. */
+uint64_t host_grow(struct host *h, uint64_t nr);
+
 /* Put the settings back and end the guardian. False, and a line, if they are not as before. */
 bool host_end(struct host *h);
 

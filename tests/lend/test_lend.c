@@ -9,11 +9,11 @@
  */
 #include "harness.h"
 
-#include "lend/lend.h"
 #include "lend/protocol.h"
 #include "platform/linux/host.h"
 
 #include <hvo/client.h>
+#include <hvo/lend.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,14 +44,15 @@
 struct server {
 	struct rig r;
 	struct hvo_pool *pool;
-	struct lend *lend;
-	struct lend_options opt;
+	struct hvo_lend *lend;
+	struct hvo_lend_options opt;
 	char dir[64], path[96];
 };
 
 static void start(struct server *s)
 {
-	assert_int_equal(lend_start(s->r.host, &s->opt, &s->lend), 0);
+	s->opt.size = sizeof(s->opt);
+	assert_int_equal(hvo_lend_open(s->r.host, s->path, &s->opt, &s->lend), 0);
 }
 
 /* A pool, and who lends from it. @s->opt is as the test wants it. */
@@ -63,7 +64,6 @@ static void serve(struct server *s)
 	assert_non_null(mkdtemp(s->dir));
 	assert_int_equal(chmod(s->dir, 0755), 0);
 	(void)snprintf(s->path, sizeof(s->path), "%s/socket", s->dir);
-	s->opt.path = s->path;
 	start(s);
 }
 
@@ -85,7 +85,7 @@ static void open_default(struct server *s)
 
 static void close_server(struct server *s)
 {
-	assert_int_equal(lend_stop(s->lend), 0);
+	assert_int_equal(hvo_lend_close(s->lend), 0);
 	assert_int_not_equal(access(s->path, F_OK), 0);
 	assert_int_equal(rmdir(s->dir), 0);
 	rig_audit(&s->r);
@@ -105,11 +105,11 @@ static uint64_t pool_free(struct server *s)
 	return rig_pool(s->pool, HVO_NODE_ANY).free;
 }
 
-static struct lend_stat stat_of(struct server *s)
+static struct hvo_lend_stat stat_of(struct server *s)
 {
-	struct lend_stat stat;
+	struct hvo_lend_stat stat = { .size = sizeof(stat) };
 
-	lend_stat(s->lend, &stat);
+	assert_int_equal(hvo_lend_stat(s->lend, &stat), 0);
 	return stat;
 }
 
@@ -501,7 +501,7 @@ static void test_forked(void **state)
 	other = client_of(&s);
 	wait_clients(&s, 1);
 	loan = borrow(other, ORDER, 3);
-	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_equal(hvo_lend_close(s.lend), 0);
 	assert_int_equal(try_borrow(other, 1), -EPIPE);
 	hvo_client_close(other);
 	close(loan.fd);
@@ -659,17 +659,20 @@ static void test_pool_rules(void **state)
 
 /* ---- memory that does not come back at once ------------------------------------------- */
 
-static uint32_t no_memory;   /* populate fails */
+/* The linker puts this in the place of hvo_linux_populate(). */
+static uint32_t no_memory;   /* fails */
 static uint64_t some_memory; /* after so many frames */
 
-static int scarce_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
+int __real_hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
+int __wrap_hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
+int __wrap_hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
 {
 	if (__atomic_load_n(&no_memory, __ATOMIC_ACQUIRE)) {
 		if (some_memory < nr)
 			return -HVO_ENOMEM;
 		some_memory -= nr;
 	}
-	return hvo_linux_populate(host, pfn, nr);
+	return __real_hvo_linux_populate(host, pfn, nr);
 }
 
 /*
@@ -678,7 +681,7 @@ static int scarce_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
  */
 static void test_no_memory(void **state)
 {
-	struct server s = { .opt = { .populate = scarce_populate } };
+	struct server s = { 0 };
 	struct hvo_loan first = { .size = sizeof(first) }, second = { .size = sizeof(second) };
 	struct hog hog = { 0 };
 	struct hvo_client *c;
@@ -722,8 +725,7 @@ static void test_no_memory(void **state)
  */
 static void test_quota_until_back(void **state)
 {
-	struct server s = { .opt = { .populate = scarce_populate,
-				     .client_bytes = 10 * PAGE_SIZE_HUGE,
+	struct server s = { .opt = { .client_bytes = 10 * PAGE_SIZE_HUGE,
 				     .user_bytes = 14 * PAGE_SIZE_HUGE } };
 	struct hvo_client_status status = { .size = sizeof(status) };
 	struct hvo_client *a, *b;
@@ -766,7 +768,7 @@ static void test_quota_until_back(void **state)
 /* A request that turns round, and at the end a server that stops, without memory. */
 static void test_no_memory_at_the_end(void **state)
 {
-	struct server s = { .opt = { .populate = scarce_populate } };
+	struct server s = { 0 };
 	struct hvo_client *c;
 
 	(void)state;
@@ -779,7 +781,7 @@ static void test_no_memory_at_the_end(void **state)
 	assert_int_equal(pool_free(&s), 8);
 	assert_int_equal(stat_of(&s).pools[0].pending, PAGES - 8);
 	hvo_client_close(c);
-	assert_int_equal(lend_stop(s.lend), PAGES - 8);
+	assert_int_equal(hvo_lend_close(s.lend), PAGES - 8);
 	__atomic_store_n(&no_memory, 0, __ATOMIC_RELEASE);
 	assert_int_equal(rig_pool(s.pool, HVO_NODE_ANY).total, PAGES);
 	assert_int_equal(pool_free(&s), 8);
@@ -903,7 +905,7 @@ static void test_malformed(void **state)
 					.nr = UINT64_C(1) << 63,
 					.order = ORDER,
 					.node = -1 };
-	static const size_t sizes[] = { 1, 31, 33, 4096, 100000 };
+	static const size_t sizes[] = { 1, sizeof(request) - 1, sizeof(request) + 1, 4096, 100000 };
 	static uint8_t noise[100000];
 	struct server s = { 0 };
 	unsigned int i;
@@ -911,6 +913,7 @@ static void test_malformed(void **state)
 
 	(void)state;
 	open_default(&s);
+	memcpy(noise, &request.version, sizeof(request.version));
 	/* Another size ends it; so does nothing at all. */
 	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		fd = raw_open(&s);
@@ -932,19 +935,85 @@ static void test_malformed(void **state)
 	request.order = 0xffffffff;
 	raw_send(fd, &request, sizeof(request));
 	assert_int_equal(raw_reply(fd), -ENOENT);
+	request.order = ORDER;
+	request.flags = 0x80000000;
+	raw_send(fd, &request, sizeof(request));
+	assert_int_equal(raw_reply(fd), -EINVAL);
 	request.op = 77;
 	raw_send(fd, &request, sizeof(request));
 	assert_int_equal(raw_reply(fd), -EINVAL);
 	request.op = LEND_HELLO;
 	raw_send(fd, &request, sizeof(request));
 	assert_int_equal(raw_reply(fd), -EINVAL);
-	request.version = LEND_VERSION + 1;
-	raw_send(fd, &request, sizeof(request));
-	assert_int_equal(raw_reply(fd), -EPROTONOSUPPORT);
-	assert_int_equal(raw_reply(fd), 1);
 	close(fd);
 	wait_clients(&s, 0);
 	assert_int_equal(pool_free(&s), PAGES);
+	close_server(&s);
+}
+
+/* A client of another version hears of it, however long its requests are, and goes. */
+static void test_versions(void **state)
+{
+	static const size_t sizes[] = { sizeof(uint32_t), 32, sizeof(struct lend_request), 200 };
+	static const uint32_t versions[] = { 0, 1, LEND_VERSION + 1 };
+	uint32_t message[50] = { 0 };
+	struct server s = { 0 };
+	unsigned int i, j;
+	int fd;
+
+	(void)state;
+	open_default(&s);
+	for (i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		for (j = 0; j < sizeof(sizes) / sizeof(sizes[0]); j++) {
+			fd = raw_open(&s);
+			message[0] = versions[i];
+			raw_send(fd, message, sizes[j]);
+			assert_int_equal(raw_reply(fd), -EPROTONOSUPPORT);
+			assert_int_equal(raw_reply(fd), 1);
+			close(fd);
+		}
+	}
+	wait_clients(&s, 0);
+	assert_int_equal(stat_of(&s).refused, i * j);
+	close_server(&s);
+}
+
+/* What a caller gets wrong, and structures of other versions. */
+static void test_arguments(void **state)
+{
+	struct hvo_lend_options opt = { .size = sizeof(opt) };
+	struct hvo_lend_stat stat = { .size = sizeof(stat) };
+	struct server s = { 0 };
+	struct hvo_lend *other = NULL;
+	struct hvo_linux *bare = NULL;
+	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 128);
+	struct {
+		struct hvo_lend_options known;
+		uint64_t more;
+	} later = { .known = { .size = sizeof(later) }, .more = 1 };
+
+	(void)state;
+	open_default(&s);
+	assert_int_equal(hvo_lend_open(NULL, s.path, NULL, &other), -EINVAL);
+	assert_int_equal(hvo_lend_open(s.r.host, NULL, NULL, &other), -EINVAL);
+	assert_int_equal(hvo_lend_open(s.r.host, s.path, NULL, NULL), -EINVAL);
+	assert_int_equal(hvo_linux_open(&cfg, NULL, &bare), 0);
+	assert_int_equal(hvo_lend_open(bare, s.path, NULL, &other), -EINVAL);
+	hvo_linux_close(bare);
+	assert_int_equal(hvo_lend_open(s.r.host, s.path, &later.known, &other), -E2BIG);
+	opt.nr_uids = HVO_LEND_MAX_UIDS + 1;
+	assert_int_equal(hvo_lend_open(s.r.host, s.path, &opt, &other), -EINVAL);
+	opt.nr_uids = 0;
+	opt.mode = 01777;
+	assert_int_equal(hvo_lend_open(s.r.host, s.path, &opt, &other), -EINVAL);
+	opt = (struct hvo_lend_options){ 0 };
+	assert_int_equal(hvo_lend_open(s.r.host, s.path, &opt, &other), -EINVAL);
+	assert_null(other);
+	assert_int_equal(hvo_lend_stat(NULL, &stat), -EINVAL);
+	assert_int_equal(hvo_lend_stat(s.lend, NULL), -EINVAL);
+	stat.size = 8;
+	assert_int_equal(hvo_lend_stat(s.lend, &stat), -EINVAL);
+	assert_int_equal(hvo_lend_close(NULL), 0);
 	close_server(&s);
 }
 
@@ -1108,7 +1177,7 @@ static void test_users(void **state)
 	assert_int_equal(connect_as(&s, NOBODY), -EPERM);
 	assert_int_equal(connect_as(&s, 0), 0);
 	wait_free(&s, PAGES);
-	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_equal(hvo_lend_close(s.lend), 0);
 
 	/* Without anybody else the file's mode keeps them out. */
 	s.opt.mode = 0;
@@ -1116,7 +1185,7 @@ static void test_users(void **state)
 	assert_int_equal(stat(s.path, &st), 0);
 	assert_int_equal(st.st_mode, S_IFSOCK | 0600);
 	assert_int_equal(connect_as(&s, NOBODY), -EACCES);
-	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_equal(hvo_lend_close(s.lend), 0);
 
 	s.opt.uids[s.opt.nr_uids++] = 4711;
 	s.opt.uids[s.opt.nr_uids++] = NOBODY;
@@ -1150,7 +1219,7 @@ static void test_stop(void **state)
 	c = client_of(&s);
 	loan = borrow(c, ORDER, PAGES);
 	assert_int_equal(pwrite(loan.fd, "x", 1, 0), 1);
-	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_equal(hvo_lend_close(s.lend), 0);
 	assert_int_equal(pool_free(&s), PAGES);
 	assert_int_equal(arena_bytes(&s), arena);
 	assert_int_equal(fd_bytes(loan.fd), 0);
@@ -1166,9 +1235,8 @@ static void test_stop(void **state)
 static void test_paths(void **state)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	struct lend_options opt = { 0 };
 	struct server s = { 0 };
-	struct lend *other;
+	struct hvo_lend *other;
 	char path[200];
 	unsigned int before;
 	int fd;
@@ -1176,25 +1244,15 @@ static void test_paths(void **state)
 	(void)state;
 	open_default(&s);
 	before = open_files();
-	opt = s.opt;
-	assert_int_equal(lend_start(s.r.host, &opt, &other), -EADDRINUSE);
-	opt.path = s.dir;
-	assert_int_equal(lend_start(s.r.host, &opt, &other), -EEXIST);
+	assert_int_equal(hvo_lend_open(s.r.host, s.path, NULL, &other), -EADDRINUSE);
+	assert_int_equal(hvo_lend_open(s.r.host, s.dir, NULL, &other), -EEXIST);
 	memset(path, 'x', sizeof(path));
 	path[sizeof(path) - 1] = '\0';
-	opt.path = path;
-	assert_int_equal(lend_start(s.r.host, &opt, &other), -ENAMETOOLONG);
-	opt.path = "/nowhere/at/all";
-	assert_int_equal(lend_start(s.r.host, &opt, &other), -ENOENT);
-	opt.path = "";
-	assert_int_equal(lend_start(s.r.host, &opt, &other), -EINVAL);
-	opt.path = NULL;
-	assert_int_equal(lend_start(s.r.host, &opt, &other), -EINVAL);
-	opt.path = path;
-	opt.nr_uids = LEND_MAX_UIDS + 1;
-	assert_int_equal(lend_start(s.r.host, &opt, &other), -EINVAL);
+	assert_int_equal(hvo_lend_open(s.r.host, path, NULL, &other), -ENAMETOOLONG);
+	assert_int_equal(hvo_lend_open(s.r.host, "/nowhere/at/all", NULL, &other), -ENOENT);
+	assert_int_equal(hvo_lend_open(s.r.host, "", NULL, &other), -EINVAL);
 	assert_int_equal(open_files(), before);
-	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_equal(hvo_lend_close(s.lend), 0);
 
 	/* What a server left behind that was killed. */
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -1205,9 +1263,8 @@ static void test_paths(void **state)
 	hvo_client_close(client_of(&s));
 	/* Another one took its place: that is not this one's to remove. */
 	assert_int_equal(unlink(s.path), 0);
-	opt = s.opt;
-	assert_int_equal(lend_start(s.r.host, &opt, &other), 0);
-	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_equal(hvo_lend_open(s.r.host, s.path, NULL, &other), 0);
+	assert_int_equal(hvo_lend_close(s.lend), 0);
 	s.lend = other;
 	hvo_client_close(client_of(&s));
 	close_server(&s);
@@ -1264,7 +1321,7 @@ static mode_t mode_of(const char *path)
 static void test_swapped(void **state)
 {
 	struct server s = { .opt = { .mode = 0666 } };
-	struct lend *other;
+	struct hvo_lend *other;
 	char old[80];
 	mode_t mask;
 
@@ -1272,7 +1329,7 @@ static void test_swapped(void **state)
 	if (geteuid() != 0)
 		skip();
 	open_default(&s);
-	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_equal(hvo_lend_close(s.lend), 0);
 	assert_int_equal(chown(s.dir, NOBODY, NOBODY), 0);
 	strcpy(root_dir, "/tmp/hvo-lend-XXXXXX");
 	assert_non_null(mkdtemp(root_dir));
@@ -1291,7 +1348,7 @@ static void test_swapped(void **state)
 
 	/* At the end another directory is in the place of that one, with a name as the socket's. */
 	at_unlink = swap_directory;
-	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_equal(hvo_lend_close(s.lend), 0);
 	at_unlink = NULL;
 	/* That nothing was removed by its path is how it should be. */
 	if (S_ISDIR(mode_of(s.dir)))
@@ -1301,7 +1358,7 @@ static void test_swapped(void **state)
 	/* Nor is root led there at the start. */
 	assert_int_equal(lchown(s.dir, NOBODY, NOBODY), 0);
 	assert_int_equal(unlink(victim), 0);
-	assert_int_equal(lend_start(s.r.host, &s.opt, &other), -ELOOP);
+	assert_int_equal(hvo_lend_open(s.r.host, s.path, NULL, &other), -ELOOP);
 	assert_int_not_equal(access(victim, F_OK), 0);
 	assert_int_equal(unlink(s.dir), 0);
 	(void)snprintf(old, sizeof(old), "%s.old", s.dir);
@@ -1315,12 +1372,12 @@ static void test_swapped(void **state)
 static void test_deaf_to_children(void **state)
 {
 	struct server s = { 0 };
-	struct lend *other;
+	struct hvo_lend *other;
 
 	(void)state;
 	(void)signal(SIGCHLD, SIG_IGN);
 	open_default(&s);
-	assert_int_equal(lend_start(s.r.host, &s.opt, &other), -EADDRINUSE);
+	assert_int_equal(hvo_lend_open(s.r.host, s.path, NULL, &other), -EADDRINUSE);
 	(void)signal(SIGCHLD, SIG_DFL);
 	close_server(&s);
 }
@@ -1339,7 +1396,7 @@ static void test_moved(void **state)
 	assert_int_equal(rename(s.dir, old), 0);
 	assert_int_equal(hvo_client_connect(path, &c), 0);
 	hvo_client_close(c);
-	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_equal(hvo_lend_close(s.lend), 0);
 	assert_int_not_equal(access(path, F_OK), 0);
 	assert_int_equal(rename(old, s.dir), 0);
 	start(&s);
@@ -1652,12 +1709,12 @@ static void *crowd_client(void *arg)
 static void crowd_rest(uint64_t *seed)
 {
 	struct hvo_resize_result res = { .size = sizeof(res) };
-	struct lend_stat stat;
+	struct hvo_lend_stat stat;
 	hvo_pfn_t pfn;
 
 	wrong(hvo_pool_resize(crowd.pool, HVO_NODE_ANY, PAGES - rig_random(seed) % 16, &res));
 	wrong(hvo_pool_set_overcommit(crowd.pool, rig_random(seed) % 8));
-	lend_stat(crowd.lend, &stat);
+	stat = stat_of(&crowd);
 	wrong(stat.pools[0].lent > PAGES + 8);
 	if (!hvo_pool_alloc(crowd.pool, 0, HVO_NODE_ANY, &pfn)) {
 		*(uint64_t *)hvo_window(crowd.r.m, pfn, 1) = *seed;
@@ -1880,6 +1937,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_sparse),
 		cmocka_unit_test(test_no_descriptors),
 		cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_pushed_descriptors),
 		cmocka_unit_test(test_slow),
 		cmocka_unit_test(test_many_connections),

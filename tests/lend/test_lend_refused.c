@@ -14,8 +14,9 @@
 #include <unistd.h>
 
 #include <hvo/client.h>
+#include <hvo/lend.h>
 
-#include "lend/lend.h"
+#include "cli/serve/lend_files.h"
 #include "tree/tree.h"
 
 #define PAGES 4u
@@ -80,8 +81,7 @@ static void be_client(void)
 static bool run(unsigned long point, const struct way *way)
 {
 	struct hvo_pool_stat s = { .size = sizeof(s) };
-	struct lend_options opt = { .path = path };
-	struct lend *lend = NULL;
+	struct hvo_lend *lend = NULL;
 	struct tree *tree = NULL;
 	char *text;
 	size_t len;
@@ -89,7 +89,7 @@ static bool run(unsigned long point, const struct way *way)
 	int rc;
 
 	refuse_from(point, way->sticky, way->error);
-	rc = lend_start(host, &opt, &lend);
+	rc = hvo_lend_open(host, path, NULL, &lend);
 	if (rc) {
 		assert_true(refuse_end());
 		assert_in_range(-rc, 1, 200);
@@ -106,7 +106,7 @@ static bool run(unsigned long point, const struct way *way)
 	assert_non_null(strstr(text, "clients 64\n"));
 	free(text);
 	tree_free(tree);
-	assert_int_equal(lend_stop(lend), 0);
+	assert_int_equal(hvo_lend_close(lend), 0);
 	assert_int_equal(hvo_pool_stat(pool, HVO_NODE_ANY, &s), 0);
 	assert_int_equal(s.free, PAGES);
 	assert_int_equal(access(path, F_OK), -1);

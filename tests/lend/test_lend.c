@@ -7,13 +7,10 @@
  * The server runs in this process, clients in it too or in forked children. Where something
  * happens in the server's own time, a test waits for it, and fails if it does not come at all.
  */
-#include "harness.h"
+#include "lender.h"
 
 #include "lend/protocol.h"
 #include "platform/linux/host.h"
-
-#include <hvo/client.h>
-#include <hvo/lend.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,120 +30,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PAGES 48u
+#define PAGES SERVER_PAGES
 #define ORDER HVO_PAGEBLOCK_ORDER
 #define PAGE_SIZE_HUGE HVO_PAGEBLOCK_SIZE
 #define BIG_ORDER 14u /* 64 MiB: more than the server does in one step */
 #define NOBODY 65534u
 
-/* ---- a server ------------------------------------------------------------------- */
-
-struct server {
-	struct rig r;
-	struct hvo_pool *pool;
-	struct hvo_lend *lend;
-	struct hvo_lend_options opt;
-	char dir[64], path[96];
-};
-
-static void start(struct server *s)
-{
-	s->opt.size = sizeof(s->opt);
-	assert_int_equal(hvo_lend_open(s->r.host, s->path, &s->opt, &s->lend), 0);
-}
-
-/* A pool, and who lends from it. @s->opt is as the test wants it. */
-static void serve(struct server *s)
-{
-	s->pool = rig_pool_new(&s->r, ORDER);
-	assert_int_equal(rig_resize(s->pool, HVO_NODE_ANY, PAGES).done, PAGES);
-	strcpy(s->dir, "/tmp/hvo-lend-XXXXXX");
-	assert_non_null(mkdtemp(s->dir));
-	assert_int_equal(chmod(s->dir, 0755), 0);
-	(void)snprintf(s->path, sizeof(s->path), "%s/socket", s->dir);
-	start(s);
-}
-
-static void open_server(struct server *s, const struct hvo_config *cfg)
-{
-	rig_open(&s->r, RIG_LINUX, cfg);
-	s->r.quiet = true;
-	/* Counting events is for tests of one thread. */
-	hvo_linux_set_trace(s->r.host, NULL, NULL);
-	serve(s);
-}
-
-static void open_default(struct server *s)
-{
-	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 128);
-
-	open_server(s, &cfg);
-}
-
-static void close_server(struct server *s)
-{
-	assert_int_equal(hvo_lend_close(s->lend), 0);
-	assert_int_not_equal(access(s->path, F_OK), 0);
-	assert_int_equal(rmdir(s->dir), 0);
-	rig_audit(&s->r);
-	rig_close(&s->r);
-}
-
-static uint64_t arena_bytes(struct server *s)
-{
-	struct hvo_linux_info info = { .size = sizeof(info) };
-
-	assert_int_equal(hvo_linux_info(s->r.host, &info), 0);
-	return info.backed_bytes;
-}
-
-static uint64_t pool_free(struct server *s)
-{
-	return rig_pool(s->pool, HVO_NODE_ANY).free;
-}
-
-static struct hvo_lend_stat stat_of(struct server *s)
-{
-	struct hvo_lend_stat stat = { .size = sizeof(stat) };
-
-	assert_int_equal(hvo_lend_stat(s->lend, &stat), 0);
-	return stat;
-}
-
-#define WAIT_STEPS 60000
-
-/* Until the pool has so many free pages; of a test that fails, not at all. */
-static void wait_free(struct server *s, uint64_t nr)
-{
-	int i;
-
-	for (i = 0; pool_free(s) != nr || stat_of(s).loans; i++) {
-		if (i == WAIT_STEPS)
-			fail_msg("%" PRIu64 " pages free, not %" PRIu64, pool_free(s), nr);
-		usleep(1000);
-	}
-}
-
-static void wait_clients(struct server *s, uint64_t nr)
-{
-	int i;
-
-	for (i = 0; stat_of(s).clients != nr; i++) {
-		if (i == WAIT_STEPS)
-			fail_msg("%" PRIu64 " clients, not %" PRIu64, stat_of(s).clients, nr);
-		usleep(1000);
-	}
-}
-
 /* ---- clients ---------------------------------------------------------------------- */
-
-static struct hvo_client *client_of(struct server *s)
-{
-	struct hvo_client *c = NULL;
-
-	assert_int_equal(hvo_client_connect(s->path, &c), 0);
-	return c;
-}
 
 static struct hvo_loan borrow(struct hvo_client *c, unsigned int order, uint64_t nr)
 {
@@ -166,14 +56,6 @@ static int try_borrow(struct hvo_client *c, uint64_t nr)
 	if (!rc)
 		close(loan.fd);
 	return rc;
-}
-
-static uint64_t fd_bytes(int fd)
-{
-	struct stat st;
-
-	assert_int_equal(fstat(fd, &st), 0);
-	return (uint64_t)st.st_blocks * 512;
 }
 
 static bool all_bytes(const uint8_t *p, uint64_t len, uint8_t value)
@@ -286,41 +168,41 @@ static void test_borrow(void **state)
 	int kept;
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	dirty_pool(&s);
-	arena = arena_bytes(&s);
-	c = client_of(&s);
+	arena = server_arena_bytes(&s);
+	c = server_client(&s);
 	loan = borrow(c, ORDER, 40);
 	assert_int_equal(loan.bytes, 40 * PAGE_SIZE_HUGE);
 	check_seals(&loan);
 	check_not_arena(&s, &loan);
-	assert_int_equal(pool_free(&s), PAGES - 40);
+	assert_int_equal(server_pool_free(&s), PAGES - 40);
 	assert_int_equal(rig_pool(s.pool, HVO_NODE_ANY).total, PAGES);
-	assert_int_equal(stat_of(&s).pools[0].lent, 40);
+	assert_int_equal(server_stat(&s).pools[0].lent, 40);
 
 	/* The sum is what it was, however much of the memfd is there. */
-	assert_int_equal(arena_bytes(&s), arena - loan.bytes);
+	assert_int_equal(server_arena_bytes(&s), arena - loan.bytes);
 	assert_int_equal(fd_bytes(loan.fd), 0);
 	assert_int_equal(hvo_client_map(&loan, &map), 0);
 	assert_int_equal((uintptr_t)map % HVO_PAGEBLOCK_SIZE, 0);
 	assert_true(all_bytes(map, loan.bytes, 0));
 	memset(map, 0x55, loan.bytes);
 	assert_int_equal(fd_bytes(loan.fd), loan.bytes);
-	assert_int_equal(arena_bytes(&s), arena - loan.bytes);
+	assert_int_equal(server_arena_bytes(&s), arena - loan.bytes);
 
 	/* A mapping and a descriptor that are kept show nothing afterwards, and hold nothing. */
 	kept = dup(loan.fd);
 	assert_int_equal(hvo_client_return(c, &loan), 0);
 	assert_int_equal(loan.fd, -1);
 	assert_int_equal(fd_bytes(kept), 0);
-	assert_int_equal(arena_bytes(&s), arena);
-	assert_int_equal(pool_free(&s), PAGES);
+	assert_int_equal(server_arena_bytes(&s), arena);
+	assert_int_equal(server_pool_free(&s), PAGES);
 	assert_true(all_bytes(map, loan.bytes, 0));
 	assert_int_equal(zero_pages(&s), 40);
 	munmap(map, loan.bytes);
 	close(kept);
 	hvo_client_close(c);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* Pages that are restored in more than one step, in both modes. */
@@ -337,21 +219,21 @@ static void test_big_pages(void **state)
 		struct hvo_loan loan = { .size = sizeof(loan) };
 		uint64_t arena;
 
-		open_server(&s, &cfg);
+		server_open(&s, &cfg);
 		big = rig_pool_new(&s.r, BIG_ORDER);
 		assert_int_equal(rig_resize(big, HVO_NODE_ANY, 3).done, 3);
-		arena = arena_bytes(&s);
-		c = client_of(&s);
+		arena = server_arena_bytes(&s);
+		c = server_client(&s);
 		loan = borrow(c, BIG_ORDER, 2);
 		assert_int_equal(loan.bytes, 128 * MIB);
-		assert_int_equal(arena_bytes(&s), arena - 128 * MIB);
+		assert_int_equal(server_arena_bytes(&s), arena - 128 * MIB);
 		assert_int_equal(rig_pool(big, HVO_NODE_ANY).free, 1);
-		assert_int_equal(stat_of(&s).pools[1].lent, 2);
+		assert_int_equal(server_stat(&s).pools[1].lent, 2);
 		assert_int_equal(hvo_client_return(c, &loan), 0);
-		assert_int_equal(arena_bytes(&s), arena);
+		assert_int_equal(server_arena_bytes(&s), arena);
 		assert_int_equal(rig_pool(big, HVO_NODE_ANY).free, 3);
 		hvo_client_close(c);
-		close_server(&s);
+		server_close(&s);
 	}
 }
 
@@ -364,32 +246,32 @@ static void test_two_clients(void **state)
 	struct hvo_client *a, *b;
 
 	(void)state;
-	open_default(&s);
-	a = client_of(&s);
-	b = client_of(&s);
+	server_open_default(&s);
+	a = server_client(&s);
+	b = server_client(&s);
 	la = borrow(a, ORDER, 5);
 	lb = borrow(b, ORDER, 7);
-	assert_int_equal(stat_of(&s).clients, 2);
+	assert_int_equal(server_stat(&s).clients, 2);
 	forged = la;
 	assert_int_equal(hvo_client_return(b, &forged), -EINVAL);
 	assert_int_equal(forged.fd, la.fd);
 	forged.id += 100;
 	assert_int_equal(hvo_client_return(a, &forged), -EINVAL);
-	assert_int_equal(pool_free(&s), PAGES - 12);
+	assert_int_equal(server_pool_free(&s), PAGES - 12);
 	assert_int_equal(pwrite(lb.fd, "here", 5, 4096), 5);
 
 	hvo_client_close(a);
-	wait_clients(&s, 1);
-	while (pool_free(&s) != PAGES - 7)
+	server_wait_clients(&s, 1);
+	while (server_pool_free(&s) != PAGES - 7)
 		usleep(1000);
 	assert_int_equal(fd_bytes(lb.fd), 4096);
 	assert_int_equal(hvo_client_return(b, &lb), 0);
 	/* It is gone already. */
 	assert_int_equal(hvo_client_return(b, &lb), -EINVAL);
-	assert_int_equal(pool_free(&s), PAGES);
+	assert_int_equal(server_pool_free(&s), PAGES);
 	close(la.fd);
 	hvo_client_close(b);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* ---- clients that die -------------------------------------------------------------- */
@@ -424,26 +306,26 @@ static void test_killed(void **state)
 		char byte;
 		pid_t pid;
 
-		open_server(&s, &cfg);
+		server_open(&s, &cfg);
 		dirty_pool(&s);
-		arena = arena_bytes(&s);
+		arena = server_arena_bytes(&s);
 		assert_int_equal(pipe2(tell, O_CLOEXEC), 0);
 		pid = fork();
 		assert_true(pid >= 0);
 		if (!pid)
 			borrow_forever(&s, tell[1]);
 		assert_int_equal(read(tell[0], &byte, 1), 1);
-		assert_int_equal(pool_free(&s), PAGES - 20);
-		assert_int_equal(arena_bytes(&s), arena - 20 * PAGE_SIZE_HUGE);
+		assert_int_equal(server_pool_free(&s), PAGES - 20);
+		assert_int_equal(server_arena_bytes(&s), arena - 20 * PAGE_SIZE_HUGE);
 		assert_int_equal(kill(pid, SIGKILL), 0);
 		assert_int_equal(waitpid(pid, NULL, 0), pid);
-		wait_free(&s, PAGES);
-		assert_int_equal(arena_bytes(&s), arena);
+		server_wait_free(&s, PAGES);
+		assert_int_equal(server_arena_bytes(&s), arena);
 		assert_int_equal(zero_pages(&s), 20);
-		assert_int_equal(stat_of(&s).clients, 0);
+		assert_int_equal(server_stat(&s).clients, 0);
 		close(tell[0]);
 		close(tell[1]);
-		close_server(&s);
+		server_close(&s);
 	}
 }
 
@@ -459,8 +341,8 @@ static void test_gone_while_borrowing(void **state)
 	int fd;
 
 	(void)state;
-	open_default(&s);
-	arena = arena_bytes(&s);
+	server_open_default(&s);
+	arena = server_arena_bytes(&s);
 	before = open_files();
 	for (i = 0; i < 20; i++) {
 		fd = raw_open(&s);
@@ -469,13 +351,13 @@ static void test_gone_while_borrowing(void **state)
 			usleep(i * 250);
 		close(fd);
 		if (i % 5)
-			wait_free(&s, PAGES);
+			server_wait_free(&s, PAGES);
 	}
-	wait_free(&s, PAGES);
-	wait_clients(&s, 0);
-	assert_int_equal(arena_bytes(&s), arena);
+	server_wait_free(&s, PAGES);
+	server_wait_clients(&s, 0);
+	assert_int_equal(server_arena_bytes(&s), arena);
 	assert_int_equal(open_files(), before);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* A child that has copies of all descriptors keeps no connection alive, and no dead one noisy. */
@@ -487,8 +369,8 @@ static void test_forked(void **state)
 	pid_t pid;
 
 	(void)state;
-	open_default(&s);
-	c = client_of(&s);
+	server_open_default(&s);
+	c = server_client(&s);
 	loan = borrow(c, ORDER, 3);
 	pid = fork();
 	assert_true(pid >= 0);
@@ -497,18 +379,18 @@ static void test_forked(void **state)
 			pause();
 	hvo_client_close(c);
 	close(loan.fd);
-	wait_free(&s, PAGES);
-	other = client_of(&s);
-	wait_clients(&s, 1);
+	server_wait_free(&s, PAGES);
+	other = server_client(&s);
+	server_wait_clients(&s, 1);
 	loan = borrow(other, ORDER, 3);
 	assert_int_equal(hvo_lend_close(s.lend), 0);
 	assert_int_equal(try_borrow(other, 1), -EPIPE);
 	hvo_client_close(other);
 	close(loan.fd);
-	start(&s);
+	server_start(&s);
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	close_server(&s);
+	server_close(&s);
 }
 
 static void test_descriptors(void **state)
@@ -517,10 +399,10 @@ static void test_descriptors(void **state)
 	unsigned int i, before;
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	before = open_files();
 	for (i = 0; i < 60; i++) {
-		struct hvo_client *c = client_of(&s);
+		struct hvo_client *c = server_client(&s);
 		struct hvo_loan loan = borrow(c, ORDER, 1 + i % 3);
 
 		assert_int_equal(try_borrow(c, PAGES + 1), -ENOMEM);
@@ -529,11 +411,11 @@ static void test_descriptors(void **state)
 		else
 			close(loan.fd);
 		hvo_client_close(c);
-		wait_free(&s, PAGES);
+		server_wait_free(&s, PAGES);
 	}
-	wait_clients(&s, 0);
+	server_wait_clients(&s, 0);
 	assert_int_equal(open_files(), before);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* ---- what is refused ------------------------------------------------------------------ */
@@ -546,8 +428,8 @@ static void test_errors(void **state)
 	unsigned int i;
 
 	(void)state;
-	open_default(&s);
-	c = client_of(&s);
+	server_open_default(&s);
+	c = server_client(&s);
 	assert_int_equal(hvo_client_borrow(c, 10, 1, HVO_NODE_ANY, &loan), -ENOENT);
 	assert_int_equal(hvo_client_borrow(c, 0, 1, HVO_NODE_ANY, &loan), -ENOENT);
 	assert_int_equal(hvo_client_borrow(c, 99, 1, HVO_NODE_ANY, &loan), -EINVAL);
@@ -557,18 +439,18 @@ static void test_errors(void **state)
 	assert_int_equal(try_borrow(c, PAGES + 1), -ENOMEM);
 	assert_int_equal(try_borrow(c, UINT64_C(1) << 63), -ENOMEM);
 	assert_int_equal(try_borrow(c, UINT64_MAX), -ENOMEM);
-	assert_int_equal(stat_of(&s).refused, 8);
+	assert_int_equal(server_stat(&s).refused, 8);
 	for (i = 0; i < LEND_MAX_LOANS; i++)
 		loans[i] = borrow(c, ORDER, 1);
 	assert_int_equal(try_borrow(c, 1), -EMFILE);
 	assert_int_equal(hvo_client_return(c, &loans[0]), 0);
 	loans[0] = borrow(c, ORDER, 1);
-	assert_int_equal(pool_free(&s), PAGES - LEND_MAX_LOANS);
+	assert_int_equal(server_pool_free(&s), PAGES - LEND_MAX_LOANS);
 	hvo_client_close(c);
-	wait_free(&s, PAGES);
+	server_wait_free(&s, PAGES);
 	for (i = 0; i < LEND_MAX_LOANS; i++)
 		close(loans[i].fd);
-	close_server(&s);
+	server_close(&s);
 }
 
 static void test_quotas(void **state)
@@ -580,9 +462,9 @@ static void test_quotas(void **state)
 	struct hvo_loan la = { .size = sizeof(la) }, lb = { .size = sizeof(lb) };
 
 	(void)state;
-	open_default(&s);
-	a = client_of(&s);
-	b = client_of(&s);
+	server_open_default(&s);
+	a = server_client(&s);
+	b = server_client(&s);
 	assert_int_equal(try_borrow(a, 11), -EDQUOT);
 	assert_int_equal(try_borrow(a, UINT64_C(1) << 63), -EDQUOT);
 	la = borrow(a, ORDER, 10);
@@ -607,13 +489,13 @@ static void test_quotas(void **state)
 	la = borrow(b, ORDER, 5);
 	assert_int_equal(try_borrow(b, 1), -EDQUOT);
 	hvo_client_close(b);
-	wait_free(&s, PAGES);
+	server_wait_free(&s, PAGES);
 	close(la.fd);
 	close(lb.fd);
 	la = borrow(a, ORDER, 10);
 	close(la.fd);
 	hvo_client_close(a);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* Reservations of others, surplus pages within the limit, and nodes: as in Linux. */
@@ -626,8 +508,8 @@ static void test_pool_rules(void **state)
 
 	(void)state;
 	cfg.nr_nodes = 2;
-	open_server(&s, &cfg);
-	c = client_of(&s);
+	server_open(&s, &cfg);
+	c = server_client(&s);
 	assert_int_equal(hvo_client_borrow(c, ORDER, PAGES / 2 + 1, 1, &loan), -ENOMEM);
 	assert_int_equal(hvo_client_borrow(c, ORDER, PAGES / 2, 1, &loan), 0);
 	assert_int_equal(rig_pool(s.pool, 1).free, 0);
@@ -637,8 +519,8 @@ static void test_pool_rules(void **state)
 	/* Begun, since so many are free; but some of them are promised. All turns round. */
 	assert_int_equal(hvo_pool_reserve(s.pool, HVO_NODE_ANY, 8), 0);
 	assert_int_equal(try_borrow(c, PAGES), -ENOMEM);
-	assert_int_equal(pool_free(&s), PAGES);
-	assert_int_equal(stat_of(&s).loans, 0);
+	assert_int_equal(server_pool_free(&s), PAGES);
+	assert_int_equal(server_stat(&s).loans, 0);
 	loan = borrow(c, ORDER, PAGES - 8);
 	assert_int_equal(hvo_client_return(c, &loan), 0);
 
@@ -654,26 +536,10 @@ static void test_pool_rules(void **state)
 	assert_int_equal(rig_pool(s.pool, HVO_NODE_ANY).total, PAGES);
 	assert_int_equal(hvo_pool_unreserve(s.pool, 8), 0);
 	hvo_client_close(c);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* ---- memory that does not come back at once ------------------------------------------- */
-
-/* The linker puts this in the place of hvo_linux_populate(). */
-static uint32_t no_memory;   /* fails */
-static uint64_t some_memory; /* after so many frames */
-
-int __real_hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
-int __wrap_hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
-int __wrap_hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
-{
-	if (__atomic_load_n(&no_memory, __ATOMIC_ACQUIRE)) {
-		if (some_memory < nr)
-			return -HVO_ENOMEM;
-		some_memory -= nr;
-	}
-	return __real_hvo_linux_populate(host, pfn, nr);
-}
 
 /*
  * The machine is full to the last frame and the system has no memory for what comes back: the
@@ -688,35 +554,34 @@ static void test_no_memory(void **state)
 	uint64_t arena;
 
 	(void)state;
-	open_default(&s);
-	arena = arena_bytes(&s);
+	server_open_default(&s);
+	arena = server_arena_bytes(&s);
 	hog_all(&s.r, &hog, 0, false);
-	c = client_of(&s);
+	c = server_client(&s);
 	first = borrow(c, ORDER, 10);
 	second = borrow(c, ORDER, 20);
-	some_memory = 4 * HVO_PAGEBLOCK_FRAMES;
-	__atomic_store_n(&no_memory, 1, __ATOMIC_RELEASE);
+	server_memory(4 * HVO_PAGEBLOCK_FRAMES);
 	assert_int_equal(hvo_client_return(c, &first), 0);
-	assert_int_equal(pool_free(&s), PAGES - 26);
-	assert_int_equal(stat_of(&s).pools[0].lent, 26);
-	assert_int_equal(stat_of(&s).pools[0].pending, 6);
-	assert_int_equal(arena_bytes(&s), arena - 26 * PAGE_SIZE_HUGE);
+	assert_int_equal(server_pool_free(&s), PAGES - 26);
+	assert_int_equal(server_stat(&s).pools[0].lent, 26);
+	assert_int_equal(server_stat(&s).pools[0].pending, 6);
+	assert_int_equal(server_arena_bytes(&s), arena - 26 * PAGE_SIZE_HUGE);
 	/* Others go on. */
 	assert_int_equal(hvo_client_return(c, &first), -EINVAL);
 	first = borrow(c, ORDER, 2);
 	assert_int_equal(hvo_client_return(c, &second), 0);
 	hvo_client_close(c);
 	close(first.fd);
-	wait_clients(&s, 0);
-	assert_int_equal(stat_of(&s).pools[0].lent, 28);
-	assert_int_equal(pool_free(&s), PAGES - 28);
+	server_wait_clients(&s, 0);
+	assert_int_equal(server_stat(&s).pools[0].lent, 28);
+	assert_int_equal(server_pool_free(&s), PAGES - 28);
 
-	__atomic_store_n(&no_memory, 0, __ATOMIC_RELEASE);
-	wait_free(&s, PAGES);
-	assert_int_equal(arena_bytes(&s), arena);
-	assert_int_equal(stat_of(&s).pools[0].pending, 0);
+	server_memory(UINT64_MAX);
+	server_wait_free(&s, PAGES);
+	assert_int_equal(server_arena_bytes(&s), arena);
+	assert_int_equal(server_stat(&s).pools[0].pending, 0);
 	hog_release(&s.r, &hog, UINT64_MAX);
-	close_server(&s);
+	server_close(&s);
 }
 
 /*
@@ -733,12 +598,11 @@ static void test_quota_until_back(void **state)
 	int i;
 
 	(void)state;
-	open_default(&s);
-	a = client_of(&s);
-	b = client_of(&s);
+	server_open_default(&s);
+	a = server_client(&s);
+	b = server_client(&s);
 	loan = borrow(a, ORDER, 10);
-	some_memory = 4 * HVO_PAGEBLOCK_FRAMES;
-	__atomic_store_n(&no_memory, 1, __ATOMIC_RELEASE);
+	server_memory(4 * HVO_PAGEBLOCK_FRAMES);
 	assert_int_equal(hvo_client_return(a, &loan), 0);
 	assert_int_equal(hvo_client_status(a, &status), 0);
 	assert_int_equal(status.used_bytes, 6 * PAGE_SIZE_HUGE);
@@ -753,16 +617,16 @@ static void test_quota_until_back(void **state)
 	assert_int_equal(try_borrow(a, 1), -EDQUOT);
 	assert_int_equal(try_borrow(b, 5), -EDQUOT);
 
-	__atomic_store_n(&no_memory, 0, __ATOMIC_RELEASE);
-	for (i = 0; pool_free(&s) != PAGES - 4 && i < WAIT_STEPS; i++)
+	server_memory(UINT64_MAX);
+	for (i = 0; server_pool_free(&s) != PAGES - 4 && i < WAIT_STEPS; i++)
 		usleep(1000);
 	assert_int_equal(try_borrow(b, 10), 0);
 	assert_int_equal(try_borrow(a, 1), -EDQUOT);
 	close(loan.fd);
 	hvo_client_close(a);
 	hvo_client_close(b);
-	wait_free(&s, PAGES);
-	close_server(&s);
+	server_wait_free(&s, PAGES);
+	server_close(&s);
 }
 
 /* A request that turns round, and at the end a server that stops, without memory. */
@@ -772,19 +636,18 @@ static void test_no_memory_at_the_end(void **state)
 	struct hvo_client *c;
 
 	(void)state;
-	open_default(&s);
-	c = client_of(&s);
+	server_open_default(&s);
+	c = server_client(&s);
 	assert_int_equal(hvo_pool_reserve(s.pool, HVO_NODE_ANY, 8), 0);
-	some_memory = 0;
-	__atomic_store_n(&no_memory, 1, __ATOMIC_RELEASE);
+	server_memory(0);
 	assert_int_equal(try_borrow(c, PAGES), -ENOMEM);
-	assert_int_equal(pool_free(&s), 8);
-	assert_int_equal(stat_of(&s).pools[0].pending, PAGES - 8);
+	assert_int_equal(server_pool_free(&s), 8);
+	assert_int_equal(server_stat(&s).pools[0].pending, PAGES - 8);
 	hvo_client_close(c);
 	assert_int_equal(hvo_lend_close(s.lend), PAGES - 8);
-	__atomic_store_n(&no_memory, 0, __ATOMIC_RELEASE);
+	server_memory(UINT64_MAX);
 	assert_int_equal(rig_pool(s.pool, HVO_NODE_ANY).total, PAGES);
-	assert_int_equal(pool_free(&s), 8);
+	assert_int_equal(server_pool_free(&s), 8);
 	rig_audit(&s.r);
 	rig_close(&s.r);
 	assert_int_equal(rmdir(s.dir), 0);
@@ -828,18 +691,18 @@ static void test_sparse(void **state)
 	cfg.clear = HVO_CLEAR_ON_ALLOC;
 	assert_int_equal(hvo_linux_create(&cfg, &sparse, &s.r.host), 0);
 	s.r.m = hvo_linux_machine(s.r.host);
-	serve(&s);
-	arena = arena_bytes(&s);
+	server_serve(&s);
+	arena = server_arena_bytes(&s);
 	assert_true(arena < 64 * MIB);
-	c = client_of(&s);
+	c = server_client(&s);
 	loan = borrow(c, ORDER, PAGES);
-	assert_int_equal(arena_bytes(&s), arena);
+	assert_int_equal(server_arena_bytes(&s), arena);
 	assert_int_equal(pwrite(loan.fd, "x", 1, 0), 1);
 	assert_int_equal(hvo_client_return(c, &loan), 0);
-	assert_int_equal(arena_bytes(&s), arena);
+	assert_int_equal(server_arena_bytes(&s), arena);
 	assert_int_equal(zero_pages(&s), PAGES);
 	hvo_client_close(c);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* ---- descriptors that are not there ------------------------------------------------------ */
@@ -867,8 +730,8 @@ static void test_no_descriptors(void **state)
 	int fd, fds[8], i;
 
 	(void)state;
-	open_default(&s);
-	c = client_of(&s);
+	server_open_default(&s);
+	c = server_client(&s);
 	/* For the memfd; for what comes out of it at this end: it goes back; for who connects. */
 	allow_descriptors(0, &old);
 	assert_int_equal(try_borrow(c, 1), -ENFILE);
@@ -876,8 +739,8 @@ static void test_no_descriptors(void **state)
 	allow_descriptors(1, &old);
 	assert_int_equal(try_borrow(c, 1), -EMFILE);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
-	assert_int_equal(stat_of(&s).loans, 0);
-	assert_int_equal(pool_free(&s), PAGES);
+	assert_int_equal(server_stat(&s).loans, 0);
+	assert_int_equal(server_pool_free(&s), PAGES);
 	allow_descriptors(8, &old);
 	for (i = 0; i < 8; i++)
 		fds[i] = dup(0);
@@ -885,7 +748,7 @@ static void test_no_descriptors(void **state)
 	fd = raw_connect(&s);
 	close(fds[1]);
 	assert_int_equal(raw_reply(fd), 0);
-	wait_clients(&s, 2);
+	server_wait_clients(&s, 2);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	loan = borrow(c, ORDER, 1);
 	assert_int_equal(hvo_client_return(c, &loan), 0);
@@ -893,7 +756,7 @@ static void test_no_descriptors(void **state)
 		close(fds[i]);
 	close(fd);
 	hvo_client_close(c);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* ---- clients that do not keep to it ----------------------------------------------------- */
@@ -912,7 +775,7 @@ static void test_malformed(void **state)
 	int fd;
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	memcpy(noise, &request.version, sizeof(request.version));
 	/* Another size ends it; so does nothing at all. */
 	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -946,9 +809,9 @@ static void test_malformed(void **state)
 	raw_send(fd, &request, sizeof(request));
 	assert_int_equal(raw_reply(fd), -EINVAL);
 	close(fd);
-	wait_clients(&s, 0);
-	assert_int_equal(pool_free(&s), PAGES);
-	close_server(&s);
+	server_wait_clients(&s, 0);
+	assert_int_equal(server_pool_free(&s), PAGES);
+	server_close(&s);
 }
 
 /* A client of another version hears of it, however long its requests are, and goes. */
@@ -962,7 +825,7 @@ static void test_versions(void **state)
 	int fd;
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	for (i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
 		for (j = 0; j < sizeof(sizes) / sizeof(sizes[0]); j++) {
 			fd = raw_open(&s);
@@ -973,9 +836,9 @@ static void test_versions(void **state)
 			close(fd);
 		}
 	}
-	wait_clients(&s, 0);
-	assert_int_equal(stat_of(&s).refused, i * j);
-	close_server(&s);
+	server_wait_clients(&s, 0);
+	assert_int_equal(server_stat(&s).refused, i * j);
+	server_close(&s);
 }
 
 /* What a caller gets wrong, and structures of other versions. */
@@ -993,7 +856,7 @@ static void test_arguments(void **state)
 	} later = { .known = { .size = sizeof(later) }, .more = 1 };
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	assert_int_equal(hvo_lend_open(NULL, s.path, NULL, &other), -EINVAL);
 	assert_int_equal(hvo_lend_open(s.r.host, NULL, NULL, &other), -EINVAL);
 	assert_int_equal(hvo_lend_open(s.r.host, s.path, NULL, NULL), -EINVAL);
@@ -1014,7 +877,7 @@ static void test_arguments(void **state)
 	stat.size = 8;
 	assert_int_equal(hvo_lend_stat(s.lend, &stat), -EINVAL);
 	assert_int_equal(hvo_lend_close(NULL), 0);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* Descriptors that are pushed upon the server do not stay there. */
@@ -1035,7 +898,7 @@ static void test_pushed_descriptors(void **state)
 	int fds[20], fd;
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	fd = raw_open(&s);
 	before = open_files();
 	control.align.cmsg_level = SOL_SOCKET;
@@ -1050,8 +913,8 @@ static void test_pushed_descriptors(void **state)
 	}
 	assert_int_equal(open_files(), before);
 	close(fd);
-	wait_clients(&s, 0);
-	close_server(&s);
+	server_wait_clients(&s, 0);
+	server_close(&s);
 }
 
 /* Who does not read, or says nothing, is in nobody's way. */
@@ -1064,36 +927,36 @@ static void test_slow(void **state)
 	int silent, deaf;
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	silent = raw_connect(&s);
 	deaf = raw_connect(&s);
-	c = client_of(&s);
-	wait_clients(&s, 3);
+	c = server_client(&s);
+	server_wait_clients(&s, 3);
 	loan = borrow(c, ORDER, 3);
 	/* The greeting was not read: out. What it was sent is still there to be read. */
 	raw_send(deaf, &request, sizeof(request));
-	wait_clients(&s, 2);
+	server_wait_clients(&s, 2);
 	assert_int_equal(raw_reply(deaf), 0);
 	assert_int_equal(raw_reply(deaf), 1);
 	close(deaf);
 	/* One request is answered, the second one before that was read is the last. */
 	deaf = raw_open(&s);
-	wait_clients(&s, 3);
+	server_wait_clients(&s, 3);
 	request.op = LEND_RETURN;
 	raw_send(deaf, &request, sizeof(request));
 	(void)send(deaf, &request, sizeof(request), MSG_NOSIGNAL);
-	wait_clients(&s, 2);
+	server_wait_clients(&s, 2);
 	close(deaf);
 	assert_int_equal(hvo_client_return(c, &loan), 0);
 	hvo_client_close(c);
-	wait_clients(&s, 1);
+	server_wait_clients(&s, 1);
 	/* The end of its sending side is the end. */
 	assert_int_equal(raw_reply(silent), 0);
 	assert_int_equal(shutdown(silent, SHUT_WR), 0);
 	assert_int_equal(raw_reply(silent), 1);
 	close(silent);
-	wait_clients(&s, 0);
-	close_server(&s);
+	server_wait_clients(&s, 0);
+	server_close(&s);
 }
 
 #define MANY 1000u
@@ -1107,8 +970,8 @@ static void test_many_connections(void **state)
 	int fds[MANY];
 
 	(void)state;
-	open_default(&s);
-	c = client_of(&s);
+	server_open_default(&s);
+	c = server_client(&s);
 	for (i = 0; i < MANY; i++) {
 		fds[i] = raw_connect(&s);
 		assert_int_equal(raw_reply(fds[i]), i < 7 ? 0 : -EUSERS);
@@ -1117,8 +980,8 @@ static void test_many_connections(void **state)
 			close(fds[i]);
 		}
 	}
-	assert_int_equal(stat_of(&s).clients, 8);
-	assert_int_equal(stat_of(&s).refused, MANY - 7);
+	assert_int_equal(server_stat(&s).clients, 8);
+	assert_int_equal(server_stat(&s).refused, MANY - 7);
 	assert_int_equal(hvo_client_connect(s.path, &extra), -EUSERS);
 	loan = borrow(c, ORDER, 1);
 	assert_int_equal(hvo_client_return(c, &loan), 0);
@@ -1129,11 +992,11 @@ static void test_many_connections(void **state)
 	assert_int_equal(hvo_client_return(c, &loan), 0);
 	for (i = 0; i < 7; i++)
 		close(fds[i]);
-	wait_clients(&s, 1);
-	extra = client_of(&s);
+	server_wait_clients(&s, 1);
+	extra = server_client(&s);
 	hvo_client_close(extra);
 	hvo_client_close(c);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* ---- who may ------------------------------------------------------------------------- */
@@ -1173,15 +1036,15 @@ static void test_users(void **state)
 	(void)state;
 	if (geteuid() != 0)
 		skip();
-	open_default(&s);
+	server_open_default(&s);
 	assert_int_equal(connect_as(&s, NOBODY), -EPERM);
 	assert_int_equal(connect_as(&s, 0), 0);
-	wait_free(&s, PAGES);
+	server_wait_free(&s, PAGES);
 	assert_int_equal(hvo_lend_close(s.lend), 0);
 
 	/* Without anybody else the file's mode keeps them out. */
 	s.opt.mode = 0;
-	start(&s);
+	server_start(&s);
 	assert_int_equal(stat(s.path, &st), 0);
 	assert_int_equal(st.st_mode, S_IFSOCK | 0600);
 	assert_int_equal(connect_as(&s, NOBODY), -EACCES);
@@ -1189,19 +1052,19 @@ static void test_users(void **state)
 
 	s.opt.uids[s.opt.nr_uids++] = 4711;
 	s.opt.uids[s.opt.nr_uids++] = NOBODY;
-	start(&s);
+	server_start(&s);
 	assert_int_equal(stat(s.path, &st), 0);
 	assert_int_equal(st.st_mode, S_IFSOCK | 0666);
 	/* One user's quota is not another's. */
-	c = client_of(&s);
+	c = server_client(&s);
 	loan = borrow(c, ORDER, 2);
 	assert_int_equal(connect_as(&s, NOBODY), 0);
 	assert_int_equal(connect_as(&s, NOBODY + 1), -EPERM);
 	assert_int_equal(connect_as(&s, 0), -EDQUOT);
 	close(loan.fd);
 	hvo_client_close(c);
-	wait_free(&s, PAGES);
-	close_server(&s);
+	server_wait_free(&s, PAGES);
+	server_close(&s);
 }
 
 /* ---- start and end ----------------------------------------------------------------------- */
@@ -1214,22 +1077,22 @@ static void test_stop(void **state)
 	uint64_t arena;
 
 	(void)state;
-	open_default(&s);
-	arena = arena_bytes(&s);
-	c = client_of(&s);
+	server_open_default(&s);
+	arena = server_arena_bytes(&s);
+	c = server_client(&s);
 	loan = borrow(c, ORDER, PAGES);
 	assert_int_equal(pwrite(loan.fd, "x", 1, 0), 1);
 	assert_int_equal(hvo_lend_close(s.lend), 0);
-	assert_int_equal(pool_free(&s), PAGES);
-	assert_int_equal(arena_bytes(&s), arena);
+	assert_int_equal(server_pool_free(&s), PAGES);
+	assert_int_equal(server_arena_bytes(&s), arena);
 	assert_int_equal(fd_bytes(loan.fd), 0);
 	assert_int_equal(try_borrow(c, 1), -EPIPE);
 	assert_int_equal(hvo_client_return(c, &loan), -EPIPE);
 	assert_int_equal(loan.fd, -1);
 	hvo_client_close(c);
 	assert_int_equal(hvo_client_connect(s.path, &c), -ENOENT);
-	start(&s);
-	close_server(&s);
+	server_start(&s);
+	server_close(&s);
 }
 
 static void test_paths(void **state)
@@ -1242,7 +1105,7 @@ static void test_paths(void **state)
 	int fd;
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	before = open_files();
 	assert_int_equal(hvo_lend_open(s.r.host, s.path, NULL, &other), -EADDRINUSE);
 	assert_int_equal(hvo_lend_open(s.r.host, s.dir, NULL, &other), -EEXIST);
@@ -1259,15 +1122,15 @@ static void test_paths(void **state)
 	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", s.path);
 	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	close(fd);
-	start(&s);
-	hvo_client_close(client_of(&s));
+	server_start(&s);
+	hvo_client_close(server_client(&s));
 	/* Another one took its place: that is not this one's to remove. */
 	assert_int_equal(unlink(s.path), 0);
 	assert_int_equal(hvo_lend_open(s.r.host, s.path, NULL, &other), 0);
 	assert_int_equal(hvo_lend_close(s.lend), 0);
 	s.lend = other;
-	hvo_client_close(client_of(&s));
-	close_server(&s);
+	hvo_client_close(server_client(&s));
+	server_close(&s);
 }
 
 /*
@@ -1328,7 +1191,7 @@ static void test_swapped(void **state)
 	(void)state;
 	if (geteuid() != 0)
 		skip();
-	open_default(&s);
+	server_open_default(&s);
 	assert_int_equal(hvo_lend_close(s.lend), 0);
 	assert_int_equal(chown(s.dir, NOBODY, NOBODY), 0);
 	strcpy(root_dir, "/tmp/hvo-lend-XXXXXX");
@@ -1340,7 +1203,7 @@ static void test_swapped(void **state)
 	/* Whatever the umask is, and it stays. */
 	mask = umask(0077);
 	at_chmod = swap_socket;
-	start(&s);
+	server_start(&s);
 	at_chmod = NULL;
 	assert_int_equal(mode_of(victim), S_IFREG | 0600);
 	assert_int_equal(mode_of(s.path), S_IFSOCK | 0666);
@@ -1364,8 +1227,8 @@ static void test_swapped(void **state)
 	(void)snprintf(old, sizeof(old), "%s.old", s.dir);
 	assert_int_equal(rename(old, s.dir), 0);
 	assert_int_equal(rmdir(root_dir), 0);
-	start(&s);
-	close_server(&s);
+	server_start(&s);
+	server_close(&s);
 }
 
 /* Whoever started the program may have left it deaf to its children. */
@@ -1376,10 +1239,10 @@ static void test_deaf_to_children(void **state)
 
 	(void)state;
 	(void)signal(SIGCHLD, SIG_IGN);
-	open_default(&s);
+	server_open_default(&s);
 	assert_int_equal(hvo_lend_open(s.r.host, s.path, NULL, &other), -EADDRINUSE);
 	(void)signal(SIGCHLD, SIG_DFL);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* A server that moved with its directory takes its socket away all the same. */
@@ -1390,7 +1253,7 @@ static void test_moved(void **state)
 	char old[80], path[96];
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	(void)snprintf(old, sizeof(old), "%s.old", s.dir);
 	(void)snprintf(path, sizeof(path), "%s/socket", old);
 	assert_int_equal(rename(s.dir, old), 0);
@@ -1399,8 +1262,8 @@ static void test_moved(void **state)
 	assert_int_equal(hvo_lend_close(s.lend), 0);
 	assert_int_not_equal(access(path, F_OK), 0);
 	assert_int_equal(rename(old, s.dir), 0);
-	start(&s);
-	close_server(&s);
+	server_start(&s);
+	server_close(&s);
 }
 
 /* Sockets where no such server is. */
@@ -1714,7 +1577,7 @@ static void crowd_rest(uint64_t *seed)
 
 	wrong(hvo_pool_resize(crowd.pool, HVO_NODE_ANY, PAGES - rig_random(seed) % 16, &res));
 	wrong(hvo_pool_set_overcommit(crowd.pool, rig_random(seed) % 8));
-	stat = stat_of(&crowd);
+	stat = server_stat(&crowd);
 	wrong(stat.pools[0].lent > PAGES + 8);
 	if (!hvo_pool_alloc(crowd.pool, 0, HVO_NODE_ANY, &pfn)) {
 		*(uint64_t *)hvo_window(crowd.r.m, pfn, 1) = *seed;
@@ -1732,8 +1595,8 @@ static void test_crowd(void **state)
 	uintptr_t i;
 
 	(void)state;
-	open_server(&crowd, &cfg);
-	arena = arena_bytes(&crowd);
+	server_open(&crowd, &cfg);
+	arena = server_arena_bytes(&crowd);
 	for (i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, crowd_client, (void *)(i + 1)),
 				 0);
@@ -1742,17 +1605,17 @@ static void test_crowd(void **state)
 	for (i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	assert_int_equal(crowd_wrong, 0);
-	while (stat_of(&crowd).loans)
+	while (server_stat(&crowd).loans)
 		usleep(1000);
 	assert_int_equal(hvo_pool_set_overcommit(crowd.pool, 0), 0);
 	while (hvo_work(crowd.r.m, 64, NULL))
 		;
 	(void)rig_resize(crowd.pool, HVO_NODE_ANY, PAGES);
-	assert_int_equal(pool_free(&crowd), PAGES);
-	assert_int_equal(arena_bytes(&crowd), arena);
-	both = client_of(&crowd);
+	assert_int_equal(server_pool_free(&crowd), PAGES);
+	assert_int_equal(server_arena_bytes(&crowd), arena);
+	both = server_client(&crowd);
 	hvo_client_close(both);
-	close_server(&crowd);
+	server_close(&crowd);
 }
 
 /* One client, several threads: each gets its own replies. */
@@ -1785,17 +1648,17 @@ static void test_shared_client(void **state)
 
 	(void)state;
 	crowd_wrong = 0;
-	open_default(&s);
-	shared = client_of(&s);
+	server_open_default(&s);
+	shared = server_client(&s);
 	for (i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, shared_client, (void *)(i + 1)),
 				 0);
 	for (i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	assert_int_equal(crowd_wrong, 0);
-	assert_int_equal(pool_free(&s), PAGES);
+	assert_int_equal(server_pool_free(&s), PAGES);
 	hvo_client_close(shared);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* ---- hvo client ---------------------------------------------------------------------------- */
@@ -1835,7 +1698,7 @@ static void test_command(void **state)
 	char *out;
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	/* Exactly the descriptors that are promised, and the status of the program. */
 	out = run(&s,
 		  "borrow 2M=4 -- sh -c 'stat -L -c %s /proc/self/fd/3; echo $HVO_FD $HVO_BYTES;"
@@ -1843,10 +1706,10 @@ static void test_command(void **state)
 		  &status);
 	assert_int_equal(status, 7);
 	assert_string_equal(out, "8388608\n3 8388608\n");
-	wait_free(&s, PAGES);
+	server_wait_free(&s, PAGES);
 	out = run(&s, "borrow 2M=4 -- sh -c 'kill -9 $$'", &status);
 	assert_int_equal(status, 128 + SIGKILL);
-	wait_free(&s, PAGES);
+	server_wait_free(&s, PAGES);
 	out = run(&s, "borrow 2M=4 --hold 0 --json", &status);
 	assert_int_equal(status, 0);
 	o = json_loads(out, 0, NULL);
@@ -1854,7 +1717,7 @@ static void test_command(void **state)
 	assert_int_equal(number(o, "bytes"), 4 * PAGE_SIZE_HUGE);
 	assert_int_equal(number(o, "page_bytes"), PAGE_SIZE_HUGE);
 	json_decref(o);
-	wait_free(&s, PAGES);
+	server_wait_free(&s, PAGES);
 	out = run(&s, "status --json", &status);
 	assert_int_equal(status, 0);
 	o = json_loads(out, 0, NULL);
@@ -1867,7 +1730,7 @@ static void test_command(void **state)
 	out = run(&s, "status", &status);
 	assert_int_equal(status, 0);
 	assert_non_null(strstr(out, "2M"));
-	close_server(&s);
+	server_close(&s);
 }
 
 static void test_command_refusals(void **state)
@@ -1905,7 +1768,7 @@ static void test_command_refusals(void **state)
 	char *out;
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		out = run(&s, lines[i].args, &status);
 		if (status != lines[i].status || !strchr(out, '\n') ||
@@ -1913,8 +1776,8 @@ static void test_command_refusals(void **state)
 			fail_msg("hvo client %s: status %d, output:\n%s", lines[i].args, status,
 				 out);
 	}
-	wait_free(&s, PAGES);
-	close_server(&s);
+	server_wait_free(&s, PAGES);
+	server_close(&s);
 }
 
 int main(int argc, char **argv)

@@ -12,6 +12,8 @@
 #include "lend/protocol.h"
 #include "platform/linux/host.h"
 
+#include <hvo/migrate.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -1514,6 +1516,7 @@ static void test_whose_server(void **state)
 
 static struct server crowd;
 static uint32_t crowd_wrong, crowd_done; /* @crowd_wrong: the line */
+static uint64_t crowd_moved;		 /* pages */
 
 static void wrong_at(bool is, unsigned int line)
 {
@@ -1544,17 +1547,21 @@ static void *crowd_client(void *arg)
 	uint64_t seed = (uintptr_t)arg;
 	struct hvo_client *c = NULL;
 	struct hvo_loan loan = { .size = sizeof(loan) };
+	struct hvo_borrow_options opt = { .size = sizeof(opt) };
 	unsigned int i;
 	int rc;
 
 	for (i = 0; i < ROUNDS; i++) {
 		bool again = rig_random(&seed) % 4;
 
+		opt.flags = rig_random(&seed) % 4 ? HVO_BORROW_MOVABLE : 0;
+
 		if (!c && hvo_client_connect(crowd.path, &c)) {
 			wrong(true);
 			break;
 		}
-		rc = hvo_client_borrow(c, ORDER, 1 + rig_random(&seed) % 20, HVO_NODE_ANY, &loan);
+		rc = hvo_client_borrow_with(c, ORDER, 1 + rig_random(&seed) % 20, HVO_NODE_ANY,
+					    &opt, &loan);
 		wrong(rc && rc != -ENOMEM);
 		if (!rc)
 			use_loan(c, &loan, seed, again);
@@ -1568,11 +1575,22 @@ static void *crowd_client(void *arg)
 	return NULL;
 }
 
+/* What is lent, at random: it moves, or nothing happens. */
+static void crowd_move(uint64_t *seed)
+{
+	uint64_t nr = hvo_machine_memmap(crowd.r.m)->nr_frames;
+	int rc = hvo_migrate(crowd.r.m, rig_random(seed) % nr, HVO_NODE_ANY, NULL);
+
+	crowd_moved += !rc;
+	wrong(rc && rc != -HVO_EINVAL && rc != -HVO_EBUSY && rc != -HVO_ENOMEM);
+}
+
 /* The administrator and the machine's own users, meanwhile. */
 static void crowd_rest(uint64_t *seed)
 {
 	struct hvo_resize_result res = { .size = sizeof(res) };
 	struct hvo_lend_stat stat;
+	unsigned int i;
 	hvo_pfn_t pfn;
 
 	wrong(hvo_pool_resize(crowd.pool, HVO_NODE_ANY, PAGES - rig_random(seed) % 16, &res));
@@ -1583,6 +1601,8 @@ static void crowd_rest(uint64_t *seed)
 		*(uint64_t *)hvo_window(crowd.r.m, pfn, 1) = *seed;
 		wrong(hvo_pool_free(crowd.pool, pfn));
 	}
+	for (i = 0; i < 8; i++)
+		crowd_move(seed);
 	hvo_work(crowd.r.m, 16, NULL);
 }
 
@@ -1605,6 +1625,7 @@ static void test_crowd(void **state)
 	for (i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	assert_int_equal(crowd_wrong, 0);
+	assert_int_not_equal(crowd_moved, 0);
 	while (server_stat(&crowd).loans)
 		usleep(1000);
 	assert_int_equal(hvo_pool_set_overcommit(crowd.pool, 0), 0);
@@ -1689,6 +1710,25 @@ static json_int_t number(const json_t *o, const char *name)
 	return json_integer_value(json_object_get(o, name));
 }
 
+/* How much of it is huge in hardware is said in words, and whether there is more to be had. */
+static void check_words(struct server *s)
+{
+	int status;
+	char *out;
+
+	out = run(s, "borrow 2M=4 --hold 0", &status);
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(out, "memory comes when it is touched"));
+	out = run(s, "borrow 2M=4 --hold 0 --populate --movable", &status);
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(out, "huge in hardware"));
+	out = run(s, "borrow 2M=4 --hold 0 --collapse", &status);
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(out, "huge in hardware"));
+	assert_null(strstr(out, "--collapse"));
+	server_wait_free(s, PAGES);
+}
+
 static void test_command(void **state)
 {
 	struct server s = { 0 };
@@ -1716,8 +1756,11 @@ static void test_command(void **state)
 	assert_int_equal(number(o, "pages"), 4);
 	assert_int_equal(number(o, "bytes"), 4 * PAGE_SIZE_HUGE);
 	assert_int_equal(number(o, "page_bytes"), PAGE_SIZE_HUGE);
+	assert_int_equal(number(o, "huge_bytes"), 0);
+	assert_true(json_is_false(json_object_get(o, "movable")));
 	json_decref(o);
 	server_wait_free(&s, PAGES);
+	check_words(&s);
 	out = run(&s, "status --json", &status);
 	assert_int_equal(status, 0);
 	o = json_loads(out, 0, NULL);
@@ -1755,6 +1798,7 @@ static void test_command_refusals(void **state)
 		{ "status 2M=1", 2 },
 		{ "status -- true", 2 },
 		{ "status --hold 1", 2 },
+		{ "status --movable", 2 },
 		{ "borrow 2M=1000", 1 },
 		{ "borrow 1G=1", 1 },
 		{ "borrow 2M=18446744073709551615", 1 },

@@ -58,26 +58,36 @@ static int close_host(void **state)
 	return rmdir(dir);
 }
 
+static void use_loan(struct hvo_client *client, uint64_t flags)
+{
+	struct hvo_borrow_options opt = { .size = sizeof(opt), .flags = flags };
+	struct hvo_loan loan = { .size = sizeof(loan) };
+	void *at;
+
+	if (hvo_client_borrow_with(client, HVO_PAGEBLOCK_ORDER, 2, HVO_NODE_ANY, &opt, &loan))
+		return;
+	assert_int_equal(loan.bytes, 4 * MIB);
+	if (!hvo_client_map(&loan, &at)) {
+		*(volatile char *)at = 1;
+		munmap(at, loan.bytes);
+	}
+	(void)hvo_client_return(client, &loan);
+}
+
 /* A short one for the many that are refused. */
 static void be_client(void)
 {
 	struct hvo_client_status status = { .size = sizeof(status) };
-	struct hvo_loan loan = { .size = sizeof(loan) };
 	struct hvo_client *client;
-	void *at;
 
 	if (hvo_client_connect(path, &client))
 		return;
 	if (!hvo_client_status(client, &status))
 		assert_int_equal(status.clients, 1);
-	if (!hvo_client_borrow(client, HVO_PAGEBLOCK_ORDER, 2, HVO_NODE_ANY, &loan)) {
-		assert_int_equal(loan.bytes, 4 * MIB);
-		if (!hvo_client_map(&loan, &at)) {
-			*(volatile char *)at = 1;
-			munmap(at, loan.bytes);
-		}
-		(void)hvo_client_return(client, &loan);
-	}
+	use_loan(client, 0);
+	use_loan(client, HVO_BORROW_COLLAPSE | HVO_BORROW_MOVABLE);
+	/* Of most hosts' pools there is none. */
+	use_loan(client, HVO_BORROW_HUGETLB);
 	hvo_client_close(client);
 }
 

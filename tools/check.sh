@@ -398,7 +398,7 @@ with_threads() # NAME
 	local file
 
 	case $1 in
-	test_threads* | test_failed | test_lend) return ;;
+	test_threads* | test_failed | test_lend | test_lend_memory) return ;;
 	# The other tests of it, whole under the others, have one thread.
 	test_linux)
 		only_tests[tsan,$1]='-t *@(worker|busy|asleep)*'

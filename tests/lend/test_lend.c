@@ -1300,6 +1300,7 @@ struct pushed {
 	off_t size;
 	int seals;
 	bool directory; /* of the file system instead */
+	bool hugetlb;	/* memory that may not be there when it is touched */
 };
 
 struct hostile {
@@ -1319,7 +1320,8 @@ static int pushed_fd(const struct pushed *p)
 
 	if (p->directory)
 		return open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	fd = memfd_create("hostile",
+			  MFD_CLOEXEC | MFD_ALLOW_SEALING | (p->hugetlb ? MFD_HUGETLB : 0));
 	if (fd < 0 || ftruncate(fd, p->size) || fcntl(fd, F_ADD_SEALS, p->seals))
 		abort();
 	return fd;
@@ -1406,7 +1408,7 @@ static void hostile_close(struct hostile *h)
 	assert_int_equal(rmdir(h->dir), 0);
 }
 
-enum asked { ASK_CONNECT, ASK_BORROW, ASK_RETURN, ASK_STATUS };
+enum asked { ASK_CONNECT, ASK_BORROW, ASK_HUGETLB, ASK_RETURN, ASK_STATUS };
 
 /* One request to such a server: what is said, and nothing that it pushed stays open. */
 static void hostile_case(struct pushed greeting, struct pushed answer, enum asked what, int error,
@@ -1414,6 +1416,7 @@ static void hostile_case(struct pushed greeting, struct pushed answer, enum aske
 {
 	struct hostile h = { .greeting = greeting, .answer = answer, .error = error };
 	struct hvo_loan loan = { .size = sizeof(loan), .id = 1, .fd = -77 };
+	struct hvo_borrow_options huge = { .size = sizeof(huge), .flags = HVO_BORROW_HUGETLB };
 	struct hvo_client_status status = { .size = sizeof(status) };
 	struct hvo_client *c = NULL;
 	unsigned int before = open_files();
@@ -1426,6 +1429,8 @@ static void hostile_case(struct pushed greeting, struct pushed answer, enum aske
 		assert_int_equal(rc, 0);
 	if (what == ASK_BORROW)
 		rc = hvo_client_borrow(c, ORDER, 2, HVO_NODE_ANY, &loan);
+	else if (what == ASK_HUGETLB)
+		rc = hvo_client_borrow_with(c, ORDER, 2, HVO_NODE_ANY, &huge, &loan);
 	else if (what == ASK_RETURN)
 		rc = hvo_client_return(c, &loan);
 	else if (what == ASK_STATUS)
@@ -1468,6 +1473,13 @@ static void test_hostile_server(void **state)
 	hostile_case(none, PUSH(1, size - 4096, sealed), ASK_BORROW, 0, -EPROTO);
 	hostile_case(none, PUSH(1, size + 4096, sealed), ASK_BORROW, 0, -EPROTO);
 	hostile_case(none, (struct pushed){ .nr = 1, .directory = true }, ASK_BORROW, 0, -EPROTO);
+	/* Memory of another kind than was asked for. */
+	hostile_case(none, PUSH(1, size, sealed), ASK_HUGETLB, 0, -EPROTO);
+	if (!access("/sys/kernel/mm/hugepages", F_OK))
+		hostile_case(
+			none,
+			(struct pushed){ .nr = 1, .size = size, .seals = sealed, .hugetlb = true },
+			ASK_BORROW, 0, -EPROTO);
 #undef PUSH
 }
 

@@ -214,6 +214,39 @@ static void test_hugetlb(void **state)
 	assert_true(hostpool_end(&hp));
 }
 
+/* A page of 1 GiB is mapped as such, and is asked for as such of a system that may have none. */
+static void test_gigantic(void **state)
+{
+	struct hvo_borrow_options opt = { .size = sizeof(opt), .flags = HVO_BORROW_HUGETLB };
+	struct hvo_linux_options sparse = { .size = sizeof(sparse), .sparse = true };
+	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 3072);
+	struct hvo_loan loan = { .size = sizeof(loan) };
+	struct server s = { 0 };
+	struct hvo_client *c;
+	void *at;
+	int rc;
+
+	(void)state;
+	assert_int_equal(hvo_linux_create(&cfg, &sparse, &s.r.host), 0);
+	s.r.m = hvo_linux_machine(s.r.host);
+	server_serve(&s);
+	assert_int_equal(rig_resize(rig_pool_new(&s.r, HVO_GIGA_ORDER), HVO_NODE_ANY, 1).done, 1);
+	c = server_client(&s);
+	assert_int_equal(hvo_client_borrow(c, HVO_GIGA_ORDER, 1, HVO_NODE_ANY, &loan), 0);
+	assert_int_equal(hvo_client_map(&loan, &at), 0);
+	assert_int_equal((uintptr_t)at % loan.bytes, 0);
+	*(volatile char *)at = 1;
+	assert_int_equal(munmap(at, loan.bytes), 0);
+	assert_int_equal(hvo_client_return(c, &loan), 0);
+	rc = hvo_client_borrow_with(c, HVO_GIGA_ORDER, 1, HVO_NODE_ANY, &opt, &loan);
+	assert_true(!rc || rc == -ENOSPC || rc == -EOPNOTSUPP);
+	if (!rc)
+		assert_int_equal(hvo_client_return(c, &loan), 0);
+	hvo_client_close(c);
+	server_wait_free(&s, SERVER_PAGES);
+	server_close(&s);
+}
+
 /* ---- pages that move ------------------------------------------------------------------------------ */
 
 /* A machine with a section of movable memory at its end, all of which is lent. */
@@ -462,11 +495,17 @@ static void test_no_owner(void **state)
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_populated),	 cmocka_unit_test(test_collapsed),
-		cmocka_unit_test(test_options),		 cmocka_unit_test(test_hugetlb),
-		cmocka_unit_test(test_offline),		 cmocka_unit_test(test_pinned),
-		cmocka_unit_test(test_no_way),		 cmocka_unit_test(test_returned_meanwhile),
-		cmocka_unit_test(test_closed_meanwhile), cmocka_unit_test(test_left),
+		cmocka_unit_test(test_populated),
+		cmocka_unit_test(test_collapsed),
+		cmocka_unit_test(test_options),
+		cmocka_unit_test(test_hugetlb),
+		cmocka_unit_test(test_gigantic),
+		cmocka_unit_test(test_offline),
+		cmocka_unit_test(test_pinned),
+		cmocka_unit_test(test_no_way),
+		cmocka_unit_test(test_returned_meanwhile),
+		cmocka_unit_test(test_closed_meanwhile),
+		cmocka_unit_test(test_left),
 		cmocka_unit_test(test_no_owner),
 	};
 

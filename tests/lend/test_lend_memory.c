@@ -422,8 +422,13 @@ static pthread_t closer;
 /* In the middle of the first move: all of it is to end, and waits for this one. */
 static void close_meanwhile(void *arg)
 {
+	struct movable *v = arg;
+	int i;
+
 	assert_int_equal(pthread_create(&closer, NULL, close_lend, arg), 0);
-	usleep(100000);
+	/* If it does not wait, all others come back. */
+	for (i = 0; i < 500 && server_pool_free(&v->s) < v->nr - 1; i++)
+		usleep(1000);
 	assert_int_equal(__atomic_load_n(&closed, __ATOMIC_ACQUIRE), 0);
 }
 
@@ -452,6 +457,7 @@ static void test_closed_meanwhile(void **state)
 static void test_left(void **state)
 {
 	struct movable v;
+	hvo_pfn_t pfn;
 
 	(void)state;
 	movable_open(&v, HVO_ON_DEMAND, false, HVO_BORROW_MOVABLE);
@@ -459,6 +465,8 @@ static void test_left(void **state)
 	assert_int_equal(hvo_lend_close(v.s.lend), v.nr);
 	server_memory(UINT64_MAX);
 	assert_int_equal(hvo_memory_offline(v.s.r.m, v.start, v.end), -HVO_EBUSY);
+	for (pfn = v.start; pfn < v.end; pfn += HVO_PAGEBLOCK_FRAMES)
+		assert_int_equal(rig_page(&v.s.r, pfn)->owner, 0);
 	close(v.loan.fd);
 	hvo_client_close(v.c);
 	server_start(&v.s);

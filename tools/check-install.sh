@@ -80,6 +80,14 @@ g++ -std=c++17 -Wall -Wextra -Wpedantic -Werror "$dir/client.cc" -o "$dir/client
 LD_LIBRARY_PATH=$lib "$dir/client" || die "client: failed"
 readelf -d "$lib/libhvo-client.so" | grep NEEDED | grep -v 'libc\.so' && die "libhvo-client needs more than libc"
 
+# Who lends and who borrows, with both libraries; with what POSIX adds to C.
+# shellcheck disable=SC2046 # words
+gcc -std=gnu11 -Wall -Wextra -Wpedantic -Werror "$top/examples/lend.c" -o "$dir/lend" \
+	$(pkg-config --cflags --libs libhvo libhvo-client) || die "lend.c does not build"
+out=$(LD_LIBRARY_PATH=$lib timeout 60 "$dir/lend") || die "lend failed: $out"
+grep -q '^lent 100 pages of 2 MiB, 0 of them pinned$' <<<"$out" || die "lend: $out"
+echo "lend: $out"
+
 hvo=$dir/root$prefix/bin/hvo
 "$hvo" --version || die "hvo does not run"
 

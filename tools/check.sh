@@ -122,7 +122,7 @@ add_program()
 	logs+=("build-$build/check-logs/$name${layout:+-$layout}.log")
 	case $name in
 	# Those that change what is the host's: its pools, its switches.
-	test_admin | test_diff | test_thp) alone+=(host) ;;
+	test_admin | test_diff | test_lend_memory | test_thp) alone+=(host) ;;
 	# The same program of two builds may have a name in common, of a socket or a cgroup.
 	*) alone+=("$name") ;;
 	esac
@@ -398,7 +398,7 @@ with_threads() # NAME
 	local file
 
 	case $1 in
-	test_threads* | test_failed | test_lend) return ;;
+	test_threads* | test_failed | test_lend | test_lend_memory) return ;;
 	# The other tests of it, whole under the others, have one thread.
 	test_linux)
 		only_tests[tsan,$1]='-t *@(worker|busy|asleep)*'

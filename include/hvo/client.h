@@ -10,8 +10,8 @@ extern "C" {
 #endif
 
 /*
- * Huge pages borrowed from a machine that another process serves (hvo serve --socket). A
- * library of its own, libhvo-client, which needs nothing but libc. All errors are negative errno
+ * Huge pages borrowed from a machine of another process: hvo serve --socket, or any that calls
+ * hvo_lend_open(). A library of its own, libhvo-client, which needs nothing but libc. All errors are negative errno
  * values. Outputs are untouched after an error.
  *
  * Functions are thread-safe: requests of one client wait for each other. What is in a
@@ -28,8 +28,10 @@ struct hvo_client;
  * @id: names the loan
  * @bytes: size of the memfd: @nr pages of @order
  * @fd: the memfd, close-on-exec. Its size is sealed, which was looked at: nobody can change it.
- *      Memory comes when it is first touched
+ *      Memory comes when it is first touched, but for HVO_BORROW_POPULATE and HVO_BORROW_COLLAPSE
  * @order: 9 for pages of 2 MiB, 18 for 1 GiB
+ * @huge_bytes: of @bytes, what was huge for the hardware too when hvo_client_borrow_with() returned:
+ *              all of it with HVO_BORROW_HUGETLB; none of memory that did not come yet
  */
 struct hvo_loan {
 	uint32_t size;
@@ -38,6 +40,7 @@ struct hvo_loan {
 	uint64_t nr;
 	unsigned int order;
 	int fd;
+	uint64_t huge_bytes;
 };
 
 /* A server that may be trusted with what is written to its memory: root's, or one's own. */
@@ -107,6 +110,46 @@ int hvo_client_socket(const struct hvo_client *client);
 HVO_MUST_CHECK int hvo_client_borrow(struct hvo_client *client, unsigned int order, uint64_t nr,
 				     int node, struct hvo_loan *ret);
 
+/*
+ * Flags of struct hvo_borrow_options:
+ *	HUGETLB	 memory of this system's own pool of huge pages, of 1 GiB for that order, else of 2 MiB.
+ *		 They are reserved at once: what is touched later is there, but for limits of a cgroup
+ *	POPULATE all of the memory is there at once, on account of who borrows
+ *	COLLAPSE and is made huge in hardware where the system can (MADV_COLLAPSE, Linux 6.1), whatever it
+ *		 does with shared memory by itself; @huge_bytes of the loan says how far it came
+ *	MOVABLE	 the served machine may exchange the pages that stand for the loan there, to take their
+ *		 frames offline or for a contiguous range, also for pages of another node. The memfd is
+ *		 not touched
+ */
+#define HVO_BORROW_HUGETLB 0x1u
+#define HVO_BORROW_POPULATE 0x2u
+#define HVO_BORROW_COLLAPSE 0x4u
+#define HVO_BORROW_MOVABLE 0x8u
+
+/**
+ * struct hvo_borrow_options - what a loan is to be like; zero means the default
+ * @size: sizeof(struct hvo_borrow_options), see types.h
+ * @flags: HVO_BORROW_*
+ */
+struct hvo_borrow_options {
+	uint32_t size;
+	uint64_t flags;
+};
+
+/**
+ * hvo_client_borrow_with() - hvo_client_borrow(), with options
+ * @opt: NULL: defaults
+ *
+ * Context: waits for the server, and for the memory that was asked for.
+ * Return: as hvo_client_borrow(); -EINVAL also for flags that there are not; -E2BIG; -EOPNOTSUPP: the
+ * system has no huge pages of that size; -ENOSPC: this system has not the memory that was to be there, in
+ * its own pool of huge pages or at all. What was borrowed went back then.
+ */
+HVO_MUST_CHECK int hvo_client_borrow_with(struct hvo_client *client, unsigned int order,
+					  uint64_t nr, int node,
+					  const struct hvo_borrow_options *opt,
+					  struct hvo_loan *ret);
+
 /**
  * hvo_client_return() - give a loan back, and close its memfd
  *
@@ -120,7 +163,7 @@ HVO_MUST_CHECK int hvo_client_borrow(struct hvo_client *client, unsigned int ord
 int hvo_client_return(struct hvo_client *client, struct hvo_loan *loan);
 
 /**
- * hvo_client_map() - all of a loan, shared, aligned to 2 MiB
+ * hvo_client_map() - all of a loan, shared, aligned to the size of its pages
  *
  * Asks for transparent huge pages, where the system lets shared memory have them. munmap() undoes
  * it; best before hvo_client_return().

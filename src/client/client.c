@@ -7,21 +7,22 @@
  *
  * Locks: one for each client, from a request to its reply.
  */
-#include <hvo/client.h>
+#include "internal.h"
 
 #include "core/sized.h"
 #include "lend/protocol.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#define ALL_FLAGS                                                                    \
+	((uint64_t)(HVO_BORROW_HUGETLB | HVO_BORROW_POPULATE | HVO_BORROW_COLLAPSE | \
+		    HVO_BORROW_MOVABLE))
 
 struct hvo_client {
 	int fd;
@@ -231,38 +232,60 @@ int hvo_client_socket(const struct hvo_client *client)
 
 /* ---- loans --------------------------------------------------------------------------- */
 
-/*
- * Is it what was asked for? The rest of the program relies on its size: so it is one that nobody
- * can change, the server neither.
- */
-static int check_loan(const struct hvo_loan *loan)
+/* What cannot be used goes back. The connection is as before, whatever the server says to it. */
+static void send_back(struct hvo_client *client, const struct hvo_loan *loan)
 {
-	const int sealed = F_SEAL_SHRINK | F_SEAL_GROW;
-	unsigned int shift = loan->order + HVO_FRAME_SHIFT;
-	int seals = fcntl(loan->fd, F_GET_SEALS);
-	struct stat st;
+	struct lend_request request = { .op = LEND_RETURN, .id = loan->id };
+	struct lend_reply reply;
 
-	/* The seals first: what they hold does not change any more. */
-	if (seals < 0 || (seals & sealed) != sealed || fstat(loan->fd, &st))
-		return -EPROTO;
-	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != loan->bytes)
-		return -EPROTO;
-	return loan->nr <= UINT64_MAX >> shift && loan->bytes == loan->nr << shift ? 0 : -EPROTO;
+	close_fd(loan->fd);
+	(void)transact(client, &request, &reply, sizeof(reply), NULL);
 }
 
-int hvo_client_borrow(struct hvo_client *client, unsigned int order, uint64_t nr, int node,
-		      struct hvo_loan *ret)
+/* A loan that the server says it gave. */
+static int accept_loan(struct hvo_client *client, struct hvo_loan *loan, uint64_t flags)
+{
+	int rc;
+
+	/* It did come, but this process has no room for it: see recvmsg(). */
+	if (loan->fd < 0) {
+		send_back(client, loan);
+		return -EMFILE;
+	}
+	rc = loan_check(loan, flags);
+	if (rc) {
+		close(loan->fd);
+		(void)shutdown(client->fd, SHUT_RDWR);
+		return rc;
+	}
+	rc = loan_prepare(loan, flags);
+	if (rc)
+		send_back(client, loan);
+	return rc;
+}
+
+static uint32_t request_flags(uint64_t flags)
+{
+	return (flags & HVO_BORROW_HUGETLB ? LEND_HUGETLB : 0) |
+	       (flags & HVO_BORROW_MOVABLE ? LEND_MOVABLE : 0);
+}
+
+int hvo_client_borrow_with(struct hvo_client *client, unsigned int order, uint64_t nr, int node,
+			   const struct hvo_borrow_options *opt, struct hvo_loan *ret)
 {
 	struct lend_request request = { .op = LEND_BORROW, .order = order, .nr = nr, .node = node };
 	struct hvo_loan loan = { .size = sizeof(loan), .order = order, .nr = nr };
+	struct hvo_borrow_options own = { .size = sizeof(own) };
 	struct lend_reply reply;
-	int rc;
+	int rc = opt ? SIZED_IN(&own, opt) : 0;
 
-	if (!client || order > HVO_MAX_ORDER)
-		return -EINVAL;
-	rc = sized_check(ret);
+	if (!rc)
+		rc = sized_check(ret);
 	if (rc)
 		return rc;
+	if (!client || order > HVO_MAX_ORDER || own.flags & ~ALL_FLAGS)
+		return -EINVAL;
+	request.flags = request_flags(own.flags);
 	rc = transact(client, &request, &reply, sizeof(reply), &loan.fd);
 	if (!rc)
 		rc = reply.error;
@@ -270,21 +293,16 @@ int hvo_client_borrow(struct hvo_client *client, unsigned int order, uint64_t nr
 		return rc;
 	loan.id = reply.id;
 	loan.bytes = reply.bytes;
-	/* It did come, but this process has no room for it: see recvmsg(). */
-	if (loan.fd < 0) {
-		request.op = LEND_RETURN;
-		request.id = loan.id;
-		(void)transact(client, &request, &reply, sizeof(reply), NULL);
-		return -EMFILE;
-	}
-	rc = check_loan(&loan);
-	if (rc) {
-		close(loan.fd);
-		(void)shutdown(client->fd, SHUT_RDWR);
-		return rc;
-	}
-	SIZED_OUT(ret, &loan);
-	return 0;
+	rc = accept_loan(client, &loan, own.flags);
+	if (!rc)
+		SIZED_OUT(ret, &loan);
+	return rc;
+}
+
+int hvo_client_borrow(struct hvo_client *client, unsigned int order, uint64_t nr, int node,
+		      struct hvo_loan *ret)
+{
+	return hvo_client_borrow_with(client, order, nr, node, NULL, ret);
 }
 
 int hvo_client_return(struct hvo_client *client, struct hvo_loan *loan)
@@ -309,43 +327,6 @@ int hvo_client_return(struct hvo_client *client, struct hvo_loan *loan)
 	own.fd = -1;
 	SIZED_OUT(loan, &own);
 	return rc;
-}
-
-/* Huge pages need an address that is aligned as the offset in the file is. */
-int hvo_client_map(const struct hvo_loan *loan, void **ret)
-{
-	const size_t align = (size_t)HVO_PAGEBLOCK_SIZE;
-	size_t len, head;
-	struct hvo_loan own;
-	uint8_t *area;
-	void *p;
-	int rc = SIZED_IN(&own, loan);
-
-	if (rc)
-		return rc;
-	if (!ret || own.fd < 0 || own.bytes > SIZE_MAX - align)
-		return -EINVAL;
-	len = (size_t)own.bytes;
-	area = mmap(NULL, len + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-		    0);
-	if (area == MAP_FAILED)
-		return -errno;
-	head = (align - (uintptr_t)area % align) % align;
-	p = mmap(area + head, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, own.fd, 0);
-	if (p == MAP_FAILED) {
-		int error = errno;
-
-		munmap(area, len + align);
-		return -error;
-	}
-	if (head)
-		munmap(area, head);
-	if (align - head)
-		munmap(area + head + len, align - head);
-	/* Where that is not to be had, small ones do. */
-	(void)madvise(p, len, MADV_HUGEPAGE);
-	*ret = p;
-	return 0;
 }
 
 /* ---- figures ---------------------------------------------------------------------------- */

@@ -20,7 +20,7 @@
 /* So many at a time; then those who are in get their turn. */
 #define ACCEPT_BATCH 16
 
-int lend_watch(struct lend *lend, int op, int fd, uint32_t events, void *ptr)
+int lend_watch(struct hvo_lend *lend, int op, int fd, uint32_t events, void *ptr)
 {
 	struct epoll_event event = { .events = events, .data.ptr = ptr };
 
@@ -54,7 +54,7 @@ static int send_message(int to, const void *message, size_t len, int fd)
 }
 
 /* The request is answered, and the next one is read. The client may be gone afterwards. */
-static void answer(struct lend *lend, struct client *client, const void *message, size_t len,
+static void answer(struct hvo_lend *lend, struct client *client, const void *message, size_t len,
 		   int fd)
 {
 	client->op = LEND_HELLO;
@@ -63,7 +63,8 @@ static void answer(struct lend *lend, struct client *client, const void *message
 		lend_drop(lend, client);
 }
 
-void lend_reply(struct lend *lend, struct client *client, const struct lend_reply *reply, int fd)
+void lend_reply(struct hvo_lend *lend, struct client *client, const struct lend_reply *reply,
+		int fd)
 {
 	struct lend_reply r = *reply;
 
@@ -72,7 +73,7 @@ void lend_reply(struct lend *lend, struct client *client, const struct lend_repl
 	answer(lend, client, &r, sizeof(r), fd);
 }
 
-void lend_reply_status(struct lend *lend, struct client *client, struct lend_status *status)
+void lend_reply_status(struct hvo_lend *lend, struct client *client, struct lend_status *status)
 {
 	status->reply.version = LEND_VERSION;
 	status->reply.op = LEND_STATUS;
@@ -85,7 +86,7 @@ void lend_reply_status(struct lend *lend, struct client *client, struct lend_sta
  * Not by close() alone: a child of the program may have a copy, since it was forked and did not
  * exec yet. Then the connection would live on, and so would its events.
  */
-static void hang_up(struct lend *lend, int fd)
+static void hang_up(struct hvo_lend *lend, int fd)
 {
 	(void)epoll_ctl(lend->epoll, EPOLL_CTL_DEL, fd, NULL);
 	(void)shutdown(fd, SHUT_RDWR);
@@ -93,7 +94,7 @@ static void hang_up(struct lend *lend, int fd)
 }
 
 /* What it borrowed goes back; what is on the way to it turns round. */
-void lend_drop(struct lend *lend, struct client *client)
+void lend_drop(struct hvo_lend *lend, struct client *client)
 {
 	struct client **link;
 	struct loan *loan;
@@ -111,7 +112,7 @@ void lend_drop(struct lend *lend, struct client *client)
 	free(client);
 }
 
-static bool uid_allowed(const struct lend_options *opt, uid_t uid)
+static bool uid_allowed(const struct hvo_lend_options *opt, uid_t uid)
 {
 	uint32_t i;
 
@@ -122,7 +123,7 @@ static bool uid_allowed(const struct lend_options *opt, uid_t uid)
 }
 
 /* 0, or why there is no place for another client of this user. */
-static int check_place(const struct lend *lend, uid_t uid)
+static int check_place(const struct hvo_lend *lend, uid_t uid)
 {
 	uint32_t all = 0, of_user = 0;
 	const struct client *client;
@@ -149,7 +150,7 @@ static int peer_uid(int fd, uid_t *ret)
 }
 
 /* @fd is the client's from here on, or closed. */
-static void welcome(struct lend *lend, int fd)
+static void welcome(struct hvo_lend *lend, int fd)
 {
 	struct lend_reply greeting = { .version = LEND_VERSION, .op = LEND_HELLO };
 	struct client *client = calloc(1, sizeof(*client));
@@ -174,10 +175,15 @@ static void welcome(struct lend *lend, int fd)
 	hang_up(lend, fd);
 }
 
-void lend_accept(struct lend *lend)
+/*
+ * The listener has an event when somebody comes, and none while he waits (EPOLLET): so who cannot be
+ * let in wakes nobody up again and again, and what is left of a batch is to be remembered.
+ */
+void lend_accept(struct hvo_lend *lend)
 {
 	int i, fd;
 
+	lend->paused = false;
 	for (i = 0; i < ACCEPT_BATCH; i++) {
 		fd = accept4(lend->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0) {
@@ -186,10 +192,8 @@ void lend_accept(struct lend *lend)
 		}
 		if (errno == EINTR || errno == ECONNABORTED)
 			continue;
-		/* Who waits stays there, and would wake us up at once, again and again. */
-		lend->paused = errno != EAGAIN;
-		if (lend->paused)
-			(void)lend_watch(lend, EPOLL_CTL_MOD, lend->listener, 0, &lend->listener);
+		lend->waiting = errno != EAGAIN;
+		lend->paused = lend->waiting;
 		return;
 	}
 }

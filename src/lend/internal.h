@@ -2,8 +2,10 @@
 #ifndef HVO_LEND_INTERNAL_H
 #define HVO_LEND_INTERNAL_H
 
-#include "lend.h"
 #include "protocol.h"
+
+#include <hvo/lend.h>
+#include <hvo/migrate.h>
 
 #include <limits.h>
 #include <pthread.h>
@@ -13,11 +15,15 @@
  *
  *	lend.c	  the thread, start and stop	listen.c   the socket
  *	client.c  who is connected		request.c  what they ask for
- *	loan.c	  pages on their way		files.c	   figures in a tree
+ *	loan.c	  pages on their way		move.c	   pages that the machine moves
  *
- * One lock, @lock of struct lend, for all that is not constant. The thread has it but while it
+ * One lock, @lock of struct hvo_lend, for all that is not constant. The thread has it but while it
  * sleeps; whoever else wants figures waits for one round at most. Long work is done in steps,
  * one for each loan in a round, so that no client waits for all of another's.
+ *
+ * A second lock, @page_lock, for which page is where, and who has it just now. The machine asks that
+ * in threads of its users, and in this one while it waits for a page with the first lock. So the
+ * second one is innermost: the machine is not called with it.
  */
 
 /* How much of a loan is done in one round. Whole blocks, so that huge pages stay such. */
@@ -33,6 +39,19 @@
  */
 enum loan_state { LOAN_TAKING, LOAN_LENT, LOAN_EMPTYING, LOAN_RESTORING };
 
+/*
+ * Who has a page of a loan:
+ *	LENT_FIXED    the loan alone: it is not lent yet, or on its way back, or may not move at all
+ *	LENT_MOVABLE  the machine may move it
+ *	LENT_MOVING   the machine is just doing so: its frames have memory, and the loan leaves it alone
+ */
+enum lent_state { LENT_FIXED, LENT_MOVABLE, LENT_MOVING };
+
+struct lent_page {
+	hvo_pfn_t pfn;
+	enum lent_state state;
+};
+
 /**
  * struct loan - what one request borrowed
  * @client: who asked; NULL: is gone
@@ -41,7 +60,9 @@ enum loan_state { LOAN_TAKING, LOAN_LENT, LOAN_EMPTYING, LOAN_RESTORING };
  * @fd: the memfd, or -1
  * @taken: pages that are ours, of @nr wanted
  * @emptied, @restored: bytes, of @nr or @taken pages
+ * @flags: of the request
  * @error: for the reply at the end
+ * @pages: under @page_lock, as is being in the list of loans
  */
 struct loan {
 	struct loan *next;
@@ -52,13 +73,14 @@ struct loan {
 	uint64_t emptied, restored;
 	enum loan_state state;
 	unsigned int order;
+	uint32_t flags;
 	int node;
 	uid_t uid;
 	int fd;
 	int error;
 	bool asked;
 	bool stuck;
-	hvo_pfn_t pfns[];
+	struct lent_page pages[];
 };
 
 /**
@@ -72,14 +94,17 @@ struct client {
 	uint32_t op;
 };
 
-struct lend {
-	struct hvo_linux *host;	   /* constant */
-	struct hvo_machine *m;	   /* constant */
-	struct lend_options opt;   /* constant; @path is our own */
-	int dir;		   /* constant; where the socket is, or -1 */
-	char name[NAME_MAX + 1];   /* constant; of the socket there */
-	uint64_t dev, ino;	   /* constant; of the socket */
-	int epoll, listener, wake; /* constant */
+struct hvo_lend {
+	struct hvo_linux *host;	     /* constant */
+	struct hvo_machine *m;	     /* constant */
+	struct hvo_lend_options opt; /* constant */
+	char *path;		     /* constant */
+	struct hvo_owner owner;	     /* constant; of pages that may move */
+	uint32_t owner_id;	     /* constant; 0: not registered */
+	int dir;		     /* constant; where the socket is, or -1 */
+	char name[NAME_MAX + 1];     /* constant; of the socket there */
+	uint64_t dev, ino;	     /* constant; of the socket */
+	int epoll, listener, wake;   /* constant */
 	pthread_t thread;
 
 	pthread_mutex_t lock;
@@ -88,23 +113,31 @@ struct lend {
 	uint64_t next_id;
 	uint64_t refused;
 	uint64_t retry_ns; /* when what is stuck is tried again; 0: nothing is */
-	bool paused;	   /* no descriptor for who connects: not looking for a while */
+	bool waiting;	   /* somebody may wait to be let in */
+	bool paused;	   /* no descriptor for who waits: not looking for a while */
 	bool stop;
+
+	pthread_mutex_t page_lock;
+	pthread_cond_t moved;
+	uint32_t moving; /* pages */
+	bool fixed;	 /* no page moves any more */
 };
 
 /* listen.c; 0 or negative errno */
-int lend_listen(struct lend *lend);
-void lend_unlisten(struct lend *lend);
+int lend_listen(struct hvo_lend *lend);
+void lend_unlisten(struct hvo_lend *lend);
 
 /* client.c */
-int lend_watch(struct lend *lend, int op, int fd, uint32_t events, void *ptr);
-void lend_accept(struct lend *lend);
-void lend_drop(struct lend *lend, struct client *client);
-void lend_reply(struct lend *lend, struct client *client, const struct lend_reply *reply, int fd);
-void lend_reply_status(struct lend *lend, struct client *client, struct lend_status *status);
+/* 0 or negative errno. */
+int lend_watch(struct hvo_lend *lend, int op, int fd, uint32_t events, void *ptr);
+void lend_accept(struct hvo_lend *lend);
+void lend_drop(struct hvo_lend *lend, struct client *client);
+void lend_reply(struct hvo_lend *lend, struct client *client, const struct lend_reply *reply,
+		int fd);
+void lend_reply_status(struct hvo_lend *lend, struct client *client, struct lend_status *status);
 
 /* request.c */
-void lend_request(struct lend *lend, struct client *client);
+void lend_request(struct hvo_lend *lend, struct client *client);
 
 /* loan.c */
 /*
@@ -116,7 +149,7 @@ uint64_t loan_used(const struct loan *loan);
 uint64_t loan_pages(const struct loan *loan);
 uint64_t loan_pending(const struct loan *loan);
 /* 0: its steps follow; -ENOMEM: no memory for the loan itself; -ENFILE: no descriptor. */
-int loan_new(struct lend *lend, struct client *client, struct hvo_pool *pool,
+int loan_new(struct hvo_lend *lend, struct client *client, struct hvo_pool *pool,
 	     const struct lend_request *request);
 /* @asked: the client waits for it. */
 void loan_give_back(struct loan *loan, bool asked);
@@ -124,7 +157,17 @@ void loan_give_back(struct loan *loan, bool asked);
  * One step for each loan that is under way, of those that are stuck only with @retry. Returns
  * whether there is more to do at once.
  */
-bool loans_step(struct lend *lend, bool retry);
-bool loans_stuck(const struct lend *lend);
+bool loans_step(struct hvo_lend *lend, bool retry);
+bool loans_stuck(const struct hvo_lend *lend);
+
+/* move.c */
+/* Be the owner of what may move. 0 or negative errno. */
+int lend_moves_begin(struct hvo_lend *lend);
+/* Nothing moves from now on, and what did has arrived. */
+void lend_moves_end(struct hvo_lend *lend);
+/* Page @i of a loan, which has no memory any more, may move from now on, if the client said so. */
+void lend_page_lent(struct hvo_lend *lend, struct loan *loan, uint64_t i);
+/* It is for the loan alone from now on. false: it is just moving, to be asked again. */
+bool lend_page_back(struct hvo_lend *lend, struct loan *loan, uint64_t i, hvo_pfn_t *ret);
 
 #endif

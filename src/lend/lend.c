@@ -9,6 +9,8 @@
  */
 #include "internal.h"
 
+#include "core/sized.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -36,14 +38,14 @@ static uint64_t now_ns(void)
 /* ---- the thread ---------------------------------------------------------------- */
 
 /* Each descriptor has one event, so a client that one of them puts out is in no other. */
-static void handle(struct lend *lend, const struct epoll_event *event)
+static void handle(struct hvo_lend *lend, const struct epoll_event *event)
 {
 	struct client *client = event->data.ptr;
 
 	if (event->data.ptr == &lend->wake)
 		return;
 	if (event->data.ptr == &lend->listener)
-		lend_accept(lend);
+		lend->waiting = true;
 	else if (event->events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR))
 		lend_drop(lend, client);
 	else
@@ -51,7 +53,7 @@ static void handle(struct lend *lend, const struct epoll_event *event)
 }
 
 /* Is it time to try again? Then the next such time is a while from now. */
-static bool retry_due(struct lend *lend)
+static bool retry_due(struct hvo_lend *lend)
 {
 	bool wanted = lend->paused || loans_stuck(lend);
 	uint64_t now = wanted ? now_ns() : 0;
@@ -61,22 +63,22 @@ static bool retry_due(struct lend *lend)
 		lend->retry_ns = 0;
 	else if (due || !lend->retry_ns)
 		lend->retry_ns = now + RETRY_MS * MS;
-	if (due && lend->paused)
-		lend->paused = lend_watch(lend, EPOLL_CTL_MOD, lend->listener, EPOLLIN,
-					  &lend->listener) != 0;
 	return due;
 }
 
 /* Returns how long epoll_wait() may sleep. */
-static int one_round(struct lend *lend, const struct epoll_event *events, int nr)
+static int one_round(struct hvo_lend *lend, const struct epoll_event *events, int nr)
 {
-	bool more;
+	bool more, retry;
 	int i;
 
 	for (i = 0; i < nr; i++)
 		handle(lend, &events[i]);
-	more = loans_step(lend, retry_due(lend));
-	if (more)
+	retry = retry_due(lend);
+	if (lend->waiting && (retry || !lend->paused))
+		lend_accept(lend);
+	more = loans_step(lend, retry);
+	if (more || (lend->waiting && !lend->paused))
 		return 0;
 	return lend->paused || loans_stuck(lend) ? RETRY_MS : -1;
 }
@@ -84,7 +86,7 @@ static int one_round(struct lend *lend, const struct epoll_event *events, int nr
 static void *lend_main(void *arg)
 {
 	struct epoll_event events[EVENTS];
-	struct lend *lend = (struct lend *)arg;
+	struct hvo_lend *lend = (struct hvo_lend *)arg;
 	int nr, timeout = -1;
 
 	(void)pthread_setname_np(pthread_self(), "hvo-lend");
@@ -101,7 +103,7 @@ static void *lend_main(void *arg)
 }
 
 /* Signals are for the program's own threads, but for what this one brings upon itself. */
-static int start_thread(struct lend *lend)
+static int start_thread(struct hvo_lend *lend)
 {
 	sigset_t set, old;
 	int rc;
@@ -119,25 +121,25 @@ static int start_thread(struct lend *lend)
 
 /* ---- start and end ---------------------------------------------------------------- */
 
-static int check_options(const struct lend_options *opt)
+static int read_options(struct hvo_lend_options *own, const struct hvo_lend_options *opt)
 {
-	return !opt->path || opt->nr_uids > LEND_MAX_UIDS || opt->mode & ~(mode_t)0777 ? -EINVAL :
-											 0;
+	int rc = opt ? SIZED_IN(own, opt) : 0;
+
+	if (rc)
+		return rc;
+	if (own->nr_uids > HVO_LEND_MAX_UIDS || own->mode & ~(mode_t)0777)
+		return -EINVAL;
+	if (!own->mode)
+		own->mode = own->nr_uids ? 0666 : 0600;
+	if (!own->max_clients)
+		own->max_clients = CLIENTS_DEFAULT;
+	if (!own->max_user_clients)
+		own->max_user_clients =
+			own->max_clients / USER_SHARE + !!(own->max_clients % USER_SHARE);
+	return 0;
 }
 
-static void set_defaults(struct lend_options *opt)
-{
-	if (!opt->mode)
-		opt->mode = opt->nr_uids ? 0666 : 0600;
-	if (!opt->max_clients)
-		opt->max_clients = CLIENTS_DEFAULT;
-	if (!opt->max_user_clients)
-		opt->max_user_clients = (opt->max_clients + USER_SHARE - 1) / USER_SHARE;
-	if (!opt->populate)
-		opt->populate = hvo_linux_populate;
-}
-
-static int open_all(struct lend *lend)
+static int open_all(struct hvo_lend *lend)
 {
 	int rc;
 
@@ -149,18 +151,37 @@ static int open_all(struct lend *lend)
 		return -errno;
 	rc = lend_watch(lend, EPOLL_CTL_ADD, lend->wake, EPOLLIN, &lend->wake);
 	if (!rc)
+		rc = lend_moves_begin(lend);
+	if (!rc)
 		rc = lend_listen(lend);
 	if (!rc)
-		rc = lend_watch(lend, EPOLL_CTL_ADD, lend->listener, EPOLLIN, &lend->listener);
+		rc = lend_watch(lend, EPOLL_CTL_ADD, lend->listener, EPOLLIN | EPOLLET,
+				&lend->listener);
 	return rc;
 }
 
-/* Without the thread. Returns what lend_stop() does. */
-static uint64_t close_all(struct lend *lend)
+/* Pages that are not back stay where they are, and are nobody's. Returns how many. */
+static uint64_t abandon_loan(struct hvo_lend *lend, struct loan *loan)
+{
+	hvo_pfn_t pfn;
+	uint64_t i;
+
+	for (i = 0; i < loan->taken; i++)
+		(void)lend_page_back(lend, loan, i, &pfn);
+	i = loan_pages(loan);
+	if (loan->fd >= 0)
+		close(loan->fd);
+	free(loan);
+	return i;
+}
+
+/* Without the thread. Returns what hvo_lend_close() does. */
+static uint64_t close_all(struct hvo_lend *lend)
 {
 	struct loan *loan;
 	uint64_t left = 0;
 
+	lend_moves_end(lend);
 	while (lend->clients)
 		lend_drop(lend, lend->clients);
 	while (loans_step(lend, false))
@@ -169,44 +190,59 @@ static uint64_t close_all(struct lend *lend)
 	while (loans_step(lend, true))
 		;
 	while ((loan = lend->loans)) {
-		left += loan_pages(loan);
 		lend->loans = loan->next;
-		if (loan->fd >= 0)
-			close(loan->fd);
-		free(loan);
+		left += abandon_loan(lend, loan);
 	}
 	lend_unlisten(lend);
+	if (lend->owner_id)
+		(void)hvo_owner_unregister(lend->m, lend->owner_id);
 	if (lend->wake >= 0)
 		close(lend->wake);
 	if (lend->epoll >= 0)
 		close(lend->epoll);
+	pthread_cond_destroy(&lend->moved);
+	pthread_mutex_destroy(&lend->page_lock);
 	pthread_mutex_destroy(&lend->lock);
-	free((char *)(uintptr_t)lend->opt.path);
+	free(lend->path);
 	free(lend);
 	return left;
 }
 
-int lend_start(struct hvo_linux *host, const struct lend_options *opt, struct lend **ret)
+static struct hvo_lend *new_lend(struct hvo_linux *host, const struct hvo_lend_options *opt)
 {
-	int rc = check_options(opt);
-	struct lend *lend;
+	struct hvo_lend *lend = calloc(1, sizeof(*lend));
 
-	if (rc)
-		return rc;
-	lend = calloc(1, sizeof(*lend));
 	if (!lend)
-		return -ENOMEM;
+		return NULL;
 	lend->host = host;
 	lend->m = hvo_linux_machine(host);
+	lend->opt = *opt;
 	lend->epoll = -1;
 	lend->listener = -1;
 	lend->dir = -1;
 	lend->wake = -1;
-	lend->opt = *opt;
-	set_defaults(&lend->opt);
 	pthread_mutex_init(&lend->lock, NULL);
-	lend->opt.path = strdup(opt->path);
-	rc = lend->opt.path ? open_all(lend) : -ENOMEM;
+	pthread_mutex_init(&lend->page_lock, NULL);
+	pthread_cond_init(&lend->moved, NULL);
+	return lend;
+}
+
+int hvo_lend_open(struct hvo_linux *host, const char *path, const struct hvo_lend_options *opt,
+		  struct hvo_lend **ret)
+{
+	struct hvo_lend_options own = { .size = sizeof(own) };
+	struct hvo_lend *lend;
+	int rc = read_options(&own, opt);
+
+	if (rc)
+		return rc;
+	if (!host || !path || !ret || !hvo_linux_machine(host))
+		return -EINVAL;
+	lend = new_lend(host, &own);
+	if (!lend)
+		return -ENOMEM;
+	lend->path = strdup(path);
+	rc = lend->path ? open_all(lend) : -ENOMEM;
 	if (!rc)
 		rc = start_thread(lend);
 	if (rc) {
@@ -217,7 +253,7 @@ int lend_start(struct hvo_linux *host, const struct lend_options *opt, struct le
 	return 0;
 }
 
-uint64_t lend_stop(struct lend *lend)
+uint64_t hvo_lend_close(struct hvo_lend *lend)
 {
 	const uint64_t one = 1;
 
@@ -235,7 +271,7 @@ uint64_t lend_stop(struct lend *lend)
 
 /* ---- figures ------------------------------------------------------------------------ */
 
-static struct lend_pool *pool_of(struct lend_stat *s, unsigned int order)
+static struct hvo_lend_pool *pool_of(struct hvo_lend_stat *s, unsigned int order)
 {
 	unsigned int i = 0;
 
@@ -244,32 +280,41 @@ static struct lend_pool *pool_of(struct lend_stat *s, unsigned int order)
 	return &s->pools[i];
 }
 
-void lend_stat(struct lend *lend, struct lend_stat *ret)
+static void count_loan(struct hvo_lend_stat *s, const struct loan *loan)
 {
-	struct lend_stat s = { 0 };
+	struct hvo_lend_pool *pool = pool_of(s, loan->order);
+	uint64_t pages = loan_pages(loan);
+
+	s->loans++;
+	pool->lent += pages;
+	pool->pending += loan_pending(loan);
+	pool->pinned += loan->flags & LEND_MOVABLE ? 0 : pages;
+}
+
+int hvo_lend_stat(struct hvo_lend *lend, struct hvo_lend_stat *ret)
+{
+	struct hvo_lend_stat s = { .size = sizeof(s) };
 	const struct client *client;
 	const struct loan *loan;
 	unsigned int order, i = 0;
+	int rc = lend ? sized_check(ret) : -EINVAL;
 
+	if (rc)
+		return rc;
+	s.max_clients = lend->opt.max_clients;
+	s.max_user_clients = lend->opt.max_user_clients;
+	s.client_bytes = lend->opt.client_bytes;
+	s.user_bytes = lend->opt.user_bytes;
 	pthread_mutex_lock(&lend->lock);
 	for (order = HVO_PAGEBLOCK_ORDER; order <= HVO_MAX_ORDER && i < HVO_MAX_POOLS; order++)
 		if (hvo_pool_find(lend->m, order))
 			s.pools[i++].order = order;
 	for (client = lend->clients; client; client = client->next)
 		s.clients++;
-	for (loan = lend->loans; loan; loan = loan->next) {
-		struct lend_pool *pool = pool_of(&s, loan->order);
-
-		s.loans++;
-		pool->lent += loan_pages(loan);
-		pool->pending += loan_pending(loan);
-	}
+	for (loan = lend->loans; loan; loan = loan->next)
+		count_loan(&s, loan);
 	s.refused = lend->refused;
 	pthread_mutex_unlock(&lend->lock);
-	*ret = s;
-}
-
-const struct lend_options *lend_options(const struct lend *lend)
-{
-	return &lend->opt;
+	SIZED_OUT(ret, &s);
+	return 0;
 }

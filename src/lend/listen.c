@@ -94,7 +94,7 @@ static int bind_apart(int dir, int fd, const struct sockaddr_un *addr)
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
 }
 
-static int note_file(struct lend *lend)
+static int note_file(struct hvo_lend *lend)
 {
 	struct stat st;
 
@@ -105,15 +105,15 @@ static int note_file(struct lend *lend)
 	return 0;
 }
 
-static int open_and_bind(struct lend *lend)
+static int open_and_bind(struct hvo_lend *lend)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	size_t len = strlen(lend->opt.path);
+	size_t len = strlen(lend->path);
 
 	/* Clients have to name all of it. */
 	if (!len || len >= sizeof(addr.sun_path))
 		return len ? -ENAMETOOLONG : -EINVAL;
-	lend->dir = path_open_parent(lend->opt.path, lend->name);
+	lend->dir = path_open_parent(lend->path, lend->name);
 	if (lend->dir < 0)
 		return lend->dir;
 	memcpy(addr.sun_path, lend->name, strlen(lend->name));
@@ -123,7 +123,7 @@ static int open_and_bind(struct lend *lend)
 	return bind_apart(lend->dir, lend->listener, &addr);
 }
 
-static void close_both(struct lend *lend)
+static void close_both(struct hvo_lend *lend)
 {
 	if (lend->listener >= 0)
 		close(lend->listener);
@@ -133,7 +133,7 @@ static void close_both(struct lend *lend)
 	lend->dir = -1;
 }
 
-int lend_listen(struct lend *lend)
+int lend_listen(struct hvo_lend *lend)
 {
 	int rc = open_and_bind(lend);
 
@@ -150,15 +150,23 @@ int lend_listen(struct lend *lend)
 	return rc;
 }
 
-/* Not the socket of another server, which took the place of ours. */
-void lend_unlisten(struct lend *lend)
+/*
+ * Has the socket of another server taken the place of ours? What cannot be looked at, now or when it
+ * was bound, is what bind() put there.
+ */
+static bool is_foreign(const struct hvo_lend *lend)
 {
 	struct stat st;
 
+	return lend->ino && !fstatat(lend->dir, lend->name, &st, AT_SYMLINK_NOFOLLOW) &&
+	       (st.st_dev != lend->dev || st.st_ino != lend->ino);
+}
+
+void lend_unlisten(struct hvo_lend *lend)
+{
 	if (lend->listener < 0)
 		return;
-	if (!fstatat(lend->dir, lend->name, &st, AT_SYMLINK_NOFOLLOW) && st.st_dev == lend->dev &&
-	    st.st_ino == lend->ino)
+	if (!is_foreign(lend))
 		(void)unlinkat(lend->dir, lend->name, 0);
 	/* Nobody is to wait in vain, even if a child has a copy of it. */
 	(void)shutdown(lend->listener, SHUT_RDWR);

@@ -21,6 +21,9 @@
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
+#ifndef MFD_HUGE_SHIFT
+#define MFD_HUGE_SHIFT 26 /* above it: the logarithm of the size of a huge page */
+#endif
 
 static uint64_t page_bytes(const struct loan *loan)
 {
@@ -53,35 +56,43 @@ uint64_t loan_pending(const struct loan *loan)
  * Of a size that nobody can change: the client can share it with others who then need not
  * fear SIGBUS, and cannot make it larger. Returns the descriptor or negative errno.
  */
-static int open_memfd(uint64_t bytes)
+static int open_memfd(const struct loan *loan)
 {
-	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-	int fd = memfd_create("hvo-loan", flags | MFD_NOEXEC_SEAL);
+	unsigned int giga = loan->order == HVO_GIGA_ORDER, flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	unsigned int shift = HVO_FRAME_SHIFT + (giga ? HVO_GIGA_ORDER : HVO_PAGEBLOCK_ORDER);
+	int fd;
 
+	if (loan->flags & LEND_HUGETLB)
+		flags |= MFD_HUGETLB | shift << MFD_HUGE_SHIFT;
+	fd = memfd_create("hvo-loan", flags | MFD_NOEXEC_SEAL);
 	/* Kernels before 6.3 do not know it. */
 	if (fd < 0 && errno == EINVAL)
 		fd = memfd_create("hvo-loan", flags);
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+		return -ENFILE;
+	/* Of that size; or of any, with EINVAL, where the kernel was built without. */
 	if (fd < 0)
-		return errno == EMFILE || errno == ENFILE ? -ENFILE : -ENOMEM;
-	if (!ftruncate(fd, (off_t)bytes) &&
+		return loan->flags & LEND_HUGETLB && errno != ENOMEM ? -EOPNOTSUPP : -ENOMEM;
+	if (!ftruncate(fd, (off_t)loan_bytes(loan)) &&
 	    !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		return fd;
 	close(fd);
 	return -ENOMEM;
 }
 
-int loan_new(struct lend *lend, struct client *client, struct hvo_pool *pool,
+int loan_new(struct hvo_lend *lend, struct client *client, struct hvo_pool *pool,
 	     const struct lend_request *request)
 {
 	struct loan *loan;
 
-	loan = calloc(1, sizeof(*loan) + request->nr * sizeof(loan->pfns[0]));
+	loan = calloc(1, sizeof(*loan) + request->nr * sizeof(loan->pages[0]));
 	if (!loan)
 		return -ENOMEM;
 	loan->nr = request->nr;
 	loan->order = request->order;
 	loan->node = request->node;
-	loan->fd = open_memfd(loan_bytes(loan));
+	loan->flags = request->flags;
+	loan->fd = open_memfd(loan);
 	if (loan->fd < 0) {
 		int error = loan->fd;
 
@@ -94,7 +105,9 @@ int loan_new(struct lend *lend, struct client *client, struct hvo_pool *pool,
 	loan->pool = pool;
 	loan->id = ++lend->next_id;
 	loan->next = lend->loans;
+	pthread_mutex_lock(&lend->page_lock);
 	lend->loans = loan;
+	pthread_mutex_unlock(&lend->page_lock);
 	return 0;
 }
 
@@ -119,7 +132,7 @@ static void close_memfd(struct loan *loan)
 	loan->fd = -1;
 }
 
-static void take_step(struct lend *lend, struct loan *loan)
+static void take_step(struct hvo_lend *lend, struct loan *loan)
 {
 	struct lend_reply reply = { .op = LEND_BORROW, .id = loan->id, .bytes = loan_bytes(loan) };
 	uint64_t bytes;
@@ -134,8 +147,9 @@ static void take_step(struct lend *lend, struct loan *loan)
 			loan->state = LOAN_RESTORING;
 			return;
 		}
-		loan->pfns[loan->taken++] = pfn;
+		loan->pages[loan->taken].pfn = pfn;
 		(void)hvo_linux_discard(lend->host, pfn, UINT64_C(1) << loan->order);
+		lend_page_lent(lend, loan, loan->taken++);
 	}
 	if (loan->taken < loan->nr)
 		return;
@@ -173,13 +187,14 @@ static void empty_step(struct loan *loan)
 }
 
 /* A part of one page, or all of it; then it goes to the pool. */
-static bool restore_part(struct lend *lend, struct loan *loan, uint64_t *ret_len)
+static bool restore_part(struct hvo_lend *lend, struct loan *loan, uint64_t *ret_len)
 {
 	uint64_t size = page_bytes(loan), off = loan->restored % size;
 	uint64_t len = size - off < LEND_STEP_BYTES ? size - off : LEND_STEP_BYTES;
-	hvo_pfn_t pfn = loan->pfns[loan->restored / size];
+	hvo_pfn_t pfn;
 
-	if (lend->opt.populate(lend->host, pfn + (off >> HVO_FRAME_SHIFT), len >> HVO_FRAME_SHIFT))
+	if (!lend_page_back(lend, loan, loan->restored / size, &pfn) ||
+	    hvo_linux_populate(lend->host, pfn + (off >> HVO_FRAME_SHIFT), len >> HVO_FRAME_SHIFT))
 		return false;
 	/* Nobody else can have mapped it or have a reference that stays. */
 	if (off + len == size && hvo_pool_free(loan->pool, pfn))
@@ -189,7 +204,7 @@ static bool restore_part(struct lend *lend, struct loan *loan, uint64_t *ret_len
 	return true;
 }
 
-static void restore_step(struct lend *lend, struct loan *loan)
+static void restore_step(struct hvo_lend *lend, struct loan *loan)
 {
 	uint64_t bytes = 0, len = 0, all = loan->taken * page_bytes(loan);
 
@@ -201,7 +216,7 @@ static void restore_step(struct lend *lend, struct loan *loan)
 }
 
 /* The client did its part, however long ours takes. */
-static void answer_loan(struct lend *lend, struct loan *loan)
+static void answer_loan(struct hvo_lend *lend, struct loan *loan)
 {
 	struct client *client = loan->client;
 	struct lend_reply reply = { .id = loan->id, .error = loan->error };
@@ -213,7 +228,7 @@ static void answer_loan(struct lend *lend, struct loan *loan)
 	lend_reply(lend, client, &reply, -1);
 }
 
-static void loan_step(struct lend *lend, struct loan *loan)
+static void loan_step(struct hvo_lend *lend, struct loan *loan)
 {
 	switch (loan->state) {
 	case LOAN_TAKING:
@@ -250,7 +265,7 @@ static bool loan_done(const struct loan *loan)
 	return loan->state == LOAN_RESTORING && loan->restored == loan->taken * page_bytes(loan);
 }
 
-bool loans_step(struct lend *lend, bool retry)
+bool loans_step(struct hvo_lend *lend, bool retry)
 {
 	struct loan **link = &lend->loans, *loan;
 	bool more = false;
@@ -259,7 +274,9 @@ bool loans_step(struct lend *lend, bool retry)
 		if (retry || !loan->stuck)
 			loan_step(lend, loan);
 		if (loan_done(loan)) {
+			pthread_mutex_lock(&lend->page_lock);
 			*link = loan->next;
+			pthread_mutex_unlock(&lend->page_lock);
 			answer_loan(lend, loan);
 			free(loan);
 			continue;
@@ -270,7 +287,7 @@ bool loans_step(struct lend *lend, bool retry)
 	return more;
 }
 
-bool loans_stuck(const struct lend *lend)
+bool loans_stuck(const struct hvo_lend *lend)
 {
 	const struct loan *loan;
 

@@ -20,8 +20,8 @@
  * (F_SEAL_SHRINK, F_SEAL_GROW). Each side asks the kernel who the other one is (SO_PEERCRED).
  *
  * A client reads a message before it sends the next one. One that does not, that sends a message
- * of another size, or one of another version (-EPROTONOSUPPORT is the reply to that), is put out:
- * the server closes the socket. All other errors are replies, and the conversation goes on.
+ * of another size, or one of another version (-EPROTONOSUPPORT is the reply to that, whatever its size:
+ * only the version always stands at its beginning), is put out: the server closes the socket. All other errors are replies, and the conversation goes on.
  *
  * All that a client borrowed goes back when its socket is closed, by whatever; a message of
  * length zero, or shutdown() of its sending side, is the same.
@@ -29,16 +29,23 @@
  * Errors are negative errno values:
  *	-EPERM		greeting: this user may not connect
  *	-EUSERS		greeting: too many clients, in all or of this user
- *	-EINVAL		no such operation, node, loan of this client; no pages
+ *	-EINVAL		no such operation, node, flag, loan of this client; no pages
  *	-ENOENT		no pool of that order
  *	-ENOMEM		the pool does not have that many pages there
  *	-EDQUOT		more than this client, or its user, may have
  *	-EMFILE		more loans at a time than a client may have
  *	-ENFILE		the server is out of descriptors
+ *	-EOPNOTSUPP	its host has no huge pages of that size
  *	-ESHUTDOWN	the server is about to end
  */
 
-#define LEND_VERSION 1u
+/*
+ * 1: no flags. There is no way to serve it any more: the greeting, which comes first, says one version,
+ * and a client of another one goes.
+ */
+#define LEND_VERSION 2u
+
+#define LEND_MAX_LOANS 32u /* of a client at a time */
 
 enum lend_op {
 	LEND_HELLO = 0, /* replies only */
@@ -46,6 +53,16 @@ enum lend_op {
 	LEND_RETURN = 2,
 	LEND_STATUS = 3,
 };
+
+/*
+ * Of LEND_BORROW:
+ *	HUGETLB	the memfd is of huge pages of the system's own pool: 1 GiB for that order, else 2 MiB. Only
+ *		a mapping reserves them, which is the client's to make: there may be none
+ *	MOVABLE	the frames of the pages that are lent may be exchanged for others
+ */
+#define LEND_HUGETLB 0x1u
+#define LEND_MOVABLE 0x2u
+#define LEND_FLAGS (LEND_HUGETLB | LEND_MOVABLE)
 
 /**
  * struct lend_request - from the client
@@ -55,6 +72,8 @@ enum lend_op {
  * @nr: LEND_BORROW: huge pages
  * @order: LEND_BORROW: their order, 9 for 2 MiB, 18 for 1 GiB
  * @node: LEND_BORROW: from this node only; -1: from any
+ * @flags: LEND_BORROW: LEND_HUGETLB, LEND_MOVABLE
+ * @reserved: zero
  */
 struct lend_request {
 	uint32_t version;
@@ -63,6 +82,8 @@ struct lend_request {
 	uint64_t nr;
 	uint32_t order;
 	int32_t node;
+	uint32_t flags;
+	uint32_t reserved;
 };
 
 /**
@@ -110,7 +131,7 @@ struct lend_status {
 	struct lend_pool_status pools[LEND_POOLS];
 };
 
-_Static_assert(sizeof(struct lend_request) == 32, "no padding");
+_Static_assert(sizeof(struct lend_request) == 40, "no padding");
 _Static_assert(sizeof(struct lend_reply) == 32, "no padding");
 _Static_assert(sizeof(struct lend_status) == 312, "no padding");
 

@@ -19,7 +19,7 @@
 /* ---- borrow ------------------------------------------------------------------- */
 
 /* Bytes lent to a client, or to a user if there is none; what is on its way counts, back too. */
-static uint64_t used_bytes(const struct lend *lend, const struct client *client, uid_t uid)
+static uint64_t used_bytes(const struct hvo_lend *lend, const struct client *client, uid_t uid)
 {
 	const struct loan *loan;
 	uint64_t sum = 0;
@@ -37,7 +37,7 @@ static uint64_t room(uint64_t limit, uint64_t used)
 	return used < limit ? limit - used : 0;
 }
 
-static int check_quota(const struct lend *lend, const struct client *client,
+static int check_quota(const struct hvo_lend *lend, const struct client *client,
 		       const struct lend_request *request)
 {
 	uint64_t mine = room(lend->opt.client_bytes, used_bytes(lend, client, 0));
@@ -54,7 +54,7 @@ static int check_quota(const struct lend *lend, const struct client *client,
 }
 
 /* What is hopeless is not begun. That it is not, here, is no promise. */
-static int check_pool(const struct lend *lend, struct hvo_pool *pool,
+static int check_pool(const struct hvo_lend *lend, struct hvo_pool *pool,
 		      const struct lend_request *request)
 {
 	uint64_t frames = hvo_machine_memmap(lend->m)->nr_frames, extra = 0;
@@ -69,12 +69,12 @@ static int check_pool(const struct lend *lend, struct hvo_pool *pool,
 	return request->nr > node.free && request->nr - node.free > extra ? -ENOMEM : 0;
 }
 
-static int borrow(struct lend *lend, struct client *client, const struct lend_request *request)
+static int borrow(struct hvo_lend *lend, struct client *client, const struct lend_request *request)
 {
 	struct hvo_pool *pool;
 	int rc;
 
-	if (!request->nr || request->node < HVO_NODE_ANY ||
+	if (!request->nr || request->node < HVO_NODE_ANY || request->flags & ~LEND_FLAGS ||
 	    request->node >= (int)hvo_machine_config(lend->m)->nr_nodes)
 		return -EINVAL;
 	pool = hvo_pool_find(lend->m, request->order);
@@ -88,7 +88,7 @@ static int borrow(struct lend *lend, struct client *client, const struct lend_re
 
 /* ---- the others --------------------------------------------------------------- */
 
-static int give_back(struct lend *lend, const struct client *client, uint64_t id)
+static int give_back(struct hvo_lend *lend, const struct client *client, uint64_t id)
 {
 	struct loan *loan;
 
@@ -101,8 +101,8 @@ static int give_back(struct lend *lend, const struct client *client, uint64_t id
 	return -EINVAL;
 }
 
-static void pool_status(const struct lend *lend, const struct client *client, struct hvo_pool *pool,
-			struct lend_pool_status *ret)
+static void pool_status(const struct hvo_lend *lend, const struct client *client,
+			struct hvo_pool *pool, struct lend_pool_status *ret)
 {
 	struct hvo_pool_stat stat = { .size = sizeof(stat) };
 	const struct loan *loan;
@@ -120,7 +120,7 @@ static void pool_status(const struct lend *lend, const struct client *client, st
 	}
 }
 
-static void status(struct lend *lend, struct client *client)
+static void status(struct hvo_lend *lend, struct client *client)
 {
 	struct lend_status s = { .limit_bytes = lend->opt.client_bytes,
 				 .user_limit_bytes = lend->opt.user_bytes,
@@ -155,7 +155,8 @@ static bool client_reads(const struct client *client)
 }
 
 /*
- * Descriptors that come along are not asked for, and the kernel closes them.
+ * Descriptors that come along are not asked for, and the kernel closes them. In another version a
+ * request may have another size: then only its version is there.
  * Return: false: end the conversation.
  */
 static bool receive(const struct client *client, struct lend_request *ret)
@@ -163,10 +164,12 @@ static bool receive(const struct client *client, struct lend_request *ret)
 	/* With this flag the length is that of the message, not of what fitted. */
 	ssize_t len = recv(client->fd, ret, sizeof(*ret), MSG_DONTWAIT | MSG_TRUNC);
 
-	return len == (ssize_t)sizeof(*ret) && client_reads(client);
+	if (len < (ssize_t)sizeof(ret->version) || !client_reads(client))
+		return false;
+	return len == (ssize_t)sizeof(*ret) || ret->version != LEND_VERSION;
 }
 
-static void serve(struct lend *lend, struct client *client, const struct lend_request *request)
+static void serve(struct hvo_lend *lend, struct client *client, const struct lend_request *request)
 {
 	struct lend_reply reply = { .op = request->op };
 
@@ -193,7 +196,7 @@ static void serve(struct lend *lend, struct client *client, const struct lend_re
 		lend_drop(lend, client);
 }
 
-void lend_request(struct lend *lend, struct client *client)
+void lend_request(struct hvo_lend *lend, struct client *client)
 {
 	struct lend_reply reply = { .version = LEND_VERSION, .error = -EPROTONOSUPPORT };
 	struct lend_request request;

@@ -1002,7 +1002,7 @@ static void test_lend(void **state)
 	assert_int_equal(number(&s, "sys/kernel/hvo/lend/clients"), 1);
 	assert_int_equal(number(&s, "sys/kernel/hvo/lend/refused"), 1);
 	read_file(&s, "sys/kernel/hvo/lend/pages", text);
-	assert_non_null(strstr(text, "hugepages-2048kB 3 pending 0\n"));
+	assert_non_null(strstr(text, "hugepages-2048kB 3 pending 0 pinned 3\n"));
 	read_file(&s, "sys/kernel/hvo/lend/limit", text);
 	assert_int_equal(field_of(text, "client_bytes"), 8 << 20);
 	assert_int_equal(field_of(text, "user_bytes"), 16 << 20);

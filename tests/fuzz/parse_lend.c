@@ -28,12 +28,15 @@
 /* ---- a server ------------------------------------------------------------------------------- */
 
 /* Without its thread and its socket: what the thread does with a client is done here. */
-static struct lend server;
+static struct hvo_lend server;
 static bool no_memory;
 
-static int populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
+/* The linker puts this in the place of hvo_linux_populate(). */
+int __real_hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
+int __wrap_hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr);
+int __wrap_hvo_linux_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
 {
-	return no_memory ? -ENOMEM : hvo_linux_populate(host, pfn, nr);
+	return no_memory ? -ENOMEM : __real_hvo_linux_populate(host, pfn, nr);
 }
 
 /* Nobody looks at what huge pages hold, and clearing them would take most of the time. */
@@ -61,10 +64,11 @@ static void open_server(void)
 	must(!hvo_pool_resize(pool, HVO_NODE_ANY, PAGES, NULL), "no pages");
 	server.epoll = epoll_create1(EPOLL_CLOEXEC);
 	must(server.epoll >= 0, "no epoll");
-	server.opt.populate = populate;
 	server.opt.max_clients = 4;
 	server.opt.client_bytes = UINT64_C(4) << 20;
 	pthread_mutex_init(&server.lock, NULL);
+	pthread_mutex_init(&server.page_lock, NULL);
+	must(!lend_moves_begin(&server), "no owner");
 }
 
 /* Its other end is returned. */
@@ -115,6 +119,9 @@ static void send_request(int fd, struct input *in)
 	r.order = input_byte(in);
 	r.node = (int8_t)input_byte(in);
 	r.nr = input_byte(in);
+	/* Flags, too, of which most bits mean nothing. */
+	r.flags = r.order >> 5;
+	r.order &= 0x1f;
 	/* The largest numbers are what overflows. */
 	if (r.op & 0x40)
 		r.nr = UINT64_MAX / (r.nr + 1);

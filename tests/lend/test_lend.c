@@ -7,13 +7,12 @@
  * The server runs in this process, clients in it too or in forked children. Where something
  * happens in the server's own time, a test waits for it, and fails if it does not come at all.
  */
-#include "harness.h"
+#include "lender.h"
 
-#include "lend/lend.h"
 #include "lend/protocol.h"
 #include "platform/linux/host.h"
 
-#include <hvo/client.h>
+#include <hvo/migrate.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,120 +32,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PAGES 48u
+#define PAGES SERVER_PAGES
 #define ORDER HVO_PAGEBLOCK_ORDER
 #define PAGE_SIZE_HUGE HVO_PAGEBLOCK_SIZE
 #define BIG_ORDER 14u /* 64 MiB: more than the server does in one step */
 #define NOBODY 65534u
 
-/* ---- a server ------------------------------------------------------------------- */
-
-struct server {
-	struct rig r;
-	struct hvo_pool *pool;
-	struct lend *lend;
-	struct lend_options opt;
-	char dir[64], path[96];
-};
-
-static void start(struct server *s)
-{
-	assert_int_equal(lend_start(s->r.host, &s->opt, &s->lend), 0);
-}
-
-/* A pool, and who lends from it. @s->opt is as the test wants it. */
-static void serve(struct server *s)
-{
-	s->pool = rig_pool_new(&s->r, ORDER);
-	assert_int_equal(rig_resize(s->pool, HVO_NODE_ANY, PAGES).done, PAGES);
-	strcpy(s->dir, "/tmp/hvo-lend-XXXXXX");
-	assert_non_null(mkdtemp(s->dir));
-	assert_int_equal(chmod(s->dir, 0755), 0);
-	(void)snprintf(s->path, sizeof(s->path), "%s/socket", s->dir);
-	s->opt.path = s->path;
-	start(s);
-}
-
-static void open_server(struct server *s, const struct hvo_config *cfg)
-{
-	rig_open(&s->r, RIG_LINUX, cfg);
-	s->r.quiet = true;
-	/* Counting events is for tests of one thread. */
-	hvo_linux_set_trace(s->r.host, NULL, NULL);
-	serve(s);
-}
-
-static void open_default(struct server *s)
-{
-	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 128);
-
-	open_server(s, &cfg);
-}
-
-static void close_server(struct server *s)
-{
-	assert_int_equal(lend_stop(s->lend), 0);
-	assert_int_not_equal(access(s->path, F_OK), 0);
-	assert_int_equal(rmdir(s->dir), 0);
-	rig_audit(&s->r);
-	rig_close(&s->r);
-}
-
-static uint64_t arena_bytes(struct server *s)
-{
-	struct hvo_linux_info info = { .size = sizeof(info) };
-
-	assert_int_equal(hvo_linux_info(s->r.host, &info), 0);
-	return info.backed_bytes;
-}
-
-static uint64_t pool_free(struct server *s)
-{
-	return rig_pool(s->pool, HVO_NODE_ANY).free;
-}
-
-static struct lend_stat stat_of(struct server *s)
-{
-	struct lend_stat stat;
-
-	lend_stat(s->lend, &stat);
-	return stat;
-}
-
-#define WAIT_STEPS 60000
-
-/* Until the pool has so many free pages; of a test that fails, not at all. */
-static void wait_free(struct server *s, uint64_t nr)
-{
-	int i;
-
-	for (i = 0; pool_free(s) != nr || stat_of(s).loans; i++) {
-		if (i == WAIT_STEPS)
-			fail_msg("%" PRIu64 " pages free, not %" PRIu64, pool_free(s), nr);
-		usleep(1000);
-	}
-}
-
-static void wait_clients(struct server *s, uint64_t nr)
-{
-	int i;
-
-	for (i = 0; stat_of(s).clients != nr; i++) {
-		if (i == WAIT_STEPS)
-			fail_msg("%" PRIu64 " clients, not %" PRIu64, stat_of(s).clients, nr);
-		usleep(1000);
-	}
-}
-
 /* ---- clients ---------------------------------------------------------------------- */
-
-static struct hvo_client *client_of(struct server *s)
-{
-	struct hvo_client *c = NULL;
-
-	assert_int_equal(hvo_client_connect(s->path, &c), 0);
-	return c;
-}
 
 static struct hvo_loan borrow(struct hvo_client *c, unsigned int order, uint64_t nr)
 {
@@ -166,14 +58,6 @@ static int try_borrow(struct hvo_client *c, uint64_t nr)
 	if (!rc)
 		close(loan.fd);
 	return rc;
-}
-
-static uint64_t fd_bytes(int fd)
-{
-	struct stat st;
-
-	assert_int_equal(fstat(fd, &st), 0);
-	return (uint64_t)st.st_blocks * 512;
 }
 
 static bool all_bytes(const uint8_t *p, uint64_t len, uint8_t value)
@@ -286,41 +170,41 @@ static void test_borrow(void **state)
 	int kept;
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	dirty_pool(&s);
-	arena = arena_bytes(&s);
-	c = client_of(&s);
+	arena = server_arena_bytes(&s);
+	c = server_client(&s);
 	loan = borrow(c, ORDER, 40);
 	assert_int_equal(loan.bytes, 40 * PAGE_SIZE_HUGE);
 	check_seals(&loan);
 	check_not_arena(&s, &loan);
-	assert_int_equal(pool_free(&s), PAGES - 40);
+	assert_int_equal(server_pool_free(&s), PAGES - 40);
 	assert_int_equal(rig_pool(s.pool, HVO_NODE_ANY).total, PAGES);
-	assert_int_equal(stat_of(&s).pools[0].lent, 40);
+	assert_int_equal(server_stat(&s).pools[0].lent, 40);
 
 	/* The sum is what it was, however much of the memfd is there. */
-	assert_int_equal(arena_bytes(&s), arena - loan.bytes);
+	assert_int_equal(server_arena_bytes(&s), arena - loan.bytes);
 	assert_int_equal(fd_bytes(loan.fd), 0);
 	assert_int_equal(hvo_client_map(&loan, &map), 0);
 	assert_int_equal((uintptr_t)map % HVO_PAGEBLOCK_SIZE, 0);
 	assert_true(all_bytes(map, loan.bytes, 0));
 	memset(map, 0x55, loan.bytes);
 	assert_int_equal(fd_bytes(loan.fd), loan.bytes);
-	assert_int_equal(arena_bytes(&s), arena - loan.bytes);
+	assert_int_equal(server_arena_bytes(&s), arena - loan.bytes);
 
 	/* A mapping and a descriptor that are kept show nothing afterwards, and hold nothing. */
 	kept = dup(loan.fd);
 	assert_int_equal(hvo_client_return(c, &loan), 0);
 	assert_int_equal(loan.fd, -1);
 	assert_int_equal(fd_bytes(kept), 0);
-	assert_int_equal(arena_bytes(&s), arena);
-	assert_int_equal(pool_free(&s), PAGES);
+	assert_int_equal(server_arena_bytes(&s), arena);
+	assert_int_equal(server_pool_free(&s), PAGES);
 	assert_true(all_bytes(map, loan.bytes, 0));
 	assert_int_equal(zero_pages(&s), 40);
 	munmap(map, loan.bytes);
 	close(kept);
 	hvo_client_close(c);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* Pages that are restored in more than one step, in both modes. */
@@ -337,21 +221,21 @@ static void test_big_pages(void **state)
 		struct hvo_loan loan = { .size = sizeof(loan) };
 		uint64_t arena;
 
-		open_server(&s, &cfg);
+		server_open(&s, &cfg);
 		big = rig_pool_new(&s.r, BIG_ORDER);
 		assert_int_equal(rig_resize(big, HVO_NODE_ANY, 3).done, 3);
-		arena = arena_bytes(&s);
-		c = client_of(&s);
+		arena = server_arena_bytes(&s);
+		c = server_client(&s);
 		loan = borrow(c, BIG_ORDER, 2);
 		assert_int_equal(loan.bytes, 128 * MIB);
-		assert_int_equal(arena_bytes(&s), arena - 128 * MIB);
+		assert_int_equal(server_arena_bytes(&s), arena - 128 * MIB);
 		assert_int_equal(rig_pool(big, HVO_NODE_ANY).free, 1);
-		assert_int_equal(stat_of(&s).pools[1].lent, 2);
+		assert_int_equal(server_stat(&s).pools[1].lent, 2);
 		assert_int_equal(hvo_client_return(c, &loan), 0);
-		assert_int_equal(arena_bytes(&s), arena);
+		assert_int_equal(server_arena_bytes(&s), arena);
 		assert_int_equal(rig_pool(big, HVO_NODE_ANY).free, 3);
 		hvo_client_close(c);
-		close_server(&s);
+		server_close(&s);
 	}
 }
 
@@ -364,32 +248,32 @@ static void test_two_clients(void **state)
 	struct hvo_client *a, *b;
 
 	(void)state;
-	open_default(&s);
-	a = client_of(&s);
-	b = client_of(&s);
+	server_open_default(&s);
+	a = server_client(&s);
+	b = server_client(&s);
 	la = borrow(a, ORDER, 5);
 	lb = borrow(b, ORDER, 7);
-	assert_int_equal(stat_of(&s).clients, 2);
+	assert_int_equal(server_stat(&s).clients, 2);
 	forged = la;
 	assert_int_equal(hvo_client_return(b, &forged), -EINVAL);
 	assert_int_equal(forged.fd, la.fd);
 	forged.id += 100;
 	assert_int_equal(hvo_client_return(a, &forged), -EINVAL);
-	assert_int_equal(pool_free(&s), PAGES - 12);
+	assert_int_equal(server_pool_free(&s), PAGES - 12);
 	assert_int_equal(pwrite(lb.fd, "here", 5, 4096), 5);
 
 	hvo_client_close(a);
-	wait_clients(&s, 1);
-	while (pool_free(&s) != PAGES - 7)
+	server_wait_clients(&s, 1);
+	while (server_pool_free(&s) != PAGES - 7)
 		usleep(1000);
 	assert_int_equal(fd_bytes(lb.fd), 4096);
 	assert_int_equal(hvo_client_return(b, &lb), 0);
 	/* It is gone already. */
 	assert_int_equal(hvo_client_return(b, &lb), -EINVAL);
-	assert_int_equal(pool_free(&s), PAGES);
+	assert_int_equal(server_pool_free(&s), PAGES);
 	close(la.fd);
 	hvo_client_close(b);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* ---- clients that die -------------------------------------------------------------- */
@@ -424,26 +308,26 @@ static void test_killed(void **state)
 		char byte;
 		pid_t pid;
 
-		open_server(&s, &cfg);
+		server_open(&s, &cfg);
 		dirty_pool(&s);
-		arena = arena_bytes(&s);
+		arena = server_arena_bytes(&s);
 		assert_int_equal(pipe2(tell, O_CLOEXEC), 0);
 		pid = fork();
 		assert_true(pid >= 0);
 		if (!pid)
 			borrow_forever(&s, tell[1]);
 		assert_int_equal(read(tell[0], &byte, 1), 1);
-		assert_int_equal(pool_free(&s), PAGES - 20);
-		assert_int_equal(arena_bytes(&s), arena - 20 * PAGE_SIZE_HUGE);
+		assert_int_equal(server_pool_free(&s), PAGES - 20);
+		assert_int_equal(server_arena_bytes(&s), arena - 20 * PAGE_SIZE_HUGE);
 		assert_int_equal(kill(pid, SIGKILL), 0);
 		assert_int_equal(waitpid(pid, NULL, 0), pid);
-		wait_free(&s, PAGES);
-		assert_int_equal(arena_bytes(&s), arena);
+		server_wait_free(&s, PAGES);
+		assert_int_equal(server_arena_bytes(&s), arena);
 		assert_int_equal(zero_pages(&s), 20);
-		assert_int_equal(stat_of(&s).clients, 0);
+		assert_int_equal(server_stat(&s).clients, 0);
 		close(tell[0]);
 		close(tell[1]);
-		close_server(&s);
+		server_close(&s);
 	}
 }
 
@@ -459,8 +343,8 @@ static void test_gone_while_borrowing(void **state)
 	int fd;
 
 	(void)state;
-	open_default(&s);
-	arena = arena_bytes(&s);
+	server_open_default(&s);
+	arena = server_arena_bytes(&s);
 	before = open_files();
 	for (i = 0; i < 20; i++) {
 		fd = raw_open(&s);
@@ -469,13 +353,13 @@ static void test_gone_while_borrowing(void **state)
 			usleep(i * 250);
 		close(fd);
 		if (i % 5)
-			wait_free(&s, PAGES);
+			server_wait_free(&s, PAGES);
 	}
-	wait_free(&s, PAGES);
-	wait_clients(&s, 0);
-	assert_int_equal(arena_bytes(&s), arena);
+	server_wait_free(&s, PAGES);
+	server_wait_clients(&s, 0);
+	assert_int_equal(server_arena_bytes(&s), arena);
 	assert_int_equal(open_files(), before);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* A child that has copies of all descriptors keeps no connection alive, and no dead one noisy. */
@@ -487,8 +371,8 @@ static void test_forked(void **state)
 	pid_t pid;
 
 	(void)state;
-	open_default(&s);
-	c = client_of(&s);
+	server_open_default(&s);
+	c = server_client(&s);
 	loan = borrow(c, ORDER, 3);
 	pid = fork();
 	assert_true(pid >= 0);
@@ -497,18 +381,18 @@ static void test_forked(void **state)
 			pause();
 	hvo_client_close(c);
 	close(loan.fd);
-	wait_free(&s, PAGES);
-	other = client_of(&s);
-	wait_clients(&s, 1);
+	server_wait_free(&s, PAGES);
+	other = server_client(&s);
+	server_wait_clients(&s, 1);
 	loan = borrow(other, ORDER, 3);
-	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_equal(hvo_lend_close(s.lend), 0);
 	assert_int_equal(try_borrow(other, 1), -EPIPE);
 	hvo_client_close(other);
 	close(loan.fd);
-	start(&s);
+	server_start(&s);
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	close_server(&s);
+	server_close(&s);
 }
 
 static void test_descriptors(void **state)
@@ -517,10 +401,10 @@ static void test_descriptors(void **state)
 	unsigned int i, before;
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	before = open_files();
 	for (i = 0; i < 60; i++) {
-		struct hvo_client *c = client_of(&s);
+		struct hvo_client *c = server_client(&s);
 		struct hvo_loan loan = borrow(c, ORDER, 1 + i % 3);
 
 		assert_int_equal(try_borrow(c, PAGES + 1), -ENOMEM);
@@ -529,11 +413,11 @@ static void test_descriptors(void **state)
 		else
 			close(loan.fd);
 		hvo_client_close(c);
-		wait_free(&s, PAGES);
+		server_wait_free(&s, PAGES);
 	}
-	wait_clients(&s, 0);
+	server_wait_clients(&s, 0);
 	assert_int_equal(open_files(), before);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* ---- what is refused ------------------------------------------------------------------ */
@@ -546,8 +430,8 @@ static void test_errors(void **state)
 	unsigned int i;
 
 	(void)state;
-	open_default(&s);
-	c = client_of(&s);
+	server_open_default(&s);
+	c = server_client(&s);
 	assert_int_equal(hvo_client_borrow(c, 10, 1, HVO_NODE_ANY, &loan), -ENOENT);
 	assert_int_equal(hvo_client_borrow(c, 0, 1, HVO_NODE_ANY, &loan), -ENOENT);
 	assert_int_equal(hvo_client_borrow(c, 99, 1, HVO_NODE_ANY, &loan), -EINVAL);
@@ -557,18 +441,18 @@ static void test_errors(void **state)
 	assert_int_equal(try_borrow(c, PAGES + 1), -ENOMEM);
 	assert_int_equal(try_borrow(c, UINT64_C(1) << 63), -ENOMEM);
 	assert_int_equal(try_borrow(c, UINT64_MAX), -ENOMEM);
-	assert_int_equal(stat_of(&s).refused, 8);
+	assert_int_equal(server_stat(&s).refused, 8);
 	for (i = 0; i < LEND_MAX_LOANS; i++)
 		loans[i] = borrow(c, ORDER, 1);
 	assert_int_equal(try_borrow(c, 1), -EMFILE);
 	assert_int_equal(hvo_client_return(c, &loans[0]), 0);
 	loans[0] = borrow(c, ORDER, 1);
-	assert_int_equal(pool_free(&s), PAGES - LEND_MAX_LOANS);
+	assert_int_equal(server_pool_free(&s), PAGES - LEND_MAX_LOANS);
 	hvo_client_close(c);
-	wait_free(&s, PAGES);
+	server_wait_free(&s, PAGES);
 	for (i = 0; i < LEND_MAX_LOANS; i++)
 		close(loans[i].fd);
-	close_server(&s);
+	server_close(&s);
 }
 
 static void test_quotas(void **state)
@@ -580,9 +464,9 @@ static void test_quotas(void **state)
 	struct hvo_loan la = { .size = sizeof(la) }, lb = { .size = sizeof(lb) };
 
 	(void)state;
-	open_default(&s);
-	a = client_of(&s);
-	b = client_of(&s);
+	server_open_default(&s);
+	a = server_client(&s);
+	b = server_client(&s);
 	assert_int_equal(try_borrow(a, 11), -EDQUOT);
 	assert_int_equal(try_borrow(a, UINT64_C(1) << 63), -EDQUOT);
 	la = borrow(a, ORDER, 10);
@@ -607,13 +491,13 @@ static void test_quotas(void **state)
 	la = borrow(b, ORDER, 5);
 	assert_int_equal(try_borrow(b, 1), -EDQUOT);
 	hvo_client_close(b);
-	wait_free(&s, PAGES);
+	server_wait_free(&s, PAGES);
 	close(la.fd);
 	close(lb.fd);
 	la = borrow(a, ORDER, 10);
 	close(la.fd);
 	hvo_client_close(a);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* Reservations of others, surplus pages within the limit, and nodes: as in Linux. */
@@ -626,8 +510,8 @@ static void test_pool_rules(void **state)
 
 	(void)state;
 	cfg.nr_nodes = 2;
-	open_server(&s, &cfg);
-	c = client_of(&s);
+	server_open(&s, &cfg);
+	c = server_client(&s);
 	assert_int_equal(hvo_client_borrow(c, ORDER, PAGES / 2 + 1, 1, &loan), -ENOMEM);
 	assert_int_equal(hvo_client_borrow(c, ORDER, PAGES / 2, 1, &loan), 0);
 	assert_int_equal(rig_pool(s.pool, 1).free, 0);
@@ -637,8 +521,8 @@ static void test_pool_rules(void **state)
 	/* Begun, since so many are free; but some of them are promised. All turns round. */
 	assert_int_equal(hvo_pool_reserve(s.pool, HVO_NODE_ANY, 8), 0);
 	assert_int_equal(try_borrow(c, PAGES), -ENOMEM);
-	assert_int_equal(pool_free(&s), PAGES);
-	assert_int_equal(stat_of(&s).loans, 0);
+	assert_int_equal(server_pool_free(&s), PAGES);
+	assert_int_equal(server_stat(&s).loans, 0);
 	loan = borrow(c, ORDER, PAGES - 8);
 	assert_int_equal(hvo_client_return(c, &loan), 0);
 
@@ -654,23 +538,10 @@ static void test_pool_rules(void **state)
 	assert_int_equal(rig_pool(s.pool, HVO_NODE_ANY).total, PAGES);
 	assert_int_equal(hvo_pool_unreserve(s.pool, 8), 0);
 	hvo_client_close(c);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* ---- memory that does not come back at once ------------------------------------------- */
-
-static uint32_t no_memory;   /* populate fails */
-static uint64_t some_memory; /* after so many frames */
-
-static int scarce_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
-{
-	if (__atomic_load_n(&no_memory, __ATOMIC_ACQUIRE)) {
-		if (some_memory < nr)
-			return -HVO_ENOMEM;
-		some_memory -= nr;
-	}
-	return hvo_linux_populate(host, pfn, nr);
-}
 
 /*
  * The machine is full to the last frame and the system has no memory for what comes back: the
@@ -678,42 +549,41 @@ static int scarce_populate(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
  */
 static void test_no_memory(void **state)
 {
-	struct server s = { .opt = { .populate = scarce_populate } };
+	struct server s = { 0 };
 	struct hvo_loan first = { .size = sizeof(first) }, second = { .size = sizeof(second) };
 	struct hog hog = { 0 };
 	struct hvo_client *c;
 	uint64_t arena;
 
 	(void)state;
-	open_default(&s);
-	arena = arena_bytes(&s);
+	server_open_default(&s);
+	arena = server_arena_bytes(&s);
 	hog_all(&s.r, &hog, 0, false);
-	c = client_of(&s);
+	c = server_client(&s);
 	first = borrow(c, ORDER, 10);
 	second = borrow(c, ORDER, 20);
-	some_memory = 4 * HVO_PAGEBLOCK_FRAMES;
-	__atomic_store_n(&no_memory, 1, __ATOMIC_RELEASE);
+	server_memory(4 * HVO_PAGEBLOCK_FRAMES);
 	assert_int_equal(hvo_client_return(c, &first), 0);
-	assert_int_equal(pool_free(&s), PAGES - 26);
-	assert_int_equal(stat_of(&s).pools[0].lent, 26);
-	assert_int_equal(stat_of(&s).pools[0].pending, 6);
-	assert_int_equal(arena_bytes(&s), arena - 26 * PAGE_SIZE_HUGE);
+	assert_int_equal(server_pool_free(&s), PAGES - 26);
+	assert_int_equal(server_stat(&s).pools[0].lent, 26);
+	assert_int_equal(server_stat(&s).pools[0].pending, 6);
+	assert_int_equal(server_arena_bytes(&s), arena - 26 * PAGE_SIZE_HUGE);
 	/* Others go on. */
 	assert_int_equal(hvo_client_return(c, &first), -EINVAL);
 	first = borrow(c, ORDER, 2);
 	assert_int_equal(hvo_client_return(c, &second), 0);
 	hvo_client_close(c);
 	close(first.fd);
-	wait_clients(&s, 0);
-	assert_int_equal(stat_of(&s).pools[0].lent, 28);
-	assert_int_equal(pool_free(&s), PAGES - 28);
+	server_wait_clients(&s, 0);
+	assert_int_equal(server_stat(&s).pools[0].lent, 28);
+	assert_int_equal(server_pool_free(&s), PAGES - 28);
 
-	__atomic_store_n(&no_memory, 0, __ATOMIC_RELEASE);
-	wait_free(&s, PAGES);
-	assert_int_equal(arena_bytes(&s), arena);
-	assert_int_equal(stat_of(&s).pools[0].pending, 0);
+	server_memory(UINT64_MAX);
+	server_wait_free(&s, PAGES);
+	assert_int_equal(server_arena_bytes(&s), arena);
+	assert_int_equal(server_stat(&s).pools[0].pending, 0);
 	hog_release(&s.r, &hog, UINT64_MAX);
-	close_server(&s);
+	server_close(&s);
 }
 
 /*
@@ -722,8 +592,7 @@ static void test_no_memory(void **state)
  */
 static void test_quota_until_back(void **state)
 {
-	struct server s = { .opt = { .populate = scarce_populate,
-				     .client_bytes = 10 * PAGE_SIZE_HUGE,
+	struct server s = { .opt = { .client_bytes = 10 * PAGE_SIZE_HUGE,
 				     .user_bytes = 14 * PAGE_SIZE_HUGE } };
 	struct hvo_client_status status = { .size = sizeof(status) };
 	struct hvo_client *a, *b;
@@ -731,12 +600,11 @@ static void test_quota_until_back(void **state)
 	int i;
 
 	(void)state;
-	open_default(&s);
-	a = client_of(&s);
-	b = client_of(&s);
+	server_open_default(&s);
+	a = server_client(&s);
+	b = server_client(&s);
 	loan = borrow(a, ORDER, 10);
-	some_memory = 4 * HVO_PAGEBLOCK_FRAMES;
-	__atomic_store_n(&no_memory, 1, __ATOMIC_RELEASE);
+	server_memory(4 * HVO_PAGEBLOCK_FRAMES);
 	assert_int_equal(hvo_client_return(a, &loan), 0);
 	assert_int_equal(hvo_client_status(a, &status), 0);
 	assert_int_equal(status.used_bytes, 6 * PAGE_SIZE_HUGE);
@@ -751,38 +619,37 @@ static void test_quota_until_back(void **state)
 	assert_int_equal(try_borrow(a, 1), -EDQUOT);
 	assert_int_equal(try_borrow(b, 5), -EDQUOT);
 
-	__atomic_store_n(&no_memory, 0, __ATOMIC_RELEASE);
-	for (i = 0; pool_free(&s) != PAGES - 4 && i < WAIT_STEPS; i++)
+	server_memory(UINT64_MAX);
+	for (i = 0; server_pool_free(&s) != PAGES - 4 && i < WAIT_STEPS; i++)
 		usleep(1000);
 	assert_int_equal(try_borrow(b, 10), 0);
 	assert_int_equal(try_borrow(a, 1), -EDQUOT);
 	close(loan.fd);
 	hvo_client_close(a);
 	hvo_client_close(b);
-	wait_free(&s, PAGES);
-	close_server(&s);
+	server_wait_free(&s, PAGES);
+	server_close(&s);
 }
 
 /* A request that turns round, and at the end a server that stops, without memory. */
 static void test_no_memory_at_the_end(void **state)
 {
-	struct server s = { .opt = { .populate = scarce_populate } };
+	struct server s = { 0 };
 	struct hvo_client *c;
 
 	(void)state;
-	open_default(&s);
-	c = client_of(&s);
+	server_open_default(&s);
+	c = server_client(&s);
 	assert_int_equal(hvo_pool_reserve(s.pool, HVO_NODE_ANY, 8), 0);
-	some_memory = 0;
-	__atomic_store_n(&no_memory, 1, __ATOMIC_RELEASE);
+	server_memory(0);
 	assert_int_equal(try_borrow(c, PAGES), -ENOMEM);
-	assert_int_equal(pool_free(&s), 8);
-	assert_int_equal(stat_of(&s).pools[0].pending, PAGES - 8);
+	assert_int_equal(server_pool_free(&s), 8);
+	assert_int_equal(server_stat(&s).pools[0].pending, PAGES - 8);
 	hvo_client_close(c);
-	assert_int_equal(lend_stop(s.lend), PAGES - 8);
-	__atomic_store_n(&no_memory, 0, __ATOMIC_RELEASE);
+	assert_int_equal(hvo_lend_close(s.lend), PAGES - 8);
+	server_memory(UINT64_MAX);
 	assert_int_equal(rig_pool(s.pool, HVO_NODE_ANY).total, PAGES);
-	assert_int_equal(pool_free(&s), 8);
+	assert_int_equal(server_pool_free(&s), 8);
 	rig_audit(&s.r);
 	rig_close(&s.r);
 	assert_int_equal(rmdir(s.dir), 0);
@@ -826,18 +693,18 @@ static void test_sparse(void **state)
 	cfg.clear = HVO_CLEAR_ON_ALLOC;
 	assert_int_equal(hvo_linux_create(&cfg, &sparse, &s.r.host), 0);
 	s.r.m = hvo_linux_machine(s.r.host);
-	serve(&s);
-	arena = arena_bytes(&s);
+	server_serve(&s);
+	arena = server_arena_bytes(&s);
 	assert_true(arena < 64 * MIB);
-	c = client_of(&s);
+	c = server_client(&s);
 	loan = borrow(c, ORDER, PAGES);
-	assert_int_equal(arena_bytes(&s), arena);
+	assert_int_equal(server_arena_bytes(&s), arena);
 	assert_int_equal(pwrite(loan.fd, "x", 1, 0), 1);
 	assert_int_equal(hvo_client_return(c, &loan), 0);
-	assert_int_equal(arena_bytes(&s), arena);
+	assert_int_equal(server_arena_bytes(&s), arena);
 	assert_int_equal(zero_pages(&s), PAGES);
 	hvo_client_close(c);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* ---- descriptors that are not there ------------------------------------------------------ */
@@ -865,8 +732,8 @@ static void test_no_descriptors(void **state)
 	int fd, fds[8], i;
 
 	(void)state;
-	open_default(&s);
-	c = client_of(&s);
+	server_open_default(&s);
+	c = server_client(&s);
 	/* For the memfd; for what comes out of it at this end: it goes back; for who connects. */
 	allow_descriptors(0, &old);
 	assert_int_equal(try_borrow(c, 1), -ENFILE);
@@ -874,8 +741,8 @@ static void test_no_descriptors(void **state)
 	allow_descriptors(1, &old);
 	assert_int_equal(try_borrow(c, 1), -EMFILE);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
-	assert_int_equal(stat_of(&s).loans, 0);
-	assert_int_equal(pool_free(&s), PAGES);
+	assert_int_equal(server_stat(&s).loans, 0);
+	assert_int_equal(server_pool_free(&s), PAGES);
 	allow_descriptors(8, &old);
 	for (i = 0; i < 8; i++)
 		fds[i] = dup(0);
@@ -883,7 +750,7 @@ static void test_no_descriptors(void **state)
 	fd = raw_connect(&s);
 	close(fds[1]);
 	assert_int_equal(raw_reply(fd), 0);
-	wait_clients(&s, 2);
+	server_wait_clients(&s, 2);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	loan = borrow(c, ORDER, 1);
 	assert_int_equal(hvo_client_return(c, &loan), 0);
@@ -891,7 +758,7 @@ static void test_no_descriptors(void **state)
 		close(fds[i]);
 	close(fd);
 	hvo_client_close(c);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* ---- clients that do not keep to it ----------------------------------------------------- */
@@ -903,14 +770,15 @@ static void test_malformed(void **state)
 					.nr = UINT64_C(1) << 63,
 					.order = ORDER,
 					.node = -1 };
-	static const size_t sizes[] = { 1, 31, 33, 4096, 100000 };
+	static const size_t sizes[] = { 1, sizeof(request) - 1, sizeof(request) + 1, 4096, 100000 };
 	static uint8_t noise[100000];
 	struct server s = { 0 };
 	unsigned int i;
 	int fd;
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
+	memcpy(noise, &request.version, sizeof(request.version));
 	/* Another size ends it; so does nothing at all. */
 	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		fd = raw_open(&s);
@@ -932,20 +800,86 @@ static void test_malformed(void **state)
 	request.order = 0xffffffff;
 	raw_send(fd, &request, sizeof(request));
 	assert_int_equal(raw_reply(fd), -ENOENT);
+	request.order = ORDER;
+	request.flags = 0x80000000;
+	raw_send(fd, &request, sizeof(request));
+	assert_int_equal(raw_reply(fd), -EINVAL);
 	request.op = 77;
 	raw_send(fd, &request, sizeof(request));
 	assert_int_equal(raw_reply(fd), -EINVAL);
 	request.op = LEND_HELLO;
 	raw_send(fd, &request, sizeof(request));
 	assert_int_equal(raw_reply(fd), -EINVAL);
-	request.version = LEND_VERSION + 1;
-	raw_send(fd, &request, sizeof(request));
-	assert_int_equal(raw_reply(fd), -EPROTONOSUPPORT);
-	assert_int_equal(raw_reply(fd), 1);
 	close(fd);
-	wait_clients(&s, 0);
-	assert_int_equal(pool_free(&s), PAGES);
-	close_server(&s);
+	server_wait_clients(&s, 0);
+	assert_int_equal(server_pool_free(&s), PAGES);
+	server_close(&s);
+}
+
+/* A client of another version hears of it, however long its requests are, and goes. */
+static void test_versions(void **state)
+{
+	static const size_t sizes[] = { sizeof(uint32_t), 32, sizeof(struct lend_request), 200 };
+	static const uint32_t versions[] = { 0, 1, LEND_VERSION + 1 };
+	uint32_t message[50] = { 0 };
+	struct server s = { 0 };
+	unsigned int i, j;
+	int fd;
+
+	(void)state;
+	server_open_default(&s);
+	for (i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		for (j = 0; j < sizeof(sizes) / sizeof(sizes[0]); j++) {
+			fd = raw_open(&s);
+			message[0] = versions[i];
+			raw_send(fd, message, sizes[j]);
+			assert_int_equal(raw_reply(fd), -EPROTONOSUPPORT);
+			assert_int_equal(raw_reply(fd), 1);
+			close(fd);
+		}
+	}
+	server_wait_clients(&s, 0);
+	assert_int_equal(server_stat(&s).refused, i * j);
+	server_close(&s);
+}
+
+/* What a caller gets wrong, and structures of other versions. */
+static void test_arguments(void **state)
+{
+	struct hvo_lend_options opt = { .size = sizeof(opt) };
+	struct hvo_lend_stat stat = { .size = sizeof(stat) };
+	struct server s = { 0 };
+	struct hvo_lend *other = NULL;
+	struct hvo_linux *bare = NULL;
+	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 128);
+	struct {
+		struct hvo_lend_options known;
+		uint64_t more;
+	} later = { .known = { .size = sizeof(later) }, .more = 1 };
+
+	(void)state;
+	server_open_default(&s);
+	assert_int_equal(hvo_lend_open(NULL, s.path, NULL, &other), -EINVAL);
+	assert_int_equal(hvo_lend_open(s.r.host, NULL, NULL, &other), -EINVAL);
+	assert_int_equal(hvo_lend_open(s.r.host, s.path, NULL, NULL), -EINVAL);
+	assert_int_equal(hvo_linux_open(&cfg, NULL, &bare), 0);
+	assert_int_equal(hvo_lend_open(bare, s.path, NULL, &other), -EINVAL);
+	hvo_linux_close(bare);
+	assert_int_equal(hvo_lend_open(s.r.host, s.path, &later.known, &other), -E2BIG);
+	opt.nr_uids = HVO_LEND_MAX_UIDS + 1;
+	assert_int_equal(hvo_lend_open(s.r.host, s.path, &opt, &other), -EINVAL);
+	opt.nr_uids = 0;
+	opt.mode = 01777;
+	assert_int_equal(hvo_lend_open(s.r.host, s.path, &opt, &other), -EINVAL);
+	opt = (struct hvo_lend_options){ 0 };
+	assert_int_equal(hvo_lend_open(s.r.host, s.path, &opt, &other), -EINVAL);
+	assert_null(other);
+	assert_int_equal(hvo_lend_stat(NULL, &stat), -EINVAL);
+	assert_int_equal(hvo_lend_stat(s.lend, NULL), -EINVAL);
+	stat.size = 8;
+	assert_int_equal(hvo_lend_stat(s.lend, &stat), -EINVAL);
+	assert_int_equal(hvo_lend_close(NULL), 0);
+	server_close(&s);
 }
 
 /* Descriptors that are pushed upon the server do not stay there. */
@@ -966,7 +900,7 @@ static void test_pushed_descriptors(void **state)
 	int fds[20], fd;
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	fd = raw_open(&s);
 	before = open_files();
 	control.align.cmsg_level = SOL_SOCKET;
@@ -981,8 +915,8 @@ static void test_pushed_descriptors(void **state)
 	}
 	assert_int_equal(open_files(), before);
 	close(fd);
-	wait_clients(&s, 0);
-	close_server(&s);
+	server_wait_clients(&s, 0);
+	server_close(&s);
 }
 
 /* Who does not read, or says nothing, is in nobody's way. */
@@ -995,36 +929,36 @@ static void test_slow(void **state)
 	int silent, deaf;
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	silent = raw_connect(&s);
 	deaf = raw_connect(&s);
-	c = client_of(&s);
-	wait_clients(&s, 3);
+	c = server_client(&s);
+	server_wait_clients(&s, 3);
 	loan = borrow(c, ORDER, 3);
 	/* The greeting was not read: out. What it was sent is still there to be read. */
 	raw_send(deaf, &request, sizeof(request));
-	wait_clients(&s, 2);
+	server_wait_clients(&s, 2);
 	assert_int_equal(raw_reply(deaf), 0);
 	assert_int_equal(raw_reply(deaf), 1);
 	close(deaf);
 	/* One request is answered, the second one before that was read is the last. */
 	deaf = raw_open(&s);
-	wait_clients(&s, 3);
+	server_wait_clients(&s, 3);
 	request.op = LEND_RETURN;
 	raw_send(deaf, &request, sizeof(request));
 	(void)send(deaf, &request, sizeof(request), MSG_NOSIGNAL);
-	wait_clients(&s, 2);
+	server_wait_clients(&s, 2);
 	close(deaf);
 	assert_int_equal(hvo_client_return(c, &loan), 0);
 	hvo_client_close(c);
-	wait_clients(&s, 1);
+	server_wait_clients(&s, 1);
 	/* The end of its sending side is the end. */
 	assert_int_equal(raw_reply(silent), 0);
 	assert_int_equal(shutdown(silent, SHUT_WR), 0);
 	assert_int_equal(raw_reply(silent), 1);
 	close(silent);
-	wait_clients(&s, 0);
-	close_server(&s);
+	server_wait_clients(&s, 0);
+	server_close(&s);
 }
 
 #define MANY 1000u
@@ -1038,8 +972,8 @@ static void test_many_connections(void **state)
 	int fds[MANY];
 
 	(void)state;
-	open_default(&s);
-	c = client_of(&s);
+	server_open_default(&s);
+	c = server_client(&s);
 	for (i = 0; i < MANY; i++) {
 		fds[i] = raw_connect(&s);
 		assert_int_equal(raw_reply(fds[i]), i < 7 ? 0 : -EUSERS);
@@ -1048,8 +982,8 @@ static void test_many_connections(void **state)
 			close(fds[i]);
 		}
 	}
-	assert_int_equal(stat_of(&s).clients, 8);
-	assert_int_equal(stat_of(&s).refused, MANY - 7);
+	assert_int_equal(server_stat(&s).clients, 8);
+	assert_int_equal(server_stat(&s).refused, MANY - 7);
 	assert_int_equal(hvo_client_connect(s.path, &extra), -EUSERS);
 	loan = borrow(c, ORDER, 1);
 	assert_int_equal(hvo_client_return(c, &loan), 0);
@@ -1060,11 +994,11 @@ static void test_many_connections(void **state)
 	assert_int_equal(hvo_client_return(c, &loan), 0);
 	for (i = 0; i < 7; i++)
 		close(fds[i]);
-	wait_clients(&s, 1);
-	extra = client_of(&s);
+	server_wait_clients(&s, 1);
+	extra = server_client(&s);
 	hvo_client_close(extra);
 	hvo_client_close(c);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* ---- who may ------------------------------------------------------------------------- */
@@ -1104,35 +1038,35 @@ static void test_users(void **state)
 	(void)state;
 	if (geteuid() != 0)
 		skip();
-	open_default(&s);
+	server_open_default(&s);
 	assert_int_equal(connect_as(&s, NOBODY), -EPERM);
 	assert_int_equal(connect_as(&s, 0), 0);
-	wait_free(&s, PAGES);
-	assert_int_equal(lend_stop(s.lend), 0);
+	server_wait_free(&s, PAGES);
+	assert_int_equal(hvo_lend_close(s.lend), 0);
 
 	/* Without anybody else the file's mode keeps them out. */
 	s.opt.mode = 0;
-	start(&s);
+	server_start(&s);
 	assert_int_equal(stat(s.path, &st), 0);
 	assert_int_equal(st.st_mode, S_IFSOCK | 0600);
 	assert_int_equal(connect_as(&s, NOBODY), -EACCES);
-	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_equal(hvo_lend_close(s.lend), 0);
 
 	s.opt.uids[s.opt.nr_uids++] = 4711;
 	s.opt.uids[s.opt.nr_uids++] = NOBODY;
-	start(&s);
+	server_start(&s);
 	assert_int_equal(stat(s.path, &st), 0);
 	assert_int_equal(st.st_mode, S_IFSOCK | 0666);
 	/* One user's quota is not another's. */
-	c = client_of(&s);
+	c = server_client(&s);
 	loan = borrow(c, ORDER, 2);
 	assert_int_equal(connect_as(&s, NOBODY), 0);
 	assert_int_equal(connect_as(&s, NOBODY + 1), -EPERM);
 	assert_int_equal(connect_as(&s, 0), -EDQUOT);
 	close(loan.fd);
 	hvo_client_close(c);
-	wait_free(&s, PAGES);
-	close_server(&s);
+	server_wait_free(&s, PAGES);
+	server_close(&s);
 }
 
 /* ---- start and end ----------------------------------------------------------------------- */
@@ -1145,72 +1079,60 @@ static void test_stop(void **state)
 	uint64_t arena;
 
 	(void)state;
-	open_default(&s);
-	arena = arena_bytes(&s);
-	c = client_of(&s);
+	server_open_default(&s);
+	arena = server_arena_bytes(&s);
+	c = server_client(&s);
 	loan = borrow(c, ORDER, PAGES);
 	assert_int_equal(pwrite(loan.fd, "x", 1, 0), 1);
-	assert_int_equal(lend_stop(s.lend), 0);
-	assert_int_equal(pool_free(&s), PAGES);
-	assert_int_equal(arena_bytes(&s), arena);
+	assert_int_equal(hvo_lend_close(s.lend), 0);
+	assert_int_equal(server_pool_free(&s), PAGES);
+	assert_int_equal(server_arena_bytes(&s), arena);
 	assert_int_equal(fd_bytes(loan.fd), 0);
 	assert_int_equal(try_borrow(c, 1), -EPIPE);
 	assert_int_equal(hvo_client_return(c, &loan), -EPIPE);
 	assert_int_equal(loan.fd, -1);
 	hvo_client_close(c);
 	assert_int_equal(hvo_client_connect(s.path, &c), -ENOENT);
-	start(&s);
-	close_server(&s);
+	server_start(&s);
+	server_close(&s);
 }
 
 static void test_paths(void **state)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	struct lend_options opt = { 0 };
 	struct server s = { 0 };
-	struct lend *other;
+	struct hvo_lend *other;
 	char path[200];
 	unsigned int before;
 	int fd;
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	before = open_files();
-	opt = s.opt;
-	assert_int_equal(lend_start(s.r.host, &opt, &other), -EADDRINUSE);
-	opt.path = s.dir;
-	assert_int_equal(lend_start(s.r.host, &opt, &other), -EEXIST);
+	assert_int_equal(hvo_lend_open(s.r.host, s.path, NULL, &other), -EADDRINUSE);
+	assert_int_equal(hvo_lend_open(s.r.host, s.dir, NULL, &other), -EEXIST);
 	memset(path, 'x', sizeof(path));
 	path[sizeof(path) - 1] = '\0';
-	opt.path = path;
-	assert_int_equal(lend_start(s.r.host, &opt, &other), -ENAMETOOLONG);
-	opt.path = "/nowhere/at/all";
-	assert_int_equal(lend_start(s.r.host, &opt, &other), -ENOENT);
-	opt.path = "";
-	assert_int_equal(lend_start(s.r.host, &opt, &other), -EINVAL);
-	opt.path = NULL;
-	assert_int_equal(lend_start(s.r.host, &opt, &other), -EINVAL);
-	opt.path = path;
-	opt.nr_uids = LEND_MAX_UIDS + 1;
-	assert_int_equal(lend_start(s.r.host, &opt, &other), -EINVAL);
+	assert_int_equal(hvo_lend_open(s.r.host, path, NULL, &other), -ENAMETOOLONG);
+	assert_int_equal(hvo_lend_open(s.r.host, "/nowhere/at/all", NULL, &other), -ENOENT);
+	assert_int_equal(hvo_lend_open(s.r.host, "", NULL, &other), -EINVAL);
 	assert_int_equal(open_files(), before);
-	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_equal(hvo_lend_close(s.lend), 0);
 
 	/* What a server left behind that was killed. */
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", s.path);
 	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	close(fd);
-	start(&s);
-	hvo_client_close(client_of(&s));
+	server_start(&s);
+	hvo_client_close(server_client(&s));
 	/* Another one took its place: that is not this one's to remove. */
 	assert_int_equal(unlink(s.path), 0);
-	opt = s.opt;
-	assert_int_equal(lend_start(s.r.host, &opt, &other), 0);
-	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_equal(hvo_lend_open(s.r.host, s.path, NULL, &other), 0);
+	assert_int_equal(hvo_lend_close(s.lend), 0);
 	s.lend = other;
-	hvo_client_close(client_of(&s));
-	close_server(&s);
+	hvo_client_close(server_client(&s));
+	server_close(&s);
 }
 
 /*
@@ -1264,15 +1186,15 @@ static mode_t mode_of(const char *path)
 static void test_swapped(void **state)
 {
 	struct server s = { .opt = { .mode = 0666 } };
-	struct lend *other;
+	struct hvo_lend *other;
 	char old[80];
 	mode_t mask;
 
 	(void)state;
 	if (geteuid() != 0)
 		skip();
-	open_default(&s);
-	assert_int_equal(lend_stop(s.lend), 0);
+	server_open_default(&s);
+	assert_int_equal(hvo_lend_close(s.lend), 0);
 	assert_int_equal(chown(s.dir, NOBODY, NOBODY), 0);
 	strcpy(root_dir, "/tmp/hvo-lend-XXXXXX");
 	assert_non_null(mkdtemp(root_dir));
@@ -1283,7 +1205,7 @@ static void test_swapped(void **state)
 	/* Whatever the umask is, and it stays. */
 	mask = umask(0077);
 	at_chmod = swap_socket;
-	start(&s);
+	server_start(&s);
 	at_chmod = NULL;
 	assert_int_equal(mode_of(victim), S_IFREG | 0600);
 	assert_int_equal(mode_of(s.path), S_IFSOCK | 0666);
@@ -1291,7 +1213,7 @@ static void test_swapped(void **state)
 
 	/* At the end another directory is in the place of that one, with a name as the socket's. */
 	at_unlink = swap_directory;
-	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_equal(hvo_lend_close(s.lend), 0);
 	at_unlink = NULL;
 	/* That nothing was removed by its path is how it should be. */
 	if (S_ISDIR(mode_of(s.dir)))
@@ -1301,28 +1223,28 @@ static void test_swapped(void **state)
 	/* Nor is root led there at the start. */
 	assert_int_equal(lchown(s.dir, NOBODY, NOBODY), 0);
 	assert_int_equal(unlink(victim), 0);
-	assert_int_equal(lend_start(s.r.host, &s.opt, &other), -ELOOP);
+	assert_int_equal(hvo_lend_open(s.r.host, s.path, NULL, &other), -ELOOP);
 	assert_int_not_equal(access(victim, F_OK), 0);
 	assert_int_equal(unlink(s.dir), 0);
 	(void)snprintf(old, sizeof(old), "%s.old", s.dir);
 	assert_int_equal(rename(old, s.dir), 0);
 	assert_int_equal(rmdir(root_dir), 0);
-	start(&s);
-	close_server(&s);
+	server_start(&s);
+	server_close(&s);
 }
 
 /* Whoever started the program may have left it deaf to its children. */
 static void test_deaf_to_children(void **state)
 {
 	struct server s = { 0 };
-	struct lend *other;
+	struct hvo_lend *other;
 
 	(void)state;
 	(void)signal(SIGCHLD, SIG_IGN);
-	open_default(&s);
-	assert_int_equal(lend_start(s.r.host, &s.opt, &other), -EADDRINUSE);
+	server_open_default(&s);
+	assert_int_equal(hvo_lend_open(s.r.host, s.path, NULL, &other), -EADDRINUSE);
 	(void)signal(SIGCHLD, SIG_DFL);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* A server that moved with its directory takes its socket away all the same. */
@@ -1333,17 +1255,17 @@ static void test_moved(void **state)
 	char old[80], path[96];
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	(void)snprintf(old, sizeof(old), "%s.old", s.dir);
 	(void)snprintf(path, sizeof(path), "%s/socket", old);
 	assert_int_equal(rename(s.dir, old), 0);
 	assert_int_equal(hvo_client_connect(path, &c), 0);
 	hvo_client_close(c);
-	assert_int_equal(lend_stop(s.lend), 0);
+	assert_int_equal(hvo_lend_close(s.lend), 0);
 	assert_int_not_equal(access(path, F_OK), 0);
 	assert_int_equal(rename(old, s.dir), 0);
-	start(&s);
-	close_server(&s);
+	server_start(&s);
+	server_close(&s);
 }
 
 /* Sockets where no such server is. */
@@ -1378,6 +1300,7 @@ struct pushed {
 	off_t size;
 	int seals;
 	bool directory; /* of the file system instead */
+	bool hugetlb;	/* memory that may not be there when it is touched */
 };
 
 struct hostile {
@@ -1397,7 +1320,8 @@ static int pushed_fd(const struct pushed *p)
 
 	if (p->directory)
 		return open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	fd = memfd_create("hostile",
+			  MFD_CLOEXEC | MFD_ALLOW_SEALING | (p->hugetlb ? MFD_HUGETLB : 0));
 	if (fd < 0 || ftruncate(fd, p->size) || fcntl(fd, F_ADD_SEALS, p->seals))
 		abort();
 	return fd;
@@ -1484,7 +1408,7 @@ static void hostile_close(struct hostile *h)
 	assert_int_equal(rmdir(h->dir), 0);
 }
 
-enum asked { ASK_CONNECT, ASK_BORROW, ASK_RETURN, ASK_STATUS };
+enum asked { ASK_CONNECT, ASK_BORROW, ASK_HUGETLB, ASK_RETURN, ASK_STATUS };
 
 /* One request to such a server: what is said, and nothing that it pushed stays open. */
 static void hostile_case(struct pushed greeting, struct pushed answer, enum asked what, int error,
@@ -1492,6 +1416,7 @@ static void hostile_case(struct pushed greeting, struct pushed answer, enum aske
 {
 	struct hostile h = { .greeting = greeting, .answer = answer, .error = error };
 	struct hvo_loan loan = { .size = sizeof(loan), .id = 1, .fd = -77 };
+	struct hvo_borrow_options huge = { .size = sizeof(huge), .flags = HVO_BORROW_HUGETLB };
 	struct hvo_client_status status = { .size = sizeof(status) };
 	struct hvo_client *c = NULL;
 	unsigned int before = open_files();
@@ -1504,6 +1429,8 @@ static void hostile_case(struct pushed greeting, struct pushed answer, enum aske
 		assert_int_equal(rc, 0);
 	if (what == ASK_BORROW)
 		rc = hvo_client_borrow(c, ORDER, 2, HVO_NODE_ANY, &loan);
+	else if (what == ASK_HUGETLB)
+		rc = hvo_client_borrow_with(c, ORDER, 2, HVO_NODE_ANY, &huge, &loan);
 	else if (what == ASK_RETURN)
 		rc = hvo_client_return(c, &loan);
 	else if (what == ASK_STATUS)
@@ -1546,6 +1473,13 @@ static void test_hostile_server(void **state)
 	hostile_case(none, PUSH(1, size - 4096, sealed), ASK_BORROW, 0, -EPROTO);
 	hostile_case(none, PUSH(1, size + 4096, sealed), ASK_BORROW, 0, -EPROTO);
 	hostile_case(none, (struct pushed){ .nr = 1, .directory = true }, ASK_BORROW, 0, -EPROTO);
+	/* Memory of another kind than was asked for. */
+	hostile_case(none, PUSH(1, size, sealed), ASK_HUGETLB, 0, -EPROTO);
+	if (!access("/sys/kernel/mm/hugepages", F_OK))
+		hostile_case(
+			none,
+			(struct pushed){ .nr = 1, .size = size, .seals = sealed, .hugetlb = true },
+			ASK_BORROW, 0, -EPROTO);
 #undef PUSH
 }
 
@@ -1594,6 +1528,7 @@ static void test_whose_server(void **state)
 
 static struct server crowd;
 static uint32_t crowd_wrong, crowd_done; /* @crowd_wrong: the line */
+static uint64_t crowd_moved;		 /* pages */
 
 static void wrong_at(bool is, unsigned int line)
 {
@@ -1624,17 +1559,21 @@ static void *crowd_client(void *arg)
 	uint64_t seed = (uintptr_t)arg;
 	struct hvo_client *c = NULL;
 	struct hvo_loan loan = { .size = sizeof(loan) };
+	struct hvo_borrow_options opt = { .size = sizeof(opt) };
 	unsigned int i;
 	int rc;
 
 	for (i = 0; i < ROUNDS; i++) {
 		bool again = rig_random(&seed) % 4;
 
+		opt.flags = rig_random(&seed) % 4 ? HVO_BORROW_MOVABLE : 0;
+
 		if (!c && hvo_client_connect(crowd.path, &c)) {
 			wrong(true);
 			break;
 		}
-		rc = hvo_client_borrow(c, ORDER, 1 + rig_random(&seed) % 20, HVO_NODE_ANY, &loan);
+		rc = hvo_client_borrow_with(c, ORDER, 1 + rig_random(&seed) % 20, HVO_NODE_ANY,
+					    &opt, &loan);
 		wrong(rc && rc != -ENOMEM);
 		if (!rc)
 			use_loan(c, &loan, seed, again);
@@ -1648,21 +1587,34 @@ static void *crowd_client(void *arg)
 	return NULL;
 }
 
+/* What is lent, at random: it moves, or nothing happens. */
+static void crowd_move(uint64_t *seed)
+{
+	uint64_t nr = hvo_machine_memmap(crowd.r.m)->nr_frames;
+	int rc = hvo_migrate(crowd.r.m, rig_random(seed) % nr, HVO_NODE_ANY, NULL);
+
+	crowd_moved += !rc;
+	wrong(rc && rc != -HVO_EINVAL && rc != -HVO_EBUSY && rc != -HVO_ENOMEM);
+}
+
 /* The administrator and the machine's own users, meanwhile. */
 static void crowd_rest(uint64_t *seed)
 {
 	struct hvo_resize_result res = { .size = sizeof(res) };
-	struct lend_stat stat;
+	struct hvo_lend_stat stat;
+	unsigned int i;
 	hvo_pfn_t pfn;
 
 	wrong(hvo_pool_resize(crowd.pool, HVO_NODE_ANY, PAGES - rig_random(seed) % 16, &res));
 	wrong(hvo_pool_set_overcommit(crowd.pool, rig_random(seed) % 8));
-	lend_stat(crowd.lend, &stat);
+	stat = server_stat(&crowd);
 	wrong(stat.pools[0].lent > PAGES + 8);
 	if (!hvo_pool_alloc(crowd.pool, 0, HVO_NODE_ANY, &pfn)) {
 		*(uint64_t *)hvo_window(crowd.r.m, pfn, 1) = *seed;
 		wrong(hvo_pool_free(crowd.pool, pfn));
 	}
+	for (i = 0; i < 8; i++)
+		crowd_move(seed);
 	hvo_work(crowd.r.m, 16, NULL);
 }
 
@@ -1675,8 +1627,8 @@ static void test_crowd(void **state)
 	uintptr_t i;
 
 	(void)state;
-	open_server(&crowd, &cfg);
-	arena = arena_bytes(&crowd);
+	server_open(&crowd, &cfg);
+	arena = server_arena_bytes(&crowd);
 	for (i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, crowd_client, (void *)(i + 1)),
 				 0);
@@ -1685,17 +1637,18 @@ static void test_crowd(void **state)
 	for (i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	assert_int_equal(crowd_wrong, 0);
-	while (stat_of(&crowd).loans)
+	assert_int_not_equal(crowd_moved, 0);
+	while (server_stat(&crowd).loans)
 		usleep(1000);
 	assert_int_equal(hvo_pool_set_overcommit(crowd.pool, 0), 0);
 	while (hvo_work(crowd.r.m, 64, NULL))
 		;
 	(void)rig_resize(crowd.pool, HVO_NODE_ANY, PAGES);
-	assert_int_equal(pool_free(&crowd), PAGES);
-	assert_int_equal(arena_bytes(&crowd), arena);
-	both = client_of(&crowd);
+	assert_int_equal(server_pool_free(&crowd), PAGES);
+	assert_int_equal(server_arena_bytes(&crowd), arena);
+	both = server_client(&crowd);
 	hvo_client_close(both);
-	close_server(&crowd);
+	server_close(&crowd);
 }
 
 /* One client, several threads: each gets its own replies. */
@@ -1728,17 +1681,17 @@ static void test_shared_client(void **state)
 
 	(void)state;
 	crowd_wrong = 0;
-	open_default(&s);
-	shared = client_of(&s);
+	server_open_default(&s);
+	shared = server_client(&s);
 	for (i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, shared_client, (void *)(i + 1)),
 				 0);
 	for (i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	assert_int_equal(crowd_wrong, 0);
-	assert_int_equal(pool_free(&s), PAGES);
+	assert_int_equal(server_pool_free(&s), PAGES);
 	hvo_client_close(shared);
-	close_server(&s);
+	server_close(&s);
 }
 
 /* ---- hvo client ---------------------------------------------------------------------------- */
@@ -1769,6 +1722,25 @@ static json_int_t number(const json_t *o, const char *name)
 	return json_integer_value(json_object_get(o, name));
 }
 
+/* How much of it is huge in hardware is said in words, and whether there is more to be had. */
+static void check_words(struct server *s)
+{
+	int status;
+	char *out;
+
+	out = run(s, "borrow 2M=4 --hold 0", &status);
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(out, "memory comes when it is touched"));
+	out = run(s, "borrow 2M=4 --hold 0 --populate --movable", &status);
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(out, "huge in hardware"));
+	out = run(s, "borrow 2M=4 --hold 0 --collapse", &status);
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(out, "huge in hardware"));
+	assert_null(strstr(out, "--collapse"));
+	server_wait_free(s, PAGES);
+}
+
 static void test_command(void **state)
 {
 	struct server s = { 0 };
@@ -1778,7 +1750,7 @@ static void test_command(void **state)
 	char *out;
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	/* Exactly the descriptors that are promised, and the status of the program. */
 	out = run(&s,
 		  "borrow 2M=4 -- sh -c 'stat -L -c %s /proc/self/fd/3; echo $HVO_FD $HVO_BYTES;"
@@ -1786,18 +1758,21 @@ static void test_command(void **state)
 		  &status);
 	assert_int_equal(status, 7);
 	assert_string_equal(out, "8388608\n3 8388608\n");
-	wait_free(&s, PAGES);
+	server_wait_free(&s, PAGES);
 	out = run(&s, "borrow 2M=4 -- sh -c 'kill -9 $$'", &status);
 	assert_int_equal(status, 128 + SIGKILL);
-	wait_free(&s, PAGES);
+	server_wait_free(&s, PAGES);
 	out = run(&s, "borrow 2M=4 --hold 0 --json", &status);
 	assert_int_equal(status, 0);
 	o = json_loads(out, 0, NULL);
 	assert_int_equal(number(o, "pages"), 4);
 	assert_int_equal(number(o, "bytes"), 4 * PAGE_SIZE_HUGE);
 	assert_int_equal(number(o, "page_bytes"), PAGE_SIZE_HUGE);
+	assert_int_equal(number(o, "huge_bytes"), 0);
+	assert_true(json_is_false(json_object_get(o, "movable")));
 	json_decref(o);
-	wait_free(&s, PAGES);
+	server_wait_free(&s, PAGES);
+	check_words(&s);
 	out = run(&s, "status --json", &status);
 	assert_int_equal(status, 0);
 	o = json_loads(out, 0, NULL);
@@ -1810,7 +1785,7 @@ static void test_command(void **state)
 	out = run(&s, "status", &status);
 	assert_int_equal(status, 0);
 	assert_non_null(strstr(out, "2M"));
-	close_server(&s);
+	server_close(&s);
 }
 
 static void test_command_refusals(void **state)
@@ -1835,6 +1810,7 @@ static void test_command_refusals(void **state)
 		{ "status 2M=1", 2 },
 		{ "status -- true", 2 },
 		{ "status --hold 1", 2 },
+		{ "status --movable", 2 },
 		{ "borrow 2M=1000", 1 },
 		{ "borrow 1G=1", 1 },
 		{ "borrow 2M=18446744073709551615", 1 },
@@ -1848,7 +1824,7 @@ static void test_command_refusals(void **state)
 	char *out;
 
 	(void)state;
-	open_default(&s);
+	server_open_default(&s);
 	for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		out = run(&s, lines[i].args, &status);
 		if (status != lines[i].status || !strchr(out, '\n') ||
@@ -1856,8 +1832,8 @@ static void test_command_refusals(void **state)
 			fail_msg("hvo client %s: status %d, output:\n%s", lines[i].args, status,
 				 out);
 	}
-	wait_free(&s, PAGES);
-	close_server(&s);
+	server_wait_free(&s, PAGES);
+	server_close(&s);
 }
 
 int main(int argc, char **argv)
@@ -1880,6 +1856,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_sparse),
 		cmocka_unit_test(test_no_descriptors),
 		cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_pushed_descriptors),
 		cmocka_unit_test(test_slow),
 		cmocka_unit_test(test_many_connections),

@@ -54,6 +54,11 @@ bool refuse_end(void)
 	return __atomic_load_n(&counters->failed, __ATOMIC_RELAXED);
 }
 
+unsigned long refuse_points(void)
+{
+	return __atomic_load_n(&counters->points, __ATOMIC_RELAXED);
+}
+
 void refuse_file(const char *path, const char *text)
 {
 	unsigned int i;
@@ -106,6 +111,8 @@ CALL(int, fallocate64, -1, (int fd, int mode, off_t off, off_t len), (fd, mode, 
 CALL(int, ftruncate64, -1, (int fd, off_t len), (fd, len))
 CALL(int, memfd_create, -1, (const char *name, unsigned int flags), (name, flags))
 CALL(int, fstat64, -1, (int fd, struct stat *st), (fd, st))
+CALL(int, fstatat64, -1, (int dir, const char *path, struct stat *st, int flags),
+     (dir, path, st, flags))
 CALL(void *, calloc, NULL, (size_t nr, size_t size), (nr, size))
 CALL(char *, strdup, NULL, (const char *text), (text))
 CALL(int, pthread_create, errno,

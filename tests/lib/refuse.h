@@ -15,6 +15,8 @@
 void refuse_from(unsigned long point, bool sticky, int error);
 /* Calls go to the host again. Has one failed? */
 bool refuse_end(void);
+/* How many calls there were since refuse_from(). */
+unsigned long refuse_points(void);
 
 /* What fopen() of a path finds from now on, NULL: what the host has. For a few paths. */
 void refuse_file(const char *path, const char *text);

@@ -27,6 +27,7 @@
 #define ABOVE_BOTH 5
 #define HOLD_MAX UINT64_C(2000000) /* seconds; fits poll() in ms */
 #define SIZE_NAME_LEN 24
+#define HUGENESS_LEN (2 * TABLE_SIZE_LEN + 32)
 
 static const char help[] =
 	"usage: hvo client borrow SIZE=N --socket PATH [options] [-- COMMAND...]\n"
@@ -43,6 +44,10 @@ static const char help[] =
 	"  --socket PATH    of the server\n"
 	"  --server-uid N   who has to serve there (default: root or this user)\n"
 	"  --node N         from this node only\n"
+	"  --hugetlb        memory of this system's own pool of huge pages\n"
+	"  --populate       all of the memory at once, not when it is first touched\n"
+	"  --collapse       and huge in hardware, as far as the system can\n"
+	"  --movable        the served machine may take other pages for it later\n"
 	"  --hold SECONDS   give them back after so long\n"
 	"  --json           what was lent, or the status, as JSON\n";
 
@@ -56,6 +61,7 @@ struct client_options {
 	int node;
 	uid_t server;
 	bool has_hold;
+	bool hugetlb, populate, collapse, movable;
 	bool json;
 };
 
@@ -73,6 +79,10 @@ static const struct arg_spec specs[] = {
 	ARG_TEXT("--socket", struct client_options, socket),
 	ARG_NUMBER("--server-uid", struct client_options, server, 0, UINT32_MAX - 1),
 	ARG_NUMBER("--node", struct client_options, node, 0, HVO_MAX_NODES - 1),
+	ARG_FLAG("--hugetlb", struct client_options, hugetlb),
+	ARG_FLAG("--populate", struct client_options, populate),
+	ARG_FLAG("--collapse", struct client_options, collapse),
+	ARG_FLAG("--movable", struct client_options, movable),
 	ARG_CALL("--hold", true, set_hold),
 	ARG_FLAG("--json", struct client_options, json),
 	ARG_END,
@@ -109,6 +119,12 @@ static int take_operand(void *arg, const char *value)
 	return args_error("unexpected argument '%s'", value);
 }
 
+static uint64_t flags_of(const struct client_options *opt)
+{
+	return (opt->hugetlb ? HVO_BORROW_HUGETLB : 0) | (opt->populate ? HVO_BORROW_POPULATE : 0) |
+	       (opt->collapse ? HVO_BORROW_COLLAPSE : 0) | (opt->movable ? HVO_BORROW_MOVABLE : 0);
+}
+
 static int check_options(const struct client_options *opt)
 {
 	bool borrow;
@@ -120,7 +136,8 @@ static int check_options(const struct client_options *opt)
 	borrow = !strcmp(opt->verb, "borrow");
 	if (borrow && !opt->nr)
 		return args_error("borrow: how many pages of which size? Such as 2M=16");
-	if (!borrow && (opt->command || opt->has_hold || opt->node != HVO_NODE_ANY))
+	if (!borrow &&
+	    (opt->command || opt->has_hold || opt->node != HVO_NODE_ANY || flags_of(opt)))
 		return args_error("client status takes --socket, --server-uid and --json only");
 	if (opt->command && !*opt->command)
 		return args_error("borrow: there is no command behind --");
@@ -201,6 +218,14 @@ static void die_of_borrow(const struct client_options *opt, int rc)
 			opt->nr, size);
 	case -EINVAL:
 		cli_die("the server has no node %d", opt->node);
+	case -ENOSPC:
+		cli_die("this system has not got the memory: %s",
+			opt->hugetlb ?
+				"so many huge pages are not free in its own pool (hvo status "
+				"shows that, hvo pool set adds some)" :
+				"not as much as --populate and --collapse ask for");
+	case -EOPNOTSUPP:
+		cli_die("this system has no huge pages of %s of its own (--hugetlb)", size);
 	default:
 		cli_die("borrowing %" PRIu64 " pages of %s: %s", opt->nr, size, strerror(-rc));
 	}
@@ -217,20 +242,43 @@ static int print_json(json_t *o)
 
 /* ---- borrow --------------------------------------------------------------------------- */
 
+/* What the hardware maps as huge pages, in words, since "huge" is also what small pages are called. */
+static const char *hugeness(const struct client_options *opt, const struct hvo_loan *loan,
+			    char buf[HUGENESS_LEN])
+{
+	char huge[TABLE_SIZE_LEN], all[TABLE_SIZE_LEN];
+
+	if (opt->hugetlb)
+		return "all of it huge in hardware, of this system's own pool";
+	if (!opt->populate && !opt->collapse)
+		return "memory comes when it is touched, huge in hardware where the system makes it "
+		       "so (--collapse asks for it)";
+	if (loan->huge_bytes == loan->bytes)
+		return "all of it huge in hardware";
+	if (!loan->huge_bytes)
+		return opt->collapse ?
+			       "nothing of it huge in hardware: the system had no huge page" :
+			       "nothing of it huge in hardware (--collapse asks for that)";
+	(void)snprintf(buf, HUGENESS_LEN, "%s of %s huge in hardware",
+		       table_size(huge, loan->huge_bytes), table_size(all, loan->bytes));
+	return buf;
+}
+
 static int print_loan(const struct client_options *opt, const struct hvo_loan *loan)
 {
-	char size[SIZE_NAME_LEN], bytes[TABLE_SIZE_LEN];
+	char size[SIZE_NAME_LEN], bytes[TABLE_SIZE_LEN], words[HUGENESS_LEN];
 
 	size_name(size, HVO_FRAME_SIZE << loan->order);
 	if (opt->json)
 		return print_json(json_pack(
-			"{s:s, s:o, s:o, s:o, s:o, s:o}", "size", size, "page_bytes",
+			"{s:s, s:o, s:o, s:o, s:o, s:b, s:o, s:o}", "size", size, "page_bytes",
 			cli_json_number(HVO_FRAME_SIZE << loan->order), "pages",
-			cli_json_number(loan->nr), "bytes", cli_json_number(loan->bytes), "node",
-			opt->node < 0 ? json_null() : json_integer(opt->node), "hold_seconds",
-			opt->has_hold ? cli_json_number(opt->hold) : json_null()));
-	printf("%" PRIu64 " pages of %s, %s, until this ends\n", loan->nr, size,
-	       table_size(bytes, loan->bytes));
+			cli_json_number(loan->nr), "bytes", cli_json_number(loan->bytes),
+			"huge_bytes", cli_json_number(loan->huge_bytes), "movable", opt->movable,
+			"node", opt->node < 0 ? json_null() : json_integer(opt->node),
+			"hold_seconds", opt->has_hold ? cli_json_number(opt->hold) : json_null()));
+	printf("%" PRIu64 " pages of %s, %s, until this ends\n%s\n", loan->nr, size,
+	       table_size(bytes, loan->bytes), hugeness(opt, loan, words));
 	return cli_flush();
 }
 
@@ -280,7 +328,8 @@ static int borrow(const struct client_options *opt)
 {
 	struct hvo_client *client = connect_to(opt);
 	struct hvo_loan loan = { .size = sizeof(loan) };
-	int rc = hvo_client_borrow(client, opt->order, opt->nr, opt->node, &loan);
+	struct hvo_borrow_options with = { .size = sizeof(with), .flags = flags_of(opt) };
+	int rc = hvo_client_borrow_with(client, opt->order, opt->nr, opt->node, &with, &loan);
 
 	if (rc)
 		die_of_borrow(opt, rc);

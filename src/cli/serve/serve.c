@@ -9,7 +9,7 @@
 #include "common/cli.h"
 #include "common/events.h"
 #include "fuse.h"
-#include "lend/lend.h"
+#include "lend_files.h"
 #include "path/path.h"
 
 #include <hvo/contig.h>
@@ -74,7 +74,8 @@ struct serve_options {
 	const char *mount;
 	int mount_dir; /* that very directory */
 	struct tree_options tree;
-	struct lend_options lend; /* none without its path */
+	struct hvo_lend_options lend;
+	const char *socket; /* where it lends, or NULL */
 	bool quotas;
 };
 
@@ -227,14 +228,14 @@ static int set_quota_user(void *arg, const char *value)
 
 static int set_allow_uid(void *arg, const char *value)
 {
-	struct lend_options *lend = &((struct serve_options *)arg)->lend;
+	struct hvo_lend_options *lend = &((struct serve_options *)arg)->lend;
 	uint64_t uid = 0;
 	int status = args_number("--allow-uid", value, 0, UINT32_MAX - 1, &uid);
 
 	if (status)
 		return status;
-	if (lend->nr_uids == LEND_MAX_UIDS)
-		return args_error("--allow-uid: no more than %u users", LEND_MAX_UIDS);
+	if (lend->nr_uids == HVO_LEND_MAX_UIDS)
+		return args_error("--allow-uid: no more than %u users", HVO_LEND_MAX_UIDS);
 	lend->uids[lend->nr_uids++] = (uid_t)uid;
 	return CLI_OK;
 }
@@ -257,7 +258,7 @@ static const struct arg_spec specs[] = {
 	ARG_FLAG("--sparse", struct serve_options, sparse),
 	ARG_PLATFORM(struct serve_options, sim),
 	ARG_SEED(struct serve_options, seed),
-	ARG_TEXT("--socket", struct serve_options, lend.path),
+	ARG_TEXT("--socket", struct serve_options, socket),
 	ARG_CALL("--quota-client", true, set_quota_client),
 	ARG_CALL("--quota-user", true, set_quota_user),
 	ARG_CALL("--allow-uid", true, set_allow_uid),
@@ -266,10 +267,10 @@ static const struct arg_spec specs[] = {
 
 static int check_lend_options(const struct serve_options *opt)
 {
-	if (!opt->lend.path && (opt->quotas || opt->lend.nr_uids))
+	if (!opt->socket && (opt->quotas || opt->lend.nr_uids))
 		return args_error(
 			"--quota-client, --quota-user and --allow-uid are for --socket PATH");
-	if (opt->lend.path && opt->sim)
+	if (opt->socket && opt->sim)
 		return args_error(
 			"--socket: simulated memory cannot be lent; leave --platform sim out");
 	return CLI_OK;
@@ -349,7 +350,7 @@ static int check_options(struct serve_options *opt)
 struct server {
 	struct box box;
 	struct tree *tree;
-	struct lend *lend; /* or NULL */
+	struct hvo_lend *lend; /* or NULL */
 	struct events events;
 	struct hvofs *fs;
 };
@@ -434,10 +435,10 @@ static int open_tree(struct server *s, const struct serve_options *opt)
 
 static int open_lend(struct server *s, const struct serve_options *opt)
 {
-	int rc = lend_start(s->box.on_linux, &opt->lend, &s->lend);
+	int rc = hvo_lend_open(s->box.on_linux, opt->socket, &opt->lend, &s->lend);
 
 	if (rc)
-		return cli_error("--socket %s: %s", opt->lend.path,
+		return cli_error("--socket %s: %s", opt->socket,
 				 rc == -EADDRINUSE ?
 					 "somebody serves there already; take another path" :
 					 path_error(rc));
@@ -458,7 +459,7 @@ static int open_server(struct server *s, const struct serve_options *opt)
 		status = open_pool(s, opt, &opt->pools[i]);
 	if (!status)
 		status = open_tree(s, opt);
-	if (!status && opt->lend.path)
+	if (!status && opt->socket)
 		status = open_lend(s, opt);
 	/* A simulation is for one thread. */
 	if (!status)
@@ -473,7 +474,7 @@ static void close_server(struct server *s)
 		hvofs_free(s->fs);
 	tree_free(s->tree);
 	/* What cannot be given back to the machine goes with it. */
-	(void)lend_stop(s->lend);
+	(void)hvo_lend_close(s->lend);
 	box_close(&s->box);
 }
 
@@ -500,7 +501,9 @@ static int serve(const struct serve_options *opt, int ready)
 int cli_serve(char **args)
 {
 	struct serve_options opt = {
-		.seed = 1, .cfg = { .size = sizeof(opt.cfg), .nr_nodes = 1, .optimize = true }
+		.seed = 1,
+		.cfg = { .size = sizeof(opt.cfg), .nr_nodes = 1, .optimize = true },
+		.lend = { .size = sizeof(opt.lend) },
 	};
 	int status, ready = -1;
 

@@ -2,56 +2,63 @@
 /*
  * Figures about what is lent, as files beside the kernel's own.
  */
-#include "lend.h"
+#include "lend_files.h"
 #include "tree/tree.h"
 
 #include <inttypes.h>
 
+static struct hvo_lend_stat stat_of(struct hvo_lend *lend)
+{
+	struct hvo_lend_stat s = { .size = sizeof(s) };
+
+	(void)hvo_lend_stat(lend, &s);
+	return s;
+}
+
 static int show_clients(void *arg, FILE *out)
 {
-	struct lend_stat s;
+	struct hvo_lend_stat s = stat_of(arg);
 
-	lend_stat(arg, &s);
 	fprintf(out, "%" PRIu64 "\n", s.clients);
 	return 0;
 }
 
-/* For each pool: its page size in kB, pages lent, of them pages that wait for memory. */
+/* For each pool: its page size in kB, pages lent, of them those that wait for memory, or never move. */
 static int show_pages(void *arg, FILE *out)
 {
-	struct lend_stat s;
+	struct hvo_lend_stat s = stat_of(arg);
 	unsigned int i;
 
-	lend_stat(arg, &s);
 	for (i = 0; i < HVO_MAX_POOLS && s.pools[i].order; i++)
-		fprintf(out, "hugepages-%" PRIu64 "kB %" PRIu64 " pending %" PRIu64 "\n",
+		fprintf(out,
+			"hugepages-%" PRIu64 "kB %" PRIu64 " pending %" PRIu64 " pinned %" PRIu64
+			"\n",
 			HVO_FRAME_SIZE >> 10 << s.pools[i].order, s.pools[i].lent,
-			s.pools[i].pending);
+			s.pools[i].pending, s.pools[i].pinned);
 	return 0;
 }
 
 /* 0 bytes: no limit. */
 static int show_limit(void *arg, FILE *out)
 {
-	const struct lend_options *opt = lend_options(arg);
+	struct hvo_lend_stat s = stat_of(arg);
 
 	fprintf(out,
 		"clients %" PRIu32 "\nuser_clients %" PRIu32 "\nclient_bytes %" PRIu64
 		"\nuser_bytes %" PRIu64 "\n",
-		opt->max_clients, opt->max_user_clients, opt->client_bytes, opt->user_bytes);
+		s.max_clients, s.max_user_clients, s.client_bytes, s.user_bytes);
 	return 0;
 }
 
 static int show_refused(void *arg, FILE *out)
 {
-	struct lend_stat s;
+	struct hvo_lend_stat s = stat_of(arg);
 
-	lend_stat(arg, &s);
 	fprintf(out, "%" PRIu64 "\n", s.refused);
 	return 0;
 }
 
-int lend_add_files(struct lend *lend, struct tree *tree)
+int lend_add_files(struct hvo_lend *lend, struct tree *tree)
 {
 	static const struct {
 		const char *path;

@@ -80,7 +80,8 @@ struct hvo_platform_ops {
 
 	/*
 	 * populate() - make sure that writing to the frames [pfn, pfn + nr) through
-	 * window() cannot fail. -HVO_ENOMEM, nothing changed. May wait.
+	 * window() cannot fail. -HVO_ENOMEM, or -HVO_ENODEV as remap(): nothing changed. May
+	 * wait.
 	 * discard() - give their content back to the system; they read as zero
 	 * afterwards. May wait.
 	 */

@@ -730,6 +730,18 @@ static void test_status_served(void **state)
 	free(out);
 	(void)snprintf(args, sizeof(args), "pool optimize off --root %s", dir);
 	check_error(1, "on-demand mode", args);
+	/* Memory that the hardware has in small pages is worth a hint, if it is much. */
+	put_number(800 << 20, "sys/kernel/hvo", "arena_bytes");
+	put_number(600 << 20, "sys/kernel/hvo", "arena_huge_bytes");
+	out = run(&status, "status --root %s", dir);
+	check_shape(out);
+	assert_non_null(strstr(out, "600 MiB of the 800 MiB that"));
+	free(out);
+	put_number(700 << 20, "sys/kernel/hvo", "arena_huge_bytes");
+	j = tree_json(0, "status");
+	check_number(j, "served/arena_huge_bytes", 700 << 20);
+	assert_int_equal(json_array_size(at(j, "hints")), 0);
+	json_decref(j);
 	/* In Linux mode both are of interest. */
 	put("linux\n", "sys/kernel/hvo/mode");
 	j = tree_json(0, "status");

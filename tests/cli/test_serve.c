@@ -1027,6 +1027,8 @@ static void test_lend_refused(void **state)
 		"--socket /nowhere/at/all --quota-user 0",
 		"--socket /nowhere/at/all --allow-uid -1",
 		"--socket /nowhere/at/all --platform sim",
+		"--arena anonymous --platform sim",
+		"--arena hugetlb:3M",
 	};
 	struct server s;
 	unsigned int i;
@@ -1043,6 +1045,36 @@ static void test_lend_refused(void **state)
 	assert_int_equal(rmdir(s.dir), 0);
 }
 
+/* What the memory is made of, and how much of it is huge in hardware. */
+static void test_arena(void **state)
+{
+	static const char *const kinds[] = { "memfd", "anonymous" };
+	static char text[TEXT];
+	struct server s;
+	uint64_t bytes;
+	char args[64];
+	size_t i;
+
+	(void)state;
+	skip_unless_ready();
+	for (i = 0; i < 2; i++) {
+		(void)snprintf(args, sizeof(args), "--memory 128M --arena %s", kinds[i]);
+		start_well(&s, args);
+		read_file(&s, "sys/kernel/hvo/arena", text);
+		text[strcspn(text, "\n")] = '\0';
+		assert_string_equal(text, kinds[i]);
+		bytes = number(&s, "sys/kernel/hvo/arena_bytes");
+		assert_int_equal(bytes, 128 << 20);
+		assert_true(number(&s, "sys/kernel/hvo/arena_huge_bytes") <= bytes);
+		stop(&s);
+	}
+	/* The library's own sentence. */
+	start(&s, NULL, "--memory 128M --arena anonymous --layout virtual");
+	assert_non_null(strstr(s.line, "the table layout can be had"));
+	assert_int_equal(wait_for(&s), 1);
+	assert_int_equal(rmdir(s.dir), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -1055,6 +1087,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_lend),	     cmocka_unit_test(test_lend_refused),
 		cmocka_unit_test(test_many_files),   cmocka_unit_test(test_boot_nodes),
 		cmocka_unit_test(test_opened),	     cmocka_unit_test(test_swapped),
+		cmocka_unit_test(test_arena),
 	};
 
 	return run_program(argc, argv, tests, NULL, NULL);

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "platform/linux/host.h"
 
@@ -133,6 +135,26 @@ static void test_sparse(void **state)
 	each_point(&cfg, &opt);
 	cfg = rig_config(HVO_LINUX, MEMORY / MIB);
 	each_point(&cfg, &opt);
+}
+
+/* Memory without a descriptor, and a file of the caller's: the table layout. */
+static void test_arenas(void **state)
+{
+	struct hvo_linux_options opt = { .size = sizeof(opt),
+					 .sparse = true,
+					 .memory = HVO_LINUX_ANONYMOUS };
+	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, MEMORY / MIB);
+
+	(void)state;
+	cfg.layout = HVO_LAYOUT_TABLE;
+	each_point(&cfg, &opt);
+	opt.memory = HVO_LINUX_FILE;
+	opt.strict_numa = true;
+	opt.fd = memfd_create("test_refused", MFD_CLOEXEC);
+	assert_true(opt.fd >= 0);
+	assert_int_equal(ftruncate(opt.fd, MEMORY), 0);
+	each_point(&cfg, &opt);
+	close(opt.fd);
 }
 
 /* All memory is there from the beginning, with huge pages where they are allowed. */
@@ -266,9 +288,9 @@ static void test_groups(void **state)
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sparse),	   cmocka_unit_test(test_populated),
-		cmocka_unit_test(test_huge_pages), cmocka_unit_test(test_memory_unknown),
-		cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_sparse),	       cmocka_unit_test(test_arenas),
+		cmocka_unit_test(test_populated),      cmocka_unit_test(test_huge_pages),
+		cmocka_unit_test(test_memory_unknown), cmocka_unit_test(test_groups),
 	};
 
 	return run_program(argc, argv, tests, NULL, NULL);

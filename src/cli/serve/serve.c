@@ -2,6 +2,7 @@
 /*
  * hvo serve: a machine that others use through files in the kernel's own form.
  */
+#include "arena.h"
 #include "background.h"
 #include "cli/commands.h"
 #include "common/args.h"
@@ -44,6 +45,8 @@ static const char help[] =
 	"  --policy NAME       linux: how descriptors are restored (default mayfail)\n"
 	"  --hugepagesz SIZE   a pool of such pages; again for another (else 2M and 1G)\n"
 	"  --hugepages SIZE=N  so many of them from the start; N may be 0:2,1:3, by node\n"
+	"  --arena KIND        what its memory is: memfd (default), anonymous, hugetlb or\n"
+	"                      hugetlb:1G, which are pages of the kernel's pool\n"
 	"  --sparse            take memory from the system when it is first touched\n"
 	"  --socket PATH       lend huge pages to other processes there (hvo client)\n"
 	"  --quota-client SIZE what one client may have at a time (default: no limit)\n"
@@ -70,6 +73,7 @@ struct serve_options {
 	unsigned int nr_pools;
 	bool sizes_given; /* by --hugepagesz */
 	bool sim, sparse, background;
+	struct hvo_linux_options arena; /* what --arena says */
 	uint64_t seed;
 	const char *mount;
 	int mount_dir; /* that very directory */
@@ -212,6 +216,13 @@ static int set_quota(struct serve_options *opt, const char *name, const char *va
 	return CLI_OK;
 }
 
+static int set_arena(void *arg, const char *value)
+{
+	struct serve_options *opt = arg;
+
+	return arena_parse(value, &opt->arena);
+}
+
 static int set_quota_client(void *arg, const char *value)
 {
 	struct serve_options *opt = arg;
@@ -255,6 +266,7 @@ static const struct arg_spec specs[] = {
 	ARG_CALL("--policy", true, set_policy),
 	ARG_CALL("--hugepagesz", true, set_hugepagesz),
 	ARG_CALL("--hugepages", true, set_hugepages),
+	ARG_CALL("--arena", true, set_arena),
 	ARG_FLAG("--sparse", struct serve_options, sparse),
 	ARG_PLATFORM(struct serve_options, sim),
 	ARG_SEED(struct serve_options, seed),
@@ -328,6 +340,8 @@ static int check_options(struct serve_options *opt)
 		return args_error("--mount is missing: where is the machine to be seen?");
 	if (check_lend_options(opt))
 		return CLI_USAGE;
+	if (opt->arena.memory && opt->sim)
+		return args_error("--arena is for --platform linux");
 	if (args_memory(&cfg->memory_bytes, cfg->nr_nodes, DEFAULT_MEMORY))
 		return CLI_USAGE;
 	if (!opt->sizes_given) {
@@ -357,15 +371,22 @@ struct server {
 
 static int open_machine(struct server *s, const struct serve_options *opt)
 {
-	struct hvo_linux_options host = { .size = sizeof(host),
-					  .worker = true,
-					  .sparse = opt->sparse };
-	int rc = box_open(&s->box, &opt->cfg, opt->sim, &host, opt->seed);
+	struct hvo_linux_options host = opt->arena;
+	char why[512] = "";
+	int rc;
 
+	host.size = sizeof(host);
+	host.worker = true;
+	host.sparse = opt->sparse;
+	host.why = why;
+	host.why_len = sizeof(why);
+	rc = box_open(&s->box, &opt->cfg, opt->sim, &host, opt->seed);
 	if (!rc) {
 		events_count(&s->events, &s->box);
 		return CLI_OK;
 	}
+	if (rc != -ENOMEM || host.memory == HVO_LINUX_HUGETLB)
+		return cli_error("no machine: %s", why[0] ? why : strerror(-rc));
 	return cli_error("no memory for the machine: %s; try a smaller --memory%s", strerror(-rc),
 			 opt->sparse ? "" : ", or --sparse");
 }
@@ -428,6 +449,8 @@ static int open_tree(struct server *s, const struct serve_options *opt)
 
 	if (!rc)
 		rc = events_add(&s->events, s->tree);
+	if (!rc && s->box.on_linux)
+		rc = arena_add_files(s->box.on_linux, s->tree);
 	if (!rc)
 		return CLI_OK;
 	return cli_error("%s", strerror(-rc));

@@ -20,10 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_LEN 240
+#define TEXT_LEN 320
 /* Each pool has so many hints at most, and the whole. */
 #define HINTS_OF_POOL 2u
-#define HINTS_OF_ALL 2u
+#define HINTS_OF_ALL 3u
 #define UNKNOWN UINT64_MAX
 #define HINT_FROM_BYTES (UINT64_C(1) << 20)
 
@@ -50,6 +50,7 @@ static const char help[] =
 struct served {
 	bool there;
 	uint64_t cuts, collapses, folds, restored, carved_blocks, moved, reported, poisoned;
+	uint64_t arena, arena_huge;
 };
 
 static const struct {
@@ -65,6 +66,9 @@ static const struct {
 	{ "moved_frames", offsetof(struct served, moved), "descriptor frames moved" },
 	{ "reported_frames", offsetof(struct served, reported), "free frames given to the system" },
 	{ "poisoned_frames", offsetof(struct served, poisoned), "frames that failed" },
+	{ "arena_bytes", offsetof(struct served, arena), "bytes of memory held" },
+	{ "arena_huge_bytes", offsetof(struct served, arena_huge),
+	  "and in huge pages of the hardware" },
 };
 
 #define NR_FIGURES (sizeof(served_figures) / sizeof(served_figures[0]))
@@ -226,6 +230,23 @@ static void hint_need(struct status *st)
 			table_size(needs, need), table_size(has, st->memory.available));
 }
 
+/* What is huge here need not be huge to the hardware. */
+static void hint_arena(struct status *st)
+{
+	const struct served *s = &st->served;
+	char huge[TABLE_SIZE_LEN], all[TABLE_SIZE_LEN];
+
+	if (!s->there || s->arena == UNKNOWN || s->arena_huge == UNKNOWN ||
+	    s->arena <= s->arena_huge + s->arena / 8)
+		return;
+	(void)hint(
+		st, "arena-not-huge",
+		"%s of the %s that this machine holds are huge pages of the hardware, the rest is "
+		"in pages of 4 KiB: the system's memory was in pieces, or it is older than Linux "
+		"6.1; hvo serve --arena hugetlb takes pages of the kernel's pool",
+		table_size(huge, s->arena_huge), table_size(all, s->arena));
+}
+
 static void find_hints(struct status *st)
 {
 	unsigned int i;
@@ -233,6 +254,7 @@ static void find_hints(struct status *st)
 	st->hint = cli_alloc(HINTS_OF_POOL * st->pools.nr + HINTS_OF_ALL, sizeof(*st->hint));
 	for (i = 0; i < st->pools.nr; i++)
 		hint_pool(st, &st->pools.pool[i]);
+	hint_arena(st);
 	if (st->memmap.on_demand)
 		return;
 	hint_switch(st);

@@ -51,15 +51,15 @@ static void print_machine_memory(const struct tour_machine *m)
 	char size[TABLE_SIZE_LEN], part[TABLE_SIZE_LEN];
 
 	table_size(size, m->backed_bytes);
-	if (!m->thp_asked)
-		tell("memory       ",
-		     "%s held, in pages of 4 KiB: this system gives such memory no huge pages",
-		     size);
-	else if (m->thp_bytes)
-		tell("memory       ", "%s held; huge pages were asked for, %s are in them", size,
-		     table_size(part, m->thp_bytes));
+	table_size(part, m->huge_bytes);
+	if (m->huge_bytes >= m->backed_bytes)
+		tell("memory       ", "%s held, all of it in huge pages of the hardware", size);
 	else
-		tell("memory       ", "%s held; huge pages were asked for, none were got", size);
+		tell("memory       ",
+		     "%s held, %s of it in huge pages of the hardware; for the rest this system had no "
+		     "more, or is older than Linux 6.1: free some of its memory, or use an arena of "
+		     "the kernel's pool (HVO_LINUX_HUGETLB)",
+		     size, m->huge_bytes ? part : "none");
 	if (m->host_nodes > 1)
 		tell("NUMA         ", "nodes are bound to the host's %" PRIu32 " nodes",
 		     m->host_nodes);
@@ -385,6 +385,7 @@ static json_t *json_machine(const struct tour *t)
 	json_object_set_new(o, "backed_bytes", cli_json_number(m->backed_bytes));
 	json_object_set_new(o, "thp_asked", json_boolean(m->thp_asked));
 	json_object_set_new(o, "thp_bytes", cli_json_number(m->thp_bytes));
+	json_object_set_new(o, "huge_bytes", cli_json_number(m->huge_bytes));
 	json_object_set_new(o, "host_nodes", cli_json_number(m->host_nodes));
 	json_object_set_new(o, "mappings", cli_json_number(m->nr_mappings));
 	json_object_set_new(o, "max_mappings", cli_json_number(m->max_mappings));

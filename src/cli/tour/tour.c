@@ -131,6 +131,7 @@ static void look_at_machine(struct tour *t, struct box *box)
 	ret->array_bytes = info.array_bytes;
 	ret->backed_bytes = info.backed_bytes;
 	ret->thp_bytes = info.thp_bytes;
+	ret->huge_bytes = info.huge_bytes;
 	ret->thp_asked = info.thp_asked;
 	ret->nr_mappings = info.nr_mappings;
 	ret->max_mappings = info.max_mappings;

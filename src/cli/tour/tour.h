@@ -41,6 +41,7 @@ struct tour_machine {
 	uint64_t machine_bytes;
 	uint64_t backed_bytes;
 	uint64_t thp_bytes;
+	uint64_t huge_bytes;
 	uint64_t nr_mappings;
 	uint64_t max_mappings;
 	uint32_t host_nodes;

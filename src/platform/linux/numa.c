@@ -28,8 +28,8 @@ static int bind_node(const struct hvo_linux *host, uint64_t off, uint64_t len,
 	if (!mask)
 		return ENOMEM;
 	numa_bitmask_setbit(mask, host_node);
-	rc = (int)mbind(host->direct + off, len, mode, mask->maskp, mask->size + 1,
-			host->strict_numa ? MPOL_MF_STRICT : 0);
+	/* Nothing is there yet that could lie elsewhere. */
+	rc = (int)mbind(host->direct + off, len, mode, mask->maskp, mask->size + 1, 0);
 	rc = rc ? errno : 0;
 	numa_free_nodemask(mask);
 	return rc;
@@ -49,20 +49,14 @@ static unsigned int host_nodes(unsigned int nodes[HVO_MAX_NODES])
 	return nr ? nr : 1;
 }
 
-static int bind_strictly(const struct hvo_linux *host, uint32_t nid, uint64_t len,
+static int bind_strictly(const struct hvo_linux *host, uint64_t off, uint64_t len,
 			 unsigned int host_node)
 {
 	int rc = host->sparse ? 0 : hvo_linux_arena_room(host, (int)host_node, len);
 
 	if (rc)
 		return rc;
-	rc = bind_node(host, nid * len, len, host_node);
-	if (rc == EIO)
-		return hvo_linux_refuse(
-			host, -HVO_EINVAL,
-			"strict_numa: memory of node %u is there already, and not all "
-			"of it on node %u of the host",
-			nid, host_node);
+	rc = bind_node(host, off, len, host_node);
 	return rc ? hvo_linux_refuse(host, -HVO_ENOMEM, "strict_numa: mbind: %s", strerror(rc)) : 0;
 }
 
@@ -91,7 +85,7 @@ static int bind_all_strictly(const struct hvo_linux *host, uint64_t len, uint32_
 			"strict_numa: a node's memory is not a multiple of the arena's "
 			"pages");
 	for (i = 0; !rc && i < nr_nodes; i++)
-		rc = bind_strictly(host, i, len, nodes[i]);
+		rc = bind_strictly(host, i * len, len, nodes[i]);
 	return rc;
 }
 

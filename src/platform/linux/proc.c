@@ -220,9 +220,13 @@ static void read_nodes(const struct hvo_linux *host, struct amounts *sum)
 		sum->on_node[0] = sum->there;
 		return;
 	}
-	while (getline(&line, &size, f) > 0)
-		if (sscanf(line, "%" SCNx64, &at) == 1 && at >= start && at < start + host->bytes)
-			add_nodes(sum, line);
+	while (getline(&line, &size, f) > 0) {
+		if (sscanf(line, "%" SCNx64, &at) != 1 || at < start)
+			continue;
+		if (at >= start + host->bytes)
+			break;
+		add_nodes(sum, line);
+	}
 	free(line);
 	fclose(f);
 }

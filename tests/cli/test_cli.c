@@ -37,6 +37,8 @@ static void test_nonsense(void **state)
 		"bench boundary --rounds x",
 		"bench boundary --repeat 3",
 		"bench boundary --platform moon",
+		"bench tlb --rounds 5",
+		"bench tlb --repeat 100",
 	};
 	unsigned int i;
 	int status;
@@ -66,6 +68,7 @@ static void test_help_and_version(void **state)
 	assert_int_equal(status, 0);
 	assert_non_null(strstr(out, "bench remap"));
 	assert_non_null(strstr(out, "bench boundary"));
+	assert_non_null(strstr(out, "bench tlb"));
 	free(out);
 	out = run(&status, "tour --json --help");
 	assert_int_equal(status, 0);

@@ -16,7 +16,7 @@ static const char help[] =
 	"       hvo bench boundary [options]  to and fro where a block is cut: cut once?\n"
 	"       hvo bench tlb [options]       random reads in memory of each kind\n"
 	"\n"
-	"  --repeat N       remap, tlb: repetitions to take the median of (default 7; tlb 3)\n"
+	"  --repeat N       remap, tlb: repetitions to take the median of (7, tlb 3)\n"
 	"  --quick          remap, tlb: small sizes and 3 repetitions, to try it out\n"
 	"  --no-host        remap, tlb: leave the huge page pool of the kernel as it is\n"
 	"  --rounds N       boundary: how often (default 1000000)\n"

@@ -53,6 +53,9 @@ static void reserve_in(enum hvo_mode mode)
 	/* Nothing that is promised leaves: not by dissolving, not by shrinking. */
 	assert_int_equal(rig_resize(pool, ANY, 0).done, 0);
 	expect(pool, 10, 4, 10, 4);
+	/* So many of them are wanted again, and no more. */
+	assert_int_equal(rig_resize(pool, ANY, 4).done, 4);
+	expect(pool, 10, 4, 6, 4);
 	rig_resize(pool, ANY, 10);
 	expect(pool, 10, 4, 0, 4);
 	pfn[6] = rig_take_reserved(pool);

@@ -346,16 +346,18 @@ static void past_absent(enum hvo_mode mode)
 	struct hvo_config cfg = rig_config(mode, 512);
 	hvo_pfn_t start = 5 * HVO_SECTION_FRAMES, end = start + HVO_SECTION_FRAMES, pfn = 0, i;
 	struct rig r;
+	int rc[4];
 
 	cfg.hotplug_bytes = 256 * MIB;
 	rig_open(&r, RIG_SIM, &cfg);
 	assert_int_equal(hvo_memory_add(r.m, 0, start, end, 0), 0);
 	assert_int_equal(hvo_memory_online(r.m, start, end, HVO_ZONE_NORMAL), 0);
-	/* Something stays in each section before. */
-	for (i = 1; i < 4; i++)
-		assert_int_equal(hvo_alloc_contig_range(r.m, i * HVO_SECTION_FRAMES + 5,
-							i * HVO_SECTION_FRAMES + 6, 0),
-				 0);
+	/* Something stays in each section before; in the first one that may be descriptors. */
+	for (i = 0; i < 4; i++)
+		rc[i] = hvo_alloc_contig_range(r.m, i * HVO_SECTION_FRAMES + 5,
+					       i * HVO_SECTION_FRAMES + 6, 0);
+	assert_true(rc[0] == 0 || rc[0] == -HVO_EBUSY);
+	assert_true(!rc[1] && !rc[2] && !rc[3]);
 	assert_int_equal(hvo_alloc_contig_pages(r.m, HVO_SECTION_FRAMES, HVO_GFP_KERNEL, ANY, &pfn),
 			 0);
 	assert_int_equal(pfn, start);
@@ -380,11 +382,12 @@ static void pin(struct holder *h, hvo_pfn_t start, unsigned int order)
 /* What is in use when a range is looked at first, and is not a moment later, is in nobody's way. */
 static void let_go(void *arg, uint64_t ns)
 {
-	struct rig *r = arg;
+	struct holder *h = arg;
 
 	(void)ns;
-	if (r->sleeps == 1)
-		assert_int_equal(hvo_put_page(r->m, 98304 + 700), 0);
+	/* Between two rounds. */
+	if (h->isolates == 2 && rig_page(h->r, 98304 + 700)->refcount == 2)
+		assert_int_equal(hvo_put_page(h->r->m, 98304 + 700), 0);
 }
 
 static void gone_meanwhile(enum hvo_mode mode)
@@ -397,7 +400,7 @@ static void gone_meanwhile(enum hvo_mode mode)
 	holder_open(&h, &r, 0);
 	pin(&h, 98304 + 700, 0);
 	r.on_sleep = let_go;
-	r.on_sleep_arg = &r;
+	r.on_sleep_arg = &h;
 	assert_int_equal(hvo_alloc_contig_range(r.m, 98304, 98304 + 2048, 0), 0);
 	r.on_sleep = NULL;
 	assert_int_equal(h.moves, 1);

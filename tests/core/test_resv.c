@@ -104,6 +104,29 @@ static void test_reserve(void **state)
 
 /* ---- overcommit -------------------------------------------------------------------- */
 
+/* More at once than is gathered in one go. */
+static void promise_many(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 2048);
+	struct hvo_pool *pool;
+	struct rig r;
+
+	rig_open(&r, RIG_SIM, &cfg);
+	pool = rig_pool_new(&r, 9);
+	assert_int_equal(hvo_pool_set_overcommit(pool, 700), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 701), -HVO_ENOMEM);
+	expect(pool, 0, 0, 0, 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 700), 0);
+	expect(pool, 700, 700, 700, 700);
+	assert_int_equal(rig_pool(pool, ANY).optimized, 700);
+	rig_audit(&r);
+	assert_int_equal(hvo_pool_unreserve(pool, 700), 0);
+	expect(pool, 0, 0, 0, 0);
+	rig_audit(&r);
+	rig_close(&r);
+}
+EACH_MODE(promise_many)
+
 static void overcommit_in(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 256);
@@ -501,6 +524,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reserve),
+		cmocka_unit_test(test_promise_many),
 		cmocka_unit_test(test_overcommit),
 		cmocka_unit_test(test_refused_uses_room),
 		cmocka_unit_test(test_retried),

@@ -130,7 +130,7 @@ EACH_MODE(promise_many)
 static void overcommit_in(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 256);
-	uint64_t tails = mode == HVO_LINUX ? 7 : 0;
+	uint64_t tails = mode == HVO_LINUX ? 7 : 0, works;
 	struct hvo_machine_stat before = { .size = sizeof(before) },
 				after = { .size = sizeof(after) };
 	hvo_pfn_t pfn[8], none = 77;
@@ -155,9 +155,11 @@ static void overcommit_in(enum hvo_mode mode)
 	rig_audit(&r);
 	/* The first three that come back leave, whichever they are. */
 	before = rig_stat(&r);
+	works = rig_sim(&r).works;
 	for (i = 0; i < 5; i++)
 		rig_put(&r, pfn[i]);
 	expect(pool, 2, 2, 0, 0);
+	assert_int_equal(rig_sim(&r).works > works, mode == HVO_LINUX);
 	assert_int_equal(rig_pool(pool, ANY).deferred, mode == HVO_LINUX ? 3 : 0);
 	rig_audit(&r);
 	assert_int_equal(hvo_work(r.m, 2, NULL), mode == HVO_LINUX ? 2 : 0);

@@ -384,7 +384,7 @@ with_clang() # NAME
 }
 
 # What walks all that can be done, in the table layout too.
-with_table() # NAME
+with_other() # NAME
 {
 	case $1 in
 	test_model | test_move | test_poison | test_hugetlb | test_order | test_zone | test_migrate | \
@@ -415,10 +415,10 @@ for name in "${slowest[@]}"; do
 	[[ $built == *" tsan "* ]] && with_threads "$name" && add_program tsan "$name" "${tsan[@]}"
 	[[ $built == *" gcc "* ]] && add_program gcc "$name"
 	[[ $built == *" clang "* ]] && with_clang "$name" && add_program clang "$name"
-	if with_table "$name"; then
-		[[ $built == *" gcc "* ]] && HVO_LAYOUT=table add_program gcc "$name"
+	if with_other "$name"; then
+		[[ $built == *" gcc "* ]] && HVO_LAYOUT=other add_program gcc "$name"
 		[[ $built == *" tsan "* && $name == test_threads* ]] &&
-			HVO_LAYOUT=table add_program tsan "$name" "${tsan[@]}"
+			HVO_LAYOUT=other add_program tsan "$name" "${tsan[@]}"
 	fi
 	# Once more, with each atomic access a step.
 	[ "$name" = test_interleave ] && [[ $built == *" gcc "* ]] &&

@@ -50,7 +50,7 @@ enum hvo_mode {
 
 /* How descriptors are found, see page.h. */
 enum hvo_layout {
-	HVO_LAYOUT_DEFAULT = 0, /* the array */
+	HVO_LAYOUT_DEFAULT = 0, /* the table in on-demand mode, the array in Linux mode */
 	HVO_LAYOUT_VIRTUAL = 1, /* an array of pages that the platform maps to frames */
 	HVO_LAYOUT_TABLE = 2,	/* a table of frames: folding is a store, which never fails */
 };
@@ -684,6 +684,8 @@ struct hvo_machine_stat {
 	 * allocation did it, and how often that got it a block.
 	 */
 	uint64_t compact_scanned, compact_isolated, compact_stalls, compact_successes;
+	/* Table layout: descriptors beside all frames, those of first frames of pageblocks. */
+	uint64_t head_bytes;
 };
 
 /**

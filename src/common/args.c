@@ -264,6 +264,15 @@ int args_store_mode(const struct arg_spec *spec, const char *value, void *to)
 	return status;
 }
 
+int args_store_layout(const struct arg_spec *spec, const char *value, void *to)
+{
+	bool is_virtual = false;
+	int status = one_of_two(spec->name, value, "table", "virtual", &is_virtual);
+
+	*(enum hvo_layout *)to = is_virtual ? HVO_LAYOUT_VIRTUAL : HVO_LAYOUT_TABLE;
+	return status;
+}
+
 /* ---- options -------------------------------------------------------------- */
 
 static const struct arg_spec *find_spec(const struct arg_spec *specs, const char *arg, size_t len)

@@ -64,6 +64,9 @@ struct arg_spec {
 #define ARG_PLATFORM(type, member) ARG_STORE("--platform", args_store_platform, type, member, bool)
 /* --mode on-demand|linux */
 #define ARG_MODE(type, member) ARG_STORE("--mode", args_store_mode, type, member, enum hvo_mode)
+/* --layout table|virtual */
+#define ARG_LAYOUT(type, member) \
+	ARG_STORE("--layout", args_store_layout, type, member, enum hvo_layout)
 #define ARG_END                                  \
 	{                                        \
 		NULL, false, NULL, NULL, 0, 0, 0 \
@@ -80,6 +83,7 @@ int args_store_u64(const struct arg_spec *spec, const char *value, void *to);
 int args_store_u32(const struct arg_spec *spec, const char *value, void *to);
 int args_store_int(const struct arg_spec *spec, const char *value, void *to);
 int args_store_platform(const struct arg_spec *spec, const char *value, void *to);
+int args_store_layout(const struct arg_spec *spec, const char *value, void *to);
 int args_store_mode(const struct arg_spec *spec, const char *value, void *to);
 
 /* The command that the arguments are of: its help is what errors point to. NULL: that of all. */

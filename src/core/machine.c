@@ -151,6 +151,14 @@ static const char *choice_wrong(const struct hvo_config *c)
 	return c->clear > HVO_CLEAR_NEVER ? "clear: no such time to clear" : NULL;
 }
 
+/* Linux mode is the system as its authors built it; the words of a table are too short for 16 TiB. */
+static enum hvo_layout default_layout(const struct hvo_config *c)
+{
+	if (c->mode == HVO_LINUX || total_bytes(c) > MEMORY_MAX_TABLE)
+		return HVO_LAYOUT_VIRTUAL;
+	return HVO_LAYOUT_TABLE;
+}
+
 /* The configuration with its defaults filled in; an error says in *@ret_why what is wrong. */
 static int read_config(const struct hvo_config *in, struct hvo_config *c, const char **ret_why)
 {
@@ -164,7 +172,7 @@ static int read_config(const struct hvo_config *in, struct hvo_config *c, const 
 	if (!c->max_order)
 		c->max_order = HVO_MAX_ORDER;
 	if (c->layout == HVO_LAYOUT_DEFAULT)
-		c->layout = HVO_LAYOUT_VIRTUAL;
+		c->layout = default_layout(c);
 	*ret_why = choice_wrong(c);
 	if (!*ret_why)
 		*ret_why = size_wrong(c);

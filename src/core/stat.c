@@ -171,6 +171,8 @@ int hvo_machine_stat(struct hvo_machine *m, struct hvo_machine_stat *ret)
 	s.compact_isolated = counter_read(&m->compact_isolated);
 	s.compact_stalls = counter_read(&m->compact_stalls);
 	s.compact_successes = counter_read(&m->compact_successes);
+	if (table_layout(m))
+		s.head_bytes = (m->mm.nr_frames >> HVO_PAGEBLOCK_ORDER) * sizeof(*m->mm.heads);
 	SIZED_OUT(ret, &s);
 	return 0;
 }

@@ -234,7 +234,7 @@ static int module_help(lua_State *L)
 const struct lab_binding lab_module_bindings[] = {
 	{ "machine", lab_machine_new,
 	  "hvo.machine{platform=\"sim\"|\"linux\", memory=\"1G\", nodes=1, movable=, cma=, "
-	  "hotplug=, mode=\"on-demand\"|\"linux\", optimize=, max_order=18, "
+	  "hotplug=, mode=\"on-demand\"|\"linux\", layout=\"table\"|\"virtual\", optimize=, max_order=18, "
 	  "clear=\"on-alloc\"|\"on-free\"|\"never\", seed=, boot_gigantic=, movable_nodes=, min_free=, "
 	  "sparse=} -> m",
 	  "a machine; movable, cma and hotplug are sizes, of each node but for hotplug; "

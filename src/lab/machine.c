@@ -263,10 +263,12 @@ static void on_fault(void *arg, enum hvo_sim_fault fault, const char *what, uint
 static const char *const machine_options[] = {
 	"platform", "memory",	"nodes",	 "movable", "cma",  "hotplug",
 	"mode",	    "optimize", "max_order",	 "clear",   "seed", "boot_gigantic",
-	"min_free", "sparse",	"movable_nodes", NULL
+	"min_free", "sparse",	"movable_nodes", "layout",  NULL
 };
 static const char *const platforms[] = { "sim", "linux", NULL };
 static const char *const modes[] = { "on-demand", "linux", NULL };
+/* By enum hvo_layout; the first is what is used where none is named. */
+static const char *const layouts[] = { "default", "virtual", "table", NULL };
 static const char *const clears[] = { "on-alloc", "on-free", "never", NULL };
 
 static uint64_t number_at(lua_State *L, int at, const char *name, lua_Integer max)
@@ -325,6 +327,7 @@ static void read_config(lua_State *L, int arg, struct hvo_config *cfg)
 	cfg->nr_nodes = (uint32_t)lab_field_count(L, arg, "nodes", HVO_MAX_NODES, 1);
 	cfg->max_order = (uint32_t)lab_field_count(L, arg, "max_order", HVO_MAX_ORDER, 0);
 	cfg->mode = lab_field_choice(L, arg, "mode", modes, HVO_ON_DEMAND);
+	cfg->layout = lab_field_choice(L, arg, "layout", layouts, HVO_LAYOUT_DEFAULT);
 	cfg->clear = lab_field_choice(L, arg, "clear", clears, HVO_CLEAR_ON_ALLOC);
 	read_boot_gigantic(L, arg, cfg);
 	cfg->movable_nodes = read_nodes(L, arg, "movable_nodes");
@@ -442,6 +445,7 @@ static const struct lab_counter machine_counters[] = {
 	COUNTER(hvo_machine_stat, total_frames),
 	COUNTER(hvo_machine_stat, free_frames),
 	COUNTER(hvo_machine_stat, memmap_boot),
+	COUNTER(hvo_machine_stat, head_bytes),
 	COUNTER(hvo_machine_stat, memmap),
 	COUNTER(hvo_machine_stat, folds),
 	COUNTER(hvo_machine_stat, restored),
@@ -549,6 +553,7 @@ static int machine_config(lua_State *L)
 	lab_set_number(L, "nodes", cfg->nr_nodes);
 	lab_set_number(L, "max_order", cfg->max_order);
 	lab_set_text(L, "mode", modes[cfg->mode]);
+	lab_set_text(L, "layout", layouts[cfg->layout]);
 	lab_set_text(L, "clear", clears[cfg->clear]);
 	lab_set_number(L, "boot_gigantic", cfg->boot_gigantic);
 	push_nodes(L, cfg->movable_nodes);

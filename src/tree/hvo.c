@@ -21,6 +21,12 @@ static int show_mode(void *arg, FILE *out)
 	return 0;
 }
 
+static int show_layout(void *arg, FILE *out)
+{
+	fputs(hvo_machine_memmap(tree_of(arg)->m)->table ? "table\n" : "virtual\n", out);
+	return 0;
+}
+
 /* ---- counters ---------------------------------------------------------------------- */
 
 /* name_ is a field of struct hvo_machine_stat. */
@@ -55,15 +61,18 @@ struct found {
 	bool used, boot, failed;
 };
 
-static bool of_own_block(const struct hvo_page *page, uint64_t block)
+/* Of the frames that hold the descriptors of @block only those that come and go with the cut. */
+static bool of_own_block(const struct hvo_memmap *mm, const struct hvo_page *page, uint64_t block)
 {
-	uint64_t first = hvo_pageblock_tail_page(block);
+	uint64_t first = mm->table ? block * HVO_PAGEBLOCK_MEMMAP : hvo_pageblock_tail_page(block);
+	uint64_t nr = mm->table ? HVO_PAGEBLOCK_MEMMAP : HVO_PAGEBLOCK_TAILS;
 	uint64_t n = __atomic_load_n(&page->private_data[0], __ATOMIC_RELAXED);
 
-	return n >= first && n < first + HVO_PAGEBLOCK_TAILS;
+	return n >= first && n < first + nr;
 }
 
-static void look_at(const struct hvo_page *page, uint64_t block, struct found *f)
+static void look_at(const struct hvo_memmap *mm, const struct hvo_page *page, uint64_t block,
+		    struct found *f)
 {
 	switch (hvo_page_state(page)) {
 	case HVO_PAGE_USED:
@@ -73,7 +82,7 @@ static void look_at(const struct hvo_page *page, uint64_t block, struct found *f
 	case HVO_PAGE_MEMMAP:
 		if (__atomic_load_n(&page->flags, __ATOMIC_RELAXED) & HVO_PF_BOOT)
 			f->boot = true;
-		else if (!of_own_block(page, block))
+		else if (!of_own_block(mm, page, block))
 			f->used = true;
 		break;
 	case HVO_PAGE_POISONED:
@@ -92,7 +101,7 @@ static char cut_block(const struct hvo_memmap *mm, hvo_pfn_t pfn)
 
 	for (i = 0; i < HVO_PAGEBLOCK_FRAMES; i += cut_frames(page)) {
 		page = hvo_page_ro(mm, pfn + i);
-		look_at(page, pfn >> HVO_PAGEBLOCK_ORDER, &f);
+		look_at(mm, page, pfn >> HVO_PAGEBLOCK_ORDER, &f);
 	}
 	if (f.failed)
 		return 'x';
@@ -165,6 +174,7 @@ static int show_map(void *arg, FILE *out)
 
 static const struct tree_row hvo_files[] = {
 	RO("mode", show_mode),
+	RO("layout", show_layout),
 	RO("memory_map", show_map),
 	RO("descriptor_frames", show_memmap),
 	RO("descriptor_frames_boot", show_memmap_boot),

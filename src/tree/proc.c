@@ -163,7 +163,8 @@ static int show_vmstat(void *arg, FILE *out)
 	show_zone_items(&c, "%s %" PRIu64 "\n", out);
 	show_node_items(&c, "%s %" PRIu64 "\n", out);
 	event(out, "nr_memmap_pages", stat.memmap);
-	event(out, "nr_memmap_boot_pages", stat.memmap_boot);
+	event(out, "nr_memmap_boot_pages",
+	      stat.memmap_boot + (stat.head_bytes + HVO_FRAME_SIZE - 1) / HVO_FRAME_SIZE);
 	show_page_events(t, out);
 	event(out, "pgmigrate_success", stat.migrated);
 	event(out, "pgmigrate_fail", stat.migrate_failures);

@@ -981,7 +981,7 @@ static void test_served(void **state)
 	term_wait(&t, "q quit", true);
 	assert_true(term_shows(&t, "machine at "));
 	assert_true(term_shows(&t, "mode on-demand"));
-	assert_true(term_shows(&t, "descriptors"));
+	assert_true(term_shows(&t, "Descr. "));
 	put("10\n", POOL_DIR "2048kB/nr_hugepages");
 	term_wait(&t, " 2M            10      0     10", true);
 	assert_true(term_shows(&t, "h huge free 20.0M"));

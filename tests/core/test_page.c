@@ -48,11 +48,25 @@ static void test_layout(void **state)
 	uint64_t page, pages = hvo_memmap_pages(&cfg), q, block;
 
 	(void)state;
+	assert_int_equal(pages, 1);
+	cfg.layout = HVO_LAYOUT_VIRTUAL;
+	pages = hvo_memmap_pages(&cfg);
 	assert_int_equal(pages, 5 * 4096);
 	cfg.hotplug_bytes = 128 * MIB;
 	assert_int_equal(hvo_memmap_pages(&cfg), 6 * 4096);
+	cfg.layout = HVO_LAYOUT_DEFAULT;
+	cfg.mode = HVO_LINUX;
+	assert_int_equal(hvo_memmap_pages(&cfg), 6 * 4096);
 	cfg.layout = HVO_LAYOUT_TABLE;
 	assert_int_equal(hvo_memmap_pages(&cfg), 1);
+	/* One section less than 16 TiB is the most that a table is for. */
+	cfg = (struct hvo_config){ .size = sizeof(cfg),
+				   .memory_bytes = (UINT64_C(16) << 40) - HVO_SECTION_SIZE };
+	assert_int_equal(hvo_memmap_pages(&cfg), 1);
+	cfg.hotplug_bytes = HVO_SECTION_SIZE;
+	assert_int_equal(hvo_memmap_pages(&cfg), UINT64_C(16) * 1024 * 4096);
+	cfg.layout = HVO_LAYOUT_TABLE;
+	assert_int_equal(hvo_memmap_pages(&cfg), 0);
 	cfg.layout = HVO_LAYOUT_TABLE + 1;
 	assert_int_equal(hvo_memmap_pages(&cfg), 0);
 	for (q = 0; q < pages; q++) {
@@ -85,7 +99,8 @@ static void test_pfn_and_descriptor(void **state)
 	(void)state;
 	rig_open(&r, RIG_SIM,
 		 &(struct hvo_config){ .size = sizeof(struct hvo_config),
-				       .memory_bytes = 3 * GIB });
+				       .memory_bytes = 3 * GIB,
+				       .layout = HVO_LAYOUT_VIRTUAL });
 	mm = *hvo_machine_memmap(r.m);
 	assert_int_equal(mm.nr_frames, nr);
 	first = mm.array;

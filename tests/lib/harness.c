@@ -219,7 +219,7 @@ struct hvo_config rig_config(enum hvo_mode mode, uint64_t mib)
 		.mode = mode,
 		.clear = HVO_CLEAR_NEVER,
 		.optimize = true,
-		.layout = layout_asked(),
+		.layout = layout_asked(mode),
 	};
 }
 

@@ -407,7 +407,9 @@ static struct caught caught;
 
 static struct hvo_sim *sim_open(uint64_t seed, uint32_t table_frames)
 {
-	struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = NR_FRAMES * HVO_FRAME_SIZE };
+	struct hvo_config cfg = { .size = sizeof(cfg),
+				  .memory_bytes = NR_FRAMES * HVO_FRAME_SIZE,
+				  .layout = HVO_LAYOUT_VIRTUAL };
 	struct hvo_sim_options opt = { .size = sizeof(opt),
 				       .seed = seed,
 				       .table_frames = table_frames,

@@ -11,6 +11,7 @@
  *
  * In Linux: tools/testing/selftests/mm/hugetlb-vmemmap.c.
  */
+#include "layout.h"
 #include "program.h"
 #include <dirent.h>
 #include <errno.h>
@@ -209,15 +210,29 @@ static void box_close(struct box *box)
 	hvo_linux_close(box->host);
 }
 
-static void box_open_simple(struct box *box, enum hvo_mode mode, uint64_t bytes,
-			    const struct hvo_linux_options *opt)
+static void box_open_layout(struct box *box, enum hvo_mode mode, enum hvo_layout layout,
+			    uint64_t bytes, const struct hvo_linux_options *opt)
 {
 	const struct hvo_config cfg = { .size = sizeof(cfg),
 					.memory_bytes = bytes,
 					.mode = mode,
+					.layout = layout,
 					.optimize = mode == HVO_LINUX };
 
 	box_open(box, &cfg, opt);
+}
+
+static void box_open_simple(struct box *box, enum hvo_mode mode, uint64_t bytes,
+			    const struct hvo_linux_options *opt)
+{
+	box_open_layout(box, mode, layout_asked(mode), bytes, opt);
+}
+
+/* Where descriptors are mapped. */
+static void box_open_virtual(struct box *box, enum hvo_mode mode, uint64_t bytes,
+			     const struct hvo_linux_options *opt)
+{
+	box_open_layout(box, mode, HVO_LAYOUT_VIRTUAL, bytes, opt);
 }
 
 static void report(void *arg, const struct hvo_finding *finding)
@@ -567,7 +582,7 @@ static void test_budget_cut(void **state)
 	int round;
 
 	(void)state;
-	box_open_simple(&box, HVO_ON_DEMAND, 512 * MIB, &opt);
+	box_open_virtual(&box, HVO_ON_DEMAND, 512 * MIB, &opt);
 	isolate_blocks(&box);
 	held = box.nr;
 	for (round = 0; round < 4; round++) {
@@ -618,7 +633,7 @@ static void test_budget_fold(void **state)
 	int round;
 
 	(void)state;
-	box_open_simple(&box, HVO_LINUX, 512 * MIB, &opt);
+	box_open_virtual(&box, HVO_LINUX, 512 * MIB, &opt);
 	start = ledger(&box);
 	isolate_blocks(&box);
 	held = box.nr;
@@ -746,7 +761,7 @@ static int limit_on_demand(void *arg)
 	int rc;
 
 	(void)arg;
-	box_open_simple(&box, HVO_ON_DEMAND, 512 * MIB, &opt);
+	box_open_virtual(&box, HVO_ON_DEMAND, 512 * MIB, &opt);
 	for (i = 0; i < 4; i++)
 		MUST(!hvo_alloc_pages(box.m, HVO_GFP_KERNEL, 9 + i % 2, HVO_NODE_ANY, &split[i]));
 	/* What splitting takes its frames from, so that it does not have to cut. */
@@ -800,7 +815,7 @@ static int limit_linux(void *arg)
 	hvo_pfn_t *all;
 
 	(void)arg;
-	box_open_simple(&box, HVO_LINUX, 512 * MIB, &opt);
+	box_open_virtual(&box, HVO_LINUX, 512 * MIB, &opt);
 	nr = pool_resize(&box, 200).done;
 	MUST(nr == 200);
 	all = calloc((size_t)nr, sizeof(*all));
@@ -1495,6 +1510,9 @@ static void test_worker(void **state)
 	assert_int_equal(nr_workers(&tid), 0);
 	box_open_simple(&box, HVO_ON_DEMAND, COLLAPSE_BYTES, NULL);
 	assert_int_equal(nr_workers(&tid), 0);
+	/* One fewer than all, which would be just enough. */
+	MUST(take(&box, HVO_PAGEBLOCK_ORDER));
+	box.nr = 0;
 	make_collapsible(&box);
 	assert_true(nr_collapsible(&box) > COLLAPSE_KEPT);
 	box_close(&box);
@@ -1763,7 +1781,7 @@ static void test_stray_write(void **state)
 
 	(void)state;
 	for (mode = HVO_ON_DEMAND; mode <= HVO_LINUX; mode++) {
-		box_open_simple(&box, mode, 256 * MIB, NULL);
+		box_open_virtual(&box, mode, 256 * MIB, NULL);
 		pool_resize(&box, 50);
 		pages = hvo_memmap_pages(hvo_machine_config(box.m));
 		for (page = 0; page < pages; page++) {
@@ -1823,7 +1841,7 @@ static void test_one_tail_frame(void **state)
 		print_message("skipped: this kernel has no zero page for all\n");
 		skip();
 	}
-	box_open_simple(&box, HVO_LINUX, 256 * MIB, NULL);
+	box_open_virtual(&box, HVO_LINUX, 256 * MIB, NULL);
 	pool_resize(&box, 100);
 	pool_expect(&box, 100, 100);
 	pages = 128 * HVO_PAGEBLOCK_MEMMAP;
@@ -2069,17 +2087,18 @@ static void test_sealed(void **state)
 	assert_int_equal(fcntl(fd, F_GETFD), -1);
 }
 
-static void test_info(void **state)
+static void info_of(enum hvo_layout layout)
 {
 	struct hvo_linux_options opt = {
 		.size = sizeof(opt), .no_thp = true, .max_mappings = 1000, .spare_mappings = 20
 	};
-	const struct hvo_config cfg = { .size = sizeof(cfg), .memory_bytes = 384 * MIB };
+	const struct hvo_config cfg = { .size = sizeof(cfg),
+					.memory_bytes = 384 * MIB,
+					.layout = layout };
 	struct hvo_linux_info info = { .size = sizeof(info) };
 	struct hvo_linux *host;
 	uint64_t max;
 
-	(void)state;
 	assert_int_equal(hvo_linux_create(&cfg, &opt, &host), 0);
 	assert_int_equal(hvo_linux_info(host, &info), 0);
 	assert_int_equal(info.array_bytes, hvo_memmap_pages(&cfg) << PAGE_SHIFT);
@@ -2102,11 +2121,19 @@ static void test_info(void **state)
 	opt.sparse = true;
 	assert_int_equal(hvo_linux_create(&cfg, &opt, &host), 0);
 	assert_int_equal(hvo_linux_info(host, &info), 0);
-	assert_in_range(info.backed_bytes, PAGE_BYTES, 64 * MIB);
+	/* Descriptors that are there from the start. */
+	assert_in_range(info.backed_bytes, layout == HVO_LAYOUT_VIRTUAL ? PAGE_BYTES : 0, 64 * MIB);
 	max = hvo_linux_max_map_count();
 	assert_int_equal(info.max_mappings, max - max / 8);
 	assert_int_equal(info.spare_mappings, SPARE_DEFAULT);
 	hvo_linux_close(host);
+}
+
+static void test_info(void **state)
+{
+	(void)state;
+	info_of(HVO_LAYOUT_VIRTUAL);
+	info_of(HVO_LAYOUT_TABLE);
 }
 
 int main(int argc, char **argv)

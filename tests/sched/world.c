@@ -283,7 +283,7 @@ int world_open(struct world *w, enum hvo_mode mode, uint64_t cma_bytes, uint64_t
 		.mode = mode,
 		.clear = HVO_CLEAR_NEVER,
 		.optimize = true,
-		.layout = layout_asked(),
+		.layout = layout_asked(mode),
 	};
 	struct hvo_sim_options opt = { .size = sizeof(opt), .seed = 1, .tlb_entries = 512 };
 	int err;

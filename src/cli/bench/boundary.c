@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Whole GiB: their head pages fill whole blocks, so that nothing is cut at the start. */
 #define MEMORY_BYTES (UINT64_C(1) << 30)
 
 struct counts {
@@ -96,14 +95,13 @@ static void prepare_nothing_cut(struct box *box)
 
 static void prepare_full_block(struct box *box)
 {
-	unsigned int i;
+	unsigned int i, nr = HVO_PAGEBLOCK_FRAMES - hvo_pageblock_tails(box->m);
 
 	prepare_nothing_cut(box);
-	for (i = 0; i < HVO_PAGEBLOCK_FRAMES - HVO_PAGEBLOCK_TAILS; i++)
+	for (i = 0; i < nr; i++)
 		(void)take(box, 0);
 	if (zone(box).nr_cut != 1)
-		cli_die("%u frames did not fill one block",
-			(unsigned int)(HVO_PAGEBLOCK_FRAMES - HVO_PAGEBLOCK_TAILS));
+		cli_die("%u frames did not fill one block", nr);
 }
 
 static void prepare_half(struct box *box)

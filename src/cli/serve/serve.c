@@ -39,6 +39,8 @@ static const char help[] =
 	"  --memmap-on-memory  what is added holds its own descriptors\n"
 	"  --mode NAME         on-demand (default): descriptors only where memory is cut;\n"
 	"                      linux: all exist, and those of huge pages are folded\n"
+	"  --layout NAME       how descriptors are found: through a table (default on\n"
+	"                      demand), or virtual, in an array of mappings (linux)\n"
 	"  --policy NAME       linux: how descriptors are restored (default mayfail)\n"
 	"  --hugepagesz SIZE   a pool of such pages; again for another (else 2M and 1G)\n"
 	"  --hugepages SIZE=N  so many of them from the start; N may be 0:2,1:3, by node\n"
@@ -248,6 +250,7 @@ static const struct arg_spec specs[] = {
 	ARG_STORE("--hotplug", set_size, struct serve_options, cfg.hotplug_bytes, uint64_t),
 	ARG_FLAG("--memmap-on-memory", struct serve_options, tree.memmap_on_memory),
 	ARG_MODE(struct serve_options, cfg.mode),
+	ARG_LAYOUT(struct serve_options, cfg.layout),
 	ARG_CALL("--policy", true, set_policy),
 	ARG_CALL("--hugepagesz", true, set_hugepagesz),
 	ARG_CALL("--hugepages", true, set_hugepages),

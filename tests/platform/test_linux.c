@@ -58,6 +58,8 @@ static void must(bool ok, const char *what, int line)
 #define MUST(x) must((x), #x, __LINE__)
 
 #define CHILD_SKIP 77
+/* Far more than any needs, in a build without optimization too. */
+#define CHILD_SECONDS 600
 
 /* Exit status of a child, or 128 + the signal that ended it. */
 static int child_wait(pid_t pid)

@@ -90,9 +90,7 @@ bool hugetlb_page_stays(struct hvo_machine *m, const struct hvo_page *page, unsi
 
 void hugetlb_move_refused(struct hvo_pool *pool)
 {
-	lock_acquire(pool->m, &pool->lock);
-	pool->moves_refused++;
-	lock_release(pool->m, &pool->lock);
+	counter_add(&pool->moves_refused, 1);
 }
 
 /* ---- the setting ---------------------------------------------------------------------------- */

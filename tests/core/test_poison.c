@@ -1095,6 +1095,29 @@ static void test_threads(void **state)
 	together(RIG_SIM, HVO_ON_DEMAND);
 }
 
+/* Whoever frees the last of an isolated block leaves what failed in it to hvo_work(). */
+static void freed_isolated(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 128);
+	uint64_t works;
+	hvo_pfn_t pfn;
+	struct rig r;
+
+	rig_open(&r, RIG_SIM, &cfg);
+	pfn = rig_alloc(&r, HVO_GFP_USER, HVO_PAGEBLOCK_ORDER);
+	assert_int_equal(hvo_memory_failure(r.m, pfn + 5), -HVO_EBUSY);
+	assert_int_equal(hvo_isolate_range(r.m, pfn, pfn + HVO_PAGEBLOCK_FRAMES), 0);
+	works = rig_sim(&r).works;
+	rig_put(&r, pfn);
+	assert_true(rig_sim(&r).works > works);
+	assert_int_equal(hvo_unisolate_range(r.m, pfn, pfn + HVO_PAGEBLOCK_FRAMES), 0);
+	(void)hvo_work(r.m, UINT64_MAX, NULL);
+	assert_int_equal(rig_page(&r, pfn + 5)->state, HVO_PAGE_POISONED);
+	rig_audit(&r);
+	rig_close(&r);
+}
+EACH_MODE(freed_isolated)
+
 /* ---- nobody to be told ------------------------------------------------------------------------- */
 
 struct meanwhile {
@@ -1289,6 +1312,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_head_in_its_block),
 		cmocka_unit_test(test_audit),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_freed_isolated),
 		cmocka_unit_test(test_while_split),
 		cmocka_unit_test(test_many_descriptors),
 		cmocka_unit_test(test_cleared_around),

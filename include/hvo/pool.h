@@ -161,7 +161,7 @@ const char *hvo_fold_scope_name(unsigned int scope);
  * Acts on later allocations, moves and hvo_pool_optimize(): what is in the pool stays
  * as it is.
  *
- * Context: may wait. Not from a shrinker.
+ * Context: any.
  * Return: 0; -HVO_EINVAL: no such scope, or on-demand mode, which folds everything and never needs
  * memory to unfold it; -HVO_ENODEV. Nothing changed after an error.
  */

@@ -27,6 +27,12 @@ void lock_slow(struct hvo_machine *m, struct hvo_lock *lock)
 		m->ops->lock_wait(m->ctx, &lock->word, 2);
 }
 
+void lock_release_slow(struct hvo_machine *m, struct hvo_lock *lock, uint32_t was)
+{
+	HVO_ASSERT(m, was, LOCK_1, "a lock is released that nobody holds", HVO_PFN_NONE);
+	m->ops->lock_wake(m->ctx, &lock->word);
+}
+
 struct zone *zone_lock_of(struct hvo_machine *m, hvo_pfn_t pfn)
 {
 	struct zone *z;

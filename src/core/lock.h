@@ -6,6 +6,8 @@
 #include "step.h"
 
 void lock_slow(struct hvo_machine *m, struct hvo_lock *lock);
+/* Go on from a release that found the word other than 1: wake who waits. */
+void lock_release_slow(struct hvo_machine *m, struct hvo_lock *lock, uint32_t was);
 
 static inline void lock_acquire(struct hvo_machine *m, struct hvo_lock *lock)
 {
@@ -32,9 +34,12 @@ static inline bool lock_try(struct hvo_lock *lock)
 
 static inline void lock_release(struct hvo_machine *m, struct hvo_lock *lock)
 {
+	uint32_t was;
+
 	hvo_step_unlocked(&lock->word);
-	if (HVO_UNLIKELY(__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2))
-		m->ops->lock_wake(m->ctx, &lock->word);
+	was = __atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE);
+	if (HVO_UNLIKELY(was != 1))
+		lock_release_slow(m, lock, was);
 	hvo_step(STEP_UNLOCK, &lock->word);
 }
 

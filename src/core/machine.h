@@ -199,7 +199,8 @@ struct hvo_pool {
 	uint64_t in_flight;		/* (p) free pages being folded, on no list */
 	uint64_t refused, carved;	/* (p) */
 	uint64_t out_of_scope;		/* (v), read (a): pages that the scope left unfolded */
-	uint64_t move_restores, moves_refused; /* (p) because of the scope */
+	uint64_t move_restores;		/* (p) because of the scope */
+	uint64_t moves_refused;		/* (a) because of the scope */
 	struct pool_node nodes[HVO_MAX_NODES];
 };
 

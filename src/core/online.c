@@ -267,7 +267,6 @@ static void host_itself(struct hvo_machine *m, hvo_pfn_t pfn)
 	vmemmap_set_backs(m, pfn, t.slot[0], t.nr[0]);
 	vmemmap_set_backs(m, pfn + t.nr[0], t.slot[1], t.nr[1]);
 	pb_data(m, pb_of(pfn))->flags = PB_CUT;
-	fold_set(m, pfn, HVO_PAGEBLOCK_ORDER, 0);
 }
 
 /* Set the fold bytes of offline memory. */

@@ -321,7 +321,6 @@ bool vmemmap_restore_heads(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int or
 	int rc;
 
 	lock_assert_held(m, &m->memmap_lock);
-	*ret_missing = 0;
 	for (; part < end; part += each << part_order) {
 		slot_t slot = slot_of(m, part);
 

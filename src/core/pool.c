@@ -622,7 +622,7 @@ int hvo_pool_stat(struct hvo_pool *pool, int node, struct hvo_pool_stat *ret)
 	s.carved_total = pool->carved;
 	s.out_of_scope_total = counter_read(&pool->out_of_scope);
 	s.move_restores_total = pool->move_restores;
-	s.moves_refused_total = pool->moves_refused;
+	s.moves_refused_total = counter_read(&pool->moves_refused);
 	lock_release(pool->m, &pool->lock);
 	if (on_demand(pool->m))
 		s.optimized = s.total;

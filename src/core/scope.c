@@ -90,9 +90,7 @@ bool hugetlb_page_stays(struct hvo_machine *m, const struct hvo_page *page, unsi
 
 void hugetlb_move_refused(struct hvo_pool *pool)
 {
-	lock_acquire(pool->m, &pool->lock);
-	pool->moves_refused++;
-	lock_release(pool->m, &pool->lock);
+	counter_add(&pool->moves_refused, 1);
 }
 
 /* ---- the setting ---------------------------------------------------------------------------- */
@@ -108,9 +106,7 @@ int hvo_pool_set_fold_scope(struct hvo_pool *pool, enum hvo_fold_scope scope)
 
 	if (rc || (unsigned int)scope >= NR_SCOPES || on_demand(pool->m))
 		return rc ? rc : -HVO_EINVAL;
-	lock_acquire(pool->m, &pool->m->memmap_lock);
 	__atomic_store_n(&pool->scope, (uint32_t)scope, __ATOMIC_RELAXED);
-	lock_release(pool->m, &pool->m->memmap_lock);
 	return 0;
 }
 

@@ -95,9 +95,8 @@ int hvo_split_page(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 		return rc;
 	rc = split_frozen(m, pfn, have, order, page_owner(page_ro(m, pfn)),
 			  page_flags(page_ro(m, pfn)) & (HVO_PF_CMA | HVO_PF_POISONED));
-	if (rc) {
+	if (rc)
 		page_set_refs(page_rw(m, pfn), 1);
-		badframe_tell_later(m, pfn, have);
-	}
+	badframe_tell_later(m, pfn, have);
 	return rc;
 }

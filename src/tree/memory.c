@@ -26,9 +26,12 @@ static const char *const online_types[] = { "offline", "online", "online_kernel"
 
 static struct hvo_section_info info_of(const struct place *p)
 {
-	struct hvo_section_info info = { .size = sizeof(info) };
+	/* A machine that is gone says nothing: it has no sections, on no node. */
+	struct hvo_section_info info = { .size = sizeof(info),
+					 .state = HVO_SECTION_ABSENT,
+					 .node = HVO_NODE_ANY };
 
-	hvo_section_info(p->tree->m, p->pfn, &info);
+	(void)hvo_section_info(p->tree->m, p->pfn, &info);
 	return info;
 }
 

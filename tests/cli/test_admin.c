@@ -522,6 +522,7 @@ static void test_not_root(void **state)
 			 (char *)(uintptr_t) "--root",
 			 dir,
 			 NULL };
+	mode_t old;
 	pid_t pid;
 
 	(void)state;
@@ -529,7 +530,9 @@ static void test_not_root(void **state)
 		print_message("skipped: only root can become somebody else\n");
 		skip();
 	}
+	old = umask(022);
 	put_host();
+	(void)umask(old);
 	assert_int_equal(chmod(dir, 0755), 0);
 	assert_int_equal(pipe(fds), 0);
 	pid = fork();

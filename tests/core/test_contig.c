@@ -340,6 +340,78 @@ static void pages(enum hvo_mode mode)
 }
 EACH_MODE(pages)
 
+/* A section that is not there is passed over, and nothing behind it. */
+static void past_absent(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 512);
+	hvo_pfn_t start = 5 * HVO_SECTION_FRAMES, end = start + HVO_SECTION_FRAMES, pfn = 0, i;
+	struct rig r;
+	int rc[4];
+
+	cfg.hotplug_bytes = 256 * MIB;
+	rig_open(&r, RIG_SIM, &cfg);
+	assert_int_equal(hvo_memory_add(r.m, 0, start, end, 0), 0);
+	assert_int_equal(hvo_memory_online(r.m, start, end, HVO_ZONE_NORMAL), 0);
+	/* Something stays in each section before; in the first one that may be descriptors. */
+	for (i = 0; i < 4; i++)
+		rc[i] = hvo_alloc_contig_range(r.m, i * HVO_SECTION_FRAMES + 5,
+					       i * HVO_SECTION_FRAMES + 6, 0);
+	assert_true(rc[0] == 0 || rc[0] == -HVO_EBUSY);
+	assert_true(!rc[1] && !rc[2] && !rc[3]);
+	assert_int_equal(hvo_alloc_contig_pages(r.m, HVO_SECTION_FRAMES, HVO_GFP_KERNEL, ANY, &pfn),
+			 0);
+	assert_int_equal(pfn, start);
+	rig_audit(&r);
+	assert_int_equal(hvo_free_contig_range(r.m, start, end), 0);
+	rig_audit(&r);
+	rig_close(&r);
+}
+EACH_MODE(past_absent)
+
+/* Held once more than its owner knows. */
+static void pin(struct holder *h, hvo_pfn_t start, unsigned int order)
+{
+	hvo_pfn_t end = start + (UINT64_C(1) << order);
+
+	assert_int_equal(hvo_alloc_contig_range(h->r->m, start, end, 0), 0);
+	assert_int_equal(rig_page(h->r, start)->order, order);
+	holder_hold(h, start, order, HOLD_FILLED);
+	assert_int_equal(hvo_get_page(h->r->m, start, NULL), 0);
+}
+
+/* What is in use when a range is looked at first, and is not a moment later, is in nobody's way. */
+static void let_go(void *arg, uint64_t ns)
+{
+	struct holder *h = arg;
+
+	(void)ns;
+	/* Between two rounds. */
+	if (h->isolates == 2 && rig_page(h->r, 98304 + 700)->refcount == 2)
+		assert_int_equal(hvo_put_page(h->r->m, 98304 + 700), 0);
+}
+
+static void gone_meanwhile(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 512);
+	struct holder h;
+	struct rig r;
+
+	rig_open(&r, RIG_SIM, &cfg);
+	holder_open(&h, &r, 0);
+	pin(&h, 98304 + 700, 0);
+	r.on_sleep = let_go;
+	r.on_sleep_arg = &h;
+	assert_int_equal(hvo_alloc_contig_range(r.m, 98304, 98304 + 2048, 0), 0);
+	r.on_sleep = NULL;
+	assert_int_equal(h.moves, 1);
+	expect_taken(&r, 98304, 98304 + 2048);
+	assert_int_equal(hvo_free_contig_range(r.m, 98304, 98304 + 2048), 0);
+	rig_audit(&r);
+	holder_close(&h);
+	rig_close(&r);
+}
+EACH_MODE(gone_meanwhile)
+
 /* ---- CMA areas ------------------------------------------------------------------------------ */
 
 static void cma_small(enum hvo_mode mode)
@@ -411,16 +483,6 @@ EACH_MODE(cma_small)
  * nobody waits for a thousand attempts.
  */
 #define ATTEMPT 5 /* rounds */
-
-static void pin(struct holder *h, hvo_pfn_t start, unsigned int order)
-{
-	hvo_pfn_t end = start + (UINT64_C(1) << order);
-
-	assert_int_equal(hvo_alloc_contig_range(h->r->m, start, end, 0), 0);
-	assert_int_equal(rig_page(h->r, start)->order, order);
-	holder_hold(h, start, order, HOLD_FILLED);
-	assert_int_equal(hvo_get_page(h->r->m, start, NULL), 0);
-}
 
 static void cma_pinned(enum hvo_mode mode)
 {
@@ -918,14 +980,15 @@ EACH_MODE(fails)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_free_ranges),   cmocka_unit_test(test_used_ranges),
-		cmocka_unit_test(test_huge_ranges),   cmocka_unit_test(test_unmovable),
-		cmocka_unit_test(test_clear_on_free), cmocka_unit_test(test_arguments),
-		cmocka_unit_test(test_pages),	      cmocka_unit_test(test_cma_small),
-		cmocka_unit_test(test_cma_pinned),    cmocka_unit_test(test_cma_giga),
-		cmocka_unit_test(test_gigantic),      cmocka_unit_test(test_gigantic_pinned),
-		cmocka_unit_test(test_fails),	      cmocka_unit_test(test_node_pages),
-		cmocka_unit_test(test_node_evacuate), cmocka_unit_test(test_node_cma),
+		cmocka_unit_test(test_free_ranges),    cmocka_unit_test(test_used_ranges),
+		cmocka_unit_test(test_huge_ranges),    cmocka_unit_test(test_unmovable),
+		cmocka_unit_test(test_clear_on_free),  cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_pages),	       cmocka_unit_test(test_past_absent),
+		cmocka_unit_test(test_gone_meanwhile), cmocka_unit_test(test_cma_small),
+		cmocka_unit_test(test_cma_pinned),     cmocka_unit_test(test_cma_giga),
+		cmocka_unit_test(test_gigantic),       cmocka_unit_test(test_gigantic_pinned),
+		cmocka_unit_test(test_fails),	       cmocka_unit_test(test_node_pages),
+		cmocka_unit_test(test_node_evacuate),  cmocka_unit_test(test_node_cma),
 		cmocka_unit_test(test_node_gigantic),
 	};
 

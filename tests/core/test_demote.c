@@ -219,6 +219,9 @@ static void test_demote_surplus(void **state)
 	open_full(&r, 3, &small, &large, &hog);
 	assert_int_equal(rig_resize(large, ANY, 0).refused, 3);
 	expect_pool(large, 3, 3, 3);
+	/* Nor can they be demoted now: they stay what they are. */
+	assert_int_equal(hvo_pool_demote(large, ANY, 2, &done), -HVO_ENOMEM);
+	expect_pool(large, 3, 3, 3);
 	hog_release(&r, &hog, UINT64_MAX);
 	assert_int_equal(hvo_pool_demote(large, ANY, 1, &done), 0);
 	expect_pool(large, 2, 2, 2);

@@ -25,6 +25,30 @@ static bool take(struct holder *h, unsigned int order, int node)
 	return true;
 }
 
+/* What leaves goes to another node, also where that has nothing but zone Normal. */
+static void to_another_node(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 512);
+	hvo_pfn_t start = 4 * SECTION;
+	struct holder h;
+	struct rig r;
+
+	cfg.nr_nodes = 2;
+	cfg.hotplug_bytes = 256 * MIB;
+	rig_open(&r, RIG_SIM, &cfg);
+	holder_open(&h, &r, 0);
+	assert_int_equal(hvo_memory_add(r.m, 0, start, start + SECTION, 0), 0);
+	assert_int_equal(hvo_memory_online(r.m, start, start + SECTION, HVO_ZONE_MOVABLE), 0);
+	assert_true(take(&h, 3, 0));
+	assert_in_range(h.held[0].pfn, start, start + SECTION - 1);
+	assert_int_equal(hvo_memory_offline(r.m, start, start + SECTION), 0);
+	assert_in_range(h.held[0].pfn, 2 * SECTION, 4 * SECTION - 1);
+	rig_audit(&r);
+	holder_close(&h);
+	rig_close(&r);
+}
+EACH_MODE(to_another_node)
+
 /* ---- to and fro ------------------------------------------------------------------------- */
 
 static uint64_t descriptors_of(const struct rig *r, uint64_t sections)
@@ -494,11 +518,12 @@ static void test_faults(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cycle_sim),   cmocka_unit_test(test_cycle_linux),
-		cmocka_unit_test(test_arguments),   cmocka_unit_test(test_pinned),
-		cmocka_unit_test(test_no_place),    cmocka_unit_test(test_last_section),
-		cmocka_unit_test(test_self_hosted), cmocka_unit_test(test_huge_added_later),
-		cmocka_unit_test(test_both_nodes),  cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_to_another_node),	 cmocka_unit_test(test_cycle_sim),
+		cmocka_unit_test(test_cycle_linux),	 cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_pinned),		 cmocka_unit_test(test_no_place),
+		cmocka_unit_test(test_last_section),	 cmocka_unit_test(test_self_hosted),
+		cmocka_unit_test(test_huge_added_later), cmocka_unit_test(test_both_nodes),
+		cmocka_unit_test(test_faults),
 	};
 
 	return run_program(argc, argv, tests, NULL, NULL);

@@ -523,8 +523,16 @@ static void forgotten(enum hvo_mode mode)
 	assert_int_equal(hvo_memory_offline(r.m, FIRST, end), 0);
 	assert_int_equal(hvo_memory_failure(r.m, pfn + 1), -HVO_EINVAL);
 	rig_audit(&r);
+	/* The first frames behind it. */
+	assert_int_equal(hvo_memory_add(r.m, 0, end, end + SECTION, 0), 0);
+	assert_int_equal(hvo_memory_online(r.m, end, end + SECTION, HVO_ZONE_MOVABLE), 0);
+	assert_int_equal(hvo_memory_failure(r.m, end), 0);
 	assert_int_equal(hvo_memory_remove(r.m, FIRST, end), 0);
-	assert_int_equal(hvo_poisoned(r.m, NULL, 0), 2000);
+	assert_int_equal(hvo_poisoned(r.m, NULL, 0), 2001);
+	pfn = 0;
+	assert_int_equal(hvo_poisoned(r.m, &pfn, 1), 2001);
+	assert_int_equal(pfn, 65536);
+	assert_int_equal(rig_page(&r, end)->state, HVO_PAGE_POISONED);
 	rig_audit(&r);
 	assert_int_equal(hvo_memory_add(r.m, 0, FIRST, end, 0), 0);
 	assert_int_equal(hvo_memory_online(r.m, FIRST, end, HVO_ZONE_MOVABLE), 0);

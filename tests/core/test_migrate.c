@@ -1003,6 +1003,15 @@ static void failed_frozen_in(enum hvo_mode mode, unsigned int order)
 	rig_close(&r);
 }
 
+static void on_failed_resize(struct hvo_owner *owner, struct hvo_machine *m, hvo_pfn_t frame,
+			     hvo_pfn_t pfn, unsigned int order)
+{
+	struct table *t = owner->arg;
+
+	on_failed(owner, m, frame, pfn, order);
+	t->wrong += hvo_pool_resize(pool_of_order(m, HVO_PAGEBLOCK_ORDER), ANY, 1, NULL) != 0;
+}
+
 /* It fails just then, and its block does not move after all: the owner is told by hvo_work(). */
 static void told_later_in(enum hvo_mode mode, bool fails)
 {
@@ -1012,6 +1021,7 @@ static void told_later_in(enum hvo_mode mode, bool fails)
 	struct rig r;
 
 	rig_open(&r, RIG_SIM, &cfg);
+	(void)rig_pool_new(&r, HVO_PAGEBLOCK_ORDER);
 	t = table_new(&r);
 	s = own(t, 9);
 	t->fail_source = fails;
@@ -1022,6 +1032,8 @@ static void told_later_in(enum hvo_mode mode, bool fails)
 	assert_int_equal(rig_sim(&r).works > t->works, fails);
 	assert_int_equal(t->failures, 0);
 	t->fail_source = false;
+	/* No lock is held then: the owner may ask for anything. */
+	t->owner.failed = on_failed_resize;
 	(void)hvo_work(r.m, UINT64_MAX, NULL);
 	assert_int_equal(t->failures, fails);
 	table_free(t);

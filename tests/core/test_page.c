@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "core/lock.h"
 #include "core/page.h"
 #include "core/sort.h"
 
@@ -305,6 +306,24 @@ static void test_heads_folded(void **state)
 	rig_close(&r);
 }
 
+/* What is released is held: a lock that nobody took is noticed at the latest when it is let go. */
+static void test_release(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 128);
+	static struct rig r;
+
+	(void)state;
+	rig_open(&r, RIG_SIM, &cfg);
+	lock_acquire(r.m, &r.m->memmap_lock);
+	lock_release(r.m, &r.m->memmap_lock);
+	if (!rig_panics(&r)) {
+		lock_release(r.m, &r.m->memmap_lock);
+		fail_msg("released twice");
+	}
+	assert_string_equal(r.panic_what, "LOCK-1: a lock is released that nobody holds");
+	rig_close(&r);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -317,6 +336,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_heads),
 		cmocka_unit_test(test_heads_linux_mode),
 		cmocka_unit_test(test_heads_folded),
+		cmocka_unit_test(test_release),
 	};
 
 	return run_program(argc, argv, tests, NULL, NULL);

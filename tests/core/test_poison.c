@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/badframe.h"
 #include "core/fold.h"
 #include "core/page.h"
 
@@ -1094,6 +1095,81 @@ static void test_threads(void **state)
 	together(RIG_SIM, HVO_ON_DEMAND);
 }
 
+/* Whoever frees the last of an isolated block leaves what failed in it to hvo_work(). */
+static void freed_isolated(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 128);
+	uint64_t works;
+	hvo_pfn_t pfn;
+	struct rig r;
+
+	rig_open(&r, RIG_SIM, &cfg);
+	pfn = rig_alloc(&r, HVO_GFP_USER, HVO_PAGEBLOCK_ORDER);
+	assert_int_equal(hvo_memory_failure(r.m, pfn + 5), -HVO_EBUSY);
+	assert_int_equal(hvo_isolate_range(r.m, pfn, pfn + HVO_PAGEBLOCK_FRAMES), 0);
+	works = rig_sim(&r).works;
+	rig_put(&r, pfn);
+	assert_true(rig_sim(&r).works > works);
+	assert_int_equal(hvo_unisolate_range(r.m, pfn, pfn + HVO_PAGEBLOCK_FRAMES), 0);
+	(void)hvo_work(r.m, UINT64_MAX, NULL);
+	assert_int_equal(rig_page(&r, pfn + 5)->state, HVO_PAGE_POISONED);
+	rig_audit(&r);
+	rig_close(&r);
+}
+EACH_MODE(freed_isolated)
+
+/* ---- nobody to be told ------------------------------------------------------------------------- */
+
+struct meanwhile {
+	struct rig r;
+	hvo_pfn_t bad;
+};
+
+/* Recorded while its block is in no hand; the rest of hvo_memory_failure() would wait for us. */
+static void fail_once(void *arg)
+{
+	struct meanwhile *w = arg;
+
+	if (w->bad != HVO_PFN_NONE)
+		badframe_record_own(w->r.m, w->bad);
+	w->bad = HVO_PFN_NONE;
+}
+
+/* A frame fails while its block is split: whatever becomes of that, hvo_work() is asked to tell. */
+static void while_split(bool refused)
+{
+	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 128);
+	struct meanwhile w;
+	uint64_t works;
+	hvo_pfn_t pfn;
+
+	rig_open(&w.r, RIG_SIM, &cfg);
+	pfn = rig_alloc(&w.r, HVO_GFP_USER, 10);
+	w.bad = pfn + 700;
+	w.r.on_call = fail_once;
+	w.r.on_call_arg = &w;
+	works = rig_sim(&w.r).works;
+	if (refused)
+		rig_arm(&w.r, 1, true);
+	assert_int_equal(hvo_split_page(w.r.m, pfn, 0), refused ? -HVO_ENOMEM : 0);
+	rig_disarm(&w.r);
+	w.r.on_call = NULL;
+	assert_int_equal(w.bad, HVO_PFN_NONE);
+	assert_int_equal(rig_sim(&w.r).works, works + 1);
+	(void)hvo_work(w.r.m, UINT64_MAX, NULL);
+	assert_true(rig_page(&w.r, hvo_page_head(hvo_machine_memmap(w.r.m), pfn + 700))->flags &
+		    HVO_PF_POISONED);
+	rig_audit(&w.r);
+	rig_close(&w.r);
+}
+
+static void test_while_split(void **state)
+{
+	(void)state;
+	while_split(false);
+	while_split(true);
+}
+
 /* ---- many ------------------------------------------------------------------------------------ */
 
 #define MANY 3000
@@ -1236,6 +1312,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_head_in_its_block),
 		cmocka_unit_test(test_audit),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_freed_isolated),
+		cmocka_unit_test(test_while_split),
 		cmocka_unit_test(test_many_descriptors),
 		cmocka_unit_test(test_cleared_around),
 		cmocka_unit_test(test_many),

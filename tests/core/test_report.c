@@ -609,10 +609,32 @@ static void test_threads(void **state)
 	threads(HVO_LINUX);
 }
 
+/* Of the node that is named, and of no other. */
+static void of_one_node(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 512);
+	uint64_t there[2], pfn;
+	struct rig r;
+
+	cfg.nr_nodes = 2;
+	rig_open(&r, RIG_SIM, &cfg);
+	assert_true(hvo_report_free(r.m, 1, 9, UINT64_MAX, NULL) > 0);
+	for (pfn = there[0] = there[1] = 0; pfn < 131072; pfn += 512)
+		there[pfn >= 65536] += hvo_reported(r.m, pfn);
+	assert_int_equal(there[0], 0);
+	assert_int_equal(there[1] * 512, reported(&r));
+	assert_true(hvo_report_free(r.m, 0, 9, UINT64_MAX, NULL) > 0);
+	assert_true(reported(&r) > there[1] * 512);
+	rig_audit(&r);
+	rig_close(&r);
+}
+EACH_MODE(of_one_node)
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_there_and_back),
+		cmocka_unit_test(test_of_one_node),
 		cmocka_unit_test(test_zero_again),
 		cmocka_unit_test(test_home_again),
 		cmocka_unit_test(test_arguments),

@@ -53,6 +53,9 @@ static void reserve_in(enum hvo_mode mode)
 	/* Nothing that is promised leaves: not by dissolving, not by shrinking. */
 	assert_int_equal(rig_resize(pool, ANY, 0).done, 0);
 	expect(pool, 10, 4, 10, 4);
+	/* So many of them are wanted again, and no more. */
+	assert_int_equal(rig_resize(pool, ANY, 4).done, 4);
+	expect(pool, 10, 4, 6, 4);
 	rig_resize(pool, ANY, 10);
 	expect(pool, 10, 4, 0, 4);
 	pfn[6] = rig_take_reserved(pool);
@@ -101,10 +104,33 @@ static void test_reserve(void **state)
 
 /* ---- overcommit -------------------------------------------------------------------- */
 
+/* More at once than is gathered in one go. */
+static void promise_many(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 2048);
+	struct hvo_pool *pool;
+	struct rig r;
+
+	rig_open(&r, RIG_SIM, &cfg);
+	pool = rig_pool_new(&r, 9);
+	assert_int_equal(hvo_pool_set_overcommit(pool, 700), 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 701), -HVO_ENOMEM);
+	expect(pool, 0, 0, 0, 0);
+	assert_int_equal(hvo_pool_reserve(pool, ANY, 700), 0);
+	expect(pool, 700, 700, 700, 700);
+	assert_int_equal(rig_pool(pool, ANY).optimized, 700);
+	rig_audit(&r);
+	assert_int_equal(hvo_pool_unreserve(pool, 700), 0);
+	expect(pool, 0, 0, 0, 0);
+	rig_audit(&r);
+	rig_close(&r);
+}
+EACH_MODE(promise_many)
+
 static void overcommit_in(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 256);
-	uint64_t tails = mode == HVO_LINUX ? 7 : 0;
+	uint64_t tails = mode == HVO_LINUX ? 7 : 0, works;
 	struct hvo_machine_stat before = { .size = sizeof(before) },
 				after = { .size = sizeof(after) };
 	hvo_pfn_t pfn[8], none = 77;
@@ -129,9 +155,11 @@ static void overcommit_in(enum hvo_mode mode)
 	rig_audit(&r);
 	/* The first three that come back leave, whichever they are. */
 	before = rig_stat(&r);
+	works = rig_sim(&r).works;
 	for (i = 0; i < 5; i++)
 		rig_put(&r, pfn[i]);
 	expect(pool, 2, 2, 0, 0);
+	assert_int_equal(rig_sim(&r).works > works, mode == HVO_LINUX);
 	assert_int_equal(rig_pool(pool, ANY).deferred, mode == HVO_LINUX ? 3 : 0);
 	rig_audit(&r);
 	assert_int_equal(hvo_work(r.m, 2, NULL), mode == HVO_LINUX ? 2 : 0);
@@ -498,6 +526,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reserve),
+		cmocka_unit_test(test_promise_many),
 		cmocka_unit_test(test_overcommit),
 		cmocka_unit_test(test_refused_uses_room),
 		cmocka_unit_test(test_retried),

@@ -13,7 +13,9 @@
 #include "harness.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #define THREADS 2
 #define HELD 24
@@ -322,6 +324,86 @@ static void test_linux_linux_mode(void **state)
 	together(RIG_LINUX, HVO_LINUX, 6000);
 }
 
+/* ---- whom a machine calls ---------------------------------------------------------- */
+
+struct called {
+	struct hvo_shrinker shrinker;
+	struct hvo_machine *m;
+	pthread_t other;
+	bool oom;
+	unsigned int calls;
+	atomic_bool gone;
+};
+
+static void *take_away(void *arg)
+{
+	struct called *c = arg;
+
+	if (c->oom)
+		(void)hvo_set_oom_notifier(c->m, NULL, NULL);
+	else
+		(void)hvo_shrinker_unregister(c->m, &c->shrinker);
+	atomic_store(&c->gone, true);
+	return NULL;
+}
+
+/* Somebody takes away what is just called, and has to wait until it returns. */
+static uint64_t while_called(struct called *c)
+{
+	if (c->calls++)
+		return 0;
+	assert_int_equal(pthread_create(&c->other, NULL, take_away, c), 0);
+	(void)usleep(20000);
+	assert_false(atomic_load(&c->gone));
+	return 0;
+}
+
+static uint64_t on_scan(struct hvo_shrinker *shrinker, struct hvo_machine *m, uint64_t nr_frames)
+{
+	(void)m;
+	(void)nr_frames;
+	return while_called(shrinker->arg);
+}
+
+static uint64_t on_oom(void *arg, struct hvo_machine *m, unsigned int order)
+{
+	(void)m;
+	(void)order;
+	return while_called(arg);
+}
+
+static void test_taken_away(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 128);
+	unsigned int oom;
+
+	(void)state;
+	for (oom = 0; oom < 2; oom++) {
+		struct called c = { .oom = oom };
+		struct hog hog = { 0 };
+		struct rig r;
+		hvo_pfn_t pfn;
+
+		rig_open(&r, RIG_LINUX, &cfg);
+		hog_all(&r, &hog, 0, false);
+		c.m = r.m;
+		c.shrinker = (struct hvo_shrinker){ sizeof(c.shrinker), on_scan, &c, NULL };
+		if (oom)
+			assert_int_equal(hvo_set_oom_notifier(r.m, on_oom, &c), 0);
+		else
+			assert_int_equal(hvo_shrinker_register(r.m, &c.shrinker), 0);
+		assert_int_equal(hvo_alloc_pages(r.m, HVO_GFP_KERNEL, 0, 0, &pfn), -HVO_ENOMEM);
+		assert_int_equal(c.calls, 1);
+		assert_int_equal(pthread_join(c.other, NULL), 0);
+		assert_true(c.gone);
+		assert_int_equal(hvo_alloc_pages(r.m, HVO_GFP_KERNEL, 0, 0, &pfn), -HVO_ENOMEM);
+		assert_int_equal(c.calls, 1);
+		hog_release(&r, &hog, UINT64_MAX);
+		rig_audit(&r);
+		rig_close(&r);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -330,6 +412,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_linux_on_demand),
 		cmocka_unit_test(test_linux_linux_mode),
 		cmocka_unit_test(test_split_against_reader),
+		cmocka_unit_test(test_taken_away),
 	};
 
 	return run_program(argc, argv, tests, NULL, NULL);

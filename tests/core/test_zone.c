@@ -209,6 +209,26 @@ static void min_free(enum hvo_mode mode)
 }
 BOTH(min_free)
 
+/* What was computed from the size is forgotten once somebody says how much. */
+static void min_free_given(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 512);
+	hvo_pfn_t pfn = cfg.memory_bytes / HVO_FRAME_SIZE;
+	struct rig r;
+
+	cfg.min_free_bytes = 0;
+	cfg.hotplug_bytes = 128 * MIB;
+	rig_open(&r, RIG_SIM, &cfg);
+	assert_int_not_equal(hvo_min_free(r.m), 5 * MIB);
+	assert_int_equal(hvo_set_min_free(r.m, 5 * MIB), 0);
+	assert_int_equal(hvo_memory_add(r.m, 0, pfn, pfn + HVO_SECTION_FRAMES, 0), 0);
+	assert_int_equal(hvo_memory_online(r.m, pfn, pfn + HVO_SECTION_FRAMES, HVO_ZONE_NORMAL), 0);
+	assert_int_equal(hvo_min_free(r.m), 5 * MIB);
+	assert_int_equal(rig_zone(&r, 0, HVO_ZONE_NORMAL).watermark_min, 5 * MIB / HVO_FRAME_SIZE);
+	rig_close(&r);
+}
+BOTH(min_free_given)
+
 static void nodes_and_zones(enum hvo_mode mode)
 {
 	struct hvo_config cfg = rig_config(mode, 512);
@@ -333,6 +353,42 @@ static void reclaim(enum hvo_mode mode)
 }
 BOTH(reclaim)
 
+/* As much as was asked for is enough: no other shrinker is called. */
+static uint64_t scan_exactly(struct hvo_shrinker *shrinker, struct hvo_machine *m,
+			     uint64_t nr_frames)
+{
+	struct giver *g = shrinker->arg;
+
+	(void)m;
+	g->calls++;
+	hog_release(g->r, g->h, 16);
+	return nr_frames;
+}
+
+static void enough(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 128);
+	struct giver first = { 0 }, last = { 0 };
+	struct hog h = { 0 };
+	struct rig r;
+
+	rig_open(&r, RIG_SIM, &cfg);
+	last = (struct giver){ { sizeof(last.shrinker), scan_exactly, &last, NULL }, &r, &h, 0, 0 };
+	first = (struct giver){
+		{ sizeof(last.shrinker), scan_exactly, &first, NULL }, &r, &h, 0, 0
+	};
+	assert_int_equal(hvo_shrinker_register(r.m, &last.shrinker), 0);
+	assert_int_equal(hvo_shrinker_register(r.m, &first.shrinker), 0);
+	hog_all(&r, &h, 0, false);
+	assert_int_equal(try_alloc(&r, HVO_GFP_KERNEL | HVO_GFP_NORETRY, 0, 0), 0);
+	assert_int_equal(first.calls, 1);
+	assert_int_equal(last.calls, 0);
+	hog_release(&r, &h, UINT64_MAX);
+	rig_audit(&r);
+	rig_close(&r);
+}
+BOTH(enough)
+
 /* ---- which block serves ----------------------------------------------------------------- */
 
 static void fullest_first(enum hvo_mode mode)
@@ -404,6 +460,72 @@ static void migrate_types(enum hvo_mode mode)
 	rig_close(&r);
 }
 BOTH(migrate_types)
+
+/* A pageblock that is mostly free becomes one of the kind that takes from it; another stays. */
+static void type_follows(enum hvo_mode mode)
+{
+	struct hvo_zone_types types = { .size = sizeof(types) };
+	struct hvo_config cfg = rig_config(mode, 128);
+	unsigned int kernel = HVO_GFP_KERNEL, reclaimable = kernel | HVO_GFP_RECLAIMABLE, i, nr;
+	hvo_pfn_t mine[2], whole[64], pfn;
+	uint64_t unmovable;
+	struct rig r;
+
+	rig_open(&r, RIG_SIM, &cfg);
+	mine[0] = rig_alloc(&r, kernel, 0);
+	mine[1] = rig_alloc(&r, kernel, 8);
+	for (nr = 0; nr < 64; nr++)
+		if (hvo_alloc_pages(r.m, kernel | HVO_GFP_NOWARN, 9, 0, &whole[nr]))
+			break;
+	assert_int_equal(hvo_zone_types(r.m, 0, HVO_ZONE_NORMAL, &types), 0);
+	unmovable = types.nr_cut[HVO_MIGRATE_UNMOVABLE];
+	assert_int_equal(types.nr_cut[HVO_MIGRATE_RECLAIMABLE], 0);
+	/* Less than half is left. */
+	pfn = rig_alloc(&r, reclaimable, 7);
+	assert_int_equal(hvo_zone_types(r.m, 0, HVO_ZONE_NORMAL, &types), 0);
+	assert_int_equal(types.nr_cut[HVO_MIGRATE_UNMOVABLE], unmovable);
+	rig_put(&r, pfn);
+	rig_put(&r, mine[1]);
+	pfn = rig_alloc(&r, reclaimable, 7);
+	assert_int_equal(pfn >> HVO_PAGEBLOCK_ORDER, mine[0] >> HVO_PAGEBLOCK_ORDER);
+	assert_int_equal(hvo_zone_types(r.m, 0, HVO_ZONE_NORMAL, &types), 0);
+	assert_int_equal(types.nr_cut[HVO_MIGRATE_UNMOVABLE], unmovable - 1);
+	assert_int_equal(types.nr_cut[HVO_MIGRATE_RECLAIMABLE], 1);
+	rig_audit(&r);
+	rig_put(&r, pfn);
+	rig_put(&r, mine[0]);
+	for (i = 0; i < nr; i++)
+		rig_put(&r, whole[i]);
+	rig_audit(&r);
+	rig_close(&r);
+}
+BOTH(type_follows)
+
+/* What the last user wrote into the words of a block is no business of the next one. */
+static void words_of_others(enum hvo_mode mode)
+{
+	struct hvo_config cfg = rig_config(mode, 128);
+	hvo_pfn_t pfn, again;
+	uint64_t word;
+	unsigned int i;
+	struct rig r;
+
+	rig_open(&r, RIG_SIM, &cfg);
+	pfn = rig_alloc(&r, HVO_GFP_KERNEL, 3);
+	for (i = 0; i < HVO_PAGE_PRIVATE; i++)
+		assert_int_equal(hvo_page_set_private(r.m, pfn, i, 7 + i), 0);
+	rig_put(&r, pfn);
+	again = rig_alloc(&r, HVO_GFP_KERNEL, 3);
+	assert_int_equal(again, pfn);
+	for (i = 0; i < HVO_PAGE_PRIVATE; i++) {
+		assert_int_equal(hvo_page_private(r.m, pfn, i, &word), 0);
+		assert_int_equal(word, 0);
+	}
+	rig_put(&r, again);
+	rig_audit(&r);
+	rig_close(&r);
+}
+BOTH(words_of_others)
 
 /* ---- arguments and counts ------------------------------------------------------------------ */
 
@@ -777,6 +899,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_watermarks),	cmocka_unit_test(test_default_watermarks),
 		cmocka_unit_test(test_nodes_and_zones), cmocka_unit_test(test_reclaim),
 		cmocka_unit_test(test_fullest_first),	cmocka_unit_test(test_migrate_types),
+		cmocka_unit_test(test_type_follows),	cmocka_unit_test(test_min_free_given),
+		cmocka_unit_test(test_enough),		cmocka_unit_test(test_words_of_others),
 		cmocka_unit_test(test_arguments),	cmocka_unit_test(test_references),
 		cmocka_unit_test(test_stale_tails),	cmocka_unit_test(test_split),
 		cmocka_unit_test(test_split_refused),	cmocka_unit_test(test_split_without_memory),

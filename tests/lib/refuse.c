@@ -113,7 +113,10 @@ CALL(int, memfd_create, -1, (const char *name, unsigned int flags), (name, flags
 CALL(int, fstat64, -1, (int fd, struct stat *st), (fd, st))
 CALL(int, fstatat64, -1, (int dir, const char *path, struct stat *st, int flags),
      (dir, path, st, flags))
+CALL(void *, malloc, NULL, (size_t size), (size))
 CALL(void *, calloc, NULL, (size_t nr, size_t size), (nr, size))
+CALL(void *, reallocarray, NULL, (void *at, size_t nr, size_t size), (at, nr, size))
+CALL(FILE *, open_memstream, NULL, (char **text, size_t *len), (text, len))
 CALL(char *, strdup, NULL, (const char *text), (text))
 CALL(int, pthread_create, errno,
      (pthread_t * thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg),

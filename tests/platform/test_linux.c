@@ -58,6 +58,8 @@ static void must(bool ok, const char *what, int line)
 #define MUST(x) must((x), #x, __LINE__)
 
 #define CHILD_SKIP 77
+/* Far more than any needs, in a build without optimization too. */
+#define CHILD_SECONDS 600
 
 /* Exit status of a child, or 128 + the signal that ended it. */
 static int child_wait(pid_t pid)
@@ -79,7 +81,7 @@ static int child_run(int (*fn)(void *arg), void *arg)
 	pid = fork();
 	if (!pid) {
 		in_child = true;
-		alarm(60);
+		alarm(CHILD_SECONDS);
 		_exit(fn(arg));
 	}
 	return pid < 0 ? -1 : child_wait(pid);
@@ -1772,6 +1774,104 @@ static uint8_t *array_page(const struct box *box, uint64_t page)
 	return (uint8_t *)hvo_linux_array(box->host) + (page << PAGE_SHIFT);
 }
 
+/* ---- mapped by somebody else ---------------------------------------------------------------- */
+
+struct mismatches {
+	unsigned int nr;
+	uint64_t page[8], recorded[8], real[8];
+};
+
+static void on_mismatch(void *arg, uint64_t page, uint64_t recorded, uint64_t real)
+{
+	struct mismatches *all = arg;
+
+	if (all->nr < 8) {
+		all->page[all->nr] = page;
+		all->recorded[all->nr] = recorded;
+		all->real[all->nr] = real;
+	}
+	all->nr++;
+}
+
+/* Pages of the array, [page, page + nr), are not what the library thinks. */
+static void map_other(const struct box *box, uint64_t page, uint64_t nr, int prot, int flags,
+		      int fd)
+{
+	char *at = (char *)box->host->array + (page << PAGE_SHIFT);
+
+	MUST(mmap(at, nr << PAGE_SHIFT, prot, flags | MAP_FIXED, fd, 0) == at);
+}
+
+/* Each run that differs is one finding, and only that. */
+static void expect_mismatch(struct box *box, uint64_t page, hvo_pfn_t recorded, bool shared)
+{
+	struct mismatches all = { 0 };
+
+	hvo_linux_audit(box->host, on_mismatch, &all);
+	MUST(all.nr == 1);
+	MUST(all.page[0] == page);
+	MUST(all.recorded[0] == recorded);
+	MUST((all.real[0] == HVO_SHARED_TAIL) == shared);
+}
+
+static int mapped_by_others(void *arg)
+{
+	const struct hvo_linux_options opt = { .size = sizeof(opt), .sparse = true };
+	struct mismatches none = { 0 };
+	uint64_t tails, page;
+	hvo_pfn_t frame;
+	struct box box;
+	int fd;
+
+	(void)arg;
+	box_open_virtual(&box, HVO_ON_DEMAND, 256 * MIB, &opt);
+	hvo_linux_audit(box.host, on_mismatch, &none);
+	MUST(!none.nr);
+	/* In the middle: a run of shared tails, and a page that has its frame. */
+	for (tails = box.host->array_pages / 2;
+	     hvo_linux_backing(box.host, tails) != HVO_SHARED_TAIL ||
+	     hvo_linux_backing(box.host, tails + 3) != HVO_SHARED_TAIL;)
+		tails++;
+	for (page = 0; hvo_linux_backing(box.host, page) == HVO_SHARED_TAIL;)
+		page++;
+	frame = hvo_linux_backing(box.host, page);
+
+	map_other(&box, tails, 4, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	expect_mismatch(&box, tails, HVO_SHARED_TAIL, false);
+	map_other(&box, tails, 4, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	hvo_linux_audit(box.host, on_mismatch, &none);
+	MUST(!none.nr); /* as the library maps them */
+	/* A hole. */
+	MUST(!munmap((char *)box.host->array + (tails << PAGE_SHIFT), 2 << PAGE_SHIFT));
+	expect_mismatch(&box, tails, HVO_SHARED_TAIL, false);
+	map_other(&box, tails, 2, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	/* Another file, shared and writable as the arena is. */
+	fd = memfd_create("other", MFD_CLOEXEC);
+	MUST(fd >= 0 && !ftruncate(fd, 1 << PAGE_SHIFT));
+	map_other(&box, page, 1, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+	expect_mismatch(&box, page, frame, false);
+	/* The arena, but another frame of it; and nothing at all. */
+	map_other(&box, page, 1, PROT_READ | PROT_WRITE, MAP_SHARED, box.host->fd);
+	if (frame)
+		expect_mismatch(&box, page, frame, false);
+	map_other(&box, page, 1, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	expect_mismatch(&box, page, frame, true);
+	/* Up to the very end. */
+	MUST(!munmap((char *)box.host->array + ((box.host->array_pages - 1) << PAGE_SHIFT),
+		     1 << PAGE_SHIFT));
+	memset(&none, 0, sizeof(none));
+	hvo_linux_audit(box.host, on_mismatch, &none);
+	MUST(none.nr == 2);
+	MUST(none.page[1] == box.host->array_pages - 1);
+	return 0;
+}
+
+static void test_mapped_by_others(void **state)
+{
+	(void)state;
+	expect_child(mapped_by_others, NULL);
+}
+
 static void test_stray_write(void **state)
 {
 	uint64_t page, pages, i, folded = 0;
@@ -2165,6 +2265,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_worker_of_child),
 		cmocka_unit_test(test_worker_fails),
 		cmocka_unit_test(test_closed_asleep),
+		cmocka_unit_test(test_mapped_by_others),
 		cmocka_unit_test(test_stray_write),
 		cmocka_unit_test(test_one_tail_frame),
 		cmocka_unit_test(test_200000_huge_pages),

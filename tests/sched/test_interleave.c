@@ -18,9 +18,12 @@
 #ifdef HVO_ATOMIC_STEPS
 #define ONE_PAIR_IN 60
 #define RANDOM_RUNS 30 /* of each state */
+#elif WITH_ASAN || defined(HVO_COVERAGE)
+#define ONE_PAIR_IN 40
+#define RANDOM_RUNS 40
 #else
-#define ONE_PAIR_IN (WITH_ASAN ? 40 : 14)
-#define RANDOM_RUNS (WITH_ASAN ? 40 : 100)
+#define ONE_PAIR_IN 14
+#define RANDOM_RUNS 100
 #endif
 
 static struct finding finding;

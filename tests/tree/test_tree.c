@@ -1217,6 +1217,74 @@ static void test_hotplug(void **state)
 	tear_down(&s);
 }
 
+/* What "online" is, where the kernel decides: Movable between movable sections, else Normal. */
+static void test_default_zone(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_ON_DEMAND, 512);
+	struct stand s;
+
+	(void)state;
+	cfg.hotplug_bytes = 640 * MIB;
+	stand_up(&s, &cfg, false);
+	assert_int_equal(put(&s, MEMORY "probe", "+0x20000000"), 0);
+	assert_int_equal(put(&s, MEMORY "probe", "0x28000000"), 0);
+	assert_int_equal(put(&s, MEMORY "probe", "0x30000000"), 0);
+	assert_file(&s, MEMORY "memory5/valid_zones", "Normal Movable\n");
+	assert_int_equal(put(&s, MEMORY "memory4/state", "online_movable"), 0);
+	assert_file(&s, MEMORY "memory5/valid_zones", "Normal Movable\n");
+	assert_int_equal(put(&s, MEMORY "memory6/state", "online_movable"), 0);
+	assert_file(&s, MEMORY "memory5/valid_zones", "Movable Normal\n");
+	assert_int_equal(put(&s, MEMORY "memory5/state", "online"), 0);
+	assert_file(&s, MEMORY "memory5/valid_zones", "Movable\n");
+	/* Between movable sections, and nevertheless between Normal ones too. */
+	assert_int_equal(put(&s, MEMORY "memory5/state", "offline"), 0);
+	assert_int_equal(put(&s, MEMORY "probe", "0x38000000"), 0);
+	assert_int_equal(put(&s, MEMORY "memory7/state", "online_kernel"), 0);
+	assert_file(&s, MEMORY "memory5/valid_zones", "Normal Movable\n");
+	assert_int_equal(put(&s, MEMORY "memory5/online", "y"), 0);
+	assert_file(&s, MEMORY "memory5/valid_zones", "Normal\n");
+	/* What is added comes online by itself, by the same rule. */
+	assert_int_equal(put(&s, MEMORY "auto_online_blocks", "online"), 0);
+	assert_int_equal(put(&s, MEMORY "probe", "0x40000000"), 0);
+	assert_file(&s, MEMORY "memory8/valid_zones", "Normal\n");
+	/* Addresses that are none, and memory that is not there. */
+	assert_int_equal(put(&s, MEMORY "probe", "0x20000000 x"), -EINVAL);
+	assert_int_equal(put(&s, MEMORY "probe", "0x10000000000000000"), -ERANGE);
+	assert_int_equal(put(&s, MEMORY "memory8/online", "oh"), -EINVAL);
+	assert_int_equal(put(&s, MEMORY "memory8/online", "oFF"), 0);
+	assert_file(&s, MEMORY "memory8/online", "0\n");
+	assert_int_equal(put(&s, "/sys/kernel/hvo/remove_memory", "0x40000000"), 0);
+	assert_int_equal(put(&s, "/sys/kernel/hvo/remove_memory", "0x40000000"), -EBUSY);
+	assert_int_equal(put(&s, "/sys/kernel/hvo/remove_memory", "none"), -EINVAL);
+	tear_down(&s);
+}
+
+/* What is promised to CMA areas is part of zone Normal, wherever the rest of that is. */
+static void test_cma_is_normal(void **state)
+{
+	struct hvo_config cfg = rig_config(HVO_LINUX, 512);
+	struct hvo_zone_stat normal, cma;
+	uint64_t start, end;
+	struct stand s;
+
+	(void)state;
+	cfg.cma_bytes = 128 * MIB;
+	cfg.hotplug_bytes = 128 * MIB;
+	stand_up(&s, &cfg, false);
+	normal = rig_zone(&s.rig, 0, HVO_ZONE_NORMAL);
+	cma = rig_zone(&s.rig, 0, HVO_ZONE_CMA);
+	start = normal.start_pfn < cma.start_pfn ? normal.start_pfn : cma.start_pfn;
+	end = normal.end_pfn > cma.end_pfn ? normal.end_pfn : cma.end_pfn;
+	assert_int_equal(field(&s, "/proc/zoneinfo", "        spanned"), end - start);
+	/* Around it, now. */
+	assert_int_equal(put(&s, MEMORY "probe", "0x20000000"), 0);
+	assert_int_equal(put(&s, MEMORY "memory4/state", "online_kernel"), 0);
+	assert_int_equal(field(&s, "/proc/zoneinfo", "        spanned"),
+			 640 * MIB / HVO_FRAME_SIZE);
+	assert_int_equal(field(&s, "/proc/zoneinfo", "        cma"), 128 * MIB / HVO_FRAME_SIZE);
+	tear_down(&s);
+}
+
 /* Where the descriptors of added memory lie: of all of it, and of one block. */
 static void memmap_on_memory(enum hvo_mode mode)
 {
@@ -1528,7 +1596,8 @@ static void test_no_pools(void **state)
 struct walk {
 	struct tree *tree;
 	const char *dir;
-	unsigned int nr; /* files that were read */
+	unsigned int nr;      /* files that were read */
+	unsigned int refused; /* those that said -ENODEV */
 };
 
 /* All below a directory, but the map, which asks for each block by itself. */
@@ -1546,12 +1615,80 @@ static int read_below(void *arg, const char *name, mode_t mode)
 	if (S_ISDIR(mode)) {
 		rc = tree_list(w->tree, path, read_below, &below);
 		w->nr += below.nr;
+		w->refused += below.refused;
 		return rc;
 	}
 	rc = tree_read(w->tree, path, &text, &len);
 	free(text);
 	w->nr += !rc;
-	return rc == -EACCES ? 0 : rc;
+	w->refused += rc == -ENODEV;
+	return rc == -EACCES || rc == -ENODEV ? 0 : rc;
+}
+
+/* Of a machine that is gone a file says nothing: 0, an empty line, or that there is no such device. */
+static void gone(enum hvo_mode mode)
+{
+	static const struct {
+		const char *path, *text;
+		int rc;
+	} refused[] = {
+		{ HUGE "nr_hugepages", "1", -ENODEV },
+		{ HUGE "nr_overcommit_hugepages", "1", -ENODEV },
+		{ GIGA "demote", "1", -ENODEV },
+		{ GIGA "demote_size", "2M", -ENODEV },
+		{ VM "nr_hugepages", "1", -ENODEV },
+		{ VM "min_free_kbytes", "4096", -ENODEV },
+		{ VM "compact_memory", "1", -ENODEV },
+		{ NODE "node0/compact", "1", -ENODEV },
+		{ MEMORY "probe", "0x40000000", -ENODEV },
+		{ MEMORY "soft_offline_page", "0x1000", -ENXIO },
+		{ MEMORY "hard_offline_page", "0x1000", -ENXIO },
+		{ MEMORY "memory0/state", "offline", -ENOENT },
+		{ "/sys/kernel/hvo/remove_memory", "0x8000000", -ENODEV },
+		{ FIRMWARE "memory8/config", "1", -ENODEV },
+	};
+	struct hvo_config cfg = rig_config(mode, 1024);
+	struct walk w = { .dir = "" };
+	struct hvo_cma *cma;
+	struct stand s;
+	unsigned int i;
+	int rc;
+
+	cfg.cma_bytes = 128 * MIB;
+	cfg.hotplug_bytes = 256 * MIB;
+	stand_up(&s, &cfg, true);
+	assert_int_equal(hvo_cma_create(s.rig.m, 0, 512, &cma), 0);
+	w.tree = s.tree;
+	assert_int_equal(tree_list(s.tree, "/", read_below, &w), 0);
+	assert_int_equal(w.refused, 0);
+	hvo_machine_abandon(s.rig.m);
+	assert_int_equal(tree_list(s.tree, "/", read_below, &w), 0);
+	/* At least: min_free_kbytes, and of kpageflags the record of what failed. */
+	assert_true(w.refused >= 2);
+	for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		rc = put(&s, refused[i].path, refused[i].text);
+		if (rc != refused[i].rc)
+			fail_msg("%s: %d", refused[i].path, rc);
+	}
+	if (mode == HVO_LINUX) {
+		assert_int_equal(put(&s, HUGE "restore_policy", "carve"), -ENODEV);
+		assert_int_equal(put(&s, HUGE "fold_scope", "normal"), -ENODEV);
+	}
+	assert_file(&s, HUGE "nr_hugepages", "0\n");
+	assert_file(&s, NODE "has_memory", "\n");
+	assert_int_equal(field(&s, "/proc/meminfo", "MemTotal"), 0);
+	assert_false(exists(&s, MEMORY "memory0"));
+	assert_false(exists(&s, NODE "node0/memory0"));
+	assert_false(exists(&s, CMA "cma0"));
+	tree_free(s.tree);
+	rig_close(&s.rig);
+}
+
+static void test_gone(void **state)
+{
+	(void)state;
+	gone(HVO_ON_DEMAND);
+	gone(HVO_LINUX);
 }
 
 #define NR_CUT 400u
@@ -1581,7 +1718,7 @@ static void no_block_visited(enum hvo_mode mode)
 	if (!pid) {
 		if (mprotect((void *)first, end - first, PROT_NONE))
 			_exit(1);
-		_exit(tree_list(s.tree, "/", read_below, &w) || w.nr < 100 ? 2 : 0);
+		_exit(tree_list(s.tree, "/", read_below, &w) || w.nr < 100 || w.refused ? 2 : 0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
@@ -1618,12 +1755,15 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_cma),
 		cmocka_unit_test(test_movable_gigantic),
 		cmocka_unit_test(test_hotplug),
+		cmocka_unit_test(test_default_zone),
+		cmocka_unit_test(test_cma_is_normal),
 		cmocka_unit_test(test_memmap_on_memory),
 		cmocka_unit_test(test_offline),
 		cmocka_unit_test(test_map),
 		cmocka_unit_test(test_kpage),
 		cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_no_pools),
+		cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_no_block_visited),
 	};
 

@@ -82,7 +82,8 @@ void tour_print_machine(const struct tour *t)
 	     table_size(size, t->opt->memory_bytes), m->frames, m->frames / HVO_PAGEBLOCK_FRAMES,
 	     t->opt->nr_nodes, t->opt->nr_nodes == 1 ? "" : "s",
 	     t->opt->sim ? "simulated memory" : "memory of this process");
-	tell("descriptors  ", "%s if all of them exist; their array takes %s of addresses",
+	tell("descriptors  ",
+	     "%s if all of them exist, as in Linux mode, whose array takes %s of addresses",
 	     table_size(size, m->frames * sizeof(struct hvo_page)),
 	     table_size(part, m->array_bytes));
 	if (!t->opt->sim)
@@ -99,13 +100,11 @@ static const char *fill_name(const char *mode)
 
 void tour_print_fill(const struct tour *t)
 {
-	static const char *const heads[] = { "<the machine",
-					     "2 MiB|pages",
-					     "4 KiB|frames",
-					     "bytes|filled",
-					     "frames for|descriptors",
-					     "frames|spoilt",
-					     NULL };
+	static const char *const heads[] = { "<the machine",	       "2 MiB|pages",
+					     "4 KiB|frames",	       "bytes|filled",
+					     "frames for|descriptors", "own|memory",
+					     "frames|spoilt",	       NULL };
+	char size[TABLE_SIZE_LEN];
 	struct table *table;
 	unsigned int i;
 
@@ -114,7 +113,8 @@ void tour_print_fill(const struct tour *t)
 	puts("\n2. What a program can fill with data of its own\n");
 	tell("",
 	     "Each machine is made into huge pages as far as it goes; the rest is taken frame by "
-	     "frame until nothing is left. All of it is written, and read again.");
+	     "frame until nothing is left. All of it is written, and read again. Own memory is "
+	     "what a machine takes beside its frames.");
 	putchar('\n');
 	table = table_new(heads);
 	for (i = 0; i < t->nr_fills; i++) {
@@ -125,6 +125,10 @@ void tour_print_fill(const struct tour *t)
 		table_number(table, f->small_frames);
 		table_number(table, f->bytes_filled);
 		table_number(table, f->frames_for_descriptors);
+		if (f->metadata_backed)
+			table_cell(table, "%s", table_size(size, f->metadata_backed));
+		else
+			table_cell(table, "-");
 		table_number(table, f->checksum_errors);
 	}
 	table_print(table, stdout, 2);
@@ -407,6 +411,9 @@ static json_t *json_fill(const struct tour *t)
 		json_object_set_new(o, "bytes_filled", cli_json_number(f->bytes_filled));
 		json_object_set_new(o, "frames_for_descriptors",
 				    cli_json_number(f->frames_for_descriptors));
+		json_object_set_new(o, "metadata_bytes",
+				    t->opt->sim ? json_null() :
+						  cli_json_number(f->metadata_backed));
 		json_object_set_new(o, "checksum_errors", cli_json_number(f->checksum_errors));
 		json_array_append_new(a, o);
 	}

@@ -254,6 +254,7 @@ static void fill_machine(struct tour *t, const char *name, enum hvo_mode mode, b
 	struct tour_fill *ret = &t->fill[t->nr_fills];
 	struct held huge = { 0 }, frames = { 0 };
 	struct hvo_machine_stat stat = { .size = sizeof(stat) };
+	struct hvo_linux_info info = { .size = sizeof(info) };
 	struct hvo_pool *pool;
 	struct box box;
 
@@ -272,6 +273,8 @@ static void fill_machine(struct tour *t, const char *name, enum hvo_mode mode, b
 
 	hvo_machine_stat(box.m, &stat);
 	ret->frames_for_descriptors = stat.memmap_boot + stat.memmap;
+	if (box.on_linux && !hvo_linux_info(box.on_linux, &info))
+		ret->metadata_backed = info.metadata_backed;
 	ret->bytes_filled = (huge.nr * HVO_PAGEBLOCK_FRAMES + frames.nr) * HVO_FRAME_SIZE;
 	ret->checksum_errors = check(t, &huge, &box) + check(t, &frames, &box);
 	if (optimize || mode == HVO_ON_DEMAND)

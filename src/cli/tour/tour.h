@@ -55,6 +55,7 @@ struct tour_fill {
 	uint64_t small_frames;
 	uint64_t bytes_filled;
 	uint64_t frames_for_descriptors;
+	uint64_t metadata_backed; /* of memory beside the machine's; 0 on sim */
 	uint64_t checksum_errors;
 };
 

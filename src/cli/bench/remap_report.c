@@ -48,7 +48,7 @@ static const struct ratio_def ratio_defs[] = {
 	{ "table_fold_batch_ns", "table_fold_512", NULL, 30,
 	  "batch of 512, table layout, ns a page" },
 	{ "table_cut_batch_vs_clear", "table_cut_batch", "clear_32k", 1.5,
-	  "cut 64 blocks and make them whole / clearing 32 KiB each" },
+	  "first frames of 64 blocks and back together / clearing 32 KiB each" },
 	{ "table_scattered_4k", "table_scattered_4k", "scattered_4k", 1.0,
 	  "scattered frames / those of the virtual layout, over mappings of 4 KiB" },
 	{ "table_scattered_huge", "table_scattered_huge", "scattered_huge", 1.0,
@@ -256,7 +256,7 @@ static void print_values(const struct bench *b)
 	value_row(b, t, "table_cut", "the same, table layout");
 	value_row(b, t, "give_back", "give it back, and the block is whole, virtual layout");
 	value_row(b, t, "table_give_back", "the same, table layout");
-	value_row(b, t, "cut_batch", "cut and make whole, 64 blocks together, virtual layout");
+	value_row(b, t, "cut_batch", "first frames of 64 blocks and back together, virtual");
 	value_row(b, t, "table_cut_batch", "the same, table layout");
 	value_row(b, t, "scattered_4k", "change a frame for another, virtual, over 4 KiB");
 	value_row(b, t, "table_scattered_4k", "the same, table layout");

@@ -253,7 +253,7 @@ static int backed_bytes(const struct hvo_linux *host, const struct amounts *sum,
 /* Bytes of [start, start + len) that are there now. */
 static int add_backed(uint8_t *start, size_t len, uint64_t *sum)
 {
-	unsigned char pages[4096];
+	unsigned char pages[512];
 	size_t done, step, i;
 
 	for (done = 0; done < len; done += step) {

@@ -355,16 +355,23 @@ int64_t hvo_collapse(struct hvo_machine *m, uint64_t max_blocks, bool *ret_more)
 
 /* ---- free ----------------------------------------------------------------------------------- */
 
-void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+/* Forget what the last user's flags said. */
+static void forget_flags(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 {
 	uint16_t flags = page_flags(page_ro(m, pfn));
+
+	if (HVO_LIKELY(!flags))
+		return;
+	if (flags & HVO_PF_CMA)
+		cma_freed(m, pfn, order);
+	page_set_flags(page_rw(m, pfn), 0);
+}
+
+void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
+{
 	struct zone *z = zone_of(m, pfn);
 
-	if (HVO_UNLIKELY(flags)) {
-		if (flags & HVO_PF_CMA)
-			cma_freed(m, pfn, order);
-		page_set_flags(page_rw(m, pfn), 0);
-	}
+	forget_flags(m, pfn, order);
 	lock_acquire(m, &z->lock);
 	zone_count_freed(z, UINT64_C(1) << order);
 	if (order >= HVO_PAGEBLOCK_ORDER)
@@ -377,6 +384,28 @@ void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)
 	/* Bounds what waits to be collapsed; hysteresis: some stay cut for the next one. */
 	if (counter_read(&z->nr_collapsible) >= COLLAPSE_KEEP + COLLAPSE_BATCH)
 		vmemmap_collapse(m, z, COLLAPSE_BATCH);
+}
+
+void free_batch(struct hvo_machine *m, const hvo_pfn_t *pfns, unsigned int nr, unsigned int order)
+{
+	uint64_t frames = UINT64_C(1) << order;
+	struct zone *z;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		forget_flags(m, pfns[i], order);
+	for (i = 0; i < nr;) {
+		z = zone_of(m, pfns[i]);
+		lock_acquire(m, &z->lock);
+		for (; i < nr && zone_has(m, z, pfns[i]); i++) {
+			zone_count_freed(z, frames);
+			zone_put_whole(m, z, pfns[i], order);
+		}
+		lock_release(m, &z->lock);
+	}
+	for (i = 0; i < nr && counter_read(&m->nr_bad); i++)
+		if (badframe_in_block(m, pfns[i], order))
+			(void)cut_all_aside(m, pfns[i], pfns[i] + frames, UINT64_MAX);
 }
 
 void free_blocks(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end)

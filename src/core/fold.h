@@ -51,6 +51,12 @@ uint64_t vmemmap_collapse(struct hvo_machine *m, struct zone *z, uint64_t max);
 /* Free a block that nobody holds. Clear a user's frames before. No spin lock held. */
 void free_block(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order);
 
+/*
+ * Free blocks of one order of 9 and above that nobody holds, under one lock as long as they are in one
+ * zone. No spin lock held.
+ */
+void free_batch(struct hvo_machine *m, const hvo_pfn_t *pfns, unsigned int nr, unsigned int order);
+
 /* Free all blocks that [start, end) consists of, in state TAKEN. */
 void free_blocks(struct hvo_machine *m, hvo_pfn_t start, hvo_pfn_t end);
 

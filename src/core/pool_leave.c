@@ -204,11 +204,14 @@ void hugetlb_leave_list(struct hvo_pool *pool, struct page_list *list,
 	unsigned int nr, i, done;
 
 	lock_assert_held(pool->m, &pool->m->memmap_lock);
-	for (; on_demand(pool->m) && list->nr; res->done++)
-		hugetlb_free_page(pool, page_list_pop(pool->m, list));
 	while (list->nr) {
 		for (nr = 0; nr < BATCH && list->nr; nr++)
 			pool->batch[nr] = page_list_pop(pool->m, list);
+		if (on_demand(pool->m)) {
+			free_batch(pool->m, pool->batch, nr, pool->order);
+			res->done += nr;
+			continue;
+		}
 		if (frames_suffice(pool, pool->batch, nr))
 			nr = sort_for_mapping(pool, pool->batch, nr, res);
 		for (i = 0; i < nr; i += done) {

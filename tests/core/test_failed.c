@@ -914,7 +914,7 @@ static void all_ops(enum hvo_mode mode, uint32_t clear)
 		print_message("%-30s %3llu\n", ops[i].name, (unsigned long long)nr);
 		total += nr;
 	}
-	assert_true(total > 200);
+	assert_true(total > 80);
 }
 
 static void test_all_moments(void **state)

@@ -106,7 +106,9 @@ int hvo_pool_set_fold_scope(struct hvo_pool *pool, enum hvo_fold_scope scope)
 
 	if (rc || (unsigned int)scope >= NR_SCOPES || on_demand(pool->m))
 		return rc ? rc : -HVO_EINVAL;
+	lock_acquire(pool->m, &pool->m->memmap_lock);
 	__atomic_store_n(&pool->scope, (uint32_t)scope, __ATOMIC_RELAXED);
+	lock_release(pool->m, &pool->m->memmap_lock);
 	return 0;
 }
 

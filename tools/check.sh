@@ -122,7 +122,7 @@ add_program()
 	logs+=("build-$build/check-logs/$name${layout:+-$layout}.log")
 	case $name in
 	# Those that change what is the host's: its pools, its switches.
-	test_admin | test_arena | test_diff | test_lend_memory | test_thp) alone+=(host) ;;
+	test_admin | test_arena | test_diff | test_lend* | test_thp) alone+=(host) ;;
 	# The same program of two builds may have a name in common, of a socket or a cgroup.
 	*) alone+=("$name") ;;
 	esac

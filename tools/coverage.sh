@@ -64,7 +64,7 @@ for program in "$dir"/tests/test_*; do
 		continue
 	fi
 	case $program in
-	*/test_admin | */test_arena | */test_diff | */test_lend_memory | */test_thp) host+=("$program") ;;
+	*/test_admin | */test_arena | */test_diff | */test_lend* | */test_thp) host+=("$program") ;;
 	*) others+=("$program") ;;
 	esac
 done

@@ -4,6 +4,7 @@
  */
 #include "cli.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +152,11 @@ json_t *cli_json_word(const char *word)
 json_t *cli_json_number(uint64_t n)
 {
 	return json_integer((json_int_t)n);
+}
+
+json_t *cli_json_real(double value)
+{
+	return isnan(value) ? json_null() : json_real(value);
 }
 
 json_t *cli_json_known(bool is, uint64_t n)

@@ -46,6 +46,8 @@ json_t *cli_json_text(const char *text);
 json_t *cli_json_word(const char *word);
 
 json_t *cli_json_number(uint64_t n);
+/* null for NAN: not measured. */
+json_t *cli_json_real(double value);
 /* null unless it @is known. */
 json_t *cli_json_known(bool is, uint64_t n);
 

@@ -207,15 +207,13 @@ int alloc_block(struct hvo_machine *m, unsigned int gfp, unsigned int order, int
 	return -HVO_ENOMEM;
 }
 
-/* Blocks that a zone can give without going below its low watermark. */
+/* So many blocks could a zone give, if it has them, without going below its low watermark. */
 static uint64_t zone_spare(struct hvo_machine *m, struct zone *z, unsigned int order)
 {
 	uint64_t low = counter_read(&z->low);
 
 	lock_assert_held(m, &z->lock);
-	if (z->nr_free <= low)
-		return 0;
-	return min_u64((z->nr_free - low) >> order, zone_count_whole(m, z, order));
+	return z->nr_free > low ? (z->nr_free - low) >> order : 0;
 }
 
 static unsigned int zone_take_spare(struct hvo_machine *m, struct zone *z, unsigned int order,
@@ -266,7 +264,7 @@ uint64_t count_free_blocks(struct hvo_machine *m, unsigned int gfp, unsigned int
 		struct zone *z = &m->nodes[node].zones[zonelist[k]];
 
 		lock_acquire(m, &z->lock);
-		nr += zone_spare(m, z, order);
+		nr += min_u64(zone_spare(m, z, order), zone_count_whole(m, z, order));
 		lock_release(m, &z->lock);
 	}
 	return nr;

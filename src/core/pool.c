@@ -453,9 +453,10 @@ int hugetlb_alloc_fresh(struct hvo_pool *pool, unsigned int gfp, int node, hvo_p
 
 unsigned int hugetlb_alloc_free(struct hvo_pool *pool, int node, unsigned int max, hvo_pfn_t *pfns)
 {
-	unsigned int nr = alloc_free_blocks(pool->m, fresh_gfp(pool), pool->order, node, max, pfns);
+	unsigned int nr;
 
 	lock_assert_held(pool->m, &pool->m->memmap_lock);
+	nr = alloc_free_blocks(pool->m, fresh_gfp(pool), pool->order, node, max, pfns);
 	counter_add(&pool->m->hugetlb_allocs, nr);
 	return nr;
 }

@@ -34,12 +34,6 @@
 
 #define NS_PER_MS UINT64_C(1000000)
 
-void hugetlb_free_page(struct hvo_pool *pool, hvo_pfn_t pfn)
-{
-	page_clear_flags(page_rw(pool->m, pfn), HVO_PF_OPTIMIZED | HVO_PF_DEFERRED);
-	free_block(pool->m, pfn, pool->order);
-}
-
 void hugetlb_refuse(struct hvo_pool *pool, hvo_pfn_t pfn, uint64_t missing, uint64_t surplus)
 {
 	lock_assert_held(pool->m, &pool->m->memmap_lock);
@@ -92,7 +86,7 @@ bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize
 	lock_assert_held(m, &m->memmap_lock);
 	*ret_missing = 0;
 	if (!page_optimized(m, pfn)) {
-		hugetlb_free_page(pool, pfn);
+		free_block(pool->m, pfn, pool->order);
 		return true;
 	}
 	for (i = 0; i < pool->policy.nr_steps; i++) {
@@ -106,7 +100,7 @@ bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize
 					vmemmap_free_carved(m, pfn, pool->order);
 					note_carved(pool, pfn, res);
 				} else {
-					hugetlb_free_page(pool, pfn);
+					free_block(pool->m, pfn, pool->order);
 				}
 				return true;
 			}
@@ -128,15 +122,14 @@ bool hugetlb_restore_one(struct hvo_pool *pool, hvo_pfn_t pfn, struct hvo_resize
 static unsigned int leave_bulk(struct hvo_pool *pool, hvo_pfn_t *pfns, unsigned int nr)
 {
 	struct hvo_restore_step bulk = pool->policy.steps[0];
-	unsigned int done, i;
+	unsigned int done;
 	uint64_t missing;
 
 	if (bulk.source != HVO_RESTORE_ALLOC)
 		return 0;
 	bulk.gfp = (bulk.gfp & ~HVO_GFP_RECLAIM) | HVO_GFP_NOWARN;
 	done = vmemmap_restore(pool->m, pfns, nr, pool->order, &bulk, &missing);
-	for (i = 0; i < done; i++)
-		hugetlb_free_page(pool, pfns[i]);
+	free_batch(pool->m, pfns, done, pool->order);
 	return done;
 }
 
@@ -191,7 +184,7 @@ static unsigned int sort_for_mapping(struct hvo_pool *pool, hvo_pfn_t *pfns, uns
 			pfns[left++] = pfns[i];
 			continue;
 		}
-		hugetlb_free_page(pool, pfns[i]);
+		free_block(pool->m, pfns[i], pool->order);
 		res->done++;
 	}
 	sort_ascending(pfns, left);
@@ -303,7 +296,7 @@ void hugetlb_put(struct hvo_pool *pool, hvo_pfn_t pfn, bool restore_reserve, hvo
 	}
 	lock_release(m, &pool->lock);
 	if (direct)
-		hugetlb_free_page(pool, pfn);
+		free_block(pool->m, pfn, pool->order);
 }
 
 void hugetlb_leave(struct hvo_machine *m, hvo_pfn_t pfn, unsigned int order)

@@ -4,9 +4,6 @@
 
 #include "machine.h"
 
-/* Give a page that left the pool, and whose tails are present, to the buddy allocator. */
-void hugetlb_free_page(struct hvo_pool *pool, hvo_pfn_t pfn);
-
 /*
  * Put a page that left, and for whose tails @missing frames were missing, back into the pool, as
  * surplus if @surplus is 1; count and trace that.

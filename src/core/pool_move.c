@@ -17,6 +17,7 @@
 
 #include "alloc.h"
 #include "base.h"
+#include "fold.h"
 #include "lock.h"
 #include "optimize.h"
 #include "page.h"
@@ -138,7 +139,7 @@ static int fresh_page(struct hvo_pool *pool, unsigned int gfp, int node, bool po
 		return rc;
 	rc = populate ? populate_page(pool, pfn) : 0;
 	if (rc) {
-		hugetlb_free_page(pool, pfn);
+		free_block(pool->m, pfn, pool->order);
 		return rc;
 	}
 	pool->batch[0] = pfn;

@@ -71,11 +71,6 @@ struct tree {
 	atomic_int soft_offline;
 };
 
-struct tree_row {
-	const char *name;
-	struct tree_file file;
-};
-
 /* clang-format off */
 #define RO(name_, show_)	 { name_, { .mode = 0444, .show = show_ } }
 #define RW(name_, show_, store_) { name_, { .mode = 0644, .show = show_, .store = store_ } }

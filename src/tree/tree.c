@@ -181,27 +181,34 @@ struct place *place_new(struct tree *t, const struct place *about)
 	return p;
 }
 
+int tree_add_rows(struct tree *t, const char *dir, const struct tree_row *rows, size_t nr,
+		  void *arg)
+{
+	char path[PATH_LEN];
+	int rc = 0;
+	size_t i;
+
+	for (i = 0; i < nr && !rc; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", dir, rows[i].name);
+		rc = tree_add(t, path, &rows[i].file, arg);
+	}
+	return rc;
+}
+
 int add_dir(struct tree *t, const struct place *about, const struct tree_row *rows, size_t nr,
 	    const char *fmt, ...)
 {
 	static const struct place all = { .node = HVO_NODE_ANY };
 	struct place *p = place_new(t, about ? about : &all);
-	char path[PATH_LEN];
-	size_t len, i;
+	char dir[PATH_LEN];
 	va_list args;
-	int rc = 0;
 
 	if (!p)
 		return -ENOMEM;
 	va_start(args, fmt);
-	(void)vsnprintf(path, sizeof(path), fmt, args);
+	(void)vsnprintf(dir, sizeof(dir), fmt, args);
 	va_end(args);
-	len = strlen(path);
-	for (i = 0; i < nr && !rc; i++) {
-		(void)snprintf(path + len, sizeof(path) - len, "/%s", rows[i].name);
-		rc = tree_add(t, path, &rows[i].file, p);
-	}
-	return rc;
+	return tree_add_rows(t, dir, rows, nr, p);
 }
 
 int tree_new(struct hvo_machine *m, const struct tree_options *opt, struct tree **ret)

@@ -59,6 +59,20 @@ void tree_free(struct tree *t);
  */
 int tree_add(struct tree *t, const char *path, const struct tree_file *file, void *arg);
 
+struct tree_row {
+	const char *name;
+	struct tree_file file;
+};
+
+/**
+ * tree_add_rows() - tree_add() for @nr files of a directory
+ *
+ * Context: as tree_add().
+ * Return: as tree_add(); files that were added before an error stay.
+ */
+int tree_add_rows(struct tree *t, const char *dir, const struct tree_row *rows, size_t nr,
+		  void *arg);
+
 /* Type and permissions, as in st_mode. 0; -ENOENT; -ENOTDIR. */
 int tree_mode(struct tree *t, const char *path, mode_t *ret);
 /* The names in a directory, until @each returns other than 0, which is then returned. */

@@ -36,8 +36,6 @@
 
 #define FLOOR_BYTES (UINT64_C(256) << 20)
 #define TAIL_BYTES (HVO_PAGEBLOCK_TAILS * HVO_FRAME_SIZE)
-/* What a cut clears in the table layout. */
-#define ALL_FRAMES HVO_PAGEBLOCK_MEMMAP
 #define NR_CUTS 64u
 #define SCATTERED_FRAMES UINT64_C(65536)
 #define NR_SYSCALLS 20000u
@@ -148,6 +146,12 @@ static const struct kind kinds[NR_KINDS] = {
 	{ HVO_LINUX, HVO_LAYOUT_TABLE, "linux_table" },
 	{ HVO_ON_DEMAND, HVO_LAYOUT_VIRTUAL, "ondemand_virtual" },
 };
+
+/* Of series about a layout, whatever the mode. */
+static const char *prefix(const struct kind *kind)
+{
+	return kind->layout == HVO_LAYOUT_TABLE ? "table_" : "";
+}
 
 static void rig_open_memory(struct rig *rig, uint64_t memory_bytes, const struct kind *kind,
 			    bool sparse)
@@ -321,7 +325,8 @@ static void measure_pool(struct bench *b, struct rig *rig, const char *mode, enu
  * Folding and making present alone: Linux mode, so many pages at a time, the
  * switch on minus off.
  */
-static void measure_batch(struct bench *b, struct rig *rig, const char *layout, unsigned int batch)
+static void measure_batch(struct bench *b, struct rig *rig, const struct kind *kind,
+			  unsigned int batch)
 {
 	unsigned int nr = bench_batches[BENCH_NR_BATCHES - 1], i, on, at;
 	double grow[2] = { 0 }, shrink[2] = { 0 };
@@ -336,8 +341,8 @@ static void measure_batch(struct bench *b, struct rig *rig, const char *layout, 
 		for (at = nr; at; at -= batch)
 			shrink[on] += resize(rig, at - batch);
 	}
-	note(b, (grow[1] - grow[0]) / nr, "ns", "%sfold_%u", layout, batch);
-	note(b, (shrink[1] - shrink[0]) / nr, "ns", "%spresent_%u", layout, batch);
+	note(b, (grow[1] - grow[0]) / nr, "ns", "%sfold_%u", prefix(kind), batch);
+	note(b, (shrink[1] - shrink[0]) / nr, "ns", "%spresent_%u", prefix(kind), batch);
 }
 
 /* What this repetition measured before; NAN if it did not. */
@@ -436,7 +441,7 @@ static void use_up_cut_blocks(struct rig *rig)
 	(void)hvo_collapse(rig->box.m, UINT64_MAX, NULL);
 }
 
-static void measure_cut(struct bench *b, struct rig *rig, const char *layout)
+static void measure_cut(struct bench *b, struct rig *rig, const struct kind *kind)
 {
 	double cut = 0, back = 0, start, middle;
 	uint64_t before = nr_cuts(rig);
@@ -455,8 +460,8 @@ static void measure_cut(struct bench *b, struct rig *rig, const char *layout)
 	}
 	if (nr_cuts(rig) - before != NR_CUTS)
 		cli_die("a frame was to be cut from a folded block, and was not");
-	note(b, cut / NR_CUTS, "ns", "%scut", layout);
-	note(b, back / NR_CUTS, "ns", "%sgive_back", layout);
+	note(b, cut / NR_CUTS, "ns", "%scut", prefix(kind));
+	note(b, back / NR_CUTS, "ns", "%sgive_back", prefix(kind));
 }
 
 /* What is left of a block that is cut when a first frame of it is taken: a block of each of these. */
@@ -474,9 +479,9 @@ static void take_rest(struct rig *rig, hvo_pfn_t *rest)
 			cli_die("the rest of a block could not be allocated");
 }
 
-static void give_all(struct rig *rig, const hvo_pfn_t *pfns, unsigned int nr)
+static void give_all(struct rig *rig, const hvo_pfn_t *pfns, uint64_t nr)
 {
-	unsigned int i;
+	uint64_t i;
 
 	for (i = 0; i < nr; i++)
 		if (hvo_put_page(rig->box.m, pfns[i]))
@@ -487,7 +492,7 @@ static void give_all(struct rig *rig, const hvo_pfn_t *pfns, unsigned int nr)
  * The first frames of many folded blocks, and back together. So that the next frame is of another
  * block the rest of each is taken, at nobody's expense.
  */
-static void measure_cut_batch(struct bench *b, struct rig *rig, const char *layout)
+static void measure_cut_batch(struct bench *b, struct rig *rig, const struct kind *kind)
 {
 	hvo_pfn_t *rest = cli_alloc((size_t)NR_CUTS * NR_RESTS, sizeof(*rest)), first[NR_CUTS];
 	uint64_t before = nr_cuts(rig);
@@ -508,7 +513,7 @@ static void measure_cut_batch(struct bench *b, struct rig *rig, const char *layo
 	give_all(rig, first, NR_CUTS);
 	done = hvo_collapse(rig->box.m, UINT64_MAX, NULL);
 	ns += now_ns() - start;
-	note(b, ns / NR_CUTS, "ns", "%scut_batch", layout);
+	note(b, ns / NR_CUTS, "ns", "%scut_batch", prefix(kind));
 	if (nr_cuts(rig) - before != NR_CUTS || done != NR_CUTS)
 		cli_die("%u blocks were to be cut and made whole: %" PRIu64 " were cut, %" PRId64
 			" became whole",
@@ -533,16 +538,14 @@ static void measure_scattered(struct bench *b, const struct kind *kind, bool hug
 	box_must_open(&rig.box, &cfg, false, &opt, 0);
 	(void)held_take_frames(&frames, &rig.box, 2 * SCATTERED_FRAMES);
 	held_shuffle(&frames, &b->rng);
-	for (i = SCATTERED_FRAMES; i < frames.nr; i++)
-		if (hvo_put_page(rig.box.m, frames.pfn[i]))
-			cli_die("a frame could not be given back");
+	give_all(&rig, frames.pfn + SCATTERED_FRAMES, frames.nr - SCATTERED_FRAMES);
 	frames.nr = SCATTERED_FRAMES;
 	start = now_ns();
 	for (i = 0; i < frames.nr; i++)
 		if (hvo_put_page(rig.box.m, frames.pfn[i]) || take_frame(&rig, &frames.pfn[i]))
 			cli_die("a frame could not be changed for another one");
-	note(b, (now_ns() - start) / (double)frames.nr, "ns", "%sscattered_%s",
-	     kind->layout == HVO_LAYOUT_TABLE ? "table_" : "", huge ? "huge" : "4k");
+	note(b, (now_ns() - start) / (double)frames.nr, "ns", "%sscattered_%s", prefix(kind),
+	     huge ? "huge" : "4k");
 	held_put(&frames, &rig.box);
 	held_free(&frames);
 	rig_close(&rig);
@@ -763,7 +766,7 @@ static void measure_syscall(struct bench *b)
 	note(b, (now_ns() - start) / NR_SYSCALLS, "ns", "syscall");
 }
 
-/* Clear all of the floor's memory, so many frames at a time; ns per huge page's 7. */
+/* Clear all of the floor's memory, so many frames at a time; ns per frame. */
 static double clear_in_runs(struct hvo_linux *host, uint64_t frames)
 {
 	uint64_t nr = FLOOR_BYTES / HVO_FRAME_SIZE / frames, i;
@@ -771,7 +774,7 @@ static double clear_in_runs(struct hvo_linux *host, uint64_t frames)
 
 	for (i = 0; i < nr; i++)
 		hvo_linux_ops.zero(host, i * frames, frames);
-	return (now_ns() - start) / (double)(nr * frames) * HVO_PAGEBLOCK_TAILS;
+	return (now_ns() - start) / (double)(nr * frames);
 }
 
 static double memset_each(struct bench *b, struct hvo_linux *host)
@@ -799,14 +802,15 @@ static void measure_floor(struct bench *b, struct hvo_linux *host)
 {
 	unsigned int batch = bench_batches[BENCH_NR_BATCHES - 1];
 	double plain = memset_each(b, host);
-	double single = clear_in_runs(host, HVO_PAGEBLOCK_TAILS);
-	double run = clear_in_runs(host, (uint64_t)batch * HVO_PAGEBLOCK_TAILS);
+	double single = clear_in_runs(host, HVO_PAGEBLOCK_TAILS) * HVO_PAGEBLOCK_TAILS;
+	double run =
+		clear_in_runs(host, (uint64_t)batch * HVO_PAGEBLOCK_TAILS) * HVO_PAGEBLOCK_TAILS;
 
 	note(b, plain, "ns", "write_28k_memset");
 	note(b, single, "ns", "write_28k_clear");
 	note(b, run, "ns", "write_28k_clear_runs");
 	note(b, plain < single ? plain : single, "ns", "floor");
-	note(b, clear_in_runs(host, ALL_FRAMES) / HVO_PAGEBLOCK_TAILS * ALL_FRAMES, "ns",
+	note(b, clear_in_runs(host, HVO_PAGEBLOCK_MEMMAP) * HVO_PAGEBLOCK_MEMMAP, "ns",
 	     "clear_32k");
 }
 
@@ -874,16 +878,20 @@ static void measure_all(struct bench *b, struct rigs *rigs)
 	}
 	measure_floor(b, rigs->floor);
 	for (i = 0; i < BENCH_NR_BATCHES; i++) {
-		measure_batch(b, &rigs->pool[LINUX_VIRTUAL][BENCH_SMALL], "", bench_batches[i]);
-		measure_batch(b, &rigs->pool[LINUX_TABLE][BENCH_SMALL], "table_", bench_batches[i]);
+		measure_batch(b, &rigs->pool[LINUX_VIRTUAL][BENCH_SMALL], &kinds[LINUX_VIRTUAL],
+			      bench_batches[i]);
+		measure_batch(b, &rigs->pool[LINUX_TABLE][BENCH_SMALL], &kinds[LINUX_TABLE],
+			      bench_batches[i]);
 	}
 	measure_first_use(b, &rigs->pool[LINUX_VIRTUAL][BENCH_SMALL]);
 	measure_giga(b, &rigs->giga);
 	for (i = 0; i < 2; i++) {
-		measure_cut(b, &rigs->cut[i], i ? "table_" : "");
-		measure_cut_batch(b, &rigs->cut[i], i ? "table_" : "");
-		measure_scattered(b, &kinds[i ? ONDEMAND_TABLE : ONDEMAND_VIRTUAL], false);
-		measure_scattered(b, &kinds[i ? ONDEMAND_TABLE : ONDEMAND_VIRTUAL], true);
+		const struct kind *kind = &kinds[i ? ONDEMAND_TABLE : ONDEMAND_VIRTUAL];
+
+		measure_cut(b, &rigs->cut[i], kind);
+		measure_cut_batch(b, &rigs->cut[i], kind);
+		measure_scattered(b, kind, false);
+		measure_scattered(b, kind, true);
 	}
 	measure_syscall(b);
 	measure_faults(b);

@@ -381,11 +381,6 @@ void bench_print(const struct bench *b)
 
 /* ---- JSON --------------------------------------------------------------- */
 
-static json_t *real(double value)
-{
-	return isnan(value) ? json_null() : json_real(value);
-}
-
 static json_t *json_series(const struct bench *b, const struct series *s)
 {
 	json_t *o = json_object(), *values = json_array();
@@ -394,15 +389,15 @@ static json_t *json_series(const struct bench *b, const struct series *s)
 	struct ratio r;
 
 	for (i = 0; i < b->opt->repeat; i++) {
-		json_array_append_new(values, real(s->value[i]));
+		json_array_append_new(values, cli_json_real(s->value[i]));
 		if (!isnan(s->value[i]))
 			value[nr++] = s->value[i];
 	}
 	r = summary(value, nr);
 	json_object_set_new(o, "unit", json_string(s->unit));
-	json_object_set_new(o, "median", real(r.median));
-	json_object_set_new(o, "min", real(r.min));
-	json_object_set_new(o, "max", real(r.max));
+	json_object_set_new(o, "median", cli_json_real(r.median));
+	json_object_set_new(o, "min", cli_json_real(r.min));
+	json_object_set_new(o, "max", cli_json_real(r.max));
 	json_object_set_new(o, "values", values);
 	return o;
 }
@@ -438,7 +433,7 @@ static json_t *json_many(const struct bench_many *many)
 	json_object_set_new(o, "folded", cli_json_number(many->folded));
 	json_object_set_new(o, "mappings", cli_json_number(many->mappings));
 	json_object_set_new(o, "max_map_count", cli_json_number(many->max_map_count));
-	json_object_set_new(o, "ns_per_page", real(many->ns_per_page));
+	json_object_set_new(o, "ns_per_page", cli_json_real(many->ns_per_page));
 	return o;
 }
 
@@ -454,9 +449,9 @@ static json_t *json_targets(const struct bench *b, const struct ratio_def *defs,
 		t = json_object();
 		json_object_set_new(t, "what", json_string(defs[i].what));
 		json_object_set_new(t, "target", json_real(defs[i].target));
-		json_object_set_new(t, "measured", real(r.median));
-		json_object_set_new(t, "min", real(r.min));
-		json_object_set_new(t, "max", real(r.max));
+		json_object_set_new(t, "measured", cli_json_real(r.median));
+		json_object_set_new(t, "min", cli_json_real(r.min));
+		json_object_set_new(t, "max", cli_json_real(r.max));
 		json_object_set_new(t, "pairs", json_integer(r.nr));
 		json_object_set_new(t, "verdict", json_string(verdict(&defs[i], &r)));
 		json_object_set_new(o, defs[i].key, t);
@@ -473,7 +468,8 @@ static json_t *json_ratios(const struct bench *b, const struct ratio_def *defs, 
 	for (i = 0; i < nr; i++) {
 		if (size != BENCH_SMALL && !has_sizes(&defs[i]))
 			continue;
-		json_object_set_new(o, defs[i].key, real(ratio_of(b, &defs[i], size).median));
+		json_object_set_new(o, defs[i].key,
+				    cli_json_real(ratio_of(b, &defs[i], size).median));
 	}
 	return o;
 }

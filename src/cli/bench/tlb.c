@@ -183,11 +183,6 @@ static void print(const struct tlb *t)
 		   table_size(size, HUGE_BYTES), TLB_TARGET);
 }
 
-static json_t *real(double value)
-{
-	return isnan(value) ? json_null() : json_real(value);
-}
-
 static int print_json(const struct tlb *t)
 {
 	json_t *o = json_object(), *all = json_object(), *one;
@@ -197,8 +192,8 @@ static int print_json(const struct tlb *t)
 	for (i = 0; i < NR_MEMORIES; i++) {
 		one = json_object();
 		ratio = median_of(t, i, true);
-		json_object_set_new(one, "ns_per_read", real(median_of(t, i, false)));
-		json_object_set_new(one, "ratio", real(ratio));
+		json_object_set_new(one, "ns_per_read", cli_json_real(median_of(t, i, false)));
+		json_object_set_new(one, "ratio", cli_json_real(ratio));
 		json_object_set_new(one, "huge_bytes", cli_json_number(t->huge_bytes[i]));
 		json_object_set_new(one, "meets",
 				    !is_huge(t, i) || isnan(ratio) ?

@@ -68,18 +68,12 @@ static int show_huge_bytes(void *arg, FILE *out)
 
 int arena_add_files(struct hvo_linux *host, struct tree *tree)
 {
-	static const struct {
-		const char *path;
-		struct tree_file file;
-	} files[] = {
-		{ "/sys/kernel/hvo/arena", { .mode = 0444, .show = show_arena } },
-		{ "/sys/kernel/hvo/arena_bytes", { .mode = 0444, .show = show_bytes } },
-		{ "/sys/kernel/hvo/arena_huge_bytes", { .mode = 0444, .show = show_huge_bytes } },
+	static const struct tree_row files[] = {
+		{ "arena", { .mode = 0444, .show = show_arena } },
+		{ "arena_bytes", { .mode = 0444, .show = show_bytes } },
+		{ "arena_huge_bytes", { .mode = 0444, .show = show_huge_bytes } },
 	};
-	size_t i;
-	int rc = 0;
 
-	for (i = 0; i < sizeof(files) / sizeof(files[0]) && !rc; i++)
-		rc = tree_add(tree, files[i].path, &files[i].file, host);
-	return rc;
+	return tree_add_rows(tree, "/sys/kernel/hvo", files, sizeof(files) / sizeof(files[0]),
+			     host);
 }

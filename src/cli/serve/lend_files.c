@@ -60,19 +60,13 @@ static int show_refused(void *arg, FILE *out)
 
 int lend_add_files(struct hvo_lend *lend, struct tree *tree)
 {
-	static const struct {
-		const char *path;
-		struct tree_file file;
-	} files[] = {
-		{ "/sys/kernel/hvo/lend/clients", { .mode = 0444, .show = show_clients } },
-		{ "/sys/kernel/hvo/lend/pages", { .mode = 0444, .show = show_pages } },
-		{ "/sys/kernel/hvo/lend/limit", { .mode = 0444, .show = show_limit } },
-		{ "/sys/kernel/hvo/lend/refused", { .mode = 0444, .show = show_refused } },
+	static const struct tree_row files[] = {
+		{ "clients", { .mode = 0444, .show = show_clients } },
+		{ "pages", { .mode = 0444, .show = show_pages } },
+		{ "limit", { .mode = 0444, .show = show_limit } },
+		{ "refused", { .mode = 0444, .show = show_refused } },
 	};
-	size_t i;
-	int rc = 0;
 
-	for (i = 0; !rc && i < sizeof(files) / sizeof(files[0]); i++)
-		rc = tree_add(tree, files[i].path, &files[i].file, lend);
-	return rc;
+	return tree_add_rows(tree, "/sys/kernel/hvo/lend", files, sizeof(files) / sizeof(files[0]),
+			     lend);
 }

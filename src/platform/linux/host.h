@@ -4,6 +4,18 @@
 
 #include <hvo/linux.h>
 #include <pthread.h>
+#include <sys/mman.h>
+
+/* Since Linux 5.14, 5.14 and 6.1; libc may not know them. */
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 /*
  * The linux platform's own state, shared by the files of this directory only.

@@ -27,13 +27,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
-
 /* ---- holes ------------------------------------------------------------------------ */
 
 void hvo_linux_set_holes(struct hvo_linux *host, hvo_pfn_t pfn, uint64_t nr)
